@@ -1,0 +1,76 @@
+"""What can happen to the engine. Edges make events; the core never sees JSON, bytes or sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rsfilter.routing.model import Address, Attributes, Prefix
+
+
+class Nlri(NamedTuple):
+    """One announced prefix of an UPDATE."""
+
+    prefix: Prefix
+    path_id: int
+    next_hops: tuple[Address, ...]
+    """As `Route.next_hops`."""
+
+
+class Update(NamedTuple):
+    """One UPDATE from a neighbor. What it withdraws is applied before what it announces.
+
+    An UPDATE that the speaker turned into withdraws because an attribute was malformed
+    (RFC 7606) comes as announcements with `attributes.malformed` set and no next hop: it is
+    judged, rejected and audited like any other route.
+    """
+
+    neighbor: Address
+    asn: int
+    """The AS of the session."""
+    attributes: Attributes
+    announced: tuple[Nlri, ...]
+    withdrawn: tuple[tuple[Prefix, int], ...]
+    """(prefix, path_id) pairs."""
+    other_families: tuple[tuple[str, str], ...] = ()
+    """(family, NLRI text cut to 200 characters) announced outside IPv4 and IPv6 unicast."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """A BGP session reached Established."""
+
+    neighbor: Address
+    asn: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """A BGP session ended, or was never up: ExaBGP repeats `down` for a peer it cannot reach."""
+
+    neighbor: Address
+    asn: int
+    reason: str
+    """For people. At most 200 characters, as the speaker gave it."""
+    administrative: bool
+    """The peer said so on purpose: NOTIFICATION Cease with subcode 2, 3 or 9 (RFC 4486, 8538)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfRib:
+    """The neighbor has sent all it has of a family (RFC 4724 section 2)."""
+
+    neighbor: Address
+    asn: int
+    family: str
+    """As `model.UNICAST` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshMark:
+    """Enhanced route refresh (RFC 7313): a neighbor begins or ends repeating a family."""
+
+    neighbor: Address
+    asn: int
+    family: str
+    is_end: bool

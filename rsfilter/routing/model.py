@@ -1,0 +1,282 @@
+"""The words of the core: addresses, prefixes, AS paths, routes and verdicts.
+
+Every type here is an immutable value. Text becomes a value at the edges (`Address.parse`,
+`Prefix.parse`); the core computes with integers only. A `Prefix` may be wrong on purpose (host
+bits set, length 33): what a host sent is kept as it was sent, and judged in `policy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+IPV4 = 4
+IPV6 = 6
+BITS = {IPV4: 32, IPV6: 128}
+"""Address length in bits for each family."""
+
+UNICAST = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
+"""The families that are routed here, under the names that ExaBGP and operators use."""
+
+
+class Address(NamedTuple):
+    """An IP address. Orders by family, then numerically: the tie-break of best-path selection."""
+
+    family: int
+    """4 or 6."""
+    value: int
+    """The address as an unsigned integer, network byte order."""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """The address that `text` spells; ValueError when it spells none (zone ids included)."""
+        return _parse_address(text)
+
+    def __str__(self) -> str:
+        return _address_text(self.family, self.value)
+
+    @property
+    def is_link_local(self) -> bool:
+        """169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291 section 2.5.6)."""
+        if self.family == IPV4:
+            return self.value >> 16 == 0xA9FE
+        return self.value >> 118 == 0x3FA
+
+
+class Prefix(NamedTuple):
+    """An IP prefix as it was sent. `is_well_formed` says whether it can be one."""
+
+    family: int
+    """4 or 6."""
+    network: int
+    """The address part as an unsigned integer, host bits included when they were sent."""
+    length: int
+    """Prefix length in bits."""
+
+    @classmethod
+    def parse(cls, text: str) -> Prefix:
+        """`address/length`, or an address alone for its host route. ValueError otherwise.
+
+        Host bits and a length past the family's are kept: see `is_well_formed`.
+        """
+        address_text, slash, length_text = text.partition("/")
+        family, value = _parse_address(address_text)
+        if not slash:
+            return cls(family, value, BITS[family])
+        if not (length_text.isascii() and length_text.isdigit() and len(length_text) <= 3):
+            raise ValueError(f"{text!r} has no usable prefix length")
+        return cls(family, value, int(length_text))
+
+    def __str__(self) -> str:
+        return f"{_address_text(self.family, self.network)}/{self.length}"
+
+    @property
+    def is_well_formed(self) -> bool:
+        """The length fits the family and no host bit is set."""
+        spare = BITS[self.family] - self.length
+        return spare >= 0 and self.network & ((1 << spare) - 1) == 0
+
+    def covers(self, other: Prefix) -> bool:
+        """`other` is this prefix or more specific. Both must be well formed."""
+        return (
+            self.family == other.family
+            and self.length <= other.length
+            and (self.network ^ other.network) >> (BITS[self.family] - self.length) == 0
+        )
+
+    def holds(self, address: Address) -> bool:
+        """The address lies inside this prefix."""
+        return (
+            self.family == address.family
+            and (self.network ^ address.value) >> (BITS[self.family] - self.length) == 0
+        )
+
+
+class SegmentType(Enum):
+    """AS_PATH segment types (RFC 4271 section 4.3, RFC 5065 section 3)."""
+
+    SEQUENCE = "sequence"
+    SET = "set"
+    CONFED_SEQUENCE = "confed_sequence"
+    CONFED_SET = "confed_set"
+    UNKNOWN = "unknown"
+
+
+class Segment(NamedTuple):
+    """One AS_PATH segment, in wire order."""
+
+    type: SegmentType
+    asns: tuple[int, ...]
+
+
+class AsPath(NamedTuple):
+    """An AS_PATH. No segments at all is an empty or an absent path: nobody can tell which."""
+
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def sequence(cls, *asns: int) -> AsPath:
+        """A path of one AS_SEQUENCE."""
+        return cls((Segment(SegmentType.SEQUENCE, asns),) if asns else ())
+
+    @property
+    def asns(self) -> tuple[int, ...]:
+        """Every ASN of every segment, in order."""
+        return tuple(asn for segment in self.segments for asn in segment.asns)
+
+    def __str__(self) -> str:
+        """The customary notation: 1 2 {3 4} (5 6) [7 8]."""
+        return " ".join(_segment_text(segment) for segment in self.segments)
+
+
+class Attributes(NamedTuple):
+    """The path attributes that an UPDATE carried and that rsfilter keeps."""
+
+    as_path: AsPath = AsPath(())
+    origin: str = "igp"
+    """igp, egp or incomplete; whatever else ExaBGP printed is malformed."""
+    med: int | None = None
+    communities: tuple[tuple[int, int], ...] = ()
+    """RFC 1997, in the order received."""
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    """RFC 8092."""
+    extended_communities: tuple[int, ...] = ()
+    """RFC 4360: each the 8 octets as an unsigned integer."""
+    malformed: str = ""
+    """What the speaker found wrong with the UPDATE (RFC 7606), empty when nothing."""
+
+
+class RouteKey(NamedTuple):
+    """What makes a route one and the same: a new one under the same key replaces it."""
+
+    neighbor: Address
+    prefix: Prefix
+    path_id: int
+    """ADD-PATH identifier (RFC 7911) from the neighbor; 0 when it sent none."""
+
+
+class Route(NamedTuple):
+    """A route as a host announced it."""
+
+    key: RouteKey
+    asn: int
+    """The AS of the session, never an ASN that the path claims."""
+    attributes: Attributes
+    next_hops: tuple[Address, ...]
+    """One; or an IPv6 global and its link-local companion (RFC 2545 section 3); or none."""
+
+
+class OriginState(Enum):
+    """Origin validation states (RFC 6811 section 2)."""
+
+    VALID = "Valid"
+    INVALID = "Invalid"
+    NOT_FOUND = "NotFound"
+
+
+class Vrp(NamedTuple):
+    """A Validated ROA Payload (RFC 6811 section 2)."""
+
+    prefix: Prefix
+    max_length: int
+    asn: int
+
+    def __str__(self) -> str:
+        return f"{self.prefix}-{self.max_length} AS{self.asn}"
+
+
+class Validation(NamedTuple):
+    """The outcome of RFC 6811 for one route, with the VRPs that decided it.
+
+    Valid: the VRPs that match. Invalid: every VRP that covers the prefix. NotFound: none.
+    """
+
+    state: OriginState
+    vrps: tuple[Vrp, ...] = ()
+
+
+class VerdictKind(Enum):
+    """What becomes of a route."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HELD = "held"
+
+
+class Verdict(NamedTuple):
+    """The judgement of one route: what, why, and by which data."""
+
+    kind: VerdictKind
+    reasons: tuple[str, ...]
+    """Names from `reasons.REASONS`, most telling first; empty when accepted."""
+    validation: Validation
+
+
+@dataclass(frozen=True, slots=True)
+class HostGroup:
+    """A group of neighbors whose routes are judged: `[[hosts]]` of the configuration."""
+
+    name: str
+    networks: tuple[Prefix, ...]
+    """Session addresses that belong to the group: addresses and ranges."""
+    ipv4_lengths: frozenset[int] = frozenset({32})
+    ipv6_lengths: frozenset[int] = frozenset({128})
+    asn: int | None = None
+    """Only to render neighbors that truth does not bind."""
+    max_prefixes: int = 1000
+    max_prepends: int = 0
+    next_hops: tuple[Prefix, ...] | None = None
+    """Allowed next hops; None: only the host's own addresses."""
+    accept_not_found: bool = False
+    stale_time: int = 0
+    """Seconds; 0 withdraws a lost host's routes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterGroup:
+    """A group of neighbors that get what was accepted: `[[routers]]` of the configuration."""
+
+    name: str
+    neighbors: tuple[Address, ...]
+    asn: int
+    port: int = 179
+    """TCP port to connect to; 0: the router connects to us."""
+    all_paths: bool = False
+    """ADD-PATH: every accepted path of a prefix, not just the best."""
+    prepend: bool = False
+    """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthHost:
+    """One host of the operator's truth: who it is, and where it may speak from."""
+
+    name: str
+    asn: int
+    neighbors: frozenset[Address]
+    """Session addresses that the host may use; empty: any."""
+
+
+_OPENING = {SegmentType.SEQUENCE: "", SegmentType.SET: "{", SegmentType.CONFED_SEQUENCE: "("}
+_CLOSING = {SegmentType.SEQUENCE: "", SegmentType.SET: "}", SegmentType.CONFED_SEQUENCE: ")"}
+
+
+def _segment_text(segment: Segment) -> str:
+    asns = " ".join(map(str, segment.asns))
+    return _OPENING.get(segment.type, "[") + asns + _CLOSING.get(segment.type, "]")
+
+
+@lru_cache(maxsize=1 << 16)
+def _parse_address(text: str) -> Address:
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone id")
+    address = ip_address(text)
+    return Address(address.version, int(address))
+
+
+@lru_cache(maxsize=1 << 16)
+def _address_text(family: int, value: int) -> str:
+    return str(IPv4Address(value) if family == IPV4 else IPv6Address(value))
