@@ -1,0 +1,68 @@
+"""What the engine tells the edges. Values only: nothing here acts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rsfilter.routing.model import Address, Route, Verdict, VerdictKind
+
+
+class Provenance(NamedTuple):
+    """Which data were in force when something was decided."""
+
+    truth_revision: str = ""
+    truth_sha256: str = ""
+    """Empty: no truth in force."""
+    rtr_cache: str = ""
+    """`host:port` of the cache that decides; empty: none."""
+    rtr_session: int = 0
+    rtr_serial: int = 0
+
+
+class VerdictChange(NamedTuple):
+    """A route's verdict or its reasons changed, or the route is gone."""
+
+    route: Route
+    host: str
+    """The truth's name for the host, else its group's name, else empty."""
+    verdict: Verdict | None
+    """None: the route is gone."""
+    was: VerdictKind | None
+    """None: the route was not there."""
+    cause: str
+    """announce, withdraw, session_down, end_of_rib, data, config or max_prefixes."""
+    provenance: Provenance
+
+
+class SessionChange(NamedTuple):
+    """A neighbor came up or went down."""
+
+    neighbor: Address
+    asn: int
+    role: str
+    """host, router or unknown."""
+    group: str
+    """The group's name, empty when unknown."""
+    is_up: bool
+    reason: str
+    """Why it went down, in the speaker's words."""
+
+
+class DataChange(NamedTuple):
+    """Other data are in force."""
+
+    source: str
+    """truth or rtr."""
+    detail: str
+    """For people: what happened."""
+    added: int
+    removed: int
+    """VRPs that came and went."""
+    rejudged: int
+    """Routes that were judged again."""
+    flipped: int
+    """Routes whose verdict changed."""
+    provenance: Provenance
+
+
+AuditEvent = VerdictChange | SessionChange | DataChange
