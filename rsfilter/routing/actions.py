@@ -19,6 +19,9 @@ class Provenance(NamedTuple):
     rtr_serial: int = 0
 
 
+NO_PROVENANCE = Provenance()
+
+
 class VerdictChange(NamedTuple):
     """A route's verdict or its reasons changed, or the route is gone."""
 

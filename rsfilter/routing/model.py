@@ -87,6 +87,13 @@ class Prefix(NamedTuple):
             and (self.network ^ other.network) >> (BITS[self.family] - self.length) == 0
         )
 
+    def overlaps(self, other: Prefix) -> bool:
+        """One of the two covers the other. Both must be well formed."""
+        if self.family != other.family:
+            return False
+        shared = min(self.length, other.length)
+        return (self.network ^ other.network) >> (BITS[self.family] - shared) == 0
+
     def holds(self, address: Address) -> bool:
         """The address lies inside this prefix."""
         return (

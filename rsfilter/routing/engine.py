@@ -1,0 +1,311 @@
+"""The engine: the only owner of routing state.
+
+`Engine.handle(event, now)` takes what happened and answers with what follows from it. Time comes
+in; nothing goes out but values. The same events in the same order give the same actions.
+
+The journey of a route: Adj-RIB-In -> judge -> Adj-RIB-Out, an audit event beside it. Data that
+change enter at "judge" and take the same road.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rsfilter.routing.actions import AuditEvent, DataChange, SessionChange, VerdictChange
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.export import OutAttributes, OutKey
+from rsfilter.routing.model import (
+    UNICAST,
+    Address,
+    HostGroup,
+    Prefix,
+    Route,
+    RouteKey,
+    RouterGroup,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.policy import NO_GROUP, Data, judge
+from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
+
+
+class DataReplaced(NamedTuple):
+    """Other validation data are in force from now on."""
+
+    data: Data
+    source: str
+    """truth or rtr: which of the two changed."""
+    detail: str
+    """For people: what happened."""
+    prefixes: frozenset[Prefix] | None
+    """Prefixes of the VRPs that came or went; None: everything may have changed."""
+    asns: frozenset[int] = frozenset()
+    """ASNs whose hosts or their addresses changed."""
+    added: int = 0
+    removed: int = 0
+    """VRPs that came and went."""
+
+
+Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced
+
+
+class OutChange(NamedTuple):
+    """An entry of a router group's Adj-RIB-Out is other than it was, or gone."""
+
+    group: str
+    key: OutKey
+
+
+class Actions(NamedTuple):
+    """What follows from one event, in order."""
+
+    audit: list[AuditEvent]
+    out: list[OutChange]
+
+
+@dataclass(slots=True)
+class Session:
+    """A neighbor as it was last seen."""
+
+    asn: int
+    is_up: bool
+    since: float
+    """When `is_up` last changed, in the time of the events."""
+
+
+class Engine:
+    """Judges every route of every host and keeps the tables of the routers."""
+
+    def __init__(
+        self,
+        own_asn: int,
+        hosts: Sequence[HostGroup],
+        routers: Sequence[RouterGroup],
+        data: Data,
+    ) -> None:
+        self.data = data
+        self.counters: Counter[str] = Counter()
+        """updates, announced, repeated, withdrawn, from_router, other_family."""
+        self.sessions: dict[Address, Session] = {}
+        self.rib_in = AdjRibIn()
+        self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
+        self._hosts = tuple(hosts)
+        self._router_of = {a: group for group in routers for a in group.neighbors}
+        self._group_of: dict[Address, HostGroup | None] = {}
+        self._actions = Actions([], [])
+
+    def routes_out(self, group: str) -> Mapping[OutKey, OutAttributes]:
+        """What the routers of a group should have; read it, do not keep it across events."""
+        return self.ribs_out[group].routes
+
+    def handle(self, event: Event, now: float) -> Actions:
+        """What follows from an event. `now` is seconds since the epoch, for `Session.since`."""
+        self._actions = Actions([], [])
+        match event:
+            case Update():
+                self._update(event)
+            case SessionUp():
+                self._session_up(event, now)
+            case SessionDown():
+                self._session_down(event, now)
+            case RefreshMark():
+                self._refresh_mark(event)
+            case EndOfRib():
+                pass  # nothing waits for it: a host's routes count from when they arrive
+            case DataReplaced():
+                self._data_replaced(event)
+        return self._actions
+
+    # Neighbors ---------------------------------------------------------------------------------
+
+    def group(self, neighbor: Address) -> HostGroup | None:
+        """The host group of a neighbor; None when it is in none."""
+        if neighbor not in self._group_of:
+            self._group_of[neighbor] = next(
+                (g for g in self._hosts if any(net.holds(neighbor) for net in g.networks)), None
+            )
+        return self._group_of[neighbor]
+
+    def role(self, neighbor: Address) -> tuple[str, str]:
+        """(role, name of its group): host, router or unknown."""
+        if router := self._router_of.get(neighbor):
+            return "router", router.name
+        if group := self.group(neighbor):
+            return "host", group.name
+        return "unknown", ""
+
+    def _session_up(self, event: SessionUp, now: float) -> None:
+        self._drop_all(event.neighbor, "session_down")  # of a session whose end went unseen
+        self._set_session(event.neighbor, event.asn, is_up=True, reason="", now=now)
+
+    def _session_down(self, event: SessionDown, now: float) -> None:
+        self._drop_all(event.neighbor, "session_down")
+        self._set_session(event.neighbor, event.asn, is_up=False, reason=event.reason, now=now)
+
+    def _set_session(
+        self, neighbor: Address, asn: int, *, is_up: bool, reason: str, now: float
+    ) -> None:
+        known = self.sessions.get(neighbor)
+        was_up = known is not None and known.is_up
+        if was_up == is_up and known is not None:
+            return  # ExaBGP repeats `down` for a peer that it cannot reach
+        self.sessions[neighbor] = Session(asn, is_up, now)
+        role, group = self.role(neighbor)
+        self._actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
+
+    # Routes ------------------------------------------------------------------------------------
+
+    def _update(self, update: Update) -> None:
+        self.counters["updates"] += 1
+        neighbor = update.neighbor
+        if neighbor in self._router_of:
+            self.counters["from_router"] += 1  # routers are told, not asked
+            return
+        self.counters["other_family"] += len(update.other_families)
+        for prefix, path_id in update.withdrawn:
+            self._withdraw(RouteKey(neighbor, prefix, path_id), "withdraw")
+        if not update.announced:
+            return
+        group = self.group(neighbor)
+        table = self.rib_in.table(neighbor)
+        for nlri in update.announced:
+            key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
+            route = Route(key, update.asn, update.attributes, nlri.next_hops)
+            self._announce(route, group, table)
+
+    def _announce(self, route: Route, group: HostGroup | None, table: NeighborTable) -> None:
+        slot = (route.key.prefix, route.key.path_id)
+        if table.unrepeated:
+            table.unrepeated.get(UNICAST[route.key.prefix.family], set()).discard(slot)
+        entry = table.entries.get(slot)
+        if entry is not None and entry.route == route:
+            self.counters["repeated"] += 1
+            return
+        self.counters["announced"] += 1
+        if entry is None:
+            within = table.has_room((group or NO_GROUP).max_prefixes)
+            verdict = judge(route, group, self.data, within_limit=within)
+            entry = Entry(route, verdict, within)
+            self.rib_in.insert(entry)
+            self._audit(route, verdict, None, "announce")
+            if entry.is_accepted:
+                self._export(route.key.prefix)
+            return
+        entry.route = route
+        was_accepted = entry.is_accepted
+        self._rejudge(entry, group, "announce")
+        if was_accepted or entry.is_accepted:
+            self._export(route.key.prefix)
+
+    def _withdraw(self, key: RouteKey, cause: str) -> None:
+        entry = self.rib_in.remove(key)
+        if entry is None:
+            return
+        self.counters["withdrawn"] += 1
+        self._audit(entry.route, None, entry.verdict.kind, cause)
+        if entry.is_accepted:
+            self._export(key.prefix)
+        if entry.within_limit:
+            self._move_up(key.neighbor)
+
+    def _move_up(self, neighbor: Address) -> None:
+        """A place within `max_prefixes` became free: the oldest beyond the limit takes it."""
+        table = self.rib_in.table(neighbor)
+        slot = next(iter(table.over_limit), None)
+        if slot is None:
+            return
+        del table.over_limit[slot]
+        entry = table.entries[slot]
+        entry.within_limit = True
+        self._rejudge(entry, self.group(neighbor), "max_prefixes")
+        if entry.is_accepted:
+            self._export(entry.route.key.prefix)
+
+    def _drop_all(self, neighbor: Address, cause: str) -> None:
+        table = self.rib_in.tables.get(neighbor)
+        if table is None:
+            return
+        table.over_limit.clear()  # nothing moves up: all of it goes
+        table.unrepeated.clear()
+        for prefix, path_id in list(table.entries):
+            self._withdraw(RouteKey(neighbor, prefix, path_id), cause)
+        del self.rib_in.tables[neighbor]
+
+    def _refresh_mark(self, mark: RefreshMark) -> None:
+        """RFC 7313: what a neighbor does not repeat between begin and end is gone."""
+        table = self.rib_in.tables.get(mark.neighbor)
+        if table is None or mark.family not in UNICAST.values():
+            return
+        if not mark.is_end:
+            table.unrepeated[mark.family] = {
+                slot for slot in table.entries if UNICAST[slot[0].family] == mark.family
+            }
+            return
+        for prefix, path_id in sorted(table.unrepeated.pop(mark.family, ())):
+            self._withdraw(RouteKey(mark.neighbor, prefix, path_id), "withdraw")
+
+    # Verdicts ----------------------------------------------------------------------------------
+
+    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> bool:
+        """Judges a route that is in the table; says whether verdict or reasons changed."""
+        was = entry.verdict
+        entry.verdict = judge(entry.route, group, self.data, within_limit=entry.within_limit)
+        if (was.kind, was.reasons) == (entry.verdict.kind, entry.verdict.reasons):
+            return False
+        self._audit(entry.route, entry.verdict, was.kind, cause)
+        return True
+
+    def _data_replaced(self, event: DataReplaced) -> None:
+        before, self.data = self.data, event.data
+        entries = self._concerned(event)
+        flipped = 0
+        prefixes: dict[Prefix, None] = {}
+        for entry in entries:
+            was_accepted = entry.is_accepted
+            if not self._rejudge(entry, self.group(entry.route.key.neighbor), "data"):
+                continue
+            flipped += 1
+            if was_accepted != entry.is_accepted:
+                prefixes[entry.route.key.prefix] = None
+        for prefix in prefixes:
+            self._export(prefix)
+        if flipped or before.provenance != event.data.provenance:
+            self._actions.audit.append(
+                DataChange(
+                    source=event.source,
+                    detail=event.detail,
+                    added=event.added,
+                    removed=event.removed,
+                    rejudged=len(entries),
+                    flipped=flipped,
+                    provenance=event.data.provenance,
+                )
+            )
+
+    def _concerned(self, event: DataReplaced) -> list[Entry]:
+        """Exactly the routes whose verdict can differ under the new data."""
+        if event.prefixes is None:
+            return list(self.rib_in.entries())
+        found = self.rib_in.covered(event.prefixes)
+        if event.asns:
+            for entry in self.rib_in.entries():
+                if entry.route.asn in event.asns:
+                    found[entry.route.key] = entry
+        return list(found.values())
+
+    def _audit(
+        self, route: Route, verdict: Verdict | None, was: VerdictKind | None, cause: str
+    ) -> None:
+        host = self.data.host(route.asn, route.key.neighbor)
+        name = host.name if host else self.role(route.key.neighbor)[1]
+        self._actions.audit.append(
+            VerdictChange(route, name, verdict, was, cause, self.data.provenance)
+        )
+
+    def _export(self, prefix: Prefix) -> None:
+        candidates = self.rib_in.candidates(prefix)
+        for name, rib in self.ribs_out.items():
+            self._actions.out.extend(OutChange(name, key) for key in rib.update(prefix, candidates))

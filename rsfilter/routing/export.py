@@ -1,0 +1,123 @@
+"""What routers are told of an accepted route (DESIGN: "What routers get").
+
+Built from parsed values only. The AS path is always made from the session's ASN: ExaBGP lets
+AS4_PATH and confederation segments pass for a plain path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import NamedTuple
+
+from rsfilter.routing.model import IPV4, Address, Attributes, Prefix, Route, RouterGroup
+
+NO_EXPORT = (65535, 65281)
+NO_ADVERTISE = (65535, 65282)
+NO_EXPORT_SUBCONFED = (65535, 65283)
+"""RFC 1997 well-known communities."""
+
+LLGR_STALE = (65535, 6)
+"""RFC 9494 section 4.6: last in every choice."""
+
+_STAYS_INSIDE = frozenset({NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED})
+
+
+class OutAttributes(NamedTuple):
+    """The attributes of a route in an Adj-RIB-Out. Equal ones share an announcement."""
+
+    next_hop: Address
+    as_path: tuple[int, ...]
+    """ASNs of one AS_SEQUENCE."""
+    origin: str
+    med: int | None
+    communities: tuple[tuple[int, int], ...]
+    large_communities: tuple[tuple[int, int, int], ...]
+    extended_communities: tuple[int, ...]
+
+
+class OutKey(NamedTuple):
+    """What makes a route of an Adj-RIB-Out one and the same."""
+
+    prefix: Prefix
+    path_id: int
+    """0 toward routers that get only the best path."""
+
+
+class Export:
+    """The attributes that one group of routers gets for a route, or None: not for them."""
+
+    def __init__(self, own_asn: int, group: RouterGroup) -> None:
+        self._own_asn = own_asn
+        self._front = (own_asn,) if group.prepend else ()
+        self._internal = group.asn == own_asn
+        self._cached = lru_cache(maxsize=1 << 16)(self._build)
+
+    def attributes(self, route: Route) -> OutAttributes | None:
+        """`route` must be accepted: it has one routable next hop and a path that was judged."""
+        return self._cached(route.asn, route.attributes, route.next_hops)
+
+    def _build(
+        self, asn: int, received: Attributes, next_hops: tuple[Address, ...]
+    ) -> OutAttributes | None:
+        communities = received.communities
+        if NO_ADVERTISE in communities:
+            return None
+        if not self._internal and not _STAYS_INSIDE.isdisjoint(communities):
+            return None
+        own = self._own_asn
+        return OutAttributes(
+            next_hop=next(hop for hop in next_hops if not hop.is_link_local),
+            as_path=(*self._front, *((asn,) * max(1, len(received.as_path.asns)))),
+            origin=received.origin,
+            med=received.med,
+            communities=tuple(c for c in communities if c[0] != own),
+            large_communities=tuple(c for c in received.large_communities if c[0] != own),
+            extended_communities=tuple(
+                c for c in received.extended_communities if _may_pass(c, own)
+            ),
+        )
+
+
+def _may_pass(community: int, own_asn: int) -> bool:
+    """Transitive (RFC 4360 section 2) and not naming our own ASN (RFC 4360, RFC 5668).
+
+    Not passing the non-transitive ones also keeps a host from forging an origin validation
+    state (RFC 8097) toward routers.
+    """
+    kind = community >> 56
+    if kind & 0x40:
+        return False
+    if kind == 0x00:  # two-octet AS specific
+        return (community >> 32) & 0xFFFF != own_asn
+    if kind == 0x02:  # four-octet AS specific
+        return (community >> 16) & 0xFFFFFFFF != own_asn
+    return True
+
+
+def is_stale(route: Route) -> bool:
+    """The route carries LLGR_STALE, whoever put it there."""
+    return LLGR_STALE in route.attributes.communities
+
+
+def preference(route: Route) -> tuple[bool, int, Address, int]:
+    """Sort key of best-path selection: the lowest is the best, whatever the arrival order.
+
+    Not stale before stale (RFC 9494 section 4.3), then the lowest MED (compared across ASNs: the
+    metrics are the operator's own; absent is 0, RFC 4271 section 9.1.2.2), then the lowest
+    neighbor address.
+    """
+    return is_stale(route), route.attributes.med or 0, route.key.neighbor, route.key.path_id
+
+
+@lru_cache(maxsize=1 << 16)
+def path_id(neighbor: Address, received: int) -> int:
+    """The ADD-PATH identifier (RFC 7911) of what `neighbor` announces: the same for ever.
+
+    A neighbor's IPv4 address is its own identifier; anything longer is hashed to 32 bits.
+    0 is never used: it reads as "no identifier".
+    """
+    if neighbor.family == IPV4 and received == 0 and neighbor.value:
+        return neighbor.value
+    seed = f"{neighbor} {received}".encode()
+    return int.from_bytes(hashlib.sha256(seed).digest()[:4], "big") or 1

@@ -1,0 +1,298 @@
+"""How a route is judged: every check runs, every reason is kept.
+
+`judge` is a pure function of the route, the host group of its neighbor and the data in force.
+Origin validation follows RFC 6811 and is always of the session's AS, never of what the path
+claims: a host can lie in its path, not in its OPEN. Each check below answers with the names of
+the reasons it found (`reasons.REASONS`) and looks at nothing that another check decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from rsfilter.routing.actions import NO_PROVENANCE, Provenance
+from rsfilter.routing.model import (
+    IPV4,
+    Address,
+    HostGroup,
+    OriginState,
+    Prefix,
+    Route,
+    SegmentType,
+    TruthHost,
+    Validation,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.reasons import REASONS
+
+BOGON_ASNS = frozenset({0, 23456, 65535, 4294967295})
+"""RFC 7607 (0), RFC 6793 section 9 (AS_TRANS), RFC 7300 (the last ASN of either size)."""
+
+BOGON_PREFIXES = tuple(
+    Prefix.parse(text)
+    for text in (
+        "0.0.0.0/8",  # RFC 791 "this network"
+        "127.0.0.0/8",  # RFC 1122 loopback
+        "169.254.0.0/16",  # RFC 3927 link-local
+        "224.0.0.0/4",  # RFC 5771 multicast
+        "240.0.0.0/4",  # RFC 1112 reserved, and limited broadcast
+        "::/8",  # RFC 4291 unspecified, loopback, IPv4-mapped
+        "100::/64",  # RFC 6666 discard-only
+        "fe80::/10",  # RFC 4291 link-local
+        "fec0::/10",  # RFC 3879 site-local
+        "ff00::/8",  # RFC 4291 multicast
+    )
+)
+"""What can never be routed to a host. Private space is not here: guests live in it."""
+
+
+class OriginTable(Protocol):
+    """A set of VRPs that answers RFC 6811."""
+
+    def validate(self, prefix: Prefix, asn: int) -> Validation:
+        """The origin validation state of a well-formed prefix announced by `asn`."""
+
+    def covers(self, prefix: Prefix) -> bool:
+        """Some VRP covers the prefix."""
+
+
+class Mode(Enum):
+    """How truth and RTR decide together: `[truth] mode`."""
+
+    AUTHORITATIVE = "authoritative"
+    """Where truth covers the prefix truth alone decides, elsewhere RTR does."""
+    UNION = "union"
+    """One set of both."""
+    BOTH = "both"
+    """Valid only where both say Valid."""
+
+
+class Source(Enum):
+    """Whether a source of data can be asked."""
+
+    UNUSED = "unused"
+    """Not configured."""
+    READY = "ready"
+    UNAVAILABLE = "unavailable"
+    """Configured, and there are no data, or they have expired and must not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The validation data in force: an immutable snapshot."""
+
+    truth: OriginTable | None = None
+    rtr: OriginTable | None = None
+    truth_source: Source = Source.UNUSED
+    rtr_source: Source = Source.UNUSED
+    mode: Mode = Mode.AUTHORITATIVE
+    hosts: Mapping[int, tuple[TruthHost, ...]] = field(default_factory=dict)
+    """Truth's hosts by ASN."""
+    provenance: Provenance = NO_PROVENANCE
+
+    def host(self, asn: int, neighbor: Address) -> TruthHost | None:
+        """Truth's host behind a session: by address, else the only one with that ASN."""
+        hosts = self.hosts.get(asn, ())
+        for host in hosts:
+            if neighbor in host.neighbors:
+                return host
+        return hosts[0] if len(hosts) == 1 and not hosts[0].neighbors else None
+
+
+class DataUnavailableError(Exception):
+    """The source that would decide cannot be asked."""
+
+
+def origin(prefix: Prefix, asn: int, data: Data) -> Validation:
+    """The origin validation state of a well-formed prefix under the mode in force.
+
+    Raises DataUnavailableError when the source that decides has no data.
+    """
+    if data.truth_source is Source.UNAVAILABLE:
+        raise DataUnavailableError  # nobody knows which space truth would have claimed
+    if data.truth is None:
+        return _ask_rtr(prefix, asn, data)
+    if data.rtr_source is Source.UNUSED:
+        return data.truth.validate(prefix, asn)
+    if data.mode is Mode.AUTHORITATIVE:
+        if data.truth.covers(prefix):
+            return data.truth.validate(prefix, asn)
+        return _ask_rtr(prefix, asn, data)
+    by_truth = data.truth.validate(prefix, asn)
+    if data.mode is Mode.UNION and by_truth.state is OriginState.VALID:
+        return by_truth
+    by_rtr = _ask_rtr(prefix, asn, data)
+    preference = _UNION_ORDER if data.mode is Mode.UNION else _BOTH_ORDER
+    state = min(by_truth.state, by_rtr.state, key=preference.index)
+    deciding = [v for v in (by_truth, by_rtr) if v.state is state]
+    return Validation(state, tuple(vrp for v in deciding for vrp in v.vrps))
+
+
+_UNION_ORDER = (OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND)
+_BOTH_ORDER = (OriginState.INVALID, OriginState.NOT_FOUND, OriginState.VALID)
+
+
+def _ask_rtr(prefix: Prefix, asn: int, data: Data) -> Validation:
+    if data.rtr is None or data.rtr_source is not Source.READY:
+        raise DataUnavailableError
+    return data.rtr.validate(prefix, asn)
+
+
+# Checks: (route, group, data) -> names of reasons ----------------------------------------------
+
+Reasons = tuple[str, ...]
+_OK: Reasons = ()
+
+
+def check_neighbor(route: Route, _group: HostGroup, data: Data) -> Reasons:
+    """Where truth lists a host's addresses, its ASN is accepted from those only."""
+    listed = [host for host in data.hosts.get(route.asn, ()) if host.neighbors]
+    if listed and not any(route.key.neighbor in host.neighbors for host in listed):
+        return ("neighbor_not_bound",)
+    return _OK
+
+
+def check_attributes(route: Route, _group: HostGroup, _data: Data) -> Reasons:
+    """RFC 7606: a malformed attribute is a withdraw; here it is a rejected route."""
+    return ("attribute_malformed",) if route.attributes.malformed else _OK
+
+
+def check_prefix(route: Route, group: HostGroup, _data: Data) -> Reasons:
+    """The prefix can be one, and is a host route as the group defines them."""
+    prefix = route.key.prefix
+    if not prefix.is_well_formed:
+        return ("prefix_malformed",)
+    lengths = group.ipv4_lengths if prefix.family == IPV4 else group.ipv6_lengths
+    if prefix.length in lengths:
+        return _OK
+    return (
+        ("prefix_too_long",) if prefix.length > max(lengths, default=-1) else ("prefix_too_short",)
+    )
+
+
+def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
+    """The prefix neither lies in a bogon nor holds one (a default route holds them all)."""
+    prefix = route.key.prefix
+    if prefix.is_well_formed and any(prefix.overlaps(bogon) for bogon in BOGON_PREFIXES):
+        return ("bogon_prefix",)
+    return _OK
+
+
+def check_bogon_asn(route: Route, _group: HostGroup, _data: Data) -> Reasons:
+    """Neither the session's ASN nor one in the path is one that nobody may use."""
+    if route.asn in BOGON_ASNS or not BOGON_ASNS.isdisjoint(route.attributes.as_path.asns):
+        return ("bogon_asn",)
+    return _OK
+
+
+def check_as_path(route: Route, group: HostGroup, _data: Data) -> Reasons:
+    """One AS_SEQUENCE with the host's own ASN, repeated at most `max_prepends` extra times."""
+    path = route.attributes.as_path
+    if path.segments == ((SegmentType.SEQUENCE, (route.asn,)),):
+        return _OK
+    asns = path.asns
+    if not asns:
+        return ("as_path_missing",)
+    reasons = [_SEGMENT_REASONS[s.type] for s in path.segments if s.type in _SEGMENT_REASONS]
+    too_long = len(asns) > 1 + group.max_prepends or any(asn != asns[0] for asn in asns)
+    if too_long or len(path.segments) > 1:
+        reasons.append("as_path_too_long")
+    if asns[0] != route.asn:
+        reasons.append("first_as_not_neighbor")
+    return tuple(reasons)
+
+
+_SEGMENT_REASONS = {
+    SegmentType.SET: "as_path_set",
+    SegmentType.UNKNOWN: "as_path_set",
+    SegmentType.CONFED_SEQUENCE: "as_path_confed",
+    SegmentType.CONFED_SET: "as_path_confed",
+}
+
+
+def check_next_hop(route: Route, group: HostGroup, data: Data) -> Reasons:
+    """The next hop is the host's own: the session's address, another that truth gives the same
+    host, or one that the group lists. An IPv6 link-local beside a global is ignored (RFC 2545).
+    """
+    if not route.next_hops and route.attributes.malformed:
+        return _OK  # the speaker kept none: what is wrong is said already
+    routable = [hop for hop in route.next_hops if not hop.is_link_local]
+    if len(routable) != 1 or not _owns(routable[0], route, group, data):
+        return ("next_hop_not_owned",)
+    return _OK
+
+
+def _owns(next_hop: Address, route: Route, group: HostGroup, data: Data) -> bool:
+    if group.next_hops is not None:
+        return any(prefix.holds(next_hop) for prefix in group.next_hops)
+    if next_hop == route.key.neighbor:
+        return True
+    return any(
+        next_hop in host.neighbors and route.key.neighbor in host.neighbors
+        for host in data.hosts.get(route.asn, ())
+    )
+
+
+Check = Callable[[Route, HostGroup, Data], Reasons]
+
+CHECKS: tuple[Check, ...] = (
+    check_neighbor,
+    check_attributes,
+    check_prefix,
+    check_bogon_prefix,
+    check_bogon_asn,
+    check_as_path,
+    check_next_hop,
+)
+"""Every check but origin validation, which also answers with the VRPs that decided."""
+
+
+def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
+    """RFC 6811 for the session's AS."""
+    prefix = route.key.prefix
+    if not prefix.is_well_formed:
+        return _OK, _NOT_VALIDATED
+    try:
+        validation = origin(prefix, route.asn, data)
+    except DataUnavailableError:
+        return ("data_unavailable",), _NOT_VALIDATED
+    if validation.state is OriginState.VALID:
+        return _OK, validation
+    if validation.state is OriginState.NOT_FOUND:
+        return (_OK if group.accept_not_found else ("origin_not_found",)), validation
+    owned = any(vrp.asn == route.asn != 0 for vrp in validation.vrps)
+    return ("origin_invalid_length" if owned else "origin_invalid_asn",), validation
+
+
+_NOT_VALIDATED = Validation(OriginState.NOT_FOUND)
+
+
+NO_GROUP = HostGroup(name="", networks=())
+"""What applies to a neighbor that is in no group, so that every check can run."""
+
+
+def judge(
+    route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
+) -> Verdict:
+    """The verdict of a route from a neighbor of `group`; None: the neighbor is in no group.
+
+    `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
+    """
+    found: list[str] = []
+    if group is None:
+        found.append("neighbor_unknown")
+        group = NO_GROUP
+    for check in CHECKS:
+        found += check(route, group, data)
+    by_origin, validation = check_origin(route, group, data)
+    found += by_origin
+    if not within_limit:
+        found.append("max_prefixes")
+    if not found:
+        return Verdict(VerdictKind.ACCEPTED, (), validation)
+    reasons = tuple(name for name in REASONS if name in found)
+    return Verdict(VerdictKind.REJECTED, reasons, validation)

@@ -1,0 +1,177 @@
+"""The routing tables: Adj-RIB-In with verdicts, and one Adj-RIB-Out for each group of routers.
+
+Adj-RIB-In keeps every route that a neighbor announced, rejected ones too. The accepted ones of a
+prefix are its candidates (the Loc-RIB); an Adj-RIB-Out is what a group of routers should have,
+and says which of its entries changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rsfilter.routing.export import Export, OutAttributes, OutKey, path_id, preference
+from rsfilter.routing.model import (
+    BITS,
+    Address,
+    Prefix,
+    Route,
+    RouteKey,
+    RouterGroup,
+    Verdict,
+    VerdictKind,
+)
+
+Slot = tuple[Prefix, int]
+"""(prefix, received path id): a route's place in its neighbor's table."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A route in Adj-RIB-In with its current verdict."""
+
+    route: Route
+    verdict: Verdict
+    within_limit: bool
+    """Among the first `max_prefixes` that the neighbor announced and still does."""
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict.kind is VerdictKind.ACCEPTED
+
+
+@dataclass(slots=True)
+class NeighborTable:
+    """What one neighbor has announced, in order of first announcement."""
+
+    entries: dict[Slot, Entry] = field(default_factory=dict)
+    over_limit: dict[Slot, None] = field(default_factory=dict)
+    """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves."""
+    unrepeated: dict[str, set[Slot]] = field(default_factory=dict)
+    """By family: what a refresh under way (RFC 7313) has not repeated yet."""
+
+    def has_room(self, max_prefixes: int) -> bool:
+        """One more route would be within the limit."""
+        return len(self.entries) - len(self.over_limit) < max_prefixes
+
+
+class AdjRibIn:
+    """Every route of every neighbor, found by neighbor and by prefix."""
+
+    def __init__(self) -> None:
+        self.tables: dict[Address, NeighborTable] = {}
+        self._by_prefix: dict[Prefix, dict[RouteKey, Entry]] = {}
+        self._sorted: list[Prefix] | None = None
+
+    def __len__(self) -> int:
+        return sum(len(table.entries) for table in self.tables.values())
+
+    def table(self, neighbor: Address) -> NeighborTable:
+        """The neighbor's table, made when it is new."""
+        found = self.tables.get(neighbor)
+        if found is None:
+            found = self.tables[neighbor] = NeighborTable()
+        return found
+
+    def insert(self, entry: Entry) -> None:
+        """Adds a route under a key that is not there yet."""
+        key = entry.route.key
+        table = self.table(key.neighbor)
+        slot = (key.prefix, key.path_id)
+        table.entries[slot] = entry
+        if not entry.within_limit:
+            table.over_limit[slot] = None
+        candidates = self._by_prefix.get(key.prefix)
+        if candidates is None:
+            self._by_prefix[key.prefix] = {key: entry}
+            self._sorted = None
+        else:
+            candidates[key] = entry
+
+    def remove(self, key: RouteKey) -> Entry | None:
+        """Takes a route out; None when it was not there."""
+        table = self.tables.get(key.neighbor)
+        entry = table.entries.pop((key.prefix, key.path_id), None) if table else None
+        if table is None or entry is None:
+            return None
+        table.over_limit.pop((key.prefix, key.path_id), None)
+        candidates = self._by_prefix[key.prefix]
+        del candidates[key]
+        if not candidates:
+            del self._by_prefix[key.prefix]
+            self._sorted = None
+        return entry
+
+    def candidates(self, prefix: Prefix) -> list[Route]:
+        """The accepted routes of a prefix, best first."""
+        entries = self._by_prefix.get(prefix, {}).values()
+        return sorted((e.route for e in entries if e.is_accepted), key=preference)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every route there is."""
+        for table in self.tables.values():
+            yield from table.entries.values()
+
+    def at(self, prefix: Prefix) -> list[Entry]:
+        """The routes of exactly this prefix, accepted or not."""
+        return list(self._by_prefix.get(prefix, {}).values())
+
+    def covered(self, prefixes: Iterable[Prefix]) -> dict[RouteKey, Entry]:
+        """The routes whose prefix lies in one of `prefixes` (well formed)."""
+        if self._sorted is None:
+            self._sorted = sorted(self._by_prefix)
+        found: dict[RouteKey, Entry] = {}
+        for prefix in prefixes:
+            last = prefix.network | ((1 << (BITS[prefix.family] - prefix.length)) - 1)
+            low = bisect_left(self._sorted, (prefix.family, prefix.network, prefix.length))
+            high = bisect_right(self._sorted, (prefix.family, last, BITS[prefix.family]))
+            for inside in self._sorted[low:high]:
+                found.update(self._by_prefix[inside])
+        return found
+
+
+class AdjRibOut:
+    """What one group of routers should have. Only `update` changes it."""
+
+    def __init__(self, own_asn: int, group: RouterGroup) -> None:
+        self.group = group
+        self.routes: dict[OutKey, OutAttributes] = {}
+        self._export = Export(own_asn, group)
+        self._path_ids: dict[Prefix, tuple[int, ...]] = {}
+
+    def update(self, prefix: Prefix, candidates: list[Route]) -> list[OutKey]:
+        """Brings a prefix up to date with its candidates, best first; says what changed.
+
+        What is new or other comes before what is gone, so that a path that moves is never
+        absent in between.
+        """
+        wanted = self._wanted(candidates)
+        known = self._path_ids.get(prefix, ())
+        changed = []
+        for identifier, attributes in wanted.items():
+            key = OutKey(prefix, identifier)
+            if self.routes.get(key) != attributes:
+                self.routes[key] = attributes
+                changed.append(key)
+        for identifier in known:
+            if identifier not in wanted:
+                del self.routes[OutKey(prefix, identifier)]
+                changed.append(OutKey(prefix, identifier))
+        if wanted:
+            self._path_ids[prefix] = tuple(wanted)
+        else:
+            self._path_ids.pop(prefix, None)
+        return changed
+
+    def _wanted(self, candidates: list[Route]) -> dict[int, OutAttributes]:
+        """Path id -> attributes. Two paths whose ids collide: the better one keeps it."""
+        wanted: dict[int, OutAttributes] = {}
+        for route in candidates:
+            attributes = self._export.attributes(route)
+            if attributes is None:
+                continue
+            if not self.group.all_paths:
+                return {0: attributes}
+            wanted.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
+        return wanted
