@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rsfilter.routing.actions import AuditEvent, DataChange, SessionChange, VerdictChange
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.export import OutAttributes, OutKey
+from rsfilter.routing.export import Paths
 from rsfilter.routing.model import (
     UNICAST,
     Address,
@@ -53,10 +53,10 @@ Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced
 
 
 class OutChange(NamedTuple):
-    """An entry of a router group's Adj-RIB-Out is other than it was, or gone."""
+    """A router group should have other paths of a prefix than before, or none."""
 
     group: str
-    key: OutKey
+    prefix: Prefix
 
 
 class Actions(NamedTuple):
@@ -97,7 +97,7 @@ class Engine:
         self._group_of: dict[Address, HostGroup | None] = {}
         self._actions = Actions([], [])
 
-    def routes_out(self, group: str) -> Mapping[OutKey, OutAttributes]:
+    def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
         """What the routers of a group should have; read it, do not keep it across events."""
         return self.ribs_out[group].routes
 
@@ -308,4 +308,5 @@ class Engine:
     def _export(self, prefix: Prefix) -> None:
         candidates = self.rib_in.candidates(prefix)
         for name, rib in self.ribs_out.items():
-            self._actions.out.extend(OutChange(name, key) for key in rib.update(prefix, candidates))
+            if rib.update(prefix, candidates):
+                self._actions.out.append(OutChange(name, prefix))

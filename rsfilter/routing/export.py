@@ -36,12 +36,11 @@ class OutAttributes(NamedTuple):
     extended_communities: tuple[int, ...]
 
 
-class OutKey(NamedTuple):
-    """What makes a route of an Adj-RIB-Out one and the same."""
+Paths = tuple[tuple[int, OutAttributes], ...]
+"""What a router should have of one prefix: (path id, attributes), in order of path id."""
 
-    prefix: Prefix
-    path_id: int
-    """0 toward routers that get only the best path."""
+BEST_PATH_ID = 0
+"""The path id toward routers that get only the best path: ADD-PATH is not spoken with them."""
 
 
 class Export:

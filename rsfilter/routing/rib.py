@@ -1,8 +1,7 @@
 """The routing tables: Adj-RIB-In with verdicts, and one Adj-RIB-Out for each group of routers.
 
 Adj-RIB-In keeps every route that a neighbor announced, rejected ones too. The accepted ones of a
-prefix are its candidates (the Loc-RIB); an Adj-RIB-Out is what a group of routers should have,
-and says which of its entries changed.
+prefix are its candidates (the Loc-RIB). An Adj-RIB-Out is what a group of routers should have.
 """
 
 from __future__ import annotations
@@ -10,8 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from rsfilter.routing.export import Export, OutAttributes, OutKey, path_id, preference
+from rsfilter.routing.export import (
+    BEST_PATH_ID,
+    Export,
+    OutAttributes,
+    Paths,
+    path_id,
+    preference,
+)
 from rsfilter.routing.model import (
     BITS,
     Address,
@@ -135,43 +142,35 @@ class AdjRibOut:
     """What one group of routers should have. Only `update` changes it."""
 
     def __init__(self, own_asn: int, group: RouterGroup) -> None:
-        self.group = group
-        self.routes: dict[OutKey, OutAttributes] = {}
+        self.routes: dict[Prefix, Paths] = {}
+        self._all_paths = group.all_paths
         self._export = Export(own_asn, group)
-        self._path_ids: dict[Prefix, tuple[int, ...]] = {}
+        self._best_only = lru_cache(maxsize=1 << 16)(_single)
 
-    def update(self, prefix: Prefix, candidates: list[Route]) -> list[OutKey]:
-        """Brings a prefix up to date with its candidates, best first; says what changed.
-
-        What is new or other comes before what is gone, so that a path that moves is never
-        absent in between.
-        """
+    def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
+        """Brings a prefix up to date with its candidates, best first; says whether it changed."""
         wanted = self._wanted(candidates)
-        known = self._path_ids.get(prefix, ())
-        changed = []
-        for identifier, attributes in wanted.items():
-            key = OutKey(prefix, identifier)
-            if self.routes.get(key) != attributes:
-                self.routes[key] = attributes
-                changed.append(key)
-        for identifier in known:
-            if identifier not in wanted:
-                del self.routes[OutKey(prefix, identifier)]
-                changed.append(OutKey(prefix, identifier))
+        if self.routes.get(prefix, ()) == wanted:
+            return False
         if wanted:
-            self._path_ids[prefix] = tuple(wanted)
+            self.routes[prefix] = wanted
         else:
-            self._path_ids.pop(prefix, None)
-        return changed
+            del self.routes[prefix]
+        return True
 
-    def _wanted(self, candidates: list[Route]) -> dict[int, OutAttributes]:
-        """Path id -> attributes. Two paths whose ids collide: the better one keeps it."""
-        wanted: dict[int, OutAttributes] = {}
+    def _wanted(self, candidates: list[Route]) -> Paths:
+        """Where two path ids collide, the better path keeps it."""
+        found: dict[int, OutAttributes] = {}
         for route in candidates:
             attributes = self._export.attributes(route)
             if attributes is None:
                 continue
-            if not self.group.all_paths:
-                return {0: attributes}
-            wanted.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
-        return wanted
+            if not self._all_paths:
+                return self._best_only(attributes)
+            found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
+        return tuple(sorted(found.items()))
+
+
+def _single(attributes: OutAttributes) -> Paths:
+    """Shared by every prefix with these attributes: most have the same few."""
+    return ((BEST_PATH_ID, attributes),)
