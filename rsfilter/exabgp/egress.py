@@ -1,0 +1,212 @@
+"""From what routers should have to ExaBGP's command lines.
+
+The rules that keep a router right are in `router`; here its changes become batches, the same
+batch for several routers becomes one command, and ExaBGP's replies are counted. Pure: `now` comes
+in, lines come out. The writer of those lines may block as long as it likes: they are bounded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from rsfilter.exabgp import encode
+from rsfilter.exabgp.router import WINDOW, Phase, RouterState
+from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.routing.model import UNICAST, Address, Prefix, RouterGroup
+
+BARRIER_TIMEOUT_S = 120.0
+"""A barrier without its End-of-RIB for so long is lost: counted, and another one is sent. ExaBGP
+repeats a table of 200,000 routes to a router that came back in well under this."""
+
+RECONCILE_INTERVAL_S = 5.0
+"""After an `error` reply, not sooner than this once more: a command that ExaBGP always refuses
+must not become a loop."""
+
+FIRST_TAG = 1_000_000
+"""Local preferences from here on make a repetition differ from what ExaBGP believes it sent."""
+
+_FAMILY = {name: family for family, name in UNICAST.items()}
+
+
+class Batch(NamedTuple):
+    """Changes that fit in one command: everything but the prefixes and the routers."""
+
+    attributes: OutAttributes | None
+    path_id: int
+    family: int
+    is_repeat: bool
+
+
+class Egress:
+    """Every router's state, and the commands that follow from it."""
+
+    def __init__(
+        self,
+        own_asn: int,
+        groups: Iterable[RouterGroup],
+        desired: Callable[[str], Mapping[Prefix, Paths]],
+    ) -> None:
+        """`desired(group)`: what the routers of a group should have at this moment."""
+        self.counters: Counter[str] = Counter()
+        """announced, withdrawn, repeated, commands, replies, errors, barriers, barriers_lost."""
+        self.is_ready = False
+        """False: nothing is withdrawn and no End-of-RIB is sent, only announcements. Until our
+        data are in force and the hosts have repeated themselves, an absence proves nothing."""
+        self.routers: dict[Address, RouterState] = {}
+        self._groups: dict[str, list[RouterState]] = {}
+        self._internal: set[Address] = set()
+        for group in groups:
+            self._groups[group.name] = [RouterState(address) for address in group.neighbors]
+            self.routers.update((state.address, state) for state in self._groups[group.name])
+            if group.asn == own_asn:
+                self._internal.update(group.neighbors)
+        self._group_name = {
+            state.address: name for name, states in self._groups.items() for state in states
+        }
+        self._desired = desired
+        self._tag = FIRST_TAG
+        self._unanswered: deque[int] = deque()
+        """Prefixes in each command that ExaBGP has not replied to yet, in order."""
+        self._unanswered_prefixes = 0
+        self._barrier_at: dict[Address, float] = {}
+        self._reconcile_at: float | None = None
+        self._reconciled_at = float("-inf")
+
+    # What happens ------------------------------------------------------------------------------
+
+    def changed(self, group: str, prefix: Prefix) -> None:
+        """The routers of a group should have other paths of the prefix."""
+        for state in self._groups[group]:
+            state.mark(prefix)
+
+    def router_up(self, address: Address) -> None:
+        """The router's session came up."""
+        state = self.routers[address]
+        if state.phase is not Phase.DOWN:
+            self.router_down(address)
+        state.up(self._desired(self._group_name[address]))
+
+    def router_down(self, address: Address, *, is_removed: bool = False) -> None:
+        """The router's session ended, maybe because ExaBGP's configuration lost it."""
+        self._barrier_at.pop(address, None)
+        if is_removed:
+            self.routers[address].forget()
+        else:
+            self.routers[address].down()
+
+    def end_of_rib_sent(self, address: Address, family: str) -> None:
+        """ExaBGP shows an End-of-RIB that it sent."""
+        if address in self.routers and family in _FAMILY:
+            state = self.routers[address]
+            state.end_of_rib_sent(_FAMILY[family])
+            if not state.is_waiting:
+                self._barrier_at.pop(address, None)
+
+    def replied(self, *, ok: bool, now: float) -> None:
+        """ExaBGP answered a command. An `error` is a bug of ours: see that no harm stays."""
+        self.counters["replies"] += 1
+        if self._unanswered:
+            self._unanswered_prefixes -= self._unanswered.popleft()
+        if not ok:
+            self.counters["errors"] += 1
+            due = max(now, self._reconciled_at + RECONCILE_INTERVAL_S)
+            self._reconcile_at = self._reconcile_at or due
+
+    # What follows ------------------------------------------------------------------------------
+
+    def next_timer(self) -> float | None:
+        """When `commands` should be asked again, if nothing happens before."""
+        due = [at + BARRIER_TIMEOUT_S for at in self._barrier_at.values()]
+        if self._reconcile_at is not None:
+            due.append(self._reconcile_at)
+        return min(due, default=None)
+
+    def commands(self, now: float) -> list[bytes]:
+        """The lines to write now, each whole and ending with a newline."""
+        self._expire(now)
+        lines = list(self._changes())
+        for state in self.routers.values():
+            lines += self._barrier(state, now)
+        self.counters["commands"] += len(lines)
+        return lines
+
+    def _expire(self, now: float) -> None:
+        for address, at in list(self._barrier_at.items()):
+            if now >= at + BARRIER_TIMEOUT_S:
+                self.counters["barriers_lost"] += 1
+                del self._barrier_at[address]
+                self.routers[address].doubt()
+                self._unanswered.clear()
+                self._unanswered_prefixes = 0
+        if self._reconcile_at is not None and now >= self._reconcile_at:
+            self._reconcile_at, self._reconciled_at = None, now
+            self._barrier_at.clear()
+            for state in self.routers.values():
+                state.doubt()
+
+    def _changes(self) -> Iterator[bytes]:
+        batches: dict[Batch, dict[Prefix, list[Address]]] = {}
+        flushes: list[Address] = []
+        for name, states in self._groups.items():
+            desired = self._desired(name)
+            for state in states:
+                for change in state.take(desired, self._room(state)):
+                    if change.is_repeat and state.address in self._internal:
+                        flushes.append(state.address)
+                    batch = Batch(
+                        change.attributes, change.path_id, change.prefix.family, change.is_repeat
+                    )
+                    prefixes = batches.setdefault(batch, {})
+                    prefixes.setdefault(change.prefix, []).append(state.address)
+        announcements_first = sorted(batches.items(), key=lambda item: item[0].attributes is None)
+        for batch, prefixes in announcements_first:
+            yield from self._lines(batch, prefixes)
+        for address in dict.fromkeys(flushes):
+            yield self._sent(encode.flush(address), 0)
+
+    def _room(self, state: RouterState) -> int:
+        """While a router fills, replies bound what is outstanding; then barriers do."""
+        if state.phase is Phase.DOWN:
+            return 0
+        if state.phase is Phase.FILLING and not state.is_waiting:
+            return WINDOW - self._unanswered_prefixes
+        return WINDOW - state.under_way
+
+    def _lines(self, batch: Batch, prefixes: dict[Prefix, list[Address]]) -> Iterator[bytes]:
+        by_routers: dict[tuple[Address, ...], list[Prefix]] = {}
+        for prefix, addresses in prefixes.items():
+            by_routers.setdefault(tuple(addresses), []).append(prefix)
+        for routers, together in by_routers.items():
+            if batch.attributes is None:
+                self.counters["withdrawn"] += len(together) * len(routers)
+                lines = encode.withdraw(routers, batch.path_id, batch.family, together)
+            else:
+                self.counters["announced"] += len(together) * len(routers)
+                tag = self._next_tag(routers) if batch.is_repeat else None
+                lines = encode.announce(routers, batch.path_id, batch.attributes, together, tag)
+            for line, count in lines:
+                yield self._sent(line, count)
+
+    def _next_tag(self, routers: tuple[Address, ...]) -> int | None:
+        """A new tag; none for iBGP, where it would be seen: there a flush repeats everything."""
+        self.counters["repeated"] += 1
+        if not self._internal.isdisjoint(routers):
+            return None
+        self._tag += 1
+        return self._tag
+
+    def _barrier(self, state: RouterState, now: float) -> list[bytes]:
+        if state.phase is Phase.FILLING and not self.is_ready:
+            return []
+        families = state.barrier()
+        if families:
+            self.counters["barriers"] += 1
+            self._barrier_at[state.address] = now
+        return [self._sent(encode.end_of_rib(state.address, family), 0) for family in families]
+
+    def _sent(self, line: bytes, prefixes: int) -> bytes:
+        self._unanswered.append(prefixes)
+        self._unanswered_prefixes += prefixes
+        return line

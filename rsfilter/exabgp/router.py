@@ -1,0 +1,218 @@
+"""One router as ExaBGP serves it: what it was told, what is under way, what is in doubt.
+
+ExaBGP sends what it was told bucket by bucket, not in order: two changes of one prefix in the same
+flush can leave the wrong one at the router for ever, while ExaBGP's own table shows the right one
+and suppresses a repetition. Hence three rules:
+
+1. At most one change of a prefix is under way. The next waits for a barrier: an End-of-RIB, which
+   ExaBGP sends only when nothing else is pending, and then shows us as sent. The newest state
+   wins; what came in between is never told.
+2. A router that is not up is told nothing. When the session is back ExaBGP repeats its own table,
+   and that first flush drops every withdraw. So after `up` come announcements only, then both
+   End-of-RIBs, then the rest.
+3. What was under way when a session ended, or when an `error` came back, is in doubt: after the
+   next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
+
+Barriers alternate between the End-of-RIB of IPv4 and of IPv6: one that ExaBGP had still queued
+from an earlier session is never taken for the current one.
+
+Pure: no command lines here (`encode`), no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.routing.model import IPV4, IPV6, Address, Prefix
+
+WINDOW = 2000
+"""Prefixes under way at one router. ExaBGP works them off in a quarter of a second or so: that is
+what the next change may have to wait behind, even when a full table is on its way."""
+
+Told = tuple[tuple[int, OutAttributes | None], ...]
+"""What ExaBGP was told of a prefix: (path id, attributes); None: something, we do not know what."""
+
+PathIds = frozenset[int]
+_NO_IDS: PathIds = frozenset()
+
+
+class Phase(Enum):
+    """Where a router's session stands."""
+
+    DOWN = "down"
+    FILLING = "filling"
+    """Up; gets announcements only, until both End-of-RIBs have gone out."""
+    SETTLED = "settled"
+
+
+class Change(NamedTuple):
+    """One path of one prefix to be announced, or withdrawn when there are no attributes."""
+
+    prefix: Prefix
+    path_id: int
+    attributes: OutAttributes | None
+    is_repeat: bool
+    """ExaBGP must send it even if it believes that it did."""
+
+
+@dataclass(slots=True)
+class RouterState:
+    """The state of one router. `mark` says where to look, `take` what to tell."""
+
+    address: Address
+    phase: Phase = Phase.DOWN
+    told: dict[Prefix, Told] = field(default_factory=dict)
+    """What ExaBGP's own table for the router holds once it has read all that was written."""
+    doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
+    """Path ids that the router may or may not have, whatever `told` says."""
+    _urgent: dict[Prefix, None] = field(default_factory=dict)
+    """To look at: prefixes that the router has or may have."""
+    _fresh: dict[Prefix, None] = field(default_factory=dict)
+    """To look at: prefixes that it does not have yet."""
+    _blocked: dict[Prefix, None] = field(default_factory=dict)
+    """To look at after the next barrier."""
+    _issued: dict[Prefix, PathIds] = field(default_factory=dict)
+    """Changed since the last barrier was written, with the path ids touched."""
+    _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
+    """Changed before the barrier that is under way."""
+    _awaited: set[int] = field(default_factory=set)
+    """Families whose End-of-RIB has to come back; empty: no barrier is under way."""
+    _last_family: int = IPV6
+
+    @property
+    def is_waiting(self) -> bool:
+        """A barrier is under way."""
+        return bool(self._awaited)
+
+    @property
+    def is_idle(self) -> bool:
+        """Up, told everything, and everything confirmed."""
+        return self.phase is Phase.SETTLED and not (
+            self._urgent or self._fresh or self._blocked or self._issued or self._confirming
+        )
+
+    @property
+    def under_way(self) -> int:
+        """Prefixes with a change that no barrier has confirmed."""
+        return len(self._issued) + len(self._confirming)
+
+    # What happens ------------------------------------------------------------------------------
+
+    def up(self, desired: Iterable[Prefix]) -> None:
+        """The session came up; ExaBGP is about to repeat `told`."""
+        self.phase = Phase.FILLING
+        for prefix in (*self.told, *desired, *self.doubtful):
+            self.mark(prefix)
+
+    def down(self) -> None:
+        """The session ended. ExaBGP keeps its table, and so do we."""
+        self.doubt()
+        self.phase = Phase.DOWN
+        for queue in (self._urgent, self._fresh, self._blocked):
+            queue.clear()
+
+    def forget(self) -> None:
+        """ExaBGP has dropped its table for the router: it was removed from its configuration."""
+        self.down()
+        self.told.clear()
+        self.doubtful.clear()
+
+    def mark(self, prefix: Prefix) -> None:
+        """Other paths of the prefix may be desired."""
+        if self.phase is Phase.DOWN:
+            return
+        if prefix in self._issued or prefix in self._confirming or prefix in self.doubtful:
+            self._blocked[prefix] = None
+        elif prefix in self.told:
+            self._urgent[prefix] = None
+        else:
+            self._fresh[prefix] = None
+
+    def doubt(self) -> None:
+        """Whatever is under way may have gone wrong."""
+        for under_way in (self._confirming, self._issued):
+            for prefix, path_ids in under_way.items():
+                self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
+                self._blocked[prefix] = None
+            under_way.clear()
+        self._awaited.clear()
+
+    def end_of_rib_sent(self, family: int) -> None:
+        """ExaBGP sent an End-of-RIB: ours, or one that nobody waits for any more."""
+        if family not in self._awaited:
+            return
+        self._awaited.discard(family)
+        if self._awaited:
+            return
+        self.phase = Phase.SETTLED
+        self._confirming.clear()
+        blocked, self._blocked = self._blocked, {}
+        for prefix in blocked:
+            if prefix in self.doubtful:
+                self._urgent[prefix] = None
+            else:
+                self.mark(prefix)
+
+    # What follows ------------------------------------------------------------------------------
+
+    def take(self, desired: Mapping[Prefix, Paths], room: int) -> list[Change]:
+        """The changes to tell now, of at most `room` prefixes; they count as told."""
+        changes: list[Change] = []
+        for queue in (self._urgent, self._fresh):
+            while queue and room > 0:
+                prefix = next(iter(queue))
+                del queue[prefix]
+                found = self._difference(prefix, desired.get(prefix, ()))
+                if found:
+                    changes += found
+                    room -= 1
+        return changes
+
+    def _difference(self, prefix: Prefix, wanted: Paths) -> list[Change]:
+        told = dict(self.told.get(prefix, ()))
+        in_doubt = self.doubtful.pop(prefix, _NO_IDS)
+        wanted_ids = {path_id for path_id, _ in wanted}
+        changes = [
+            Change(prefix, path_id, attributes, path_id in in_doubt)
+            for path_id, attributes in wanted
+            if path_id in in_doubt or told.get(path_id) != attributes
+        ]
+        gone = sorted((told.keys() | in_doubt) - wanted_ids)
+        keep: Told = ()
+        if gone and self.phase is Phase.FILLING:
+            self._blocked[prefix] = None
+            keep = tuple((path_id, told[path_id]) for path_id in gone if path_id in told)
+        else:
+            changes += [Change(prefix, path_id, None, path_id in in_doubt) for path_id in gone]
+        if changes:
+            self._issued[prefix] = frozenset(change.path_id for change in changes)
+        if now_told := (*wanted, *keep):
+            self.told[prefix] = now_told
+        else:
+            self.told.pop(prefix, None)
+        return changes
+
+    def barrier(self) -> tuple[int, ...]:
+        """Families whose End-of-RIB to send now; none when no barrier is due or one is under way.
+
+        The first one after `up` is a router's real End-of-RIB (RFC 4724): both families, and only
+        once it was told all there is.
+        """
+        if self._awaited or self.phase is Phase.DOWN:
+            return ()
+        if self.phase is Phase.FILLING:
+            if self._urgent or self._fresh:
+                return ()
+            families: tuple[int, ...] = (IPV4, IPV6)
+        elif self._issued or self._blocked:
+            families = (IPV4,) if self._last_family == IPV6 else (IPV6,)
+        else:
+            return ()
+        self._last_family = families[-1]
+        self._awaited.update(families)
+        self._confirming, self._issued = self._issued, {}
+        return families
