@@ -1,0 +1,338 @@
+"""BIRD as a host and as a router, driven by its configuration and its control socket.
+
+A host's sessions are `rs client`: BIRD then sends the AS path and the next hop exactly as the
+export filter makes them, so a host can lie as a test wants it to.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lab.core import Daemon, Lab, LabError, family_of
+from lab.endpoint import HOLD_TIME_S, Endpoint
+from lab.routes import Announcement, Community, Expectations, Path, Table, table_text
+from lab.waiting import eventually
+
+
+class Bird(Daemon):
+    """One BIRD and its control socket."""
+
+    ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
+
+    def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
+        super().__init__(lab, name)
+        self.asn = asn
+        self.port = lab.bgp_port
+        self.addresses = {family: lab.address(number, family) for family in lab.families}
+        self._router_id = f"192.0.2.{number}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """This BIRD as the other side sees it."""
+        return Endpoint(self.name, self.asn, self.addresses, self.port)
+
+    # Life -------------------------------------------------------------------------------------
+
+    def starts(self) -> None:
+        """Start it with its present configuration; returns when it answers."""
+        self._write()
+        argv = ["bird", "-f", "-c", "bird.conf", "-s", "bird.ctl", "-P", "bird.pid"]
+        self.run(argv, lambda: self.control("show status"))
+
+    def shuts_down(self) -> None:
+        """Administrative shutdown of every session: NOTIFICATION Cease/2."""
+        self.control('disable "*"')
+
+    def comes_back(self) -> None:
+        """Undo `shuts_down`."""
+        self.control('enable "*"')
+
+    # Control ----------------------------------------------------------------------------------
+
+    def control(self, command: str) -> list[str]:
+        """What BIRD answers. Raises OSError when it is not there, LabError when it objects."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.place / "bird.ctl"))
+            stream = connection.makefile("rw")
+            _reply(stream)  # the greeting
+            stream.write(command + "\n")
+            stream.flush()
+            code, lines = _reply(stream)
+        if code >= 8000:  # doc/reply_codes: run-time and syntax errors
+            raise LabError(f"{self.name}: {command!r}: {lines}")
+        return lines
+
+    def _write(self) -> None:
+        (self.place / "bird.conf").write_text(self._configuration())
+
+    def _reconfigure(self) -> None:
+        self._write()
+        self.control("configure")
+
+    def _configuration(self) -> str:
+        raise NotImplementedError
+
+    def _head(self) -> str:
+        return f'log "{self.log.name}" all;\nrouter id {self._router_id};\nprotocol device {{ }}\n'
+
+    def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
+        return f"""
+protocol bgp {session_name(other, family)} {{
+  local {self.addresses[family]} port {self.port} as {self.asn};
+  neighbor {other.addresses[family]} port {other.port} as {other.asn};
+  multihop; strict bind on; enable extended messages on;
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  {options}
+  ipv{family} {{ {channel} }};
+}}
+"""
+
+    # What it knows ----------------------------------------------------------------------------
+
+    def sessions(self) -> dict[str, bool]:
+        """Its sessions by name, and which are established."""
+        found = {}
+        for line in self.control("show protocols"):
+            words = line.split()
+            if len(words) > 3 and words[1] == "BGP":
+                found[words[0]] = "Established" in words
+        return found
+
+    def is_up(self) -> None:
+        """Wait until every session is established."""
+
+        def probe() -> str | None:
+            down = [name for name, up in self.sessions().items() if not up]
+            return f"{self.name} has no session {down}" if down else None
+
+        eventually(probe, self.lab.report)
+
+    def table(self) -> Table:
+        """The paths it has learnt, by prefix."""
+        paths: Table = {}
+        for family in self.addresses:
+            lines = self.control(f"show route all table master{family}")
+            for path in parse_routes(lines):
+                paths.setdefault(path.prefix, []).append(path)
+        return paths
+
+    def state(self) -> str:
+        """Sessions and table."""
+        sessions = " ".join(f"{n}:{'up' if up else 'DOWN'}" for n, up in self.sessions().items())
+        return f"    {sessions}\n{table_text(self.table())}"
+
+
+class BirdHost(Bird):
+    """A hypervisor: announces what it is told to, to one or more route servers."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        name: str,
+        number: int,
+        asn: int,
+        route_servers: Sequence[Endpoint],
+        hold_time_s: int = HOLD_TIME_S,
+    ) -> None:
+        super().__init__(lab, name, number, asn)
+        self._route_servers = route_servers
+        self._hold_time_s = hold_time_s
+        self._announced: dict[str, Announcement] = {}
+
+    def announces(self, *prefixes: str, **how: Any) -> None:
+        """Announce prefixes, all in the same way; `how`: the fields of `Announcement`."""
+        for prefix in prefixes:
+            self._announced[prefix] = Announcement(**how)
+        self._apply()
+
+    def withdraws(self, *prefixes: str) -> None:
+        """Withdraw prefixes."""
+        for prefix in prefixes:
+            del self._announced[prefix]
+        self._apply()
+
+    def repeats(self) -> None:
+        """Send everything again, unchanged."""
+        for name in self.sessions():
+            self.control(f"reload out {name}")
+
+    def _apply(self) -> None:
+        if self._process is not None:
+            self._reconfigure()
+
+    def _configuration(self) -> str:
+        text = self._head()
+        for family in self.addresses:
+            mine = {p: a for p, a in self._announced.items() if family_of(p) == family}
+            routes = "".join(f"  route {prefix} blackhole;\n" for prefix in mine)
+            text += f"protocol static static{family} {{\n  ipv{family};\n{routes}}}\n"
+            text += self._export_filter(family, mine)
+            options = f"rs client; hold time {self._hold_time_s};"
+            channel = f"import all; export filter announced{family};"
+            for other in self._route_servers:
+                text += self._session(other, family, options, channel)
+        return text
+
+    def _export_filter(self, family: int, announced: dict[str, Announcement]) -> str:
+        kinds: dict[str, list[str]] = {}
+        for prefix, announcement in announced.items():
+            kinds.setdefault(self._attributes(announcement, family), []).append(prefix)
+        honest = self._attributes(Announcement(), family)
+        body = "".join(
+            f"  if net ~ [ {', '.join(prefixes)} ] then {{ {attributes} accept; }}\n"
+            for attributes, prefixes in kinds.items()
+            if attributes != honest
+        )
+        return (
+            f"filter announced{family} {{\n  if source != RTS_STATIC then reject;\n{body}"
+            f"  {honest} accept;\n}}\n"
+        )
+
+    def _attributes(self, announcement: Announcement, family: int) -> str:
+        path = (self.asn,) if announcement.as_path is None else announcement.as_path
+        statements = ["bgp_path.empty"]
+        statements += [f"bgp_path.prepend({asn})" for asn in reversed(path)]
+        statements.append(f"bgp_next_hop = {announcement.next_hop or self.addresses[family]}")
+        if announcement.med is not None:
+            statements.append(f"bgp_med = {announcement.med}")
+        statements += [f"bgp_community.add({_tuple(c)})" for c in announcement.communities]
+        statements += [
+            f"bgp_large_community.add({_tuple(c)})" for c in announcement.large_communities
+        ]
+        statements += announcement.clauses
+        return " ".join(f"{statement};" for statement in statements)
+
+
+class BirdRouter(Bird, Expectations):
+    """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        name: str,
+        number: int,
+        asn: int,
+        route_servers: Sequence[Endpoint],
+        paths: str = "best",
+    ) -> None:
+        Bird.__init__(self, lab, name, number, asn)
+        Expectations.__init__(self, name, self.table, lab.report)
+        self.paths = paths
+        self._route_servers = route_servers
+
+    def _configuration(self) -> str:
+        text = self._head()
+        channel = "import all; export none;" + (" add paths rx;" if self.paths == "all" else "")
+        for other in self._route_servers:
+            for family in self.addresses:
+                options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
+                text += self._session(other, family, options, channel)
+        return text
+
+    def moment(self) -> int:
+        """Now, as a place in the history of changes."""
+        return self.log.stat().st_size
+
+    def changes(self, since: int = 0) -> list[tuple[str, str]]:
+        """What happened to the table: ("added" | "replaced" | "removed", prefix), in order."""
+        with open(self.log, "rb") as log:
+            before = log.read(since).decode(errors="replace")
+            after = log.read().decode(errors="replace")
+        return parse_changes(before, after)
+
+
+def session_name(other: Endpoint, family: int) -> str:
+    """The name of the session toward another, as BIRD's configuration has it."""
+    return f"{other.name}_{family}"
+
+
+def _tuple(numbers: Community) -> str:
+    return f"({','.join(map(str, numbers))})"
+
+
+def _reply(stream: Iterable[str]) -> tuple[int, list[str]]:
+    """One reply: lines `CODE-text`, ` text` (the code before goes on), and `CODE text` at last."""
+    lines = []
+    for line in stream:
+        line = line.rstrip("\n")
+        if line[:1] in (" ", "+"):
+            lines.append(line[1:])
+            continue
+        lines.append(line[5:])
+        if line[4] == " ":
+            return int(line[:4]), lines
+    raise OSError("BIRD closed its control socket")
+
+
+_ROUTE = re.compile(r"^(?P<prefix>\S*)\s+\S+ \[(?P<protocol>\S+) [^]]*\](?P<best> \*)? \(")
+_ATTRIBUTE = re.compile(r"^\s*BGP\.(?P<name>\w+): (?P<value>.*)$")
+_NUMBERS = re.compile(r"\(([^)]*)\)")
+
+
+def parse_routes(lines: Iterable[str]) -> list[Path]:
+    """The BGP paths in `show route all`, where only a prefix's first path names it."""
+    found: list[tuple[str, str, bool, dict[str, str]]] = []
+    prefix = ""
+    for line in lines:
+        if match := _ROUTE.match(line):
+            prefix = match["prefix"] or prefix
+            found.append((prefix, match["protocol"], match["best"] is not None, {}))
+        elif (match := _ATTRIBUTE.match(line)) and found:
+            found[-1][3][match["name"]] = match["value"]
+    return [
+        _path(prefix, protocol, best, attributes)
+        for prefix, protocol, best, attributes in found
+        if attributes
+    ]
+
+
+def _path(prefix: str, protocol: str, best: bool, attributes: dict[str, str]) -> Path:
+    return Path(
+        prefix=prefix,
+        neighbor=protocol,
+        next_hop=attributes.get("next_hop", "").split(" ")[0],
+        as_path=tuple(int(asn) for asn in re.findall(r"\d+", attributes.get("as_path", ""))),
+        best=best,
+        med=int(attributes["med"]) if "med" in attributes else None,
+        communities=_communities(attributes.get("community", "")),
+        large_communities=_communities(attributes.get("large_community", "")),
+    )
+
+
+def _communities(text: str) -> frozenset[Community]:
+    return frozenset(
+        tuple(int(number) for number in group.split(",")) for group in _NUMBERS.findall(text)
+    )
+
+
+_CHANGE = re.compile(
+    r"<TRACE> (?P<channel>\S+) > (?P<verb>added|removed)(?: \[\w+\])?"
+    r" (?P<prefix>\S+) (?P<path>\d+)L"
+)
+
+
+def parse_changes(before: str, after: str) -> list[tuple[str, str]]:
+    """The changes in `after`; `before` is the log up to there.
+
+    BIRD writes "added" for a new path and for a changed one, with the path's local number: what
+    was there before tells one from the other.
+    """
+    present: set[tuple[str, str, str]] = set()
+    changes = []
+    for text, wanted in ((before, False), (after, True)):
+        for match in _CHANGE.finditer(text):
+            path = (match["channel"], match["prefix"], match["path"])
+            verb = match["verb"]
+            if verb == "removed":
+                present.discard(path)
+            elif path in present:
+                verb = "replaced"
+            else:
+                present.add(path)
+            if wanted:
+                changes.append((verb, match["prefix"]))
+    return changes

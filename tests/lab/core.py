@@ -1,0 +1,302 @@
+"""A lab: one private network with real programs in it, and nothing left when it ends.
+
+The lab's directory holds a directory for every program, with its configuration, sockets and log.
+What starts and ends the programs is `warden.py`. Programs are added by name; their addresses follow
+from a number: 192.0.2.N and 2001:db8:ffff::N, or 127.x.y.N without IPv6 where there are no network
+namespaces (`Lab.families` says so).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from types import TracebackType
+from typing import Any, Self
+
+from lab.waiting import eventually
+
+WARDEN = Path(__file__).with_name("warden.py")
+LOG_TAIL_LINES = 15
+
+
+class LabError(Exception):
+    """The lab itself failed: a program is missing, or did not start."""
+
+
+class Process:
+    """A program in the lab."""
+
+    def __init__(self, lab: Lab, pid: int, log: Path) -> None:
+        self._lab = lab
+        self._pid = pid
+        self.log = log
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by that signal); None while it runs."""
+        code: int | None = self._lab.ask("status", pid=self._pid)["exit_code"]
+        return code
+
+    @property
+    def running(self) -> bool:
+        """It has not ended."""
+        return self.exit_code is None
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self._lab.ask("signal", pid=self._pid, signal=int(number))
+
+    def stop(self, number: int = SIGTERM) -> None:
+        """Signal it and wait for its end."""
+        self.send(number)
+        eventually(lambda: f"process {self._pid} has not ended" if self.running else None)
+
+
+class Lab:
+    """A private network and the programs in it; a context manager.
+
+    `namespaces` false: do not even try to have network namespaces.
+    """
+
+    def __init__(self, *, namespaces: bool = True) -> None:
+        # Short: a Unix socket's path must fit into 108 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="lab-"))
+        self.daemons: dict[str, Daemon] = {}
+        with open(self.directory / "warden.log", "wb") as log:
+            self._warden = subprocess.Popen(
+                [
+                    sys.executable,
+                    str(WARDEN),
+                    str(self.directory),
+                    "auto" if namespaces else "loopback",
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        try:
+            self.isolation: str = self._read()["isolation"]
+            self.families = (4, 6) if self.isolation == "namespace" else (4,)
+            # A private network has its own port 179, and root's right to bind it.
+            self.bgp_port = 179 if self.isolation == "namespace" else 1790
+            if self.isolation == "loopback":
+                self._block, self._reservation = _reserve_block()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything; returns when nothing is left."""
+        assert self._warden.stdin is not None
+        assert self._warden.stdout is not None
+        self._warden.stdin.close()
+        self._warden.stdout.close()
+        self._warden.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)  # if the keeper itself was killed
+        if self.isolation == "loopback":
+            self._reservation.close()
+
+    # Programs ---------------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        argv: list[str],
+        *,
+        cwd: Path,
+        log: Path,
+        env: dict[str, str] | None = None,
+    ) -> Process:
+        """Start a program; its output goes to the end of `log`. Raises LabError."""
+        environment = os.environ | (env or {})
+        answer = self.ask("spawn", argv=argv, cwd=str(cwd), env=environment, log=str(log))
+        return Process(self, answer["pid"], log)
+
+    def run(self, argv: list[str], *, check: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run a program inside the lab to its end; what it wrote. Raises LabError if it failed."""
+        descriptor, name = tempfile.mkstemp(dir=self.directory)
+        os.close(descriptor)
+        process = self.spawn(argv, cwd=self.directory, log=Path(name), env=env)
+        eventually(lambda: f"{argv} has not ended" if process.running else None)
+        output = Path(name).read_text(errors="replace")
+        Path(name).unlink()
+        if check and process.exit_code != 0:
+            raise LabError(f"{' '.join(argv)} ended with {process.exit_code}: {output}")
+        return output
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One request to the warden. Raises LabError."""
+        assert self._warden.stdin is not None
+        try:
+            self._warden.stdin.write(json.dumps({"do": do} | arguments) + "\n")
+            self._warden.stdin.flush()
+        except OSError as error:
+            raise LabError(f"the lab is gone: {error}") from error
+        answer = self._read()
+        if "error" in answer:
+            raise LabError(f"{do} {arguments.get('argv', '')}: {answer['error']}")
+        return answer
+
+    def _read(self) -> dict[str, Any]:
+        assert self._warden.stdout is not None
+        line = self._warden.stdout.readline()
+        if not line:
+            said = (self.directory / "warden.log").read_text() if self.directory.exists() else ""
+            raise LabError(f"the lab is gone: {said}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    # Addresses --------------------------------------------------------------------------------
+
+    def address(self, number: int, family: int) -> str:
+        """The lab's address with this number, up and ready to be bound."""
+        if self.isolation == "loopback":
+            if family == 6:
+                raise LabError("no IPv6 without network namespaces: ask Lab.families")
+            return f"127.{self._block}.{number}"
+        address = f"192.0.2.{number}" if family == 4 else f"2001:db8:ffff::{number}"
+        length = 32 if family == 4 else 128
+        # `replace`: the same address may be asked for twice. `nodad`: usable at once.
+        nodad = ["nodad"] if family == 6 else []
+        self.run(["ip", "address", "replace", f"{address}/{length}", "dev", "lo", *nodad])
+        return address
+
+    # Evidence ---------------------------------------------------------------------------------
+
+    def report(self) -> str:
+        """What every daemon has: the evidence for a failed expectation."""
+        return "\n".join(f"--- {d.name}\n{d.report()}" for d in self.daemons.values())
+
+    def no_errors(self) -> None:
+        """Fail when any log tells of an error."""
+        found = {d.name: errors for d in self.daemons.values() if (errors := d.errors())}
+        if found:
+            lines = [f"{name}: {line}" for name, errors in found.items() for line in errors]
+            raise AssertionError("errors in logs:\n" + "\n".join(lines))
+
+
+class Daemon:
+    """A program with a name, a directory and a log; the base of every peer."""
+
+    ERROR = re.compile(r"(?!)")
+    """What a line of its log looks like that should not be there."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        if name in lab.daemons:
+            raise LabError(f"two daemons are called {name}")
+        self.name = name
+        self.lab = lab
+        self.place = lab.directory / name
+        self.place.mkdir()
+        self.log = self.place / "log"
+        self.tolerated: list[str] = []
+        """Patterns of errors that the test provokes."""
+        self._process: Process | None = None
+        lab.daemons[name] = self
+
+    @property
+    def process(self) -> Process:
+        """The running program. Raises LabError before the start."""
+        if self._process is None:
+            raise LabError(f"{self.name} was never started")
+        return self._process
+
+    def run(self, argv: list[str], answers: Callable[[], object], **env: str) -> None:
+        """Start the program and wait until `answers` no longer raises OSError."""
+        output = self.place / "output"
+        self._process = process = self.lab.spawn(argv, cwd=self.place, log=output, env=env)
+
+        def probe() -> str | None:
+            if not process.running:
+                raise LabError(f"{self.name} did not start:\n{tail(output)}\n{tail(self.log)}")
+            try:
+                answers()
+            except OSError as error:
+                return f"{self.name} does not answer: {error}"
+            return None
+
+        eventually(probe)
+
+    def dies(self) -> None:
+        """SIGKILL: the kernel closes its connections, it says nothing."""
+        self.process.stop(SIGKILL)
+
+    def vanishes(self) -> None:
+        """Stop it where it stands: connections stay open and silent, hold timers run."""
+        self.process.send(SIGSTOP)
+
+    def wakes(self) -> None:
+        """Undo `vanishes`."""
+        self.process.send(SIGCONT)
+
+    def state(self) -> str:
+        """Its sessions and tables, for a failed test. May raise OSError or LabError."""
+        return ""
+
+    def report(self) -> str:
+        """What a failed test should show of it."""
+        try:
+            state = self.state()
+        except (OSError, LabError) as error:
+            state = f"    ({error})"
+        return f"{state}\n{tail(self.log)}"
+
+    def errors(self) -> list[str]:
+        """Errors in its log that no test declared `tolerated`."""
+        if not self.log.exists():
+            return []
+        return [
+            line
+            for line in self.log.read_text(errors="replace").splitlines()
+            if self.ERROR.search(line) and not any(re.search(t, line) for t in self.tolerated)
+        ]
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The end of a log, indented."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError as error:
+        return f"    ({error})"
+    return "\n".join("    " + line for line in text.splitlines()[-lines:])
+
+
+def family_of(text: str) -> int:
+    """4 or 6, of an address or a prefix."""
+    return ip_address(text.partition("/")[0]).version
+
+
+def _reserve_block() -> tuple[str, socket.socket]:
+    """Two middle octets of 127.0.0.0/8 for this lab alone, and the socket that reserves them."""
+    for _ in range(100):
+        block = f"{random.randint(64, 250)}.{random.randint(0, 255)}"
+        reservation = socket.socket()
+        try:
+            reservation.bind((f"127.{block}.254", 17900))
+        except OSError:
+            reservation.close()
+            continue
+        return block, reservation
+    raise LabError("no free block of loopback addresses")

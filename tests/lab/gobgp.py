@@ -1,0 +1,159 @@
+"""GoBGP as a router."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from lab.core import Daemon, Lab, LabError
+from lab.endpoint import HOLD_TIME_S, Endpoint
+from lab.routes import Community, Expectations, Path, Table, table_text
+from lab.waiting import eventually
+
+API = "127.0.0.1:50051"
+"""Its gRPC address: the lab's own loopback, or shared where there are no namespaces."""
+
+_ORIGIN_MED, _AS_PATH, _COMMUNITIES, _NEXT_HOP, _MP_REACH, _LARGE = 4, 2, 8, 3, 14, 32
+"""Attribute types (RFC 4271, 1997, 4760, 8092) as its JSON numbers them."""
+
+
+class GoBgpRouter(Daemon, Expectations):
+    """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
+
+    ERROR = re.compile(r'"level":"(error|fatal|panic)"|^panic:')
+
+    def __init__(
+        self,
+        lab: Lab,
+        name: str,
+        number: int,
+        asn: int,
+        route_servers: Sequence[Endpoint],
+        paths: str = "best",
+    ) -> None:
+        Daemon.__init__(self, lab, name)
+        Expectations.__init__(self, name, self.table, lab.report)
+        self.log = self.place / "output"
+        self.asn = asn
+        self.paths = paths
+        self.port = lab.bgp_port
+        self.addresses = {family: lab.address(number, family) for family in lab.families}
+        self._router_id = f"192.0.2.{number}"
+        self._route_servers = route_servers
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """This router as the other side sees it."""
+        return Endpoint(self.name, self.asn, self.addresses, self.port)
+
+    def starts(self) -> None:
+        """Start it; returns when it answers."""
+        (self.place / "gobgpd.json").write_text(json.dumps(self._configuration(), indent=1))
+        argv = ["gobgpd", "-f", "gobgpd.json", "-t", "json", "--pprof-disable"]
+        self.run([*argv, "--api-hosts", API, "-l", "info"], self._answers)
+
+    def _answers(self) -> None:
+        """Raises OSError while it does not."""
+        try:
+            self.control("global")
+        except LabError as error:
+            raise OSError(str(error)) from error
+
+    def control(self, *words: str) -> Any:
+        """What `gobgp` says, as JSON. Raises LabError."""
+        host, _, port = API.rpartition(":")
+        text = self.lab.run(["gobgp", "-u", host, "-p", port, "-j", *words])
+        return json.loads(text) if text.startswith(("{", "[")) else {}
+
+    def is_up(self) -> None:
+        """Wait until every session is established."""
+
+        def probe() -> str | None:
+            down = [address for address, up in self.sessions().items() if not up]
+            return f"{self.name} has no session with {down}" if down else None
+
+        eventually(probe, self.lab.report)
+
+    def sessions(self) -> dict[str, bool]:
+        """Its sessions by the neighbor's address, and which are established."""
+        established = 6  # RFC 4271 section 8.2.2, as its API numbers the states
+        return {
+            neighbor["conf"]["neighbor_address"]: neighbor["state"].get("session_state")
+            == established
+            for neighbor in self.control("neighbor")
+        }
+
+    def table(self) -> Table:
+        """The paths it has learnt, by prefix."""
+        table: Table = {}
+        for family in self.addresses:
+            rib = self.control("global", "rib", "-a", f"ipv{family}")
+            for prefix, paths in rib.items():
+                table[prefix] = [_path(prefix, path) for path in paths]
+        return table
+
+    def state(self) -> str:
+        """Sessions and table."""
+        sessions = " ".join(f"{a}:{'up' if up else 'DOWN'}" for a, up in self.sessions().items())
+        return f"    {sessions}\n{table_text(self.table())}"
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "global": {
+                "config": {
+                    "as": self.asn,
+                    "router-id": self._router_id,
+                    "port": self.port,
+                    "local-address-list": list(self.addresses.values()),
+                }
+            },
+            "neighbors": [
+                self._neighbor(other, family)
+                for other in self._route_servers
+                for family in self.addresses
+            ],
+        }
+
+    def _neighbor(self, other: Endpoint, family: int) -> dict[str, Any]:
+        return {
+            "config": {"neighbor-address": other.addresses[family], "peer-as": other.asn},
+            "transport": {
+                "config": {"passive-mode": True, "local-address": self.addresses[family]}
+            },
+            "timers": {"config": {"hold-time": HOLD_TIME_S, "keepalive-interval": HOLD_TIME_S / 3}},
+            "ebgp-multihop": {"config": {"enabled": True, "multihop-ttl": 64}},
+            "afi-safis": [
+                {
+                    "config": {"afi-safi-name": f"ipv{family}-unicast"},
+                    "add-paths": {"config": {"receive": self.paths == "all"}},
+                }
+            ],
+        }
+
+
+def _path(prefix: str, found: dict[str, Any]) -> Path:
+    attributes = {attribute["type"]: attribute for attribute in found["attrs"]}
+    next_hop = attributes.get(_NEXT_HOP) or attributes.get(_MP_REACH) or {}
+    segments = attributes.get(_AS_PATH, {}).get("as_paths", [])
+    return Path(
+        prefix=prefix,
+        neighbor=found.get("neighbor-ip", ""),
+        next_hop=next_hop.get("nexthop", ""),
+        as_path=tuple(asn for segment in segments for asn in segment["asns"]),
+        best=found.get("best", False),
+        med=attributes.get(_ORIGIN_MED, {}).get("metric"),
+        communities=frozenset(
+            (value >> 16, value & 0xFFFF)
+            for value in attributes.get(_COMMUNITIES, {}).get("communities", [])
+        ),
+        large_communities=frozenset(
+            _large(value) for value in attributes.get(_LARGE, {}).get("value", [])
+        ),
+        path_id=found.get("id"),
+    )
+
+
+def _large(value: dict[str, int]) -> Community:
+    return (value["ASN"], value["LocalData1"], value["LocalData2"])

@@ -1,0 +1,34 @@
+"""Expectations that wait: poll until what is expected is there, never sleep for luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+DEADLINE_S = 30.0
+"""Longer than any session takes to come up again after a hold timer of 9 s."""
+
+INTERVAL_S = 0.05
+
+Probe = Callable[[], str | None]
+"""Looks once: None when all is as expected, else what is not."""
+
+
+def eventually(
+    probe: Probe, report: Callable[[], str] = lambda: "", deadline_s: float = DEADLINE_S
+) -> None:
+    """Wait until `probe` finds nothing wrong; else fail with its last word and `report`."""
+    end = time.monotonic() + deadline_s
+    while (wrong := probe()) is not None:
+        if time.monotonic() > end:
+            raise AssertionError(f"{wrong} (waited {deadline_s:g} s)\n{report()}")
+        time.sleep(INTERVAL_S)
+
+
+def throughout(probe: Probe, seconds: float, report: Callable[[], str] = lambda: "") -> None:
+    """Watch for `seconds`, and fail as soon as `probe` finds something wrong."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (wrong := probe()) is not None:
+            raise AssertionError(f"{wrong}\n{report()}")
+        time.sleep(INTERVAL_S)
