@@ -1,0 +1,342 @@
+"""`rsfilter.toml` as frozen dataclasses. Every error is found, each with its place.
+
+What a key means is told in docs/configuration.md and docs/rsfilter.example.toml. Reading opens no
+file but the configuration itself: whether the truth or a key can be read is for those who read it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from rsfilter.config_checks import Claim, conflicts
+from rsfilter.config_tables import (
+    CacheTable,
+    FileTables,
+    GuardConfig,
+    HostsTable,
+    HttpConfig,
+    ReadinessConfig,
+    RoutersTable,
+    RouteServerTable,
+    RtrTable,
+    TruthConfig,
+)
+from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
+from rsfilter.routing.policy import Mode
+from rsfilter.rpki.addresses import CacheAddress
+from rsfilter.tables import TableReader
+
+__all__ = [
+    "NOT_IN_FORCE",
+    "AuditConfig",
+    "Config",
+    "ConfigError",
+    "GuardConfig",
+    "HttpConfig",
+    "NotInForce",
+    "ReadinessConfig",
+    "RouteServer",
+    "RtrConfig",
+    "TruthConfig",
+    "load_config",
+    "parse_config",
+]
+
+DEFAULT_PATH = Path("rsfilter.toml")
+
+MAX_FILE_SIZE = 16 * 1024 * 1024
+"""Octets. A hundred thousand neighbors spelled out take a quarter of it."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems`: each `file: place: what is wrong`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class RouteServer:
+    """Who we are: `[route_server]`."""
+
+    asn: int
+    router_id: Address
+    """IPv4."""
+    local_addresses: tuple[Address, ...]
+    """Where sessions end: one, or one of each family."""
+    port: int
+    """TCP port where ExaBGP listens."""
+
+    def local_address(self, family: int) -> Address | None:
+        """Our end of sessions of a family (4 or 6); None when there is none."""
+        return next((a for a in self.local_addresses if a.family == family), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RtrConfig:
+    """The RTR caches: `[rtr]`. Times are seconds."""
+
+    caches: tuple[CacheAddress, ...]
+    """In order of preference. Paths in them are absolute."""
+    refresh: int
+    retry: int
+    expire: int
+    """Data older than this are stale."""
+    on_expire: Literal["hold", "reject"]
+    startup_wait: int
+    """How long nothing is announced while the first data have not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """The audit log: `[audit]`."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that has passed every check. All paths are absolute."""
+
+    path: Path
+    """The file that it came from."""
+    route_server: RouteServer
+    hosts: tuple[HostGroup, ...]
+    routers: tuple[RouterGroup, ...]
+    rtr: RtrConfig | None
+    truth: TruthConfig | None
+    guard: GuardConfig | None
+    readiness: ReadinessConfig | None
+    audit: AuditConfig
+    http: HttpConfig | None
+
+
+class NotInForce(NamedTuple):
+    """A part of the configuration that is checked, and does nothing in this version."""
+
+    section: str
+    consequence: str
+    is_configured: Callable[[Config], bool]
+
+
+NOT_IN_FORCE = (
+    NotInForce("guard", "no change of data is held", lambda c: c.guard is not None),
+    NotInForce("readiness", "no file starts a drain", lambda c: c.readiness is not None),
+    NotInForce("http", "nothing listens", lambda c: c.http is not None),
+    NotInForce(
+        "hosts.stale_time",
+        "a lost host's routes are withdrawn at once",
+        lambda c: any(group.stale_time for group in c.hosts),
+    ),
+)
+"""What this version does not do yet. A function that arrives takes its line away."""
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in a file. Raises ConfigError with every problem."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}; name the file with -c"]) from None
+    if len(content) > MAX_FILE_SIZE:
+        raise ConfigError([f"{path}: larger than {MAX_FILE_SIZE} octets"])
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: octet {error.start} is not UTF-8"]) from None
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """The configuration that `text` spells. Raises ConfigError with every problem.
+
+    `path` names the text in problems; relative paths are relative to its directory.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: not usable: nested too deeply"]) from None
+    reader = TableReader(str(path), path.absolute().parent)
+    return _Builder(reader, tables).config(path.absolute())
+
+
+_NEEDED = {
+    "route_server": "missing; a [route_server] section is needed",
+    "hosts": "missing; at least one [[hosts]] section is needed",
+    "routers": "missing; at least one [[routers]] section is needed",
+}
+
+
+class _Builder:
+    """Makes a Config of the tables of one file; what they mean together is checked here."""
+
+    def __init__(self, reader: TableReader, tables: dict[str, Any]) -> None:
+        self._reader = reader
+        self._problem = reader.problem
+        self._tables = tables
+        self._file = reader.read(FileTables, tables) or FileTables()
+
+    def config(self, path: Path) -> Config:
+        """The configuration. Raises ConfigError with every problem."""
+        file = self._file
+        self._check_sections()
+        routers = tuple(self._router_group(i, table) for i, table in enumerate(file.routers))
+        hosts = tuple(_host_group(table) for table in file.hosts)
+        self._check_neighbors(hosts, routers)
+        rtr = self._rtr(file.rtr) if file.rtr else None
+        self._check_http()
+        if self._reader.problems or file.route_server is None:
+            raise ConfigError(self._reader.problems)
+        return Config(
+            path=path,
+            route_server=_route_server(file.route_server),
+            hosts=hosts,
+            routers=routers,
+            rtr=rtr,
+            truth=file.truth,
+            guard=file.guard,
+            readiness=file.readiness,
+            audit=AuditConfig(file.audit.directory or path.parent / "audit"),
+            http=file.http,
+        )
+
+    def _check_sections(self) -> None:
+        for section, text in _NEEDED.items():
+            if section not in self._tables:
+                self._problem(section, text)
+        if not {"rtr", "truth"} & self._tables.keys():
+            self._problem("rtr", "missing; [rtr] or [truth] is needed to judge routes by")
+        if self._file.truth and self._file.truth.mode is Mode.BOTH and "rtr" not in self._tables:
+            self._problem("truth.mode", '"both" needs an [rtr] section too')
+        for section in ("hosts", "routers"):
+            names = set()
+            for index, table in enumerate(getattr(self._file, section)):
+                if table.name in names:
+                    self._problem(f"{section}[{index}].name", f'"{table.name}" is taken')
+                names.add(table.name)
+
+    def _router_group(self, index: int, table: RoutersTable) -> RouterGroup:
+        own = self._file.route_server
+        if own and table.as_path == "prepend" and table.asn == own.asn:
+            self._problem(
+                f"routers[{index}].as_path",
+                f'"prepend" would put AS{table.asn} into paths that its own routers then discard',
+            )
+        return RouterGroup(
+            name=table.name,
+            neighbors=table.neighbors,
+            asn=table.asn,
+            port=table.port,
+            all_paths=table.paths == "all",
+            prepend=table.as_path == "prepend",
+        )
+
+    def _check_neighbors(
+        self, hosts: tuple[HostGroup, ...], routers: tuple[RouterGroup, ...]
+    ) -> None:
+        """No address has two roles, and every session has an end here."""
+        own = self._file.route_server
+        local = _local_addresses(own) if own else ()
+        claims = [
+            Claim(_host_route(a), "route_server", "route_server.local_address") for a in local
+        ]
+        for index, hosts_group in enumerate(hosts):
+            place = f"hosts[{index}].neighbors"
+            claims += (Claim(network, "host", place) for network in hosts_group.networks)
+        for index, routers_group in enumerate(routers):
+            place = f"routers[{index}].neighbors"
+            claims += (Claim(_host_route(a), "router", place) for a in routers_group.neighbors)
+        for place, text in conflicts(claims):
+            self._problem(place, text)
+        self._check_local(local, claims)
+
+    def _check_local(self, local: tuple[Address, ...], claims: Iterable[Claim]) -> None:
+        have = {address.family for address in local}
+        if len(have) < len(local):
+            self._problem("route_server.local_address", "more than one address of a family")
+        for claim in claims:
+            if local and claim.prefix.family not in have:
+                self._problem(
+                    "route_server.local_address",
+                    f"no IPv{claim.prefix.family} address for sessions with {claim.prefix} of "
+                    f"{claim.place}; give a list with one of each family",
+                )
+                have.add(claim.prefix.family)
+
+    def _rtr(self, table: RtrTable) -> RtrConfig:
+        caches = tuple(self._cache(index, item) for index, item in enumerate(table.caches))
+        for index, cache in enumerate(caches):
+            if any((cache.host, cache.port) == (c.host, c.port) for c in caches[:index]):
+                self._problem(f"rtr.caches[{index}]", f"{cache} is listed twice")
+        return RtrConfig(
+            caches=caches,
+            refresh=table.refresh,
+            retry=table.retry,
+            expire=table.expire,
+            on_expire=table.on_expire,
+            startup_wait=table.startup_wait,
+        )
+
+    def _cache(self, index: int, item: CacheAddress | CacheTable) -> CacheAddress:
+        if isinstance(item, CacheAddress):
+            return item
+        is_ssh = item.transport == "ssh"
+        for key in ("user", "key", "known_hosts"):
+            if is_ssh and getattr(item, key) is None:
+                self._problem(f"rtr.caches[{index}].{key}", 'missing; transport "ssh" needs it')
+            if not is_ssh and getattr(item, key) is not None:
+                self._problem(f"rtr.caches[{index}].{key}", 'only for transport "ssh"')
+        return CacheAddress(
+            host=item.address.host,
+            port=item.address.port,
+            transport=item.transport,
+            user=item.user or "",
+            key=str(item.key or ""),
+            known_hosts=str(item.known_hosts or ""),
+        )
+
+    def _check_http(self) -> None:
+        http = self._file.http
+        if http and not http.token_file and not ip_address(str(http.listen.address)).is_loopback:
+            self._problem(
+                "http.listen",
+                f"{http.listen.address} can be reached from other machines; "
+                "set http.token_file, or listen on 127.0.0.1 or [::1]",
+            )
+
+
+def _route_server(table: RouteServerTable) -> RouteServer:
+    return RouteServer(table.asn, table.router_id, _local_addresses(table), table.port)
+
+
+def _local_addresses(table: RouteServerTable) -> tuple[Address, ...]:
+    local = table.local_address
+    return (local,) if isinstance(local, Address) else local
+
+
+def _host_group(table: HostsTable) -> HostGroup:
+    return HostGroup(
+        name=table.name,
+        networks=table.neighbors,
+        ipv4_lengths=frozenset(table.ipv4_lengths),
+        ipv6_lengths=frozenset(table.ipv6_lengths),
+        asn=table.asn,
+        max_prefixes=table.max_prefixes,
+        max_prepends=table.max_prepends,
+        next_hops=None if table.next_hop == "neighbor" else table.next_hop,
+        accept_not_found=table.not_found == "accept",
+        stale_time=table.stale_time,
+    )
+
+
+def _host_route(address: Address) -> Prefix:
+    return Prefix(address.family, address.value, BITS[address.family])

@@ -1,0 +1,125 @@
+"""The values that keys of `rsfilter.toml` take: their types, limits and spelling."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
+
+from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
+from rsfilter.routing.policy import BOGON_ASNS
+from rsfilter.rpki.addresses import CacheAddress
+from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.tables import HintError, Parsed
+
+MAX_STALE_TIME = 2**24 - 1
+"""Seconds. RFC 9494 section 3.1: the Long-Lived Stale Time has 24 bits."""
+
+MAX_PREPENDS = 254
+"""RFC 4271 section 4.3: an AS_PATH segment counts its ASNs in one octet; one is the host's own."""
+
+MAX_REFRESH = 86400
+MAX_RETRY = 7200
+"""Seconds. RFC 8210 section 6; librtr refuses more."""
+
+
+_NOT_FOR_SESSIONS = tuple(
+    Prefix.parse(text)
+    for text in ("0.0.0.0/8", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "ff00::/8")
+)
+"""RFC 6890: "this network", multicast and reserved, unspecified, IPv4-mapped."""
+
+
+class Listen(NamedTuple):
+    """Where to listen."""
+
+    address: Address
+    port: int
+
+
+DEFAULT_LISTEN = Listen(Address.parse("127.0.0.1"), 8480)
+
+
+def _asn(value: int) -> int:
+    if not 0 <= value <= MAX_ASN:
+        raise ValueError
+    if value in BOGON_ASNS:
+        raise HintError("nobody may use it (RFC 7607, 6793, 7300)")
+    return value
+
+
+def _unicast(text: str) -> Address:
+    """An address that an end of a BGP session can have."""
+    address = Address.parse(text)
+    if address.family == IPV6 and address.is_link_local:
+        raise HintError("link-local addresses are not supported")
+    if any(network.holds(address) for network in _NOT_FOR_SESSIONS):
+        raise HintError("no BGP session can have it")
+    return address
+
+
+def _router_id(text: str) -> Address:
+    if Address.parse(text).family != IPV4:
+        raise ValueError
+    return _unicast(text)
+
+
+def _network(text: str) -> Prefix:
+    network = Prefix.parse(text)
+    if not network.is_well_formed:
+        spare = BITS[network.family] - network.length
+        if spare < 0:
+            raise HintError("the length is impossible")
+        cleared = network._replace(network=network.network >> spare << spare)
+        raise HintError(f"host bits are set; the network is {cleared}")
+    if network.length == BITS[network.family]:
+        _unicast(str(Address(network.family, network.network)))
+    return network
+
+
+def _listen(text: str) -> Listen:
+    cache = CacheAddress.parse(text)
+    return Listen(Address.parse(cache.host), cache.port)
+
+
+Asn = Annotated[int, Meta(description="an ASN"), Parsed(int, _asn)]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="a name of at most 64 letters, digits, dots, dashes and underscores",
+    ),
+]
+SessionAddress = Annotated[Address, Meta(description="an IP address"), Parsed(str, _unicast)]
+RouterId = Annotated[Address, Meta(description="an IPv4 address"), Parsed(str, _router_id)]
+Network = Annotated[
+    Prefix, Meta(description="an address or a range such as 192.0.2.0/24"), Parsed(str, _network)
+]
+Port = Annotated[int, Meta(ge=1, le=65535, description="a TCP port, 1 to 65535")]
+PortOrZero = Annotated[int, Meta(ge=0, le=65535, description="a TCP port, or 0")]
+Count = Annotated[int, Meta(ge=0, description="an integer >= 0")]
+CountFromOne = Annotated[int, Meta(ge=1, description="an integer >= 1")]
+Seconds = Annotated[int, Meta(ge=1, description="an integer >= 1, seconds")]
+IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
+IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]
+Cache = Annotated[
+    CacheAddress,
+    Meta(description="host:port, an IPv6 address in brackets"),
+    Parsed(str, CacheAddress.parse),
+]
+ListenAddress = Annotated[
+    Listen, Meta(description="address:port, an IPv6 address in brackets"), Parsed(str, _listen)
+]
+Percent = Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")]
+Prepends = Annotated[
+    int, Meta(ge=0, le=MAX_PREPENDS, description=f"an integer from 0 to {MAX_PREPENDS}")
+]
+StaleTime = Annotated[
+    int, Meta(ge=0, le=MAX_STALE_TIME, description=f"seconds from 0 to {MAX_STALE_TIME}")
+]
+RefreshInterval = Annotated[
+    int, Meta(ge=1, le=MAX_REFRESH, description=f"seconds from 1 to {MAX_REFRESH}")
+]
+RetryInterval = Annotated[
+    int, Meta(ge=1, le=MAX_RETRY, description=f"seconds from 1 to {MAX_RETRY}")
+]

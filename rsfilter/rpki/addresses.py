@@ -1,0 +1,50 @@
+"""Where an RTR cache listens and how to reach it (RFC 8210 section 9). A value; opens nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+
+MAX_HOST_LENGTH = 253
+"""RFC 1035 section 2.3.4: the longest domain name in text."""
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*\.?")
+_HOST_PORT = re.compile(r"(?:\[(?P<bracketed>[^]]*)\]|(?P<plain>[^:]*)):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheAddress:
+    """One RTR cache."""
+
+    host: str
+    """An IP address or a host name."""
+    port: int
+    transport: Literal["tcp", "ssh"] = "tcp"
+    user: str = ""
+    """SSH only, like all that follows."""
+    key: str = ""
+    """Path of the private key."""
+    known_hosts: str = ""
+    """Path of the file with the host keys that are trusted."""
+
+    @classmethod
+    def parse(cls, text: str) -> CacheAddress:
+        """The TCP cache at `host:port`; an IPv6 address in brackets. ValueError otherwise."""
+        match = _HOST_PORT.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not host:port")
+        host, port = match["bracketed"] or match["plain"] or "", int(match["port"])
+        if match["bracketed"] is not None:
+            if ip_address(host).version != 6 or "%" in host:
+                raise ValueError(f"{host!r} is not an IPv6 address")
+        elif len(host) > MAX_HOST_LENGTH or not _HOST_NAME.fullmatch(host):
+            raise ValueError(f"{host!r} is neither an IPv4 address nor a host name")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"{port} is not a TCP port")
+        return cls(host, port)
+
+    def __str__(self) -> str:
+        """`host:port`, as the configuration spells it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
