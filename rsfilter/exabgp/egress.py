@@ -96,6 +96,10 @@ class Egress:
         else:
             self.routers[address].down()
 
+    def adopt(self, router: Address, prefix: Prefix, path_id: int) -> None:
+        """ExaBGP's table for the router has this path since before we were started."""
+        self.routers[router].adopt(prefix, path_id)
+
     def end_of_rib_sent(self, address: Address, family: str) -> None:
         """ExaBGP shows an End-of-RIB that it sent."""
         if address in self.routers and family in _FAMILY:

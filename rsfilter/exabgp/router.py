@@ -121,6 +121,14 @@ class RouterState:
         self.told.clear()
         self.doubtful.clear()
 
+    def adopt(self, prefix: Prefix, path_id: int) -> None:
+        """ExaBGP's table has this path: somebody told it before us."""
+        told = dict(self.told.get(prefix, ()))
+        told.setdefault(path_id, None)
+        self.told[prefix] = tuple(sorted(told.items(), key=lambda path: path[0]))
+        self._fresh.pop(prefix, None)
+        self.mark(prefix)
+
     def mark(self, prefix: Prefix) -> None:
         """Other paths of the prefix may be desired."""
         if self.phase is Phase.DOWN:

@@ -138,7 +138,9 @@ class Engine:
         return "unknown", ""
 
     def _session_up(self, event: SessionUp, now: float) -> None:
-        self._drop_all(event.neighbor, "session_down")  # of a session whose end went unseen
+        known = self.sessions.get(event.neighbor)
+        if known is not None and known.is_up:
+            self._drop_all(event.neighbor, "session_down")  # the end of the last one went unseen
         self._set_session(event.neighbor, event.asn, is_up=True, reason="", now=now)
 
     def _session_down(self, event: SessionDown, now: float) -> None:

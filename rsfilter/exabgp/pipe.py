@@ -1,0 +1,176 @@
+"""Both ends of the pipe to ExaBGP: never deadlocks, loses nothing, counts everything.
+
+ExaBGP writes our stdin with a blocking write from its only thread, and reads our stdout from the
+same thread. Whoever writes to it without reading at the same time can stop it for ever, sessions
+and all, at a few thousand routes. So stdin is read by a thread that waits for nothing else, and
+stdout is written by another one that may block as long as it has to. What waits to be written is
+bounded by the egress, what waits to be judged by how fast ExaBGP can print.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+PIPE_BYTES = 1 << 20
+"""Linux lets an unprivileged process have pipes of 1 MiB (fs.pipe-max-size): some 3,000 lines
+that ExaBGP can write before it blocks, instead of 200."""
+
+READ_BYTES = 1 << 18
+"""One read. Whole megabytes at a time would hold the interpreter too long at each split."""
+
+MAX_LINE_BYTES = 16 << 20
+"""A longer line is dropped, and counted. The longest that ExaBGP prints, one extended message
+(RFC 8654) full of host routes, has 1.5 MB."""
+
+
+class LineReader:
+    """Reads lines on a thread of its own and keeps them until they are taken."""
+
+    def __init__(self, fd: int, on_lines: Callable[[], None]) -> None:
+        """`on_lines` is called on the reading thread when there is something to take and there
+        was nothing before; it must only wake up whoever takes."""
+        self.counters: Counter[str] = Counter()
+        """lines, bytes, too_long."""
+        self.is_at_end = False
+        """Nothing will come any more."""
+        self._fd = fd
+        self._on_lines = on_lines
+        self._lock = threading.Lock()
+        self._lines: list[bytes] = []
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+        self._thread = threading.Thread(target=self._run, name="stdin", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read."""
+        enlarge(self._fd)
+        self._thread.start()
+
+    def take(self) -> list[bytes]:
+        """The lines read since the last call, whole, without their newlines."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+        return lines
+
+    def _run(self) -> None:
+        try:
+            while chunk := os.read(self._fd, READ_BYTES):
+                self._split(chunk)
+        except OSError as error:
+            log.error("stdin cannot be read any more: %s", error)
+        self.is_at_end = True
+        self._on_lines()
+
+    def _split(self, chunk: bytes) -> None:
+        self.counters["bytes"] += len(chunk)
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._rest_bytes = [], 0
+        if rest:
+            self._rest.append(rest)
+            self._rest_bytes += len(rest)
+        if self._rest_bytes > MAX_LINE_BYTES:
+            # Keep the last piece only: what is left of the line will not pass for a message.
+            self._rest, self._rest_bytes = [TOO_LONG], len(TOO_LONG)
+            self.counters["too_long"] += 1
+        if not lines:
+            return
+        self.counters["lines"] += len(lines)
+        with self._lock:
+            was_empty = not self._lines
+            self._lines += lines
+        if was_empty:
+            self._on_lines()
+
+
+TOO_LONG = b"\x00too long\x00"
+"""Stands at the head of what is left of a dropped line: no decoder takes it for a message."""
+
+
+class CommandWriter:
+    """Writes lines on a thread of its own, in order, each whole."""
+
+    def __init__(self, fd: int, on_broken: Callable[[], None]) -> None:
+        """`on_broken` is called on the writing thread when nobody reads any more."""
+        self.counters: Counter[str] = Counter()
+        """lines, bytes."""
+        self._fd = fd
+        self._on_broken = on_broken
+        self._ready = threading.Condition()
+        self._lines: deque[bytes] = deque()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="stdout", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write."""
+        enlarge(self._fd)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Lines that ExaBGP has not taken yet."""
+        return len(self._lines)
+
+    def write(self, lines: list[bytes]) -> None:
+        """Queues whole lines; never blocks."""
+        if not lines:
+            return
+        with self._ready:
+            self._lines.extend(lines)
+            self._ready.notify()
+
+    def close(self, timeout: float) -> None:
+        """Writes what is queued, for at most `timeout` seconds."""
+        with self._ready:
+            self._is_closed = True
+            self._ready.notify()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while line := self._next():
+            try:
+                self._write(line)
+            except OSError as error:
+                log.error("stdout cannot be written any more: %s", error)
+                self._on_broken()
+                return
+
+    def _next(self) -> bytes | None:
+        with self._ready:
+            while not self._lines and not self._is_closed:
+                self._ready.wait()
+            return self._lines.popleft() if self._lines else None
+
+    def _write(self, line: bytes) -> None:
+        self.counters["lines"] += 1
+        self.counters["bytes"] += len(line)
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+
+def enlarge(fd: int) -> None:
+    """Makes a pipe hold 1 MiB; anything else than a pipe is left as it is."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except OSError as error:
+        log.debug("descriptor %d keeps its size: %s", fd, error)
+
+
+def private_stdout() -> int:
+    """Moves stdout to a descriptor of our own, and lets descriptor 1 be stderr.
+
+    Whatever prints by mistake, in any library, then ends in the log and not in ExaBGP's parser.
+    """
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    return ours

@@ -1,0 +1,155 @@
+"""What a new process asks ExaBGP before it changes anything.
+
+ExaBGP restarts a dead helper and replays nothing: sessions stay up, routers keep what they were
+told, and the new process knows none of it. So it asks, one question after the other: who is up,
+what the routers were told, and then every host that is up to repeat its routes (RFC 2918). Only
+when they have, an absence proves anything. After a fresh start of ExaBGP the answers are empty
+and this is over at once.
+
+Pure: messages come in, command lines and findings come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+from rsfilter.exabgp import encode
+from rsfilter.exabgp.messages import Message, Reply, ShowLine
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
+from rsfilter.routing.model import IPV4, IPV6, UNICAST, Address, Prefix
+
+REFRESH_TIMEOUT_S = 10.0
+"""A host that has not repeated itself by then is taken at its word so far. BIRD answers within
+3 s; a host without enhanced refresh (RFC 7313) never says that it has finished."""
+
+
+class Told(NamedTuple):
+    """ExaBGP's table for a router has a route."""
+
+    router: Address
+    prefix: Prefix
+    path_id: int
+
+
+class Step(Enum):
+    """Which question is open."""
+
+    NEIGHBORS = "who is up"
+    TOLD = "what routers were told"
+    REFRESH = "hosts repeat themselves"
+    DONE = "done"
+
+
+class Resync:
+    """Asks ExaBGP for what a process before this one has left."""
+
+    def __init__(self, routers: Iterable[Address]) -> None:
+        self.step = Step.NEIGHBORS
+        self.is_complete = True
+        """False: ExaBGP did not understand a question or an answer was unreadable."""
+        self._routers = frozenset(routers)
+        self._lines = [b"show neighbor summary\n"]
+        self._hosts: set[Address] = set()
+        self._unrepeated: set[tuple[Address, str]] = set()
+        self._unanswered = 0
+        self._deadline: float | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """ExaBGP's replies belong to us: nobody else may write commands."""
+        return self.step in (Step.NEIGHBORS, Step.TOLD) or self._unanswered > 0
+
+    def commands(self) -> list[bytes]:
+        """What to ask now."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def next_timer(self) -> float | None:
+        """When `expire` should be called."""
+        return self._deadline
+
+    def expire(self, now: float) -> None:
+        """Stops waiting for hosts that do not say that they have finished."""
+        if self._deadline is not None and now >= self._deadline:
+            self._finish()
+
+    def message(self, message: Message, now: float) -> list[SessionUp | Told]:
+        """Takes part in a message; says what was found out."""
+        match message:
+            case ShowLine() if self.step is Step.NEIGHBORS:
+                return self._neighbor(message.text)
+            case ShowLine() if self.step is Step.TOLD:
+                return self._told(message.text)
+            case Reply() if self.is_asking:
+                self.is_complete &= message.ok or self.step is Step.REFRESH
+                self._answered(now)
+            case RefreshMark() if message.is_end:
+                self._repeated(message.neighbor, message.family)
+            case EndOfRib():
+                self._repeated(message.neighbor, message.family)
+            case SessionUp() if message.neighbor not in self._routers:
+                self._hosts.add(message.neighbor)
+            case SessionDown():
+                self._hosts.discard(message.neighbor)
+                for family in UNICAST.values():
+                    self._repeated(message.neighbor, family)
+        return []
+
+    def _neighbor(self, text: str) -> list[SessionUp | Told]:
+        """`ADDRESS AS DURATION established #SENT #RECEIVED`, below a header."""
+        words = text.split()
+        if len(words) < 4 or words[3] != "established":
+            return []
+        try:
+            neighbor, asn = Address.parse(words[0]), int(words[1])
+        except ValueError:
+            self.is_complete = False
+            return []
+        if neighbor not in self._routers:
+            self._hosts.add(neighbor)
+        return [SessionUp(neighbor, asn)]
+
+    def _told(self, text: str) -> list[SessionUp | Told]:
+        """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`."""
+        words = text.split()
+        try:
+            router, prefix = Address.parse(words[0]), Prefix.parse(words[3])
+            has_id = "path-information" in words
+            path_id = Address.parse(words[words.index("path-information") + 1]).value if has_id else 0
+        except (ValueError, IndexError):
+            self.is_complete = False
+            return []
+        return [Told(router, prefix, path_id)] if router in self._routers else []
+
+    def _answered(self, now: float) -> None:
+        if self.step is Step.NEIGHBORS:
+            self.step = Step.TOLD
+            self._lines = [b"show adj-rib out\n"]
+        elif self.step is Step.TOLD:
+            self.step = Step.REFRESH
+            hosts = sorted(self._hosts)
+            families = (IPV4, IPV6)
+            self._lines = [encode.request_refresh(host, f) for host in hosts for f in families]
+            self._unrepeated = {(host, UNICAST[f]) for host in hosts for f in families}
+            self._unanswered = len(self._lines)
+            self._deadline = now + REFRESH_TIMEOUT_S
+            self._finish_if_repeated()
+        else:
+            self._unanswered -= 1
+            self._finish_if_repeated()
+
+    def _repeated(self, host: Address, family: str) -> None:
+        self._unrepeated.discard((host, family))
+        if self.step is Step.REFRESH:
+            self._finish_if_repeated()
+
+    def _finish_if_repeated(self) -> None:
+        if not self._unrepeated and not self._unanswered:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.step = Step.DONE
+        self._unanswered = 0
+        self._deadline = None

@@ -1,0 +1,104 @@
+"""The filter as one pure machine: ExaBGP's lines and new data in, commands and audit events out.
+
+    line -> decode -> engine -> egress -> commands
+                        |
+                        +-> audit events
+
+`service` drives it in real time and `replay` in recorded time: the same lines and data at the same
+times give byte-identical commands and the same audit events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rsfilter.config import Config
+from rsfilter.exabgp.decode import decode
+from rsfilter.exabgp.egress import Egress
+from rsfilter.exabgp.messages import Message, Reply, SentEndOfRib, Shutdown, Skipped
+from rsfilter.exabgp.resync import Resync, Step, Told
+from rsfilter.routing.actions import AuditEvent
+from rsfilter.routing.engine import DataReplaced, Engine, Event
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.policy import Data
+
+REMOVED = "[removed]"
+"""In the reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
+
+
+class Filter:
+    """Decoder, engine and egress, wired."""
+
+    def __init__(self, config: Config, data: Data) -> None:
+        own_asn = config.route_server.asn
+        self.engine = Engine(own_asn, config.hosts, config.routers, data)
+        self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
+        self.resync = Resync(self.egress.routers)
+        self.counters: Counter[str] = Counter()
+        """Lines by kind of message; those that were not understood as skipped_ and why."""
+        self.is_shut_down = False
+        """ExaBGP has said that it ends."""
+        self._has_data = False
+        self._audit: list[AuditEvent] = []
+
+    def line(self, line: bytes, now: float) -> None:
+        """One line from ExaBGP."""
+        message = decode(line)
+        kind = f"skipped_{message.why}" if isinstance(message, Skipped) else type(message).__name__
+        self.counters[kind] += 1
+        if self.resync.step is not Step.DONE:
+            self._resync(message, now)
+        match message:
+            case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
+                self._routing(message, now)
+            case SentEndOfRib():
+                self.egress.end_of_rib_sent(message.neighbor, message.family)
+            case Reply() if not self.resync.is_asking:
+                self.egress.replied(ok=message.ok, now=now)
+            case Shutdown():
+                self.is_shut_down = True
+
+    def data_replaced(self, event: DataReplaced, now: float) -> None:
+        """Other data are in force."""
+        self._has_data = True
+        self._routing(event, now)
+
+    def commands(self, now: float) -> list[bytes]:
+        """What to write to ExaBGP now."""
+        self.resync.expire(now)
+        lines = self.resync.commands()
+        if self.resync.is_asking:
+            return lines
+        self.egress.is_ready = self._has_data and self.resync.step is Step.DONE
+        return lines + self.egress.commands(now)
+
+    def next_timer(self) -> float | None:
+        """When to ask for commands again, if nothing happens before."""
+        timers = (self.egress.next_timer(), self.resync.next_timer())
+        return min((at for at in timers if at is not None), default=None)
+
+    def take_audit(self) -> list[AuditEvent]:
+        """What is to be audited since the last call."""
+        taken, self._audit = self._audit, []
+        return taken
+
+    def _resync(self, message: Message, now: float) -> None:
+        for found in self.resync.message(message, now):
+            if isinstance(found, Told):
+                self.egress.adopt(found.router, found.prefix, found.path_id)
+            elif found.neighbor not in self.engine.sessions:
+                self._routing(found, now)
+
+    def _routing(self, event: Event, now: float) -> None:
+        actions = self.engine.handle(event, now)
+        self._audit += actions.audit
+        for change in actions.out:
+            self.egress.changed(change.group, change.prefix)
+        if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
+            self._router_session(event)
+
+    def _router_session(self, event: SessionUp | SessionDown) -> None:
+        if isinstance(event, SessionUp):
+            self.egress.router_up(event.neighbor)
+        else:
+            self.egress.router_down(event.neighbor, is_removed=REMOVED in event.reason)

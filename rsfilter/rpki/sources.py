@@ -1,0 +1,151 @@
+"""Truth and RTR caches together: which data are in force, and what changed.
+
+Pure: snapshots come in, `DataReplaced` events for the engine come out. Until truth is loaded and
+the first End of Data has come (or the caches were given up on), no data are in force at all and
+nothing is announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rsfilter.routing.actions import Provenance
+from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.model import Prefix, TruthHost, Vrp
+from rsfilter.routing.policy import Data, Mode, Source
+from rsfilter.rpki.cache import RtrSnapshot
+from rsfilter.rpki.truth import Truth
+from rsfilter.rpki.vrps import EMPTY, VrpSet
+
+MANY_PREFIXES = 20_000
+"""With more changed prefixes than this, judging everything again is cheaper than finding what
+they cover."""
+
+
+class Sources:
+    """Keeps the newest good truth and the newest whole RTR snapshot."""
+
+    def __init__(self, *, mode: Mode, has_truth: bool, has_rtr: bool, reject_expired: bool) -> None:
+        self._mode = mode
+        self._truth: Truth | None = None
+        self._truth_source = Source.UNAVAILABLE if has_truth else Source.UNUSED
+        self._rtr: RtrSnapshot | None = None
+        self._rtr_source = Source.UNAVAILABLE if has_rtr else Source.UNUSED
+        self._rtr_vrps = EMPTY
+        self._reject_expired = reject_expired
+        self._has_given_up = False
+        self.is_started = False
+        """Data are in force."""
+
+    @property
+    def nothing(self) -> Data:
+        """What is in force before the start: nothing, so that every route is rejected."""
+        return Data(truth_source=Source.UNAVAILABLE, rtr_source=Source.UNAVAILABLE, mode=self._mode)
+
+    @property
+    def data(self) -> Data:
+        """The data as they stand."""
+        truth, rtr = self._truth, self._rtr
+        return Data(
+            truth=truth.vrps if truth else None,
+            rtr=self._rtr_vrps if self._rtr_source is Source.READY else None,
+            truth_source=self._truth_source,
+            rtr_source=self._rtr_source,
+            mode=self._mode,
+            hosts=_by_asn(truth.hosts) if truth else {},
+            provenance=Provenance(
+                truth_revision=truth.revision if truth else "",
+                truth_sha256=truth.sha256 if truth else "",
+                rtr_cache=rtr.cache if rtr else "",
+                rtr_session=rtr.session if rtr else 0,
+                rtr_serial=rtr.serial if rtr else 0,
+            ),
+        )
+
+    def truth_loaded(self, truth: Truth) -> DataReplaced | None:
+        """A good truth file was read."""
+        before, vrps_before = self._truth, self._rtr_vrps
+        self._truth, self._truth_source = truth, Source.READY
+        if self._rtr is not None:
+            self._rtr_vrps = truth.filter_rtr(self._rtr.vrps)
+        added, removed = (before.vrps if before else EMPTY).diff(truth.vrps)
+        filtered = _both(vrps_before.diff(self._rtr_vrps))
+        return self._replaced(
+            "truth",
+            f"{truth.format}, {len(truth.vrps)} VRPs, revision {truth.revision or 'unnamed'}",
+            (added, removed),
+            also=filtered,
+            asns=_changed_asns(before.hosts if before else (), truth.hosts),
+        )
+
+    def rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> DataReplaced | None:
+        """Another whole snapshot decides, or the same one is fresh again."""
+        before = self._rtr_vrps
+        was_ready = self._rtr_source is Source.READY
+        self._rtr, self._rtr_source = snapshot, Source.READY
+        self._rtr_vrps = self._truth.filter_rtr(snapshot.vrps) if self._truth else snapshot.vrps
+        return self._replaced("rtr", reason, before.diff(self._rtr_vrps), everything=not was_ready)
+
+    def rtr_expired(self) -> DataReplaced | None:
+        """No cache has been fresh for `expire` seconds."""
+        if not self._reject_expired:
+            return None
+        self._rtr_source = Source.UNAVAILABLE
+        return self._replaced(
+            "rtr", "expired: what RTR decides is rejected", ((), ()), everything=True
+        )
+
+    def give_up_waiting(self) -> DataReplaced | None:
+        """The caches did not deliver in time: truth alone decides what it covers."""
+        self._has_given_up = True
+        return self._replaced(
+            "rtr", "given up waiting for a first End of Data", ((), ()), everything=True
+        )
+
+    def _replaced(
+        self,
+        source: str,
+        detail: str,
+        vrps: tuple[Iterable[Vrp], Iterable[Vrp]],
+        *,
+        also: Iterable[Vrp] = (),
+        asns: frozenset[int] = frozenset(),
+        everything: bool = False,
+    ) -> DataReplaced | None:
+        if self._truth_source is Source.UNAVAILABLE:
+            return None
+        if (
+            self._rtr_source is Source.UNAVAILABLE
+            and not self.is_started
+            and not self._has_given_up
+        ):
+            return None
+        everything = everything or not self.is_started
+        self.is_started = True
+        added, removed = (frozenset(part) for part in vrps)
+        prefixes: frozenset[Prefix] = frozenset(vrp.prefix for vrp in (*added, *removed, *also))
+        return DataReplaced(
+            data=self.data,
+            source=source,
+            detail=detail,
+            prefixes=None if everything or len(prefixes) > MANY_PREFIXES else prefixes,
+            asns=asns,
+            added=len(added),
+            removed=len(removed),
+        )
+
+
+def _by_asn(hosts: Iterable[TruthHost]) -> dict[int, tuple[TruthHost, ...]]:
+    found: dict[int, tuple[TruthHost, ...]] = {}
+    for host in hosts:
+        found[host.asn] = (*found.get(host.asn, ()), host)
+    return found
+
+
+def _changed_asns(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[int]:
+    return frozenset(host.asn for host in set(before) ^ set(after))
+
+
+def _both(diff: tuple[frozenset[Vrp], frozenset[Vrp]]) -> frozenset[Vrp]:
+    added, removed = diff
+    return added | removed

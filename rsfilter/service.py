@@ -1,0 +1,173 @@
+"""`rsfilter run`: wires the rooms together, and is the only owner of asyncio tasks.
+
+Threads: one reads stdin, one writes stdout (`exabgp.pipe`), one writes the audit log, one for each
+RTR cache. Everything else happens on the loop, in turns: take the lines that have come, let the
+filter work, hand on what follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+
+from rsfilter.audit.log import AuditLog
+from rsfilter.config import Config
+from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
+from rsfilter.filter import Filter
+from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.policy import Mode
+from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import Truth, TruthError
+from rsfilter.rpki.watch import TruthWatcher
+
+log = logging.getLogger(__name__)
+
+TURN_LINES = 500
+"""Lines worked on before the loop may do something else: some 20 ms."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""How long the last commands and audit lines may take at the end: ExaBGP kills a helper that
+outlives its stdin by much."""
+
+
+def run(config: Config) -> int:
+    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code."""
+    return asyncio.run(Service(config).run())
+
+
+class Service:
+    """The running filter."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._sources = Sources(
+            mode=config.truth.mode if config.truth else Mode.AUTHORITATIVE,
+            has_truth=config.truth is not None,
+            has_rtr=config.rtr is not None,
+            reject_expired=config.rtr is not None and config.rtr.on_expire == "reject",
+        )
+        self._filter = Filter(config, self._sources.nothing)
+        self._audit = AuditLog(config.audit.directory)
+        self._wake = asyncio.Event()
+        self._is_ending = False
+
+    async def run(self) -> int:
+        """See `run`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, f"signal {number.name}")
+        self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
+        self._writer = CommandWriter(
+            private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
+        )
+        self._audit.start()
+        self._audit.service("start", {"configuration": str(self._config.path)}, at=time.time())
+        self._reader.start()
+        self._writer.start()
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start_data(stack)
+            await self._turns()
+        self._audit.service("stop", {}, at=time.time())
+        self._writer.close(CLOSE_TIMEOUT_S)
+        self._audit.close(CLOSE_TIMEOUT_S)
+        return 0
+
+    def _end(self, why: str) -> None:
+        log.info("ending: %s", why)
+        self._is_ending = True
+        self._wake.set()
+
+    # Turns -------------------------------------------------------------------------------------
+
+    async def _turns(self) -> None:
+        pending: list[bytes] = []
+        while not self._is_ending:
+            pending += self._reader.take()
+            self._turn(pending[:TURN_LINES])
+            del pending[:TURN_LINES]
+            if self._filter.is_shut_down:
+                self._end("ExaBGP shuts down")
+            elif not pending and self._reader.is_at_end:
+                self._end("stdin has ended")
+            elif pending:
+                await asyncio.sleep(0)
+            else:
+                await self._sleep()
+
+    def _turn(self, lines: list[bytes]) -> None:
+        now = time.monotonic()
+        for line in lines:
+            self._filter.line(line, now)
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        self._writer.write(self._filter.commands(now))
+        at = time.time()
+        for event in self._filter.take_audit():
+            self._audit.append(at, event)
+
+    async def _sleep(self) -> None:
+        timer = self._filter.next_timer()
+        timeout = None if timer is None else max(0.0, timer - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        self._wake.clear()
+
+    # Data --------------------------------------------------------------------------------------
+
+    async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
+        if self._config.truth:
+            watcher = TruthWatcher(
+                self._config.truth.file, on_truth=self._truth_loaded, on_error=self._truth_refused
+            )
+            await watcher.start()
+            stack.push_async_callback(watcher.stop)
+        if rtr := self._config.rtr:
+            caches = RtrCaches(
+                rtr.caches,
+                refresh=rtr.refresh,
+                retry=rtr.retry,
+                expire=rtr.expire,
+                on_change=self._rtr_changed,
+                on_expired=self._rtr_expired,
+            )
+            await caches.start()
+            stack.push_async_callback(caches.stop)
+            give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
+            stack.callback(give_up.cancel)
+
+    def _truth_loaded(self, truth: Truth) -> None:
+        for warning in truth.warnings:
+            log.warning("%s", warning)
+        self._replace(self._sources.truth_loaded(truth))
+
+    def _truth_refused(self, error: TruthError) -> None:
+        log.error("the truth that is in force stays: %s", error)
+        self._audit.service(
+            "truth_refused", {"problems": [str(p) for p in error.problems[:10]]}, at=time.time()
+        )
+
+    def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
+        self._replace(self._sources.rtr_changed(snapshot, reason))
+
+    def _rtr_expired(self) -> None:
+        log.error("no RTR cache has been fresh for %s s", self._config.rtr and self._config.rtr.expire)
+        self._audit.service("rtr_expired", {}, at=time.time())
+        self._replace(self._sources.rtr_expired())
+
+    def _give_up(self) -> None:
+        if not self._sources.is_started:
+            log.error("no RTR cache has delivered: going on without")
+            self._replace(self._sources.give_up_waiting())
+
+    def _replace(self, event: DataReplaced | None) -> None:
+        if event is None:
+            return
+        now = time.monotonic()
+        log.info("data in force: %s: %s", event.source, event.detail)
+        self._filter.data_replaced(event, now)
+        self._flush(now)
