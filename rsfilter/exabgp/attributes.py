@@ -1,0 +1,218 @@
+"""The "attribute" object of an ExaBGP update line, in every dialect -> `Attributes`.
+
+ExaBGP has parsed the path attributes already and prints what it made of them. What is not as it
+has to be never becomes an error here: `Attributes.malformed` names it and the route is judged by
+it. Attributes that rsfilter does not keep are not looked at.
+
+The dialects differ in the AS path. 4.2 prints one flat list for each segment type, so the borders
+and the order of segments are lost: `as-path`, `as-set`, `confederation-path` and
+`confederation-set`. Later ones print an object of segments, keyed by position. 5.0 calls
+confederation segments `as-sequence` too; 6.0 gives them names of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from rsfilter.exabgp.strict import repeated_names
+from rsfilter.routing.model import AsPath, Attributes, Segment, SegmentType
+
+TREAT_AS_WITHDRAW = "treat-as-withdraw"
+"""`Attributes.malformed` when ExaBGP turned the UPDATE into withdraws (RFC 7606 section 2)."""
+
+MAX_COMMUNITY_OCTETS = 3840
+"""Most octets of communities, of all three kinds, that a route may carry.
+
+More cannot be passed on: a 4096-octet UPDATE (RFC 4271 section 4.1) has about this left beside
+the other attributes and one IPv6 prefix, and ExaBGP drops what does not fit while it answers
+`done`. Only an extended message (RFC 8654) can bring more; the communities are then left out and
+the attributes are malformed.
+"""
+
+MAX_PATH_ASNS = 1024
+"""Most ASNs of an AS path that are kept.
+
+A 4096-octet UPDATE holds fewer; an extended message could hold 16,000, and every route would keep
+them. What is past this is cut, and the attributes are malformed.
+"""
+
+_CACHED_OCTETS = 512
+"""Longest "attribute" text that is remembered: plain attributes take about 100, so hosts that
+vary long ones cannot fill memory (`_CACHED_SETS` times a few kilobytes at most)."""
+
+_CACHED_SETS = 1 << 14
+"""Attribute sets that are remembered: two for each of the 8,000 hosts that one instance is sized
+for. Routes with the same attributes then share one object."""
+
+_MAX_ASN = _MAX_U32 = (1 << 32) - 1
+_MAX_U16 = (1 << 16) - 1
+_MAX_U64 = (1 << 64) - 1
+
+_ORIGINS = frozenset(("igp", "egp", "incomplete"))
+
+_ELEMENTS = {
+    "as-sequence": SegmentType.SEQUENCE,
+    "as-set": SegmentType.SET,
+    "as-confed-sequence": SegmentType.CONFED_SEQUENCE,
+    "as-confed-set": SegmentType.CONFED_SET,
+}
+
+_FLAT_SEGMENTS = (
+    ("confederation-path", SegmentType.CONFED_SEQUENCE),
+    ("confederation-set", SegmentType.CONFED_SET),
+    ("as-path", SegmentType.SEQUENCE),
+    ("as-set", SegmentType.SET),
+)
+"""4.2's members, in the order in which RFC 5065 section 4 puts segments on a path: a
+confederation's before the others."""
+
+_HARMLESS_REPEATS = frozenset(("error", "aggregator"))
+"""Names that ExaBGP itself prints twice: `error` once for each treatment (see `_is_withdrawn`),
+`aggregator` for AGGREGATOR and AS4_AGGREGATOR."""
+
+
+def parse(text: bytes) -> Attributes:
+    """What the JSON object `text`, the value of "attribute", says. Never raises."""
+    return _parse_and_remember(text) if len(text) <= _CACHED_OCTETS else _parse(text)
+
+
+def _parse(text: bytes) -> Attributes:
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return Attributes(malformed="attributes unreadable")
+    repeated = repeated_names(text, fields)
+    if _is_withdrawn(fields, repeated):
+        return _collect(fields, [])._replace(malformed=TREAT_AS_WITHDRAW)
+    problems = [f"{name[:40]} listed twice" for name in sorted(repeated - _HARMLESS_REPEATS)]
+    return _collect(fields, problems)
+
+
+_parse_and_remember = lru_cache(maxsize=_CACHED_SETS)(_parse)
+
+
+def _is_withdrawn(fields: dict[str, Any], repeated: frozenset[str]) -> bool:
+    """ExaBGP knows two errors, `discard` and `treat-as-withdraw`; if both are there, the latter."""
+    return "error" in repeated or fields.get("error") == TREAT_AS_WITHDRAW
+
+
+def _collect(fields: dict[str, Any], problems: list[str]) -> Attributes:
+    """The attributes of `fields`; what is wrong with them is added to `problems` and told."""
+    if fields.get("error", "discard") != "discard":
+        problems.append("error not understood")
+    origin = fields.get("origin")
+    if origin not in _ORIGINS:
+        problems.append("origin missing" if origin is None else "origin invalid")
+        origin = "incomplete"
+    as_path = _as_path(fields, problems)
+    med = fields.get("med")
+    if med is not None and not _is_uint(med, _MAX_U32):
+        problems.append("med invalid")
+        med = None
+    communities = _list(fields, "community", _pair, problems)
+    large = _list(fields, "large-community", _triple, problems)
+    extended = _list(fields, "extended-community", _extended, problems)
+    if 4 * len(communities) + 12 * len(large) + 8 * len(extended) > MAX_COMMUNITY_OCTETS:
+        problems.append("communities too many")
+        communities = large = extended = ()
+    return Attributes(
+        as_path=as_path,
+        origin=origin,
+        med=med,
+        communities=communities,
+        large_communities=large,
+        extended_communities=extended,
+        malformed=", ".join(problems),
+    )
+
+
+def _as_path(fields: dict[str, Any], problems: list[str]) -> AsPath:
+    try:
+        value = fields.get("as-path")
+        segments = _numbered_segments(value) if isinstance(value, dict) else _flat_segments(fields)
+    except (ValueError, KeyError, TypeError):
+        problems.append("as-path invalid")
+        return AsPath(())
+    path = AsPath(tuple(segments))
+    if sum(len(segment.asns) for segment in segments) > MAX_PATH_ASNS:
+        problems.append("as-path too long")
+        return _cut(path)
+    return path
+
+
+def _numbered_segments(value: dict[str, Any]) -> list[Segment]:
+    """5.0 and later: {"0": {"element": "as-sequence", "value": [65001]}, "1": …}."""
+    return [
+        Segment(_ELEMENTS.get(item["element"], SegmentType.UNKNOWN), _asns(item["value"]))
+        for _, item in sorted(value.items(), key=lambda pair: int(pair[0]))
+    ]
+
+
+def _flat_segments(fields: dict[str, Any]) -> list[Segment]:
+    """4.2: a list for each type, empty or absent when there is no such segment."""
+    return [
+        Segment(kind, asns)
+        for name, kind in _FLAT_SEGMENTS
+        if name in fields and (asns := _asns(fields[name]))
+    ]
+
+
+def _asns(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or not all(_is_uint(asn, _MAX_ASN) for asn in value):
+        raise ValueError("not a list of ASNs")
+    return tuple(value)
+
+
+def _cut(path: AsPath) -> AsPath:
+    room = MAX_PATH_ASNS
+    kept = []
+    for segment in path.segments[:MAX_PATH_ASNS]:
+        kept.append(segment._replace(asns=segment.asns[:room]))
+        room -= len(kept[-1].asns)
+    return AsPath(tuple(kept))
+
+
+def _list(
+    fields: dict[str, Any], name: str, read: Callable[[Any], Any], problems: list[str]
+) -> tuple[Any, ...]:
+    """`read` applied to each item of the list `name`; nothing, told, when one is wrong."""
+    items = fields.get(name, [])
+    try:
+        if type(items) is not list:
+            raise ValueError("not a list")
+        return tuple(map(read, items))
+    except (ValueError, KeyError, TypeError):
+        problems.append(f"{name} invalid")
+        return ()
+
+
+def _pair(item: Any) -> tuple[int, int]:
+    high, low = item
+    if not (_is_uint(high, _MAX_U16) and _is_uint(low, _MAX_U16)):
+        raise ValueError("not two 16-bit numbers")
+    return high, low
+
+
+def _triple(item: Any) -> tuple[int, int, int]:
+    administrator, first, second = item
+    if not all(_is_uint(part, _MAX_U32) for part in (administrator, first, second)):
+        raise ValueError("not three 32-bit numbers")
+    return administrator, first, second
+
+
+def _extended(item: Any) -> int:
+    value: int = item["value"]
+    if not _is_uint(value, _MAX_U64):
+        raise ValueError("not a 64-bit number")
+    return value
+
+
+def _is_uint(value: Any, most: int) -> bool:
+    """An integer of JSON (never a boolean, which Python counts as one) from 0 to `most`."""
+    return type(value) is int and 0 <= value <= most

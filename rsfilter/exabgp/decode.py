@@ -1,0 +1,404 @@
+"""One line of ExaBGP's JSON API -> one `Message`. Never raises, never guesses.
+
+Owns the envelope: which dialect, which neighbor, which kind of message. `attributes` and `nlri`
+read the inside of an update. Speaks the API of ExaBGP 4.2, 5.0 and, as far as its shapes are known,
+6.0: the same facts become the same events. Whoever acts on a line must be able to trust three
+things in it, so these never come from text that a host chooses (a shutdown communication, a
+hostname capability, a community's rendering):
+
+- The neighbor and its AS are read at their places in the parsed structure. The line is decoded
+  whole, an object with a repeated name is refused, and text inside a string stays inside it.
+- The same holds for "direction". A search for its bytes would be a little cheaper than decoding
+  the envelope, which leaves the message itself untouched, but could be led astray.
+- `done` and `error` are replies only when they are the whole line.
+
+A line that is cut, garbled or from an unknown future is `Skipped`, as a whole: half of an UPDATE
+is not an UPDATE. Only inside a well-formed line does one bad part leave the others in force (see
+`nlri.announced` and `attributes.parse`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from rsfilter.exabgp import attributes, nlri
+from rsfilter.exabgp.messages import (
+    Ignored,
+    Message,
+    RefreshRequest,
+    Reply,
+    Sent,
+    SentEndOfRib,
+    ShowLine,
+    Shutdown,
+    Skipped,
+)
+from rsfilter.exabgp.strict import repeated_names
+from rsfilter.routing.events import (
+    EndOfRib,
+    Nlri,
+    RefreshMark,
+    SessionDown,
+    SessionUp,
+    Update,
+)
+from rsfilter.routing.model import UNICAST, Address, Attributes
+
+MAX_LINE_OCTETS = 16 << 20
+"""Longest line that is decoded.
+
+An UPDATE has 65,535 octets at most (RFC 8654). The worst JSON for one, all default routes under
+two next hops, is some 3.5 MB; `show neighbor json` for 8,000 neighbors is a line of about 7 MB.
+"""
+
+MAX_REASON = 200
+"""Characters of a `down` reason that are kept (`SessionDown.reason`)."""
+
+DIALECTS = {"4": "4.2", "5": "5.0", "6": "6.0"}
+"""ExaBGP's series for the first number of the API version: "4.0.1" is 4.2, "5.0.0" is 5.0."""
+
+_FAMILIES = frozenset(UNICAST.values())
+
+_AFI_SAFI = {b"\x00\x01\x01": "ipv4 unicast", b"\x00\x02\x01": "ipv6 unicast"}
+
+_UPDATE = 2
+"""The message type code of UPDATE (RFC 4271 section 4.1), "category" in a raw copy."""
+
+_RAW_END_OF_RIB = re.compile(
+    rb"\0\0\0(?:\x06[\x80-\x8f]\x0f|\x07[\x90-\x9f]\x0f\0)\x03(...)\Z", re.DOTALL
+)
+"""An UPDATE that is one MP_UNREACH_NLRI without NLRI, its length in one octet or in two."""
+
+_NO_ATTRIBUTES = Attributes()
+_SENT = Sent()
+_SHUTDOWN = Shutdown()
+_BAD_SHAPE = Skipped("bad_shape")
+_NOT_JSON = Skipped("not_json")
+_REPLIES: dict[bytes, Message] = {b"done": Reply(ok=True), b"error": Reply(ok=False)}
+
+_HEAD = re.compile(rb'\{ ?"exabgp": ?"(\d{1,3})\.[\d.]{1,16}", ?"time": ?(\d{1,12}(?:\.\d{1,9})?),')
+"""How every JSON line begins; nothing before or in it is a host's."""
+
+_TEXT_REPLY = re.compile(rb"[0-9A-Za-z:][ !#-~]*\Z")
+"""A line of text from `show`: printable, and without the quotation marks of a torn JSON line."""
+
+_ADMINISTRATIVE = re.compile(
+    r"(?:peer reset, message \()?notification received \(6,(?:2|3|9)\)(?:\Z|\))"
+)
+"""Cease received with Administrative Shutdown, Peer De-configured (RFC 4486) or Hard Reset
+(RFC 8538). 5.0's words, and 4.2's around them; anchored, since 4.2 quotes the peer after them."""
+
+_UNKNOWN_PEER_AS = re.compile(rb'"asn": \{ "local": \d+, "peer": None \}')
+"""What ExaBGP 5.0 prints for a neighbor with `peer-as auto`: Python, not JSON."""
+
+_DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
+"""4.2 quotes the members of a route refresh twice."""
+
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+"""4.2 prints the text of a NOTIFICATION raw; JSON has these only escaped."""
+
+
+_Unused = Raw | UnsetType
+"""A member that is named only so that `repeated_names` finds the line whole at first sight."""
+
+
+class _Addresses(Struct, omit_defaults=True):
+    peer: str
+    local: _Unused = UNSET
+
+
+class _Asns(Struct, omit_defaults=True):
+    peer: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+    local: _Unused = UNSET
+
+
+class _RouteRefresh(Struct):
+    afi: str
+    safi: str
+    subtype: str
+
+
+class _Neighbor(Struct, omit_defaults=True, rename="kebab"):
+    address: _Addresses
+    asn: _Asns
+    router_id: _Unused = UNSET
+    direction: str | UnsetType = UNSET
+    message: Raw | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    route_refresh: _RouteRefresh | UnsetType = UNSET
+    negotiated: _Unused = UNSET
+
+
+class _Line(Struct, omit_defaults=True):
+    exabgp: str
+    type: str
+    neighbor: _Neighbor | UnsetType = UNSET
+    notification: str | UnsetType = UNSET
+    time: _Unused = UNSET
+    host: _Unused = UNSET
+    pid: _Unused = UNSET
+    ppid: _Unused = UNSET
+    counter: _Unused = UNSET
+    header: _Unused = UNSET
+    body: _Unused = UNSET
+
+
+class _Update(Struct, omit_defaults=True):
+    attribute: Raw | UnsetType = UNSET
+    announce: dict[str, Any] | UnsetType = UNSET
+    withdraw: dict[str, Any] | UnsetType = UNSET
+
+
+class _EndOfRib(Struct):
+    afi: str
+    safi: str
+
+
+class _Received(Struct, omit_defaults=True):
+    """The "message" of a received UPDATE: one of the three."""
+
+    update: _Update | UnsetType = UNSET
+    eor: _EndOfRib | UnsetType = UNSET
+    category: _Unused = UNSET
+    header: _Unused = UNSET
+    body: _Unused = UNSET
+
+
+class _Copied(Struct, omit_defaults=True):
+    """The "message" of a sent UPDATE; what was announced in it is not looked at."""
+
+    update: Raw | UnsetType = UNSET
+    eor: _EndOfRib | UnsetType = UNSET
+    category: int | UnsetType = UNSET
+    header: _Unused = UNSET
+    body: str | UnsetType = UNSET
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_received = msgspec.json.Decoder(_Received).decode
+_decode_copied = msgspec.json.Decoder(_Copied).decode
+
+
+def decode(line: bytes) -> Message:
+    """What `line`, without its newline, says. Lines that say nothing certain are `Skipped`."""
+    if len(line) > MAX_LINE_OCTETS:
+        return Skipped("too_long")
+    if not line.isascii() and not _is_utf8(line):
+        return Skipped("not_utf8")
+    if line[:1] != b"{":
+        return _decode_reply(line)
+    try:
+        return _decode_envelope(line, _decode_line(line))
+    except msgspec.ValidationError:
+        return _decode_misfit(line)
+    except (msgspec.DecodeError, RecursionError):
+        return _decode_repaired(line)
+
+
+def line_time(line: bytes) -> float | None:
+    """When ExaBGP wrote a JSON line, in seconds since the epoch; None for any other line."""
+    head = _HEAD.match(line)
+    return float(head[2]) if head else None
+
+
+def dialect(line: bytes) -> str | None:
+    """The ExaBGP series that wrote a JSON line, from `DIALECTS`; None for any other line.
+
+    All lines of one ExaBGP agree: asking until the first answer is enough to know the speaker.
+    """
+    head = _HEAD.match(line)
+    return DIALECTS.get(head[1].decode()) if head else None
+
+
+def _decode_envelope(line: bytes, envelope: _Line) -> Message:
+    if envelope.exabgp.partition(".")[0] not in DIALECTS:
+        return Skipped("unknown_dialect")
+    if repeated_names(line, envelope):
+        return Skipped("repeated_key")
+    handler = _HANDLERS.get(envelope.type)
+    if handler is None:
+        return Skipped("unknown_type")
+    neighbor = envelope.neighbor
+    if neighbor is UNSET:
+        is_end = envelope.type == "notification" and envelope.notification == "shutdown"
+        return _SHUTDOWN if is_end else _BAD_SHAPE
+    try:
+        address = Address.parse(neighbor.address.peer)
+    except ValueError:
+        return _BAD_SHAPE
+    return handler(envelope.type, address, neighbor)
+
+
+def _decode_update(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+    raw = neighbor.message
+    if raw is UNSET:
+        return _BAD_SHAPE
+    if neighbor.direction == "send":
+        return _decode_copy(address, raw)
+    if neighbor.direction != "receive":
+        return _BAD_SHAPE
+    message = _decode_received(raw)
+    if repeated_names(bytes(raw), message):
+        return Skipped("repeated_key")
+    if message.update is not UNSET:
+        return _update(address, neighbor.asn.peer, message.update)
+    if message.eor is not UNSET:
+        family = f"{message.eor.afi} {message.eor.safi}"
+        if family not in _FAMILIES:
+            return Ignored("other_family")
+        return EndOfRib(address, neighbor.asn.peer, family)
+    return _BAD_SHAPE if message.category is UNSET else Ignored("packets")
+
+
+def _update(address: Address, asn: int, update: _Update) -> Update:
+    announced = nlri.announced({} if update.announce is UNSET else update.announce)
+    withdrawn = nlri.withdrawn({} if update.withdraw is UNSET else update.withdraw)
+    if update.attribute is UNSET and not update.announce:
+        path = _NO_ATTRIBUTES
+    else:
+        path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
+    routes = announced.nlri
+    if path.malformed == attributes.TREAT_AS_WITHDRAW:
+        keys = [(route.prefix, route.path_id) for route in routes]
+        routes = tuple(Nlri(*key, ()) for key in dict.fromkeys([*keys, *withdrawn]))
+        withdrawn = ()
+    elif announced.lacks_next_hop:
+        problems = [path.malformed] if path.malformed else []
+        path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
+    return Update(address, asn, path, routes, withdrawn, announced.others)
+
+
+def _decode_copy(address: Address, raw: Raw) -> Message:
+    """A copy of what ExaBGP sent: the End-of-RIB is a barrier, the rest is of no interest."""
+    message = _decode_copied(raw)
+    if message.eor is not UNSET:
+        family = f"{message.eor.afi} {message.eor.safi}"
+    elif message.category == _UPDATE and message.body is not UNSET:
+        family = _raw_end_of_rib(message.body)
+    else:
+        return _SENT
+    if repeated_names(bytes(raw), message):
+        return Skipped("repeated_key")
+    return SentEndOfRib(address, family) if family in _FAMILIES else _SENT
+
+
+def _raw_end_of_rib(body: str) -> str:
+    """The family whose End-of-RIB the UPDATE `body` ("0x…") is, empty when it is none.
+
+    RFC 4724 section 2: nothing at all for IPv4 unicast, otherwise an MP_UNREACH_NLRI (RFC 4760)
+    without NLRI and nothing else.
+    """
+    try:
+        octets = bytes.fromhex(body.removeprefix("0x"))
+    except ValueError:
+        return ""
+    if octets == bytes(4):
+        return "ipv4 unicast"
+    unreach = _RAW_END_OF_RIB.match(octets)
+    return _AFI_SAFI.get(unreach[1], "") if unreach else ""
+
+
+def _decode_state(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+    asn = neighbor.asn.peer
+    if neighbor.state == "up":
+        return SessionUp(address, asn)
+    if neighbor.state == "connected":
+        return Ignored("connected")
+    if neighbor.state != "down":
+        return _BAD_SHAPE
+    text = "" if neighbor.reason is UNSET else neighbor.reason[:MAX_REASON]
+    reason = "".join(char if char.isprintable() else " " for char in text)
+    return SessionDown(address, asn, reason, bool(_ADMINISTRATIVE.match(reason)))
+
+
+def _decode_refresh(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+    if neighbor.direction == "send":
+        return _SENT
+    refresh = neighbor.route_refresh
+    if refresh is UNSET:
+        return _BAD_SHAPE if neighbor.message is UNSET else Ignored("packets")
+    family = f"{refresh.afi} {refresh.safi}"
+    if neighbor.direction != "receive" or refresh.subtype not in ("query", "begin", "end"):
+        return _BAD_SHAPE
+    if family not in _FAMILIES:
+        return Ignored("other_family")
+    if refresh.subtype == "query":
+        return RefreshRequest(address, family)
+    return RefreshMark(address, neighbor.asn.peer, family, is_end=refresh.subtype == "end")
+
+
+def _decode_uninteresting(kind: str, _address: Address, neighbor: _Neighbor) -> Message:
+    return _SENT if neighbor.direction == "send" else Ignored(kind)
+
+
+_HANDLERS: dict[str, Callable[[str, Address, _Neighbor], Message]] = {
+    "update": _decode_update,
+    "state": _decode_state,
+    "refresh": _decode_refresh,
+    "keepalive": _decode_uninteresting,
+    "open": _decode_uninteresting,
+    "notification": _decode_uninteresting,
+    "negotiated": _decode_uninteresting,
+    "fsm": _decode_uninteresting,
+    "signal": _decode_uninteresting,
+    "operational": _decode_uninteresting,
+}
+
+
+def _decode_reply(line: bytes) -> Message:
+    """A line that is no JSON object: the answer to a command."""
+    reply = _REPLIES.get(line)
+    if reply is not None:
+        return reply
+    if _TEXT_REPLY.match(line) or (line[:1] == b"[" and _is_json(line)):
+        return ShowLine(line.decode())
+    return _NOT_JSON
+
+
+def _decode_misfit(line: bytes) -> Message:
+    """A line that is JSON as far as it was read, but not what a line has to be."""
+    try:
+        document = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return _NOT_JSON
+    if isinstance(document, dict) and "exabgp" not in document:
+        return ShowLine(line.decode())
+    return _BAD_SHAPE
+
+
+def _decode_repaired(line: bytes) -> Message:
+    """A line that is not JSON: 4.2's known faults are mended, nothing else is."""
+    if _UNKNOWN_PEER_AS.search(line):
+        return Skipped("no_peer_as")
+    if dialect(line) != "4.2":
+        return _NOT_JSON
+    repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
+    try:
+        envelope = _decode_line(repaired)
+    except (msgspec.DecodeError, RecursionError):
+        return _NOT_JSON
+    if envelope.type not in ("state", "refresh"):
+        return _NOT_JSON
+    return _decode_envelope(repaired, envelope)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
