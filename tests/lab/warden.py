@@ -49,9 +49,9 @@ def _call(function: str, *arguments: object) -> None:
         raise OSError(code, f"{function}: {os.strerror(code)}")
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the parent dies."""
-    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with_parent(how: int = signal.SIGKILL) -> None:
+    """Ask the kernel for a signal when the parent dies."""
+    _call("prctl", PR_SET_PDEATHSIG, how, 0, 0, 0)
 
 
 def enter_namespaces(directory: Path) -> bool:
@@ -136,9 +136,12 @@ class Warden:
 
 def run_warden(isolation: str) -> None:
     """Answer requests until the owner is gone."""
-    die_with_parent()
-    _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if isolation == "namespace":
+    if isolation == "loopback":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        die_with_parent(signal.SIGTERM)
+        _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    else:
+        die_with_parent()
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
     warden = Warden()
     _say({"isolation": isolation})
@@ -152,24 +155,30 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Keep the warden; when it is gone, leave nothing behind."""
+    """Keep the warden; when it is gone, leave nothing behind.
+
+    Without namespaces the warden does the same if it outlives the keeper.
+    """
     directory = Path(sys.argv[1]).resolve()
     os.setsid()  # Ctrl-C is for the owner, which then closes the pipe
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     private = sys.argv[2] == "auto" and enter_namespaces(directory)
     isolation = "namespace" if private else "loopback"
     child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            run_warden(isolation)
-            status = 0
-        except BrokenPipeError:
-            pass  # the owner is gone
-        finally:
-            os._exit(status)
-    os.close(0)
-    os.waitpid(child, 0)
+    try:
+        if child == 0:
+            with contextlib.suppress(BrokenPipeError):  # the owner is gone
+                run_warden(isolation)
+        else:
+            os.close(0)
+            os.waitpid(child, 0)
+    finally:
+        if child != 0 or not private:
+            clean_up(directory)
+
+
+def clean_up(directory: Path) -> None:
+    """Kill what is below this process, and remove the lab's files."""
     while left := descendants(os.getpid()):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
