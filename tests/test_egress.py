@@ -1,0 +1,429 @@
+"""The egress against a model of ExaBGP that has its faults: routers always end right.
+
+The same storms that leave a router wrong for ever under an egress that just writes what happens.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+from exabgp_model import ExaBGP
+
+from rsfilter.exabgp import encode
+from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, Egress
+from rsfilter.exabgp.router import WINDOW, Phase
+from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.routing.model import IPV4, UNICAST, Address, Prefix, RouterGroup
+
+OWN_ASN = 65100
+ROUTERS = [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")]
+PREFIXES = [Prefix.parse(f"203.0.113.{n}/32") for n in range(4)] + [Prefix.parse("2001:db8::1/128")]
+
+
+def attributes(host: int, med: int | None = None) -> OutAttributes:
+    return OutAttributes(Address(IPV4, 0xC6336400 + host), (65000 + host,), "igp", med, (), (), ())
+
+
+class Machine(Protocol):
+    """What the storm drives: the egress, or the naive one."""
+
+    def changed(self, group: str, prefix: Prefix) -> None: ...
+    def router_up(self, address: Address) -> None: ...
+    def router_down(self, address: Address) -> None: ...
+    def end_of_rib_sent(self, address: Address, family: str) -> None: ...
+    def replied(self, *, ok: bool, now: float) -> None: ...
+    def commands(self, now: float) -> list[bytes]: ...
+
+
+class Naive:
+    """Writes every change as it happens, to every router: what anybody would write first."""
+
+    def __init__(self, desired: dict[Prefix, Paths], told: dict[Prefix, Paths]) -> None:
+        self.desired, self.told, self.lines = desired, told, list[bytes]()
+
+    def changed(self, group: str, prefix: Prefix) -> None:
+        before, after = self.told.get(prefix, ()), self.desired.get(prefix, ())
+        self.told[prefix] = after
+        for path_id, wanted in after:
+            self.lines += [line for line, _ in encode.announce(ROUTERS, path_id, wanted, [prefix])]
+        for path_id, _ in before:
+            if path_id not in dict(after):
+                lines = encode.withdraw(ROUTERS, path_id, prefix.family, [prefix])
+                self.lines += [line for line, _ in lines]
+
+    def router_up(self, address: Address) -> None: ...
+    def router_down(self, address: Address) -> None: ...
+    def end_of_rib_sent(self, address: Address, family: str) -> None: ...
+    def replied(self, *, ok: bool, now: float) -> None: ...
+
+    def commands(self, now: float) -> list[bytes]:
+        lines, self.lines = self.lines, []
+        return lines
+
+
+class Storm:
+    """Random changes, flaps and delays; afterwards silence until nothing moves any more."""
+
+    def __init__(self, seed: int, *, all_paths: bool, flaps: bool, naive: bool = False) -> None:
+        self.random = random.Random(seed)
+        self.group = RouterGroup("leaves", tuple(ROUTERS), 65200, all_paths=all_paths)
+        self.flaps = flaps
+        self.desired: dict[Prefix, Paths] = {}
+        self.exabgp = ExaBGP([str(router) for router in ROUTERS])
+        self.now = 0.0
+        if naive:
+            self.egress: Machine = Naive(self.desired, {})
+        else:
+            self.egress = Egress(OWN_ASN, [self.group], lambda _: self.desired)
+            self.egress.is_ready = True
+
+    def change(self) -> None:
+        prefix = self.random.choice(PREFIXES)
+        hosts = self.random.sample(range(1, 4), self.random.randint(0, 2))
+        if self.group.all_paths:
+            paths = tuple((host, attributes(host)) for host in sorted(hosts))
+        else:
+            paths = tuple((0, attributes(host)) for host in hosts[:1])
+        if paths:
+            self.desired[prefix] = paths
+        else:
+            self.desired.pop(prefix, None)
+        self.egress.changed("leaves", prefix)
+
+    def flap(self) -> None:
+        router = self.random.choice(ROUTERS)
+        peer = self.exabgp.peers[str(router)]
+        if peer.is_up:
+            peer.down(keeps_pending=self.random.random() < 0.5)
+            self.egress.router_down(router)
+        else:
+            peer.up()
+            self.egress.router_up(router)
+
+    def loop(self) -> None:
+        """One turn of either side; replies and End-of-RIBs are seen one turn late."""
+        for ok in self.exabgp.write(self.egress.commands(self.now)):
+            self.egress.replied(ok=ok, now=self.now)
+        replies, sent = self.exabgp.run()
+        for ok in replies:
+            self.egress.replied(ok=ok, now=self.now)
+        for router, family in sent:
+            self.egress.end_of_rib_sent(Address.parse(router), family)
+        self.now += 0.001
+
+    def rage(self, changes: int) -> None:
+        for router in ROUTERS:
+            self.exabgp.peers[str(router)].up()
+            self.egress.router_up(router)
+        for _ in range(changes):
+            self.change()
+            if self.flaps and self.random.random() < 0.05:
+                self.flap()
+            if self.random.random() < 0.1:
+                self.loop()
+        for router in ROUTERS:
+            if not self.exabgp.peers[str(router)].is_up:
+                self.exabgp.peers[str(router)].up()
+                self.egress.router_up(router)
+        for _ in range(400):
+            self.loop()
+        self.now += 100.0  # a reconciliation after an error may still be due
+        for _ in range(400):
+            self.loop()
+
+    def wrong(self) -> list[str]:
+        """Where a router differs from what it should have."""
+        oracle = {}
+        for prefix, paths in self.desired.items():
+            for path_id, wanted in paths:
+                line = next(encode.announce(ROUTERS[:1], 0, wanted, [prefix]))[0].decode()
+                text = line.split("next-hop ")[1].split(" nlri")[0]
+                oracle[(str(prefix), str(Address(IPV4, path_id)) if path_id else "")] = text
+        return [name for name, peer in self.exabgp.peers.items() if peer.table != oracle]
+
+
+@pytest.mark.parametrize("all_paths", [False, True], ids=["best", "all-paths"])
+@pytest.mark.parametrize("flaps", [False, True], ids=["steady", "flapping"])
+def test_routers_end_right_whatever_happened(all_paths: bool, flaps: bool) -> None:
+    for seed in range(60):
+        storm = Storm(seed, all_paths=all_paths, flaps=flaps)
+        storm.rage(120)
+        assert storm.wrong() == [], f"seed {seed}"
+
+
+def test_the_same_storms_leave_routers_wrong_under_a_naive_egress() -> None:
+    wrong = 0
+    for seed in range(60):
+        storm = Storm(seed, all_paths=False, flaps=False, naive=True)
+        storm.rage(120)
+        wrong += bool(storm.wrong())
+    assert wrong > 30
+
+
+# One rule at a time ------------------------------------------------------------------------------
+
+
+class Rig:
+    """An egress with one router, and what it wrote."""
+
+    def __init__(self, *, asn: int = 65200) -> None:
+        self.desired: dict[Prefix, Paths] = {}
+        self.egress = Egress(
+            OWN_ASN, [RouterGroup("leaves", (ROUTERS[0],), asn)], lambda _: self.desired
+        )
+        self.egress.is_ready = True
+        self.state = self.egress.routers[ROUTERS[0]]
+
+    def want(self, prefix: Prefix, host: int | None) -> None:
+        if host is None:
+            self.desired.pop(prefix, None)
+        else:
+            self.desired[prefix] = ((0, attributes(host)),)
+        self.egress.changed("leaves", prefix)
+
+    def lines(self, now: float = 0.0) -> list[str]:
+        return [line.decode().strip() for line in self.egress.commands(now)]
+
+    def settle(self) -> None:
+        self.egress.router_up(ROUTERS[0])
+        while not self.state.is_idle:
+            self.lines()
+            for family in UNICAST.values():
+                self.egress.end_of_rib_sent(ROUTERS[0], family)
+
+    def sent(self, family: int) -> None:
+        self.egress.end_of_rib_sent(ROUTERS[0], UNICAST[family])
+
+
+A, B = PREFIXES[0], PREFIXES[1]
+
+
+def has(lines: list[str], *words: str) -> bool:
+    return any(all(word in line for word in words) for line in lines)
+
+
+def test_a_router_that_is_down_is_told_nothing() -> None:
+    rig = Rig()
+    rig.want(A, 1)
+    assert rig.lines() == []
+
+
+def test_a_router_is_filled_with_announcements_then_both_end_of_ribs() -> None:
+    rig = Rig()
+    rig.want(A, 1)
+    rig.egress.router_up(ROUTERS[0])
+    assert rig.lines() == [
+        "neighbor 192.0.2.1 announce attributes next-hop 198.51.100.1 as-path [ 65001 ] origin igp "
+        "nlri 203.0.113.0/32",
+        "neighbor 192.0.2.1 announce eor ipv4 unicast",
+        "neighbor 192.0.2.1 announce eor ipv6 unicast",
+    ]
+    rig.sent(4)
+    assert rig.state.phase is Phase.FILLING
+    rig.sent(6)
+    assert rig.state.phase is Phase.SETTLED
+
+
+def test_nothing_is_withdrawn_and_no_end_of_rib_sent_before_ready() -> None:
+    rig = Rig()
+    rig.egress.is_ready = False
+    rig.egress.adopt(ROUTERS[0], B, 0)
+    rig.want(A, 1)
+    rig.egress.router_up(ROUTERS[0])
+    lines = rig.lines()
+    assert has(lines, "announce attributes", str(A))
+    assert len(lines) == 1
+    rig.egress.is_ready = True
+    assert has(rig.lines(), "announce eor")
+    rig.sent(4)
+    rig.sent(6)
+    assert has(rig.lines(), "withdraw attributes", str(B))
+
+
+def test_a_second_change_waits_for_the_barrier_and_only_the_newest_is_told() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    assert has(rig.lines(), "announce attributes", "198.51.100.1")
+    for host in (2, None, 3):
+        rig.want(A, host)
+        assert rig.lines() == []
+    rig.sent(4)
+    lines = rig.lines()
+    assert has(lines, "announce attributes", "198.51.100.3")
+    assert not has(lines, "198.51.100.2")
+    assert not has(lines, "withdraw")
+
+
+def test_a_change_that_is_undone_before_the_barrier_costs_nothing() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines()
+    rig.want(A, 2)
+    rig.want(A, 1)
+    rig.sent(4)
+    assert rig.lines() == []
+
+
+def test_other_prefixes_do_not_wait_for_the_barrier() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines()
+    rig.want(B, 1)
+    assert has(rig.lines(), "announce attributes", str(B))
+
+
+def test_an_end_of_rib_of_an_earlier_session_is_not_taken_for_the_barrier() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    assert has(rig.lines(), "announce eor ipv4")
+    rig.egress.router_down(ROUTERS[0])
+    rig.egress.router_up(ROUTERS[0])
+    rig.lines()
+    rig.sent(4)  # the old one
+    assert rig.state.phase is Phase.FILLING
+    rig.sent(4)
+    rig.sent(6)
+    assert rig.state.phase is Phase.SETTLED
+
+
+def test_what_was_under_way_when_the_session_ended_is_told_again_unmistakably() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.want(B, 1)
+    rig.lines()
+    rig.egress.router_down(ROUTERS[0])
+    rig.want(B, None)
+    rig.egress.router_up(ROUTERS[0])
+    assert not has(rig.lines(), "attributes")
+    rig.sent(4)
+    rig.sent(6)
+    lines = rig.lines()
+    assert has(lines, "announce attributes", "local-preference", str(A))
+    assert has(lines, "withdraw attributes", str(B))
+
+
+def test_toward_ibgp_routers_a_repetition_is_a_flush_and_no_tag_is_seen() -> None:
+    rig = Rig(asn=OWN_ASN)
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines()
+    rig.egress.router_down(ROUTERS[0])
+    rig.egress.router_up(ROUTERS[0])
+    rig.lines()
+    rig.sent(4)
+    rig.sent(6)
+    lines = rig.lines()
+    assert "neighbor 192.0.2.1 flush adj-rib out" in lines
+    assert not has(lines, "local-preference")
+
+
+def test_an_error_is_followed_by_one_reconciliation_of_what_was_under_way() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines()
+    rig.egress.replied(ok=False, now=1.0)
+    assert rig.egress.counters["errors"] == 1
+    assert has(rig.lines(1.0), "announce eor ipv6")
+    rig.sent(4)
+    assert not has(rig.lines(1.0), "attributes")
+    rig.sent(6)
+    assert has(rig.lines(1.0), "announce attributes", "local-preference", str(A))
+    rig.egress.replied(ok=False, now=2.0)
+    assert rig.egress.next_timer() == 6.0, "a command that is always refused must not be a loop"
+
+
+def test_a_lost_barrier_is_counted_and_another_one_is_sent() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines(10.0)
+    assert rig.egress.next_timer() == 10.0 + BARRIER_TIMEOUT_S
+    lines = rig.lines(10.0 + BARRIER_TIMEOUT_S)
+    assert rig.egress.counters["barriers_lost"] == 1
+    assert lines == ["neighbor 192.0.2.1 announce eor ipv6 unicast"]
+
+
+def test_a_removed_router_is_forgotten() -> None:
+    rig = Rig()
+    rig.want(A, 1)
+    rig.settle()
+    rig.egress.router_down(ROUTERS[0], is_removed=True)
+    rig.egress.router_up(ROUTERS[0])
+    assert has(rig.lines(), "announce attributes", str(A))
+
+
+def announced(lines: list[str]) -> int:
+    return sum(len(line.split(" nlri ")[1].split()) for line in lines if " nlri " in line)
+
+
+def test_a_full_table_comes_in_windows_and_a_withdraw_overtakes_it() -> None:
+    rig = Rig()
+    rig.want(A, 1)
+    rig.settle()
+    for value in range(3 * WINDOW):
+        rig.want(Prefix(IPV4, 0x0A000000 + value, 32), 1)
+    assert announced(rig.lines()) == WINDOW
+    assert announced(rig.lines()) == 0
+    rig.want(A, None)
+    rig.sent(4)
+    lines = rig.lines()
+    assert has(lines, "withdraw", str(A))
+    assert announced(lines) == WINDOW
+
+
+def test_replies_bound_what_is_outstanding_while_a_router_is_filled() -> None:
+    rig = Rig()
+    for value in range(3 * WINDOW):
+        rig.want(Prefix(IPV4, 0x0A000000 + value, 32), 1)
+    rig.egress.router_up(ROUTERS[0])
+    first = rig.lines()
+    assert announced(first) == WINDOW
+    rig.egress.replied(ok=True, now=0.0)
+    assert announced(rig.lines()) == encode.BATCH
+
+
+def test_routers_that_want_the_same_share_a_command() -> None:
+    desired: dict[Prefix, Paths] = {A: ((0, attributes(1)),)}
+    egress = Egress(OWN_ASN, [RouterGroup("leaves", tuple(ROUTERS), 65200)], lambda _: desired)
+    for router in ROUTERS:
+        egress.router_up(router)
+    lines = egress.commands(0.0)
+    assert lines[0].startswith(b"neighbor 192.0.2.1 , neighbor 192.0.2.2 announce attributes ")
+    assert len(lines) == 1
+
+
+Check = Callable[[OutAttributes], str]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"med": 0}, "med 0"),
+        ({"communities": ((65005, 1), (65535, 0))}, "community [ 65005:1 65535:0 ]"),
+        ({"large_communities": ((4200000000, 1, 2),)}, "large-community [ 4200000000:1:2 ]"),
+        ({"extended_communities": (0x0002FDED00000064,)}, "[ 0x0002fded00000064 ]"),
+        ({"as_path": (65100, 65005)}, "as-path [ 65100 65005 ]"),
+        ({"origin": "incomplete"}, "origin incomplete"),
+    ],
+)
+def test_attributes_in_a_command(extra: dict[str, object], words: str) -> None:
+    line, count = next(encode.announce(ROUTERS[:1], 0, attributes(1)._replace(**extra), [A]))
+    assert words in line.decode()
+    assert count == 1
+
+
+def test_a_path_id_is_written_as_a_dotted_quad() -> None:
+    line, _ = next(encode.withdraw(ROUTERS[:1], 0xC6336401, 4, [A]))
+    assert line == (
+        b"neighbor 192.0.2.1 withdraw attributes next-hop 0.0.0.0 "
+        b"path-information 198.51.100.1 nlri 203.0.113.0/32\n"
+    )
