@@ -52,7 +52,7 @@ _MAX_ASN = _MAX_U32 = (1 << 32) - 1
 _MAX_U16 = (1 << 16) - 1
 _MAX_U64 = (1 << 64) - 1
 
-_ORIGINS = frozenset(("igp", "egp", "incomplete"))
+_ORIGINS = ("igp", "egp", "incomplete")
 
 _ELEMENTS = {
     "as-sequence": SegmentType.SEQUENCE,
@@ -82,12 +82,10 @@ def parse(text: bytes) -> Attributes:
 
 def _parse(text: bytes) -> Attributes:
     try:
-        fields = msgspec.json.decode(text)
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+        repeated = repeated_names(text, fields)
     except (msgspec.DecodeError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
         return Attributes(malformed="attributes unreadable")
-    repeated = repeated_names(text, fields)
     if _is_withdrawn(fields, repeated):
         return _collect(fields, [])._replace(malformed=TREAT_AS_WITHDRAW)
     problems = [f"{name[:40]} listed twice" for name in sorted(repeated - _HARMLESS_REPEATS)]

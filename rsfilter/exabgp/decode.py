@@ -381,11 +381,11 @@ def _decode_repaired(line: bytes) -> Message:
     repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
     try:
         envelope = _decode_line(repaired)
+        if envelope.type not in ("state", "refresh"):
+            return _NOT_JSON
+        return _decode_envelope(repaired, envelope)
     except (msgspec.DecodeError, RecursionError):
         return _NOT_JSON
-    if envelope.type not in ("state", "refresh"):
-        return _NOT_JSON
-    return _decode_envelope(repaired, envelope)
 
 
 def _is_utf8(line: bytes) -> bool:
