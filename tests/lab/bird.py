@@ -13,7 +13,15 @@ from typing import Any
 
 from lab.core import Daemon, Lab, LabError, family_of
 from lab.endpoint import HOLD_TIME_S, Endpoint
-from lab.routes import Announcement, Community, Expectations, Path, Table, table_text
+from lab.routes import (
+    Announcement,
+    Community,
+    Expectations,
+    Path,
+    Table,
+    as_path_of,
+    table_text,
+)
 from lab.waiting import eventually
 
 
@@ -295,7 +303,7 @@ def _path(prefix: str, protocol: str, best: bool, attributes: dict[str, str]) ->
         prefix=prefix,
         neighbor=protocol,
         next_hop=attributes.get("next_hop", "").split(" ")[0],
-        as_path=tuple(int(asn) for asn in re.findall(r"\d+", attributes.get("as_path", ""))),
+        as_path=as_path_of(attributes.get("as_path", "")),
         best=best,
         med=int(attributes["med"]) if "med" in attributes else None,
         communities=_communities(attributes.get("community", "")),

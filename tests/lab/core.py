@@ -183,6 +183,11 @@ class Lab:
         self.run(["ip", "address", "replace", f"{address}/{length}", "dev", "lo", *nodad])
         return address
 
+    def is_listening(self, address: str, port: int) -> bool:
+        """Somebody in the lab accepts TCP connections there."""
+        where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return f" {where} " in self.run(["ss", "--no-header", "--listening", "--tcp", "--numeric"])
+
     # Evidence ---------------------------------------------------------------------------------
 
     def report(self) -> str:

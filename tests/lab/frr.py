@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.core import Daemon, Lab
 from lab.endpoint import HOLD_TIME_S, Endpoint
-from lab.routes import Community, Expectations, Path, Table, table_text
+from lab.routes import Community, Expectations, Path, Table, as_path_of, table_text
 from lab.waiting import eventually
 
 BGPD = "/usr/lib/frr/bgpd"
@@ -139,7 +139,7 @@ def _path(prefix: str, found: dict[str, Any]) -> Path:
         prefix=prefix,
         neighbor=found["peer"]["peerId"],
         next_hop=hops[0] if hops else "",
-        as_path=tuple(int(asn) for asn in re.findall(r"\d+", found["aspath"]["string"])),
+        as_path=as_path_of(found["aspath"]["string"]),
         best=found.get("bestpath", {}).get("overall", False),
         med=found.get("metric"),
         communities=frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -34,13 +35,22 @@ class Path:
     neighbor: str
     """Who sent it: a protocol's name or an address."""
     next_hop: str
-    as_path: tuple[int, ...]
+    as_path: tuple[int | str, ...]
+    """ASNs; a segment that is no AS_SEQUENCE is its text: "{1 2}", "(65006)"."""
     best: bool
     med: int | None = None
     communities: frozenset[Community] = field(default=frozenset())
     large_communities: frozenset[Community] = field(default=frozenset())
     path_id: int | None = None
     """The ADD-PATH identifier, where the daemon shows it."""
+
+
+_SEGMENTS = re.compile(r"\d+|\{[^}]*\}|\([^)]*\)|\[[^]]*\]")
+
+
+def as_path_of(text: str) -> tuple[int | str, ...]:
+    """`Path.as_path` of the way in which BIRD and FRR write one."""
+    return tuple(int(word) if word.isdecimal() else word for word in _SEGMENTS.findall(text))
 
 
 Table = dict[str, list[Path]]

@@ -30,7 +30,8 @@ class StayRtr(Daemon):
     def __init__(self, lab: Lab, name: str, number: int, vrps: Iterable[Vrp]) -> None:
         super().__init__(lab, name)
         self.log = self.place / "output"
-        self.address = f"{lab.address(number, 4)}:{PORT}"
+        self._host = lab.address(number, 4)
+        self.address = f"{self._host}:{PORT}"
         self._write(vrps)
 
     def starts(self) -> None:
@@ -43,9 +44,8 @@ class StayRtr(Daemon):
 
     def _listens(self) -> None:
         """Raises OSError while nobody listens."""
-        listening = f" {self.address} "
-        if listening not in self.lab.run(["ss", "-Hltn"]):
-            raise OSError(f"nobody listens on{listening}")
+        if not self.lab.is_listening(self._host, PORT):
+            raise OSError(f"nobody listens on {self.address}")
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
         """Change its data, and have it tell its clients."""

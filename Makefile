@@ -1,0 +1,49 @@
+# What one does with a checkout. `make` alone explains the targets.
+#
+# Everything is relative and quoted: the checkout may live in a path with spaces. Long-running
+# commands replace the recipe's shell and die with make (setpriv --pdeathsig), and whatever they
+# started dies with them (tests/lab/warden.py).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+RUN := exec setpriv --pdeathsig TERM .venv/bin/python
+BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/rpki/*.h rsfilter/rpki/*_build.py))
+
+.PHONY: help
+help: ## explain the targets
+	@echo "rsfilter: route-server filter behind ExaBGP"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup packages
+setup: .venv/installed ## install what is missing: Debian packages (asks sudo), .venv, the librtr binding
+
+packages:
+	@.ci/packages
+
+.venv/installed: pyproject.toml $(BINDING) | packages
+	@.ci/venv "$(PYTHON)"
+	@touch .venv/installed
+
+.PHONY: demo
+demo: setup ## real hosts, cache, ExaBGP and routers on one screen (KEEP=1: until Ctrl-C)
+	@echo "demo: starting StayRTR, three BIRD hosts, ExaBGP with rsfilter, a BIRD and an FRR router"
+	@PYTHONPATH=tests $(RUN) -m lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+.PHONY: test
+test: setup ## run all tests, those against real daemons too (TESTS="..." for a few)
+	@echo "test: pytest"
+	@$(RUN) -m pytest $(TESTS)
+
+.PHONY: lint
+lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
+	@echo "lint: ruff check"
+	@$(RUN) -m ruff check .
+	@echo "lint: ruff format --check"
+	@$(RUN) -m ruff format --check .
+	@echo "lint: mypy"
+	@$(RUN) -m mypy

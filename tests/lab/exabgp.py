@@ -1,0 +1,201 @@
+"""ExaBGP: with rsfilter as the route server, and alone as a host that sends what BIRD cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from signal import SIGUSR1
+from typing import Any
+
+from lab.audit import Audit
+from lab.core import Daemon, Lab, family_of
+from lab.endpoint import HOLD_TIME_S, Endpoint
+
+PROGRAMS = Path(sys.executable).parent
+"""Where `exabgp` and `rsfilter` are: beside the interpreter that runs the tests."""
+
+Section = Mapping[str, object]
+
+
+class ExaBgp(Daemon):
+    """One ExaBGP; everything it and its helpers say goes to one log."""
+
+    def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
+        super().__init__(lab, name)
+        self.log = self.place / "output"
+        self.asn = asn
+        self.port = lab.bgp_port
+        self.addresses = {family: lab.address(number, family) for family in lab.families}
+        self.router_id = f"192.0.2.{number}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """This ExaBGP as the other side sees it."""
+        return Endpoint(self.name, self.asn, self.addresses, self.port)
+
+    def _environment(self) -> dict[str, str]:
+        path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {"PATH": path, "PYTHONUNBUFFERED": "1"}
+
+    def _listens(self) -> None:
+        """Raises OSError while it does not listen on all its addresses."""
+        for address in self.addresses.values():
+            if not self.lab.is_listening(address, self.port):
+                raise OSError(f"nobody listens on {address} port {self.port}")
+
+
+class RouteServer(ExaBgp):
+    """ExaBGP with rsfilter, as `rsfilter render exabgp` sets them up."""
+
+    ERROR = re.compile(r"ERROR|WARNING|CRITICAL|Traceback")
+
+    def __init__(self, lab: Lab, name: str = "rs", number: int = 100, asn: int = 65100) -> None:
+        super().__init__(lab, name, number, asn)
+        self.configuration = self.place / "rsfilter.toml"
+        self.truth = self.place / "truth.json"
+        self.audit = Audit(self.place / "audit", lab.report)
+
+    def configure(
+        self, hosts: Sequence[Section], routers: Sequence[Section], **sections: Section
+    ) -> None:
+        """Write rsfilter.toml: the groups of hosts and routers, and other sections by name."""
+        own: Section = {
+            "asn": self.asn,
+            "router_id": self.router_id,
+            "local_address": list(self.addresses.values()),
+            "port": self.port,
+        }
+        text = _toml("[route_server]", own)
+        text += "".join(_toml("[[hosts]]", group) for group in hosts)
+        text += "".join(_toml("[[routers]]", group) for group in routers)
+        text += "".join(_toml(f"[{name}]", section) for name, section in sections.items())
+        self.configuration.write_text(text)
+
+    def writes_truth(self, document: object) -> None:
+        """Replace the truth file in one step."""
+        new = self.truth.with_suffix(".new")
+        new.write_text(json.dumps(document))
+        os.replace(new, self.truth)
+
+    def starts(self) -> None:
+        """Render and start ExaBGP; returns when it listens."""
+        self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
+        self._record_the_pipes()
+        command = ". ./exabgp.env && exec exabgp server exabgp.conf"
+        self.run(["sh", "-c", command], self._listens, **self._environment())
+
+    def rsfilter(self, *arguments: str) -> str:
+        """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError."""
+        argv = ["sh", "-c", 'cd "$1" && shift && exec rsfilter "$@"', "sh", str(self.place)]
+        return self.lab.run([*argv, *arguments], env=self._environment())
+
+    # What went through the pipes ------------------------------------------------------------
+
+    def _record_the_pipes(self) -> None:
+        """Put `tee` before and after the filter, so that tests see each line and each command."""
+        path = self.place / "exabgp.conf"
+        text = path.read_text()
+        match = re.search(r"^\s*run (?P<command>.*);$", text, re.MULTILINE)
+        assert match is not None, text
+        wrapper = self.place / "recorded"
+        lines, commands = (shlex.quote(str(self.place / name)) for name in ("lines", "commands"))
+        wrapper.write_text(f"#!/bin/sh\ntee -a {lines} | {match['command']} | tee -a {commands}\n")
+        wrapper.chmod(0o755)
+        path.write_text(
+            text[: match.start("command")] + str(wrapper) + text[match.end("command") :]
+        )
+
+    def commands(self, since: int = 0) -> list[str]:
+        """The commands that rsfilter has given, from a `moment` on."""
+        with open(self.place / "commands") as file:
+            file.seek(since)
+            return file.read().splitlines()
+
+    def lines(self) -> list[str]:
+        """The lines that ExaBGP has given rsfilter."""
+        return (self.place / "lines").read_text().splitlines()
+
+    def moment(self) -> int:
+        """Now, as a place in the commands."""
+        return (self.place / "commands").stat().st_size
+
+
+class ExaBgpHost(ExaBgp):
+    """A host whose announcements are ExaBGP's own words, raw attributes included."""
+
+    ERROR = re.compile(r"Traceback")
+
+    def __init__(
+        self, lab: Lab, name: str, number: int, asn: int, route_servers: Sequence[Endpoint]
+    ) -> None:
+        super().__init__(lab, name, number, asn)
+        self._route_servers = route_servers
+        self._routes: dict[str, str] = {}
+
+    def announces(self, *prefixes: str, attributes: str = "") -> None:
+        """Announce prefixes with these attributes, as in `route P next-hop self ATTRIBUTES`."""
+        for prefix in prefixes:
+            self._routes[prefix] = attributes
+        if self._process is not None:
+            self._write()
+            self.process.send(SIGUSR1)
+
+    def starts(self) -> None:
+        """Start it; returns when it listens."""
+        self._write()
+        settings = {
+            "exabgp_tcp_bind": " ".join(self.addresses.values()),
+            "exabgp_tcp_port": str(self.port),
+            "exabgp_api_cli": "false",
+            "exabgp_daemon_user": "root",
+        }
+        self.run(
+            ["exabgp", "server", "exabgp.conf"], self._listens, **self._environment(), **settings
+        )
+
+    def _write(self) -> None:
+        sessions = "".join(
+            self._session(other, family)
+            for other in self._route_servers
+            for family in self.addresses
+        )
+        (self.place / "exabgp.conf").write_text(sessions)
+
+    def _session(self, other: Endpoint, family: int) -> str:
+        routes = "".join(
+            f"      unicast {prefix} next-hop self {attributes};\n"
+            for prefix, attributes in self._routes.items()
+            if family_of(prefix) == family
+        )
+        return f"""
+neighbor {other.addresses[family]} {{
+  router-id {self.router_id};
+  local-address {self.addresses[family]};
+  local-as {self.asn};
+  peer-as {other.asn};
+  hold-time {HOLD_TIME_S};
+  connect {other.port};
+  family {{ ipv{family} unicast; }}
+  announce {{
+    ipv{family} {{
+{routes}    }}
+  }}
+}}
+"""
+
+
+def _toml(header: str, section: Section) -> str:
+    # JSON's strings, numbers, booleans and lists are TOML's too.
+    values = "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())
+    return f"{header}\n{values}\n"
+
+
+def group_of(name: str, *daemons: Any, **settings: object) -> dict[str, object]:
+    """A `[[hosts]]` or `[[routers]]` section of daemons that share an ASN."""
+    neighbors = [address for daemon in daemons for address in daemon.addresses.values()]
+    return {"name": name, "neighbors": neighbors, "asn": daemons[0].asn} | settings
