@@ -1,0 +1,283 @@
+"""Renders ExaBGP's configuration and environment from ours.
+
+Owns what rsfilter asks of ExaBGP 5.0: which neighbors there are, which messages reach us, and the
+settings without which sessions or routes would be lost. Ranges of the configuration authorise
+hosts and are never rendered: ExaBGP's range neighbors share one table. Every neighbor is explicit,
+so a host comes into being when truth or configuration names its address and the file is rendered
+again. Text is made from parsed values only, in one order: the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rsfilter import __version__
+from rsfilter.config import Config
+from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, RouterGroup
+from rsfilter.rpki.truth import Truth
+
+CONFIG_NAME = "exabgp.conf"
+ENVIRONMENT_NAME = "exabgp.env"
+
+PROCESS = "rsfilter"
+"""What ExaBGP calls us."""
+
+RESTART_TIME = 120
+"""Seconds, RFC 4724 section 3: how long a neighbor keeps what we announced while ExaBGP restarts.
+ExaBGP is up again within seconds; validation data may take `startup_wait`, and hosts reconnect by
+their own timers, often of a minute."""
+
+ROUTER_ECHO = "parsed; update;"
+"""What ExaBGP shows us of what it sends to routers: the End-of-RIB that comes back is the barrier
+which keeps two changes of one prefix apart."""
+
+ENVIRONMENT = {
+    "exabgp_api_ack": "true",  # "error" is the only sign of a command that failed
+    "exabgp_api_cli": "false",  # no named pipes: nobody but us gives commands
+    "exabgp_api_compact": "false",
+    "exabgp_api_encoder": "json",
+    "exabgp_api_respawn": "true",
+    "exabgp_api_terminate": "true",  # else a broken pipe to us stops every session for good
+    "exabgp_bgp_passive": "false",
+    "exabgp_cache_attributes": "false",  # keyed on octets alone, across sessions
+    "exabgp_daemon_daemonize": "false",  # the supervisor wants it in the foreground
+    "exabgp_daemon_drop": "true",
+    "exabgp_daemon_umask": "0027",  # ours too: the default makes directories nobody can enter
+    "exabgp_log_destination": "stderr",
+    "exabgp_log_enable": "true",
+    "exabgp_log_level": "INFO",
+    "exabgp_reactor_speed": "0.1",  # commands wait for the loop: four times as fast as at 1.0
+    "exabgp_tcp_attempts": "0",
+    "exabgp_tcp_once": "false",
+}
+"""What does not depend on the configuration. Defaults are spelled out where another value would
+do harm: what the shell or ExaBGP's own environment file says must not count."""
+
+
+class RenderError(Exception):
+    """What is asked for cannot be rendered. `problems`: one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class HostNeighbor(NamedTuple):
+    """A host's session as it is rendered."""
+
+    address: Address
+    asn: int
+    group: str
+
+
+class Plan(NamedTuple):
+    """Which hosts are rendered, and what is odd about the others."""
+
+    hosts: tuple[HostNeighbor, ...]
+    """Sorted by address."""
+    warnings: tuple[str, ...]
+    problems: tuple[str, ...]
+    """When there are any nothing can be rendered."""
+
+
+class Rendered(NamedTuple):
+    """What was rendered."""
+
+    files: dict[str, str]
+    """Text by file name: `CONFIG_NAME` and `ENVIRONMENT_NAME`."""
+    environment: dict[str, str]
+    """What `ENVIRONMENT_NAME` sets."""
+    warnings: tuple[str, ...]
+
+
+# Which neighbors there are ---------------------------------------------------------------------
+
+
+def plan(config: Config, truth: Truth | None) -> Plan:
+    """The host neighbors that truth binds or the configuration names one by one."""
+    group_of = _Groups(config.hosts)
+    hosts: dict[Address, HostNeighbor] = {}
+    warnings, problems = [], []
+    for host in truth.hosts if truth else ():
+        for address in sorted(host.neighbors):
+            group = group_of(address)
+            if group is None:
+                warnings.append(
+                    f"truth host {host.name!a}: {address} is in no [[hosts]] group; it is "
+                    "not rendered, widen the neighbors of a group or correct the truth"
+                )
+            else:
+                hosts[address] = HostNeighbor(address, host.asn, group.name)
+    for address, group in group_of.addresses.items():
+        if address in hosts:
+            continue
+        if group.asn is None:
+            problems.append(
+                f"{config.path}: hosts {group.name}: {address} has no ASN; bind it to a host in "
+                "truth, or set asn in the group"
+            )
+        else:
+            hosts[address] = HostNeighbor(address, group.asn, group.name)
+    if not hosts and not problems:
+        problems.append(
+            f"{config.path}: hosts: no address of a host is named; ranges only authorise, list "
+            "addresses in neighbors, or bind them to hosts in truth"
+        )
+    return Plan(tuple(sorted(hosts.values())), tuple(warnings), tuple(problems))
+
+
+class _Groups:
+    """Finds the host group of an address; quick with thousands of single addresses."""
+
+    def __init__(self, groups: Iterable[HostGroup]) -> None:
+        self.addresses: dict[Address, HostGroup] = {}
+        """What the configuration names one by one."""
+        self._ranges = []
+        for group in groups:
+            for network in group.networks:
+                if network.length == BITS[network.family]:
+                    self.addresses[Address(network.family, network.network)] = group
+                else:
+                    self._ranges.append((network, group))
+
+    def __call__(self, address: Address) -> HostGroup | None:
+        if group := self.addresses.get(address):
+            return group
+        return next((group for network, group in self._ranges if network.holds(address)), None)
+
+
+# The files -------------------------------------------------------------------------------------
+
+
+def render(config: Config, truth: Truth | None, command: Sequence[str], user: str) -> Rendered:
+    """ExaBGP's configuration and environment.
+
+    `command` starts rsfilter, its program as an absolute path; `run -c FILE` is added. `user` is
+    who ExaBGP and rsfilter become when they are started as root. Raises RenderError.
+    """
+    hosts, warnings, problems = plan(config, truth)
+    problems += tuple(_unwritable([*command, str(config.path)]))
+    if problems:
+        raise RenderError(problems)
+    families = sorted({host.address.family for host in hosts})
+    blocks = [
+        f"# Rendered by rsfilter {__version__}. Do not edit: it is written again.",
+        _process([*command, "run", "-c", str(config.path)]),
+        _block("template", (_host_template(config, family) for family in families)),
+        *(_router(config, group, router) for group in config.routers for router in group.neighbors),
+        *map(_host, hosts),
+    ]
+    environment = {
+        **ENVIRONMENT,
+        "exabgp_daemon_user": user,
+        "exabgp_tcp_bind": " ".join(map(str, sorted(config.route_server.local_addresses))),
+        "exabgp_tcp_port": str(config.route_server.port),
+    }
+    settings = "".join(f"{name}={shlex.quote(environment[name])}\n" for name in sorted(environment))
+    return Rendered(
+        {CONFIG_NAME: "\n".join(blocks) + "\n", ENVIRONMENT_NAME: settings}, environment, warnings
+    )
+
+
+def _unwritable(words: Iterable[str]) -> Iterator[str]:
+    """A problem for each word that ExaBGP's configuration has no spelling for."""
+    for word in words:
+        if not word.isprintable() or {"'", '"'} & set(word):
+            yield (
+                f"{word!a}: ExaBGP's configuration cannot hold a path with quotes, control "
+                "characters or octets that are no UTF-8; use another path"
+            )
+
+
+def _process(words: Iterable[str]) -> str:
+    quoted = " ".join('"' + word.replace("\\", "\\\\") + '"' for word in words)
+    return _block(f"process {PROCESS}", [f"run {quoted};", "encoder json;", "respawn true;"])
+
+
+def _host_template(config: Config, family: int) -> str:
+    """What all hosts of a family have in common.
+
+    `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
+    not store what we store. `graceful-restart`: a host sends End-of-RIB only to who speaks it.
+    `extended-message disable`: one message makes one line, and a line must fit into a pipe.
+    """
+    return _block(
+        f"neighbor {_template(family)}",
+        [
+            *_session(config, family),
+            "passive true;",
+            "adj-rib-in false;",
+            "adj-rib-out true;",
+            _capabilities("extended-message disable;"),
+            _block(
+                f"api {_template(family)}",
+                [
+                    f"processes [ {PROCESS} ];",
+                    "neighbor-changes;",
+                    "receive { parsed; update; refresh; }",
+                ],
+            ),
+        ],
+    )
+
+
+def _host(host: HostNeighbor) -> str:
+    return _block(
+        f"neighbor {host.address}",
+        [f"inherit {_template(host.address.family)};", f"peer-as {host.asn};"],
+    )
+
+
+def _router(config: Config, group: RouterGroup, router: Address) -> str:
+    """A router's neighbor.
+
+    `manual-eor`: after a restart of ExaBGP the router keeps our routes until we have spoken; an
+    End-of-RIB at once would flush them. No `receive`: what routers announce is none of ours.
+    """
+    return _block(
+        f"neighbor {router}",
+        [
+            *_session(config, router.family),
+            f"peer-as {group.asn};",
+            *([f"connect {group.port};", "passive false;"] if group.port else ["passive true;"]),
+            "adj-rib-in false;",
+            "adj-rib-out true;",
+            "group-updates true;",
+            "manual-eor true;",
+            _capabilities(f"add-path {'send' if group.all_paths else 'disable'};"),
+            _block(
+                f"api router-{router}".replace(":", "_"),
+                [
+                    f"processes [ {PROCESS} ];",
+                    "neighbor-changes;",
+                    f"send {{ {ROUTER_ECHO} }}",
+                ],
+            ),
+        ],
+    )
+
+
+def _session(config: Config, family: int) -> list[str]:
+    own = config.route_server
+    return [
+        f"local-as {own.asn};",
+        f"router-id {own.router_id};",
+        f"local-address {own.local_address(family)};",
+        "family { ipv4 unicast; ipv6 unicast; }",
+    ]
+
+
+def _capabilities(*others: str) -> str:
+    common = ["asn4 enable;", "route-refresh enable;", f"graceful-restart {RESTART_TIME};"]
+    return _block("capability", [*common, *others])
+
+
+def _template(family: int) -> str:
+    return {IPV4: "host-ipv4", IPV6: "host-ipv6"}[family]
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    body = "\n".join(lines).replace("\n", "\n    ")
+    return f"{title} {{\n    {body}\n}}"
