@@ -27,13 +27,16 @@ _NO_ASN = 0
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
 
+_Buckets = dict[int, tuple[Vrp, ...]]
+"""By network; each bucket sorted, without repetition, never empty."""
+
+
 class _Table(NamedTuple):
     """The VRPs of one family and prefix length."""
 
     length: int
     mask: int
-    buckets: dict[int, tuple[Vrp, ...]]
-    """By network; each bucket sorted, without repetition, never empty."""
+    buckets: _Buckets
 
 
 _Tables = dict[int, tuple[_Table, ...]]
@@ -50,14 +53,16 @@ class VrpSet:
 
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
-        self._count = sum(len(bucket) for table in self._all() for bucket in table.buckets.values())
+        self._count = sum(sum(map(len, table.buckets.values())) for table in self._all())
 
     @classmethod
     def of(cls, vrps: Iterable[Vrp]) -> VrpSet:
         """The set of these VRPs; repetitions count once. ValueError names one that cannot be."""
-        tables: dict[tuple[int, int], dict[int, list[Vrp]]] = {}
+        tables: dict[tuple[int, int], _Buckets] = {}
+        further: dict[Prefix, list[Vrp]] = {}  # few prefixes have more than one VRP
         for vrp in vrps:
-            (family, network, length), max_length, asn = vrp
+            prefix, max_length, asn = vrp
+            family, network, length = prefix
             bits = BITS.get(family, -1)
             if not (
                 0 <= length <= max_length <= bits
@@ -69,12 +74,14 @@ class VrpSet:
             buckets = tables.get((family, length))
             if buckets is None:
                 buckets = tables[family, length] = {}
-            bucket = buckets.get(network)
-            if bucket is None:
-                buckets[network] = [vrp]
+            if network in buckets:
+                further.setdefault(prefix, []).append(vrp)
             else:
-                bucket.append(vrp)
-        return cls(_freeze(tables))
+                buckets[network] = (vrp,)
+        for prefix, more in further.items():
+            buckets = tables[prefix.family, prefix.length]
+            buckets[prefix.network] = tuple(sorted({*buckets[prefix.network], *more}))
+        return cls(_ordered(tables))
 
     def __len__(self) -> int:
         return self._count
@@ -167,16 +174,13 @@ class VrpSet:
                         yield from (vrp for vrp in bucket if vrp not in same)
 
 
-def _freeze(tables: dict[tuple[int, int], dict[int, list[Vrp]]]) -> _Tables:
-    frozen: dict[int, tuple[_Table, ...]] = {}
+def _ordered(tables: dict[tuple[int, int], _Buckets]) -> _Tables:
+    ordered: _Tables = {}
     for family, length in sorted(tables, reverse=True):
         mask = ((1 << length) - 1) << (BITS[family] - length)
-        buckets = {
-            network: tuple(vrps) if len(vrps) == 1 else tuple(sorted(set(vrps)))
-            for network, vrps in tables[family, length].items()
-        }
-        frozen[family] = (*frozen.get(family, ()), _Table(length, mask, buckets))
-    return frozen
+        table = _Table(length, mask, tables[family, length])
+        ordered[family] = (*ordered.get(family, ()), table)
+    return ordered
 
 
 EMPTY = VrpSet.of(())

@@ -1,0 +1,309 @@
+"""JSON documents read strictly, every problem with its place (RFC 8259, RFC 6901).
+
+Owns what every file format here shares: bytes to JSON values, the readers of ASNs and prefixes,
+and problems that name file and JSON pointer. Knows no format.
+
+The text is decoded by the standard library, whose `object_pairs_hook` is the only way to see a
+member that is given twice; faster decoders keep one of the two and say nothing, and a truth in
+which the second of two `asn` wins is one that nobody has read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from rsfilter.routing.model import BITS, IPV4, IPV6, Prefix
+from rsfilter.rpki.vrps import MAX_ASN
+
+MAX_PROBLEMS = 100
+"""How many problems of a file are kept; the rest is counted. A template that goes wrong is wrong
+in every entry, and nobody reads past the first screens."""
+
+MAX_FILE_BYTES = 512 << 20
+"""The whole RPKI in 2026 is about 70 MB of JSON; several times that is a mistake or an attack."""
+
+MAX_QUOTED = 60
+"""Characters of a file's own text that a message repeats."""
+
+MAX_POINTER = 200
+"""Characters of a JSON pointer in a message: member names come from the file."""
+
+Path = tuple[str | int, ...]
+"""The steps from the document's root to a value."""
+
+Json = Any
+"""What the decoder makes: dict, list, str, int, float, bool or None."""
+
+MAX_DIGITS = 3
+"""Of a prefix length: 128 has three."""
+
+T = TypeVar("T")
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a file, and where."""
+
+    where: str
+    """The file, as the user named it."""
+    pointer: str
+    """JSON pointer (RFC 6901) to the value, or to the member that is missing; "": all of it."""
+    message: str
+    """What is wrong and what to do."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in self if part)
+
+
+class TruthError(Exception):
+    """A file that cannot be used. Carries every problem found, at most `MAX_PROBLEMS` and a last
+    one that counts the rest; as text it is one line per problem."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class Problems:
+    """Collects the problems of one file."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self._found: list[Problem] = []
+        self._omitted = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, path: Path, message: str) -> None:
+        """Note a problem with the value at `path`."""
+        if len(self._found) < MAX_PROBLEMS:
+            self._found.append(Problem(self.where, pointer(path), message))
+        else:
+            self._omitted += 1
+
+    def all(self) -> tuple[Problem, ...]:
+        """The problems in the order found, the last one counting those beyond the limit."""
+        if not self._omitted:
+            return tuple(self._found)
+        return (*self._found, Problem(self.where, "", f"and {self._omitted} more"))
+
+    def raise_if_any(self) -> None:
+        """Raise TruthError when there is a problem."""
+        if self._found:
+            raise TruthError(self.all())
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise TruthError for the file as a whole."""
+        self.add((), message)
+        raise TruthError(self.all())
+
+
+def pointer(path: Path) -> str:
+    """RFC 6901 text of a path; long ones are cut, and nothing in it breaks a line."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return printable("".join(f"/{step}" for step in steps), MAX_POINTER)
+
+
+def printable(text: str, limit: int) -> str:
+    """Text from a file, safe to log and to show: one line, at most `limit` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(char if char.isprintable() else "?" for char in cut)
+
+
+def show(value: Json) -> str:
+    """A value as a message quotes it."""
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case str():
+            return f'"{printable(value, MAX_QUOTED)}"'
+        case _:
+            return printable(json.dumps(value), MAX_QUOTED)
+
+
+# Bytes to JSON values ----------------------------------------------------------------------------
+
+
+class _Repeating(dict[str, Json]):
+    """A JSON object in which a member was given more than once."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
+    """The JSON object that `data` spells; TruthError when it is none, or repeats a member."""
+    if len(data) > MAX_FILE_BYTES:
+        problems.fail(f"is larger than {MAX_FILE_BYTES >> 20} MiB; split it or fix what wrote it")
+    try:
+        document, any_repeats = _decode(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        problems.fail(f"is not UTF-8 at byte {error.start}; save it as UTF-8")
+    except json.JSONDecodeError as error:
+        problems.fail(_syntax(error))
+    except RecursionError:
+        problems.fail("is not a truth file: its JSON is nested far too deep")
+    except ValueError as error:  # a NaN, or a number of thousands of digits
+        problems.fail(f"is not usable JSON: {printable(str(error), MAX_QUOTED)}")
+    if any_repeats:
+        for path in _repeats(document):
+            problems.add(path, "is given more than once in one object; remove all but one")
+        problems.raise_if_any()
+    if not isinstance(document, dict):
+        problems.fail(f"must be one JSON object, not {show(document)}")
+    return document
+
+
+def _decode(text: str) -> tuple[Json, bool]:
+    any_repeats = False
+
+    def make_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+        made = dict(pairs)
+        if len(made) == len(pairs):
+            return made
+        nonlocal any_repeats
+        any_repeats = True
+        names = [name for name, _ in pairs]
+        made = _Repeating(made)
+        made.repeated = tuple(name for name in made if names.count(name) > 1)
+        return made
+
+    def refuse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a JSON number")
+
+    document = json.loads(text, object_pairs_hook=make_object, parse_constant=refuse_constant)
+    return document, any_repeats
+
+
+def _syntax(error: json.JSONDecodeError) -> str:
+    if not error.doc.strip():
+        return "is empty; write the whole file, then rename it into place"
+    at = f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
+        return f"ends too early, it looks truncated ({at})"
+    return f"is not JSON ({at})"
+
+
+def _repeats(document: Json) -> Iterator[Path]:
+    """Paths of the members that are given more than once, anywhere."""
+    waiting: list[tuple[Path, Json]] = [((), document)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, _Repeating):
+            yield from ((*path, name) for name in value.repeated)
+        if isinstance(value, dict):
+            waiting += (((*path, name), member) for name, member in value.items())
+        elif isinstance(value, list):
+            waiting += (((*path, index), member) for index, member in enumerate(value))
+
+
+# Readers: a JSON value in, our value out, ValueError with a message for people -------------------
+
+MISSING: Json = object()
+"""What a reader gets for a member that is not there."""
+
+_ASN = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
+
+
+def member(
+    entry: dict[str, Json], name: str, read: Callable[[Json], T], path: Path, problems: Problems
+) -> T | None:
+    """`read` applied to a member of the object at `path`; None when that is noted as a problem."""
+    try:
+        return read(entry.get(name, MISSING))
+    except ValueError as error:
+        problems.add((*path, name), str(error))
+        return None
+
+
+def objects(value: Json, path: Path, problems: Problems) -> Iterator[tuple[Path, dict[str, Json]]]:
+    """The objects of a list at `path`, each with its own path; whatever else is a problem."""
+    if not isinstance(value, list):
+        problems.add(path, f"must be a list, not {show(value)}")
+        return
+    for index, item in enumerate(value):
+        if isinstance(item, dict):
+            yield (*path, index), item
+        else:
+            problems.add((*path, index), f"must be an object, not {show(item)}")
+
+
+def read_integer(value: Json) -> int:
+    """A JSON integer; 1.0, true and "1" are none."""
+    if type(value) is int:
+        return value
+    raise ValueError(_unlike(value, "an integer"))
+
+
+def read_number_asn(value: Json) -> int:
+    """An ASN as a number, the only notation of SLURM (RFC 8416 section 3.3)."""
+    if type(value) is int:
+        return _asn(value)
+    raise ValueError(_unlike(value, "an AS number such as 65005, without quotes"))
+
+
+def read_asn(value: Json) -> int:
+    """An ASN as a number or as text: 65005, "AS65005", "65005"."""
+    if type(value) is int:
+        return _asn(value)
+    found = _ASN.fullmatch(value) if type(value) is str else None
+    if found is None:
+        raise ValueError(_unlike(value, 'an AS number such as 65005 or "AS65005"'))
+    return _asn(int(found[1]))
+
+
+def _asn(asn: int) -> int:
+    if 0 <= asn <= MAX_ASN:
+        return asn
+    raise ValueError(f"must be an AS number from 0 to {MAX_ASN}, not {show(asn)}")
+
+
+def read_prefix(value: Json) -> Prefix:
+    """A prefix `address/length` without host bits."""
+    if type(value) is not str:
+        raise ValueError(_unlike(value, 'a prefix such as "203.0.113.0/28"'))
+    address, slash, length_text = value.partition("/")
+    family, code = (IPV6, AF_INET6) if ":" in address else (IPV4, AF_INET)
+    bits = BITS[family]
+    try:
+        network = int.from_bytes(inet_pton(code, address), "big")
+    except (OSError, ValueError):
+        raise ValueError(_unlike(value, 'a prefix such as "203.0.113.0/28"')) from None
+    if not slash:
+        raise ValueError(f'must be a prefix with its length, such as "{address}/{bits}"')
+    if not (length_text.isascii() and length_text.isdigit() and len(length_text) <= MAX_DIGITS):
+        raise ValueError(f"must have its length in digits after the slash, not {show(value)}")
+    length = int(length_text)
+    if length > bits:
+        raise ValueError(f"has length {length}, and IPv{family} ends at {bits}")
+    spare = bits - length
+    masked = network >> spare << spare
+    if masked != network:
+        shown = Prefix(family, masked, length)
+        raise ValueError(f"has host bits set: write {shown}, or a longer prefix than /{length}")
+    return Prefix(family, network, length)
+
+
+def read_max_length(value: Json, prefix: Prefix, default: int) -> int:
+    """How long a prefix inside `prefix` may be; `default` when there is none."""
+    if value is MISSING:
+        return default
+    longest = BITS[prefix.family]
+    length = read_integer(value)
+    if prefix.length <= length <= longest:
+        return length
+    raise ValueError(f"must be from {prefix.length} to {longest} for {prefix}, not {show(length)}")
+
+
+def _unlike(value: Json, wanted: str) -> str:
+    if value is MISSING:
+        return f"is missing: give {wanted}"
+    return f"must be {wanted}, not {show(value)}"

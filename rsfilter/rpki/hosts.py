@@ -1,0 +1,231 @@
+"""The native form of the truth: hosts with their ASN, their addresses and their prefixes.
+
+Owns the reading of `hosts` and the rules between hosts: a name, and a neighbor address, belongs to
+one host; the same prefix may belong to several (anycast, migration), but no prefix lies inside
+another ASN's. This form is rsfilter's own, so an unknown member is an error: a misspelt
+`neighbors` would let the host's ASN speak from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import NamedTuple
+
+from rsfilter.routing.model import BITS, Address, Prefix, TruthHost, Vrp
+from rsfilter.rpki.document import (
+    MISSING,
+    Json,
+    Path,
+    Problems,
+    member,
+    objects,
+    pointer,
+    printable,
+    read_asn,
+    read_max_length,
+    read_prefix,
+    show,
+)
+
+MAX_NAME = 253
+"""Characters of a host's name: as many as a domain name has (RFC 1035 section 2.3.4)."""
+
+
+class _Owner(NamedTuple):
+    """Who owns a prefix, by which entry."""
+
+    asn: int
+    name: str
+    path: Path
+
+
+_Owners = dict[Prefix, list[_Owner]]
+
+
+def read_hosts(
+    document: dict[str, Json], problems: Problems, warnings: Problems
+) -> tuple[list[Vrp], tuple[TruthHost, ...]]:
+    """The VRPs and the hosts of a native document; what is wrong goes to `problems`."""
+    _refuse_unknown(document, (), ("hosts", "metadata"), problems)
+    vrps: list[Vrp] = []
+    hosts: list[TruthHost] = []
+    owners: _Owners = defaultdict(list)
+    seen = _Seen(problems)
+    for path, entry in objects(document["hosts"], ("hosts",), problems):
+        _refuse_unknown(entry, path, ("name", "asn", "neighbors", "prefixes"), problems)
+        name = member(entry, "name", _read_name, path, problems) or ""
+        asn = member(entry, "asn", _read_host_asn, path, problems) or 0
+        seen.name(name, path)
+        neighbors = _neighbors(entry, path, seen, problems)
+        for where, prefix, max_length in _prefixes(entry, path, problems):
+            vrps.append(Vrp(prefix, max_length, asn))
+            owners[prefix].append(_Owner(asn, name, where))
+        hosts.append(TruthHost(name, asn, neighbors))
+    if not problems:
+        _refuse_overlaps(owners, problems)
+        _warn_mute(hosts, warnings)
+    return vrps, tuple(hosts)
+
+
+# One host ----------------------------------------------------------------------------------------
+
+
+def _read_name(value: Json) -> str:
+    if value is MISSING:
+        raise ValueError("is missing: give every host a name of its own")
+    if type(value) is not str or not value.strip() or not value.isprintable():
+        raise ValueError(f"must be a name that can be printed, not {show(value)}")
+    if len(value) > MAX_NAME:
+        raise ValueError(f"is longer than {MAX_NAME} characters: {show(value)}")
+    return value
+
+
+def _read_host_asn(value: Json) -> int:
+    asn = read_asn(value)
+    if asn == 0:
+        raise ValueError("must not be 0: AS0 is nobody (RFC 7607), and a host is somebody")
+    return asn
+
+
+def _read_neighbor(value: Json) -> Address:
+    if type(value) is str:
+        try:
+            return Address.parse(value)
+        except ValueError:
+            pass
+    raise ValueError(f'must be one address such as "198.51.100.101", not {show(value)}')
+
+
+class _Seen:
+    """Names and addresses so far, and which host has them."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._names: dict[str, Path] = {}
+        self._addresses: dict[Address, Path] = {}
+
+    def name(self, name: str, host: Path) -> None:
+        first = self._names.setdefault(name, host)
+        if name and first != host:
+            self._problems.add(
+                (*host, "name"), f"{show(name)} is also the name of {pointer(first)}; rename one"
+            )
+
+    def address(self, address: Address, path: Path) -> None:
+        first = self._addresses.setdefault(address, path)
+        if first != path:
+            self._problems.add(
+                path, f"neighbor {address} is listed at {pointer(first)} too; keep one of the two"
+            )
+
+
+def _neighbors(
+    entry: dict[str, Json], path: Path, seen: _Seen, problems: Problems
+) -> frozenset[Address]:
+    listed = entry.get("neighbors", MISSING)
+    if listed is MISSING:
+        return frozenset()
+    path = (*path, "neighbors")
+    if not isinstance(listed, list) or not listed:
+        problems.add(
+            path,
+            f"must be a list of addresses, not {'an empty one' if listed == [] else show(listed)};"
+            " leave it out to accept the ASN from any neighbor",
+        )
+        return frozenset()
+    addresses: set[Address] = set()
+    for index, value in enumerate(listed):
+        try:
+            address = _read_neighbor(value)
+        except ValueError as error:
+            problems.add((*path, index), str(error))
+        else:
+            seen.address(address, (*path, index))
+            addresses.add(address)
+    return frozenset(addresses)
+
+
+def _prefixes(
+    entry: dict[str, Json], path: Path, problems: Problems
+) -> list[tuple[Path, Prefix, int]]:
+    """(path, prefix, maxLength) of a host's prefixes. A host may have none for now."""
+    listed = entry.get("prefixes", MISSING)
+    path = (*path, "prefixes")
+    if not isinstance(listed, list):
+        shown = "missing" if listed is MISSING else show(listed)
+        problems.add(path, f"must be a list of prefixes, [] for none, and is {shown}")
+        return []
+    found = []
+    for index, value in enumerate(listed):
+        where = (*path, index)
+        if isinstance(value, dict):
+            _refuse_unknown(value, where, ("prefix", "max_length"), problems)
+            prefix = member(value, "prefix", read_prefix, where, problems)
+        else:
+            try:
+                prefix, value = read_prefix(value), {}
+            except ValueError as error:
+                problems.add(where, str(error))
+                continue
+        if prefix is None:
+            continue
+        read = partial(read_max_length, prefix=prefix, default=BITS[prefix.family])
+        max_length = member(value, "max_length", read, where, problems)
+        if max_length is not None:
+            found.append((where, prefix, max_length))
+    return found
+
+
+def _refuse_unknown(
+    entry: dict[str, Json], path: Path, known: tuple[str, ...], problems: Problems
+) -> None:
+    for name in entry:
+        if name not in known:
+            problems.add((*path, name), f"is not known here; known are {', '.join(known)}")
+
+
+# Between hosts -----------------------------------------------------------------------------------
+
+
+def _refuse_overlaps(owners: _Owners, problems: Problems) -> None:
+    """A prefix strictly inside another ASN's is one of two mistakes, and nobody knows which."""
+    lengths = sorted({(prefix.family, prefix.length) for prefix in owners})
+    for prefix in sorted(owners):
+        for family, length in lengths:
+            if family != prefix.family or length >= prefix.length:
+                continue
+            spare = BITS[family] - length
+            wider = Prefix(family, prefix.network >> spare << spare, length)
+            for owner, other in _strangers(owners[prefix], owners.get(wider, [])):
+                problems.add(
+                    owner.path,
+                    f"{prefix} of {_named(owner)} lies inside {wider} of {_named(other)} at "
+                    f"{pointer(other.path)}; remove one, or give both the same prefix",
+                )
+
+
+def _strangers(inner: list[_Owner], outer: list[_Owner]) -> list[tuple[_Owner, _Owner]]:
+    """Each inner owner with the first outer one that has another ASN, if any."""
+    pairs = []
+    for owner in inner:
+        other = next((each for each in outer if each.asn != owner.asn), None)
+        if other is not None:
+            pairs.append((owner, other))
+    return pairs
+
+
+def _named(owner: _Owner) -> str:
+    return f"{printable(owner.name, 60)} (AS{owner.asn})"
+
+
+def _warn_mute(hosts: list[TruthHost], warnings: Problems) -> None:
+    """Where one host of an ASN lists its addresses, one that lists none is never accepted."""
+    listing = {host.asn: host.name for host in hosts if host.neighbors}
+    for index, host in enumerate(hosts):
+        if not host.neighbors and host.asn in listing:
+            warnings.add(
+                ("hosts", index),
+                f"no session of {show(host.name)} is accepted: {show(listing[host.asn])} lists "
+                f"the addresses of AS{host.asn}, and this host none; add its neighbors",
+            )

@@ -1,0 +1,155 @@
+"""SLURM (RFC 8416): local filters and assertions about the RPKI.
+
+Owns the reading of a SLURM object and the meaning of its prefix filters. Members that RFC 8416
+does not know are warned about and otherwise ignored, BGPsec's are ignored (rsfilter validates
+origins only); a wrong type anywhere is an error: a filter that is skipped would let data in that
+the operator has excluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+from rsfilter.routing.model import BITS, Prefix, Vrp
+from rsfilter.rpki.document import (
+    MISSING,
+    Json,
+    Path,
+    Problems,
+    member,
+    objects,
+    read_max_length,
+    read_number_asn,
+    read_prefix,
+    show,
+)
+from rsfilter.rpki.vrps import VrpSet
+
+VERSIONS = (1, 2)
+"""RFC 8416 is version 1; its draft successor adds ASPA members only, which are ignored."""
+
+
+class PrefixFilter(NamedTuple):
+    """One prefix filter (RFC 8416 section 3.3.1). At least one of the two is given."""
+
+    prefix: Prefix | None
+    """Removes the VRPs of this prefix and of those inside it; None: of any."""
+    asn: int | None
+    """Removes the VRPs of this ASN; None: of any."""
+
+
+class Slurm(NamedTuple):
+    """What a SLURM object says about origins."""
+
+    filters: tuple[PrefixFilter, ...]
+    assertions: tuple[Vrp, ...]
+
+
+class Filters:
+    """Many prefix filters as one question. A VRP is asked once, not once per filter."""
+
+    def __init__(self, filters: Iterable[PrefixFilter]) -> None:
+        self._asns: set[int] = set()
+        by_prefix: list[Vrp] = []
+        by_both: list[Vrp] = []
+        for prefix, asn in filters:
+            if prefix is None:
+                if asn is not None:
+                    self._asns.add(asn)
+            elif asn is None:
+                by_prefix.append(Vrp(prefix, BITS[prefix.family], 0))
+            else:
+                by_both.append(Vrp(prefix, BITS[prefix.family], asn))
+        self._prefixes = VrpSet.of(by_prefix)
+        self._pairs = VrpSet.of(by_both)
+
+    def removes(self, vrp: Vrp) -> bool:
+        """Some filter matches the VRP."""
+        return (
+            vrp.asn in self._asns
+            or self._prefixes.covers(vrp.prefix)
+            or any(pair.asn == vrp.asn for pair in self._pairs.covering(vrp.prefix))
+        )
+
+
+def read_slurm(document: dict[str, Json], problems: Problems, warnings: Problems) -> Slurm:
+    """The filters and assertions of a SLURM object; what is wrong goes to `problems`."""
+    version = document.get("slurmVersion", MISSING)
+    if type(version) is not int or version not in VERSIONS:
+        shown = "missing" if version is MISSING else show(version)
+        problems.add(("slurmVersion",), f"must be 1 (RFC 8416), and is {shown}")
+    _warn_unknown(document, (), _DOCUMENT, warnings)
+    filters = _part(document, "validationOutputFilters", _FILTERS, problems, warnings)
+    asserted = _part(document, "locallyAddedAssertions", _ASSERTIONS, problems, warnings)
+    return Slurm(
+        tuple(
+            found
+            for path, entry in filters
+            if (found := _filter(entry, path, problems, warnings)) is not None
+        ),
+        tuple(
+            vrp
+            for path, entry in asserted
+            if (vrp := _assertion(entry, path, problems, warnings)) is not None
+        ),
+    )
+
+
+_DOCUMENT = ("slurmVersion", "validationOutputFilters", "locallyAddedAssertions", "metadata")
+_FILTERS = ("prefixFilters", "bgpsecFilters")
+_ASSERTIONS = ("prefixAssertions", "bgpsecAssertions")
+
+_Entries = list[tuple[Path, dict[str, Json]]]
+
+
+def _part(
+    document: dict[str, Json],
+    name: str,
+    lists: tuple[str, str],
+    problems: Problems,
+    warnings: Problems,
+) -> _Entries:
+    """The prefix entries of one half of the document; a list that is left out is empty."""
+    part = document.get(name, {})
+    if not isinstance(part, dict):
+        problems.add((name,), f"must be an object, not {show(part)}")
+        return []
+    _warn_unknown(part, (name,), lists, warnings)
+    prefix_list, bgpsec_list = lists
+    list(objects(part.get(bgpsec_list, []), (name, bgpsec_list), problems))
+    return list(objects(part.get(prefix_list, []), (name, prefix_list), problems))
+
+
+def _filter(
+    entry: dict[str, Json], path: Path, problems: Problems, warnings: Problems
+) -> PrefixFilter | None:
+    _warn_unknown(entry, path, ("prefix", "asn", "comment"), warnings)
+    if "prefix" not in entry and "asn" not in entry:
+        problems.add(path, "filters nothing: give prefix, asn or both")
+        return None
+    prefix = member(entry, "prefix", read_prefix, path, problems) if "prefix" in entry else None
+    asn = member(entry, "asn", read_number_asn, path, problems) if "asn" in entry else None
+    return PrefixFilter(prefix, asn)
+
+
+def _assertion(
+    entry: dict[str, Json], path: Path, problems: Problems, warnings: Problems
+) -> Vrp | None:
+    _warn_unknown(entry, path, ("asn", "prefix", "maxPrefixLength", "comment"), warnings)
+    prefix = member(entry, "prefix", read_prefix, path, problems)
+    asn = member(entry, "asn", read_number_asn, path, problems)
+    if prefix is None:
+        return None
+    read = partial(read_max_length, prefix=prefix, default=prefix.length)
+    max_length = member(entry, "maxPrefixLength", read, path, problems)
+    return None if asn is None or max_length is None else Vrp(prefix, max_length, asn)
+
+
+def _warn_unknown(
+    entry: dict[str, Json], path: Path, known: tuple[str, ...], warnings: Problems
+) -> None:
+    for name in entry:
+        if name not in known:
+            warnings.add((*path, name), "is not known in SLURM and is ignored")

@@ -1,0 +1,264 @@
+"""The truth: the operator's own file of who may announce what.
+
+Owns the formats (docs: "The truth file"): the `roas` list of GoRTR and StayRTR with its relatives
+from Routinator and rpki-client, SLURM (RFC 8416), and the native `hosts` form, which also binds
+identity. A file is recognised by what is in it. It is used whole or not at all: one bad entry, or
+nothing in it, and `TruthError` says where; whoever holds a truth keeps it then.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from math import inf
+from types import MappingProxyType
+
+from rsfilter.routing.model import TruthHost, Vrp
+from rsfilter.rpki.document import (
+    MAX_FILE_BYTES,
+    MISSING,
+    Json,
+    Problem,
+    Problems,
+    TruthError,
+    member,
+    objects,
+    printable,
+    read_asn,
+    read_integer,
+    read_json,
+    read_max_length,
+    read_prefix,
+    show,
+)
+from rsfilter.rpki.hosts import read_hosts
+from rsfilter.rpki.slurm import Filters, PrefixFilter, read_slurm
+from rsfilter.rpki.vrps import VrpSet
+
+__all__ = [
+    "Problem",
+    "Truth",
+    "TruthError",
+    "load_truth",
+    "parse_truth",
+    "read_file",
+    "truth_export",
+]
+
+MAX_METADATA = 32
+"""Members of `metadata` that are kept: rpki-client, the most talkative, writes about as many."""
+
+MAX_METADATA_TEXT = 200
+"""Characters of a metadata member that are kept: it is shown and audited, not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A truth file, read. Immutable."""
+
+    vrps: VrpSet
+    """What may be announced by which ASN. Empty only for a SLURM file of nothing but filters."""
+    format: str
+    """roas, slurm or hosts."""
+    sha256: str
+    """Of the file's bytes, in hexadecimal."""
+    hosts: tuple[TruthHost, ...] = ()
+    """In the file's order; only the native form has them."""
+    filters: tuple[PrefixFilter, ...] = ()
+    """SLURM's prefix filters."""
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The file's own remarks: at most `MAX_METADATA`, scalars only, as text."""
+    warnings: tuple[Problem, ...] = ()
+    """What is odd and was not held against the file."""
+
+    @property
+    def revision(self) -> str:
+        """`metadata.revision`, or empty."""
+        return self.metadata.get("revision", "")
+
+    def hosts_by_asn(self) -> dict[int, tuple[TruthHost, ...]]:
+        """The hosts of each ASN, in the file's order."""
+        ordered = sorted(self.hosts, key=lambda host: host.asn)
+        return {asn: tuple(hosts) for asn, hosts in groupby(ordered, key=lambda host: host.asn)}
+
+    def filter_rtr(self, vrps: VrpSet) -> VrpSet:
+        """What SLURM's filters leave of the caches' data (RFC 8416 section 4.2)."""
+        return vrps.without(Filters(self.filters).removes) if self.filters else vrps
+
+
+# Files and bytes ---------------------------------------------------------------------------------
+
+
+def load_truth(path: str | os.PathLike[str], now: float | None = None) -> Truth:
+    """The truth in a file. `now` is Unix time, by default the clock's. Raises TruthError only."""
+    return parse_truth(read_file(path), os.fspath(path), time.time() if now is None else now)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file of at most `MAX_FILE_BYTES`; TruthError otherwise."""
+    problems = Problems(os.fspath(path))
+    try:
+        found = os.stat(path)  # before open, which waits for ever on a pipe without a writer
+        if not stat.S_ISREG(found.st_mode):
+            problems.fail("is not a regular file; name the truth file itself")
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        problems.fail(f"cannot be read: {error.strerror}; the file must exist and be readable")
+    except ValueError:  # a NUL in the name
+        problems.fail("is not a file name")
+    return data
+
+
+def parse_truth(data: bytes, where: str, now: float) -> Truth:
+    """The truth that `data` spells. `where` names the file in messages, `now` is Unix time:
+    entries that expired before it are dropped with a warning. Raises TruthError with every
+    problem found."""
+    with _collector_paused():
+        return _parse(data, where, now)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A large truth makes millions of objects and not one cycle. Left on, the cyclic collector
+    walks them all again and again, and takes as long as the parsing itself."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _parse(data: bytes, where: str, now: float) -> Truth:
+    problems, warnings = Problems(where), Problems(where)
+    document = read_json(data, problems)
+    form = _recognise(document, problems)
+    metadata = _metadata(document, problems)
+    hosts: tuple[TruthHost, ...] = ()
+    filters: tuple[PrefixFilter, ...] = ()
+    vrps: Iterable[Vrp]
+    if form == "hosts":
+        vrps, hosts = read_hosts(document, problems, warnings)
+    elif form == "slurmVersion":
+        filters, vrps = read_slurm(document, problems, warnings)
+    else:
+        vrps = _roas(document, form, now, problems, warnings)
+    table = VrpSet.of(vrps)
+    problems.raise_if_any()
+    if not table and not filters:
+        problems.fail(
+            "holds no entry in force, which would remove every route; to stop announcing on "
+            "purpose drain, or take the file out of the configuration"
+        )
+    return Truth(
+        vrps=table,
+        format=_FORMATS[form],
+        sha256=hashlib.sha256(data).hexdigest(),
+        hosts=hosts,
+        filters=filters,
+        metadata=metadata,
+        warnings=warnings.all(),
+    )
+
+
+_FORMATS = {"hosts": "hosts", "slurmVersion": "slurm", "roas": "roas", "vrps": "roas"}
+"""Formats by the member that gives each away."""
+
+_SLURM_PARTS = ("validationOutputFilters", "locallyAddedAssertions")
+
+
+def _recognise(document: dict[str, Json], problems: Problems) -> str:
+    """The one member of `_FORMATS` that the document has."""
+    if any(part in document for part in _SLURM_PARTS):
+        document = {"slurmVersion": None, **document}
+    forms = [name for name in _FORMATS if name in document]
+    if not forms:
+        problems.fail(
+            'is none of the known forms: it needs "hosts", "roas" or "slurmVersion" at the top'
+        )
+    if len(forms) > 1:
+        problems.fail(f"mixes forms ({' and '.join(forms)}): keep one of them in a file")
+    return forms[0]
+
+
+def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str]:
+    given = document.get("metadata", {})
+    if not isinstance(given, dict):
+        problems.add(("metadata",), f"must be an object, not {show(given)}")
+        return MappingProxyType({})
+    scalars = ((name, value) for name, value in given.items() if not isinstance(value, dict | list))
+    kept = [
+        (
+            printable(name, MAX_METADATA_TEXT),
+            printable(value if isinstance(value, str) else json.dumps(value), MAX_METADATA_TEXT),
+        )
+        for (name, value), _ in zip(scalars, range(MAX_METADATA), strict=False)
+    ]
+    return MappingProxyType(dict(kept))
+
+
+# The roas form -----------------------------------------------------------------------------------
+
+
+def _roas(
+    document: dict[str, Json], key: str, now: float, problems: Problems, warnings: Problems
+) -> Iterator[Vrp]:
+    """VRPs of GoRTR, StayRTR, Routinator and rpki-client; members they add are ignored."""
+    for path, entry in objects(document[key], (key,), problems):
+        prefix = member(entry, "prefix", read_prefix, path, problems)
+        asn = member(entry, "asn", read_asn, path, problems)
+        expires = (
+            member(entry, "expires", read_integer, path, problems) if "expires" in entry else now
+        )
+        if prefix is None:
+            continue
+        read = partial(read_max_length, prefix=prefix, default=prefix.length)
+        max_length = member(entry, "maxLength", read, path, problems)
+        if expires is not None and expires < now:
+            warnings.add((*path, "expires"), f"{prefix} has expired and is left out")
+        elif asn is not None and max_length is not None:
+            yield Vrp(prefix, max_length, asn)
+
+
+def _read_expiry(value: Json) -> float:
+    return inf if value is MISSING else read_integer(value)
+
+
+# Export ------------------------------------------------------------------------------------------
+
+
+def truth_export(truth: Truth, form: str) -> bytes:
+    """The truth in another program's form: the same truth always gives the same bytes.
+
+    The only form is "stayrtr": what StayRTR and GoRTR read. It names no build time, as a truth
+    does not age: StayRTR needs -checktime=false. Raises ValueError for another form, and for
+    SLURM filters, which this one cannot say.
+    """
+    if form != "stayrtr":
+        raise ValueError(f'there is no form {form!r}; the one that there is: "stayrtr"')
+    if truth.filters:
+        raise ValueError("SLURM filters cannot be exported; give the file to StayRTR with -slurm")
+    roas = [
+        {
+            "prefix": str(vrp.prefix),
+            "maxLength": vrp.max_length,
+            "asn": f"AS{vrp.asn}",
+            "ta": "rsfilter",
+        }
+        for vrp in truth.vrps
+    ]
+    lines = ",\n".join(json.dumps(roa) for roa in roas)
+    about = {"revision": truth.revision, "sha256": truth.sha256, "vrps": len(roas)}
+    metadata = json.dumps(about)
+    return f'{{"metadata": {metadata},\n"roas": [\n{lines}\n]}}\n'.encode()
