@@ -1,0 +1,181 @@
+"""Keeps a truth current with its file.
+
+Owns when the file is read again. `watchfiles` wakes it at once, the file's status decides whether
+there is anything to read, and a slow tick covers what no event tells: a directory that is not
+there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
+which people deploy files works: rename, rewrite, delete and create, and the link swap of a
+Kubernetes ConfigMap.
+
+A file that is being written in place is half old, half new, or short. It is only looked at when
+the directory has been quiet for `_QUIET_MS`, and not believed when its status changed while it
+was read; a JSON object that is cut short never parses. Write to another name and rename.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import NamedTuple
+
+from watchfiles import awatch
+from watchfiles.main import FileChange
+
+from rsfilter.rpki.document import TruthError
+from rsfilter.rpki.truth import Truth, parse_truth, read_file
+
+_QUIET_MS = 50
+"""How long the directory must be quiet before the file is read."""
+
+_BUSY_MS = 200
+"""Longest wait for quiet, so that other files in the directory cannot keep the truth out."""
+
+_TICK_MS = 500
+"""How often the file's status is looked at without an event."""
+
+_SETTLE_S = 2.0
+"""A status younger than this proves nothing: two writes within one tick of the file system's clock
+look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
+
+logger = logging.getLogger(__name__)
+
+_Status = tuple[int, ...]
+
+
+class _Content(NamedTuple):
+    """What a look at the file found."""
+
+    key: str
+    """SHA-256 of the bytes, or why there are none: equal keys need no second telling."""
+    outcome: Truth | TruthError | None
+    """None: content that was told before."""
+
+
+class TruthWatcher:
+    """Reads a truth file whenever its content changes, in a worker thread.
+
+    `on_truth` gets each good content that differs from the last good one. `on_error` gets the
+    error of each bad content once, and None when the error no longer stands. Both are called on
+    the event loop and must not raise. After an error the last good truth still stands.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        on_truth: Callable[[Truth], None],
+        on_error: Callable[[TruthError | None], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = Path(path)
+        self.error: TruthError | None = None
+        """What is wrong with the file as it is now; None: nothing."""
+        self._on_truth = on_truth
+        self._on_error = on_error
+        self._clock = clock
+        self._good = ""  # key of the last good content
+        self._seen = ""  # key of the last content
+        self._settled: _Status | None = None  # the status of a content that needs no second look
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Read the file now and after each change, until cancelled."""
+        await self._check()
+        async with aclosing(self._wakes()) as wakes:
+            async for _ in wakes:
+                await self._check()
+
+    async def reload(self) -> TruthError | None:
+        """Look at the content now, whatever the file's status says. Returns the error that
+        stands afterwards."""
+        self._settled = None
+        await self._check()
+        return self.error
+
+    async def _wakes(self) -> AsyncGenerator[None, None]:
+        """Yields whenever the file may have changed, and at every tick."""
+        while True:
+            directories = self._directories()
+            try:
+                async with aclosing(_events(directories)) as events:
+                    async for _ in events:
+                        yield
+                        if self._directories() != directories:
+                            break
+            except (OSError, RuntimeError, ExceptionGroup) as error:
+                # No such directory, no permission, no inotify watches left: the tick remains.
+                logger.debug("cannot watch %s: %s", ", ".join(sorted(directories)), error)
+                await asyncio.sleep(_TICK_MS / 1000)
+                yield
+
+    def _directories(self) -> frozenset[str]:
+        """Where a change of the file shows: beside its name, and beside what a link leads to."""
+        return frozenset(
+            (os.path.realpath(self.path.parent), os.path.dirname(os.path.realpath(self.path)))
+        )
+
+    def _status(self) -> _Status | None:
+        """What changes when the file does; None: there is no file."""
+        try:
+            found = os.stat(self.path)
+        except (OSError, ValueError):
+            return None
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    async def _check(self) -> None:
+        async with self._lock:
+            status = self._status()
+            if status is not None and status == self._settled:
+                return
+            content = await asyncio.to_thread(self._read, status)
+            if content is None:
+                return
+            if status is not None and abs(self._clock() - status[-1] / 1e9) > _SETTLE_S:
+                self._settled = status
+            if content.key != self._seen:
+                self._seen = content.key
+                self._tell(content)
+
+    def _read(self, status: _Status | None) -> _Content | None:
+        """The content, parsed when it is new; None when it changed while it was read."""
+        try:
+            data = read_file(self.path)
+        except TruthError as error:
+            return _Content(str(error), error)
+        if self._status() != status:
+            return None
+        key = hashlib.sha256(data).hexdigest()
+        if key in (self._seen, self._good):
+            return _Content(key, None)
+        try:
+            return _Content(key, parse_truth(data, os.fspath(self.path), self._clock()))
+        except TruthError as error:
+            return _Content(key, error)
+
+    def _tell(self, content: _Content) -> None:
+        if isinstance(content.outcome, TruthError):
+            self.error = content.outcome
+            self._on_error(content.outcome)
+            return
+        if self.error is not None:
+            self.error = None
+            self._on_error(None)
+        if content.outcome is not None:
+            self._good = content.key
+            self._on_truth(content.outcome)
+
+
+def _events(directories: frozenset[str]) -> AsyncGenerator[set[FileChange], None]:
+    return awatch(
+        *directories,
+        watch_filter=None,
+        debounce=_BUSY_MS,
+        step=_QUIET_MS,
+        rust_timeout=_TICK_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    )

@@ -1,0 +1,258 @@
+"""TruthWatcher with real files: every way in which people put a file in place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rsfilter.rpki.truth import Truth, TruthError
+from rsfilter.rpki.watch import TruthWatcher
+
+PATIENCE_S = 10.0
+"""How long a test waits for what must come; a slow machine must not fail it."""
+
+
+def text(asn: int) -> str:
+    return json.dumps({"roas": [{"prefix": "203.0.113.0/24", "maxLength": 32, "asn": asn}]})
+
+
+def replace(path: Path, content: str) -> None:
+    """What careful people do: write beside, rename over."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(content)
+    beside.rename(path)
+
+
+class Seen:
+    """What a watcher told."""
+
+    def __init__(self, path: Path) -> None:
+        self.asns: list[int] = []
+        self.errors: list[TruthError | None] = []
+        self.watcher = TruthWatcher(path, self._truth, self.errors.append)
+
+    def _truth(self, truth: Truth) -> None:
+        self.asns += [vrp.asn for vrp in truth.vrps]
+
+    async def until(self, condition: Callable[[], bool]) -> float:
+        """Seconds until the condition held."""
+        began = time.monotonic()
+        while not condition():
+            waited = time.monotonic() - began
+            assert waited < PATIENCE_S, f"told so far: {self.asns} {self.errors}"
+            await asyncio.sleep(0.005)
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def watching(path: Path) -> AsyncIterator[Seen]:
+    seen = Seen(path)
+    task = asyncio.create_task(seen.watcher.run())
+    try:
+        yield seen
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    directory = tmp_path / "with a space"
+    directory.mkdir()
+    return directory / "truth.json"
+
+
+async def test_a_file_renamed_over_is_read_at_once(path: Path) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        latencies = []
+        for asn in range(2, 7):
+            replace(path, text(asn))
+            latencies.append(await seen.until(lambda: seen.asns[-1] == asn))  # noqa: B023
+        assert seen.asns == [1, 2, 3, 4, 5, 6]
+        assert seen.errors == []
+        assert sorted(latencies)[2] < 0.3
+
+
+async def test_a_file_rewritten_in_place(path: Path) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        path.write_text(text(2))
+        await seen.until(lambda: seen.asns == [1, 2])
+        assert seen.watcher.error is None
+
+
+async def test_half_a_file_is_an_error_once_and_the_rest_clears_it(path: Path) -> None:
+    path.write_text(text(1))
+    whole = text(2)
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        with path.open("w") as file:
+            file.write(whole[:40])
+            file.flush()
+            await seen.until(lambda: len(seen.errors) == 1)
+            assert "truncated" in str(seen.errors[0])
+            assert seen.asns == [1]
+            assert await seen.watcher.reload() is seen.errors[0]
+            file.write(whole[40:])
+        await seen.until(lambda: seen.asns == [1, 2])
+        assert len(seen.errors) == 2
+        assert seen.errors[1] is None
+        assert seen.watcher.error is None
+
+
+async def test_going_back_to_the_running_content_only_clears_the_error(path: Path) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        replace(path, "")
+        await seen.until(lambda: len(seen.errors) == 1)
+        replace(path, text(1))
+        await seen.until(lambda: len(seen.errors) == 2)
+        assert seen.errors[1] is None
+        assert seen.asns == [1]
+
+
+async def test_a_bad_content_is_told_once_and_each_new_one_again(path: Path) -> None:
+    path.write_text('{"roas": []}')
+    async with watching(path) as seen:
+        await seen.until(lambda: len(seen.errors) == 1)
+        replace(path, '{"roas": []}')
+        await seen.watcher.reload()
+        assert len(seen.errors) == 1
+        replace(path, '{"roas": [7]}')
+        await seen.until(lambda: len(seen.errors) == 2)
+        assert "/roas/0" in str(seen.errors[1])
+        assert seen.asns == []
+
+
+async def test_a_file_deleted_and_created_again(path: Path) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        path.unlink()
+        await seen.until(lambda: len(seen.errors) == 1)
+        assert "cannot be read" in str(seen.errors[0])
+        path.write_text(text(2))
+        await seen.until(lambda: seen.asns == [1, 2])
+        assert seen.watcher.error is None
+
+
+async def test_the_link_swap_of_a_config_map(path: Path) -> None:
+    """Kubernetes: truth.json -> ..data/truth.json, ..data -> a directory of each revision."""
+    base = path.parent
+
+    def deploy(asn: int) -> None:
+        revision = base / f"..revision {asn}"
+        revision.mkdir()
+        (revision / "truth.json").write_text(text(asn))
+        link = base / "..data_tmp"
+        link.symlink_to(revision.name)
+        link.rename(base / "..data")
+
+    deploy(1)
+    path.symlink_to("..data/truth.json")
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        for asn in (2, 3):
+            deploy(asn)
+            shutil.rmtree(base / f"..revision {asn - 1}")
+            await seen.until(lambda: seen.asns[-1] == asn)  # noqa: B023
+        assert seen.asns == [1, 2, 3]
+
+
+async def test_a_link_to_a_file_elsewhere_that_is_rewritten(path: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text(text(1))
+    path.symlink_to(elsewhere)
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        replace(elsewhere, text(2))
+        await seen.until(lambda: seen.asns == [1, 2])
+
+
+async def test_a_directory_that_comes_later_and_is_replaced(tmp_path: Path) -> None:
+    directory = tmp_path / "comes later"
+    path = directory / "truth.json"
+    async with watching(path) as seen:
+        await seen.until(lambda: len(seen.errors) == 1)
+        for asn in (1, 2):
+            directory.mkdir()
+            path.write_text(text(asn))
+            await seen.until(lambda: seen.asns[-1:] == [asn])  # noqa: B023
+            shutil.rmtree(directory)
+            await seen.until(lambda: seen.watcher.error is not None)
+        assert seen.asns == [1, 2]
+
+
+async def test_same_size_and_same_mtime_is_no_disguise(path: Path) -> None:
+    path.write_text(text(1))
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        path.write_text(text(2))
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        await seen.until(lambda: seen.asns == [1, 2])
+
+
+async def test_reload_reads_without_being_woken(path: Path) -> None:
+    path.write_text(text(1))
+    seen = Seen(path)
+    assert await seen.watcher.reload() is None
+    assert seen.asns == [1]
+    path.write_text("[]")
+    error = await seen.watcher.reload()
+    assert error is not None
+    assert error is seen.errors[0]
+    path.write_text(text(2))
+    assert await seen.watcher.reload() is None
+    assert seen.asns == [1, 2]
+
+
+async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+
+        async def chatter() -> None:
+            while True:
+                (path.parent / "chatter").write_text(str(time.monotonic()))
+                await asyncio.sleep(0.01)
+
+        noise = asyncio.create_task(chatter())
+        try:
+            replace(path, text(2))
+            await seen.until(lambda: seen.asns == [1, 2])
+        finally:
+            noise.cancel()
+
+
+async def test_reading_the_file_does_not_wake_the_watcher(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        looks = 0
+        look = seen.watcher._check
+
+        async def counted() -> None:
+            nonlocal looks
+            looks += 1
+            await look()
+
+        monkeypatch.setattr(seen.watcher, "_check", counted)
+        began = time.monotonic()
+        await seen.until(lambda: looks >= 3)
+        assert time.monotonic() - began > 0.8  # ticks of half a second, not a loop
