@@ -36,7 +36,7 @@ class Seen:
 
     def __init__(self, path: Path) -> None:
         self.asns: list[int] = []
-        self.errors: list[TruthError | None] = []
+        self.errors: list[TruthError] = []
         self.watcher = TruthWatcher(path, self._truth, self.errors.append)
 
     def _truth(self, truth: Truth) -> None:
@@ -55,13 +55,11 @@ class Seen:
 @asynccontextmanager
 async def watching(path: Path) -> AsyncIterator[Seen]:
     seen = Seen(path)
-    task = asyncio.create_task(seen.watcher.run())
+    await seen.watcher.start()
     try:
         yield seen
-        assert not task.done()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await seen.watcher.stop()
 
 
 @pytest.fixture
@@ -107,8 +105,7 @@ async def test_half_a_file_is_an_error_once_and_the_rest_clears_it(path: Path) -
             assert await seen.watcher.reload() is seen.errors[0]
             file.write(whole[40:])
         await seen.until(lambda: seen.asns == [1, 2])
-        assert len(seen.errors) == 2
-        assert seen.errors[1] is None
+        assert len(seen.errors) == 1
         assert seen.watcher.error is None
 
 
@@ -119,8 +116,8 @@ async def test_going_back_to_the_running_content_only_clears_the_error(path: Pat
         replace(path, "")
         await seen.until(lambda: len(seen.errors) == 1)
         replace(path, text(1))
-        await seen.until(lambda: len(seen.errors) == 2)
-        assert seen.errors[1] is None
+        await seen.until(lambda: seen.watcher.error is None)
+        assert len(seen.errors) == 1
         assert seen.asns == [1]
 
 
@@ -218,6 +215,38 @@ async def test_reload_reads_without_being_woken(path: Path) -> None:
     path.write_text(text(2))
     assert await seen.watcher.reload() is None
     assert seen.asns == [1, 2]
+
+
+async def test_the_file_is_read_when_start_returns_and_never_after_stop(path: Path) -> None:
+    path.write_text(text(1))
+    seen = Seen(path)
+    await seen.watcher.start()
+    assert seen.asns == [1]
+    await seen.watcher.stop()
+    await seen.watcher.stop()
+    assert [task.get_name() for task in asyncio.all_tasks() if "truth" in task.get_name()] == []
+
+
+async def test_a_callback_that_fails_does_not_end_the_watch(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[Truth] = []
+
+    def take(truth: Truth) -> None:
+        taken.append(truth)
+        if len(taken) == 2:
+            raise RuntimeError("a bug of the taker")
+
+    path.write_text(text(1))
+    watcher = TruthWatcher(path, take, lambda error: None)
+    await watcher.start()
+    for count in (2, 3):
+        replace(path, text(count))
+        async with asyncio.timeout(PATIENCE_S):
+            while len(taken) < count:
+                await asyncio.sleep(0.005)
+    await watcher.stop()
+    assert "a bug of the taker" in caplog.text
 
 
 async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path) -> None:

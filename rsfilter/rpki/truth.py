@@ -218,9 +218,7 @@ def _roas(
     for path, entry in objects(document[key], (key,), problems):
         prefix = member(entry, "prefix", read_prefix, path, problems)
         asn = member(entry, "asn", read_asn, path, problems)
-        expires = (
-            member(entry, "expires", read_integer, path, problems) if "expires" in entry else now
-        )
+        expires = member(entry, "expires", _read_expiry, path, problems)
         if prefix is None:
             continue
         read = partial(read_max_length, prefix=prefix, default=prefix.length)
@@ -232,6 +230,7 @@ def _roas(
 
 
 def _read_expiry(value: Json) -> float:
+    """Unix time, as rpki-client writes it."""
     return inf if value is MISSING else read_integer(value)
 
 

@@ -19,7 +19,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,16 +59,16 @@ class _Content(NamedTuple):
 class TruthWatcher:
     """Reads a truth file whenever its content changes, in a worker thread.
 
-    `on_truth` gets each good content that differs from the last good one. `on_error` gets the
-    error of each bad content once, and None when the error no longer stands. Both are called on
-    the event loop and must not raise. After an error the last good truth still stands.
+    `on_truth` gets each good content that differs from the last good one, `on_error` the error of
+    each bad content once; both are called on the event loop. After an error the last good truth
+    still stands, and `error` says what is wrong until the file is good again.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         on_truth: Callable[[Truth], None],
-        on_error: Callable[[TruthError | None], None],
+        on_error: Callable[[TruthError], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
@@ -81,13 +81,20 @@ class TruthWatcher:
         self._seen = ""  # key of the last content
         self._settled: _Status | None = None  # the status of a content that needs no second look
         self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """Read the file now and after each change, until cancelled."""
+    async def start(self) -> None:
+        """Read the file, then keep watching it until `stop`."""
         await self._check()
-        async with aclosing(self._wakes()) as wakes:
-            async for _ in wakes:
-                await self._check()
+        self._task = asyncio.create_task(self._watch(), name="truth watcher")
+
+    async def stop(self) -> None:
+        """Stop watching. Nothing is called afterwards."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
 
     async def reload(self) -> TruthError | None:
         """Look at the content now, whatever the file's status says. Returns the error that
@@ -95,6 +102,14 @@ class TruthWatcher:
         self._settled = None
         await self._check()
         return self.error
+
+    async def _watch(self) -> None:
+        async with aclosing(self._wakes()) as wakes:
+            async for _ in wakes:
+                try:
+                    await self._check()
+                except Exception:  # whatever the callbacks raise: the next change must be seen
+                    logger.exception("cannot take over %s", self.path)
 
     async def _wakes(self) -> AsyncGenerator[None, None]:
         """Yields whenever the file may have changed, and at every tick."""
@@ -163,7 +178,7 @@ class TruthWatcher:
             return
         if self.error is not None:
             self.error = None
-            self._on_error(None)
+            logger.info("%s is good again", self.path)
         if content.outcome is not None:
             self._good = content.key
             self._on_truth(content.outcome)
