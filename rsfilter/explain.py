@@ -26,7 +26,7 @@ from rsfilter.routing.model import (
     RouteKey,
     Verdict,
 )
-from rsfilter.routing.policy import CHECKS, NO_GROUP, Data, Mode, check_origin, judge
+from rsfilter.routing.policy import CHECKS, NO_GROUP, Data, check_origin, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
@@ -107,12 +107,7 @@ def _neighbor(config: Config, asn: int, text: str | None) -> Address:
 
 
 async def _data(config: Config) -> Data:
-    sources = Sources(
-        mode=config.truth.mode if config.truth else Mode.AUTHORITATIVE,
-        has_truth=config.truth is not None,
-        has_rtr=config.rtr is not None,
-        reject_expired=False,
-    )
+    sources = Sources.of(config)
     if config.truth:
         sources.truth_loaded(load_truth(config.truth.file))
     if config.rtr:

@@ -12,16 +12,18 @@ import contextlib
 import logging
 import signal
 import time
+from pathlib import Path
 
 from rsfilter.audit.log import AuditLog
+from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import Config
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
+from rsfilter.recording import Moment, Recorder
 from rsfilter.routing.engine import DataReplaced
-from rsfilter.routing.policy import Mode
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
-from rsfilter.rpki.truth import Truth, TruthError
+from rsfilter.rpki.truth import Truth, TruthError, read_file
 from rsfilter.rpki.watch import TruthWatcher
 
 log = logging.getLogger(__name__)
@@ -34,24 +36,23 @@ CLOSE_TIMEOUT_S = 2.0
 outlives its stdin by much."""
 
 
-def run(config: Config) -> int:
-    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code."""
-    return asyncio.run(Service(config).run())
+def run(config: Config, record: Path | None = None) -> int:
+    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code.
+
+    `record`: a file to record everything in that comes in, for `rsfilter replay`.
+    """
+    return asyncio.run(Service(config, record).run())
 
 
 class Service:
     """The running filter."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, record: Path | None) -> None:
         self._config = config
-        self._sources = Sources(
-            mode=config.truth.mode if config.truth else Mode.AUTHORITATIVE,
-            has_truth=config.truth is not None,
-            has_rtr=config.rtr is not None,
-            reject_expired=config.rtr is not None and config.rtr.on_expire == "reject",
-        )
+        self._sources = Sources.of(config)
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(config.audit.directory)
+        self._recorder = Recorder(record) if record else None
         self._wake = asyncio.Event()
         self._is_ending = False
 
@@ -64,14 +65,13 @@ class Service:
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
         )
-        self._audit.start()
-        self._audit.service("start", {"configuration": str(self._config.path)}, at=time.time())
+        self._note("start", configuration=str(self._config.path))
         self._reader.start()
         self._writer.start()
         async with contextlib.AsyncExitStack() as stack:
             await self._start_data(stack)
             await self._turns()
-        self._audit.service("stop", {}, at=time.time())
+        self._note("stop")
         self._writer.close(CLOSE_TIMEOUT_S)
         self._audit.close(CLOSE_TIMEOUT_S)
         return 0
@@ -80,6 +80,9 @@ class Service:
         log.info("ending: %s", why)
         self._is_ending = True
         self._wake.set()
+
+    def _note(self, event: str, **fields: object) -> None:
+        self._audit.append(time.time(), ServiceEvent(event, fields))
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -99,16 +102,17 @@ class Service:
                 await self._sleep()
 
     def _turn(self, lines: list[bytes]) -> None:
-        now = time.monotonic()
+        moment = _moment()
+        if self._recorder:
+            self._recorder.lines(moment, lines)
         for line in lines:
-            self._filter.line(line, now)
-        self._flush(now)
+            self._filter.line(line, moment.now)
+        self._flush(moment)
 
-    def _flush(self, now: float) -> None:
-        self._writer.write(self._filter.commands(now))
-        at = time.time()
+    def _flush(self, moment: Moment) -> None:
+        self._writer.write(self._filter.commands(moment.now))
         for event in self._filter.take_audit():
-            self._audit.append(at, event)
+            self._audit.append(moment.time, event)
 
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()
@@ -121,11 +125,8 @@ class Service:
 
     async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
         if self._config.truth:
-            watcher = TruthWatcher(
-                self._config.truth.file, on_truth=self._truth_loaded, on_error=self._truth_refused
-            )
-            await watcher.start()
-            stack.push_async_callback(watcher.stop)
+            watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
+            stack.callback(asyncio.create_task(watcher.run()).cancel)
         if rtr := self._config.rtr:
             caches = RtrCaches(
                 rtr.caches,
@@ -143,31 +144,50 @@ class Service:
     def _truth_loaded(self, truth: Truth) -> None:
         for warning in truth.warnings:
             log.warning("%s", warning)
-        self._replace(self._sources.truth_loaded(truth))
+        moment = _moment()
+        if self._recorder and self._config.truth:
+            file = self._config.truth.file
+            self._recorder.truth(moment, read_file(file), str(file))
+        self._replace(self._sources.truth_loaded(truth), moment)
 
-    def _truth_refused(self, error: TruthError) -> None:
+    def _truth_refused(self, error: TruthError | None) -> None:
+        if error is None:
+            log.info("the truth file is good again")
+            return
         log.error("the truth that is in force stays: %s", error)
-        self._audit.service(
-            "truth_refused", {"problems": [str(p) for p in error.problems[:10]]}, at=time.time()
-        )
+        self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 
     def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
-        self._replace(self._sources.rtr_changed(snapshot, reason))
+        moment = _moment()
+        if self._recorder:
+            self._recorder.rtr(moment, snapshot, reason)
+        self._replace(self._sources.rtr_changed(snapshot, reason), moment)
 
     def _rtr_expired(self) -> None:
-        log.error("no RTR cache has been fresh for %s s", self._config.rtr and self._config.rtr.expire)
-        self._audit.service("rtr_expired", {}, at=time.time())
-        self._replace(self._sources.rtr_expired())
+        log.error("no RTR cache has been fresh for so long that its data have expired")
+        moment = self._source("expired")
+        self._replace(self._sources.rtr_expired(), moment)
 
     def _give_up(self) -> None:
-        if not self._sources.is_started:
-            log.error("no RTR cache has delivered: going on without")
-            self._replace(self._sources.give_up_waiting())
-
-    def _replace(self, event: DataReplaced | None) -> None:
-        if event is None:
+        if self._sources.is_started:
             return
-        now = time.monotonic()
-        log.info("data in force: %s: %s", event.source, event.detail)
-        self._filter.data_replaced(event, now)
-        self._flush(now)
+        log.error("no RTR cache has delivered: what it would decide is rejected")
+        moment = self._source("given_up")
+        self._replace(self._sources.give_up_waiting(), moment)
+
+    def _source(self, what: str) -> Moment:
+        moment = _moment()
+        if self._recorder:
+            self._recorder.source(moment, what)
+        self._note(f"rtr_{what}")
+        return moment
+
+    def _replace(self, event: DataReplaced | None, moment: Moment) -> None:
+        if event is not None:
+            log.info("data in force: %s: %s", event.source, event.detail)
+            self._filter.data_replaced(event, moment.now)
+            self._flush(moment)
+
+
+def _moment() -> Moment:
+    return Moment(time.monotonic(), time.time())

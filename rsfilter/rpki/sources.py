@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rsfilter.config import Config
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.engine import DataReplaced
 from rsfilter.routing.model import Prefix, TruthHost, Vrp
 from rsfilter.routing.policy import Data, Mode, Source
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.truth import Truth
-from rsfilter.rpki.vrps import EMPTY, VrpSet
+from rsfilter.rpki.vrps import EMPTY
 
 MANY_PREFIXES = 20_000
 """With more changed prefixes than this, judging everything again is cheaper than finding what
@@ -25,9 +26,20 @@ they cover."""
 class Sources:
     """Keeps the newest good truth and the newest whole RTR snapshot."""
 
+    @classmethod
+    def of(cls, config: Config) -> Sources:
+        """The sources that a configuration names."""
+        return cls(
+            mode=config.truth.mode if config.truth else Mode.AUTHORITATIVE,
+            has_truth=config.truth is not None,
+            has_rtr=config.rtr is not None,
+            reject_expired=config.rtr is not None and config.rtr.on_expire == "reject",
+        )
+
     def __init__(self, *, mode: Mode, has_truth: bool, has_rtr: bool, reject_expired: bool) -> None:
         self._mode = mode
         self._truth: Truth | None = None
+        self._hosts: dict[int, tuple[TruthHost, ...]] = {}
         self._truth_source = Source.UNAVAILABLE if has_truth else Source.UNUSED
         self._rtr: RtrSnapshot | None = None
         self._rtr_source = Source.UNAVAILABLE if has_rtr else Source.UNUSED
@@ -52,7 +64,7 @@ class Sources:
             truth_source=self._truth_source,
             rtr_source=self._rtr_source,
             mode=self._mode,
-            hosts=_by_asn(truth.hosts) if truth else {},
+            hosts=self._hosts,
             provenance=Provenance(
                 truth_revision=truth.revision if truth else "",
                 truth_sha256=truth.sha256 if truth else "",
@@ -66,6 +78,7 @@ class Sources:
         """A good truth file was read."""
         before, vrps_before = self._truth, self._rtr_vrps
         self._truth, self._truth_source = truth, Source.READY
+        self._hosts = truth.hosts_by_asn()
         if self._rtr is not None:
             self._rtr_vrps = truth.filter_rtr(self._rtr.vrps)
         added, removed = (before.vrps if before else EMPTY).diff(truth.vrps)
@@ -133,13 +146,6 @@ class Sources:
             added=len(added),
             removed=len(removed),
         )
-
-
-def _by_asn(hosts: Iterable[TruthHost]) -> dict[int, tuple[TruthHost, ...]]:
-    found: dict[int, tuple[TruthHost, ...]] = {}
-    for host in hosts:
-        found[host.asn] = (*found.get(host.asn, ()), host)
-    return found
 
 
 def _changed_asns(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[int]:

@@ -1,0 +1,121 @@
+"""A recording of a running filter: everything that came in, and when.
+
+JSON Lines. One object for each turn of the filter, in order:
+
+    {"now": 12.5, "time": 1795376896.8, "lines": ["…", …]}        what ExaBGP wrote (may be empty)
+    {"now": …, "time": …, "truth": "…", "file": "truth.json"}     another truth, as in its file
+    {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
+                                   …]}, "reason": "…"}            another snapshot decides
+    {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
+
+`now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
+as the characters of the same number (Latin-1), so that lines which are not UTF-8 survive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from rsfilter.exabgp.decode import line_time
+from rsfilter.routing.model import Prefix, Vrp
+from rsfilter.rpki.cache import RtrSnapshot
+from rsfilter.rpki.vrps import VrpSet
+
+
+class Moment(NamedTuple):
+    """When something came in."""
+
+    now: float
+    time: float
+
+
+class Entry(NamedTuple):
+    """One turn of a recording: its moment, and exactly one of the others."""
+
+    moment: Moment
+    lines: list[bytes] | None = None
+    truth: tuple[bytes, str] | None = None
+    """(content, file name)."""
+    rtr: tuple[RtrSnapshot, str] | None = None
+    """(snapshot, reason)."""
+    source: str = ""
+
+
+class RecordingError(Exception):
+    """A recording cannot be read; the message says which file and line."""
+
+
+class Recorder:
+    """Writes a recording."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[str] = path.open("w", encoding="ascii")
+
+    def lines(self, moment: Moment, lines: list[bytes]) -> None:
+        """A turn with what ExaBGP wrote."""
+        self._write(moment, lines=[line.decode("latin-1") for line in lines])
+
+    def truth(self, moment: Moment, content: bytes, file: str) -> None:
+        """Another truth is in force."""
+        self._write(moment, truth=content.decode("latin-1"), file=file)
+
+    def rtr(self, moment: Moment, snapshot: RtrSnapshot, reason: str) -> None:
+        """Another RTR snapshot decides."""
+        vrps = [[str(vrp.prefix), vrp.max_length, vrp.asn] for vrp in snapshot.vrps]
+        content = {
+            "cache": snapshot.cache,
+            "session": snapshot.session,
+            "serial": snapshot.serial,
+            "vrps": vrps,
+        }
+        self._write(moment, rtr=content, reason=reason)
+
+    def source(self, moment: Moment, what: str) -> None:
+        """The caches have expired, or were given up on."""
+        self._write(moment, source=what)
+
+    def _write(self, moment: Moment, **content: object) -> None:
+        json.dump({"now": moment.now, "time": moment.time, **content}, self._file)
+        self._file.write("\n")
+        self._file.flush()
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """The turns of a recording, or of bare lines of ExaBGP: each then is a turn of its own, at
+    the time that it carries. RecordingError names what cannot be read."""
+    last = Moment(0.0, 0.0)
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.rstrip(b"\n")
+            if line.startswith(b'{"now": '):
+                try:
+                    yield _entry(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise RecordingError(f"{path}:{number}: not a turn: {error!r}") from None
+            else:
+                at = line_time(line)
+                last = last if at is None else Moment(at, at)
+                yield Entry(last, lines=[line])
+
+
+def _entry(turn: dict[str, Any]) -> Entry:
+    moment = Moment(float(turn["now"]), float(turn["time"]))
+    if "lines" in turn:
+        return Entry(moment, lines=[line.encode("latin-1") for line in turn["lines"]])
+    if "truth" in turn:
+        return Entry(moment, truth=(turn["truth"].encode("latin-1"), turn["file"]))
+    if "rtr" in turn:
+        content = turn["rtr"]
+        vrps = VrpSet.of(Vrp(Prefix.parse(p), length, asn) for p, length, asn in content["vrps"])
+        snapshot = RtrSnapshot(
+            vrps=vrps,
+            cache=content["cache"],
+            session=content["session"],
+            serial=content["serial"],
+            at=moment.now,
+        )
+        return Entry(moment, rtr=(snapshot, turn["reason"]))
+    return Entry(moment, source=turn["source"])

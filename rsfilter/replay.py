@@ -1,0 +1,109 @@
+"""`rsfilter replay`: the filter over a recording, in recorded time, without ExaBGP.
+
+A recording of `rsfilter run --record` brings its own data and gives exactly the commands and the
+audit log that the running filter gave. Bare lines of ExaBGP (a capture) are judged by the truth
+file of the configuration, and by `--vrps FILE` in place of the RTR caches.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from rsfilter.audit.log import AuditLog
+from rsfilter.config import Config
+from rsfilter.filter import Filter
+from rsfilter.recording import Entry, Moment, RecordingError, read
+from rsfilter.routing.engine import DataReplaced
+from rsfilter.rpki.cache import RtrSnapshot
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import load_truth, parse_truth
+
+
+def replay(
+    config: Config,
+    paths: Iterable[Path],
+    *,
+    audit: Path,
+    vrps: Path | None = None,
+    commands: BinaryIO = sys.stdout.buffer,
+) -> int:
+    """Writes the commands to `commands` and the audit log into the directory `audit`; the exit
+    code. TruthError and OSError when a file cannot be read."""
+    try:
+        entries = chain.from_iterable(map(read, paths))
+        first = next(entries, None)
+        if first is None:
+            return 0
+        machine = Machine(config, audit, commands)
+        if first.lines is not None:
+            machine.load(first.moment, vrps)
+        for entry in chain((first,), entries):
+            machine.turn(entry)
+        machine.close()
+    except RecordingError as error:
+        print(f"rsfilter replay: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+class Machine:
+    """The running filter without its threads and clocks."""
+
+    def __init__(self, config: Config, audit: Path, commands: BinaryIO) -> None:
+        self._config = config
+        self._sources = Sources.of(config)
+        self._filter = Filter(config, self._sources.nothing)
+        self._audit = AuditLog(audit, synchronous=True)
+        self._commands = commands
+
+    def load(self, moment: Moment, vrps: Path | None) -> None:
+        """Loads the data that a recording without its own is judged by."""
+        if self._config.truth:
+            truth = load_truth(self._config.truth.file, moment.time)
+            self._replace(self._sources.truth_loaded(truth), moment)
+        if vrps is not None:
+            table = load_truth(vrps, moment.time).vrps
+            snapshot = RtrSnapshot(table, cache=str(vrps), session=0, serial=0, at=moment.now)
+            self._replace(self._sources.rtr_changed(snapshot, "from a file"), moment)
+        elif self._config.rtr:
+            self._replace(self._sources.give_up_waiting(), moment)
+
+    def turn(self, entry: Entry) -> None:
+        """One entry of a recording."""
+        for event in self._data(entry):
+            self._replace(event, entry.moment)
+        if entry.lines is not None:
+            for line in entry.lines:
+                self._filter.line(line, entry.moment.now)
+            self._flush(entry.moment)
+
+    def close(self) -> None:
+        """Completes the audit log."""
+        self._commands.flush()
+        self._audit.close()
+
+    def _data(self, entry: Entry) -> Iterator[DataReplaced | None]:
+        if entry.truth is not None:
+            content, file = entry.truth
+            truth = parse_truth(content, file, entry.moment.time)
+            yield self._sources.truth_loaded(truth)
+        if entry.rtr is not None:
+            yield self._sources.rtr_changed(*entry.rtr)
+        if entry.source == "expired":
+            yield self._sources.rtr_expired()
+        if entry.source == "given_up":
+            yield self._sources.give_up_waiting()
+
+    def _replace(self, event: DataReplaced | None, moment: Moment) -> None:
+        if event is not None:
+            self._filter.data_replaced(event, moment.now)
+            self._flush(moment)
+
+    def _flush(self, moment: Moment) -> None:
+        self._commands.writelines(self._filter.commands(moment.now))
+        for event in self._filter.take_audit():
+            self._audit.append(moment.time, event)
