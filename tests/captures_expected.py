@@ -530,11 +530,11 @@ class _OneAsn:
 
 
 def _show(new: bool, first: str, router: str) -> list[Message]:
+    ours = f"local-ip {first}00 local-as 65100"
+    rest = f"router-id {first}00 family-allowed in-open"
     heads = {
-        first: f"neighbor {first} local-ip {first}00 local-as 65100 peer-as 65005 router-id {first}00"
-        " family-allowed in-open",
-        router: f"neighbor {router} local-ip {first}00 local-as 65100 peer-as 65200 router-id {first}00"
-        " family-allowed in-open",
+        first: f"neighbor {first} {ours} peer-as 65005 {rest}",
+        router: f"neighbor {router} {ours} peer-as 65200 {rest}",
     }
     received = [f"192.0.2.{n}/32" for n in (2, 1, 3, 7)]
     told = ["10.1.1.0/32", "10.1.2.1/32"]
@@ -551,7 +551,7 @@ def _show(new: bool, first: str, router: str) -> list[Message]:
         f"{router}     65200     0:00:07 established           5          1",
     ]
     as_json = [
-        '{"%s": {"routes": [{"prefix": "%s", "family": "ipv4 unicast"}]}}' % (first, p)
+        f'{{"{first}": {{"routes": [{{"prefix": "{p}", "family": "ipv4 unicast"}}]}}}}'
         for p in received
     ]
     help_text = [

@@ -1,19 +1,23 @@
-"""decode: captured lines, crafted ones, and lines that nobody should be able to use."""
+"""decode: captured lines, crafted ones, sessions, refreshes and replies."""
 
 from __future__ import annotations
 
 import json
-import random
-import re
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from captures_expected import (
+    CONFED_SEQUENCE,
+    CONFED_SET,
+    SEQUENCE,
+    SET,
+    SHOW_NEIGHBOR_JSON,
+    announce,
+    expected,
+    path,
+)
+from exabgp_lines import CAPTURES, FIXTURES, PEER, capture, line_of, update_of
 
-from rsfilter.exabgp import attributes
 from rsfilter.exabgp.decode import MAX_LINE_OCTETS, decode, dialect, line_time
 from rsfilter.exabgp.messages import (
     Ignored,
@@ -26,60 +30,10 @@ from rsfilter.exabgp.messages import (
     Shutdown,
     Skipped,
 )
-from rsfilter.exabgp.nlri import parse_prefix
-from rsfilter.routing.events import EndOfRib, Nlri, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Segment, SegmentType
-from captures_expected import SHOW_NEIGHBOR_JSON, announce, expected, path
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.model import Address, AsPath
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "exabgp"
 EXPECTED = {name: expected(name) for name in ("4.2", "5.0")}
-MESSAGES = (
-    Update | SessionUp | SessionDown | EndOfRib | RefreshMark | SentEndOfRib | Sent
-    | Reply | ShowLine | Shutdown | RefreshRequest | Ignored | Skipped
-)  # fmt: skip
-PEER = "127.10.1.1"
-
-
-def capture(dialect: str, name: str) -> list[bytes]:
-    return (FIXTURES / dialect / f"{name}.jsonl").read_bytes().removesuffix(b"\n").split(b"\n")
-
-
-CAPTURES = [
-    (name, file.stem) for name in ("4.2", "5.0") for file in sorted((FIXTURES / name).glob("*"))
-]
-LINES = sorted({line for name, stem in CAPTURES for line in capture(name, stem)})
-SHORT_LINES = [line for line in LINES if len(line) < 1500]
-
-
-def line_of(message: dict[str, Any], *, direction: str = "receive", api: str = "5.0.0") -> bytes:
-    """An update line as ExaBGP 5.0 builds it around `message`."""
-    return (
-        '{ "exabgp": "%s", "time": 1795376896.8110952, "host" : "vm", "pid" : 7119, "ppid" : 7038, '
-        '"counter": 5, "type": "update", "neighbor": { "address": { "local": "127.10.0.100", '
-        '"peer": "127.10.1.1" }, "asn": { "local": 65100, "peer": 65005 }, '
-        '"router-id": "127.10.0.100" , "direction": "%s", "message": %s } }'
-        % (api, direction, json.dumps(message))
-    ).encode()
-
-
-def update_of(attribute: dict[str, Any] | None = None, announces: Any = None) -> Update:
-    """The decoded UPDATE of one prefix; `attribute` is merged into a plain set."""
-    plain = {"origin": "igp", "as-path": {"0": {"element": "as-sequence", "value": [65005]}}}
-    message = decode(
-        line_of(
-            {
-                "update": {
-                    "attribute": {**plain, **(attribute or {})},
-                    "announce": announces or {"ipv4 unicast": {PEER: [{"nlri": "192.0.2.1/32"}]}},
-                }
-            }
-        )
-    )
-    assert isinstance(message, Update), message
-    return message
-
-
-# --- what was captured ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "stem"), CAPTURES)
@@ -101,14 +55,12 @@ def test_no_capture_is_forgotten(name: str) -> None:
     assert stems == set(EXPECTED[name]) - (only_5_0 if name == "4.2" else set())
 
 
-def test_events_are_the_same_objects_of_the_core_in_both_dialects() -> None:
+def test_both_dialects_give_equal_events() -> None:
     for stem in ("single-asn-32", "as-set-in-path", "communities-large", "up-again"):
         assert [decode(line) for line in capture("4.2", stem)] == [
             decode(line) for line in capture("5.0", stem)
         ]
 
-
-# --- crafted UPDATEs, as three versions print them --------------------------------------------
 
 VECTORS = {
     vector["name"]: vector
@@ -134,8 +86,6 @@ def withdrawn(prefix: str) -> Update:
     return vector_update(as_path=path(), withdraws=(prefix,))
 
 
-CONFED_SEQUENCE, CONFED_SET = SegmentType.CONFED_SEQUENCE, SegmentType.CONFED_SET
-SEQUENCE, SET = SegmentType.SEQUENCE, SegmentType.SET
 EMPTY = vector_update(as_path=path())
 PLAIN = vector_update(ONE)
 TWICE = AsPath.sequence(65005, 65005)
@@ -214,3 +164,223 @@ def test_crafted_update_says_the_same_in_every_version(name: str) -> None:
 
 def test_every_vector_is_used() -> None:
     assert set(VECTORS) == set(WANTED)
+
+
+def state_line(state: str, reason: str | None = None, api: str = "5.0.0") -> bytes:
+    more = "" if reason is None else f', "reason": {reason}'
+    return (
+        f'{{ "exabgp": "{api}", "time": 1.5, "host" : "vm", "pid" : 1, "ppid" : 1, "counter": 1, '
+        '"type": "state", "neighbor": { "address": { "local": "192.0.2.100", "peer": '
+        '"2001:DB8:0:0::1" }, "asn": { "local": 65100, "peer": 65005 }, "router-id": '
+        f'"192.0.2.100" , "state": "{state}"{more} }} }}'
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("reason", "administrative"),
+    [
+        ("notification received (6,2)", True),
+        ("notification received (6,3)", True),
+        ("notification received (6,9)", True),
+        ("peer reset, message (notification received (6,2)) error(Cease / x)", True),
+        ("notification received (6,1)", False),
+        ("notification received (6,4)", False),
+        ("notification received (6,22)", False),
+        ("notification received (5,2)", False),
+        ("notification sent (6,2)", False),
+        ("peer reset, message (notification sent (6,2)) error(notification received (6,2))", False),
+        ("closing connection", False),
+        ("x notification received (6,2)", False),
+        ("", False),
+    ],
+)
+def test_down_is_administrative_only_when_the_peer_said_so(
+    reason: str, administrative: bool
+) -> None:
+    got = decode(state_line("down", json.dumps(reason)))
+    assert got == SessionDown(Address.parse("2001:db8::1"), 65005, reason, administrative)
+
+
+def test_down_reason_is_short_printable_and_may_be_absent() -> None:
+    got = decode(state_line("down", json.dumps("a\x1b[31m\u2028" + "é" * 300)))
+    assert isinstance(got, SessionDown)
+    assert got.reason == "a [31m " + "é" * 193
+    assert decode(state_line("down")) == SessionDown(Address.parse("2001:db8::1"), 65005, "", False)
+
+
+def test_raw_control_characters_are_mended_for_4_2_alone() -> None:
+    reason = '"peer reset\x17 \x00\x1f"'
+    got = decode(state_line("down", reason, api="4.0.1"))
+    assert got == SessionDown(Address.parse("2001:db8::1"), 65005, "peer reset    ", False)
+    assert decode(state_line("down", reason)) == Skipped("not_json")
+
+
+def test_nothing_else_of_4_2_is_mended() -> None:
+    (line,) = capture("4.2", "single-asn-32")
+    assert decode(line.replace(b"igp", b"ig\x01")) == Skipped("not_json")
+    (refresh,) = capture("4.2", "route-refresh-from-hypervisor")
+    assert decode(refresh.replace(b'""ipv4""', b'""ipv4"')) == Skipped("not_json")
+    assert decode(refresh.replace(b"4.0.1", b"5.0.0")) == Skipped("not_json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        (b'"up"', b'"flapping"', Skipped("bad_shape")),
+        (b'"state": "up"', b'"stat": "up"', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": null', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": "65005"', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": 65005.0', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": true', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": -1', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": 4294967296', Skipped("bad_shape")),
+        (b'"peer": 65005', b'"peer": 65005, "peer": 65005', Skipped("repeated_key")),
+        (b'"peer": 65005', b'"peer": NaN', Skipped("not_json")),
+        (b'"2001:DB8:0:0::1"', b'"2001:db8::1::"', Skipped("bad_shape")),
+        (b'"2001:DB8:0:0::1"', b'"fe80::1%eth0"', Skipped("bad_shape")),
+        (b'"2001:DB8:0:0::1"', b"1", Skipped("bad_shape")),
+        (b'"type": "state"', b'"type": "dream"', Skipped("unknown_type")),
+        (b'"type": "state"', b'"type": 1', Skipped("bad_shape")),
+        (b'"exabgp": "5.0.0"', b'"exabgp": "3.4.8"', Skipped("unknown_dialect")),
+        (b'"exabgp": "5.0.0"', b'"exabgp": "50.0.0"', Skipped("unknown_dialect")),
+        (b'"exabgp": "5.0.0"', b'"exabgp": "5.0.0", "exabgp": "5.0.0"', Skipped("repeated_key")),
+        (b'"host" : "vm"', b'"host" : "\xff"', Skipped("not_utf8")),
+    ],
+)  # fmt: skip
+def test_session_line_that_is_not_as_it_has_to_be(old: bytes, new: bytes, want: Message) -> None:
+    line = state_line("up")
+    assert decode(line) == SessionUp(Address.parse("2001:db8::1"), 65005)
+    assert old in line
+    assert decode(line.replace(old, new, 1)) == want
+
+
+def refresh_of(subtype: str, family: str = "ipv4 unicast", direction: str = "receive") -> Message:
+    afi, safi = family.split()
+    line = line_of({}, direction=direction).replace(b'"type": "update"', b'"type": "refresh"')
+    members = json.dumps({"afi": afi, "safi": safi, "subtype": subtype}).encode()
+    return decode(line.replace(b'"message": {}', b'"route-refresh": ' + members))
+
+
+def test_refresh() -> None:
+    peer = Address.parse(PEER)
+    assert refresh_of("query") == RefreshRequest(peer, "ipv4 unicast")
+    assert refresh_of("begin", "ipv6 unicast") == RefreshMark(peer, 65005, "ipv6 unicast", False)
+    assert refresh_of("end") == RefreshMark(peer, 65005, "ipv4 unicast", True)
+    assert refresh_of("query", "ipv4 flow") == Ignored("other_family")
+    assert refresh_of("query", direction="send") == Sent()
+    assert refresh_of("restart") == Skipped("bad_shape")
+    assert refresh_of("query", direction="sideways") == Skipped("bad_shape")
+
+
+def test_end_of_rib_of_another_family() -> None:
+    message = {"eor": {"afi": "l2vpn", "safi": "evpn"}}
+    assert decode(line_of(message)) == Ignored("other_family")
+    assert decode(line_of(message, direction="send")) == Sent()
+
+
+@pytest.mark.parametrize(
+    ("body", "family"),
+    [
+        ("0x00000000", "ipv4 unicast"),
+        ("0x00000007900F0003000201", "ipv6 unicast"),
+        ("0x00000006800F03000201", "ipv6 unicast"),
+        ("0x00000006800F03000101", "ipv4 unicast"),
+        ("0x00000006800F03000185", None),  # ipv4 flow
+        ("0x00000006800E03000201", None),  # MP_REACH_NLRI
+        ("0x00000007800F0400020100", None),  # withdraws ::/0
+        ("0x000000", None),
+        ("0x0000000000", None),
+        ("0x", None),
+        ("0x0", None),
+        ("zz", None),
+    ],
+)
+def test_raw_copy_of_a_sent_end_of_rib(body: str, family: str | None) -> None:
+    message = {"category": 2, "header": "0x" + "FF" * 16 + "001702", "body": body}
+    want = SentEndOfRib(Address.parse(PEER), family) if family else Sent()
+    assert decode(line_of(message, direction="send")) == want
+    assert decode(line_of(message)) == Ignored("packets")
+
+
+def test_sent_end_of_rib_is_a_barrier_only_beyond_doubt() -> None:
+    eor = {"eor": {"afi": "ipv4", "safi": "unicast"}}
+    line = line_of(eor, direction="send")
+    assert decode(line) == SentEndOfRib(Address.parse(PEER), "ipv4 unicast")
+    assert decode(line.replace(b'"ipv4"', b'"ipv6", "afi": "ipv4"')) == Skipped("repeated_key")
+    keepalive = {"category": 4, "header": "0x", "body": "0x00000000"}
+    assert decode(line_of(keepalive, direction="send")) == Sent()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '", "direction": "send", "x": "',
+        '"direction": "send"',
+        '" } }\n{ "exabgp": "5.0.0"',
+        '\\", "direction": "send"',
+        "done",
+    ],
+)
+def test_what_a_host_writes_stays_inside_its_string(text: str) -> None:
+    """A host chooses this text; ExaBGP quotes it."""
+    spoken = {"attribute-0x63-0xE0": text, text: "send", "direction": "send"}
+    assert update_of(spoken) == announce(PEER, "192.0.2.1/32", as_path=AsPath.sequence(65005))
+    got = decode(state_line("down", json.dumps(text)))
+    assert isinstance(got, SessionDown)
+    notification = line_of({}).replace(b'"type": "update"', b'"type": "notification"')
+    told = json.dumps({"code": 6, "message": text, "notification": "shutdown"}).encode()
+    assert decode(notification.replace(b'"message": {}', b'"notification": ' + told)) == Ignored(
+        "notification"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        (b"done", Reply(ok=True)),
+        (b"error", Reply(ok=False)),
+        (b"done ", ShowLine("done ")),
+        (b"Done", ShowLine("Done")),
+        (b"exabgp 5.0.15", ShowLine("exabgp 5.0.15")),
+        (b"::1 ipv6 unicast ::/0 next-hop ::1", ShowLine("::1 ipv6 unicast ::/0 next-hop ::1")),
+        (b"[]", ShowLine("[]")),
+        (b"{}", ShowLine("{}")),
+        (b'{"192.0.2.1": {"routes": []}}', ShowLine('{"192.0.2.1": {"routes": []}}')),
+        (b"", Skipped("not_json")),
+        (b" ", Skipped("not_json")),
+        (b"}", Skipped("not_json")),
+        (b'unicast": [ { "nlri": "192.0.2.1/32" } ] } } } } }', Skipped("not_json")),
+        (b"[1", Skipped("not_json")),
+        (b"1\x002", Skipped("not_json")),
+        (b"\xff", Skipped("not_utf8")),
+        (b"\xef\xbb\xbf{}", Skipped("not_json")),
+        (b"null", ShowLine("null")),
+        (b"{" * 100_000, Skipped("not_json")),
+        (b"[" * 100_000, Skipped("not_json")),
+        (b'{"a":' * 100_000, Skipped("not_json")),
+        (b"{" + b" " * MAX_LINE_OCTETS, Skipped("too_long")),
+        (b"a" * (MAX_LINE_OCTETS + 1), Skipped("too_long")),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_lines_that_are_no_message(line: bytes, want: Message) -> None:
+    assert decode(line) == want
+
+
+def test_shutdown_is_not_a_neighbors_to_say() -> None:
+    line = b'{ "exabgp": "5.0.0", "time": 1.0, "type": "%s", "notification": "shutdown" }'
+    assert decode(line % b"notification") == Shutdown()
+    assert decode(line % b"state") == Skipped("bad_shape")
+    assert decode((line % b"notification").replace(b"down", b"up")) == Skipped("bad_shape")
+
+
+def test_time_and_dialect_are_read_at_the_head() -> None:
+    (line,) = capture("5.0", "single-asn-32")
+    assert (line_time(line), dialect(line)) == (1795376896.8110952, "5.0")
+    (old,) = capture("4.2", "route-refresh-from-hypervisor")
+    assert dialect(old) == "4.2"
+    assert line_time(b'{ "exabgp": "6.0.0", "time": 17, "type"') == 17.0
+    for text in (b"done", b"", b'{ "time": 1.0, "exabgp": "5.0.0" }', b'{ "exabgp": "5.0.0" }'):
+        assert (line_time(text), dialect(text)) == (None, None)
+    assert dialect(b'{ "exabgp": "3.4.8", "time": 1.0, ') is None
+    assert line_time(b'{ "exabgp": "5.0.0", "time": ' + b"9" * 400 + b", ") is None
