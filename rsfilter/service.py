@@ -126,7 +126,8 @@ class Service:
     async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
         if self._config.truth:
             watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
-            stack.callback(asyncio.create_task(watcher.run()).cancel)
+            await watcher.start()
+            stack.push_async_callback(watcher.stop)
         if rtr := self._config.rtr:
             caches = RtrCaches(
                 rtr.caches,

@@ -1,0 +1,148 @@
+"""A scripted ExaBGP around a real `rsfilter run`: real process, real pipes, perfect obedience.
+
+For what the real ExaBGP cannot do on demand, such as writing on while it does not read. It carries
+out commands at once and in order, replies `done`, and shows End-of-RIBs as sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+CHANGE = re.compile(r"(neighbor .*) (announce|withdraw) attributes (.*) nlri (.*)")
+PACE_S = 0.02
+
+
+def line(kind: str, peer: str, asn: int, rest: str) -> bytes:
+    """A line as ExaBGP 5.0 prints it; `rest` goes into the neighbor object."""
+    return (
+        f'{{ "exabgp": "5.0.0", "time": 1795376896.8, "host" : "rs", "pid" : 1, "ppid" : 1, '
+        f'"counter": 1, "type": "{kind}", "neighbor": {{ "address": {{ "local": "192.0.2.100", '
+        f'"peer": "{peer}" }}, "asn": {{ "local": 65100, "peer": {asn} }}, '
+        f'"router-id": "192.0.2.100" , {rest} }} }}\n'
+    ).encode()
+
+
+def state(peer: str, asn: int, what: str, reason: str = "") -> bytes:
+    """A session's `up` or `down`."""
+    why = f', "reason": "{reason}"' if reason else ""
+    return line("state", peer, asn, f'"state": "{what}"{why}')
+
+
+def announce(peer: str, asn: int, prefixes: list[str], *, next_hop: str = "") -> bytes:
+    """An UPDATE of a host: its own ASN, its own next hop."""
+    nlri = ", ".join(f'{{ "nlri": "{prefix}" }}' for prefix in prefixes)
+    family = "ipv6 unicast" if ":" in prefixes[0] else "ipv4 unicast"
+    return line(
+        "update",
+        peer,
+        asn,
+        f'"direction": "receive", "message": {{ "update": {{ "attribute": {{ "origin": "igp", '
+        f'"as-path": {{"0": {{"element": "as-sequence", "value": [{asn}]}}}} }}, "announce": '
+        f'{{ "{family}": {{ "{next_hop or peer}": [ {nlri} ] }} }} }} }}',
+    )
+
+
+def sent_end_of_rib(peer: str, asn: int, family: str) -> bytes:
+    """ExaBGP shows an End-of-RIB that it sent."""
+    afi, safi = family.split()
+    return line(
+        "update",
+        peer,
+        asn,
+        f'"direction": "send", "message": {{ "eor": {{ "afi" : "{afi}", "safi" : "{safi}" }} }}',
+    )
+
+
+class Speaker:
+    """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
+
+    def __init__(self, config: Path, routers: dict[str, int]) -> None:
+        self.routers = routers
+        self.tables: dict[str, dict[str, str]] = {router: {} for router in routers}
+        """By router: prefix -> attributes."""
+        self.commands: Counter[str] = Counter()
+        self.is_reading = threading.Event()
+        self.is_reading.set()
+        self._write_lock = threading.Lock()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rsfilter", "run", "-c", str(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(config.parent / "rsfilter.log").open("wb"),
+            start_new_session=True,
+        )
+        self._thread = threading.Thread(target=self._obey, daemon=True)
+
+    def __enter__(self) -> Speaker:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.is_reading.set()
+        self.process.kill()
+        self.process.wait()
+        self._thread.join(10)
+
+    def write(self, data: bytes) -> None:
+        """Writes as ExaBGP does: blocking."""
+        assert self.process.stdin
+        with self._write_lock:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+
+    def rss(self) -> int:
+        """Resident memory of the filter, in kilobytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found
+        return int(found[1])
+
+    def wait(self, what: str, condition: Callable[[], bool], deadline: float = 60.0) -> None:
+        """Polls until the condition holds."""
+        end = time.monotonic() + deadline
+        while not condition():
+            assert self.process.poll() is None, f"the filter ended with {self.process.returncode}"
+            assert time.monotonic() < end, f"still not {what}: {self.commands}"
+            time.sleep(PACE_S)
+
+    def _obey(self) -> None:
+        assert self.process.stdout
+        fd, rest = self.process.stdout.fileno(), b""
+        while self.is_reading.wait() and (chunk := os.read(fd, 65536)):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for text in lines:
+                self._carry_out(text.decode("ascii"))
+
+    def _carry_out(self, text: str) -> None:
+        replies = []
+        if change := CHANGE.fullmatch(text):
+            selectors, verb, attributes, prefixes = change.groups()
+            self.commands[verb] += 1
+            for router in selectors.replace("neighbor ", "").split(" , "):
+                table = self.tables[router]
+                for prefix in prefixes.split():
+                    if verb == "announce":
+                        table[prefix] = attributes
+                    else:
+                        table.pop(prefix, None)
+        elif " announce eor " in text:
+            self.commands["eor"] += 1
+            _, router, _, _, family = text.split(maxsplit=4)
+            replies.append(sent_end_of_rib(router, self.routers[router], family))
+        else:
+            self.commands[text] += 1
+        self.write(b"".join([b"done\n", *replies]))

@@ -1,0 +1,163 @@
+"""`rsfilter run` as a process: pipes that stall, lines that make no sense, ends of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from speaker import Speaker, announce, line, state
+
+ROUTER, HOST, OTHER = "192.0.2.10", "198.51.100.1", "198.51.100.2"
+ROUTERS = {ROUTER: 65200}
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "192.0.2.100"
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/24"]
+max_prefixes = 1000000
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+"""
+
+TRUTH = {
+    "roas": [
+        {"prefix": "203.0.113.0/24", "maxLength": 32, "asn": "AS65001"},
+        {"prefix": "10.0.0.0/8", "maxLength": 32, "asn": "AS65001"},
+        {"prefix": "2001:db8::/32", "maxLength": 128, "asn": "AS65001"},
+    ]
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A configuration and a truth in a directory of their own."""
+    directory = tmp_path / "a site"
+    directory.mkdir()
+    (directory / "rsfilter.toml").write_text(CONFIG)
+    (directory / "truth.json").write_text(json.dumps(TRUTH))
+    return directory
+
+
+@pytest.fixture
+def speaker(site: Path) -> Iterator[Speaker]:
+    with Speaker(site / "rsfilter.toml", ROUTERS) as running:
+        running.write(state(ROUTER, 65200, "connected") + state(ROUTER, 65200, "up"))
+        running.write(state(HOST, 65001, "up"))
+        yield running
+
+
+def prefixes(count: int) -> list[str]:
+    return [f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in range(count)]
+
+
+def test_a_route_goes_all_the_way(speaker: Speaker) -> None:
+    speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+    speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+    attributes = speaker.tables[ROUTER]["203.0.113.1/32"]
+    assert attributes == f"next-hop {HOST} as-path [ 65001 ] origin igp"
+    speaker.write(announce(OTHER, 65002, ["203.0.113.2/32"]))
+    speaker.write(state(HOST, 65001, "down", "closing connection"))
+    speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+
+
+def test_100_000_routes_while_nobody_reads_the_commands(speaker: Speaker) -> None:
+    """ExaBGP goes on writing and does not read for 10 s: no deadlock, no growth, no loss."""
+    everything = prefixes(100_000)
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    speaker.is_reading.clear()
+    stalled_at = time.monotonic()
+    for start in range(0, len(everything), 50):
+        speaker.write(announce(HOST, 65001, everything[start : start + 50]))
+    assert time.monotonic() - stalled_at < 60, "the filter did not read while its output stalled"
+    before = settled_rss(speaker)
+    while time.monotonic() < stalled_at + 10:
+        time.sleep(0.1)
+    assert speaker.rss() - before < 4096, "memory grew while nobody read"
+    speaker.is_reading.set()
+    speaker.wait("complete", lambda: len(speaker.tables[ROUTER]) == len(everything))
+    assert set(speaker.tables[ROUTER]) == set(everything)
+
+
+def settled_rss(speaker: Speaker) -> int:
+    """Resident memory once it has stopped to change: the filter has worked off its input."""
+    last, same = speaker.rss(), 0
+    while same < 10:
+        time.sleep(0.1)
+        now = speaker.rss()
+        same = same + 1 if now == last else 0
+        last = now
+    return last
+
+
+HOSTILE = {
+    "an empty line": b"\n",
+    "text": b"hello\n",
+    "a cut line": announce(HOST, 65001, ["203.0.113.66/32"])[:-40] + b"\n",
+    "invalid UTF-8": announce(HOST, 65001, ["203.0.113.66/32"]).replace(b"igp", b"\xff\xfe"),
+    "control characters": b"\x00\x01\x1b[2J\r\n",
+    "an unknown type": line("surprise", HOST, 65001, '"news": {}'),
+    "an unknown dialect": announce(HOST, 65001, ["203.0.113.66/32"]).replace(b"5.0.0", b"9.9.9"),
+    "no peer AS": state(HOST, 65001, "down").replace(b"65001", b"None"),
+    "a list": b"[1, 2, 3]\n",
+    "deep nesting": b"[" * 100_000 + b"\n",
+    "10 MB": b"x" * 10_000_000 + b"\n",
+    "20 MB": b"y" * 20_000_000 + b"\n",
+    "a 10 MB string in a good line": state(HOST, 65001, "up").replace(b"rs", b"z" * 10_000_000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_makes_no_sense_is_skipped_and_nothing_else_suffers(
+    speaker: Speaker, name: str
+) -> None:
+    speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+    speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+    speaker.write(HOSTILE[name])
+    speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
+    speaker.wait("announced too", lambda: "203.0.113.2/32" in speaker.tables[ROUTER])
+    assert set(speaker.tables[ROUTER]) == {"203.0.113.1/32", "203.0.113.2/32"}
+
+
+def test_new_keys_are_no_surprise(speaker: Speaker) -> None:
+    known = announce(HOST, 65001, ["203.0.113.1/32"])
+    speaker.write(known.replace(b'"host"', b'"shiny": {"new": [1]}, "host"'))
+    speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(speaker: Speaker, number: signal.Signals) -> None:
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    os.kill(speaker.process.pid, number)
+    assert speaker.process.wait(10) == 0
+
+
+def test_the_end_of_stdin_ends_it(speaker: Speaker) -> None:
+    assert speaker.process.stdin
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    speaker.process.stdin.close()
+    assert speaker.process.wait(10) == 0
+
+
+def test_exabgps_shutdown_ends_it(speaker: Speaker) -> None:
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    speaker.write(
+        b'{ "exabgp": "5.0.0", "time": 1.0, "host" : "rs", "pid" : 1, "ppid" : 1, "counter": 1, '
+        b'"type": "notification", "notification": "shutdown" }\n'
+    )
+    assert speaker.process.wait(10) == 0
