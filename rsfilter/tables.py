@@ -155,17 +155,17 @@ def _members(type_: Any) -> list[Any]:
 
 
 def _member(type_: Any, value: object) -> Any:
-    """The alternative of a union that has the value's shape; the union when none has."""
-    members = _members(type_)
-    if len(members) == 1:
-        return members[0]
-    for member in members:
-        shape = list if get_origin(member) is tuple else dict if is_dataclass(member) else None
-        if shape is not None and isinstance(value, shape):
-            return member
-        if shape is None and not isinstance(value, list | dict):
-            return member
-    return type_
+    """The alternative of a union that has the value's shape, or else one that refuses it."""
+    members = {_shape(member): member for member in _members(type_)}
+    shape = type(value) if isinstance(value, list | dict) else None
+    return members.get(shape) or members.get(None) or next(iter(members.values()))
+
+
+def _shape(type_: Any) -> type | None:
+    """list or dict as the file must have it; None for all else."""
+    if get_origin(type_) is tuple:
+        return list
+    return dict if is_dataclass(type_) else None
 
 
 def _what(type_: Any) -> str:

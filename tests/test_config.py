@@ -1,0 +1,611 @@
+"""Configuration: what a file says, and every error in it with its place."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsfilter.config import (
+    NOT_IN_FORCE,
+    AuditConfig,
+    Config,
+    ConfigError,
+    GuardConfig,
+    HttpConfig,
+    ReadinessConfig,
+    RouteServer,
+    RtrConfig,
+    TruthConfig,
+    load_config,
+    parse_config,
+)
+from rsfilter.config_checks import Claim, conflicts
+from rsfilter.routing.model import Address, HostGroup, Prefix, RouterGroup
+from rsfilter.routing.policy import Mode
+from rsfilter.rpki.addresses import CacheAddress
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "fixtures" / "config"
+HERE = Path("/etc/rsfilter/rsfilter.toml")
+MINIMAL = (FIXTURES / "minimal.toml").read_text()
+RTR = '[rtr]\ncaches = ["192.0.2.50:8282"]\n'
+HOSTS = '[[hosts]]\nname = "{0}"\nneighbors = [{1}]\n'
+
+
+def problems(text: str, path: Path = HERE) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, path)
+    return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
+
+
+def test_minimal_has_every_default() -> None:
+    assert parse_config(MINIMAL, HERE) == Config(
+        path=HERE,
+        route_server=RouteServer(
+            65100, Address.parse("192.0.2.100"), (Address.parse("192.0.2.100"),), 179
+        ),
+        hosts=(
+            HostGroup(
+                name="hypervisors",
+                networks=(Prefix.parse("198.51.100.0/25"),),
+                ipv4_lengths=frozenset({32}),
+                ipv6_lengths=frozenset({128}),
+                asn=None,
+                max_prefixes=1000,
+                max_prepends=0,
+                next_hops=None,
+                accept_not_found=False,
+                stale_time=0,
+            ),
+        ),
+        routers=(
+            RouterGroup(
+                name="leaves",
+                neighbors=(Address.parse("192.0.2.10"), Address.parse("192.0.2.11")),
+                asn=65200,
+                port=179,
+                all_paths=False,
+                prepend=False,
+            ),
+        ),
+        rtr=None,
+        truth=TruthConfig(Path("/etc/rsfilter/truth.json"), Mode.AUTHORITATIVE),
+        guard=None,
+        readiness=None,
+        audit=AuditConfig(Path("/etc/rsfilter/audit")),
+        http=None,
+    )
+
+
+def test_full_has_every_value() -> None:
+    config = parse_config((FIXTURES / "full.toml").read_text(), HERE)
+    assert config.route_server.local_addresses == (
+        Address.parse("192.0.2.100"),
+        Address.parse("2001:db8::100"),
+    )
+    assert config.route_server.local_address(6) == Address.parse("2001:db8::100")
+    assert config.route_server.port == 1790
+    assert config.hosts == (
+        HostGroup(
+            name="hypervisors",
+            networks=(Prefix.parse("198.51.100.0/25"), Prefix.parse("2001:db8:c633:6401::/64")),
+            ipv4_lengths=frozenset({28, 32}),
+            ipv6_lengths=frozenset({64, 128}),
+            asn=65001,
+            max_prefixes=50,
+            max_prepends=3,
+            next_hops=(
+                Prefix.parse("198.51.100.0/24"),
+                Prefix.parse("2001:db8:c633:6401::7/128"),
+            ),
+            accept_not_found=True,
+            stale_time=600,
+        ),
+        HostGroup(name="storage", networks=(Prefix.parse("198.51.100.200/32"),)),
+    )
+    assert config.routers == (
+        RouterGroup(
+            name="leaves",
+            neighbors=(Address.parse("192.0.2.10"), Address.parse("2001:db8::10")),
+            asn=65200,
+            port=0,
+            all_paths=True,
+            prepend=True,
+        ),
+        RouterGroup(name="fabric", neighbors=(Address.parse("192.0.2.20"),), asn=65100, port=1179),
+    )
+    assert config.rtr == RtrConfig(
+        caches=(
+            CacheAddress("192.0.2.50", 8282),
+            CacheAddress("2001:db8::50", 8282),
+            CacheAddress(
+                "cache.example.net",
+                8283,
+                transport="ssh",
+                user="rpki",
+                key="/etc/rsfilter/keys/id",
+                known_hosts="/etc/rsfilter/known_hosts",
+            ),
+        ),
+        refresh=120,
+        retry=20,
+        expire=7200,
+        on_expire="reject",
+        startup_wait=5,
+    )
+    assert config.truth == TruthConfig(Path("/srv/truth.json"), Mode.BOTH)
+    assert config.guard == GuardConfig(max_loss_percent=5, min_loss=2)
+    assert config.readiness == ReadinessConfig(
+        Path("/etc/lb/v6-ready"), Path("/etc/rsfilter/disable"), 60
+    )
+    assert config.audit == AuditConfig(Path("/etc/rsfilter/log/audit"))
+    assert config.http == HttpConfig(
+        (Address.parse("::"), 8481),  # type: ignore[arg-type]
+        Path("/etc/rsfilter/token"),
+    )
+
+
+def test_truth_alone_or_caches_alone() -> None:
+    with_caches = parse_config(MINIMAL.replace('[truth]\nfile = "truth.json"\n', RTR), HERE)
+    assert with_caches.truth is None
+    assert with_caches.rtr == RtrConfig(
+        (CacheAddress("192.0.2.50", 8282),), 60, 10, 3600, "hold", 30
+    )
+
+
+def test_the_reference_file_is_good_and_shows_the_defaults() -> None:
+    """docs/rsfilter.example.toml: as it is, and with every commented key taken in."""
+    text = (ROOT / "docs" / "rsfilter.example.toml").read_text()
+    config = parse_config(text, HERE)
+    defaults = parse_config(MINIMAL + RTR + "[guard]\n[readiness]\n[http]\n", HERE)
+    taken_in = parse_config(re.sub(r"^#(?=[a-z\[])", "", text, flags=re.MULTILINE), HERE)
+    assert config.hosts[0].max_prefixes == defaults.hosts[0].max_prefixes
+    assert taken_in.guard == defaults.guard
+    assert taken_in.readiness is not None
+    assert taken_in.http is not None
+    assert {part.section for part in NOT_IN_FORCE if part.is_configured(config)} == set()
+
+
+EDITS = [
+    # what is replaced in the minimal file, by what, and the problem
+    ("asn = 65100", "", "route_server.asn: missing; expected an ASN"),
+    ("asn = 65100", 'asn = "65100"', 'route_server.asn: expected an ASN, got "65100"'),
+    ("asn = 65100", "asn = true", "route_server.asn: expected an ASN, got true"),
+    ("asn = 65100", "asn = 4294967296", "route_server.asn: expected an ASN, got 4294967296"),
+    ("asn = 65100", "asn = -1", "route_server.asn: expected an ASN, got -1"),
+    *(
+        (
+            "asn = 65200",
+            f"asn = {asn}",
+            f"routers[0].asn: expected an ASN, got {asn}: nobody may use it (RFC 7607, 6793, 7300)",
+        )
+        for asn in (0, 23456, 65535, 4294967295)
+    ),
+    (
+        'router_id = "192.0.2.100"',
+        'router_id = "2001:db8::1"',
+        'route_server.router_id: expected an IPv4 address, got "2001:db8::1"',
+    ),
+    (
+        'router_id = "192.0.2.100"',
+        'router_id = "0.0.0.0"',
+        'route_server.router_id: expected an IPv4 address, got "0.0.0.0": '
+        "no BGP session can have it",
+    ),
+    (
+        'local_address = "192.0.2.100"',
+        'local_address = "::"',
+        "route_server.local_address: expected an IP address or a list of at least one item, each "
+        'an IP address, got "::": no BGP session can have it',
+    ),
+    (
+        'local_address = "192.0.2.100"',
+        'local_address = ["192.0.2.100", "192.0.2.101"]',
+        "route_server.local_address: more than one address of a family",
+    ),
+    (
+        'local_address = "192.0.2.100"',
+        'local_address = "2001:db8::100"',
+        "route_server.local_address: no IPv4 address for sessions with 198.51.100.0/25 of "
+        "hosts[0].neighbors; give a list with one of each family",
+    ),
+    (
+        'local_address = "192.0.2.100"',
+        'local_address = "198.51.100.1"',
+        "route_server.local_address: 198.51.100.1/32 lies inside 198.51.100.0/25 of "
+        "hosts[0].neighbors",
+    ),
+    (
+        "[[hosts]]",
+        "prot = 179\n[[hosts]]",
+        'route_server.prot: unknown key; did you mean "port"?',
+    ),
+    (
+        "[[hosts]]",
+        "port = 0\n[[hosts]]",
+        "route_server.port: expected a TCP port, 1 to 65535, got 0",
+    ),
+    ("[truth]", "[thruth]", 'thruth: unknown key; did you mean "truth"?'),
+    (
+        'name = "hypervisors"',
+        'name = "hyper visors"',
+        "hosts[0].name: expected a name of at most 64 letters, digits, dots, dashes and "
+        'underscores, got "hyper visors"',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nmax_prefixes = "x"',
+        'hosts[0].max_prefixes: expected an integer >= 1, got "x"',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nmax_prefixes = 0',
+        "hosts[0].max_prefixes: expected an integer >= 1, got 0",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nmax_prefixes = 1.0',
+        "hosts[0].max_prefixes: expected an integer >= 1, got 1.0",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nmax_prepends = 255',
+        "hosts[0].max_prepends: expected an integer from 0 to 254, got 255",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nipv4_lengths = [32, 33, 0]',
+        "hosts[0].ipv4_lengths[1]: expected a prefix length, 1 to 32, got 33",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nipv6_lengths = []',
+        "hosts[0].ipv6_lengths: expected a list of at least one item, each a prefix length, "
+        "1 to 128, got []",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nnext_hop = "neighbour"',
+        'hosts[0].next_hop: expected "neighbor" or a list of at least one item, each an address '
+        'or a range such as 192.0.2.0/24, got "neighbour"',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nnot_found = "allow"',
+        'hosts[0].not_found: expected "reject" or "accept", got "allow"',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nstale_time = 16777216',
+        "hosts[0].stale_time: expected seconds from 0 to 16777215, got 16777216",
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"198.51.100.77/25"',
+        "hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
+        '"198.51.100.77/25": host bits are set; the network is 198.51.100.0/25',
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"198.51.100.0/33"',
+        "hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
+        '"198.51.100.0/33": the length is impossible',
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"198.51.100.0/25", "fe80::1"',
+        "hosts[0].neighbors[1]: expected an address or a range such as 192.0.2.0/24, got "
+        '"fe80::1": link-local addresses are not supported',
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"224.0.0.5"',
+        "hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
+        '"224.0.0.5": no BGP session can have it',
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"2001:db8:1::/64"',
+        "route_server.local_address: no IPv6 address for sessions with 2001:db8:1::/64 of "
+        "hosts[0].neighbors; give a list with one of each family",
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"192.0.2.8/29"',
+        "routers[0].neighbors: 192.0.2.10/32 lies inside 192.0.2.8/29 of hosts[0].neighbors",
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"198.51.100.1", "198.51.100.1"',
+        "hosts[0].neighbors: 198.51.100.1/32 is listed twice",
+    ),
+    (
+        '"192.0.2.11"',
+        '"192.0.2.10"',
+        "routers[0].neighbors: 192.0.2.10/32 is listed twice",
+    ),
+    (
+        '"192.0.2.11"',
+        '"192.0.2.100"',
+        "routers[0].neighbors: 192.0.2.100/32 is in route_server.local_address too",
+    ),
+    (
+        '"192.0.2.11"',
+        '"192.0.2.0/24"',
+        'routers[0].neighbors[1]: expected an IP address, got "192.0.2.0/24"',
+    ),
+    (
+        "asn = 65200",
+        'asn = 65100\nas_path = "prepend"',
+        'routers[0].as_path: "prepend" would put AS65100 into paths that its own routers then '
+        "discard",
+    ),
+    (
+        "[truth]",
+        '[truth]\nmode = "both"',
+        'truth.mode: "both" needs an [rtr] section too',
+    ),
+    (
+        "[truth]",
+        '[truth]\nmode = "onion"',
+        'truth.mode: expected "authoritative" or "union" or "both", got "onion"',
+    ),
+    ('"truth.json"', '""', 'truth.file: expected a path, got ""'),
+    ('"truth.json"', '"a\\u0000b"', 'truth.file: expected a path, got "a\\u0000b"'),
+    (
+        '[truth]\nfile = "truth.json"',
+        "",
+        "rtr: missing; [rtr] or [truth] is needed to judge routes by",
+    ),
+    ("[[hosts]]", "[hosts]", "hosts: expected a list of at least one item, each a table, got"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), EDITS)
+def test_one_error_has_its_place(old: str, new: str, problem: str) -> None:
+    assert old in MINIMAL
+    found = problems(MINIMAL.replace(old, new, 1))
+    assert any(each.startswith(problem) for each in found), found
+    assert "[hosts]" in new or "thruth" in new or len(found) <= 2
+
+
+ADDITIONS = [
+    # what is added to the minimal file, and the problem
+    (
+        HOSTS.format("vms", '"198.51.100.64/26"'),
+        "hosts[1].neighbors: 198.51.100.64/26 lies inside 198.51.100.0/25 of hosts[0].neighbors",
+    ),
+    (
+        HOSTS.format("vms", '"198.51.100.0/25"'),
+        "hosts[1].neighbors: 198.51.100.0/25 is in hosts[0].neighbors too",
+    ),
+    (
+        HOSTS.format("vms", '"198.51.0.0/16"'),
+        "hosts[0].neighbors: 198.51.100.0/25 lies inside 198.51.0.0/16 of hosts[1].neighbors",
+    ),
+    (HOSTS.format("hypervisors", '"10.0.0.1"'), 'hosts[1].name: "hypervisors" is taken'),
+    ("[rtr]\n", "rtr.caches: missing; expected a list of at least one item, each host:port"),
+    ("[rtr]\ncaches = []\n", "rtr.caches: expected a list of at least one item"),
+    (
+        '[rtr]\ncaches = ["2001:db8::50:8282"]\n',
+        "rtr.caches[0]: expected host:port, an IPv6 address in brackets or a table, got "
+        '"2001:db8::50:8282"',
+    ),
+    (
+        '[rtr]\ncaches = ["192.0.2.50:70000"]\n',
+        "rtr.caches[0]: expected host:port, an IPv6 address in brackets or a table, got "
+        '"192.0.2.50:70000"',
+    ),
+    (
+        '[rtr]\ncaches = ["a:1", { address = "a:1" }]\n',
+        "rtr.caches[1]: a:1 is listed twice",
+    ),
+    (
+        '[rtr]\ncaches = [{ address = "a:1", transport = "ssh", user = "x", key = "k" }]\n',
+        'rtr.caches[0].known_hosts: missing; transport "ssh" needs it',
+    ),
+    (
+        '[rtr]\ncaches = [{ address = "a:1", key = "k" }]\n',
+        'rtr.caches[0].key: only for transport "ssh"',
+    ),
+    (
+        '[rtr]\ncaches = [{ address = "a:1", usr = "x" }]\n',
+        'rtr.caches[0].usr: unknown key; did you mean "user"?',
+    ),
+    (RTR + "refresh = 86401\n", "rtr.refresh: expected seconds from 1 to 86400, got 86401"),
+    (RTR + "retry = 0\n", "rtr.retry: expected seconds from 1 to 7200, got 0"),
+    (RTR + "expire = 0\n", "rtr.expire: expected an integer >= 1, seconds, got 0"),
+    (RTR + 'on_expire = "keep"\n', 'rtr.on_expire: expected "hold" or "reject", got "keep"'),
+    (
+        "[guard]\nmax_loss_percent = 101\n",
+        "guard.max_loss_percent: expected an integer from 1 to 100, got 101",
+    ),
+    ("[guard]\nmin_loss = -1\n", "guard.min_loss: expected an integer >= 0, got -1"),
+    (
+        "[readiness]\ndrain_time = 0\n",
+        "readiness.drain_time: expected an integer >= 1, seconds, got 0",
+    ),
+    (
+        '[http]\nlisten = "0.0.0.0:8480"\n',
+        "http.listen: 0.0.0.0 can be reached from other machines; set http.token_file, or "
+        "listen on 127.0.0.1 or [::1]",
+    ),
+    (
+        '[http]\nlisten = "localhost:8480"\n',
+        'http.listen: expected address:port, an IPv6 address in brackets, got "localhost:8480"',
+    ),
+    ("[audit]\ndirectory = 3\n", "audit.directory: expected a path, got 3"),
+    (
+        "[audit]\ncompress = true\n",
+        "audit.compress: unknown key; known here: directory",
+    ),
+]
+
+
+@pytest.mark.parametrize(("addition", "problem"), ADDITIONS)
+def test_one_error_in_an_added_section(addition: str, problem: str) -> None:
+    (found,) = problems(MINIMAL + addition)
+    assert found.startswith(problem)
+
+
+GOOD = [
+    # an address inside its own group's range names a neighbor that the range only authorises
+    MINIMAL.replace('"198.51.100.0/25"', '"198.51.100.0/25", "198.51.100.7"'),
+    # iBGP
+    MINIMAL.replace("asn = 65200", "asn = 65100"),
+    # the same name for hosts and routers
+    MINIMAL.replace('"hypervisors"', '"leaves"'),
+    MINIMAL + '[http]\nlisten = "[::1]:1"\n',
+    MINIMAL + '[http]\nlisten = "0.0.0.0:1"\ntoken_file = "t"\n',
+    MINIMAL + '[rtr]\ncaches = ["a:1", "a:2", "b.example.:1"]\n',
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_what_is_allowed(text: str) -> None:
+    parse_config(text, HERE)
+
+
+def test_all_errors_are_told_at_once() -> None:
+    found = problems((FIXTURES / "bad.toml").read_text(), Path("rsfilter.toml"))
+    assert [problem.split(": ")[0] for problem in found] == [
+        "gaurd",
+        "route_server.asn",
+        "route_server.router_id",
+        "route_server.local_address",
+        "hosts[0].neighbors[1]",
+        "hosts[0].neighbors[2]",
+        "hosts[0].max_prefixes",
+        "hosts[1].naem",
+        "hosts[1].name",
+        "routers[0].port",
+        "rtr.refresh",
+        "rtr.caches[0].user",
+        "rtr.caches[1].known_hosts",
+    ]
+
+
+def test_problems_name_the_file_as_it_was_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config("asn = 1", Path("conf d/x.toml"))
+    assert all(problem.startswith("conf d/x.toml: ") for problem in caught.value.problems)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"asn = \n", "not TOML: Invalid value (at line 1, column 7)"),
+        (b"a = 1\na = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 6)"),
+        (b"a = '\xff'", "octet 5 is not UTF-8"),
+        (b"a = " + b"[" * 100_000, "not usable: nested too deeply"),
+        (b"#" * (16 * 1024 * 1024 + 1), "larger than 16777216 octets"),
+        (None, "No such file or directory; name the file with -c"),
+    ],
+)
+def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    path = tmp_path / "rsfilter.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.problems == [f"{path}: {problem}"]
+
+
+def test_an_empty_file_says_what_is_needed() -> None:
+    assert problems("") == [
+        "route_server: missing; a [route_server] section is needed",
+        "hosts: missing; at least one [[hosts]] section is needed",
+        "routers: missing; at least one [[routers]] section is needed",
+        "rtr: missing; [rtr] or [truth] is needed to judge routes by",
+    ]
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf d").mkdir()
+    (tmp_path / "conf d" / "r.toml").write_text(MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    config = load_config(Path("conf d/r.toml"))
+    assert config.path == tmp_path / "conf d" / "r.toml"
+    assert config.truth is not None
+    assert config.truth.file == tmp_path / "conf d" / "truth.json"
+    assert config.audit.directory == tmp_path / "conf d" / "audit"
+
+
+def test_what_is_not_in_force_is_named() -> None:
+    full = parse_config((FIXTURES / "full.toml").read_text(), HERE)
+    named = {part.section for part in NOT_IN_FORCE if part.is_configured(full)}
+    assert named == {part.section for part in NOT_IN_FORCE}
+    minimal = parse_config(MINIMAL, HERE)
+    assert not any(part.is_configured(minimal) for part in NOT_IN_FORCE)
+
+
+# Properties ------------------------------------------------------------------------------------
+
+SECTIONS = {
+    "route_server": ("asn", "router_id", "local_address", "port"),
+    "rtr": ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait"),
+    "truth": ("file", "mode"),
+    "guard": ("max_loss_percent", "min_loss"),
+    "readiness": ("ready_file", "disable_file", "drain_time"),
+    "audit": ("directory",),
+    "http": ("listen", "token_file"),
+}
+VALUES = st.sampled_from(
+    [
+        "0", "-1", "65000", "99999999999999999999", "1.5", "inf", "nan", "true", '""', '"x"',
+        '"192.0.2.1"', '"192.0.2.1:8282"', '"::/0"', "[]", "[[]]", '["192.0.2.1"]', "[{}]", "{}",
+        '{ address = "a:1" }', "1979-05-27", "07:32:00", '"\\u0000"', '"\U0001f4a9"',
+    ]
+)  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.one_of(
+            *(
+                st.tuples(st.just(section), st.sampled_from(keys), VALUES)
+                for section, keys in SECTIONS.items()
+            )
+        ),
+        max_size=8,
+        unique_by=lambda item: item[:2],
+    )
+)
+def test_no_value_raises_anything_else(items: list[tuple[str, str, str]]) -> None:
+    lines = []
+    for section in {section for section, _, _ in items}:
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {value}" for name, key, value in items if name == section]
+    with pytest.raises(ConfigError):  # hosts and routers are missing
+        parse_config("\n".join(lines), HERE)
+
+
+@given(st.text(max_size=200))
+def test_no_text_raises_anything_else(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_config(text, HERE)
+
+
+PREFIXES = st.builds(
+    lambda bits, length: Prefix(4, (0x0A000000 | bits) >> (32 - length) << (32 - length), length),
+    st.integers(0, 63),
+    st.integers(26, 32),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.builds(Claim, PREFIXES, st.just("host"), st.sampled_from("abc")), max_size=8))
+def test_conflicts_are_found_exactly_when_there_are_any(claims: list[Claim]) -> None:
+    """Against every pair: two claims clash when they overlap and differ in place, or are equal."""
+    expected = any(
+        one.prefix.overlaps(other.prefix)
+        and (one.place != other.place or one.prefix == other.prefix)
+        for one, other in combinations(claims, 2)
+    )
+    assert bool(list(conflicts(claims))) == expected
