@@ -1,0 +1,218 @@
+"""`rsfilter check`: what is in force, read as `run` would read it.
+
+The report is one structure: `--json` prints it, the tables are drawn from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rsfilter.config import NOT_IN_FORCE, Config, load_config
+from rsfilter.exabgp.render import plan
+from rsfilter.routing.model import Address, HostGroup, RouterGroup
+from rsfilter.rpki.truth import Truth, load_truth
+
+Report = dict[str, Any]
+
+
+def add_arguments(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    configured: argparse.ArgumentParser,
+) -> None:
+    """Adds `check` to the command line."""
+    parser = commands.add_parser(
+        "check",
+        parents=[configured],
+        help="what is in force, or every error",
+        description="Reads configuration and truth as run would, and prints what is in force, or "
+        "every error with its place.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(handler=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    truth = load_truth(config.truth.file) if config.truth else None
+    found = report(config, truth)
+    if args.json:
+        json.dump(found, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _print(found)
+    return 0
+
+
+def report(config: Config, truth: Truth | None) -> Report:
+    """What is in force: JSON values only."""
+    planned = plan(config, truth)
+    bound = [address for host in truth.hosts for address in host.neighbors] if truth else []
+    return {
+        "configuration": str(config.path),
+        "route_server": {
+            "asn": config.route_server.asn,
+            "router_id": str(config.route_server.router_id),
+            "local_address": [str(address) for address in config.route_server.local_addresses],
+            "port": config.route_server.port,
+        },
+        "hosts": [
+            _host_group(group, bound, sum(host.group == group.name for host in planned.hosts))
+            for group in config.hosts
+        ],
+        "routers": [_router_group(group) for group in config.routers],
+        "rtr": _rtr(config),
+        "truth": _truth(config, truth),
+        "audit": {"directory": str(config.audit.directory)},
+        "not_in_force": [
+            {"section": part.section, "consequence": part.consequence}
+            for part in NOT_IN_FORCE
+            if part.is_configured(config)
+        ],
+        "warnings": [*planned.problems, *planned.warnings],
+    }
+
+
+def _host_group(group: HostGroup, bound: list[Address], rendered: int) -> Report:
+    return {
+        "name": group.name,
+        "neighbors": [str(network) for network in group.networks],
+        "ipv4_lengths": sorted(group.ipv4_lengths),
+        "ipv6_lengths": sorted(group.ipv6_lengths),
+        "asn": group.asn,
+        "max_prefixes": group.max_prefixes,
+        "max_prepends": group.max_prepends,
+        "next_hop": "neighbor" if group.next_hops is None else list(map(str, group.next_hops)),
+        "not_found": "accept" if group.accept_not_found else "reject",
+        "stale_time": group.stale_time,
+        "truth_addresses": sum(any(n.holds(a) for n in group.networks) for a in bound),
+        "rendered": rendered,
+    }
+
+
+def _router_group(group: RouterGroup) -> Report:
+    return {
+        "name": group.name,
+        "neighbors": [str(address) for address in group.neighbors],
+        "asn": group.asn,
+        "port": group.port,
+        "paths": "all" if group.all_paths else "best",
+        "as_path": "prepend" if group.prepend else "transparent",
+    }
+
+
+def _rtr(config: Config) -> Report | None:
+    if config.rtr is None:
+        return None
+    return {
+        "caches": [
+            {"address": str(cache), "transport": cache.transport} for cache in config.rtr.caches
+        ],
+        "refresh": config.rtr.refresh,
+        "retry": config.rtr.retry,
+        "expire": config.rtr.expire,
+        "on_expire": config.rtr.on_expire,
+        "startup_wait": config.rtr.startup_wait,
+    }
+
+
+def _truth(config: Config, truth: Truth | None) -> Report | None:
+    if config.truth is None or truth is None:
+        return None
+    return {
+        "file": str(config.truth.file),
+        "mode": config.truth.mode.value,
+        "format": truth.format,
+        "hosts": len(truth.hosts),
+        "unbound_hosts": sum(not host.neighbors for host in truth.hosts),
+        "vrps": len(truth.vrps),
+        "filters": len(truth.filters),
+        "revision": truth.revision,
+        "sha256": truth.sha256,
+        "warnings": [str(warning) for warning in truth.warnings],
+    }
+
+
+# Tables ----------------------------------------------------------------------------------------
+
+
+_ROUTE_SERVER = ("asn", "router_id", "local_address", "port")
+_HOSTS = (
+    "name",
+    "neighbors",
+    "ipv4_lengths",
+    "ipv6_lengths",
+    "max_prefixes",
+    "max_prepends",
+    "next_hop",
+    "not_found",
+    "truth_addresses",
+    "rendered",
+)
+_ROUTERS = ("name", "neighbors", "asn", "port", "paths", "as_path")
+_RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
+_TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
+
+MAX_LISTED = 20
+"""Items of a list that a table cell shows; `--json` has them all."""
+
+
+def _print(found: Report) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(f"{found['configuration']} is good.", soft_wrap=True)
+    _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)
+    _print_groups(console, "hosts", found["hosts"], _HOSTS)
+    _print_groups(console, "routers", found["routers"], _ROUTERS)
+    if found["rtr"]:
+        caches = [f"{c['address']} ({c['transport']})" for c in found["rtr"]["caches"]]
+        _print_fields(console, "RTR", {**found["rtr"], "caches": caches}, _RTR)
+    if found["truth"]:
+        _print_fields(console, "truth", found["truth"], _TRUTH)
+    _print_fields(console, "audit", found["audit"], ("directory",))
+    for part in found["not_in_force"]:
+        text = f"not in force in this version: {part['section']}: {part['consequence']}"
+        console.print(text, soft_wrap=True)
+    warnings = found["warnings"] + (found["truth"]["warnings"] if found["truth"] else [])
+    for warning in warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def _print_fields(console: Console, title: str, values: Report, names: tuple[str, ...]) -> None:
+    """One thing: a row for each of its fields."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name in names:
+        table.add_row(_label(name), _cell(values[name]))
+    console.print(table)
+
+
+def _print_groups(
+    console: Console, title: str, groups: list[Report], names: tuple[str, ...]
+) -> None:
+    """Several things of a kind: a column for each, as they have many fields."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    for _ in groups:
+        table.add_column(overflow="fold")
+    for name in names:
+        table.add_row(_label(name), *(_cell(group[name]) for group in groups))
+    console.print(table)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        items = [str(item) for item in value[:MAX_LISTED]]
+        if len(value) > MAX_LISTED:
+            items.append(f"and {len(value) - MAX_LISTED} more")
+        return "\n".join(items)
+    return str(value)

@@ -1,0 +1,162 @@
+"""The command line: parses, dispatches, and turns errors into messages and exit codes.
+
+What a command does is in its room. Results go to stdout, which belongs to ExaBGP while `run`
+runs; errors and logs go to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from rsfilter import __version__, check
+from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
+from rsfilter.exabgp import commands as exabgp_commands
+from rsfilter.exabgp.render import RenderError
+from rsfilter.rpki import commands as truth_commands
+from rsfilter.rpki.truth import TruthError
+from rsfilter.rpki.vrps import MAX_ASN
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+FAILED = 1
+INVALID = 2
+"""Usage, configuration or truth."""
+INTERRUPTED = 130
+"""What shells say of a program that SIGINT ended."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and answers with its exit code. Usage errors raise SystemExit(2)."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        code: int = args.handler(args)
+        sys.stdout.flush()
+    except (ConfigError, TruthError, RenderError) as error:
+        sys.stderr.write(f"{error}\n")
+        return INVALID
+    except BrokenPipeError:
+        # Who read the output has gone. Nothing may be written at exit, or Python complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        sys.stderr.write(f"rsfilter {args.command}: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rsfilter",
+        description="The route-server filter behind ExaBGP for hosts that speak BGP.",
+        epilog="Exit codes: 0 good, 1 failed, 2 usage, configuration or truth invalid.",
+    )
+    parser.add_argument("--version", action="version", version=f"rsfilter {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more, to stderr")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=DEFAULT_PATH,
+        metavar="FILE",
+        help="the configuration (default: ./%(default)s)",
+    )
+    _add_run(commands, configured)
+    check.add_arguments(commands, configured)
+    _add_replay(commands, configured)
+    _add_explain(commands, configured)
+    truth_commands.add_arguments(commands)
+    exabgp_commands.add_arguments(commands, configured)
+    return parser
+
+
+def _add_run(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "run",
+        parents=[configured],
+        help="the process that ExaBGP starts",
+        description="Filters: reads ExaBGP's JSON lines from stdin, writes commands to stdout, "
+        "logs to stderr. ExaBGP starts it; it ends with ExaBGP.",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="record all that comes in, for replay"
+    )
+    parser.set_defaults(handler=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rsfilter.service import run
+
+    return run(load_config(args.config), args.record)
+
+
+def _add_replay(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "replay",
+        parents=[configured],
+        help="run over recorded lines, without ExaBGP",
+        description="Does what run would have done over recorded lines, in recorded time, and "
+        "prints the commands. The same recording always gives the same commands and audit log.",
+    )
+    parser.add_argument(
+        "lines", nargs="+", type=Path, metavar="LINES", help="a recording, or lines of ExaBGP"
+    )
+    parser.add_argument(
+        "--audit",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the audit log of the replay goes: never the running filter's",
+    )
+    parser.add_argument(
+        "--vrps", type=Path, metavar="FILE", help="VRPs in place of the RTR caches' (JSON)"
+    )
+    parser.set_defaults(handler=_replay)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from rsfilter.replay import replay
+
+    return replay(load_config(args.config), args.lines, audit=args.audit, vrps=args.vrps)
+
+
+def _add_explain(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "explain",
+        parents=[configured],
+        help="the verdict on a route, and why",
+        description="Judges one route by the data of this moment: each check, the verdict, and "
+        "the VRPs that decided.",
+    )
+    parser.add_argument("prefix", metavar="PREFIX", help="what is announced")
+    parser.add_argument("--asn", type=_asn, required=True, metavar="N", help="the host's ASN")
+    parser.add_argument("--neighbor", metavar="ADDRESS", help="the host's session address")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(handler=_explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from rsfilter.explain import explain
+
+    return explain(args)
+
+
+def _asn(text: str) -> int:
+    digits = text.upper().removeprefix("AS")
+    if not (digits.isascii() and digits.isdigit() and int(digits[:11]) <= MAX_ASN):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ASN")
+    return int(digits)

@@ -1,0 +1,101 @@
+"""`rsfilter render exabgp`: writes ExaBGP's files, once ExaBGP itself has found them good."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rsfilter.config import load_config
+from rsfilter.exabgp.render import CONFIG_NAME, RenderError, render
+from rsfilter.rpki.truth import load_truth
+
+COMMAND = (sys.executable, "-P", "-m", "rsfilter")
+"""How ExaBGP starts us: this Python, and nothing that lies in its working directory."""
+
+
+def add_arguments(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    configured: argparse.ArgumentParser,
+) -> None:
+    """Adds `render` to the command line."""
+    parser = commands.add_parser("render", help="write the files of other programs")
+    programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
+    exabgp = programs.add_parser(
+        "exabgp",
+        parents=[configured],
+        help="exabgp.conf and exabgp.env",
+        description="Writes exabgp.conf and exabgp.env from configuration and truth, after "
+        "ExaBGP has validated them. Files that would not change are left alone. Start with: "
+        "set -a; . DIR/exabgp.env; exabgp server DIR/exabgp.conf",
+    )
+    exabgp.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it is not there"
+    )
+    exabgp.add_argument(
+        "--user",
+        type=_user,
+        default=_current_user(),
+        metavar="NAME",
+        help="who ExaBGP and rsfilter become when started as root (default: %(default)s)",
+    )
+    exabgp.set_defaults(handler=_render)
+
+
+def _user(name: str) -> str:
+    try:
+        return pwd.getpwnam(name).pw_name
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{name!r} is no user of this machine") from None
+
+
+def _current_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's number without a name
+        return "nobody"
+
+
+def _render(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    truth = load_truth(config.truth.file) if config.truth else None
+    rendered = render(config, truth, COMMAND, args.user)
+    for warning in rendered.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    args.output.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".render-", dir=args.output) as scratch:
+        drafts = {name: Path(scratch, name) for name in rendered.files}
+        for name, text in rendered.files.items():
+            drafts[name].write_text(text, encoding="utf-8")
+        validate(drafts[CONFIG_NAME], rendered.environment)
+        for name, draft in drafts.items():
+            target = args.output / name
+            is_new = not target.exists() or target.read_bytes() != draft.read_bytes()
+            if is_new:
+                draft.replace(target)
+            sys.stdout.write(f"{'wrote' if is_new else 'unchanged'} {target}\n")
+    return 0
+
+
+def validate(path: Path, environment: Mapping[str, str]) -> None:
+    """Has ExaBGP read a configuration as it would at its start. Raises RenderError."""
+    if find_spec("exabgp") is None:
+        sys.stderr.write("warning: not validated: ExaBGP is not installed beside rsfilter\n")
+        return
+    result = subprocess.run(  # noqa: S603 - our own Python, no shell
+        [sys.executable, "-P", "-m", "exabgp", "validate", str(path)],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        check=False,
+    )
+    if result.returncode != 0:
+        raise RenderError(["ExaBGP refuses what was rendered:", result.stderr.strip()])

@@ -1,0 +1,65 @@
+"""`rsfilter truth`: looks at a truth file, and writes it for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rsfilter.rpki.truth import Truth, load_truth, truth_export
+
+INVALID = 2
+
+
+def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `truth` to the command line."""
+    parser = commands.add_parser("truth", help="check a truth file, or convert it")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="what a truth file says, or every error in it")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(handler=_check)
+    export = actions.add_parser("export", help="write a truth file in another program's form")
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument(
+        "--format", choices=["stayrtr"], required=True, help="stayrtr: what StayRTR and GoRTR read"
+    )
+    export.set_defaults(handler=_export)
+
+
+def _check(args: argparse.Namespace) -> int:
+    truth = load_truth(args.file)
+    summary = _summary(truth)
+    if args.json:
+        json.dump({"file": str(args.file), **summary}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return 0
+    sys.stdout.write(f"{args.file} is good.\n")
+    for name, value in summary.items():
+        for line in value if isinstance(value, list) else [value]:
+            sys.stdout.write(f"{name}: {line}\n")
+    return 0
+
+
+def _summary(truth: Truth) -> dict[str, Any]:
+    return {
+        "format": truth.format,
+        "vrps": len(truth.vrps),
+        "hosts": len(truth.hosts),
+        "filters": len(truth.filters),
+        "revision": truth.revision,
+        "sha256": truth.sha256,
+        "warnings": [str(warning) for warning in truth.warnings],
+    }
+
+
+def _export(args: argparse.Namespace) -> int:
+    try:
+        exported = truth_export(load_truth(args.file), args.format)
+    except ValueError as error:
+        sys.stderr.write(f"{args.file}: {error}\n")
+        return INVALID
+    sys.stdout.write(exported.decode())
+    return 0
