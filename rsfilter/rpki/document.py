@@ -26,6 +26,9 @@ in every entry, and nobody reads past the first screens."""
 MAX_FILE_BYTES = 512 << 20
 """The whole RPKI in 2026 is about 70 MB of JSON; several times that is a mistake or an attack."""
 
+TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 20} MiB; look at what wrote it"
+"""The problem of a file beyond `MAX_FILE_BYTES`."""
+
 MAX_QUOTED = 60
 """Characters of a file's own text that a message repeats."""
 
@@ -142,7 +145,7 @@ class _Repeating(dict[str, Json]):
 def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
     """The JSON object that `data` spells; TruthError when it is none, or repeats a member."""
     if len(data) > MAX_FILE_BYTES:
-        problems.fail(f"is larger than {MAX_FILE_BYTES >> 20} MiB; split it or fix what wrote it")
+        problems.fail(TOO_LARGE)
     try:
         document, any_repeats = _decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -288,7 +291,7 @@ def read_prefix(value: Json) -> Prefix:
     masked = network >> spare << spare
     if masked != network:
         shown = Prefix(family, masked, length)
-        raise ValueError(f"has host bits set: write {shown}, or a longer prefix than /{length}")
+        raise ValueError(f"has host bits set: write {shown}, or {address}/{bits} for one address")
     return Prefix(family, network, length)
 
 

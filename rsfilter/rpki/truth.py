@@ -26,6 +26,7 @@ from rsfilter.routing.model import TruthHost, Vrp
 from rsfilter.rpki.document import (
     MAX_FILE_BYTES,
     MISSING,
+    TOO_LARGE,
     Json,
     Problem,
     Problems,
@@ -110,6 +111,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         found = os.stat(path)  # before open, which waits for ever on a pipe without a writer
         if not stat.S_ISREG(found.st_mode):
             problems.fail("is not a regular file; name the truth file itself")
+        if found.st_size > MAX_FILE_BYTES:
+            problems.fail(TOO_LARGE)
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
