@@ -208,6 +208,14 @@ def test_down_reason_is_short_printable_and_may_be_absent() -> None:
     assert decode(state_line("down")) == SessionDown(Address.parse("2001:db8::1"), 65005, "", False)
 
 
+def test_escaped_quotation_marks_do_not_hide_a_repeated_name() -> None:
+    """Two of them come back as characters, as many as the lost name had around it."""
+    line = state_line("down", r'"\u0022\u0022"')
+    assert isinstance(decode(line), SessionDown)
+    twice = line.replace(b'"peer": 65005', b'"peer": 65006, "peer": 65005')
+    assert decode(twice) == Skipped("repeated_key")
+
+
 def test_raw_control_characters_are_mended_for_4_2_alone() -> None:
     reason = '"peer reset\x17 \x00\x1f"'
     got = decode(state_line("down", reason, api="4.0.1"))

@@ -87,9 +87,7 @@ _HEAD = re.compile(rb'\{ ?"exabgp": ?"(\d{1,3})\.[\d.]{1,16}", ?"time": ?(\d{1,1
 _TEXT_REPLY = re.compile(rb"[0-9A-Za-z:][ !#-~]*\Z")
 """A line of text from `show`: printable, and without the quotation marks of a torn JSON line."""
 
-_ADMINISTRATIVE = re.compile(
-    r"(?:peer reset, message \()?notification received \(6,(?:2|3|9)\)(?:\Z|\))"
-)
+_ADMINISTRATIVE = re.compile(r"(peer reset, message \()?notification received \(6,[239]\)")
 """Cease received with Administrative Shutdown, Peer De-configured (RFC 4486) or Hard Reset
 (RFC 8538). 5.0's words, and 4.2's around them; anchored, since 4.2 quotes the peer after them."""
 
