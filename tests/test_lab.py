@@ -7,10 +7,10 @@ import re
 import pytest
 from lab.bird import BirdHost, BirdRouter, parse_changes, parse_routes
 from lab.core import Lab, LabError, family_of
-from lab.endpoint import Endpoint
 from lab.frr import FrrRouter
 from lab.gobgp import GoBgpRouter
 from lab.routes import Path
+from lab.speaker import Endpoint
 from lab.stayrtr import StayRtr, Vrp
 from lab.waiting import eventually, throughout
 

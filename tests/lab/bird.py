@@ -11,8 +11,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab.core import Daemon, Lab, LabError, family_of
-from lab.endpoint import HOLD_TIME_S, Endpoint
+from lab.core import Lab, LabError, family_of
 from lab.routes import (
     Announcement,
     Community,
@@ -20,27 +19,14 @@ from lab.routes import (
     Path,
     Table,
     as_path_of,
-    table_text,
 )
-from lab.waiting import eventually
+from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 
-class Bird(Daemon):
+class Bird(Speaker):
     """One BIRD and its control socket."""
 
     ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
-
-    def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
-        super().__init__(lab, name)
-        self.asn = asn
-        self.port = lab.bgp_port
-        self.addresses = {family: lab.address(number, family) for family in lab.families}
-        self._router_id = f"192.0.2.{number}"
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """This BIRD as the other side sees it."""
-        return Endpoint(self.name, self.asn, self.addresses, self.port)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -85,7 +71,7 @@ class Bird(Daemon):
         raise NotImplementedError
 
     def _head(self) -> str:
-        return f'log "{self.log.name}" all;\nrouter id {self._router_id};\nprotocol device {{ }}\n'
+        return f'log "{self.log.name}" all;\nrouter id {self.router_id};\nprotocol device {{ }}\n'
 
     def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
         return f"""
@@ -110,15 +96,6 @@ protocol bgp {session_name(other, family)} {{
                 found[words[0]] = "Established" in words
         return found
 
-    def is_up(self) -> None:
-        """Wait until every session is established."""
-
-        def probe() -> str | None:
-            down = [name for name, up in self.sessions().items() if not up]
-            return f"{self.name} has no session {down}" if down else None
-
-        eventually(probe, self.lab.report)
-
     def table(self) -> Table:
         """The paths it has learnt, by prefix."""
         paths: Table = {}
@@ -127,11 +104,6 @@ protocol bgp {session_name(other, family)} {{
             for path in parse_routes(lines):
                 paths.setdefault(path.prefix, []).append(path)
         return paths
-
-    def state(self) -> str:
-        """Sessions and table."""
-        sessions = " ".join(f"{n}:{'up' if up else 'DOWN'}" for n, up in self.sessions().items())
-        return f"    {sessions}\n{table_text(self.table())}"
 
 
 class BirdHost(Bird):
@@ -162,6 +134,10 @@ class BirdHost(Bird):
         for prefix in prefixes:
             del self._announced[prefix]
         self._apply()
+
+    def withdraws_all(self) -> None:
+        """Withdraw everything."""
+        self.withdraws(*self._announced)
 
     def repeats(self) -> None:
         """Send everything again, unchanged."""

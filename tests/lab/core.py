@@ -8,6 +8,7 @@ namespaces (`Lab.families` says so).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -25,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lab.waiting import eventually
+from lab.warden import descendants
 
 WARDEN = Path(__file__).with_name("warden.py")
 LOG_TAIL_LINES = 15
@@ -188,6 +190,16 @@ class Lab:
         where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         return f" {where} " in self.run(["ss", "--no-header", "--listening", "--tcp", "--numeric"])
 
+    def find(self, words: str) -> list[int]:
+        """PIDs, as this process sees them, of the lab's programs whose command line has `words`."""
+        found = []
+        for pid in descendants(self._warden.pid):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if words in command:
+                    found.append(pid)
+        return found
+
     # Evidence ---------------------------------------------------------------------------------
 
     def report(self) -> str:
@@ -243,6 +255,10 @@ class Daemon:
             return None
 
         eventually(probe)
+
+    def starts(self) -> None:
+        """Start it with its present configuration; returns when it answers."""
+        raise NotImplementedError
 
     def dies(self) -> None:
         """SIGKILL: the kernel closes its connections, it says nothing."""

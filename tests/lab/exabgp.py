@@ -13,8 +13,8 @@ from signal import SIGUSR1
 from typing import Any
 
 from lab.audit import Audit
-from lab.core import Daemon, Lab, family_of
-from lab.endpoint import HOLD_TIME_S, Endpoint
+from lab.core import Lab, family_of
+from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 PROGRAMS = Path(sys.executable).parent
 """Where `exabgp` and `rsfilter` are: beside the interpreter that runs the tests."""
@@ -22,21 +22,12 @@ PROGRAMS = Path(sys.executable).parent
 Section = Mapping[str, object]
 
 
-class ExaBgp(Daemon):
+class ExaBgp(Speaker):
     """One ExaBGP; everything it and its helpers say goes to one log."""
 
     def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
         super().__init__(lab, name)
         self.log = self.place / "output"
-        self.asn = asn
-        self.port = lab.bgp_port
-        self.addresses = {family: lab.address(number, family) for family in lab.families}
-        self.router_id = f"192.0.2.{number}"
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """This ExaBGP as the other side sees it."""
-        return Endpoint(self.name, self.asn, self.addresses, self.port)
 
     def _environment(self) -> dict[str, str]:
         path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -93,6 +84,11 @@ class RouteServer(ExaBgp):
         """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError."""
         argv = ["sh", "-c", 'cd "$1" && shift && exec rsfilter "$@"', "sh", str(self.place)]
         return self.lab.run([*argv, *arguments], env=self._environment())
+
+    def filter_pid(self) -> int:
+        """The PID of rsfilter itself, as this process sees it."""
+        (pid,) = self.lab.find(f"rsfilter run -c {self.configuration}")
+        return pid
 
     # What went through the pipes ------------------------------------------------------------
 

@@ -8,10 +8,9 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from lab.core import Daemon, Lab
-from lab.endpoint import HOLD_TIME_S, Endpoint
-from lab.routes import Community, Expectations, Path, Table, as_path_of, table_text
-from lab.waiting import eventually
+from lab.core import Lab
+from lab.routes import Community, Expectations, Path, Table, as_path_of
+from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 BGPD = "/usr/lib/frr/bgpd"
 """Debian's place; not on PATH, and OpenBGPD has a program of the same name there."""
@@ -27,7 +26,7 @@ _WELL_KNOWN: dict[str, Community] = {  # RFC 1997, 8326, 9494, as FRR's JSON nam
 }
 
 
-class FrrRouter(Daemon, Expectations):
+class FrrRouter(Speaker, Expectations):
     """A router that learns from route servers; it takes ADD-PATH from whoever offers it."""
 
     ERROR = re.compile(r"\[EC \d+\]|NOTIFICATION|[Ee]rror")
@@ -35,20 +34,10 @@ class FrrRouter(Daemon, Expectations):
     def __init__(
         self, lab: Lab, name: str, number: int, asn: int, route_servers: Sequence[Endpoint]
     ) -> None:
-        Daemon.__init__(self, lab, name)
+        Speaker.__init__(self, lab, name, number, asn)
         Expectations.__init__(self, name, self.table, lab.report)
-        self.asn = asn
-        self.paths = "best"
-        self.port = lab.bgp_port
-        self.addresses = {family: lab.address(number, family) for family in lab.families}
         self.tolerated.append(_WITHOUT_ZEBRA)
-        self._router_id = f"192.0.2.{number}"
         self._route_servers = route_servers
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """This router as the other side sees it."""
-        return Endpoint(self.name, self.asn, self.addresses, self.port)
 
     def starts(self) -> None:
         """Start it; returns when it answers."""
@@ -73,20 +62,11 @@ class FrrRouter(Daemon, Expectations):
                     answer += chunk
         return answer[:-4].decode()
 
-    def is_up(self) -> None:
-        """Wait until every session is established."""
-
-        def probe() -> str | None:
-            down = [peer for peer, state in self.sessions().items() if state != "Established"]
-            return f"{self.name} has no session with {down}" if down else None
-
-        eventually(probe, self.lab.report)
-
-    def sessions(self) -> dict[str, str]:
-        """The state of each session, by the neighbor's address."""
+    def sessions(self) -> dict[str, bool]:
+        """Its sessions by the neighbor's address, and which are established."""
         summary = json.loads(self.control("show bgp summary json"))
         return {
-            address: peer["state"]
+            address: peer["state"] == "Established"
             for family in summary.values()
             for address, peer in family.get("peers", {}).items()
         }
@@ -102,18 +82,13 @@ class FrrRouter(Daemon, Expectations):
                     table[prefix] = paths
         return table
 
-    def state(self) -> str:
-        """Sessions and table."""
-        sessions = " ".join(f"{peer}:{state}" for peer, state in self.sessions().items())
-        return f"    {sessions}\n{table_text(self.table())}"
-
     def _configuration(self) -> str:
         lines = [
             "frr defaults datacenter",
             f"log file {self.log}",
             "no log syslog",
             f"router bgp {self.asn}",
-            f" bgp router-id {self._router_id}",
+            f" bgp router-id {self.router_id}",
             " no bgp default ipv4-unicast",
             " no bgp ebgp-requires-policy",  # everything is imported: the filter is what is tested
         ]

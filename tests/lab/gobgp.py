@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lab.core import Daemon, Lab, LabError
-from lab.endpoint import HOLD_TIME_S, Endpoint
-from lab.routes import Community, Expectations, Path, Table, table_text
-from lab.waiting import eventually
+from lab.core import Lab, LabError
+from lab.routes import Community, Expectations, Path, Table
+from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 API = "127.0.0.1:50051"
 """Its gRPC address: the lab's own loopback, or shared where there are no namespaces."""
@@ -19,7 +18,7 @@ _ORIGIN_MED, _AS_PATH, _COMMUNITIES, _NEXT_HOP, _MP_REACH, _LARGE = 4, 2, 8, 3, 
 """Attribute types (RFC 4271, 1997, 4760, 8092) as its JSON numbers them."""
 
 
-class GoBgpRouter(Daemon, Expectations):
+class GoBgpRouter(Speaker, Expectations):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
     ERROR = re.compile(r'"level":"(error|fatal|panic)"|^panic:')
@@ -33,20 +32,11 @@ class GoBgpRouter(Daemon, Expectations):
         route_servers: Sequence[Endpoint],
         paths: str = "best",
     ) -> None:
-        Daemon.__init__(self, lab, name)
+        Speaker.__init__(self, lab, name, number, asn)
         Expectations.__init__(self, name, self.table, lab.report)
         self.log = self.place / "output"
-        self.asn = asn
         self.paths = paths
-        self.port = lab.bgp_port
-        self.addresses = {family: lab.address(number, family) for family in lab.families}
-        self._router_id = f"192.0.2.{number}"
         self._route_servers = route_servers
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """This router as the other side sees it."""
-        return Endpoint(self.name, self.asn, self.addresses, self.port)
 
     def starts(self) -> None:
         """Start it; returns when it answers."""
@@ -67,15 +57,6 @@ class GoBgpRouter(Daemon, Expectations):
         text = self.lab.run(["gobgp", "-u", host, "-p", port, "-j", *words])
         return json.loads(text) if text.startswith(("{", "[")) else {}
 
-    def is_up(self) -> None:
-        """Wait until every session is established."""
-
-        def probe() -> str | None:
-            down = [address for address, up in self.sessions().items() if not up]
-            return f"{self.name} has no session with {down}" if down else None
-
-        eventually(probe, self.lab.report)
-
     def sessions(self) -> dict[str, bool]:
         """Its sessions by the neighbor's address, and which are established."""
         established = 6  # RFC 4271 section 8.2.2, as its API numbers the states
@@ -94,17 +75,12 @@ class GoBgpRouter(Daemon, Expectations):
                 table[prefix] = [_path(prefix, path) for path in paths]
         return table
 
-    def state(self) -> str:
-        """Sessions and table."""
-        sessions = " ".join(f"{a}:{'up' if up else 'DOWN'}" for a, up in self.sessions().items())
-        return f"    {sessions}\n{table_text(self.table())}"
-
     def _configuration(self) -> dict[str, Any]:
         return {
             "global": {
                 "config": {
                     "as": self.asn,
-                    "router-id": self._router_id,
+                    "router-id": self.router_id,
                     "port": self.port,
                     "local-address-list": list(self.addresses.values()),
                 }

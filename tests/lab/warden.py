@@ -134,10 +134,16 @@ class Warden:
         return {"exit_code": self._running[pid].poll()}
 
 
-def run_warden(isolation: str) -> None:
+def run_warden(directory: Path, isolation: str) -> None:
     """Answer requests until the owner is gone."""
+
+    def outlive_keeper(*_: object) -> None:
+        # Whatever this interrupts, a cleaning up already begun included: all of it, then the end.
+        clean_up(directory)
+        os._exit(1)
+
     if isolation == "loopback":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.signal(signal.SIGTERM, outlive_keeper)
         die_with_parent(signal.SIGTERM)
         _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     else:
@@ -168,7 +174,7 @@ def main() -> None:
     try:
         if child == 0:
             with contextlib.suppress(BrokenPipeError):  # the owner is gone
-                run_warden(isolation)
+                run_warden(directory, isolation)
         else:
             os.close(0)
             os.waitpid(child, 0)
