@@ -86,7 +86,7 @@ class Filter:
         for found in self.resync.message(message, now):
             if isinstance(found, Told):
                 self.egress.adopt(found.router, found.prefix, found.path_id)
-            elif found.neighbor not in self.engine.sessions:
+            else:
                 self._routing(found, now)
 
     def _routing(self, event: Event, now: float) -> None:

@@ -118,7 +118,9 @@ HOSTILE = {
     "deep nesting": b"[" * 100_000 + b"\n",
     "10 MB": b"x" * 10_000_000 + b"\n",
     "20 MB": b"y" * 20_000_000 + b"\n",
-    "a 10 MB string in a good line": state(HOST, 65001, "up").replace(b"rs", b"z" * 10_000_000),
+    "a 10 MB string in a good line": announce(HOST, 65001, ["203.0.113.1/32"]).replace(
+        b'"rs"', b'"' + b"z" * 10_000_000 + b'"'
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from rsfilter.exabgp import encode
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
+from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, IPV6, UNICAST, Address, Prefix
 
 REFRESH_TIMEOUT_S = 10.0
@@ -52,6 +53,7 @@ class Resync:
         self._routers = frozenset(routers)
         self._lines = [b"show neighbor summary\n"]
         self._hosts: set[Address] = set()
+        self._witnessed: set[Address] = set()
         self._unrepeated: set[tuple[Address, str]] = set()
         self._unanswered = 0
         self._deadline: float | None = None
@@ -89,13 +91,16 @@ class Resync:
                 self._repeated(message.neighbor, message.family)
             case EndOfRib():
                 self._repeated(message.neighbor, message.family)
-            case SessionUp() if message.neighbor not in self._routers:
-                self._hosts.add(message.neighbor)
-            case SessionDown():
-                self._hosts.discard(message.neighbor)
-                for family in UNICAST.values():
-                    self._repeated(message.neighbor, family)
+            case SessionUp() | SessionDown():
+                self._started_anew(message.neighbor)
         return []
+
+    def _started_anew(self, neighbor: Address) -> None:
+        """A session that begins or ends before our eyes has nothing left to tell."""
+        self._witnessed.add(neighbor)
+        self._hosts.discard(neighbor)
+        for family in UNICAST.values():
+            self._repeated(neighbor, family)
 
     def _neighbor(self, text: str) -> list[SessionUp | Told]:
         """`ADDRESS AS DURATION established #SENT #RECEIVED`, below a header."""
@@ -107,6 +112,8 @@ class Resync:
         except ValueError:
             self.is_complete = False
             return []
+        if neighbor in self._witnessed:
+            return []
         if neighbor not in self._routers:
             self._hosts.add(neighbor)
         return [SessionUp(neighbor, asn)]
@@ -116,8 +123,8 @@ class Resync:
         words = text.split()
         try:
             router, prefix = Address.parse(words[0]), Prefix.parse(words[3])
-            has_id = "path-information" in words
-            path_id = Address.parse(words[words.index("path-information") + 1]).value if has_id else 0
+            has_id = words[4] == "path-information"
+            path_id = Address.parse(words[5]).value if has_id else BEST_PATH_ID
         except (ValueError, IndexError):
             self.is_complete = False
             return []

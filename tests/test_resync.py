@@ -1,0 +1,103 @@
+"""What a new process asks ExaBGP, and when it may rely on the answers."""
+
+from __future__ import annotations
+
+from rsfilter.exabgp.messages import Reply, ShowLine
+from rsfilter.exabgp.resync import REFRESH_TIMEOUT_S, Resync, Step, Told
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
+from rsfilter.routing.model import Address, Prefix
+
+ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
+HEADER = "Peer            AS        up/down state       |     #sent     #recvd"
+ROUTER_UP = "192.0.2.10      65200     0:00:07 established           5          1"
+HOST_UP = "198.51.100.1    65001     0:00:06 established           1          3"
+HOST_DOWN = "198.51.100.1    65001        down idle                  0          0"
+TOLD = "192.0.2.10 ipv4 unicast 203.0.113.1/32 next-hop 198.51.100.1"
+TOLD_PATH = (
+    "192.0.2.10 ipv6 unicast 2001:db8::1/128 path-information 198.51.100.1 next-hop 2001:db8::9"
+)
+
+
+def ask(resync: Resync, *messages: object) -> list[object]:
+    return [found for m in messages for found in resync.message(m, 0.0)]  # type: ignore[arg-type]
+
+
+def after_questions(*neighbors: str) -> Resync:
+    """A resync whose `show` commands were answered."""
+    resync = Resync([ROUTER])
+    resync.commands()
+    ask(resync, *(ShowLine(text) for text in (HEADER, *neighbors)), Reply(ok=True))
+    resync.commands()
+    ask(resync, Reply(ok=True))
+    return resync
+
+
+def test_one_question_after_the_other() -> None:
+    resync = Resync([ROUTER])
+    assert resync.commands() == [b"show neighbor summary\n"]
+    assert ask(resync, ShowLine(HEADER), ShowLine(ROUTER_UP), ShowLine(HOST_UP)) == [
+        SessionUp(ROUTER, 65200),
+        SessionUp(HOST, 65001),
+    ]
+    assert resync.commands() == []
+    ask(resync, Reply(ok=True))
+    assert resync.commands() == [b"show adj-rib out\n"]
+    assert ask(resync, ShowLine(TOLD), ShowLine(TOLD_PATH)) == [
+        Told(ROUTER, Prefix.parse("203.0.113.1/32"), 0),
+        Told(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value),
+    ]
+    ask(resync, Reply(ok=True))
+    assert resync.commands() == [
+        b"neighbor 198.51.100.1 announce route-refresh ipv4 unicast\n",
+        b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
+    ]
+    assert resync.is_asking
+    ask(resync, Reply(ok=True), Reply(ok=True))
+    assert not resync.is_asking
+    assert resync.step is Step.REFRESH
+
+
+def test_it_ends_when_every_host_has_repeated_both_families() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, Reply(ok=True), Reply(ok=True))
+    ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False))
+    ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=True))
+    assert resync.step is Step.REFRESH
+    ask(resync, EndOfRib(HOST, 65001, "ipv6 unicast"))
+    assert resync.step is Step.DONE
+
+
+def test_a_host_that_never_finishes_is_waited_for_only_so_long() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, Reply(ok=True), Reply(ok=True))
+    assert resync.next_timer() == REFRESH_TIMEOUT_S
+    resync.expire(REFRESH_TIMEOUT_S - 0.1)
+    assert resync.step is Step.REFRESH
+    resync.expire(REFRESH_TIMEOUT_S)
+    assert resync.step is Step.DONE
+
+
+def test_a_host_that_goes_down_is_not_waited_for() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, Reply(ok=True), Reply(ok=False), SessionDown(HOST, 65001, "", False))
+    assert resync.step is Step.DONE
+
+
+def test_after_a_fresh_start_it_is_over_at_once() -> None:
+    assert after_questions(HOST_DOWN).step is Step.DONE
+
+
+def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> None:
+    resync = Resync([ROUTER])
+    resync.commands()
+    ask(resync, SessionUp(HOST, 65001))
+    assert ask(resync, ShowLine(HOST_UP), Reply(ok=True)) == []
+    resync.commands()
+    ask(resync, Reply(ok=True))
+    assert resync.step is Step.DONE
+
+
+def test_an_answer_that_makes_no_sense_is_remembered() -> None:
+    resync = Resync([ROUTER])
+    ask(resync, ShowLine("nonsense 65001 0:00:06 established"))
+    assert not resync.is_complete
