@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rsfilter.config import Config
-from rsfilter.exabgp.decode import decode
+from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Step, Told
@@ -38,12 +38,16 @@ class Filter:
         """Lines by kind of message; those that were not understood as skipped_ and why."""
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
+        self.dialect: str | None = None
+        """ExaBGP's release as its lines tell it, once one has come."""
         self._has_data = False
         self._audit: list[AuditEvent] = []
 
     def line(self, line: bytes, now: float) -> None:
         """One line from ExaBGP."""
         message = decode(line)
+        if self.dialect is None:
+            self.dialect = dialect(line)
         kind = f"skipped_{message.why}" if isinstance(message, Skipped) else type(message).__name__
         self.counters[kind] += 1
         if self.resync.step is not Step.DONE:

@@ -36,6 +36,13 @@ CLOSE_TIMEOUT_S = 2.0
 outlives its stdin by much."""
 
 
+UNSAFE_4_2 = (
+    "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's session "
+    "again and again (no RFC 7606), a route refresh from a router resets its session, and replies "
+    "to commands get lost. Use 5.0.15 or later."
+)
+
+
 def run(config: Config, record: Path | None = None) -> int:
     """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code.
 
@@ -55,6 +62,7 @@ class Service:
         self._recorder = Recorder(record) if record else None
         self._wake = asyncio.Event()
         self._is_ending = False
+        self._is_dialect_known = False
 
     async def run(self) -> int:
         """See `run`."""
@@ -108,6 +116,10 @@ class Service:
         for line in lines:
             self._filter.line(line, moment.now)
         self._flush(moment)
+        if not self._is_dialect_known and self._filter.dialect:
+            self._is_dialect_known = True
+            if self._filter.dialect == "4.2":
+                log.warning(UNSAFE_4_2)
 
     def _flush(self, moment: Moment) -> None:
         self._writer.write(self._filter.commands(moment.now))

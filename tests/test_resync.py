@@ -10,7 +10,7 @@ from rsfilter.routing.model import Address, Prefix
 ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
 HEADER = "Peer            AS        up/down state       |     #sent     #recvd"
 ROUTER_UP = "192.0.2.10      65200     0:00:07 established           5          1"
-HOST_UP = "198.51.100.1    65001     0:00:06 established           1          3"
+HOST_UP = "198.51.100.1    65001   1 day, 3:04:05 established           1          3"
 HOST_DOWN = "198.51.100.1    65001        down idle                  0          0"
 TOLD = "192.0.2.10 ipv4 unicast 203.0.113.1/32 next-hop 198.51.100.1"
 TOLD_PATH = (
@@ -42,7 +42,7 @@ def test_one_question_after_the_other() -> None:
     assert resync.commands() == []
     ask(resync, Reply(ok=True))
     assert resync.commands() == [b"show adj-rib out\n"]
-    assert ask(resync, ShowLine(TOLD), ShowLine(TOLD_PATH)) == [
+    assert ask(resync, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
         Told(ROUTER, Prefix.parse("203.0.113.1/32"), 0),
         Told(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value),
     ]

@@ -26,8 +26,8 @@ READ_BYTES = 1 << 18
 """One read. Whole megabytes at a time would hold the interpreter too long at each split."""
 
 MAX_LINE_BYTES = 16 << 20
-"""A longer line is dropped, and counted. The longest that ExaBGP prints, one extended message
-(RFC 8654) full of host routes, has 1.5 MB."""
+"""A longer line is dropped, and counted: no decoder takes one either. The longest that ExaBGP
+prints of one message (RFC 8654: 65,535 octets) has some 3.5 MB."""
 
 
 class LineReader:

@@ -103,9 +103,9 @@ class Resync:
             self._repeated(neighbor, family)
 
     def _neighbor(self, text: str) -> list[SessionUp | Told]:
-        """`ADDRESS AS DURATION established #SENT #RECEIVED`, below a header."""
+        """`ADDRESS AS [N days, ]H:MM:SS established #SENT #RECEIVED`, below a header."""
         words = text.split()
-        if len(words) < 4 or words[3] != "established":
+        if "established" not in words:
             return []
         try:
             neighbor, asn = Address.parse(words[0]), int(words[1])
@@ -119,8 +119,9 @@ class Resync:
         return [SessionUp(neighbor, asn)]
 
     def _told(self, text: str) -> list[SessionUp | Told]:
-        """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`."""
-        words = text.split()
+        """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`; 4.2 begins it with
+        `neighbor`."""
+        words = text.removeprefix("neighbor ").split()
         try:
             router, prefix = Address.parse(words[0]), Prefix.parse(words[3])
             has_id = words[4] == "path-information"
