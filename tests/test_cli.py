@@ -1,0 +1,396 @@
+"""The command line: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rsfilter import __version__
+from rsfilter.cli import main
+from rsfilter.config import Config
+
+ROOT = Path(__file__).parents[1]
+MINIMAL = (ROOT / "fixtures" / "config" / "minimal.toml").read_text()
+TRUTH = {
+    "hosts": [
+        {
+            "name": "hv1",
+            "asn": 4200000005,
+            "neighbors": ["198.51.100.101", "10.0.0.1"],
+            "prefixes": ["203.0.113.0/28"],
+        },
+        {"name": "hv2", "asn": 4200000006, "prefixes": ["2001:db8:aa::/64", "203.0.113.16/32"]},
+    ],
+    "metadata": {"revision": "3f2a1c"},
+}
+OUTSIDE = (
+    "truth host 'hv1': 10.0.0.1 is in no [[hosts]] group; it is not rendered, widen the neighbors "
+    "of a group or correct the truth"
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a space in its path, a configuration and a truth."""
+    place = tmp_path / "a b"
+    place.mkdir()
+    (place / "rsfilter.toml").write_text(MINIMAL)
+    (place / "truth.json").write_text(json.dumps(TRUTH))
+    monkeypatch.chdir(place)
+    return place
+
+
+def usage_error(*argv: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+
+
+# Usage -----------------------------------------------------------------------------------------
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"rsfilter {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["frobnicate"],
+        ["truth"],
+        ["truth", "export", "f", "--format", "xml"],
+        ["render", "exabgp"],
+        ["render", "exabgp", "-o", "d", "--user", "nobody of this name"],
+        ["replay", "--audit", "d"],
+        ["explain", "203.0.113.1/32"],
+        ["explain", "203.0.113.1/32", "--asn", "AS"],
+        ["explain", "203.0.113.1/32", "--asn", "4294967296"],
+        ["explain", "203.0.113.1/32", "--asn", "9" * 5000],
+        ["explain", "203.0.113.1/32", "--asn", "-1"],
+    ],
+)
+def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    usage_error(*argv)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: rsfilter")
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for command in ("run", "check", "replay", "explain", "truth", "render"):
+        assert f"\n    {command} " in text
+
+
+# check -----------------------------------------------------------------------------------------
+
+
+def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "configuration": str(place / "rsfilter.toml"),
+        "route_server": {
+            "asn": 65100,
+            "router_id": "192.0.2.100",
+            "local_address": ["192.0.2.100"],
+            "port": 179,
+        },
+        "hosts": [
+            {
+                "name": "hypervisors",
+                "neighbors": ["198.51.100.0/25"],
+                "ipv4_lengths": [32],
+                "ipv6_lengths": [128],
+                "asn": None,
+                "max_prefixes": 1000,
+                "max_prepends": 0,
+                "next_hop": "neighbor",
+                "not_found": "reject",
+                "stale_time": 0,
+                "truth_addresses": 1,
+                "rendered": 1,
+            }
+        ],
+        "routers": [
+            {
+                "name": "leaves",
+                "neighbors": ["192.0.2.10", "192.0.2.11"],
+                "asn": 65200,
+                "port": 179,
+                "paths": "best",
+                "as_path": "transparent",
+            }
+        ],
+        "rtr": None,
+        "truth": {
+            "file": str(place / "truth.json"),
+            "mode": "authoritative",
+            "format": "hosts",
+            "hosts": 2,
+            "unbound_hosts": 1,
+            "vrps": 3,
+            "filters": 0,
+            "revision": "3f2a1c",
+            "sha256": hashlib.sha256(json.dumps(TRUTH).encode()).hexdigest(),
+            "warnings": [],
+        },
+        "audit": {"directory": str(place / "audit")},
+        "not_in_force": [],
+        "warnings": [OUTSIDE],
+    }
+
+
+def test_check_prints_the_same_in_tables(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{place / 'rsfilter.toml'} is good.\n")
+    for text in ("65100", "hypervisors", "198.51.100.0/25", "leaves", "192.0.2.11", "3f2a1c"):
+        assert text in out
+    assert f"warning: {OUTSIDE}\n" in out
+
+
+def test_check_names_what_is_not_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "rsfilter.toml").write_text(MINIMAL + "[guard]\n[http]\n")
+    assert main(["check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("not in force")] == [
+        "not in force in this version: guard: no change of data is held",
+        "not in force in this version: http: nothing listens",
+    ]
+
+
+def test_check_shows_the_caches(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rtr = '[rtr]\ncaches = ["192.0.2.50:8282", "[2001:db8::50]:323"]\n'
+    (place / "rsfilter.toml").write_text(MINIMAL + rtr)
+    assert main(["check"]) == 0
+    assert "[2001:db8::50]:323 (tcp)" in capsys.readouterr().out
+    assert main(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rtr"] == {
+        "caches": [
+            {"address": "192.0.2.50:8282", "transport": "tcp"},
+            {"address": "[2001:db8::50]:323", "transport": "tcp"},
+        ],
+        "refresh": 60,
+        "retry": 10,
+        "expire": 3600,
+        "on_expire": "hold",
+        "startup_wait": 30,
+    }
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["check"],
+        ["check", "--json"],
+        ["run"],
+        ["render", "exabgp", "-o", "out"],
+        ["replay", "--audit", "d", "x"],
+    ],
+)
+def test_a_bad_configuration_is_two(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=None))
+    monkeypatch.setitem(sys.modules, "rsfilter.replay", SimpleNamespace(replay=None))
+    Path("rsfilter.toml").write_text(MINIMAL.replace("65100", "0").replace("65200", '"x"'))
+    assert main(argv) == 2
+    assert capsys.readouterr() == (
+        "",
+        "rsfilter.toml: route_server.asn: expected an ASN, got 0: nobody may use it "
+        "(RFC 7607, 6793, 7300)\n"
+        'rsfilter.toml: routers[0].asn: expected an ASN, got "x"\n',
+    )
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    "argv", [["check"], ["render", "exabgp", "-o", "out"], ["truth", "check", "truth.json"]]
+)
+def test_a_bad_truth_is_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("truth.json").write_text('{"roas": [{"prefix": "10.0.0.0/33", "asn": 1}, 7]}')
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert "truth.json: /roas/0/prefix: " in first
+    assert "truth.json: /roas/1: " in second
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_a_configuration_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "-c", "other.toml"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "other.toml: No such file or directory; name the file with -c\n",
+    )
+
+
+# truth -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("place")
+def test_truth_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["truth", "check", "truth.json", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["hosts"], found["vrps"]) == ("hosts", 2, 3)
+    assert main(["truth", "check", "truth.json"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("truth.json is good.\n")
+    assert "revision: 3f2a1c\n" in out
+
+
+@pytest.mark.usefixtures("place")
+def test_truth_export(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["truth", "export", "truth.json", "--format", "stayrtr"]) == 0
+    roas = json.loads(capsys.readouterr().out)["roas"]
+    assert {(roa["prefix"], roa["maxLength"], roa["asn"]) for roa in roas} == {
+        ("203.0.113.0/28", 32, "AS4200000005"),
+        ("203.0.113.16/32", 32, "AS4200000006"),
+        ("2001:db8:aa::/64", 128, "AS4200000006"),
+    }
+
+
+@pytest.mark.usefixtures("place")
+def test_truth_that_cannot_be_exported(capsys: pytest.CaptureFixture[str]) -> None:
+    slurm = {
+        "slurmVersion": 1,
+        "validationOutputFilters": {"prefixFilters": [{"asn": 64496}], "bgpsecFilters": []},
+        "locallyAddedAssertions": {"prefixAssertions": [], "bgpsecAssertions": []},
+    }
+    Path("slurm.json").write_text(json.dumps(slurm))
+    assert main(["truth", "export", "slurm.json", "--format", "stayrtr"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("slurm.json: SLURM filters cannot be exported")
+
+
+# render ----------------------------------------------------------------------------------------
+
+
+def test_render_writes_what_changes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["render", "exabgp", "-o", "out/exa bgp"]
+    conf, env = place / "out/exa bgp/exabgp.conf", place / "out/exa bgp/exabgp.env"
+    written = "wrote out/exa bgp/exabgp.conf\nwrote out/exa bgp/exabgp.env\n"
+    assert main(argv) == 0
+    assert capsys.readouterr() == (written, f"warning: {OUTSIDE}\n")
+    assert "neighbor 198.51.100.101 {" in conf.read_text()
+    assert f'"run" "-c" "{place}/rsfilter.toml";' in conf.read_text()
+    inodes = conf.stat().st_ino, env.stat().st_ino
+    assert main(argv) == 0
+    assert capsys.readouterr().out == written.replace("wrote", "unchanged")
+    assert (conf.stat().st_ino, env.stat().st_ino) == inodes
+    moved = json.loads(json.dumps(TRUTH).replace("198.51.100.101", "198.51.100.102"))
+    (place / "truth.json").write_text(json.dumps(moved))
+    assert main(argv) == 0
+    assert "wrote out/exa bgp/exabgp.conf\nunchanged " in capsys.readouterr().out
+    assert "neighbor 198.51.100.102 {" in conf.read_text()
+    assert sorted(path.name for path in conf.parent.iterdir()) == ["exabgp.conf", "exabgp.env"]
+
+
+def test_render_leaves_good_files_when_exabgp_refuses_the_new(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["render", "exabgp", "-o", "."]) == 0
+    before = (place / "exabgp.conf").read_bytes()
+    (place / "rsfilter.toml").write_text(MINIMAL.replace("65200", "65201"))
+    monkeypatch.setattr("rsfilter.exabgp.render.ROUTER_ECHO", "no such thing;")
+    capsys.readouterr()
+    assert main(["render", "exabgp", "-o", "."]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "ExaBGP refuses what was rendered:\n" in err
+    assert 'invalid keyword "no"' in err
+    assert (place / "exabgp.conf").read_bytes() == before
+    assert not list(place.glob(".render*"))
+
+
+@pytest.mark.usefixtures("place")
+def test_render_into_what_is_no_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "exabgp", "-o", "truth.json"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("rsfilter render: ")
+
+
+# Dispatch --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("place")
+def test_run_and_replay_get_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def called(*args: Any, **kwargs: Any) -> int:
+        calls.append((args, kwargs))
+        return 7
+
+    monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=called))
+    monkeypatch.setitem(sys.modules, "rsfilter.replay", SimpleNamespace(replay=called))
+    assert main(["run", "--record", "r"]) == 7
+    assert main(["run"]) == 7
+    assert main(["replay", "--audit", "d", "--vrps", "v", "l1", "l2"]) == 7
+    (run, _), (plain, _), (replay, options) = calls
+    assert isinstance(run[0], Config)
+    assert run[1:] == (Path("r"),)
+    assert plain[1:] == (None,)
+    assert replay[1:] == ([Path("l1"), Path("l2")],)
+    assert options == {"audit": Path("d"), "vrps": Path("v")}
+
+
+@pytest.mark.parametrize("asn", ["65005", "AS65005", "as65005"])
+def test_explain_gets_its_arguments(asn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[argparse.Namespace] = []
+
+    def explain(args: argparse.Namespace) -> int:
+        seen.append(args)
+        return 0
+
+    monkeypatch.setitem(sys.modules, "rsfilter.explain", SimpleNamespace(explain=explain))
+    assert main(["explain", "203.0.113.1/32", "--asn", asn, "--neighbor", "::1", "--json"]) == 0
+    (args,) = seen
+    assert (args.prefix, args.asn, args.neighbor) == ("203.0.113.1/32", 65005, "::1")
+    assert (args.config, args.json) == (Path("rsfilter.toml"), True)
+
+
+@pytest.mark.usefixtures("place")
+def test_an_interrupt_is_quiet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=interrupted))
+    assert main(["run"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_leaves_is_quiet(place: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "rsfilter", "check"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=place,
+        env=environment,
+        check=False,
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (1, b"")

@@ -1,0 +1,466 @@
+"""What is rendered for ExaBGP, as ExaBGP itself understands it."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exabgp.configuration.core.format import tokens
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsfilter.config import Config, parse_config
+from rsfilter.exabgp.commands import validate
+from rsfilter.exabgp.render import HostNeighbor, Rendered, RenderError, plan, render
+from rsfilter.routing.model import Address
+from rsfilter.rpki.truth import Truth, parse_truth
+
+COMMAND = (sys.executable, "-m", "rsfilter")
+
+BASE = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = ["192.0.2.100", "2001:db8::100"]
+port = 1790
+[truth]
+file = "truth.json"
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/25", "198.51.100.7", "2001:db8:1::/64"]
+asn = 65001
+[[hosts]]
+name = "storage"
+neighbors = ["198.51.100.200"]
+"""
+LEAVES = """
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.11", "192.0.2.10", "2001:db8::10"]
+asn = 65200
+port = 1179
+"""
+SPINES = """
+[[routers]]
+name = "spines"
+neighbors = ["192.0.2.20"]
+asn = 65100
+port = 0
+paths = "all"
+"""
+
+
+def config(text: str = BASE + LEAVES + SPINES, path: str = "/etc/rsfilter/rsfilter.toml") -> Config:
+    return parse_config(text, Path(path))
+
+
+def truth(*hosts: tuple[str, int, list[str]]) -> Truth:
+    entries = [
+        {
+            "name": name,
+            "asn": asn,
+            "neighbors": neighbors,
+            "prefixes": [f"10.{number >> 8}.{number & 255}.0/24"],
+        }
+        for number, (name, asn, neighbors) in enumerate(hosts)
+    ]
+    return parse_truth(json.dumps({"hosts": entries}).encode(), "truth.json", 0.0)
+
+
+HV1 = ("hv1", 4200000005, ["198.51.100.101", "2001:db8:1::101"])
+HV2 = ("hv2", 4200000006, ["198.51.100.9"])
+STORAGE = ("storage", 4200000007, ["198.51.100.200"])
+
+
+def rendered(of: Config | None = None, by: Truth | None = None) -> Rendered:
+    return render(of or config(), by or truth(HV1, HV2, STORAGE), COMMAND, "root")
+
+
+# Which hosts -----------------------------------------------------------------------------------
+
+
+def neighbor(address: str, asn: int, group: str = "hypervisors") -> HostNeighbor:
+    return HostNeighbor(Address.parse(address), asn, group)
+
+
+PLANS = [
+    # truth's hosts, and the neighbors; 198.51.100.7 is named by the configuration
+    (
+        [HV1, HV2, STORAGE],
+        [
+            neighbor("198.51.100.7", 65001),
+            neighbor("198.51.100.9", 4200000006),
+            neighbor("198.51.100.101", 4200000005),
+            neighbor("198.51.100.200", 4200000007, "storage"),
+            neighbor("2001:db8:1::101", 4200000005),
+        ],
+    ),
+    # truth's ASN comes before the group's
+    (
+        [("hv7", 4200000099, ["198.51.100.7"]), STORAGE],
+        [
+            neighbor("198.51.100.7", 4200000099),
+            neighbor("198.51.100.200", 4200000007, "storage"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("hosts", "neighbors"), PLANS)
+def test_hosts_that_truth_or_configuration_names(
+    hosts: list[tuple[str, int, list[str]]], neighbors: list[HostNeighbor]
+) -> None:
+    assert plan(config(), truth(*hosts)) == (tuple(neighbors), (), ())
+
+
+def test_an_address_outside_every_group_is_a_warning() -> None:
+    found = plan(config(), truth(("out", 65005, ["198.51.100.128"]), STORAGE))
+    assert [str(host.address) for host in found.hosts] == ["198.51.100.7", "198.51.100.200"]
+    assert found.warnings == (
+        "truth host 'out': 198.51.100.128 is in no [[hosts]] group; it is not rendered, widen the "
+        "neighbors of a group or correct the truth",
+    )
+
+
+def test_an_address_without_an_asn_is_a_problem() -> None:
+    with pytest.raises(RenderError) as caught:
+        rendered(by=truth(HV1))
+    assert caught.value.problems == [
+        "/etc/rsfilter/rsfilter.toml: hosts storage: 198.51.100.200 has no ASN; bind it to a "
+        "host in truth, or set asn in the group"
+    ]
+
+
+def test_ranges_alone_make_no_neighbor() -> None:
+    hypervisors, _ = BASE.replace('"198.51.100.7", ', "").split('[[hosts]]\nname = "storage"')
+    ranges = config(hypervisors + LEAVES)
+    with pytest.raises(RenderError, match="ranges only authorise"):
+        render(ranges, None, COMMAND, "root")
+
+
+@pytest.mark.parametrize("path", ["/etc/it's/r.toml", '/etc/"/r.toml', "/etc/a\nb/r.toml"])
+def test_a_path_that_exabgp_cannot_spell_is_a_problem(path: str) -> None:
+    with pytest.raises(RenderError, match="cannot hold a path with quotes"):
+        rendered(config(path=path))
+
+
+def test_the_order_of_truth_changes_nothing() -> None:
+    hosts = [(f"hv{i}", 4200000000 + i, [f"198.51.100.{i}"]) for i in range(1, 100)]
+    shuffled = random.Random(1).sample(hosts, len(hosts))
+    assert rendered(by=truth(STORAGE, *hosts)).files == rendered(by=truth(*shuffled, STORAGE)).files
+
+
+# The process -----------------------------------------------------------------------------------
+
+WORDS = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_characters="'\""), min_size=1
+).filter(str.isprintable)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=3))
+def test_exabgp_reads_each_word_of_the_command_as_it_is(words: list[str]) -> None:
+    text = render(config(path="/r"), truth(STORAGE), words, "root").files["exabgp.conf"]
+    (line,) = [line for line in text.split("\n") if line.startswith("    run ")]
+    (read,) = tokens([line])
+    assert [word for _, _, word in read] == ["run", *words, "run", "-c", "/r", ";"]
+
+
+# What ExaBGP understands -----------------------------------------------------------------------
+
+READER = """
+import json, sys
+from exabgp.configuration.configuration import Configuration
+from exabgp.environment import getenv
+from exabgp.logger import log
+log.init(getenv())
+configuration = Configuration([sys.argv[1]])
+assert configuration.reload(), str(configuration.error)
+plain = lambda value: value if type(value) in (bool, list, dict, type(None)) else (
+    int(value) if isinstance(value, int) else str(value))
+print(json.dumps({
+    "processes": configuration.processes,
+    "neighbors": {
+        str(n["peer-address"].top()): {
+            **{name: plain(n[name]) for name in n if name != "capability"},
+            **{name: plain(value) for name, value in n["capability"].items()},
+            "families": [f"{afi} {safi}" for afi, safi in n.families()],
+            "add-path families": [f"{afi} {safi}" for afi, safi in n.addpaths()],
+            "api": {name: processes for name, processes in n.api.items() if processes},
+        }
+        for n in configuration.neighbors.values()
+    },
+}, default=str))
+"""
+
+
+def understood(path: Path) -> dict[str, Any]:
+    """The configuration as ExaBGP has it in memory."""
+    run = subprocess.run(
+        [sys.executable, "-c", READER, str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    read: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return read
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("a b") / "exabgp.conf"
+    path.write_text(rendered().files["exabgp.conf"])
+    return understood(path)
+
+
+def subset(values: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    return {name: values.get(name) for name in expected}
+
+
+def test_every_neighbor_is_there(read: dict[str, Any]) -> None:
+    assert set(read["neighbors"]) == {
+        "192.0.2.10",
+        "192.0.2.11",
+        "2001:db8::10",
+        "192.0.2.20",
+        "198.51.100.7",
+        "198.51.100.9",
+        "198.51.100.101",
+        "198.51.100.200",
+        "2001:db8:1::101",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "asn"),
+    [
+        ("198.51.100.101", "192.0.2.100", 4200000005),
+        ("2001:db8:1::101", "2001:db8::100", 4200000005),
+        ("198.51.100.7", "192.0.2.100", 65001),
+    ],
+)
+def test_a_host(read: dict[str, Any], address: str, local: str, asn: int) -> None:
+    expected = {
+        "local-address": local,
+        "local-as": 65100,
+        "peer-as": asn,
+        "router-id": "192.0.2.100",
+        "passive": True,
+        "connect": 0,
+        "listen": 0,
+        "rate-limit": 0,
+        "adj-rib-in": False,
+        "manual-eor": False,
+        "route-refresh": 1,
+        "graceful-restart": 120,
+        "extended-message": False,
+        "add-path": 0,
+        "add-path families": [],
+        "families": ["ipv4 unicast", "ipv6 unicast"],
+        "api": {
+            "processes": ["rsfilter"],
+            "neighbor-changes": ["rsfilter"],
+            "receive-parsed": ["rsfilter"],
+            "receive-update": ["rsfilter"],
+            "receive-refresh": ["rsfilter"],
+        },
+    }
+    assert subset(read["neighbors"][address], expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (
+            "192.0.2.10",
+            {
+                "local-address": "192.0.2.100",
+                "peer-as": 65200,
+                "passive": False,
+                "connect": 1179,
+                "add-path": 0,
+                "add-path families": [],
+            },
+        ),
+        ("2001:db8::10", {"local-address": "2001:db8::100", "passive": False, "connect": 1179}),
+        (
+            "192.0.2.20",
+            {
+                "local-address": "192.0.2.100",
+                "peer-as": 65100,
+                "passive": True,
+                "connect": 0,
+                "add-path": 2,
+                "add-path families": ["ipv4 unicast", "ipv6 unicast"],
+            },
+        ),
+    ],
+)
+def test_a_router(read: dict[str, Any], address: str, expected: dict[str, Any]) -> None:
+    expected = {
+        **expected,
+        "local-as": 65100,
+        "router-id": "192.0.2.100",
+        "rate-limit": 0,
+        "adj-rib-in": False,
+        "adj-rib-out": True,
+        "group-updates": True,
+        "manual-eor": True,
+        "route-refresh": 1,
+        "graceful-restart": 120,
+        "families": ["ipv4 unicast", "ipv6 unicast"],
+        "api": {
+            "processes": ["rsfilter"],
+            "neighbor-changes": ["rsfilter"],
+            "send-parsed": ["rsfilter"],
+            "send-update": ["rsfilter"],
+        },
+    }
+    assert subset(read["neighbors"][address], expected) == expected
+
+
+def test_the_process(read: dict[str, Any]) -> None:
+    expected = {
+        "run": [*COMMAND, "run", "-c", "/etc/rsfilter/rsfilter.toml"],
+        "encoder": "json",
+        "respawn": True,
+    }
+    assert list(read["processes"]) == ["rsfilter"]
+    assert subset(read["processes"]["rsfilter"], expected) == expected
+
+
+def test_the_environment_survives_a_shell_and_exabgp(tmp_path: Path) -> None:
+    path = tmp_path / "exabgp.env"
+    path.write_text(rendered().files["exabgp.env"])
+    shell = 'set -a; . "$1"; exec "$2" -m exabgp env --diff'
+    shown = subprocess.run(
+        ["sh", "-c", shell, "sh", str(path), sys.executable],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    settings = [line.split(" = ") for line in shown.splitlines() if " = " in line]
+    got = {name.strip(): value.strip().strip("'") for name, value in settings}
+    # everything that is not ExaBGP's default, and nothing else
+    assert got == {
+        "cli": "false",
+        "terminate": "true",
+        "attributes": "false",
+        "umask": "0o27",
+        "user": "root",
+        "destination": "stderr",
+        "speed": "0.1",
+        "bind": "192.0.2.100 2001:db8::100",
+        "port": "1790",
+    }
+
+
+def test_exabgp_refuses_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "exabgp.conf"
+    good = rendered()
+    path.write_text(good.files["exabgp.conf"])
+    validate(path, good.environment)
+    path.write_text(good.files["exabgp.conf"].replace("peer-as 65200", "peer-as x"))
+    with pytest.raises(RenderError, match="peer-as"):
+        validate(path, good.environment)
+
+
+def test_eight_thousand_neighbors(tmp_path: Path) -> None:
+    many = config(BASE.replace("198.51.100.0/25", "198.18.0.0/15") + LEAVES)
+    hosts = [
+        (f"hv{i}", 4200000000 + i, [f"198.18.{i // 250}.{i % 250}", f"2001:db8:1::{i:x}"])
+        for i in range(1, 4001)
+    ]
+    started = time.monotonic()
+    text = rendered(many, truth(*hosts, STORAGE)).files["exabgp.conf"]
+    path = tmp_path / "exabgp.conf"
+    path.write_text(text)
+    assert len(understood(path)["neighbors"]) == 8000 + 2 + 3
+    assert time.monotonic() - started < 60
+
+
+# A real ExaBGP ---------------------------------------------------------------------------------
+
+HELPER = """#!{python}
+import os, signal, sys
+with open({out!r}, "w") as out:
+    print(*sys.argv[1:], sep="\\n", file=out)
+    print(os.umask(0o22), file=out)
+os.rename({out!r}, {done!r})
+for line in sys.stdin:
+    pass
+"""
+
+
+@contextmanager
+def exabgp(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """ExaBGP, started as the documentation says."""
+    start = 'set -a; . "$1/exabgp.env"; exec "$2" -m exabgp server "$1/exabgp.conf"'
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", start, "sh", str(directory), sys.executable],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+def accepts(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.31.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.mark.lab
+def test_exabgp_starts_the_process_and_listens(tmp_path: Path) -> None:
+    place = tmp_path / "a b"
+    place.mkdir()
+    helper, done = place / r"h\elper #1; {x}", place / "done"
+    helper.write_text(HELPER.format(python=sys.executable, out=str(place / "out"), done=str(done)))
+    helper.chmod(0o755)
+    port = free_port()
+    text = (
+        BASE.replace("192.0.2.100", "127.31.0.1")
+        .replace("2001:db8::100", "::1")
+        .replace("1790", str(port))
+    )
+    by = config(text + LEAVES.replace("192.0.2", "127.31.2"), str(place / "rs filter.toml"))
+    files = render(by, truth(HV1, STORAGE), [str(helper), "-x"], "root").files
+    for name, content in files.items():
+        (place / name).write_text(content)
+    with exabgp(place) as process:
+        wait_for(done.exists, process, place / "log")
+        for address in ("127.31.0.1", "::1"):
+            wait_for(lambda a=address: accepts(a, port), process, place / "log")
+    assert done.read_text().splitlines() == ["-x", "run", "-c", str(by.path), str(0o27)]
