@@ -379,7 +379,7 @@ BAD_HOSTS = [
     ({"prefixes": ["::ffff:0:0/96%1"]}, "/hosts/0/prefixes/0"),
     ({"prefixes": [{"prefix": "10.0.0.0/8", "maxLength": 32}]}, "/hosts/0/prefixes/0/maxLength"),
     (
-        {"prefixes": [{"prefix": "10.0.0.0/8", "max_length": True}]},
+        {"prefixes": [{"prefix": "0.0.0.0/0", "max_length": True}]},
         "/hosts/0/prefixes/0/max_length",
     ),
     ({"a/b~\n": 1}, "/hosts/0/a~1b~0?"),

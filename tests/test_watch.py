@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.rpki.truth import Truth, TruthError
+from rsfilter.rpki.truth import Truth, TruthError, read_file
 from rsfilter.rpki.watch import TruthWatcher
 
 PATIENCE_S = 10.0
@@ -265,6 +265,69 @@ async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path
             await seen.until(lambda: seen.asns == [1, 2])
         finally:
             noise.cancel()
+
+
+async def test_where_a_link_leads_is_watched_too(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsfilter.rpki.watch._TICK_MS", 60_000)  # events alone
+
+    async def put(target: Path, asn: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while seen.asns[-1] != asn:  # again and again, as nobody tells when the watch is set up
+                replace(target, text(asn))
+                await asyncio.sleep(0.1)
+
+    places = [tmp_path / name / "truth.json" for name in ("one", "two")]
+    for place in places:
+        place.parent.mkdir()
+        place.write_text(text(1))
+    path.symlink_to(places[0])
+    async with watching(path) as seen:
+        await put(places[0], 2)
+        link = path.with_name("link")
+        link.symlink_to(places[1])
+        link.rename(path)
+        await seen.until(lambda: seen.asns == [1, 2, 1])
+        await put(places[1], 3)
+
+
+async def test_what_changed_while_it_was_read_is_not_believed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_be_overtaken(name: Path) -> bytes:
+        data = read_file(name)
+        if data == text(1).encode():
+            replace(path, text(2))
+        return data
+
+    monkeypatch.setattr("rsfilter.rpki.watch.read_file", read_and_be_overtaken)
+    path.write_text(text(1))
+    seen = Seen(path)
+    await seen.watcher.reload()
+    assert seen.asns == []
+    await seen.watcher.reload()
+    assert seen.asns == [2]
+
+
+@pytest.mark.parametrize(("age_s", "reads"), [(1.0, 3), (10.0, 1)])
+async def test_a_young_status_proves_nothing_and_an_old_one_saves_reading(
+    path: Path, monkeypatch: pytest.MonkeyPatch, age_s: float, reads: int
+) -> None:
+    """Two writes within one tick of the file system's clock have the same status."""
+    contents: list[bytes] = []
+
+    def counted(name: Path) -> bytes:
+        contents.append(read_file(name))
+        return contents[-1]
+
+    monkeypatch.setattr("rsfilter.rpki.watch.read_file", counted)
+    path.write_text(text(1))
+    changed = path.stat().st_ctime
+    watcher = TruthWatcher(path, lambda truth: None, lambda error: None, lambda: changed + age_s)
+    for _ in range(3):
+        await watcher._check()
+    assert len(contents) == reads
 
 
 async def test_reading_the_file_does_not_wake_the_watcher(
