@@ -74,6 +74,7 @@ class Bird(Speaker):
         return f'log "{self.log.name}" all;\nrouter id {self.router_id};\nprotocol device {{ }}\n'
 
     def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
+        channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in self.carried[family])
         return f"""
 protocol bgp {session_name(other, family)} {{
   local {self.addresses[family]} port {self.port} as {self.asn};
@@ -81,7 +82,7 @@ protocol bgp {session_name(other, family)} {{
   multihop; strict bind on; enable extended messages on;
   connect delay time 1; connect retry time 1; error wait time 1, 2;
   {options}
-  ipv{family} {{ {channel} }};
+{channels}
 }}
 """
 
@@ -155,9 +156,10 @@ class BirdHost(Bird):
             routes = "".join(f"  route {prefix} blackhole;\n" for prefix in mine)
             text += f"protocol static static{family} {{\n  ipv{family};\n{routes}}}\n"
             text += self._export_filter(family, mine)
-            options = f"rs client; hold time {self._hold_time_s};"
-            channel = f"import all; export filter announced{family};"
-            for other in self._route_servers:
+        options = f"rs client; hold time {self._hold_time_s};"
+        channel = "import all; export filter announced{};"
+        for other in self._route_servers:
+            for family in self.carried:
                 text += self._session(other, family, options, channel)
         return text
 
@@ -202,9 +204,11 @@ class BirdRouter(Bird, Expectations):
         asn: int,
         route_servers: Sequence[Endpoint],
         paths: str = "best",
+        over: int | None = None,
     ) -> None:
         Bird.__init__(self, lab, name, number, asn)
         Expectations.__init__(self, name, self.table, lab.report)
+        self.speaks_only_over(over)
         self.paths = paths
         self._route_servers = route_servers
 
@@ -212,7 +216,7 @@ class BirdRouter(Bird, Expectations):
         text = self._head()
         channel = "import all; export none;" + (" add paths rx;" if self.paths == "all" else "")
         for other in self._route_servers:
-            for family in self.addresses:
+            for family in self.carried:
                 options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
                 text += self._session(other, family, options, channel)
         return text

@@ -136,11 +136,18 @@ class Lab:
         answer = self.ask("spawn", argv=argv, cwd=str(cwd), env=environment, log=str(log))
         return Process(self, answer["pid"], log)
 
-    def run(self, argv: list[str], *, check: bool = True, env: dict[str, str] | None = None) -> str:
+    def run(
+        self,
+        argv: list[str],
+        *,
+        check: bool = True,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+    ) -> str:
         """Run a program inside the lab to its end; what it wrote. Raises LabError if it failed."""
         descriptor, name = tempfile.mkstemp(dir=self.directory)
         os.close(descriptor)
-        process = self.spawn(argv, cwd=self.directory, log=Path(name), env=env)
+        process = self.spawn(argv, cwd=cwd or self.directory, log=Path(name), env=env)
         eventually(lambda: f"{argv} has not ended" if process.running else None)
         output = Path(name).read_text(errors="replace")
         Path(name).unlink()

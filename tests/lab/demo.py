@@ -55,8 +55,8 @@ class Demo:
             BirdHost(lab, f"hv{n}", 10 + n, asn, [rs.endpoint])
             for n, asn in enumerate((HONEST, HIJACKER, PREPENDER), start=1)
         ]
-        self.bird = BirdRouter(lab, "leaf1", 201, 65200, [rs.endpoint])
-        self.frr = FrrRouter(lab, "leaf2", 202, 65200, [rs.endpoint])
+        self.bird = BirdRouter(lab, "leaf1", 201, 65200, [rs.endpoint], over=4)
+        self.frr = FrrRouter(lab, "leaf2", 202, 65200, [rs.endpoint], over=4)
         rs.audit.directory = AUDIT.resolve()
         rs.configure(
             [group_of(host.name, host) for host in self.hosts],

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGUSR1
-from typing import Any
 
 from lab.audit import Audit
 from lab.core import Lab, family_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 PROGRAMS = Path(sys.executable).parent
-"""Where `exabgp` and `rsfilter` are: beside the interpreter that runs the tests."""
+"""Where `exabgp` is: beside the interpreter that runs the tests."""
 
 Section = Mapping[str, object]
 
@@ -26,8 +25,12 @@ class ExaBgp(Speaker):
     """One ExaBGP; everything it and its helpers say goes to one log."""
 
     def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
-        super().__init__(lab, name)
+        super().__init__(lab, name, number, asn)
         self.log = self.place / "output"
+
+    def state(self) -> str:
+        """Nothing: what ExaBGP has to say is in its log."""
+        return ""
 
     def _environment(self) -> dict[str, str]:
         path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -41,12 +44,25 @@ class ExaBgp(Speaker):
 
 
 class RouteServer(ExaBgp):
-    """ExaBGP with rsfilter, as `rsfilter render exabgp` sets them up."""
+    """ExaBGP with rsfilter, as `rsfilter render exabgp` sets them up.
+
+    `recorded`: what goes through the filter's pipes is written down, for `lines` and `commands`.
+    The filter then is not ExaBGP's own child, so its death must not be part of the test.
+    """
 
     ERROR = re.compile(r"ERROR|WARNING|CRITICAL|Traceback")
 
-    def __init__(self, lab: Lab, name: str = "rs", number: int = 100, asn: int = 65100) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        name: str = "rs",
+        number: int = 100,
+        asn: int = 65100,
+        *,
+        recorded: bool = False,
+    ) -> None:
         super().__init__(lab, name, number, asn)
+        self._recorded = recorded
         self.configuration = self.place / "rsfilter.toml"
         self.truth = self.place / "truth.json"
         self.audit = Audit(self.place / "audit", lab.report)
@@ -76,14 +92,15 @@ class RouteServer(ExaBgp):
     def starts(self) -> None:
         """Render and start ExaBGP; returns when it listens."""
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
-        self._record_the_pipes()
-        command = ". ./exabgp.env && exec exabgp server exabgp.conf"
+        if self._recorded:
+            self._record_the_pipes()
+        command = "set -a; . ./exabgp.env; exec exabgp server exabgp.conf"
         self.run(["sh", "-c", command], self._listens, **self._environment())
 
     def rsfilter(self, *arguments: str) -> str:
         """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError."""
-        argv = ["sh", "-c", 'cd "$1" && shift && exec rsfilter "$@"', "sh", str(self.place)]
-        return self.lab.run([*argv, *arguments], env=self._environment())
+        argv = [sys.executable, "-P", "-m", "rsfilter", *arguments]
+        return self.lab.run(argv, cwd=self.place, env=self._environment())
 
     def filter_pid(self) -> int:
         """The PID of rsfilter itself, as this process sees it."""
@@ -191,7 +208,7 @@ def _toml(header: str, section: Section) -> str:
     return f"{header}\n{values}\n"
 
 
-def group_of(name: str, *daemons: Any, **settings: object) -> dict[str, object]:
-    """A `[[hosts]]` or `[[routers]]` section of daemons that share an ASN."""
-    neighbors = [address for daemon in daemons for address in daemon.addresses.values()]
-    return {"name": name, "neighbors": neighbors, "asn": daemons[0].asn} | settings
+def group_of(name: str, *speakers: Speaker, **settings: object) -> dict[str, object]:
+    """A `[[hosts]]` or `[[routers]]` section of speakers that share an ASN."""
+    neighbors = [address for speaker in speakers for address in speaker.session_addresses]
+    return {"name": name, "neighbors": neighbors, "asn": speakers[0].asn} | settings

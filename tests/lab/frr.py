@@ -32,10 +32,17 @@ class FrrRouter(Speaker, Expectations):
     ERROR = re.compile(r"\[EC \d+\]|NOTIFICATION|[Ee]rror")
 
     def __init__(
-        self, lab: Lab, name: str, number: int, asn: int, route_servers: Sequence[Endpoint]
+        self,
+        lab: Lab,
+        name: str,
+        number: int,
+        asn: int,
+        route_servers: Sequence[Endpoint],
+        over: int | None = None,
     ) -> None:
         Speaker.__init__(self, lab, name, number, asn)
         Expectations.__init__(self, name, self.table, lab.report)
+        self.speaks_only_over(over)
         self.tolerated.append(_WITHOUT_ZEBRA)
         self._route_servers = route_servers
 
@@ -93,7 +100,7 @@ class FrrRouter(Speaker, Expectations):
             " no bgp ebgp-requires-policy",  # everything is imported: the filter is what is tested
         ]
         for other in self._route_servers:
-            for address in (other.addresses[family] for family in self.addresses):
+            for address in (other.addresses[family] for family in self.carried):
                 lines += [
                     f" neighbor {address} remote-as {other.asn}",
                     f" neighbor {address} disable-connected-check",
@@ -101,10 +108,11 @@ class FrrRouter(Speaker, Expectations):
                     f" neighbor {address} timers {HOLD_TIME_S // 3} {HOLD_TIME_S}",
                     f" no neighbor {address} enforce-first-as",
                 ]
-        for family in self.addresses:
-            lines.append(f" address-family ipv{family} unicast")
-            lines += [f"  neighbor {o.addresses[family]} activate" for o in self._route_servers]
-            lines.append(" exit-address-family")
+        for over, families in self.carried.items():
+            for family in families:
+                lines.append(f" address-family ipv{family} unicast")
+                lines += [f"  neighbor {o.addresses[over]} activate" for o in self._route_servers]
+                lines.append(" exit-address-family")
         return "\n".join(lines) + "\n"
 
 

@@ -31,10 +31,12 @@ class GoBgpRouter(Speaker, Expectations):
         asn: int,
         route_servers: Sequence[Endpoint],
         paths: str = "best",
+        over: int | None = None,
     ) -> None:
         Speaker.__init__(self, lab, name, number, asn)
         Expectations.__init__(self, name, self.table, lab.report)
         self.log = self.place / "output"
+        self.speaks_only_over(over)
         self.paths = paths
         self._route_servers = route_servers
 
@@ -88,7 +90,7 @@ class GoBgpRouter(Speaker, Expectations):
             "neighbors": [
                 self._neighbor(other, family)
                 for other in self._route_servers
-                for family in self.addresses
+                for family in self.carried
             ],
         }
 
@@ -102,9 +104,10 @@ class GoBgpRouter(Speaker, Expectations):
             "ebgp-multihop": {"config": {"enabled": True, "multihop-ttl": 64}},
             "afi-safis": [
                 {
-                    "config": {"afi-safi-name": f"ipv{family}-unicast"},
+                    "config": {"afi-safi-name": f"ipv{carried}-unicast"},
                     "add-paths": {"config": {"receive": self.paths == "all"}},
                 }
+                for carried in self.carried[family]
             ],
         }
 

@@ -24,7 +24,10 @@ class Endpoint:
 
 
 class Speaker(Daemon):
-    """A daemon that speaks BGP, under the addresses that follow from its number."""
+    """A daemon that speaks BGP, under the addresses that follow from its number.
+
+    Unless told otherwise it has a session for each family, over that family.
+    """
 
     def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
         super().__init__(lab, name)
@@ -32,6 +35,18 @@ class Speaker(Daemon):
         self.port = lab.bgp_port
         self.addresses = {family: lab.address(number, family) for family in lab.families}
         self.router_id = f"192.0.2.{number}"
+        self.carried: dict[int, tuple[int, ...]] = {family: (family,) for family in lab.families}
+        """Its sessions: which families of routes each carries, by the family it runs over."""
+
+    def speaks_only_over(self, family: int | None) -> None:
+        """One session carries everything; without IPv6 in the lab it runs over IPv4."""
+        if family is not None:
+            self.carried = {min(family, max(self.lab.families)): self.lab.families}
+
+    @property
+    def session_addresses(self) -> list[str]:
+        """Where its sessions end."""
+        return [self.addresses[family] for family in self.carried]
 
     @property
     def endpoint(self) -> Endpoint:
