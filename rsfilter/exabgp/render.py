@@ -200,8 +200,8 @@ def _host_template(config: Config, family: int) -> str:
     """What all hosts of a family have in common.
 
     `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
-    not store what we store. `graceful-restart`: a host sends End-of-RIB only to who speaks it.
-    `extended-message disable`: one message makes one line, and a line must fit into a pipe.
+    not store what we store. `graceful-restart`: FRR sends End-of-RIB only to those who speak it.
+    `extended-message disable`: one message makes one line, and a line should fit into a pipe.
     """
     return _block(
         f"neighbor {_template(family)}",
