@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from rsfilter.config import NOT_IN_FORCE, Config, load_config
-from rsfilter.exabgp.render import plan
-from rsfilter.routing.model import Address, HostGroup, RouterGroup
+from rsfilter.exabgp.render import GroupFinder, plan
+from rsfilter.routing.model import HostGroup, RouterGroup
 from rsfilter.rpki.truth import Truth, load_truth
 
 Report = dict[str, Any]
@@ -52,7 +53,14 @@ def _check(args: argparse.Namespace) -> int:
 def report(config: Config, truth: Truth | None) -> Report:
     """What is in force: JSON values only."""
     planned = plan(config, truth)
-    bound = [address for host in truth.hosts for address in host.neighbors] if truth else []
+    group_of = GroupFinder(config.hosts)
+    bound = Counter(
+        group.name
+        for host in (truth.hosts if truth else ())
+        for address in host.neighbors
+        if (group := group_of(address))
+    )
+    rendered = Counter(host.group for host in planned.hosts)
     return {
         "configuration": str(config.path),
         "route_server": {
@@ -62,8 +70,7 @@ def report(config: Config, truth: Truth | None) -> Report:
             "port": config.route_server.port,
         },
         "hosts": [
-            _host_group(group, bound, sum(host.group == group.name for host in planned.hosts))
-            for group in config.hosts
+            _host_group(group, bound[group.name], rendered[group.name]) for group in config.hosts
         ],
         "routers": [_router_group(group) for group in config.routers],
         "rtr": _rtr(config),
@@ -78,7 +85,7 @@ def report(config: Config, truth: Truth | None) -> Report:
     }
 
 
-def _host_group(group: HostGroup, bound: list[Address], rendered: int) -> Report:
+def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
     return {
         "name": group.name,
         "neighbors": [str(network) for network in group.networks],
@@ -90,7 +97,7 @@ def _host_group(group: HostGroup, bound: list[Address], rendered: int) -> Report
         "next_hop": "neighbor" if group.next_hops is None else list(map(str, group.next_hops)),
         "not_found": "accept" if group.accept_not_found else "reject",
         "stale_time": group.stale_time,
-        "truth_addresses": sum(any(n.holds(a) for n in group.networks) for a in bound),
+        "truth_addresses": bound,
         "rendered": rendered,
     }
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rsfilter import __version__
 from rsfilter.config import Config
-from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, RouterGroup
+from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, Prefix, RouterGroup
 from rsfilter.rpki.truth import Truth
 
 CONFIG_NAME = "exabgp.conf"
@@ -97,7 +97,7 @@ class Rendered(NamedTuple):
 
 def plan(config: Config, truth: Truth | None) -> Plan:
     """The host neighbors that truth binds or the configuration names one by one."""
-    group_of = _Groups(config.hosts)
+    group_of = GroupFinder(config.hosts)
     hosts: dict[Address, HostNeighbor] = {}
     warnings, problems = [], []
     for host in truth.hosts if truth else ():
@@ -128,13 +128,13 @@ def plan(config: Config, truth: Truth | None) -> Plan:
     return Plan(tuple(sorted(hosts.values())), tuple(warnings), tuple(problems))
 
 
-class _Groups:
+class GroupFinder:
     """Finds the host group of an address; quick with thousands of single addresses."""
 
     def __init__(self, groups: Iterable[HostGroup]) -> None:
         self.addresses: dict[Address, HostGroup] = {}
         """What the configuration names one by one."""
-        self._ranges = []
+        self._ranges: list[tuple[Prefix, HostGroup]] = []
         for group in groups:
             for network in group.networks:
                 if network.length == BITS[network.family]:
