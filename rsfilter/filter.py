@@ -15,7 +15,7 @@ from collections import Counter
 from rsfilter.config import Config
 from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.egress import Egress
-from rsfilter.exabgp.messages import Message, Reply, SentEndOfRib, Shutdown, Skipped
+from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Step, Told
 from rsfilter.routing.actions import AuditEvent
 from rsfilter.routing.engine import DataReplaced, Engine, Event
@@ -56,9 +56,11 @@ class Filter:
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
             case SentEndOfRib():
-                self.egress.end_of_rib_sent(message.neighbor, message.family)
+                self.egress.end_of_rib_sent(message.neighbor)
             case Reply() if not self.resync.is_asking:
                 self.egress.replied(ok=message.ok, now=now)
+            case Opened() if message.neighbor in self.egress.routers:
+                self._opened(message)
             case Shutdown():
                 self.is_shut_down = True
 
@@ -91,7 +93,12 @@ class Filter:
             if isinstance(found, Told):
                 self.egress.adopt(found.router, found.prefix, found.path_id)
             else:
-                self._routing(found, now)
+                if found.neighbor in self.egress.routers:
+                    self._opened(found.opened)
+                self._routing(SessionUp(found.neighbor, found.asn), now)
+
+    def _opened(self, opened: Opened) -> None:
+        self.egress.opened(opened.neighbor, opened.families, opened.add_path)
 
     def _routing(self, event: Event, now: float) -> None:
         actions = self.engine.handle(event, now)

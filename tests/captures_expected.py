@@ -9,6 +9,7 @@ from __future__ import annotations
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
+    Opened,
     RefreshRequest,
     Reply,
     Sent,
@@ -41,7 +42,7 @@ ASN = {
 """The session's AS of each peer; the peers of the second laboratory are added by `expected`."""
 
 CONNECTED, KEEPALIVE, FSM = Ignored("connected"), Ignored("keepalive"), Ignored("fsm")
-OPEN, NEGOTIATED = Ignored("open"), Ignored("negotiated")
+NEGOTIATED = Ignored("negotiated")
 SIGNAL, PACKETS = Ignored("signal"), Ignored("packets")
 DONE, ERROR = Reply(ok=True), Reply(ok=False)
 
@@ -103,11 +104,13 @@ def flow(text: str) -> list[Message]:
     c connected, u up, e End-of-RIB IPv4, f End-of-RIB IPv6, k keepalive, o open, n negotiated,
     p raw copy.
     """
-    ignored = {"c": CONNECTED, "k": KEEPALIVE, "o": OPEN, "n": NEGOTIATED, "p": PACKETS}
+    ignored = {"c": CONNECTED, "k": KEEPALIVE, "n": NEGOTIATED, "p": PACKETS}
     messages: list[Message] = []
     for what, who in ((token[0], "127.10.1." + token[1:]) for token in text.split()):
         if what in ignored:
             messages.append(ignored[what])
+        elif what == "o":  # IPv4 and IPv6 unicast, and no ADD-PATH
+            messages.append(Opened(Address.parse(who), frozenset({4, 6}), frozenset()))
         else:
             messages.append(up(who) if what == "u" else eor(who, V4 if what == "e" else V6))
     return messages

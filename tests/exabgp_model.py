@@ -125,9 +125,9 @@ class ExaBGP:
             self.steps.append("done")
         return replies
 
-    def run(self) -> tuple[list[bool], list[tuple[str, str]]]:
-        """One loop: peers, then commands. Replies, and (router, family) of End-of-RIBs sent."""
-        sent = [(router, f) for router, peer in self.peers.items() for f in peer.run()]
+    def run(self) -> tuple[list[bool], list[str]]:
+        """One loop: peers, then commands. Replies, and routers that were sent End-of-RIBs."""
+        sent = [router for router, peer in self.peers.items() for _ in peer.run()]
         replies = []
         for _ in range(min(STEPS_IN_A_LOOP, len(self.steps))):
             step = self.steps.popleft()

@@ -319,6 +319,8 @@ def test_a_router(read: dict[str, Any], address: str, expected: dict[str, Any]) 
         "api": {
             "processes": ["rsfilter"],
             "neighbor-changes": ["rsfilter"],
+            "receive-parsed": ["rsfilter"],
+            "receive-open": ["rsfilter"],
             "send-parsed": ["rsfilter"],
             "send-update": ["rsfilter"],
         },

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from rsfilter.exabgp.messages import Reply, ShowLine
+import json
+
+from rsfilter.exabgp.capabilities import Established
+from rsfilter.exabgp.messages import Opened, Reply, ShowLine
 from rsfilter.exabgp.resync import REFRESH_TIMEOUT_S, Resync, Step, Told
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
 from rsfilter.routing.model import Address, Prefix
 
 ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
-HEADER = "Peer            AS        up/down state       |     #sent     #recvd"
-ROUTER_UP = "192.0.2.10      65200     0:00:07 established           5          1"
-HOST_UP = "198.51.100.1    65001   1 day, 3:04:05 established           1          3"
-HOST_DOWN = "198.51.100.1    65001        down idle                  0          0"
+BOTH = frozenset({4, 6})
+
+
+def shown(neighbor: Address, asn: int, *, is_up: bool = True) -> str:
+    """One neighbor in the answer to `show neighbor json`."""
+    families = {"ipv4 unicast": True, "ipv6 unicast": True}
+    several = {"ipv4 unicast": True, "ipv6 unicast": False}
+    side = {"address": str(neighbor), "as": asn, "families": families, "add-path": several}
+    state = {"state": "up", "fsm": "ESTABLISHED" if is_up else "IDLE", "duration": 7}
+    return json.dumps({**state, "local": {**side, "capabilities": {}}, "peer": side})
+
+
+def answer(*neighbors: str) -> ShowLine:
+    return ShowLine(f"[{', '.join(neighbors)}]")
+
+
+def established(neighbor: Address, asn: int) -> Established:
+    return Established(neighbor, asn, Opened(neighbor, BOTH, frozenset({4})))
+
+
+ROUTER_UP, HOST_UP = shown(ROUTER, 65200), shown(HOST, 65001)
+HOST_DOWN = shown(HOST, 65001, is_up=False)
 TOLD = "192.0.2.10 ipv4 unicast 203.0.113.1/32 next-hop 198.51.100.1"
 TOLD_PATH = (
     "192.0.2.10 ipv6 unicast 2001:db8::1/128 path-information 198.51.100.1 next-hop 2001:db8::9"
@@ -26,7 +47,7 @@ def after_questions(*neighbors: str) -> Resync:
     """A resync whose `show` commands were answered."""
     resync = Resync([ROUTER])
     resync.commands()
-    ask(resync, *(ShowLine(text) for text in (HEADER, *neighbors)), Reply(ok=True))
+    ask(resync, answer(*neighbors), Reply(ok=True))
     resync.commands()
     ask(resync, Reply(ok=True))
     return resync
@@ -34,10 +55,10 @@ def after_questions(*neighbors: str) -> Resync:
 
 def test_one_question_after_the_other() -> None:
     resync = Resync([ROUTER])
-    assert resync.commands() == [b"show neighbor summary\n"]
-    assert ask(resync, ShowLine(HEADER), ShowLine(ROUTER_UP), ShowLine(HOST_UP)) == [
-        SessionUp(ROUTER, 65200),
-        SessionUp(HOST, 65001),
+    assert resync.commands() == [b"show neighbor json\n"]
+    assert ask(resync, answer(ROUTER_UP, HOST_UP)) == [
+        established(ROUTER, 65200),
+        established(HOST, 65001),
     ]
     assert resync.commands() == []
     ask(resync, Reply(ok=True))
@@ -91,7 +112,7 @@ def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> No
     resync = Resync([ROUTER])
     resync.commands()
     ask(resync, SessionUp(HOST, 65001))
-    assert ask(resync, ShowLine(HOST_UP), Reply(ok=True)) == []
+    assert ask(resync, answer(HOST_UP), Reply(ok=True)) == []
     resync.commands()
     ask(resync, Reply(ok=True))
     assert resync.step is Step.DONE
@@ -99,5 +120,5 @@ def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> No
 
 def test_an_answer_that_makes_no_sense_is_remembered() -> None:
     resync = Resync([ROUTER])
-    ask(resync, ShowLine("nonsense 65001 0:00:06 established"))
+    ask(resync, ShowLine("[nonsense]"))
     assert not resync.is_complete

@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from rsfilter.exabgp import attributes, nlri
+from rsfilter.exabgp import attributes, capabilities, nlri
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
@@ -130,6 +130,7 @@ class _Neighbor(Struct, omit_defaults=True, rename="kebab"):
     state: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     route_refresh: _RouteRefresh | UnsetType = UNSET
+    open: Raw | UnsetType = UNSET
     negotiated: _Unused = UNSET
 
 
@@ -331,6 +332,12 @@ def _decode_refresh(_kind: str, address: Address, neighbor: _Neighbor) -> Messag
     return RefreshMark(address, neighbor.asn.peer, family, is_end=refresh.subtype == "end")
 
 
+def _decode_open(kind: str, address: Address, neighbor: _Neighbor) -> Message:
+    if neighbor.direction != "receive" or neighbor.open is UNSET:
+        return _decode_uninteresting(kind, address, neighbor)
+    return capabilities.opened(address, neighbor.open)
+
+
 def _decode_uninteresting(kind: str, _address: Address, neighbor: _Neighbor) -> Message:
     return _SENT if neighbor.direction == "send" else Ignored(kind)
 
@@ -340,7 +347,7 @@ _HANDLERS: dict[str, Callable[[str, Address, _Neighbor], Message]] = {
     "state": _decode_state,
     "refresh": _decode_refresh,
     "keepalive": _decode_uninteresting,
-    "open": _decode_uninteresting,
+    "open": _decode_open,
     "notification": _decode_uninteresting,
     "negotiated": _decode_uninteresting,
     "fsm": _decode_uninteresting,

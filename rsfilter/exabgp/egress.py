@@ -14,20 +14,26 @@ from typing import NamedTuple
 from rsfilter.exabgp import encode
 from rsfilter.exabgp.router import WINDOW, Phase, RouterState
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import UNICAST, Address, Prefix, RouterGroup
+from rsfilter.routing.model import Address, Prefix, RouterGroup
 
 BARRIER_TIMEOUT_S = 120.0
 """A barrier without its End-of-RIB for so long is lost: counted, and another one is sent. ExaBGP
 repeats a table of 200,000 routes to a router that came back in well under this."""
 
 RECONCILE_INTERVAL_S = 5.0
-"""After an `error` reply, not sooner than this once more: a command that ExaBGP always refuses
-must not become a loop."""
+"""After an `error` reply nothing is written before so long after the last one: a command that
+ExaBGP always refuses must not become a loop."""
 
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent."""
 
-_FAMILY = {name: family for family, name in UNICAST.items()}
+
+class Written(NamedTuple):
+    """A command that ExaBGP has not replied to."""
+
+    prefixes: int
+    barrier: Address | None
+    """The router whose barrier it is."""
 
 
 class Batch(NamedTuple):
@@ -67,12 +73,13 @@ class Egress:
         }
         self._desired = desired
         self._tag = FIRST_TAG
-        self._unanswered: deque[int] = deque()
-        """Prefixes in each command that ExaBGP has not replied to yet, in order."""
+        self._unanswered: deque[Written] = deque()
+        """In the order of the replies to come."""
         self._unanswered_prefixes = 0
         self._barrier_at: dict[Address, float] = {}
-        self._reconcile_at: float | None = None
-        self._reconciled_at = float("-inf")
+        self._resume_at: float | None = None
+        """Set: an `error` came back, and nothing is written before this."""
+        self._resumed_at = float("-inf")
 
     # What happens ------------------------------------------------------------------------------
 
@@ -100,36 +107,61 @@ class Egress:
         """ExaBGP's table for the router has this path since before we were started."""
         self.routers[router].adopt(prefix, path_id)
 
-    def end_of_rib_sent(self, address: Address, family: str) -> None:
+    def opened(self, router: Address, families: frozenset[int], add_path: frozenset[int]) -> None:
+        """What the router's OPEN offers: holds from the next `router_up` on."""
+        state = self.routers[router]
+        state.families, state.add_path = families, add_path
+
+    def end_of_rib_sent(self, router: Address) -> None:
         """ExaBGP shows an End-of-RIB that it sent."""
-        if address in self.routers and family in _FAMILY:
-            state = self.routers[address]
-            state.end_of_rib_sent(_FAMILY[family])
-            if not state.is_waiting:
-                self._barrier_at.pop(address, None)
+        if state := self.routers.get(router):
+            state.end_of_rib_sent()
+            self._note_barrier(state)
 
     def replied(self, *, ok: bool, now: float) -> None:
-        """ExaBGP answered a command. An `error` is a bug of ours: see that no harm stays."""
+        """ExaBGP answered a command.
+
+        An `error` is a bug of ours, or a router that was just lost. Some come before the replies
+        to earlier commands, so from then on replies cannot be matched: everything under way is in
+        doubt, and nothing is written until all have come.
+        """
         self.counters["replies"] += 1
-        if self._unanswered:
-            self._unanswered_prefixes -= self._unanswered.popleft()
+        written = self._unanswered.popleft() if self._unanswered else Written(0, None)
+        self._unanswered_prefixes -= written.prefixes
         if not ok:
             self.counters["errors"] += 1
-            due = max(now, self._reconciled_at + RECONCILE_INTERVAL_S)
-            self._reconcile_at = self._reconcile_at or due
+            self._resume_at = max(now, self._resumed_at + RECONCILE_INTERVAL_S)
+            self._doubt_all()
+        elif written.barrier is not None and self._resume_at is None:
+            state = self.routers[written.barrier]
+            state.barrier_taken()
+            self._note_barrier(state)
+
+    def _note_barrier(self, state: RouterState) -> None:
+        if not state.is_waiting:
+            self._barrier_at.pop(state.address, None)
+
+    def _doubt_all(self) -> None:
+        self._barrier_at.clear()
+        for state in self.routers.values():
+            state.doubt()
 
     # What follows ------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
         """When `commands` should be asked again, if nothing happens before."""
         due = [at + BARRIER_TIMEOUT_S for at in self._barrier_at.values()]
-        if self._reconcile_at is not None:
-            due.append(self._reconcile_at)
+        if self._resume_at is not None and not self._unanswered:
+            due.append(self._resume_at)
         return min(due, default=None)
 
     def commands(self, now: float) -> list[bytes]:
         """The lines to write now, each whole and ending with a newline."""
         self._expire(now)
+        if self._resume_at is not None:
+            if self._unanswered or now < self._resume_at:
+                return []
+            self._resume_at, self._resumed_at = None, now
         lines = list(self._changes())
         for state in self.routers.values():
             lines += self._barrier(state, now)
@@ -137,18 +169,13 @@ class Egress:
         return lines
 
     def _expire(self, now: float) -> None:
-        for address, at in list(self._barrier_at.items()):
-            if now >= at + BARRIER_TIMEOUT_S:
-                self.counters["barriers_lost"] += 1
-                del self._barrier_at[address]
-                self.routers[address].doubt()
-                self._unanswered.clear()
-                self._unanswered_prefixes = 0
-        if self._reconcile_at is not None and now >= self._reconcile_at:
-            self._reconcile_at, self._reconciled_at = None, now
-            self._barrier_at.clear()
-            for state in self.routers.values():
-                state.doubt()
+        """A lost barrier means that replies or End-of-RIBs got lost: start over."""
+        lost = [a for a, at in self._barrier_at.items() if now >= at + BARRIER_TIMEOUT_S]
+        if lost:
+            self.counters["barriers_lost"] += len(lost)
+            self._unanswered.clear()
+            self._unanswered_prefixes = 0
+            self._doubt_all()
 
     def _changes(self) -> Iterator[bytes]:
         batches: dict[Batch, dict[Prefix, list[Address]]] = {}
@@ -205,12 +232,17 @@ class Egress:
         if state.phase is Phase.FILLING and not self.is_ready:
             return []
         families = state.barrier()
-        if families:
-            self.counters["barriers"] += 1
-            self._barrier_at[state.address] = now
-        return [self._sent(encode.end_of_rib(state.address, family), 0) for family in families]
+        if not families:
+            return []
+        self.counters["barriers"] += 1
+        self._barrier_at[state.address] = now
+        owners = (state.address, *(None for _ in families[1:]))
+        return [
+            self._sent(encode.end_of_rib(state.address, family), 0, barrier=owner)
+            for family, owner in zip(families, owners, strict=True)
+        ]
 
-    def _sent(self, line: bytes, prefixes: int) -> bytes:
-        self._unanswered.append(prefixes)
+    def _sent(self, line: bytes, prefixes: int, barrier: Address | None = None) -> bytes:
+        self._unanswered.append(Written(prefixes, barrier))
         self._unanswered_prefixes += prefixes
         return line

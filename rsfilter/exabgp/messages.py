@@ -1,8 +1,8 @@
 """What a line from ExaBGP can say, beside the events that the core knows.
 
 `decode.decode` makes exactly one `Message` of every line. The core's own events go to the engine;
-the others stay in the speaker: they drive the egress (`SentEndOfRib`, `Reply`), answer questions
-(`ShowLine`) or are only counted (`Sent`, `Ignored`, `Skipped`).
+the others stay in the speaker: they drive the egress (`Opened`, `SentEndOfRib`, `Reply`), answer
+questions (`ShowLine`) or are only counted (`Sent`, `Ignored`, `Skipped`).
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ class RefreshRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What a neighbor offers in its OPEN (RFC 5492), or ExaBGP says that it did."""
+
+    neighbor: Address
+    families: frozenset[int]
+    """4 and 6: of IPv4 and IPv6 unicast, those that it speaks (RFC 4760)."""
+    add_path: frozenset[int]
+    """Of these, those in which it takes several paths of a prefix (RFC 7911)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A line that was understood and says nothing that rsfilter needs."""
 
@@ -106,6 +117,7 @@ Message: TypeAlias = (
     | ShowLine
     | Shutdown
     | RefreshRequest
+    | Opened
     | Ignored
     | Skipped
 )

@@ -234,7 +234,8 @@ def _router(config: Config, group: RouterGroup, router: Address) -> str:
     """A router's neighbor.
 
     `manual-eor`: after a restart of ExaBGP the router keeps our routes until we have spoken; an
-    End-of-RIB at once would flush them. No `receive`: what routers announce is none of ours.
+    End-of-RIB at once would flush them. Of what a router sends only its OPEN is for us: which
+    families it speaks, and whether it takes several paths. What it announces is none of ours.
     """
     return _block(
         f"neighbor {router}",
@@ -252,6 +253,7 @@ def _router(config: Config, group: RouterGroup, router: Address) -> str:
                 [
                     f"processes [ {PROCESS} ];",
                     "neighbor-changes;",
+                    "receive { parsed; open; }",
                     f"send {{ {ROUTER_ECHO} }}",
                 ],
             ),

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
+from rsfilter.exabgp.capabilities import Established, established
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
 from rsfilter.routing.export import BEST_PATH_ID
@@ -51,7 +52,7 @@ class Resync:
         self.is_complete = True
         """False: ExaBGP did not understand a question or an answer was unreadable."""
         self._routers = frozenset(routers)
-        self._lines = [b"show neighbor summary\n"]
+        self._lines = [b"show neighbor json\n"]
         self._hosts: set[Address] = set()
         self._witnessed: set[Address] = set()
         self._unrepeated: set[tuple[Address, str]] = set()
@@ -77,11 +78,11 @@ class Resync:
         if self._deadline is not None and now >= self._deadline:
             self._finish()
 
-    def message(self, message: Message, now: float) -> list[SessionUp | Told]:
+    def message(self, message: Message, now: float) -> list[Established | Told]:
         """Takes part in a message; says what was found out."""
         match message:
             case ShowLine() if self.step is Step.NEIGHBORS:
-                return self._neighbor(message.text)
+                return self._neighbors(message.text)
             case ShowLine() if self.step is Step.TOLD:
                 return self._told(message.text)
             case Reply() if self.is_asking:
@@ -102,23 +103,17 @@ class Resync:
         for family in UNICAST.values():
             self._repeated(neighbor, family)
 
-    def _neighbor(self, text: str) -> list[SessionUp | Told]:
-        """`ADDRESS AS [N days, ]H:MM:SS established #SENT #RECEIVED`, below a header."""
-        words = text.split()
-        if "established" not in words:
-            return []
+    def _neighbors(self, text: str) -> list[Established | Told]:
         try:
-            neighbor, asn = Address.parse(words[0]), int(words[1])
+            found = list(established(text))
         except ValueError:
             self.is_complete = False
             return []
-        if neighbor in self._witnessed:
-            return []
-        if neighbor not in self._routers:
-            self._hosts.add(neighbor)
-        return [SessionUp(neighbor, asn)]
+        unseen = [session for session in found if session.neighbor not in self._witnessed]
+        self._hosts.update(s.neighbor for s in unseen if s.neighbor not in self._routers)
+        return list(unseen)
 
-    def _told(self, text: str) -> list[SessionUp | Told]:
+    def _told(self, text: str) -> list[Established | Told]:
         """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`; 4.2 begins it with
         `neighbor`."""
         words = text.removeprefix("neighbor ").split()

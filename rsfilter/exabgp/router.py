@@ -13,8 +13,9 @@ and suppresses a repetition. Hence three rules:
 3. What was under way when a session ended, or when an `error` came back, is in doubt: after the
    next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
 
-Barriers alternate between the End-of-RIB of IPv4 and of IPv6: one that ExaBGP had still queued
-from an earlier session is never taken for the current one.
+An End-of-RIB says what a barrier has to say when ExaBGP sent it after it took our command for one:
+everything we wrote before had left then. ExaBGP tells us both, in order, so an End-of-RIB counts
+from the command's reply on, and one that was left over from an earlier session does no harm.
 
 Pure: no command lines here (`encode`), no clock.
 """
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
 from rsfilter.routing.model import IPV4, IPV6, Address, Prefix
 
 WINDOW = 2000
@@ -35,6 +36,8 @@ what the next change may have to wait behind, even when a full table is on its w
 
 Told = tuple[tuple[int, OutAttributes | None], ...]
 """What ExaBGP was told of a prefix: (path id, attributes); None: something, we do not know what."""
+
+BOTH_FAMILIES = frozenset({IPV4, IPV6})
 
 PathIds = frozenset[int]
 _NO_IDS: PathIds = frozenset()
@@ -47,6 +50,15 @@ class Phase(Enum):
     FILLING = "filling"
     """Up; gets announcements only, until both End-of-RIBs have gone out."""
     SETTLED = "settled"
+
+
+class Barrier(Enum):
+    """How far the barrier under way has got."""
+
+    NONE = "none"
+    WRITTEN = "written"
+    TAKEN = "taken"
+    """ExaBGP has replied to it: the next End-of-RIB that goes out passes it."""
 
 
 class Change(NamedTuple):
@@ -65,6 +77,10 @@ class RouterState:
 
     address: Address
     phase: Phase = Phase.DOWN
+    families: frozenset[int] = BOTH_FAMILIES
+    """4 and 6: what it speaks. Assumed until its OPEN is known."""
+    add_path: frozenset[int] = BOTH_FAMILIES
+    """In which of these it takes several paths of a prefix; in the others it gets the best."""
     told: dict[Prefix, Told] = field(default_factory=dict)
     """What ExaBGP's own table for the router holds once it has read all that was written."""
     doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
@@ -79,14 +95,15 @@ class RouterState:
     """Changed since the last barrier was written, with the path ids touched."""
     _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
     """Changed before the barrier that is under way."""
-    _awaited: set[int] = field(default_factory=set)
-    """Families whose End-of-RIB has to come back; empty: no barrier is under way."""
-    _last_family: int = IPV6
+    _barrier: Barrier = Barrier.NONE
+    _is_ambiguous: bool = False
+    """An End-of-RIB went out after the barrier was written and before the reply: it may have been
+    an old one."""
 
     @property
     def is_waiting(self) -> bool:
         """A barrier is under way."""
-        return bool(self._awaited)
+        return self._barrier is not Barrier.NONE
 
     @property
     def is_idle(self) -> bool:
@@ -147,15 +164,25 @@ class RouterState:
                 self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
                 self._blocked[prefix] = None
             under_way.clear()
-        self._awaited.clear()
+        self._barrier = Barrier.NONE
 
-    def end_of_rib_sent(self, family: int) -> None:
-        """ExaBGP sent an End-of-RIB: ours, or one that nobody waits for any more."""
-        if family not in self._awaited:
+    def barrier_taken(self) -> None:
+        """ExaBGP replied to the barrier's command."""
+        if self._barrier is not Barrier.WRITTEN:
             return
-        self._awaited.discard(family)
-        if self._awaited:
+        if self._is_ambiguous:
+            self._barrier = Barrier.NONE
+            self._issued = self._confirming | self._issued
+            self._confirming = {}
+        else:
+            self._barrier = Barrier.TAKEN
+
+    def end_of_rib_sent(self) -> None:
+        """ExaBGP sent an End-of-RIB."""
+        if self._barrier is not Barrier.TAKEN:
+            self._is_ambiguous = True
             return
+        self._barrier = Barrier.NONE
         self.phase = Phase.SETTLED
         self._confirming.clear()
         blocked, self._blocked = self._blocked, {}
@@ -180,7 +207,8 @@ class RouterState:
                     room -= 1
         return changes
 
-    def _difference(self, prefix: Prefix, wanted: Paths) -> list[Change]:
+    def _difference(self, prefix: Prefix, desired: Paths) -> list[Change]:
+        wanted = self._for_us(prefix, desired)
         told = dict(self.told.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
         wanted_ids = {path_id for path_id, _ in wanted}
@@ -204,23 +232,31 @@ class RouterState:
             self.told.pop(prefix, None)
         return changes
 
-    def barrier(self) -> tuple[int, ...]:
-        """Families whose End-of-RIB to send now; none when no barrier is due or one is under way.
-
-        The first one after `up` is a router's real End-of-RIB (RFC 4724): both families, and only
-        once it was told all there is.
-        """
-        if self._awaited or self.phase is Phase.DOWN:
+    def _for_us(self, prefix: Prefix, desired: Paths) -> Paths:
+        """What of it this router can take: `desired` has the best path first."""
+        if prefix.family not in self.families:
             return ()
+        if prefix.family in self.add_path or not desired or desired[0][0] == BEST_PATH_ID:
+            return desired
+        return ((BEST_PATH_ID, desired[0][1]),)
+
+    def barrier(self) -> list[int]:
+        """Families whose End-of-RIB to send now, the first being the barrier; none when no
+        barrier is due, or one is under way.
+
+        The first one after `up` is the router's real End-of-RIB (RFC 4724): every family, and
+        only once it was told all there is.
+        """
+        if self.is_waiting or self.phase is Phase.DOWN or not self.families:
+            return []
+        families = sorted(self.families)
         if self.phase is Phase.FILLING:
             if self._urgent or self._fresh:
-                return ()
-            families: tuple[int, ...] = (IPV4, IPV6)
+                return []
         elif self._issued or self._blocked:
-            families = (IPV4,) if self._last_family == IPV6 else (IPV6,)
+            families = families[:1]
         else:
-            return ()
-        self._last_family = families[-1]
-        self._awaited.update(families)
+            return []
+        self._barrier, self._is_ambiguous = Barrier.WRITTEN, False
         self._confirming, self._issued = self._issued, {}
         return families

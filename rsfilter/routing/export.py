@@ -37,7 +37,7 @@ class OutAttributes(NamedTuple):
 
 
 Paths = tuple[tuple[int, OutAttributes], ...]
-"""What a router should have of one prefix: (path id, attributes), in order of path id."""
+"""What a router should have of one prefix: (path id, attributes), the best path first."""
 
 BEST_PATH_ID = 0
 """The path id toward routers that get only the best path: ADD-PATH is not spoken with them."""

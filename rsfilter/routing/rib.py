@@ -159,7 +159,7 @@ class AdjRibOut:
         return True
 
     def _wanted(self, candidates: list[Route]) -> Paths:
-        """Where two path ids collide, the better path keeps it."""
+        """The best path first. Where two path ids collide, the better path keeps it."""
         found: dict[int, OutAttributes] = {}
         for route in candidates:
             attributes = self._export.attributes(route)
@@ -168,7 +168,7 @@ class AdjRibOut:
             if not self._all_paths:
                 return self._best_only(attributes)
             found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
-        return tuple(sorted(found.items()))
+        return tuple(found.items())
 
 
 def _single(attributes: OutAttributes) -> Paths:

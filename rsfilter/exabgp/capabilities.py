@@ -1,0 +1,91 @@
+"""What neighbors can do, from the two places where ExaBGP tells it.
+
+The "open" of a session that comes up, and the answer to `show neighbor json` for sessions that
+were up before we were. Both matter only for routers: End-of-RIB must not be sent for a family that
+a router does not speak, and several paths only to one that takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rsfilter.exabgp.messages import Opened
+from rsfilter.routing.model import UNICAST, Address
+
+_OPEN_NAMES = {name.replace(" ", "/"): family for family, name in UNICAST.items()}
+_SHOW_NAMES = {name: family for family, name in UNICAST.items()}
+
+_RECEIVES = frozenset({"receive", "send/receive"})
+"""The directions of ADD-PATH in which a neighbor takes several paths."""
+
+
+class Established(NamedTuple):
+    """A session that is up, as `show neighbor json` tells it."""
+
+    neighbor: Address
+    asn: int
+    opened: Opened
+
+
+class _MultiProtocol(msgspec.Struct):
+    families: list[str] = []
+
+
+class _Capabilities(msgspec.Struct):
+    """By capability code (IANA): 1 multiprotocol, 69 ADD-PATH."""
+
+    multiprotocol: _MultiProtocol | None = msgspec.field(name="1", default=None)
+    add_path: dict[str, Any] = msgspec.field(name="69", default_factory=dict)
+
+
+class _Open(msgspec.Struct):
+    capabilities: _Capabilities
+
+
+class _Side(msgspec.Struct, rename="kebab"):
+    address: str = ""
+    asn: int = msgspec.field(name="as", default=0)
+    families: dict[str, bool] = {}
+    add_path: dict[str, bool] = {}
+
+
+class _Shown(msgspec.Struct):
+    fsm: str
+    local: _Side
+    peer: _Side
+
+
+_decode_open = msgspec.json.Decoder(_Open).decode
+_decode_shown = msgspec.json.Decoder(list[_Shown]).decode
+
+
+def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
+    """The "open" of a line. ValidationError when it is not one.
+
+    Without the multiprotocol capability a neighbor speaks IPv4 unicast (RFC 4760 section 8).
+    """
+    offered = _decode_open(open_).capabilities
+    families = offered.multiprotocol.families if offered.multiprotocol else ["ipv4/unicast"]
+    takes_several = (name for name, way in offered.add_path.items() if way in _RECEIVES)
+    return Opened(neighbor, _families(families, _OPEN_NAMES), _families(takes_several, _OPEN_NAMES))
+
+
+def established(text: str) -> Iterator[Established]:
+    """Those in the answer to `show neighbor json` that are up. ValueError when it is not one."""
+    for shown in _decode_shown(text):
+        if shown.fsm.upper() != "ESTABLISHED":
+            continue
+        neighbor = Address.parse(shown.peer.address)
+        families = (name for name, speaks in shown.peer.families.items() if speaks)
+        negotiated = (name for name, sends in shown.local.add_path.items() if sends)
+        offers = Opened(
+            neighbor, _families(families, _SHOW_NAMES), _families(negotiated, _SHOW_NAMES)
+        )
+        yield Established(neighbor, shown.peer.asn, offers)
+
+
+def _families(names: Iterable[str], numbers: dict[str, int]) -> frozenset[int]:
+    return frozenset(numbers[name] for name in names if name in numbers)

@@ -1,0 +1,57 @@
+"""What neighbors can do: OPENs and the answer to `show neighbor json`, and what is neither."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rsfilter.exabgp.capabilities import Established, established, opened
+from rsfilter.exabgp.messages import Opened
+from rsfilter.routing.model import Address
+
+PEER = Address.parse("192.0.2.10")
+CAPTURE = Path(__file__).parent.parent / "fixtures/exabgp/5.0/show-adj-rib-replies.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "families", "add_path"),
+    [
+        ({}, {4}, set()),
+        ({"1": {"name": "multiprotocol", "families": ["ipv4/unicast"]}}, {4}, set()),
+        ({"1": {"families": ["ipv6/unicast", "ipv4/flow"]}}, {6}, set()),
+        (
+            {
+                "1": {"families": ["ipv4/unicast", "ipv6/unicast"]},
+                "69": {"name": "addpath", "ipv4/unicast": "receive", "ipv6/unicast": "send"},
+            },
+            {4, 6},
+            {4},
+        ),
+        (
+            {"1": {"families": ["ipv6/unicast"]}, "69": {"ipv6/unicast": "send/receive"}},
+            {6},
+            {6},
+        ),
+        ({"69": {"ipv4/unicast": "invalid (9)"}}, {4}, set()),
+    ],
+)
+def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -> None:
+    document = json.dumps({"version": 4, "capabilities": capabilities}).encode()
+    assert opened(PEER, document) == Opened(PEER, frozenset(families), frozenset(add_path))
+
+
+def test_the_answer_of_a_real_exabgp() -> None:
+    (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
+    host, router = Address.parse("127.10.23.1"), Address.parse("127.10.23.9")
+    assert list(established(line)) == [
+        Established(host, 65005, Opened(host, frozenset({4}), frozenset())),
+        Established(router, 65200, Opened(router, frozenset({4}), frozenset())),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"fsm": "ESTABLISHED"}]'])
+def test_what_is_no_answer(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
+        list(established(text))
