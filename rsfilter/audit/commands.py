@@ -1,0 +1,323 @@
+"""`rsfilter audit`: query, tail, stats and verify, for people (tables) and programs (JSON Lines).
+
+Names and texts in the log come from hosts. No control character of theirs reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+
+from rsfilter.audit.query import Record, query, tail
+from rsfilter.audit.sql import SqlError, sql, stats
+from rsfilter.audit.verify import VerifyResult, verify
+from rsfilter.routing.reasons import REASONS
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+FAILED = 1
+INVALID = 2
+
+SHOWN = 100
+"""Records in a table unless told otherwise: what one can look through."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def add_arguments(commands: Subparsers) -> None:
+    """Adds `audit` to the command line."""
+    parser = commands.add_parser("audit", help="review the audit log")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    where = argparse.ArgumentParser(add_help=False)
+    place = where.add_mutually_exclusive_group()
+    place.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="the configuration that names the log"
+    )
+    place.add_argument("--directory", type=Path, metavar="DIR", help="the log itself")
+    where.add_argument("--json", action="store_true", help="print JSON Lines")
+    _add_query(actions, where)
+    _add_tail(actions, where)
+    _add_stats(actions, where)
+    _add_verify(actions, where)
+
+
+def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser(
+        "query",
+        parents=[where],
+        help="who announced what, what was decided, and why",
+        description="Prints the records that meet every condition, oldest first.",
+    )
+    parser.add_argument(
+        "prefix", nargs="?", metavar="PREFIX", help="a prefix, or an address for its host route"
+    )
+    parser.add_argument(
+        "--match",
+        choices=["covering", "covered", "exact"],
+        default="covering",
+        help="records whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+    )
+    parser.add_argument("--asn", type=_asn, metavar="N")
+    parser.add_argument("--host", metavar="NAME", help="the host's name in the truth")
+    parser.add_argument("--neighbor", metavar="ADDRESS")
+    parser.add_argument("--reason", choices=list(REASONS), metavar="REASON")
+    parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
+    parser.add_argument("--event", metavar="EVENT", help="verdict, withdraw, session_down, ...")
+    _add_period(parser)
+    parser.add_argument(
+        "--limit",
+        type=_count,
+        metavar="N",
+        help=f"only the newest N; 0 for all (default: {SHOWN}, with --json all)",
+    )
+    parser.add_argument(
+        "--sql",
+        metavar="STATEMENT",
+        help="a SELECT over the table `audit` instead of conditions (docs/audit.md)",
+    )
+    parser.set_defaults(handler=_query)
+
+
+def _add_tail(actions: Subparsers, where: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser("tail", parents=[where], help="the latest records")
+    parser.add_argument("-n", "--count", type=_count, default=10, metavar="N")
+    parser.add_argument("-f", "--follow", action="store_true", help="and those that come")
+    parser.set_defaults(handler=_tail)
+
+
+def _add_stats(actions: Subparsers, where: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser("stats", parents=[where], help="how many of what")
+    _add_period(parser)
+    parser.set_defaults(handler=_stats)
+
+
+def _add_verify(actions: Subparsers, where: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser(
+        "verify",
+        parents=[where],
+        help="is every record there, and as it was written?",
+        description="Finds every record that was changed, removed, cut or moved. Exit code 1: "
+        "there is damage.",
+    )
+    parser.set_defaults(handler=_verify)
+
+
+def _add_period(parser: argparse.ArgumentParser) -> None:
+    form = "RFC 3339, a day, or so long ago: 90s, 15m, 2h, 3d, 1w"
+    parser.add_argument("--since", type=_time, metavar="TIME", help=form)
+    parser.add_argument("--until", type=_time, metavar="TIME", help="exclusive")
+
+
+# Commands ----------------------------------------------------------------------------------------
+
+
+def _query(args: argparse.Namespace) -> int:
+    if args.sql is not None:
+        return _query_sql(args)
+    limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
+    try:
+        records = query(
+            _directory(args),
+            prefix=args.prefix,
+            match=args.match,
+            asn=args.asn,
+            host=args.host,
+            reason=args.reason,
+            neighbor=args.neighbor,
+            event=args.event,
+            verdict=args.verdict,
+            since=args.since,
+            until=args.until,
+            limit=limit,
+        )
+    except ValueError as error:
+        sys.stderr.write(f"rsfilter audit query: {error}\n")
+        return INVALID
+    if args.json:
+        _print_json(records)
+        return 0
+    shown = list(records)
+    _print_records(shown)
+    if args.limit is None and len(shown) == SHOWN:
+        sys.stderr.write(f"These are the newest {SHOWN}; --limit 0 prints all.\n")
+    return 0
+
+
+def _query_sql(args: argparse.Namespace) -> int:
+    try:
+        columns, rows = sql(_directory(args), args.sql)
+    except SqlError as error:
+        sys.stderr.write(f"rsfilter audit query: {error}\n")
+        return FAILED
+    if args.json:
+        _print_json(dict(zip(columns, row, strict=True)) for row in rows)
+    else:
+        _print_table(columns, rows)
+    return 0
+
+
+def _tail(args: argparse.Namespace) -> int:
+    records = tail(_directory(args), count=args.count, follow=args.follow)
+    if args.json:
+        _print_json(records, is_live=args.follow)
+    elif args.follow:
+        for record in records:  # a table would wait for its last row
+            print("  ".join(_clean(_cell(record, name)) for name in _COLUMNS), flush=True)  # noqa: T201
+    else:
+        _print_records(records)
+    return 0
+
+
+def _stats(args: argparse.Namespace) -> int:
+    try:
+        found = stats(_directory(args), args.since, args.until)
+    except SqlError as error:
+        sys.stderr.write(f"rsfilter audit stats: {error}\n")
+        return FAILED
+    if args.json:
+        _print_json([found])
+        return 0
+    _console().print(f"{found['records']} records, {found['first']} to {found['last']}")
+    for name, rows in found.items():
+        if isinstance(rows, list) and rows:
+            _print_table((name.replace("_", " "), "records"), rows)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    result = verify(_directory(args))
+    if args.json:
+        problems = [problem._asdict() for problem in result.problems]
+        _print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
+    else:
+        _print_result(result)
+    return 0 if result.is_ok else FAILED
+
+
+def _print_result(result: VerifyResult) -> None:
+    console = _console()
+    for problem in result.problems:
+        console.print(_clean(str(problem)), style="red", soft_wrap=True)
+    console.print(f"{result.records} records in {result.files} files")
+    if result.last_seq is not None:
+        console.print(f"record {result.first_seq} to record {result.last_seq}")
+        console.print(f"last hash {result.last_hash}", soft_wrap=True)
+    if result.pruned_before is not None:
+        console.print(f"older files are gone: nothing before record {result.pruned_before}")
+    if not result.has_head and result.records:
+        console.print("head.json is missing: records at the end may be, too")
+    console.print("The log is intact." if result.is_ok else "The log is DAMAGED.")
+
+
+# Output ------------------------------------------------------------------------------------------
+
+_COLUMNS: dict[str, Callable[[Record], object]] = {
+    "at": lambda r: r.get("at", "")[:19] + "Z",
+    "event": lambda r: r.get("event", ""),
+    "neighbor": lambda r: r.get("neighbor", ""),
+    "host": lambda r: r.get("host", ""),
+    "asn": lambda r: r.get("asn", ""),
+    "prefix": lambda r: r.get("prefix", ""),
+    "as path": lambda r: r.get("as_path", ""),
+    "verdict": lambda r: r.get("verdict") or "",
+    "why": lambda r: _why(r),
+}
+"""What a table shows of a record; --json shows all."""
+
+
+def _why(record: Record) -> str:
+    if record.get("reasons"):
+        return ", ".join([*record["reasons"], *record.get("vrps", ())])
+    if "cause" in record:
+        return str(record["cause"])
+    return ", ".join(f"{name} {value}" for name, value in record.get("data", {}).items())
+
+
+def _cell(record: Record, column: str) -> str:
+    return str(_COLUMNS[column](record))
+
+
+def _print_records(records: Iterable[Record]) -> None:
+    _print_table(tuple(_COLUMNS), ([_cell(r, name) for name in _COLUMNS] for r in records))
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(_clean(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(_clean("" if value is None else str(value)) for value in row))
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _clean(text: str) -> str:
+    """Text that a terminal only shows: control and format characters are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
+    for value in values:
+        line = json.dumps(value, default=str).replace("\x7f", "\\u007f")
+        sys.stdout.write(line + "\n")
+        if is_live:
+            sys.stdout.flush()
+
+
+# Arguments ---------------------------------------------------------------------------------------
+
+
+def _directory(args: argparse.Namespace) -> Path:
+    directory: Path | None = args.directory
+    if directory is None:
+        from rsfilter.config import DEFAULT_PATH, load_config
+
+        directory = load_config(args.config or DEFAULT_PATH).audit.directory
+    if not directory.is_dir():
+        sys.stderr.write(f"rsfilter audit: {directory}: there is no audit log\n")
+        raise SystemExit(INVALID)
+    return directory
+
+
+def _asn(text: str) -> int:
+    digits = text.upper().removeprefix("AS")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ASN")
+    return int(digits)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def _time(text: str) -> float:
+    """Seconds since the epoch."""
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
+        return time.time() - int(match[1]) * _UNITS[match[2]]
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: 2026-11-22T10:00:00Z, 2026-11-22, or so long ago, as 2h or 3d"
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

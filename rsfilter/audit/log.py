@@ -1,0 +1,229 @@
+"""The audit log as the filter sees it: `append` takes an event and is done.
+
+Events wait in a bounded queue for one thread, which numbers, chains and writes them (`writer`). A
+disk that is full, gone or slow never reaches the filter: the thread tries again for as long as it
+takes, the queue fills, and what then finds no room is counted and told in the log itself, as a
+`gap` at its place, once there is room again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from rsfilter.audit.files import Disk
+from rsfilter.audit.record import Auditable, ServiceEvent, timestamp
+from rsfilter.audit.writer import ChainWriter, Entry
+
+log = logging.getLogger(__name__)
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""A file is closed once it is this large: some 400,000 records of routes, which are compressed in
+seconds while the queue has room for what comes meanwhile."""
+
+MAX_QUEUE = 1 << 18
+"""Events that wait at most. They share their routes with the RIB: some 50 MB."""
+
+BATCH = 256
+"""Events to a write: some 3 ms, so that the filter is not kept waiting for the interpreter."""
+
+SYNC_S = 1.0
+"""A power failure takes no more than the records of this long."""
+
+RETRY_S = 1.0
+"""Between attempts while the disk fails."""
+
+STALL_S = 10.0
+"""A disk that has not answered for this long is said to fail."""
+
+
+class Health(NamedTuple):
+    """How the log is."""
+
+    is_ok: bool
+    reason: str
+    """For people; empty when all is well."""
+    queued: int
+    """Events that wait."""
+    dropped: int
+    """Events that found no room, since the start."""
+
+
+class _Gap(NamedTuple):
+    """Events that found no room."""
+
+    first: float
+    last: float
+    size: int
+
+    def entry(self) -> Entry:
+        data = {"from": timestamp(self.first), "to": timestamp(self.last), "count": self.size}
+        return self.last, ServiceEvent("gap", data)
+
+
+class AuditLog:
+    """Writes the audit log of one directory. Made, fed and closed by one thread.
+
+    `synchronous`: no thread and no queue, for `replay`; the files hold the same octets. Then
+    `append` and `close` raise OSError: a replay that cannot write has failed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = MAX_FILE_BYTES,
+        max_queue: int = MAX_QUEUE,
+        synchronous: bool = False,
+        retry_s: float = RETRY_S,
+        disk: Disk | None = None,
+    ) -> None:
+        self._directory = directory
+        self._writer = ChainWriter(directory, max_bytes, disk or Disk())
+        self._max_queue = max_queue
+        self._retry_s = retry_s
+        self._queue: deque[Entry] = deque()
+        self._gap: _Gap | None = None
+        self._dropped = 0
+        self._failure = ""
+        self._busy_since: float | None = None
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        if not synchronous:
+            self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+            self._thread.start()
+
+    def append(self, at: float, event: Auditable) -> None:
+        """Takes an event that happened at `at`, seconds since the epoch. Never waits for a disk."""
+        if self._thread is None:
+            self._queue.append((at, event))
+            if len(self._queue) >= BATCH:
+                self._write_all()
+            return
+        with self._changed:
+            was_empty = not self._queue
+            if self._gap is not None:
+                # Half empty first: or a queue that stays full would be half gaps.
+                if len(self._queue) > self._max_queue // 2:
+                    self._drop(at)
+                    return
+                self._queue.append(self._gap.entry())
+                self._gap = None
+            elif len(self._queue) >= self._max_queue:
+                self._drop(at)
+                return
+            self._queue.append((at, event))
+            if was_empty:
+                self._changed.notify()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Writes what waits. Gives up after `timeout` seconds, or at once when the disk fails."""
+        if self._thread is None:
+            self._write_all()
+            self._writer.close()
+            return
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        if lost := len(self._queue):
+            log.error("audit log %s: %d records are lost", self._directory, lost)
+
+    @property
+    def health(self) -> Health:
+        """How the log is, at this moment."""
+        reason = self._failure
+        busy_since = self._busy_since
+        if not reason and busy_since is not None:
+            waiting = time.monotonic() - busy_since
+            if waiting > STALL_S:
+                reason = f"{self._directory}: the disk has not answered for {waiting:.0f} s"
+        if not reason and self._gap is not None:
+            reason = f"{self._directory}: the disk is slower than the filter; records are dropped"
+        return Health(not reason, reason, len(self._queue), self._dropped)
+
+    def _drop(self, at: float) -> None:
+        gap = self._gap or _Gap(at, at, 0)
+        self._gap = _Gap(gap.first, at, gap.size + 1)
+        self._dropped += 1
+
+    def _write_all(self) -> None:
+        while self._queue:
+            self._write_batch()
+
+    def _write_batch(self) -> None:
+        # Only this side takes from the queue, and only what has been written.
+        with self._changed:
+            batch = list(islice(self._queue, BATCH))
+        done = self._writer.write(batch)
+        with self._changed:
+            for _ in range(done):
+                self._queue.popleft()
+        self._writer.tidy()
+
+    # The thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        sync_at: float | None = None
+        while self._wait(sync_at):
+            self._busy_since = now = time.monotonic()
+            try:
+                if self._queue:
+                    self._write_batch()
+                    sync_at = sync_at or now + SYNC_S
+                if sync_at is not None and now >= sync_at:
+                    self._writer.sync()
+                    sync_at = None
+            except OSError as error:
+                if not self._fail(error):
+                    break
+            else:
+                self._succeed()
+        self._end()
+
+    def _wait(self, sync_at: float | None) -> bool:
+        """Waits for something to do; False: there is nothing more to come."""
+        self._busy_since = None
+        with self._changed:
+            while not self._queue:
+                if self._gap is not None:
+                    self._queue.append(self._gap.entry())
+                    self._gap = None
+                elif self._is_closing:
+                    return False
+                elif sync_at is None:
+                    self._changed.wait()
+                else:
+                    rest = sync_at - time.monotonic()
+                    if rest <= 0:
+                        break
+                    self._changed.wait(rest)
+        return True
+
+    def _fail(self, error: OSError) -> bool:
+        """Waits to try again; False: the end does not wait for the disk."""
+        self._busy_since = None
+        reason = f"{self._directory}: {error}"
+        if reason != self._failure:
+            log.error("audit log fails, filtering goes on: %s", reason)
+        self._failure = reason
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closing, self._retry_s)
+            return not self._is_closing
+
+    def _succeed(self) -> None:
+        if self._failure:
+            log.info("audit log %s: good again", self._directory)
+        self._failure = ""
+
+    def _end(self) -> None:
+        try:
+            self._writer.close()
+        except OSError as error:
+            log.error("audit log %s: %s", self._directory, error)

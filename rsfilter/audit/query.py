@@ -1,0 +1,242 @@
+"""Reads the audit log: what happened to a prefix, a host, an ASN, in some time.
+
+Records are read as they were written and one file at a time, newest first, so that a question
+about the last hour of a year of files costs one file. Lines that are no records are passed over
+and said on the log: what is left of a damaged file can still be asked, and `verify` tells more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from rsfilter.audit.files import UNREADABLE, FileKey, lines_of, list_keys, open_log
+from rsfilter.audit.record import timestamp
+from rsfilter.routing.model import BITS, Prefix
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+Match = Literal["covering", "covered", "exact"]
+
+FOLLOW_S = 0.5
+"""Between looks at a log that is followed."""
+
+
+def query(
+    directory: Path,
+    *,
+    prefix: str | None = None,
+    match: Match = "covering",
+    asn: int | None = None,
+    host: str | None = None,
+    reason: str | None = None,
+    neighbor: str | None = None,
+    event: str | None = None,
+    verdict: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+    limit: int | None = None,
+) -> Iterator[Record]:
+    """The records that meet every condition, oldest first; with `limit` the newest so many.
+
+    `prefix` is a prefix, or an address for its host route; `match` says whether the record's
+    prefix covers it, is covered by it, or is the same. `neighbor` is an address. `since` is
+    inclusive, `until` is not; both are seconds since the epoch. ValueError for a prefix that is
+    none or has host bits set, or a neighbor that is no address; OSError when a file cannot be read.
+    """
+    wanted = _wanted(
+        {
+            "asn": asn,
+            "host": host,
+            "neighbor": None if neighbor is None else _address(neighbor),
+            "event": event,
+            "verdict": verdict,
+        },
+        reason,
+    )
+    if prefix is not None:
+        wanted.tests.append(_prefix_test(prefix, match))
+        wanted.needles.append(b'"prefix":"')
+    first = "" if since is None else timestamp(since)
+    if since is not None:
+        wanted.tests.append(lambda record: record["at"] >= first)
+    if until is not None:
+        last = timestamp(until)
+        wanted.tests.append(lambda record: record["at"] < last)
+    keys = [key for key in list_keys(directory) if key.date >= first[:10]]
+    if limit is None:
+        return (record for key in keys for record in _found(directory, key, wanted))
+    return iter(_newest(directory, keys, wanted, limit))
+
+
+def tail(
+    directory: Path,
+    *,
+    count: int = 10,
+    follow: bool = False,
+    wait: Callable[[], None] = lambda: time.sleep(FOLLOW_S),
+) -> Iterator[Record]:
+    """The last `count` records; with `follow` also those that come, for ever.
+
+    `wait` is called whenever there is nothing new. OSError when a file cannot be read.
+    """
+    keys = list_keys(directory)
+    seen = 0
+    for record in query(directory, limit=count):
+        seen = record["seq"]
+        yield record
+    if follow:
+        yield from _follow(directory, keys[-1] if keys else None, seen, wait)
+
+
+# Conditions --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Conditions. The needles are cheap and only necessary; the tests decide."""
+
+    needles: list[bytes]
+    tests: list[Callable[[Record], bool]]
+
+
+def _wanted(equal: dict[str, object], reason: str | None) -> _Wanted:
+    wanted = _Wanted([], [])
+    for name, value in equal.items():
+        if value is not None:
+            # Only ASCII text is written as it is asked for.
+            if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+                wanted.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
+            wanted.tests.append(_is_equal(name, value))
+    if reason is not None:
+        wanted.tests.append(lambda record: reason in record.get("reasons", ()))
+        wanted.needles.append(msgspec.json.encode(reason))
+    return wanted
+
+
+def _is_equal(name: str, value: object) -> Callable[[Record], bool]:
+    return lambda record: record.get(name) == value
+
+
+def _address(text: str) -> str:
+    if "/" in text:
+        raise ValueError(f"{text!r} is not an address")
+    parsed = Prefix.parse(text)
+    return str(parsed).partition("/")[0]
+
+
+def _prefix_test(text: str, match: Match) -> Callable[[Record], bool]:
+    asked = Prefix.parse(text)
+    if match == "exact":
+        exact = str(asked)
+        return lambda record: record.get("prefix") == exact
+    if not asked.is_well_formed:
+        raise ValueError(f"{text!r} is not a prefix: host bits are set, or it is too long")
+    if match == "covering":
+        return lambda record: "prefix" in record and _recorded(record["prefix"]).covers(asked)
+    return lambda record: "prefix" in record and asked.covers(_recorded(record["prefix"]))
+
+
+@lru_cache(maxsize=1 << 16)
+def _recorded(text: str) -> Prefix:
+    """The prefix of a record, malformed ones as the space that they lie in: 10.0.0.1/24 as
+    10.0.0.0/24."""
+    family, network, length = Prefix.parse(text)
+    length = min(length, BITS[family])
+    spare = BITS[family] - length
+    return Prefix(family, network >> spare << spare, length)
+
+
+# Files -------------------------------------------------------------------------------------------
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
+    needles, tests = wanted.needles, wanted.tests
+    for line in _lines(directory, key):
+        if not all(needle in line for needle in needles):
+            continue
+        record = _record(line, key)
+        if record is not None and _meets(record, tests, key):
+            yield record
+
+
+def _meets(record: Record, tests: Iterable[Callable[[Record], bool]], key: FileKey) -> bool:
+    try:
+        return all(test(record) for test in tests)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        log.warning("%s: a line is not an audit record; see `rsfilter audit verify`", key.name)
+        return False
+
+
+def _record(line: bytes, key: FileKey) -> Record | None:
+    if line.endswith(b"\n"):  # else it is being written, or was cut
+        try:
+            return _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("%s: a line is not an audit record; see `rsfilter audit verify`", key.name)
+    return None
+
+
+def _lines(directory: Path, key: FileKey) -> Iterator[bytes]:
+    with open_log(directory, key) as file:
+        try:
+            yield from lines_of(file)
+        except UNREADABLE as error:
+            log.warning("%s: damaged, not all of it is read: %s", key.name, error)
+
+
+def _newest(directory: Path, keys: list[FileKey], wanted: _Wanted, limit: int) -> list[Record]:
+    found: list[Record] = []
+    for key in reversed(keys):
+        if len(found) >= limit:
+            break
+        found = [*deque(_found(directory, key, wanted), limit - len(found)), *found]
+    return found
+
+
+def _follow(
+    directory: Path, key: FileKey | None, seen: int, wait: Callable[[], None]
+) -> Iterator[Record]:
+    """The records after `seen`, which is in the file `key` or an older one."""
+    while True:
+        if key is not None:
+            for record in _growing(directory, key, wait):
+                if record["seq"] > seen:
+                    seen = record["seq"]
+                    yield record
+        newer = [one for one in list_keys(directory) if key is None or one > key]
+        if newer:
+            key = newer[0]
+        else:
+            wait()
+
+
+def _growing(directory: Path, key: FileKey, wait: Callable[[], None]) -> Iterator[Record]:
+    """The records of a file, until there is a newer one. It stays open under any name."""
+    line = b""
+    is_closed = False
+    with open_log(directory, key) as file:
+        while True:
+            while piece := file.readline():
+                line += piece
+                if line.endswith(b"\n"):
+                    record, line = _record(line, key), b""
+                    if record is not None:
+                        yield record
+            if is_closed:
+                return
+            # Once a newer file is there nothing comes any more, but something may just have come.
+            is_closed = any(one > key for one in list_keys(directory))
+            if not is_closed:
+                wait()

@@ -1,0 +1,300 @@
+"""The audit record: one event as one line of JSON (RFC 8259), chained to the line before it.
+
+A line is ASCII without any control character, whatever a host put into the names and texts in it.
+Its `hash` is the SHA-256 (FIPS 180-4) of the line as written without the `,"hash":"…"` at its end
+and without the line feed. `prev`, the hash of the line before, is under that hash, and so a line
+vouches for all lines before it. docs/audit.md explains every field.
+
+Nothing here reads a clock or a file: what the writer and the readers share is pure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rsfilter.routing.actions import (
+    AuditEvent,
+    DataChange,
+    Provenance,
+    SessionChange,
+    VerdictChange,
+)
+from rsfilter.routing.model import AsPath, Segment, Vrp
+
+VERSION = 1
+
+GENESIS = "0" * 64
+"""`prev` of the first line."""
+
+MAX_LINE = 64 * 1024
+"""Octets of a line, line feed included, so that a reader can refuse to read on for ever. The bounds
+below keep a record of a route far under it."""
+
+_MAX_BODY = MAX_LINE - 512
+"""What the chain adds takes less."""
+
+MAX_PATH_ASNS = 32
+"""ASNs of a path that are written. An honest host's path has one; the longest that the Internet
+carries for good reason are about this long."""
+
+MAX_VRPS = 32
+"""VRPs that are written. More than a few covering one host route are a mistake in the data."""
+
+MAX_NEXT_HOPS = 2
+"""A global and a link-local one (RFC 2545 section 3)."""
+
+MAX_TEXT = 1000
+"""Characters of any one text. What speakers say is cut to 200 before it comes here; a problem with
+a truth file names the file, the place and what is wrong."""
+
+MAX_ITEMS = 64
+"""Items of a list, or members of an object."""
+
+MAX_DEPTH = 4
+"""Lists and objects inside each other. A record needs three."""
+
+END_OF_TIME = 253402300799.0
+"""9999-12-31T23:59:59Z: RFC 3339 has four digits for the year."""
+
+
+class ServiceEvent(NamedTuple):
+    """What happened to the filter itself: start, stop, a source of data that fails, and such."""
+
+    event: str
+    data: Mapping[str, object]
+    """JSON values; others are written as their text."""
+
+
+Auditable = AuditEvent | ServiceEvent
+"""What the log takes."""
+
+
+class Link(NamedTuple):
+    """What chains a line to its neighbors."""
+
+    seq: int
+    prev: str
+    hash: str
+
+
+class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
+    """The line is none that this program wrote; the message says why."""
+
+
+def timestamp(at: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, with microseconds, always of one width.
+
+    A time that has no such text (a recording can hold any number) becomes the nearest that has.
+    """
+    if not 0.0 <= at <= END_OF_TIME:
+        at = END_OF_TIME if at > 0 and not math.isnan(at) else 0.0
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def body(event: Auditable) -> bytes:
+    """An event as the members of its JSON object, without braces: what does not depend on the
+    place in the chain. ASCII."""
+    members = _MEMBERS[type(event)](event)
+    encoded = _ascii(members)
+    if len(encoded) > _MAX_BODY:
+        encoded = _ascii({"event": members["event"], "data": {"too_large": len(encoded)}})
+    return encoded[1:-1]
+
+
+def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, Link]:
+    """The line, line feed included, of a body at its place in the chain."""
+    content = b'{"v":%d,"seq":%d,"at":"%s",%s,"prev":"%s"' % (
+        VERSION,
+        seq,
+        at.encode(),
+        members,
+        prev.encode(),
+    )
+    digest = sha256(content + b"}").hexdigest()
+    return b'%s,"hash":"%s"}\n' % (content, digest.encode()), Link(seq, prev, digest)
+
+
+_LINE = re.compile(
+    rb'\{"v":\d{1,9},"seq":(\d{1,18}),"at":".*,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n?',
+    re.DOTALL,
+)
+_HASH_SIZE = len(',"hash":""}') + 64
+
+
+def claimed_link(line: bytes) -> Link:
+    """What a line says of its place, be it true or not. NotARecord when it says nothing."""
+    match = _LINE.fullmatch(line)
+    if match is None or len(line) > MAX_LINE:
+        raise NotARecord("is not an audit record")
+    seq, prev, digest = match.groups()
+    return Link(int(seq), prev.decode(), digest.decode())
+
+
+def is_intact(line: bytes, link: Link) -> bool:
+    """The content of the line is what its hash says."""
+    content = line.removesuffix(b"\n")[:-_HASH_SIZE]
+    return sha256(content + b"}").hexdigest() == link.hash
+
+
+# Members -----------------------------------------------------------------------------------------
+
+
+def _verdict_members(change: VerdictChange) -> dict[str, Any]:
+    key, asn, attributes, next_hops = change.route
+    verdict = change.verdict
+    path, path_length = _path(attributes.as_path)
+    members = {
+        "event": "withdraw" if verdict is None else "verdict",
+        "neighbor": str(key.neighbor),
+        "host": change.host[:MAX_TEXT],
+        "asn": asn,
+        "prefix": str(key.prefix),
+        "path_id": key.path_id,
+        "as_path": path,
+        "as_path_length": path_length,
+        "next_hop": " ".join(map(str, next_hops[:MAX_NEXT_HOPS])),
+        "verdict": None if verdict is None else verdict.kind.value,
+        "was": None if change.was is None else change.was.value,
+        "reasons": () if verdict is None else verdict.reasons,
+        "cause": change.cause,
+        "state": None if verdict is None else verdict.validation.state.value,
+        "vrps": () if verdict is None else _vrps(verdict.validation.vrps),
+        "truth": _truth(change.provenance),
+        "rtr": _rtr(change.provenance),
+    }
+    if attributes.malformed:
+        members["data"] = {"malformed": attributes.malformed[:MAX_TEXT]}
+    return members
+
+
+def _session_members(change: SessionChange) -> dict[str, Any]:
+    return {
+        "event": "session_up" if change.is_up else "session_down",
+        "neighbor": str(change.neighbor),
+        "host": change.group[:MAX_TEXT],
+        "asn": change.asn,
+        "data": {"role": change.role, "reason": change.reason[:MAX_TEXT]},
+    }
+
+
+def _data_members(change: DataChange) -> dict[str, Any]:
+    return {
+        "event": "data",
+        "truth": _truth(change.provenance),
+        "rtr": _rtr(change.provenance),
+        "data": {
+            "source": change.source,
+            "detail": change.detail[:MAX_TEXT],
+            "added": change.added,
+            "removed": change.removed,
+            "rejudged": change.rejudged,
+            "flipped": change.flipped,
+        },
+    }
+
+
+def _service_members(event: ServiceEvent) -> dict[str, Any]:
+    return {"event": event.event[:MAX_TEXT], "data": _plain(event.data)}
+
+
+_MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    VerdictChange: _verdict_members,
+    SessionChange: _session_members,
+    DataChange: _data_members,
+    ServiceEvent: _service_members,
+}
+
+
+def _path(path: AsPath) -> tuple[str, int]:
+    """The customary text of a path, cut when it is long, and how many ASNs it has."""
+    segments = path.segments
+    length = sum(len(segment.asns) for segment in segments)
+    if length <= MAX_PATH_ASNS and len(segments) <= MAX_PATH_ASNS:
+        return str(path), length
+    room = MAX_PATH_ASNS
+    kept = []
+    for segment in segments[:MAX_PATH_ASNS]:
+        kept.append(Segment(segment.type, segment.asns[:room]))
+        room -= len(kept[-1].asns)
+        if room == 0:
+            break
+    return f"{AsPath(tuple(kept))} ...", length
+
+
+def _vrps(vrps: tuple[Vrp, ...]) -> list[str]:
+    if not vrps:
+        return []
+    texts = [_vrp_text(vrp) for vrp in vrps[:MAX_VRPS]]
+    if len(vrps) > MAX_VRPS:
+        texts.append(f"... {len(vrps) - MAX_VRPS} more")
+    return texts
+
+
+_vrp_text = lru_cache(maxsize=1 << 14)(str)
+"""A VRP decides many routes, one after the other."""
+
+
+@lru_cache(maxsize=16)
+def _truth(provenance: Provenance) -> dict[str, str] | None:
+    if not provenance.truth_sha256:
+        return None
+    return {
+        "revision": provenance.truth_revision[:MAX_TEXT],
+        "sha256": provenance.truth_sha256[:MAX_TEXT],
+    }
+
+
+@lru_cache(maxsize=16)
+def _rtr(provenance: Provenance) -> dict[str, str | int] | None:
+    if not provenance.rtr_cache:
+        return None
+    return {
+        "cache": provenance.rtr_cache[:MAX_TEXT],
+        "session": provenance.rtr_session,
+        "serial": provenance.rtr_serial,
+    }
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _ascii(members: dict[str, Any]) -> bytes:
+    try:
+        encoded = _encode(members)
+    except UnicodeEncodeError:  # a lone surrogate, which is no character
+        encoded = b""
+    if not (encoded and encoded.isascii()):
+        encoded = json.dumps(_plain(members), separators=(",", ":")).encode("ascii")
+    # JSON need not escape DEL, but a terminal may obey it.
+    return encoded.replace(b"\x7f", b"\\u007f")
+
+
+def _plain(value: object, depth: int = MAX_DEPTH) -> Any:
+    """The value with nothing in it that a reader of JSON could stumble over."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, Mapping) and depth > 0:
+        items = islice(value.items(), MAX_ITEMS)
+        return {_text(key): _plain(item, depth - 1) for key, item in items}
+    if isinstance(value, list | tuple) and depth > 0:
+        return [_plain(item, depth - 1) for item in value[:MAX_ITEMS]]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Lone surrogates become the text of their escape."""
+    return str(value)[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,197 @@
+"""The audit log as an SQL table, by DuckDB: `audit`, one row for a record.
+
+A statement can read the files of the log and nothing else: they are opened here and DuckDB is
+given the descriptors, so that no name of a file is ever part of SQL and a file that is compressed
+meanwhile is still read to its end. Only SELECT runs, and what is asked about goes as a parameter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from rsfilter.audit.files import FileKey, list_keys
+from rsfilter.audit.record import MAX_LINE, timestamp
+
+if TYPE_CHECKING:
+    import duckdb
+
+COLUMNS = {
+    "v": "INTEGER",
+    "seq": "BIGINT",
+    "at": "TIMESTAMP",
+    "event": "VARCHAR",
+    "neighbor": "VARCHAR",
+    "host": "VARCHAR",
+    "asn": "BIGINT",
+    "prefix": "VARCHAR",
+    "path_id": "BIGINT",
+    "as_path": "VARCHAR",
+    "as_path_length": "BIGINT",
+    "next_hop": "VARCHAR",
+    "verdict": "VARCHAR",
+    "was": "VARCHAR",
+    "reasons": "VARCHAR[]",
+    "cause": "VARCHAR",
+    "state": "VARCHAR",
+    "vrps": "VARCHAR[]",
+    "truth": "STRUCT(revision VARCHAR, sha256 VARCHAR)",
+    "rtr": "STRUCT(cache VARCHAR, session BIGINT, serial BIGINT)",
+    "data": "JSON",
+    "prev": "VARCHAR",
+    "hash": "VARCHAR",
+}
+"""The table, by DuckDB's types. `at` is UTC."""
+
+MEMORY_LIMIT = "1GB"
+"""A reviewer's question must not take the memory of the filter that runs beside it."""
+
+TOP = 20
+"""Neighbors, hosts and prefixes that `stats` names."""
+
+
+class SqlError(Exception):
+    """A statement cannot be run, or a file of the log is too damaged for it; the message is
+    DuckDB's."""
+
+
+class SqlResult(NamedTuple):
+    """What a statement answered."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def sql(directory: Path, statement: str) -> SqlResult:
+    """The rows of one SELECT over the table `audit`. SqlError, or OSError when a file cannot be
+    read."""
+    with _connection(directory) as connection:
+        return _select(connection, statement, {})
+
+
+def stats(
+    directory: Path, since: float | None = None, until: float | None = None
+) -> dict[str, Any]:
+    """Counts of the records in a time (seconds since the epoch; `until` is exclusive).
+
+    `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
+    `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes` and
+    `hosts`: each a list of [value, count], most first. Raises as `sql` does.
+    """
+    period = {
+        "since": timestamp(since or 0.0),
+        "until": timestamp(float("inf") if until is None else until),
+    }
+    with _connection(directory) as connection:
+        (count, first, last), *_ = _select(connection, _TOTALS, period).rows
+        found: dict[str, Any] = {"records": count, "first": first, "last": last}
+        for name, (expression, condition) in _COUNTS.items():
+            statement = _COUNT.format(expression=expression, condition=condition)
+            rows = _select(connection, statement, {**period, "top": TOP}).rows
+            found[name] = [list(row) for row in rows]
+    return found
+
+
+_TOTALS = """
+SELECT
+    count(*),
+    strftime(min("at"), '%Y-%m-%dT%H:%M:%S.%fZ'),
+    strftime(max("at"), '%Y-%m-%dT%H:%M:%S.%fZ')
+FROM audit
+WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP
+"""
+
+_COUNT = """
+SELECT {expression} AS value, count(*) AS count
+FROM audit
+WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND {condition}
+GROUP BY value ORDER BY count DESC, value LIMIT $top
+"""
+
+_COUNTS = {
+    "events": ("event", "true"),
+    "verdicts": ("verdict", "verdict IS NOT NULL"),
+    "reasons": ("unnest(reasons)", "event = 'verdict'"),
+    "rejected_neighbors": ("neighbor", "verdict = 'rejected'"),
+    "rejected_prefixes": ("prefix", "verdict = 'rejected'"),
+    "hosts": ("host", "event = 'verdict'"),
+}
+"""Name: what is counted, and where."""
+
+
+@contextlib.contextmanager
+def _connection(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory with the view `audit`, locked away from everything else."""
+    import duckdb  # takes a while, and only those who ask need it
+
+    with ExitStack() as stack:
+        files = [stack.enter_context(_open(directory, key)) for key in list_keys(directory)]
+        options: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": "",
+        }
+        connection = stack.enter_context(duckdb.connect(":memory:", config=options))
+        connection.execute(_view(files))
+        paths = ", ".join(f"'{_path(file)}'" for file in files)
+        connection.execute(f"SET allowed_paths = [{paths}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            yield connection
+        except duckdb.Error as error:
+            raise SqlError(str(error)) from None
+
+
+def _select(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, object]
+) -> SqlResult:
+    import duckdb
+
+    statements = connection.extract_statements(statement)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        # COPY could write to the very files that may be read.
+        raise SqlError("exactly one SELECT is needed")
+    connection.execute(statements[0], dict(parameters))
+    columns = tuple(column[0] for column in connection.description or ())
+    return SqlResult(columns, connection.fetchall())
+
+
+def _open(directory: Path, key: FileKey) -> BinaryIO:
+    """A file as it lies on the disk, under whichever name."""
+    try:
+        return (directory / key.name).open("rb")
+    except FileNotFoundError:
+        return (directory / key.compressed_name).open("rb")
+
+
+def _path(file: BinaryIO) -> str:
+    return f"/proc/self/fd/{file.fileno()}"
+
+
+def _view(files: Sequence[BinaryIO]) -> str:
+    """The statement that makes the view. Nothing in it comes from outside but numbers."""
+    columns = ", ".join(f"\"{name}\": '{type_}'" for name, type_ in COLUMNS.items())
+    options = (
+        f"columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "
+        f"maximum_object_size = {2 * MAX_LINE}"
+    )
+    parts = []
+    for compression in ("none", "gzip"):
+        paths = [
+            f"'{_path(f)}'" for f in files if f.name.endswith(".gz") is (compression == "gzip")
+        ]
+        if paths:
+            parts.append(
+                f"SELECT * FROM read_json([{', '.join(paths)}], "  # noqa: S608
+                f"compression = '{compression}', {options})"
+            )
+    if not parts:
+        empty = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in COLUMNS.items())
+        parts.append(f"SELECT {empty}")
+    # What is no record, such as a line that is being written, has no number.
+    return f"CREATE VIEW audit AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE seq IS NOT NULL"  # noqa: S608

@@ -1,0 +1,224 @@
+"""Writes the chain: one writer, one thread, one process for a directory.
+
+The state is the last line written and the file that it is in. Whatever fails leaves the state as
+it was and the file cut back to it, so that a call can simply be repeated. How a start finds the
+end of the chain is in `recovery`.
+
+Files are named after the day of their first record. A clock that steps back never leads back to an
+older file: the order of the files is the order of the chain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rsfilter.audit.files import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    LOCK_NAME,
+    Disk,
+    FileKey,
+    compress,
+    sync_directory,
+    write_head,
+)
+from rsfilter.audit.record import (
+    GENESIS,
+    Auditable,
+    Link,
+    ServiceEvent,
+    body,
+    seal,
+    timestamp,
+)
+from rsfilter.audit.recovery import find_end
+
+log = logging.getLogger(__name__)
+
+Entry = tuple[float, Auditable]
+"""(seconds since the epoch, event)."""
+
+
+class ChainWriter:
+    """Appends records to the files of a directory. Every method may raise OSError."""
+
+    def __init__(self, directory: Path, max_bytes: int, disk: Disk) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._disk = disk
+        self._lock: int | None = None
+        self._last: Link | None = None
+        """The last line written; None: not known yet."""
+        self._is_recovered = False
+        self._key: FileKey | None = None
+        """The newest file, open or not."""
+        self._file: int | None = None
+        self._size = 0
+        self._is_torn = False
+        """The file may have octets beyond `_size`."""
+        self._is_synced = True
+        self._to_note: dict[str, Any] = {}
+        """What recovery found and has not been written yet."""
+        self._to_compress: list[FileKey] = []
+
+    def write(self, entries: Sequence[Entry]) -> int:
+        """Writes some of the entries (at least one) to one file; answers with their number."""
+        if not self._is_recovered or self._is_disturbed():
+            self._recover()
+        key, file = self._file_for(timestamp(entries[0][0])[:10])
+        last = self._last or Link(0, "", GENESIS)
+        lines: list[bytes] = []
+        size = self._size
+        done = 0
+        for at, event, counts in self._with_notes(entries, key):
+            stamp = timestamp(at)
+            if done and (size >= self._max_bytes or stamp[:10] > key.date):
+                break
+            line, last = seal(last.seq + 1, stamp, _safe_body(event), last.hash)
+            lines.append(line)
+            size += len(line)
+            done += counts
+        self._append(file, b"".join(lines))
+        self._last, self._to_note = last, {}
+        return done
+
+    def sync(self) -> None:
+        """Brings to the disk what was written, and notes how far the chain reaches."""
+        if self._is_synced or self._file is None or self._last is None:
+            return
+        self._disk.fsync(self._file)
+        write_head(self._directory, self._last, self._disk)
+        self._is_synced = True
+
+    def tidy(self) -> None:
+        """Compresses files that were closed. What cannot be compressed stays as it is until the
+        next start."""
+        while self._to_compress:
+            key = self._to_compress.pop()
+            try:
+                compress(self._directory, key, self._disk)
+            except OSError as error:
+                log.warning("%s is not compressed: %s", self._directory / key.name, error)
+
+    def close(self) -> None:
+        """Syncs, and lets another writer in."""
+        try:
+            self.sync()
+        finally:
+            self._close_file()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+            self._is_recovered, self._last = False, None
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _with_notes(
+        self, entries: Sequence[Entry], key: FileKey
+    ) -> list[tuple[float, Auditable, int]]:
+        """The entries, and before them what the log says itself; with how much each counts."""
+        at = entries[0][0]
+        notes: list[tuple[float, Auditable, int]] = []
+        if self._size == 0:
+            notes.append((at, ServiceEvent("file", {"file": key.name}), 0))
+        if self._to_note:
+            notes.append((at, ServiceEvent("recovered", self._to_note), 0))
+        return notes + [(at, event, 1) for at, event in entries]
+
+    def _append(self, file: int, data: bytes) -> None:
+        if self._is_torn:
+            os.ftruncate(file, self._size)
+        self._is_torn = True
+        self._is_synced = False
+        try:
+            self._disk.write_all(file, data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, self._size)
+                self._is_torn = False
+            raise
+        self._is_torn = False
+        self._size += len(data)
+
+    def _is_disturbed(self) -> bool:
+        """Somebody removed, emptied or changed the file under our hands."""
+        if self._file is None or self._is_torn:
+            return False
+        status = os.fstat(self._file)
+        return status.st_nlink == 0 or status.st_size != self._size
+
+    def _recover(self) -> None:
+        self._is_recovered = False
+        self._close_file()
+        self._directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._take_lock()
+        end = find_end(self._directory, self._last, self._disk)
+        if end.notes:
+            log.warning("audit log %s: recovered: %s", self._directory, end.notes)
+        self._to_note |= end.notes
+        self._key, self._to_compress = end.newest, list(end.closed)
+        if end.newest is not None and end.is_appendable:
+            self._open(end.newest)
+        self._last = end.last
+        self._is_recovered = True
+
+    def _take_lock(self) -> None:
+        """Two writers would tear the chain: the second waits until the first is gone."""
+        if self._lock is not None:
+            if os.fstat(self._lock).st_nlink:
+                return
+            os.close(self._lock)
+            self._lock = None
+        path = self._directory / LOCK_NAME
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise BlockingIOError(f"{self._directory}: another process writes this log") from None
+        self._lock = lock
+
+    def _file_for(self, date: str) -> tuple[FileKey, int]:
+        """The open file for a record of that day; another one when it is a later day or full."""
+        key, file = self._key, self._file
+        if key is not None and file is not None:
+            if date <= key.date and self._size < self._max_bytes:
+                return key, file
+            self.sync()
+            self._close_file()
+            self._to_compress.append(key)
+        if key is None or date > key.date:
+            key = FileKey(date, 0)
+        else:
+            key = FileKey(key.date, key.number + 1)
+        return key, self._open(key)
+
+    def _open(self, key: FileKey) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        file = os.open(self._directory / key.name, flags, FILE_MODE)
+        os.fchmod(file, FILE_MODE)
+        self._key, self._file = key, file
+        self._size = os.fstat(file).st_size
+        self._is_torn = False
+        sync_directory(self._directory, self._disk)
+        return file
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _safe_body(event: Auditable) -> bytes:
+    try:
+        return body(event)
+    except Exception as error:
+        # One value that nobody thought of must not end the log: a line is missing, and says so.
+        log.exception("an event cannot be written to the audit log")
+        return body(ServiceEvent("gap", {"count": 1, "problem": repr(error)}))
