@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rsfilter import __version__, check
+from rsfilter.audit import commands as audit_commands
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
 from rsfilter.exabgp.render import RenderError
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change of a file
     try:
         code: int = args.handler(args)
         sys.stdout.flush()
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands, configured)
     truth_commands.add_arguments(commands)
     exabgp_commands.add_arguments(commands, configured)
+    audit_commands.add_arguments(commands)
     return parser
 
 
