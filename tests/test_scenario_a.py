@@ -214,3 +214,29 @@ def test_a6_every_cache_dies(site: Site) -> None:
     site.leaf1.lacks(*(guest("dd", family) for family in families))
     site.has_data(data())
     site.leaf1.has_exactly(*everything)
+
+
+def test_a6_data_expire(lab: Lab) -> None:
+    """With `on_expire = "reject"` old data hold until `expire`, and no longer."""
+    site = Site(lab, "stayrtr", data(), [65005], rtr={"expire": 5, "on_expire": "reject"})
+    site.starts()
+    guests = [guest("aa", family) for family in lab.families]
+    site.hosts[65005].announces(*guests)
+    for router in site.routers:
+        router.has_exactly(*guests)
+
+    for cache in site.caches:
+        cache.dies()
+
+    def still_there() -> str | None:
+        return None if set(site.leaf1.table()) == set(guests) else "gone before its time"
+
+    throughout(still_there, 3.0, lab.report)
+    for router in site.routers:
+        router.lacks(*guests)
+    for prefix in guests:
+        site.audit.has(prefix=prefix, verdict="rejected", reasons=["data_unavailable"])
+    for cache in site.caches:
+        cache.starts()
+    for router in site.routers:
+        router.has_exactly(*guests)

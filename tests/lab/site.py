@@ -2,8 +2,9 @@
 
     65005 ... 65010   BIRD hosts, one ASN each
     rs                ExaBGP with rsfilter, AS 65100
-    leaf1, leaf3      BIRD and FRR, one best path; their one session runs over IPv4
-    leaf2             BIRD, every path (ADD-PATH); its one session runs over IPv6
+    leaf1             BIRD, the best path; a session for each family
+    leaf2             BIRD, every path (ADD-PATH); one session over IPv6 for both
+    leaf3             FRR, the best path; one session over IPv4 for both
 
 The data come from two StayRTR caches or from the truth file.
 """
@@ -46,7 +47,7 @@ class Site:
             asn: BirdHost(lab, f"hv{asn}", 11 + index, asn, [rs.endpoint])
             for index, asn in enumerate(host_asns)
         }
-        self.leaf1 = BirdRouter(lab, "leaf1", 201, BEST_ASN, [rs.endpoint], over=4)
+        self.leaf1 = BirdRouter(lab, "leaf1", 201, BEST_ASN, [rs.endpoint])
         self.leaf2 = BirdRouter(lab, "leaf2", 202, ALL_ASN, [rs.endpoint], paths="all", over=6)
         self.leaf3 = FrrRouter(lab, "leaf3", 203, BEST_ASN, [rs.endpoint], over=4)
         self.routers = (self.leaf1, self.leaf2, self.leaf3)
