@@ -7,6 +7,7 @@ prefix are its candidates (the Loc-RIB). An Adj-RIB-Out is what a group of route
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -53,8 +54,9 @@ class NeighborTable:
     """What one neighbor has announced, in order of first announcement."""
 
     entries: dict[Slot, Entry] = field(default_factory=dict)
-    over_limit: dict[Slot, None] = field(default_factory=dict)
-    """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves."""
+    over_limit: OrderedDict[Slot, None] = field(default_factory=OrderedDict)
+    """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered:
+    a plain dict finds its first key slowly once many before it have left."""
     unrepeated: dict[str, set[Slot]] = field(default_factory=dict)
     """By family: what a refresh under way (RFC 7313) has not repeated yet."""
 
