@@ -122,18 +122,22 @@ def origin(prefix: Prefix, asn: int, data: Data) -> Validation:
         if data.truth.covers(prefix):
             return data.truth.validate(prefix, asn)
         return _ask_rtr(prefix, asn, data)
+    precedence = _PRECEDENCE[data.mode]
     by_truth = data.truth.validate(prefix, asn)
-    if data.mode is Mode.UNION and by_truth.state is OriginState.VALID:
-        return by_truth
+    if by_truth.state is precedence[0]:
+        return by_truth  # whatever RTR would say
     by_rtr = _ask_rtr(prefix, asn, data)
-    preference = _UNION_ORDER if data.mode is Mode.UNION else _BOTH_ORDER
-    state = min(by_truth.state, by_rtr.state, key=preference.index)
-    deciding = [v for v in (by_truth, by_rtr) if v.state is state]
-    return Validation(state, tuple(vrp for v in deciding for vrp in v.vrps))
+    state = min(by_truth.state, by_rtr.state, key=precedence.index)
+    deciding = (vrp for v in (by_truth, by_rtr) if v.state is state for vrp in v.vrps)
+    return Validation(state, tuple(dict.fromkeys(deciding)))
 
 
-_UNION_ORDER = (OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND)
-_BOTH_ORDER = (OriginState.INVALID, OriginState.NOT_FOUND, OriginState.VALID)
+_PRECEDENCE = {
+    Mode.UNION: (OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND),
+    Mode.BOTH: (OriginState.INVALID, OriginState.NOT_FOUND, OriginState.VALID),
+}
+"""Where truth and RTR disagree the earlier state holds. In a union of both sets one match is
+enough and one VRP that covers the prefix is known; Valid in both leaves no room for another."""
 
 
 def _ask_rtr(prefix: Prefix, asn: int, data: Data) -> Validation:
