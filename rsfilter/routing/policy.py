@@ -198,10 +198,10 @@ def check_as_path(route: Route, group: HostGroup, _data: Data) -> Reasons:
     path = route.attributes.as_path
     if path.segments == ((SegmentType.SEQUENCE, (route.asn,)),):
         return _OK
+    reasons = [_SEGMENT_REASONS[s.type] for s in path.segments if s.type in _SEGMENT_REASONS]
     asns = path.asns
     if not asns:
-        return ("as_path_missing",)
-    reasons = [_SEGMENT_REASONS[s.type] for s in path.segments if s.type in _SEGMENT_REASONS]
+        return ("as_path_missing", *reasons)
     too_long = len(asns) > 1 + group.max_prepends or any(asn != asns[0] for asn in asns)
     if too_long or len(path.segments) > 1:
         reasons.append("as_path_too_long")
