@@ -145,15 +145,13 @@ class Engine:
 
     def _session_down(self, event: SessionDown, now: float) -> None:
         self._drop_all(event.neighbor, "session_down")
-        self._set_session(event.neighbor, event.asn, is_up=False, reason=event.reason, now=now)
+        known = self.sessions.get(event.neighbor)
+        if known is None or known.is_up:  # ExaBGP repeats `down` for a peer that it cannot reach
+            self._set_session(event.neighbor, event.asn, is_up=False, reason=event.reason, now=now)
 
     def _set_session(
         self, neighbor: Address, asn: int, *, is_up: bool, reason: str, now: float
     ) -> None:
-        known = self.sessions.get(neighbor)
-        was_up = known is not None and known.is_up
-        if was_up == is_up and known is not None:
-            return  # ExaBGP repeats `down` for a peer that it cannot reach
         self.sessions[neighbor] = Session(asn, is_up, now)
         role, group = self.role(neighbor)
         self._actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
