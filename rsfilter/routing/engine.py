@@ -244,7 +244,10 @@ class Engine:
                 slot for slot in table.entries if UNICAST[slot[0].family] == mark.family
             }
             return
-        for prefix, path_id in sorted(table.unrepeated.pop(mark.family, ())):
+        gone = sorted(table.unrepeated.pop(mark.family, ()))
+        for slot in gone:
+            table.over_limit.pop(slot, None)  # none of them moves up before it goes
+        for prefix, path_id in gone:
             self._withdraw(RouteKey(mark.neighbor, prefix, path_id), "withdraw")
 
     # Verdicts ----------------------------------------------------------------------------------
