@@ -252,30 +252,27 @@ class Engine:
 
     # Verdicts ----------------------------------------------------------------------------------
 
-    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> bool:
-        """Judges a route that is in the table; says whether verdict or reasons changed."""
+    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
+        """Judges a route that is in the table."""
         was = entry.verdict
         entry.verdict = judge(entry.route, group, self.data, within_limit=entry.within_limit)
-        if (was.kind, was.reasons) == (entry.verdict.kind, entry.verdict.reasons):
-            return False
-        self._audit(entry.route, entry.verdict, was.kind, cause)
-        return True
+        if (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
+            self._audit(entry.route, entry.verdict, was.kind, cause)
+
+    def _flips(self, entry: Entry) -> bool:
+        """Judges a route by other data; says whether its verdict is another one."""
+        was = entry.verdict.kind
+        self._rejudge(entry, self.group(entry.route.key.neighbor), "data")
+        return entry.verdict.kind is not was
 
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
         entries = self._concerned(event)
-        flipped = 0
-        prefixes: dict[Prefix, None] = {}
-        for entry in entries:
-            was_accepted = entry.is_accepted
-            if not self._rejudge(entry, self.group(entry.route.key.neighbor), "data"):
-                continue
-            flipped += 1
-            if was_accepted != entry.is_accepted:
-                prefixes[entry.route.key.prefix] = None
-        for prefix in prefixes:
+        flipped = [e.route.key.prefix for e in entries if self._flips(e)]
+        for prefix in dict.fromkeys(flipped):
             self._export(prefix)
-        if flipped or before.provenance != event.data.provenance:
+        is_told = event.prefixes is None or before.provenance != event.data.provenance
+        if is_told or self._actions.audit:
             self._actions.audit.append(
                 DataChange(
                     source=event.source,
@@ -283,7 +280,7 @@ class Engine:
                     added=event.added,
                     removed=event.removed,
                     rejudged=len(entries),
-                    flipped=flipped,
+                    flipped=len(flipped),
                     provenance=event.data.provenance,
                 )
             )
