@@ -43,6 +43,15 @@ BEST_PATH_ID = 0
 """The path id toward routers that get only the best path: ADD-PATH is not spoken with them."""
 
 
+_CACHED_SETS = 1 << 14
+"""Attribute sets that are remembered: two for each of the 8,000 hosts that one instance is sized
+for. Routes with the same attributes then share one object."""
+
+_PLAIN_COMMUNITIES = 16
+"""Sets with more communities than this are not remembered: a host that varies its own could fill
+memory with them, 1,000 communities at a time."""
+
+
 class Export:
     """The attributes that one group of routers gets for a route, or None: not for them."""
 
@@ -50,11 +59,13 @@ class Export:
         self._own_asn = own_asn
         self._front = (own_asn,) if group.prepend else ()
         self._internal = group.asn == own_asn
-        self._cached = lru_cache(maxsize=1 << 16)(self._build)
+        self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)
 
     def attributes(self, route: Route) -> OutAttributes | None:
         """`route` must be accepted: it has one routable next hop and a path that was judged."""
-        return self._cached(route.asn, route.attributes, route.next_hops)
+        received = route.attributes
+        build = self._build_and_remember if _is_plain(received) else self._build
+        return build(route.asn, received, route.next_hops)
 
     def _build(
         self, asn: int, received: Attributes, next_hops: tuple[Address, ...]
@@ -76,6 +87,15 @@ class Export:
                 c for c in received.extended_communities if _may_pass(c, own)
             ),
         )
+
+
+def _is_plain(attributes: Attributes) -> bool:
+    communities = (
+        len(attributes.communities)
+        + len(attributes.large_communities)
+        + len(attributes.extended_communities)
+    )
+    return communities <= _PLAIN_COMMUNITIES
 
 
 def _may_pass(community: int, own_asn: int) -> bool:

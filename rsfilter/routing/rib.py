@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from rsfilter.routing.export import (
     BEST_PATH_ID,
@@ -147,7 +146,6 @@ class AdjRibOut:
         self.routes: dict[Prefix, Paths] = {}
         self._all_paths = group.all_paths
         self._export = Export(own_asn, group)
-        self._best_only = lru_cache(maxsize=1 << 16)(_single)
 
     def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
         """Brings a prefix up to date with its candidates, best first; says whether it changed."""
@@ -168,11 +166,6 @@ class AdjRibOut:
             if attributes is None:
                 continue
             if not self._all_paths:
-                return self._best_only(attributes)
+                return ((BEST_PATH_ID, attributes),)
             found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
         return tuple(found.items())
-
-
-def _single(attributes: OutAttributes) -> Paths:
-    """Shared by every prefix with these attributes: most have the same few."""
-    return ((BEST_PATH_ID, attributes),)
