@@ -88,7 +88,7 @@ class Engine:
     ) -> None:
         self.data = data
         self.counters: Counter[str] = Counter()
-        """updates, announced, repeated, withdrawn, from_router, other_family."""
+        """updates, announced, not_kept, repeated, withdrawn, from_router, other_family."""
         self.sessions: dict[Address, Session] = {}
         self.rib_in = AdjRibIn()
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
@@ -187,6 +187,9 @@ class Engine:
         self.counters["announced"] += 1
         if entry is None:
             within = table.has_room((group or NO_GROUP).max_prefixes)
+            if not within and table.is_full:
+                self.counters["not_kept"] += 1
+                return
             verdict = judge(route, group, self.data, within_limit=within)
             entry = Entry(route, verdict, within)
             self.rib_in.insert(entry)

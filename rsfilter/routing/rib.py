@@ -33,6 +33,11 @@ from rsfilter.routing.model import (
 Slot = tuple[Prefix, int]
 """(prefix, received path id): a route's place in its neighbor's table."""
 
+MAX_OVER_LIMIT = 1000
+"""Routes beyond `max_prefixes` that are kept for one neighbor, to be told as rejected and to move
+up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
+(an UPDATE full of communities): further ones are not even kept."""
+
 
 @dataclass(slots=True)
 class Entry:
@@ -62,6 +67,11 @@ class NeighborTable:
     def has_room(self, max_prefixes: int) -> bool:
         """One more route would be within the limit."""
         return len(self.entries) - len(self.over_limit) < max_prefixes
+
+    @property
+    def is_full(self) -> bool:
+        """One more route beyond the limit would be too many."""
+        return len(self.over_limit) >= MAX_OVER_LIMIT
 
 
 class AdjRibIn:
