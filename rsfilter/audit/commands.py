@@ -173,7 +173,7 @@ def _tail(args: argparse.Namespace) -> int:
         _print_json(records, is_live=args.follow)
     elif args.follow:
         for record in records:  # a table would wait for its last row
-            print("  ".join(_clean(_cell(record, name)) for name in _COLUMNS), flush=True)  # noqa: T201
+            print("  ".join(map(_clean_cell, _row(record))), flush=True)  # noqa: T201
     else:
         _print_records(records)
     return 0
@@ -223,42 +223,64 @@ def _print_result(result: VerifyResult) -> None:
 # Output ------------------------------------------------------------------------------------------
 
 _COLUMNS: dict[str, Callable[[Record], object]] = {
-    "at": lambda r: r.get("at", "")[:19] + "Z",
-    "event": lambda r: r.get("event", ""),
+    "at": lambda r: r["at"][:19] + "Z",
+    "event": lambda r: r.get("verdict") or r["event"],
     "neighbor": lambda r: r.get("neighbor", ""),
     "host": lambda r: r.get("host", ""),
     "asn": lambda r: r.get("asn", ""),
     "prefix": lambda r: r.get("prefix", ""),
-    "as path": lambda r: r.get("as_path", ""),
-    "verdict": lambda r: r.get("verdict") or "",
+    "as path": lambda r: _shortened(r.get("as_path", "").split(" "), " "),
     "why": lambda r: _why(r),
 }
 """What a table shows of a record; --json shows all."""
 
+_MAX_SHOWN = 4
+"""Items of a list in a table."""
+
+_MAX_WIDTH = 120
+"""Of a cell: one long text must not push all others apart."""
+
 
 def _why(record: Record) -> str:
     if record.get("reasons"):
-        return ", ".join([*record["reasons"], *record.get("vrps", ())])
+        vrps = record.get("vrps", ())
+        return _shortened(record["reasons"]) + (f" ({_shortened(vrps)})" if vrps else "")
     if "cause" in record:
         return str(record["cause"])
     return ", ".join(f"{name} {value}" for name, value in record.get("data", {}).items())
 
 
-def _cell(record: Record, column: str) -> str:
-    return str(_COLUMNS[column](record))
+def _shortened(items: Sequence[str], separator: str = ", ") -> str:
+    shown = separator.join(items[:_MAX_SHOWN])
+    return f"{shown}{separator}..." if len(items) > _MAX_SHOWN else shown
+
+
+def _row(record: Record) -> list[str]:
+    return [str(column(record)) for column in _COLUMNS.values()]
 
 
 def _print_records(records: Iterable[Record]) -> None:
-    _print_table(tuple(_COLUMNS), ([_cell(r, name) for name in _COLUMNS] for r in records))
+    _print_table(tuple(_COLUMNS), map(_row, records))
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """One line for a row, however wide: what is asked with grep must not be folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(_clean(column), overflow="fold")
+        table.add_column(_clean(column))
     for row in rows:
-        table.add_row(*(_clean("" if value is None else str(value)) for value in row))
-    _console().print(table)
+        table.add_row(*map(_clean_cell, row))
+    console = _console()
+    console.width = len(columns) * (_MAX_WIDTH + 2)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _clean_cell(value: object) -> str:
+    text = _clean("" if value is None else str(value))
+    return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 3] + "..."
 
 
 def _console() -> Console:

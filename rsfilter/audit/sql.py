@@ -105,10 +105,13 @@ WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP
 """
 
 _COUNT = """
-SELECT {expression} AS value, count(*) AS count
-FROM audit
-WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND {condition}
-GROUP BY value ORDER BY count DESC, value LIMIT $top
+SELECT value, count(*) AS records
+FROM (
+    SELECT {expression} AS value
+    FROM audit
+    WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND {condition}
+)
+GROUP BY value ORDER BY records DESC, value LIMIT $top
 """
 
 _COUNTS = {
@@ -181,7 +184,7 @@ def _view(files: Sequence[BinaryIO]) -> str:
         f"maximum_object_size = {2 * MAX_LINE}"
     )
     parts = []
-    for compression in ("none", "gzip"):
+    for compression in ("uncompressed", "gzip"):
         paths = [
             f"'{_path(f)}'" for f in files if f.name.endswith(".gz") is (compression == "gzip")
         ]

@@ -28,7 +28,7 @@ from rsfilter.audit.record import GENESIS, Link, NotARecord, claimed_link, is_in
 MAX_PROBLEMS = 100
 """Problems that are told. A log with more is told to be so."""
 
-_WRITER_PATIENCE = (20, 0.05)
+WRITER_PATIENCE = (20, 0.05)
 """A line that has no end yet may be in the middle of being written: attempts, seconds between."""
 
 
@@ -82,13 +82,14 @@ class _Checker:
         self._first_seq: int | None = None
         self._pruned_before: int | None = None
         self._records = 0
+        self._is_oldest = True
         self._place = ("", 0)
 
     def run(self) -> VerifyResult:
         head = self._head()  # before the files: they can only be ahead of it
         keys = list_keys(self._directory)
         for key in keys:
-            self._check_file(key, is_newest=key == keys[-1])
+            self._check_file(key, is_oldest=key == keys[0], is_newest=key == keys[-1])
         self._check_end(head)
         return VerifyResult(
             problems=tuple(self._problems[:MAX_PROBLEMS]),
@@ -113,8 +114,9 @@ class _Checker:
             self._problem("is damaged; the next start of the filter writes it anew")
             return None
 
-    def _check_file(self, key: FileKey, *, is_newest: bool) -> None:
+    def _check_file(self, key: FileKey, *, is_oldest: bool, is_newest: bool) -> None:
         self._place = (key.name, 0)
+        self._is_oldest = is_oldest
         self._check_twin(key)
         with open_log(self._directory, key) as file:
             number = 0
@@ -125,8 +127,6 @@ class _Checker:
             except UNREADABLE as error:
                 self._place = (key.compressed_name, number + 1)
                 self._problem(f"cannot be decompressed from here on: {error}")
-        if number == 0 and not is_newest:
-            self._problem("is empty")
 
     def _check_twin(self, key: FileKey) -> None:
         plain, compressed = self._directory / key.name, self._directory / key.compressed_name
@@ -152,13 +152,12 @@ class _Checker:
             self._problem("was changed: its hash is not that of its content")
         elif number == 1 and _file_named(line) != key.name:
             self._problem("is not the line that this file began with")
-        self._follow(link, is_first_of_file=number == 1)
+        self._follow(link)
 
-    def _follow(self, link: Link, *, is_first_of_file: bool) -> None:
+    def _follow(self, link: Link) -> None:
         last, self._last = self._last, link
         if last is None:
-            self._first_seq = link.seq
-            self._begin(link, is_first_of_file=is_first_of_file)
+            self._begin(link)
         elif link.seq > last.seq + 1:
             missing = f"{last.seq + 1} to {link.seq - 1}"
             self._problem(f"follows record {last.seq}: records {missing} are missing")
@@ -167,12 +166,15 @@ class _Checker:
         elif link.prev != last.hash:
             self._problem(f"record {last.seq} before this line is not the one that was written")
 
-    def _begin(self, link: Link, *, is_first_of_file: bool) -> None:
-        if link.seq != 1:
-            if is_first_of_file:
-                self._pruned_before = link.seq
-        elif link.prev != GENESIS:
-            self._problem("record 1 follows another record")
+    def _begin(self, link: Link) -> None:
+        self._first_seq = link.seq
+        if link.seq == 1:
+            if link.prev != GENESIS:
+                self._problem("record 1 follows another record")
+        elif self._is_oldest and self._place[1] == 1:
+            self._pruned_before = link.seq
+        else:  # whole files can be pruned, nothing less
+            self._problem(f"records 1 to {link.seq - 1} are missing")
 
     def _check_end(self, head: Link | None) -> None:
         if head is None:
@@ -188,7 +190,7 @@ class _Checker:
 
 
 def _completed(line: bytes, file: BinaryIO) -> bytes:
-    attempts, pause = _WRITER_PATIENCE
+    attempts, pause = WRITER_PATIENCE
     for _ in range(attempts):
         if line.endswith(b"\n"):
             break
