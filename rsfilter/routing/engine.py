@@ -262,17 +262,18 @@ class Engine:
         if (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
             self._audit(entry.route, entry.verdict, was.kind, cause)
 
-    def _flips(self, entry: Entry) -> bool:
-        """Judges a route by other data; says whether its verdict is another one."""
-        was = entry.verdict.kind
-        self._rejudge(entry, self.group(entry.route.key.neighbor), "data")
-        return entry.verdict.kind is not was
-
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
         entries = self._concerned(event)
-        flipped = [e.route.key.prefix for e in entries if self._flips(e)]
-        for prefix in dict.fromkeys(flipped):
+        flipped = 0
+        prefixes: dict[Prefix, None] = {}
+        for entry in entries:
+            was = entry.verdict.kind
+            self._rejudge(entry, self.group(entry.route.key.neighbor), "data")
+            if entry.verdict.kind is not was:
+                flipped += 1
+                prefixes[entry.route.key.prefix] = None
+        for prefix in prefixes:
             self._export(prefix)
         is_told = event.prefixes is None or before.provenance != event.data.provenance
         if is_told or self._actions.audit:
@@ -283,7 +284,7 @@ class Engine:
                     added=event.added,
                     removed=event.removed,
                     rejudged=len(entries),
-                    flipped=len(flipped),
+                    flipped=flipped,
                     provenance=event.data.provenance,
                 )
             )
