@@ -7,6 +7,7 @@ JSON Lines. One object for each turn of the filter, in order:
     {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
+    {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
 
 `now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
 as the characters of the same number (Latin-1), so that lines which are not UTF-8 survive.
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.cache import RtrSnapshot
@@ -42,6 +44,7 @@ class Entry(NamedTuple):
     rtr: tuple[RtrSnapshot, str] | None = None
     """(snapshot, reason)."""
     source: str = ""
+    note: ServiceEvent | None = None
 
 
 class RecordingError(Exception):
@@ -76,6 +79,10 @@ class Recorder:
     def source(self, moment: Moment, what: str) -> None:
         """The caches have expired, or were given up on."""
         self._write(moment, source=what)
+
+    def note(self, moment: Moment, event: ServiceEvent) -> None:
+        """The audit log was told of something that is not the filter's."""
+        self._write(moment, note=event.event, data=dict(event.data))
 
     def _write(self, moment: Moment, **content: object) -> None:
         json.dump({"now": moment.now, "time": moment.time, **content}, self._file)
@@ -118,4 +125,6 @@ def _entry(turn: dict[str, Any]) -> Entry:
             at=moment.now,
         )
         return Entry(moment, rtr=(snapshot, turn["reason"]))
+    if "note" in turn:
+        return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
     return Entry(moment, source=turn["source"])

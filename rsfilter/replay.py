@@ -29,17 +29,17 @@ def replay(
     *,
     audit: Path,
     vrps: Path | None = None,
-    commands: BinaryIO = sys.stdout.buffer,
+    commands: BinaryIO | None = None,
 ) -> int:
-    """Writes the commands to `commands` and the audit log into the directory `audit`; the exit
-    code. TruthError and OSError when a file cannot be read."""
+    """Writes the commands to `commands` (default: stdout) and the audit log into the directory
+    `audit`; the exit code. TruthError and OSError when a file cannot be read."""
     try:
         entries = chain.from_iterable(map(read, paths))
         first = next(entries, None)
         if first is None:
             return 0
-        machine = Machine(config, audit, commands)
-        if first.lines is not None:
+        machine = Machine(config, audit, commands or sys.stdout.buffer)
+        if first.lines is not None:  # a recording begins with a note, or with data
             machine.load(first.moment, vrps)
         for entry in chain((first,), entries):
             machine.turn(entry)
@@ -76,6 +76,8 @@ class Machine:
         """One entry of a recording."""
         for event in self._data(entry):
             self._replace(event, entry.moment)
+        if entry.note is not None:
+            self._audit.append(entry.moment.time, entry.note)
         if entry.lines is not None:
             for line in entry.lines:
                 self._filter.line(line, entry.moment.now)

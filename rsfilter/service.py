@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import signal
 import time
@@ -90,7 +91,10 @@ class Service:
         self._wake.set()
 
     def _note(self, event: str, **fields: object) -> None:
-        self._audit.append(time.time(), ServiceEvent(event, fields))
+        moment, noted = _moment(), ServiceEvent(event, fields)
+        if self._recorder:
+            self._recorder.note(moment, noted)
+        self._audit.append(moment.time, noted)
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -158,15 +162,21 @@ class Service:
         for warning in truth.warnings:
             log.warning("%s", warning)
         moment = _moment()
-        if self._recorder and self._config.truth:
-            file = self._config.truth.file
-            self._recorder.truth(moment, read_file(file), str(file))
         self._replace(self._sources.truth_loaded(truth), moment)
+        if self._recorder and self._config.truth:
+            self._record_truth(moment, self._config.truth.file, truth.sha256)
 
-    def _truth_refused(self, error: TruthError | None) -> None:
-        if error is None:
-            log.info("the truth file is good again")
-            return
+    def _record_truth(self, moment: Moment, file: Path, sha256: str) -> None:
+        """The watcher hands on what it read, not the bytes: read them once more."""
+        content = b""
+        with contextlib.suppress(TruthError):
+            content = read_file(file)
+        if self._recorder and hashlib.sha256(content).hexdigest() == sha256:
+            self._recorder.truth(moment, content, str(file))
+        else:
+            log.warning("%s has changed again: the recording lacks a truth", file)
+
+    def _truth_refused(self, error: TruthError) -> None:
         log.error("the truth that is in force stays: %s", error)
         self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 

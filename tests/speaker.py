@@ -6,6 +6,7 @@ out commands at once and in order, replies `done`, and shows End-of-RIBs as sent
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -65,16 +66,17 @@ def sent_end_of_rib(peer: str, asn: int, family: str) -> bytes:
 class Speaker:
     """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
 
-    def __init__(self, config: Path, routers: dict[str, int]) -> None:
+    def __init__(self, config: Path, routers: dict[str, int], *arguments: str) -> None:
         self.routers = routers
         self.tables: dict[str, dict[str, str]] = {router: {} for router in routers}
         """By router: prefix -> attributes."""
         self.commands: Counter[str] = Counter()
+        self.received = bytearray()
         self.is_reading = threading.Event()
         self.is_reading.set()
         self._write_lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rsfilter", "run", "-c", str(config)],
+            [sys.executable, "-m", "rsfilter", "run", "-c", str(config), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(config.parent / "rsfilter.log").open("wb"),
@@ -104,6 +106,14 @@ class Speaker:
             self.process.stdin.write(data)
             self.process.stdin.flush()
 
+    def ends(self) -> None:
+        """Closes the filter's stdin, and waits for its end."""
+        assert self.process.stdin
+        with self._write_lock:
+            self.process.stdin.close()
+        assert self.process.wait(10) == 0
+        self._thread.join(10)
+
     def rss(self) -> int:
         """Resident memory of the filter, in kilobytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -123,6 +133,7 @@ class Speaker:
         assert self.process.stdout
         fd, rest = self.process.stdout.fileno(), b""
         while self.is_reading.wait() and (chunk := os.read(fd, 65536)):
+            self.received += chunk
             *lines, rest = (rest + chunk).split(b"\n")
             for text in lines:
                 self._carry_out(text.decode("ascii"))
@@ -145,4 +156,5 @@ class Speaker:
             replies.append(sent_end_of_rib(router, self.routers[router], family))
         else:
             self.commands[text] += 1
-        self.write(b"".join([b"done\n", *replies]))
+        with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile
+            self.write(b"".join([b"done\n", *replies]))

@@ -1,0 +1,93 @@
+"""What a recording brings back: the same commands and the same audit log, to the octet."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from speaker import Speaker, announce, state
+from test_run import CONFIG, HOST, OTHER, ROUTER, ROUTERS, TRUTH
+
+from rsfilter.cli import main
+from rsfilter.config import load_config
+from rsfilter.recording import RecordingError, read
+from rsfilter.replay import replay
+
+CAPTURES = Path(__file__).parent.parent / "fixtures/exabgp/5.0"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "rsfilter.toml").write_text(CONFIG)
+    (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
+    return tmp_path
+
+
+def audit(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.glob("*.jsonl")))
+
+
+def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
+    recording, commands = site / "recording", io.BytesIO()
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32", "203.0.113.2/32"]))
+        speaker.write(announce(OTHER, 65002, ["203.0.113.3/32"]) + b"nonsense \xff\n")
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 2)
+        TruthFile(site).gives_everything_to(65002)
+        speaker.wait("moved", lambda: list(speaker.tables[ROUTER]) == ["203.0.113.3/32"])
+        speaker.write(state(OTHER, 65002, "down", "closing connection"))
+        speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+        speaker.ends()
+    (site / "truth.json").unlink()  # the recording brings its own
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    assert len(audit(site / "audit").splitlines()) >= 10
+
+
+class TruthFile:
+    """The site's truth, replaced in one step."""
+
+    def __init__(self, site: Path) -> None:
+        self._site = site
+
+    def gives_everything_to(self, asn: int) -> None:
+        roas = [{**roa, "asn": asn} for roa in TRUTH["roas"]]
+        new = self._site / "new.json"
+        new.write_text(json.dumps({"roas": roas}))
+        new.replace(self._site / "truth.json")
+
+
+def test_a_capture_is_judged_by_the_truth_file(
+    site: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    capture = site / "capture"
+    up = state(ROUTER, 65200, "up")
+    capture.write_bytes(b"[]\ndone\ndone\n" + up + announce(HOST, 65001, ["203.0.113.1/32"]))
+    code = main(
+        ["replay", "-c", str(site / "rsfilter.toml"), "--audit", str(site / "out"), str(capture)]
+    )
+    out = capsysbinary.readouterr().out
+    assert code == 0
+    assert b"announce attributes next-hop 198.51.100.1 as-path [ 65001 ] origin igp" in out
+    records = [json.loads(line) for line in audit(site / "out").splitlines()]
+    (verdict,) = [r for r in records if r.get("event") == "verdict"]
+    assert (verdict["prefix"], verdict["verdict"]) == ("203.0.113.1/32", "accepted")
+
+
+def test_every_capture_can_be_replayed(site: Path) -> None:
+    config = load_config(site / "rsfilter.toml")
+    paths = sorted(CAPTURES.glob("*.jsonl"))
+    assert len(paths) > 80
+    assert replay(config, paths, audit=site / "out", commands=io.BytesIO()) == 0
+
+
+@pytest.mark.parametrize("turn", ['{"now": 1', '{"now": 1, "time": 2}', '{"now": "x", "time": 0}'])
+def test_a_turn_that_cannot_be_read_is_named(site: Path, turn: str) -> None:
+    (site / "recording").write_text('{"now": 1, "time": 1, "lines": []}\n' + turn + "\n")
+    with pytest.raises(RecordingError, match="recording:2: not a turn"):
+        list(read(site / "recording"))
