@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -158,6 +158,24 @@ def _recorded(text: str) -> Prefix:
 
 # Files -------------------------------------------------------------------------------------------
 
+
+class _Shape(msgspec.Struct):
+    """What every reader of a record may rely on."""
+
+    seq: int
+    at: str
+    event: str
+    neighbor: str = ""
+    host: str = ""
+    asn: int = 0
+    prefix: str = ""
+    as_path: str = ""
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    vrps: tuple[str, ...] = ()
+    data: dict[str, Any] = {}
+
+
 _decode = msgspec.json.Decoder(Record).decode
 
 
@@ -167,24 +185,21 @@ def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
         if not all(needle in line for needle in needles):
             continue
         record = _record(line, key)
-        if record is not None and _meets(record, tests, key):
+        if record is not None and all(test(record) for test in tests):
             yield record
-
-
-def _meets(record: Record, tests: Iterable[Callable[[Record], bool]], key: FileKey) -> bool:
-    try:
-        return all(test(record) for test in tests)
-    except (LookupError, TypeError, ValueError, AttributeError):
-        log.warning("%s: a line is not an audit record; see `rsfilter audit verify`", key.name)
-        return False
 
 
 def _record(line: bytes, key: FileKey) -> Record | None:
     if line.endswith(b"\n"):  # else it is being written, or was cut
         try:
-            return _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            record = _decode(line)
+            msgspec.convert(record, _Shape)
+            if "prefix" in record:
+                _recorded(record["prefix"])
+        except ValueError:
             log.warning("%s: a line is not an audit record; see `rsfilter audit verify`", key.name)
+        else:
+            return record
     return None
 
 

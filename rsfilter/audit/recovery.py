@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rsfilter.audit.files import (
+    HEAD_NAME,
     TEMPORARY,
     UNREADABLE,
     Disk,
@@ -74,8 +75,9 @@ def find_end(directory: Path, known: Link | None, disk: Disk) -> End:
 
 
 def _remove_temporary(directory: Path) -> None:
-    for path in directory.glob(f"*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+    for pattern in ("audit-*.jsonl.gz", HEAD_NAME):
+        for path in directory.glob(pattern + TEMPORARY):
+            path.unlink(missing_ok=True)
 
 
 def _last_link(directory: Path, keys: Iterable[FileKey], end: End, disk: Disk) -> Link:

@@ -68,7 +68,7 @@ class SqlResult(NamedTuple):
 def sql(directory: Path, statement: str) -> SqlResult:
     """The rows of one SELECT over the table `audit`. SqlError, or OSError when a file cannot be
     read."""
-    with _connection(directory) as connection:
+    with _connection(directory, list_keys(directory)) as connection:
         return _select(connection, statement, {})
 
 
@@ -85,7 +85,9 @@ def stats(
         "since": timestamp(since or 0.0),
         "until": timestamp(float("inf") if until is None else until),
     }
-    with _connection(directory) as connection:
+    # No file holds records of a later day than its own.
+    keys = [key for key in list_keys(directory) if key.date >= period["since"][:10]]
+    with _connection(directory, keys) as connection:
         (count, first, last), *_ = _select(connection, _TOTALS, period).rows
         found: dict[str, Any] = {"records": count, "first": first, "last": last}
         for name, (expression, condition) in _COUNTS.items():
@@ -126,12 +128,12 @@ _COUNTS = {
 
 
 @contextlib.contextmanager
-def _connection(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connection(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory with the view `audit`, locked away from everything else."""
     import duckdb  # takes a while, and only those who ask need it
 
     with ExitStack() as stack:
-        files = [stack.enter_context(_open(directory, key)) for key in list_keys(directory)]
+        files = [stack.enter_context(_open(directory, key)) for key in keys]
         options: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
