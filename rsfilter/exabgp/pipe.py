@@ -33,7 +33,7 @@ prints of one message (RFC 8654: 65,535 octets) has some 3.5 MB."""
 class LineReader:
     """Reads lines on a thread of its own and keeps them until they are taken."""
 
-    def __init__(self, fd: int, on_lines: Callable[[], None]) -> None:
+    def __init__(self, fd: int, on_lines: Callable[[], object]) -> None:
         """`on_lines` is called on the reading thread when there is something to take and there
         was nothing before; it must only wake up whoever takes."""
         self.counters: Counter[str] = Counter()
@@ -98,7 +98,7 @@ TOO_LONG = b"\x00too long\x00"
 class CommandWriter:
     """Writes lines on a thread of its own, in order, each whole."""
 
-    def __init__(self, fd: int, on_broken: Callable[[], None]) -> None:
+    def __init__(self, fd: int, on_broken: Callable[[], object]) -> None:
         """`on_broken` is called on the writing thread when nobody reads any more."""
         self.counters: Counter[str] = Counter()
         """lines, bytes."""
