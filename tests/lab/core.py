@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
@@ -289,7 +289,7 @@ class Daemon:
             state = self.state()
         except (OSError, LabError) as error:
             state = f"    ({error})"
-        return f"{state}\n{tail(self.log)}"
+        return f"{state}\n{tail(self.log, without=self.tolerated)}"
 
     def errors(self) -> list[str]:
         """Errors in its log that no test declared `tolerated`."""
@@ -302,13 +302,14 @@ class Daemon:
         ]
 
 
-def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The end of a log, indented."""
+def tail(log: Path, without: Iterable[str] = ()) -> str:
+    """The end of a log, indented, without the lines that match a pattern of `without`."""
     try:
-        text = log.read_text(errors="replace")
+        lines = log.read_text(errors="replace").splitlines()
     except OSError as error:
         return f"    ({error})"
-    return "\n".join("    " + line for line in text.splitlines()[-lines:])
+    telling = [line for line in lines if not any(re.search(p, line) for p in without)]
+    return "\n".join("    " + line for line in telling[-LOG_TAIL_LINES:])
 
 
 def family_of(text: str) -> int:

@@ -24,6 +24,7 @@ from lab.exabgp import RouteServer, group_of
 from lab.frr import FrrRouter
 from lab.speaker import Speaker
 from lab.stayrtr import StayRtr, Vrp
+from lab.waiting import DEADLINE_S
 
 WIDTH = 100
 
@@ -40,16 +41,17 @@ GUESTS = {
 
 
 class Demo:
-    """The site of the demo."""
+    """The site of the demo. `patience_s`: how long to wait for each thing that must happen."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, patience_s: float = DEADLINE_S) -> None:
         self.lab = lab
-        vrps = [
+        self._patience_s = patience_s
+        self.vrps = [
             Vrp(asn, guest, 32 if family == 4 else 128)
             for family, guests in GUESTS.items()
             for asn, guest in guests.items()
         ]
-        self.cache = StayRtr(lab, "cache", 50, vrps)
+        self.cache = StayRtr(lab, "cache", 50, self.vrps)
         self.route_server = rs = RouteServer(lab)
         self.hosts = [
             BirdHost(lab, f"hv{n}", 10 + n, asn, [rs.endpoint])
@@ -57,7 +59,7 @@ class Demo:
         ]
         self.bird = BirdRouter(lab, "leaf1", 201, 65200, [rs.endpoint], over=4)
         self.frr = FrrRouter(lab, "leaf2", 202, 65200, [rs.endpoint], over=4)
-        rs.audit.directory = AUDIT.resolve()
+        rs.audit.directory = Path.cwd() / AUDIT
         rs.configure(
             [group_of(host.name, host) for host in self.hosts],
             [group_of("leaves", self.bird, self.frr, port=lab.bgp_port)],
@@ -108,7 +110,8 @@ class Demo:
 
     def _judged(self, prefix: str, host: BirdHost, verdict: str, *reasons: str) -> Record:
         audit = self.route_server.audit
-        return audit.has(prefix=prefix, asn=host.asn, verdict=verdict, reasons=list(reasons))
+        fields = {"prefix": prefix, "asn": host.asn, "verdict": verdict, "reasons": list(reasons)}
+        return audit.has(**fields, deadline_s=self._patience_s)
 
     # The screen -------------------------------------------------------------------------------
 
@@ -118,13 +121,14 @@ class Demo:
 
     def _judgements(self, records: list[Record]) -> Table:
         table = Table(title="What the hosts announced (from the audit log)", width=WIDTH)
-        for column in ("prefix", "by", "verdict", "why"):
+        for column in ("prefix", "host", "AS path", "verdict", "why"):
             table.add_column(column)
         for record in sorted(records, key=lambda record: record["prefix"]):
             colour = "green" if record["verdict"] == "accepted" else "red"
             table.add_row(
                 record["prefix"],
-                f"AS{record['asn']}",
+                f"{record['host']} AS{record['asn']}",
+                record["as_path"],
                 f"[{colour}]{record['verdict']}[/]",
                 ", ".join(record["reasons"]) or record["state"],
             )
@@ -150,7 +154,7 @@ class Demo:
         hijacked = GUESTS[4][HONEST]
         return Panel(
             f"audit log   {AUDIT}\n"
-            f"ask it      .venv/bin/rsfilter audit query --directory {AUDIT} --prefix {hijacked}",
+            f"ask it      .venv/bin/rsfilter audit query --directory {AUDIT} {hijacked}",
             width=WIDTH,
         )
 

@@ -97,6 +97,7 @@ class FrrRouter(Speaker, Expectations):
             f"router bgp {self.asn}",
             f" bgp router-id {self.router_id}",
             " no bgp default ipv4-unicast",
+            " bgp allow-martian-nexthop",  # 127.0.0.0/8, in a lab without namespaces
             " no bgp ebgp-requires-policy",  # everything is imported: the filter is what is tested
         ]
         for other in self._route_servers:
