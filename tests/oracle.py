@@ -54,7 +54,7 @@ def origin(
 def invalid_reason(
     truth: Sequence[Vrp], rtr: Sequence[Vrp] | None, mode: Mode, prefix: Prefix, asn: int
 ) -> str:
-    """For a route that is Invalid: whether its own AS has too short a VRP among those that say so."""
+    """For a route that is Invalid: whether a VRP that says so is of its own AS."""
     saying = [
         vrps
         for vrps in (truth, rtr)

@@ -194,7 +194,8 @@ BOGON_ASN = [
     case(f"AS{asn}", route(asn=asn), data=data((f"203.0.113.0/28-32 AS{asn}",)))
     for asn in (1, 23455, 23457, 65534, 65536, 4294967294)
 ] + [
-    case("AS0", route(asn=0), "bogon_asn origin_invalid_asn", data=data(("203.0.113.0/28-32 AS0",))),
+    case("AS0", route(asn=0), "bogon_asn origin_invalid_asn",
+         data=data(("203.0.113.0/28-32 AS0",))),
     case("AS0 behind", route(as_path="65007 0"), "bogon_asn as_path_too_long"),
     case("AS_TRANS behind", route(as_path="65007 23456"), "bogon_asn as_path_too_long"),
     case("the session's, hidden in the path", route(asn=65535, as_path="65007"),
@@ -251,7 +252,8 @@ NEXT_HOP = [
     case("link-local, IPv4", route(next_hops="169.254.0.7"), "next_hop_not_owned"),
     case("a link-local session's", route(V6, neighbor="fe80::7"), "next_hop_not_owned"),
     case("a companion", route(V6, neighbor=V6_NEIGHBOR, next_hops=f"{V6_NEIGHBOR} fe80::7")),
-    case("a companion in front", route(V6, neighbor=V6_NEIGHBOR, next_hops=f"fe80::7 {V6_NEIGHBOR}")),
+    case("a companion in front",
+         route(V6, neighbor=V6_NEIGHBOR, next_hops=f"fe80::7 {V6_NEIGHBOR}")),
     case("a companion of another's", route(V6, neighbor=V6_NEIGHBOR,
          next_hops="2001:db8:c633::8 fe80::7"), "next_hop_not_owned"),
     case("a companion alone", route(V6, neighbor=V6_NEIGHBOR, next_hops="fe80::7"),
