@@ -257,10 +257,13 @@ def test_a_second_change_waits_for_the_barrier_and_only_the_newest_is_told() -> 
     rig.want(A, 1)
     first = rig.lines()
     assert has(first, "announce attributes", "198.51.100.1")
-    for host in (2, None, 3):
+    rig.want(A, 2)
+    barrier = rig.lines()
+    assert barrier == ["neighbor 192.0.2.1 announce eor ipv4 unicast"]
+    for host in (None, 3):
         rig.want(A, host)
         assert rig.lines() == []
-    rig.pass_barrier(first)
+    rig.pass_barrier(first + barrier)
     lines = rig.lines()
     assert has(lines, "announce attributes", "198.51.100.3")
     assert not has(lines, "198.51.100.2")
@@ -273,6 +276,7 @@ def test_a_change_that_is_undone_before_the_barrier_costs_nothing() -> None:
     rig.want(A, 1)
     lines = rig.lines()
     rig.want(A, 2)
+    lines += rig.lines()
     rig.want(A, 1)
     rig.pass_barrier(lines)
     assert rig.lines() == []
@@ -292,8 +296,9 @@ def test_an_end_of_rib_counts_only_from_the_reply_to_its_command_on() -> None:
     rig.settle()
     rig.want(A, 1)
     rig.lines()
-    rig.end_of_rib()  # left over from an earlier session
     rig.want(A, 2)
+    rig.lines()
+    rig.end_of_rib()  # left over from an earlier session
     assert rig.lines() == []
     rig.reply(2)
     lines = rig.lines()
@@ -336,7 +341,7 @@ def test_what_was_under_way_when_the_session_ended_is_told_again_unmistakably() 
     rig.egress.router_up(ROUTERS[0])
     again = rig.lines()
     assert not has(again, "attributes")
-    rig.reply(2)  # to what was written before
+    rig.reply(1)  # to what was written before
     rig.pass_barrier(again)
     lines = rig.lines()
     assert has(lines, "announce attributes", "local-preference", str(A))
@@ -350,7 +355,7 @@ def test_toward_ibgp_routers_a_repetition_is_a_flush_and_no_tag_is_seen() -> Non
     rig.lines()
     rig.egress.router_down(ROUTERS[0])
     rig.egress.router_up(ROUTERS[0])
-    rig.reply(2)  # to what was written before
+    rig.reply(1)  # to what was written before
     rig.pass_barrier(rig.lines())
     lines = rig.lines()
     assert "neighbor 192.0.2.1 flush adj-rib out" in lines
@@ -361,7 +366,9 @@ def test_after_an_error_everything_under_way_is_told_again_when_all_replies_are_
     rig = Rig()
     rig.settle()
     rig.want(A, 1)
-    assert len(rig.lines()) == 2
+    rig.lines()
+    rig.want(B, 1)
+    rig.lines()
     rig.egress.replied(ok=False, now=1.0)
     assert rig.egress.counters["errors"] == 1
     rig.end_of_rib()
@@ -392,10 +399,20 @@ def test_a_lost_barrier_is_counted_and_another_one_is_sent() -> None:
     rig.settle()
     rig.want(A, 1)
     rig.lines(10.0)
+    rig.want(A, 2)
+    rig.lines(10.0)
     assert rig.egress.next_timer() == 10.0 + BARRIER_TIMEOUT_S
     lines = rig.lines(10.0 + BARRIER_TIMEOUT_S)
     assert rig.egress.counters["barriers_lost"] == 1
     assert lines == ["neighbor 192.0.2.1 announce eor ipv4 unicast"]
+
+
+def test_an_isolated_change_needs_no_barrier() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    assert not has(rig.lines(), "announce eor")
+    assert rig.lines() == []
 
 
 def test_a_removed_router_is_forgotten() -> None:

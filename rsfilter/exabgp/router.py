@@ -109,10 +109,8 @@ class RouterState:
 
     @property
     def is_idle(self) -> bool:
-        """Up, told everything, and everything confirmed."""
-        return self.phase is Phase.SETTLED and not (
-            self._urgent or self._fresh or self._blocked or self._issued or self._confirming
-        )
+        """Up, and told everything."""
+        return self.phase is Phase.SETTLED and not (self._urgent or self._fresh or self._blocked)
 
     @property
     def under_way(self) -> int:
@@ -246,7 +244,8 @@ class RouterState:
         barrier is due, or one is under way.
 
         The first one after `up` is the router's real End-of-RIB (RFC 4724): every family, and
-        only once it was told all there is.
+        only once it was told all there is. Later ones are sent only when something has to wait
+        for one: FRR writes a line into its log for each.
         """
         if self.is_waiting or self.phase is Phase.DOWN or not self.families:
             return []
@@ -254,7 +253,7 @@ class RouterState:
         if self.phase is Phase.FILLING:
             if self._urgent or self._fresh:
                 return []
-        elif self._issued or self._blocked:
+        elif self._blocked or self._urgent or self._fresh:
             families = families[:1]
         else:
             return []
