@@ -135,13 +135,19 @@ class FullDisk(Disk):
 
 
 class StuckDisk(Disk):
-    """Answers no write until it is released."""
+    """Answers no write until it is released, or lets one through."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
         self.is_asked = threading.Event()
+        self._tickets = threading.Semaphore(0)
+
+    def let_one_through(self) -> None:
+        """One write is answered."""
+        self._tickets.release()
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         self.is_asked.set()
-        self.released.wait()
+        while not self.released.is_set() and not self._tickets.acquire(timeout=0.005):
+            pass
         return super().write(descriptor, data)

@@ -108,6 +108,16 @@ def test_what_cannot_be_asked(directory, conditions):
         query(directory, **conditions)
 
 
+def test_a_prefix_that_is_too_long_is_found_where_it_lies(tmp_path):
+    write_log(tmp_path, (NOON, verdict_change("203.0.113.1/33", reasons=("prefix_malformed",))))
+    for conditions in (
+        {"prefix": "203.0.113.1"},
+        {"prefix": "203.0.113.0/24", "match": "covered"},
+        {"prefix": "203.0.113.1/33", "match": "exact"},
+    ):
+        assert [record["prefix"] for record in query(tmp_path, **conditions)] == ["203.0.113.1/33"]
+
+
 def test_a_clock_that_steps_back_hides_nothing(tmp_path):
     write_log(tmp_path, (NOON + DAY, note("a")), (NOON, note("b")), (NOON + DAY, note("c")))
     found = query(tmp_path, event="note", until=NOON + 1)

