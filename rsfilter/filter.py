@@ -16,7 +16,7 @@ from rsfilter.config import Config
 from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
-from rsfilter.exabgp.resync import Resync, Step, Told
+from rsfilter.exabgp.resync import Resync, Told
 from rsfilter.routing.actions import AuditEvent
 from rsfilter.routing.engine import DataReplaced, Engine, Event
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
@@ -50,14 +50,15 @@ class Filter:
             self.dialect = dialect(line)
         kind = f"skipped_{message.why}" if isinstance(message, Skipped) else type(message).__name__
         self.counters[kind] += 1
-        if self.resync.step is not Step.DONE:
+        is_resyncing = not self.resync.is_done
+        if is_resyncing:
             self._resync(message, now)
         match message:
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
             case SentEndOfRib():
                 self.egress.end_of_rib_sent(message.neighbor)
-            case Reply() if not self.resync.is_asking:
+            case Reply() if not is_resyncing:
                 self.egress.replied(ok=message.ok, now=now)
             case Opened() if message.neighbor in self.egress.routers:
                 self._opened(message)
@@ -72,11 +73,10 @@ class Filter:
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""
         self.resync.expire(now)
-        lines = self.resync.commands()
-        if self.resync.is_asking:
-            return lines
-        self.egress.is_ready = self._has_data and self.resync.step is Step.DONE
-        return lines + self.egress.commands(now)
+        if not self.resync.is_done:
+            return self.resync.commands()
+        self.egress.is_ready = self._has_data
+        return self.egress.commands(now)
 
     def next_timer(self) -> float | None:
         """When to ask for commands again, if nothing happens before."""

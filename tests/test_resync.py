@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from rsfilter.exabgp.capabilities import Established
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
-from rsfilter.exabgp.resync import REFRESH_TIMEOUT_S, Resync, Step, Told
+from rsfilter.exabgp.resync import REFRESH_LIMIT_S, REFRESH_SILENCE_S, Resync, Told
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
 from rsfilter.routing.model import Address, Prefix
 
@@ -14,11 +15,17 @@ ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
 BOTH = frozenset({4, 6})
 
 
-def shown(neighbor: Address, asn: int, *, is_up: bool = True) -> str:
+def shown(
+    neighbor: Address,
+    asn: int,
+    *,
+    is_up: bool = True,
+    families: Iterable[str] = ("ipv4 unicast", "ipv6 unicast"),
+) -> str:
     """One neighbor in the answer to `show neighbor json`."""
-    families = {"ipv4 unicast": True, "ipv6 unicast": True}
+    speaks = {name: name in families for name in ("ipv4 unicast", "ipv6 unicast")}
     several = {"ipv4 unicast": True, "ipv6 unicast": False}
-    side = {"address": str(neighbor), "as": asn, "families": families, "add-path": several}
+    side = {"address": str(neighbor), "as": asn, "families": speaks, "add-path": several}
     state = {"state": "up", "fsm": "ESTABLISHED" if is_up else "IDLE", "duration": 7}
     return json.dumps({**state, "local": {**side, "capabilities": {}}, "peer": side})
 
@@ -72,10 +79,17 @@ def test_one_question_after_the_other() -> None:
         b"neighbor 198.51.100.1 announce route-refresh ipv4 unicast\n",
         b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
     ]
-    assert resync.is_asking
     ask(resync, Reply(ok=True), Reply(ok=True))
-    assert not resync.is_asking
-    assert resync.step is Step.REFRESH
+    assert not resync.is_done, "the host has not repeated itself"
+
+
+def test_a_host_is_asked_only_for_what_it_speaks() -> None:
+    resync = Resync([ROUTER])
+    resync.commands()
+    ask(resync, answer(shown(HOST, 65001, families=["ipv6 unicast"])), Reply(ok=True))
+    resync.commands()
+    ask(resync, Reply(ok=True))
+    assert resync.commands() == [b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n"]
 
 
 def test_it_ends_when_every_host_has_repeated_both_families() -> None:
@@ -83,29 +97,47 @@ def test_it_ends_when_every_host_has_repeated_both_families() -> None:
     ask(resync, Reply(ok=True), Reply(ok=True))
     ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False))
     ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=True))
-    assert resync.step is Step.REFRESH
+    assert not resync.is_done
     ask(resync, EndOfRib(HOST, 65001, "ipv6 unicast"))
-    assert resync.step is Step.DONE
+    assert resync.is_done
 
 
-def test_a_host_that_never_finishes_is_waited_for_only_so_long() -> None:
+def test_a_host_that_never_finishes_is_waited_for_while_somebody_talks() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, Reply(ok=True), Reply(ok=True))
-    assert resync.next_timer() == REFRESH_TIMEOUT_S
-    resync.expire(REFRESH_TIMEOUT_S - 0.1)
-    assert resync.step is Step.REFRESH
-    resync.expire(REFRESH_TIMEOUT_S)
-    assert resync.step is Step.DONE
+    assert resync.next_timer() == REFRESH_SILENCE_S
+    resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), 8.0)
+    resync.expire(REFRESH_SILENCE_S)
+    assert not resync.is_done
+    resync.expire(8.0 + REFRESH_SILENCE_S)
+    assert resync.is_done
+
+
+def test_talk_without_end_is_not_waited_for_without_end() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, Reply(ok=True), Reply(ok=True))
+    for now in range(int(REFRESH_LIMIT_S)):
+        resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), float(now))
+    assert resync.next_timer() == REFRESH_LIMIT_S
+
+
+def test_replies_are_waited_for_however_long_it_takes() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, Reply(ok=True))
+    resync.expire(1000.0)
+    assert not resync.is_done
+    ask(resync, Reply(ok=True))
+    assert resync.is_done
 
 
 def test_a_host_that_goes_down_is_not_waited_for() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, Reply(ok=True), Reply(ok=False), SessionDown(HOST, 65001, "", False))
-    assert resync.step is Step.DONE
+    assert resync.is_done
 
 
 def test_after_a_fresh_start_it_is_over_at_once() -> None:
-    assert after_questions(HOST_DOWN).step is Step.DONE
+    assert after_questions(HOST_DOWN).is_done
 
 
 def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> None:
@@ -115,7 +147,7 @@ def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> No
     assert ask(resync, answer(HOST_UP), Reply(ok=True)) == []
     resync.commands()
     ask(resync, Reply(ok=True))
-    assert resync.step is Step.DONE
+    assert resync.is_done
 
 
 def test_an_answer_that_makes_no_sense_is_remembered() -> None:

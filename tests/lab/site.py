@@ -38,10 +38,11 @@ class Site:
         host_asns: Sequence[int],
         *,
         rtr: dict[str, object] | None = None,
+        recorded: bool = True,
     ) -> None:
         self.lab = lab
         self.source = source
-        self.route_server = rs = RouteServer(lab, recorded=True)
+        self.route_server = rs = RouteServer(lab, recorded=recorded)
         self.audit = rs.audit
         self.hosts = {
             asn: BirdHost(lab, f"hv{asn}", 11 + index, asn, [rs.endpoint])

@@ -1,0 +1,110 @@
+"""rsfilter is killed and ExaBGP starts it again: routers notice nothing but what really changed.
+
+The new process knows nothing. It asks ExaBGP who is up and what routers were told, and the hosts
+to repeat themselves, and only then corrects what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from lab.core import Lab
+from lab.site import Site
+from lab.stayrtr import Vrp
+from lab.waiting import eventually, throughout
+
+pytestmark = pytest.mark.lab
+
+HV1, HV2 = 65001, 65002
+GUEST, ANYCAST, OTHER = "10.1.0.1/32", "10.9.0.1/32", "2001:db8:2::1/128"
+MARKER = "10.1.255.255/32"
+
+
+def data() -> list[Vrp]:
+    """Each host has a block in each family; the anycast block is everybody's."""
+    blocks = [("10.1.0.0/16", HV1), ("10.2.0.0/16", HV2)]
+    blocks += [("2001:db8:1::/48", HV1), ("2001:db8:2::/48", HV2)]
+    blocks += [("10.9.0.0/16", asn) for asn in (HV1, HV2)]
+    return [Vrp(asn, prefix, 128 if ":" in prefix else 32) for prefix, asn in blocks]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Lab() as lab:
+        running = Site(lab, "truth", data(), [HV1, HV2], recorded=False)
+        running.starts()
+        running.hosts[HV1].announces(GUEST, ANYCAST)
+        running.hosts[HV2].announces(OTHER, ANYCAST)
+        for router in running.routers:
+            router.has_exactly(GUEST, ANYCAST, OTHER)
+        yield running
+
+
+def kill_filter(site: Site) -> None:
+    """kill -9; returns when ExaBGP has started another one."""
+    old = site.route_server.filter_pid()
+    os.kill(old, signal.SIGKILL)
+
+    def probe() -> str | None:
+        pids = site.lab.find(f"rsfilter run -c {site.route_server.configuration}")
+        return None if pids and old not in pids else "no other filter runs"
+
+    eventually(probe, site.lab.report)
+
+
+def settles(site: Site) -> None:
+    """Wait until the filter withdraws again: it does so last, when it knows all."""
+    host = site.hosts[HV1]
+    host.announces(MARKER)
+    for router in site.routers:
+        router.has(MARKER)
+    host.withdraws(MARKER)
+    for router in site.routers:
+        router.lacks(MARKER)
+
+
+def test_nothing_moves_when_nothing_changed(site: Site) -> None:
+    moments = {router: router.moment() for router in (site.leaf1, site.leaf2)}
+    for _ in range(3):
+        kill_filter(site)
+        settles(site)
+    for router, moment in moments.items():
+        assert {prefix for _, prefix in router.changes(moment)} == {MARKER}
+    for router in site.routers:
+        router.has_exactly(GUEST, ANYCAST, OTHER)
+    site.leaf2.has(ANYCAST, paths=2)
+    site.lab.no_errors()
+
+
+def test_what_changed_while_it_was_dead_is_corrected_and_nothing_else(site: Site) -> None:
+    moment = site.leaf1.moment()
+    old = site.route_server.filter_pid()
+    os.kill(old, signal.SIGSTOP)  # its host's withdraw is lost with it
+    site.hosts[HV1].withdraws(GUEST)
+    site.hosts[HV1].announces("10.1.0.2/32")
+    throughout(lambda: None, 0.5)
+    os.kill(old, signal.SIGKILL)
+    for router in site.routers:
+        router.has_exactly("10.1.0.2/32", ANYCAST, OTHER)
+    assert sorted(site.leaf1.changes(moment)) == [("added", "10.1.0.2/32"), ("removed", GUEST)]
+
+
+def test_what_truth_no_longer_allows_does_not_survive(site: Site) -> None:
+    old = site.route_server.filter_pid()
+    os.kill(old, signal.SIGSTOP)
+    site.has_data([vrp for vrp in data() if vrp.asn != HV1])
+    os.kill(old, signal.SIGKILL)
+    for router in site.routers:
+        router.has_exactly(ANYCAST, OTHER)
+    site.leaf2.has(ANYCAST, paths=1)
+
+
+def test_the_audit_chain_goes_on(site: Site) -> None:
+    for _ in range(3):
+        kill_filter(site)
+        settles(site)
+    site.route_server.rsfilter("audit", "verify", "--directory", "audit")
+    assert len(site.audit.records(event="start")) == 4
