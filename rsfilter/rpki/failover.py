@@ -1,0 +1,109 @@
+"""Which RTR cache decides. Pure: times come in, a decision and the time of the next come out.
+
+Every cache stays connected; one decides at a time, so that no route is ever judged by a mixture.
+
+- A cache is *fresh* until `expire` seconds after it last confirmed its data (End of Data).
+- It is *live* while it is fresh and answers: until `grace` seconds after its first error, or after
+  the answer to a refresh is due.
+- The first live cache in order of preference decides. One that is dead leaves its data in force for
+  `grace`, so that the restart of a cache is no event; and for as long as they are fresh when no
+  other cache is live.
+- A preferred cache that comes back decides again when it has been live for `grace`: one that comes
+  and goes does not drag the data along.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MIN_GRACE_S = 5.0
+"""A cache that restarts on the same machine is back within a second or two, but has to load its
+data from disk before it answers."""
+
+
+def grace_of(retry: float) -> float:
+    """Seconds within which a cache that restarts has been asked again, twice."""
+    return max(2.0 * retry, MIN_GRACE_S)
+
+
+class Decision(NamedTuple):
+    """What holds until the next report or `deadline`."""
+
+    cache: int | None
+    """The index of the cache that decides; None: none ever had data."""
+    is_fresh: bool
+    """False: its data have expired, and nobody has better ones."""
+    deadline: float | None
+    """When to decide again; None: nothing will change by itself."""
+
+
+@dataclass(slots=True)
+class _Cache:
+    confirmed: float = -math.inf
+    lost: float = math.inf
+    live_since: float = math.inf
+
+
+class Failover:
+    """The caches by their place in the order of preference, and what each last reported.
+
+    All times are readings of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, count: int, *, refresh: float, grace: float, expire: float) -> None:
+        self._caches = [_Cache() for _ in range(count)]
+        self._refresh = refresh
+        self._grace = grace
+        self._expire = expire
+        self._decides: int | None = None
+
+    def report(self, index: int, confirmed: float | None, lost: float | None) -> None:
+        """`confirmed`: the last End of Data, if ever. `lost`: the first error since, if any."""
+        cache = self._caches[index]
+        if confirmed is not None:
+            if not self._is_live(cache, confirmed):
+                cache.live_since = confirmed
+            cache.confirmed = confirmed
+        cache.lost = math.inf if lost is None else lost
+
+    def is_fresh(self, index: int, now: float) -> bool:
+        """The cache's data have not expired."""
+        return now < self._caches[index].confirmed + self._expire
+
+    def decide(self, now: float) -> Decision:
+        """The cache that decides from now on."""
+        self._decides = self._best(now)
+        is_fresh = self._decides is not None and self.is_fresh(self._decides, now)
+        return Decision(self._decides, is_fresh, self._deadline(now))
+
+    def _best(self, now: float) -> int | None:
+        live = [i for i, cache in enumerate(self._caches) if self._is_live(cache, now)]
+        current = self._decides
+        if current in live:
+            steady = (i for i in live if now >= self._caches[i].live_since + self._grace)
+            return min(current, next(steady, current))
+        if live:
+            return live[0]
+        if current is not None and self.is_fresh(current, now):
+            return current
+        fresh = (i for i in range(len(self._caches)) if self.is_fresh(i, now))
+        return next(fresh, current)
+
+    def _is_live(self, cache: _Cache, now: float) -> bool:
+        return now < self._dead_at(cache)
+
+    def _dead_at(self, cache: _Cache) -> float:
+        due = cache.confirmed + self._refresh
+        return min(cache.confirmed + self._expire, min(cache.lost, due) + self._grace)
+
+    def _deadline(self, now: float) -> float | None:
+        times = []
+        for cache in self._caches:
+            times += [
+                cache.confirmed + self._expire,
+                self._dead_at(cache),
+                cache.live_since + self._grace,
+            ]
+        return min((time for time in times if now < time < math.inf), default=None)
