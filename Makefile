@@ -42,8 +42,8 @@ test: setup ## run all tests, those against real daemons too (TESTS="..." for a 
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
 	@echo "lint: ruff check"
-	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff check rsfilter tests setup.py
 	@echo "lint: ruff format --check"
-	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff format --check rsfilter tests setup.py
 	@echo "lint: mypy"
 	@$(RUN) -m mypy

@@ -289,6 +289,8 @@ class Daemon:
             state = self.state()
         except (OSError, LabError) as error:
             state = f"    ({error})"
+        if self._process is not None and not self._process.running:
+            state = f"    It has ended, with {self._process.exit_code}.\n{state}"
         return f"{state}\n{tail(self.log, without=self.tolerated)}"
 
     def errors(self) -> list[str]:
