@@ -1,0 +1,302 @@
+"""The engine against a naive one that works everything out anew, in whatever order things happen.
+
+After every step the two agree, the audit events tell exactly how the verdicts came to be, and the
+changes for routers name every prefix that differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from unittest.mock import patch
+
+from core_samples import OWN_ASN, address, data, host_group, prefixes, router_group, up, vrp
+from engine_model import Model, difference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from rsfilter.routing import rib
+from rsfilter.routing.actions import DataChange, VerdictChange
+from rsfilter.routing.engine import Actions, DataReplaced, Engine
+from rsfilter.routing.events import Nlri, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.export import Paths
+from rsfilter.routing.model import (
+    UNICAST,
+    Address,
+    AsPath,
+    Attributes,
+    Prefix,
+    Route,
+    RouteKey,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.policy import Data, Mode
+
+
+class Speaker(NamedTuple):
+    """A neighbor that announces: its session's address and AS."""
+
+    neighbor: Address
+    asn: int
+
+
+SPEAKERS = [
+    Speaker(address("198.51.100.7"), 65007),
+    Speaker(address("198.51.100.8"), 65008),
+    Speaker(address("2001:db8:c633::7"), 65007),
+    Speaker(address("192.0.2.99"), 65007),  # in no group
+]
+HOSTS = host_group(max_prefixes=3, max_prepends=1)
+ROUTERS = [
+    router_group("leaves", "192.0.2.10"),
+    router_group("spines", "192.0.2.20", all_paths=True, prepend=True),
+    router_group("inside", "192.0.2.30", all_paths=True, asn=OWN_ASN),
+]
+MAX_OVER_LIMIT = 2
+
+PREFIXES = prefixes("203.0.113.1 203.0.113.2 203.0.113.3 127.0.0.1 2001:db8:aa::1 2001:db8:aa::2")
+VRPS = [
+    "203.0.113.0/24-32 AS65007",
+    "203.0.113.0/24-32 AS65008",
+    "203.0.113.0/30-31 AS65007",
+    "203.0.113.1/32 AS65008",
+    "203.0.113.2/32 AS65007",
+    "2001:db8:aa::/64-128 AS65007",
+    "2001:db8:aa::1/128 AS65008",
+]
+BINDINGS = [
+    ("hv7", 65007, "198.51.100.7 2001:db8:c633::7"),
+    ("hv8", 65008, "198.51.100.8"),
+    ("hv8", 65008, "198.51.100.9"),
+]
+
+speakers = st.sampled_from(SPEAKERS)
+slots = st.tuples(st.sampled_from(PREFIXES), st.sampled_from((0, 0, 0, 1)))
+COMMUNITIES = [(65535, 65281), (65535, 65282), (65535, 6), (OWN_ASN, 1), (65007, 1)]
+
+
+@st.composite
+def attributes(draw: st.DrawFn, speaker: Speaker) -> Attributes:
+    """Mostly good ones; sometimes a bad path."""
+    own = speaker.asn
+    walked = draw(st.sampled_from(((own,), (own,), (own,), (own, own), (own,) * 3, (65009, own))))
+    return Attributes(
+        as_path=AsPath.sequence(*walked),
+        med=draw(st.sampled_from((None, 0, 1, 2))),
+        communities=tuple(draw(st.lists(st.sampled_from(COMMUNITIES), max_size=1))),
+        large_communities=tuple(draw(st.lists(st.just((OWN_ASN, 1, 1)), max_size=1))),
+    )
+
+
+@st.composite
+def updates(draw: st.DrawFn, speaker: Speaker, most: int = 3) -> Update:
+    link_local = (address("fe80::7"),) if speaker.neighbor.family == 6 else ()
+    own = (speaker.neighbor, *link_local)
+    hops = draw(st.sampled_from((own, own, own, own, (address("198.51.100.66"),))))
+    announced = draw(st.lists(slots, max_size=most, unique=True))
+    withdrawn = draw(st.lists(slots, max_size=most - len(announced), unique=True))
+    return Update(
+        speaker.neighbor,
+        speaker.asn,
+        draw(attributes(speaker)),
+        tuple(Nlri(where, path_id, hops) for where, path_id in announced),
+        tuple(withdrawn),
+    )
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> Data:
+    return data(
+        draw(st.lists(st.sampled_from(VRPS), unique=True)),
+        draw(st.none() | st.lists(st.sampled_from(VRPS), unique=True)),
+        Mode.AUTHORITATIVE,
+        *draw(st.lists(st.sampled_from(BINDINGS), max_size=2, unique=True)),
+    )
+
+
+def what_changed(before: Data, after: Data) -> tuple[frozenset[Prefix] | None, frozenset[int]]:
+    """(prefixes, ASNs) of `DataReplaced`."""
+    if before.rtr_source is not after.rtr_source:
+        return None, frozenset()
+    touched = {
+        each.prefix
+        for text in VRPS
+        for each in [vrp(text)]
+        for one, other in [(before.truth, after.truth), (before.rtr, after.rtr)]
+        if (each in (one or ())) is not (each in (other or ()))  # type: ignore[operator]
+    }
+    asns = {asn for asn in (65007, 65008) if before.hosts.get(asn) != after.hosts.get(asn)}
+    return frozenset(touched), frozenset(asns)
+
+
+START = data(VRPS[:1] + VRPS[5:6], None, Mode.AUTHORITATIVE)
+
+
+def new_engine() -> Engine:
+    return Engine(OWN_ASN, (HOSTS,), ROUTERS, START)
+
+
+def verdicts(engine: Engine) -> dict[Route, Verdict]:
+    return {entry.route: entry.verdict for entry in engine.rib_in.entries()}
+
+
+def routes_out(engine: Engine) -> dict[tuple[str, Prefix], Paths]:
+    return {
+        (group.name, where): paths
+        for group in ROUTERS
+        for where, paths in engine.routes_out(group.name).items()
+    }
+
+
+class Ledger:
+    """What a reader of the audit log knows: it must be the truth, and follow step by step."""
+
+    def __init__(self) -> None:
+        self.known: dict[RouteKey, tuple[VerdictKind, tuple[str, ...]]] = {}
+
+    def read(self, events: Iterable[object]) -> None:
+        for event in events:
+            if not isinstance(event, VerdictChange):
+                continue
+            known = self.known.pop(event.route.key, None)
+            assert event.was is (known[0] if known else None)
+            if event.verdict is not None:
+                news = (event.verdict.kind, event.verdict.reasons)
+                assert news != known, "an event that tells nothing"
+                self.known[event.route.key] = news
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Everything that can happen, to both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT)
+        self.patch.start()
+        self.engine = new_engine()
+        self.model = Model(OWN_ASN, HOSTS, ROUTERS, START, MAX_OVER_LIMIT)
+        self.ledger = Ledger()
+        self.seen: dict[tuple[str, Prefix], Paths] = {}
+        """What somebody has who looks only where a change was named."""
+        self.up: set[Address] = set()
+
+    def teardown(self) -> None:
+        self.patch.stop()
+
+    @rule(update=speakers.flatmap(updates))
+    def update(self, update: Update) -> None:
+        for slot in update.withdrawn:
+            self.model.withdraw(update.neighbor, slot)
+        for nlri in update.announced:
+            key = RouteKey(update.neighbor, nlri.prefix, nlri.path_id)
+            self.model.announce(Route(key, update.asn, update.attributes, nlri.next_hops))
+        actions = self.engine.handle(update, 0.0)
+        self.compare(actions, is_exact=len(update.announced) == 1 and not update.withdrawn)
+
+    @rule(speaker=speakers)
+    def repeat(self, speaker: Speaker) -> None:
+        """Everything again: nothing follows."""
+        for route in list(self.model.announced.get(speaker.neighbor, {}).values()):
+            self.model.announce(route)
+            again = Update(
+                speaker.neighbor,
+                route.asn,
+                route.attributes,
+                (Nlri(route.key.prefix, route.key.path_id, route.next_hops),),
+                (),
+            )
+            assert self.engine.handle(again, 0.0) == ([], [])
+
+    @rule(speaker=speakers)
+    def session_up(self, speaker: Speaker) -> None:
+        if speaker.neighbor in self.up:
+            self.model.drop(speaker.neighbor)
+        self.up.add(speaker.neighbor)
+        self.compare(self.engine.handle(SessionUp(*speaker), 0.0), is_exact=True)
+
+    @rule(speaker=speakers)
+    def session_down(self, speaker: Speaker) -> None:
+        self.model.drop(speaker.neighbor)
+        self.up.discard(speaker.neighbor)
+        down = SessionDown(*speaker, "lost", administrative=False)
+        self.compare(self.engine.handle(down, 0.0), is_exact=True)
+
+    @rule(speaker=speakers, family=st.sampled_from((4, 6)), is_end=st.booleans())
+    def refresh(self, speaker: Speaker, family: int, is_end: bool) -> None:
+        if is_end:
+            self.model.end_refresh(speaker.neighbor, family)
+        else:
+            self.model.begin_refresh(speaker.neighbor, family)
+        mark = RefreshMark(*speaker, UNICAST[family], is_end)
+        self.compare(self.engine.handle(mark, 0.0), is_exact=False)
+
+    @rule(new=data_sets(), is_vague=st.sampled_from((False, False, True)))
+    def data_replaced(self, new: Data, is_vague: bool) -> None:
+        touched, asns = what_changed(self.model.data, new)
+        if is_vague:
+            touched = None
+        self.model.data = new
+        event = DataReplaced(new, "truth", "", touched, asns)
+        actions = self.engine.handle(event, 0.0)
+        self.compare(actions, is_exact=True)
+        assert len(set(actions.out)) == len(actions.out)
+        for change in actions.audit:
+            if isinstance(change, DataChange):
+                assert change.rejudged == self.count_concerned(touched, asns)
+
+    def count_concerned(self, touched: frozenset[Prefix] | None, asns: frozenset[int]) -> int:
+        return sum(
+            touched is None
+            or route.asn in asns
+            or any(covering.covers(route.key.prefix) for covering in touched)
+            for table in self.model.announced.values()
+            for route in table.values()
+        )
+
+    def compare(self, actions: Actions, *, is_exact: bool) -> None:
+        expected = self.model.verdicts()
+        assert verdicts(self.engine) == expected
+        self.ledger.read(actions.audit)
+        assert self.ledger.known == {r.key: (v.kind, v.reasons) for r, v in expected.items()}
+        should_have = self.model.routes_out()
+        assert routes_out(self.engine) == should_have
+        named = {(change.group, change.prefix) for change in actions.out}
+        differs = difference(self.seen, should_have)
+        assert named == differs if is_exact else named >= differs
+        self.seen = should_have
+
+
+EngineMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestEngineMachine = EngineMachine.TestCase
+
+
+# Order -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_the_order_between_sessions_changes_nothing(chance: st.DataObject) -> None:
+    """Each session's own order is kept; how they mix must not show at the routers."""
+    streams = [
+        [up(str(s.neighbor), s.asn), *chance.draw(st.lists(updates(s), max_size=6))]
+        for s in SPEAKERS
+    ]
+    ends = []
+    turns = [index for index, stream in enumerate(streams) for _ in stream]
+    for order in (turns, chance.draw(st.permutations(turns))):
+        engine, rest = new_engine(), [iter(stream) for stream in streams]
+        for turn in order:
+            engine.handle(next(rest[turn]), 0.0)
+        ends.append((routes_out(engine), verdicts(engine)))
+    assert ends[0] == ends[1]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_the_same_events_give_the_same_actions(chance: st.DataObject) -> None:
+    events = chance.draw(st.lists(speakers.flatmap(updates), max_size=12))
+    one, other = new_engine(), new_engine()
+    for event in events:
+        assert one.handle(event, 0.0) == other.handle(event, 0.0)
