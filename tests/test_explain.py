@@ -1,0 +1,109 @@
+"""`rsfilter explain`: the same verdict as the filter's, with every check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rsfilter.cli import main
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "192.0.2.100"
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/24"]
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+"""
+
+TRUTH = {
+    "hosts": [
+        {
+            "name": "hv1",
+            "asn": 65001,
+            "neighbors": ["198.51.100.1"],
+            "prefixes": ["203.0.113.0/28", {"prefix": "10.0.0.0/8", "max_length": 24}],
+        },
+        {"name": "hv2", "asn": 65002, "prefixes": ["203.0.113.16/28"]},
+    ]
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "rsfilter.toml").write_text(CONFIG)
+    (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict", "reasons", "neighbor"),
+    [
+        (["203.0.113.1/32", "--asn", "65001"], "accepted", [], "198.51.100.1"),
+        (["203.0.113.1", "--asn", "65001"], "accepted", [], "198.51.100.1"),
+        (["203.0.113.17/32", "--asn", "65001"], "rejected", ["origin_invalid_asn"], "198.51.100.1"),
+        (["10.0.0.1/32", "--asn", "65001"], "rejected", ["origin_invalid_length"], "198.51.100.1"),
+        (["192.0.2.1/32", "--asn", "65001"], "rejected", ["origin_not_found"], "198.51.100.1"),
+        (
+            ["203.0.113.1/32", "--asn", "65001", "--neighbor", "198.51.100.9"],
+            "rejected",
+            ["neighbor_not_bound"],
+            "198.51.100.9",
+        ),
+        (
+            ["203.0.113.17/32", "--asn", "65002", "--neighbor", "192.0.2.77"],
+            "rejected",
+            ["neighbor_unknown"],
+            "192.0.2.77",
+        ),
+        (
+            ["203.0.113.0/28", "--asn", "65001"],
+            "rejected",
+            ["prefix_too_short"],
+            "198.51.100.1",
+        ),
+    ],
+)
+def test_the_verdict(
+    site: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    verdict: str,
+    reasons: list[str],
+    neighbor: str,
+) -> None:
+    code = main(["explain", "-c", str(site / "rsfilter.toml"), "--json", *words])
+    said = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert (said["verdict"], said["reasons"], said["neighbor"]) == (verdict, reasons, neighbor)
+    found = [name for names in said["checks"].values() for name in names]
+    assert sorted(found) == sorted(reasons)
+
+
+def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["203.0.113.17/32", "--asn", "65001"]
+    assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 0
+    said = capsys.readouterr().out
+    assert "203.0.113.17/32 from 198.51.100.1 (AS65001): rejected" in said
+    assert "the prefix belongs to another ASN" in said
+    assert "Invalid by 203.0.113.16/28-32 AS65002" in said
+
+
+@pytest.mark.parametrize("prefix", ["nonsense", "203.0.113.1/x", "2001:db8::%eth0"])
+def test_a_prefix_that_is_none_is_a_usage_error(
+    site: Path, capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    assert main(["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65001"]) == 2
+    assert "rsfilter explain:" in capsys.readouterr().err
