@@ -40,7 +40,8 @@ class ChurningServer(RouteServer):
         """Renders; then puts the storm in the place of `rsfilter run`."""
         said = super().rsfilter(*arguments)
         path = self.place / "exabgp.conf"
-        command = " ".join([sys.executable, str(HELPER), str(self.configuration), *self.arguments])
+        words = [sys.executable, str(HELPER), str(self.configuration), *self.arguments]
+        command = " ".join(f'"{word}"' for word in words)
         text = re.sub(r"^(\s*run ).*;$", rf"\g<1>{command};", path.read_text(), flags=re.MULTILINE)
         path.write_text(text)
         return said

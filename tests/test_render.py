@@ -390,7 +390,10 @@ def test_eight_thousand_neighbors(tmp_path: Path) -> None:
 
 # A real ExaBGP ---------------------------------------------------------------------------------
 
-HELPER = """#!{python}
+# For sh a command, for Python a string: a path in `#!` cannot have a space.
+HELPER = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+'''
 import os, signal, sys
 with open({out!r}, "w") as out:
     print(*sys.argv[1:], sep="\\n", file=out)
