@@ -8,6 +8,7 @@ What the data mean, which cache decides and when data expire is `cache.py`'s and
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -151,17 +152,22 @@ def read_table(records: bytes) -> Table:
     librtr hands on what cannot be a VRP: that is dropped and counted. Host bits are masked, as
     every cache should have done.
     """
-    vrps: list[Vrp] = []
+    count = 0
     is_canonical = True
-    for family, length, max_length, asn, high, low in _RECORD.iter_unpack(records):
-        if not length <= max_length <= BITS[family]:
-            continue
-        sent = high << 64 | low
-        network = sent & _MASKS[family][length]
-        is_canonical &= network == sent
-        vrps.append(Vrp(Prefix(family, network, length), max_length, asn))
-    table = VrpSet.of(vrps)
-    dropped = len(records) // _RECORD.size - len(vrps)
+
+    def vrps() -> Iterator[Vrp]:
+        nonlocal count, is_canonical
+        for family, length, max_length, asn, high, low in _RECORD.iter_unpack(records):
+            if not length <= max_length <= BITS[family]:
+                continue
+            sent = high << 64 | low
+            network = sent & _MASKS[family][length]
+            is_canonical &= network == sent
+            count += 1
+            yield Vrp(Prefix(family, network, length), max_length, asn)
+
+    table = VrpSet.of(vrps())
+    dropped = len(records) // _RECORD.size - count
     canonical = records if is_canonical and not dropped else _packed(table)
     return Table(table, dropped, digest_of(canonical))
 

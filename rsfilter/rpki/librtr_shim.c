@@ -346,6 +346,9 @@ static void enter(struct rsf_cache *cache, enum rtr_socket_state state)
 	show(cache, state, is_error);
 	if (cache->must_wait && (state == RTR_CONNECTING || state == RTR_RESET)) {
 		cache->must_wait = false;
+		/* librtr goes down to version 0 for ever after one PDU of version 0. */
+		if (state == RTR_CONNECTING)
+			socket->version = 1;
 		pause_before_retry(cache);
 	}
 	/* Into a shadow table that takes the old one's place at End of Data. */

@@ -1,0 +1,485 @@
+"""The RTR caches under every fault that is known, against an independent client as the oracle.
+
+What holds after each fault: our snapshot is what the cache holds. What holds at every moment
+in between: a snapshot is what some cache held, whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from ipaddress import ip_address
+
+import pytest
+import rtr_client
+from rtr_cache import (
+    CACHE_RESET,
+    END_OF_DATA,
+    ERROR,
+    IPV4_PREFIX,
+    NO_DATA,
+    NOTIFY,
+    Answer,
+    Fault,
+    RtrCache,
+    error,
+    pdu,
+    record,
+)
+
+from rsfilter.routing.model import Prefix, Vrp
+from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrError, RtrSnapshot
+
+TIMEOUT_S = 15.0
+
+
+def vrp(prefix: str, max_length: int, asn: int) -> Vrp:
+    return Vrp(Prefix.parse(prefix), max_length, asn)
+
+
+COMMON = frozenset(
+    {vrp(f"203.0.{n}.0/24", 32, 65000 + n) for n in range(100)}
+    | {vrp(f"2001:db8:{n:x}::/48", 64, 65000 + n) for n in range(100)}
+)
+OLD = COMMON | {vrp("192.0.2.0/24", 24, 65001), vrp("2001:db8:aaaa::/48", 48, 65001)}
+NEW = COMMON | {vrp("192.0.2.0/24", 24, 65002), vrp("2001:db8:bbbb::/48", 48, 65001)}
+FEW = frozenset(sorted(COMMON)[:20])
+ABSENT = vrp("198.51.100.0/24", 24, 65009)
+
+
+class Watched:
+    """`RtrCaches`, and all that it ever said."""
+
+    def __init__(
+        self, *addresses: CacheAddress, refresh: int = 1, retry: int = 1, expire: int = 600
+    ) -> None:
+        self.snapshots: list[RtrSnapshot] = []
+        self.expirations = 0
+        self.caches = RtrCaches(
+            addresses,
+            refresh=refresh,
+            retry=retry,
+            expire=expire,
+            on_change=lambda snapshot, _reason: self.snapshots.append(snapshot),
+            on_expired=self._expired,
+        )
+
+    def _expired(self) -> None:
+        self.expirations += 1
+
+    @property
+    def held(self) -> frozenset[Vrp] | None:
+        return frozenset(self.snapshots[-1].vrps) if self.snapshots else None
+
+    @property
+    def history(self) -> list[frozenset[Vrp]]:
+        return [frozenset(snapshot.vrps) for snapshot in self.snapshots]
+
+    async def holds(self, vrps: Iterable[Vrp]) -> None:
+        wanted = frozenset(vrps)
+        await eventually(lambda: self.held == wanted)
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    *addresses: CacheAddress, refresh: int = 1, retry: int = 1, expire: int = 600
+) -> AsyncIterator[Watched]:
+    result = Watched(*addresses, refresh=refresh, retry=retry, expire=expire)
+    await result.caches.start()
+    try:
+        yield result
+    finally:
+        await result.caches.stop()
+
+
+async def eventually(is_so: Callable[[], bool], timeout: float = TIMEOUT_S) -> None:
+    async with asyncio.timeout(timeout):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+# Faults ----------------------------------------------------------------------------------------
+
+
+def says(*parts: bytes, closes: bool = False) -> Fault:
+    """Says these things instead of an answer."""
+    return lambda _: Answer(b"".join(parts), closes)
+
+
+def begins(*parts: bytes, closes: bool = False) -> Fault:
+    """Begins to send everything, then says these things."""
+    return lambda cache: Answer(cache.response() + cache.records()[:400] + b"".join(parts), closes)
+
+
+def twice(cache: RtrCache) -> Answer:
+    records = cache.records()
+    return Answer(cache.response() + records + records + cache.end_of_data())
+
+
+def unknown_withdrawn(cache: RtrCache) -> Answer:
+    return Answer(cache.response() + cache.records() + record(ABSENT, 0) + cache.end_of_data())
+
+
+def flags_2(cache: RtrCache) -> Answer:
+    return Answer(cache.response() + cache.records() + record(ABSENT, 2) + cache.end_of_data())
+
+
+def other_session_at_the_end(cache: RtrCache) -> Answer:
+    return Answer(cache.response() + cache.records() + cache.end_of_data(77))
+
+
+def other_session_at_the_start(cache: RtrCache) -> Answer:
+    return Answer(cache.response(77) + record(ABSENT) + cache.end_of_data(77))
+
+
+def cut_within_a_pdu(cache: RtrCache) -> Answer:
+    return Answer(cache.everything()[:1003], closes=True)
+
+
+def no_response_before_records(cache: RtrCache) -> Answer:
+    return Answer(cache.records() + cache.end_of_data(), closes=True)
+
+
+def header(length: int) -> bytes:
+    return bytes([1, IPV4_PREFIX, 0, 0]) + length.to_bytes(4, "big")
+
+
+FAULTS: dict[str, Fault] = {
+    "closes at once": says(closes=True),
+    "cut half way": begins(closes=True),
+    "cut within a PDU": cut_within_a_pdu,
+    "Cache Reset": says(pdu(CACHE_RESET)),
+    "no data available": says(error(NO_DATA)),
+    "huge length": begins(header(0xFFFFFFFF)),
+    "length 4": begins(header(4)),
+    "length 3249": begins(header(3249)),
+    "unknown PDU type 11": begins(pdu(11, 0, bytes(4))),
+    "unknown PDU type 99": begins(pdu(99, 0, bytes(4))),
+    "Error Report 1": says(error(1), closes=True),
+    "Error Report 77": begins(error(77), closes=True),
+    "malformed Error Report": begins(pdu(ERROR, 0, b"\xff" * 8), closes=True),
+    "End of Data of another session": other_session_at_the_end,
+    "flags 2": flags_2,
+    "announced twice": twice,
+    "withdrawn, never announced": unknown_withdrawn,
+    "version 2": says(pdu(3, 1, version=2), closes=True),
+    "version 2 in the middle": begins(pdu(3, 1, version=2), closes=True),
+    "Serial Notify of version 0 first": says(pdu(NOTIFY, 1, bytes(4), version=0), closes=True),
+    "records without a Cache Response": no_response_before_records,
+    "End of Data without a Cache Response": says(pdu(END_OF_DATA, 1, bytes(16)), closes=True),
+}
+
+
+UPDATE_FAULTS: dict[str, Fault] = {
+    # Anything else is a good answer to a query for everything.
+    "Cache Response of another session": other_session_at_the_start,
+}
+
+
+async def fault_in_the_first_answer(fault: Fault) -> None:
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(fault)
+        async with watched(cache.address) as rtr:
+            await rtr.holds(OLD)
+            assert rtr.held == await rtr_client.fetch(cache.address.host, cache.address.port)
+            assert rtr.history == [OLD]
+
+
+async def fault_in_an_update(fault: Fault) -> None:
+    async with RtrCache(OLD) as cache, watched(cache.address) as rtr:
+        await rtr.holds(OLD)
+        cache.holds(NEW)
+        cache.faults.append(fault)
+        cache.notifies()
+        await rtr.holds(NEW)
+        assert not cache.faults
+        assert rtr.held == await rtr_client.fetch(cache.address.host, cache.address.port)
+        assert rtr.history == [OLD, NEW]
+
+
+async def fault_in_a_reload(fault: Fault) -> None:
+    """The cache restarts with other data, and fails at the query for all of them."""
+    async with RtrCache(OLD) as cache, watched(cache.address) as rtr:
+        await rtr.holds(OLD)
+        await cache.dies()
+        cache.holds(NEW)
+        cache.forgets()
+        cache.faults.append(fault)
+        await cache.starts()
+        await rtr.holds(NEW)
+        assert not cache.faults
+        assert rtr.history == [OLD, NEW]
+
+
+@pytest.mark.parametrize(
+    ("meets", "faults"),
+    [
+        (fault_in_the_first_answer, FAULTS),
+        (fault_in_an_update, FAULTS | UPDATE_FAULTS),
+        (fault_in_a_reload, FAULTS),
+    ],
+)
+async def test_faults(meets: Callable[[Fault], Awaitable[None]], faults: dict[str, Fault]) -> None:
+    """All at once: nearly all of the time is spent waiting for `retry`."""
+    outcomes = await asyncio.gather(*map(meets, faults.values()), return_exceptions=True)
+    failed = {
+        name: repr(outcome) for name, outcome in zip(faults, outcomes, strict=True) if outcome
+    }
+    assert failed == {}
+
+
+# Silence ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow  # librtr waits for 60 s
+@pytest.mark.parametrize("fault", [says(), begins()])
+async def test_silence(fault: Fault) -> None:
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(fault)
+        async with watched(cache.address) as rtr:
+            await eventually(lambda: rtr.held == OLD, 90)
+            assert rtr.history == [OLD]
+
+
+async def test_stopping_does_not_wait_for_a_silent_cache() -> None:
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(begins())
+        async with watched(cache.address):
+            await eventually(lambda: cache.queries == 1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.5
+
+
+async def test_stopping_does_not_wait_for_retry() -> None:
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(says(error(NO_DATA)))
+        async with watched(cache.address, retry=600) as rtr:
+            await eventually(lambda: rtr.caches.status()[0].errors == 1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 1
+
+
+# Life ------------------------------------------------------------------------------------------
+
+
+async def test_a_cache_that_is_down_at_the_start() -> None:
+    cache = RtrCache(OLD)
+    await cache.starts()
+    await cache.dies()
+    async with watched(cache.address) as rtr:
+        await eventually(lambda: rtr.caches.status()[0].errors > 0)
+        await cache.starts()
+        await rtr.holds(OLD)
+    await cache.dies()
+
+
+async def test_a_restart_with_the_same_data_is_no_event() -> None:
+    async with RtrCache(OLD) as cache, watched(cache.address, expire=6) as rtr:
+        await rtr.holds(OLD)
+        await cache.dies()
+        await eventually(lambda: rtr.caches.status()[0].errors > 0)
+        cache.forgets()
+        await cache.starts()
+        await eventually(lambda: rtr.caches.status()[0].session == cache.session)
+        assert rtr.caches.status()[0].state in ("established", "synchronising")
+        assert (rtr.history, rtr.expirations) == ([OLD], 0)
+
+
+async def test_data_expire_once_and_come_back() -> None:
+    async with RtrCache(OLD) as cache, watched(cache.address, expire=2) as rtr:
+        await rtr.holds(OLD)
+        await eventually(lambda: cache.queries > 4)  # four seconds: refreshes keep data fresh
+        assert (rtr.history, rtr.expirations) == ([OLD], 0)
+        await cache.dies()
+        await eventually(lambda: rtr.expirations == 1)
+        assert rtr.caches.status()[0].is_fresh is False
+        await cache.starts()
+        await eventually(lambda: len(rtr.snapshots) == 2)
+        assert (rtr.history, rtr.expirations) == ([OLD, OLD], 1)
+        assert rtr.caches.status()[0].is_fresh is True
+
+
+async def test_nine_of_ten_removed_at_once() -> None:
+    async with RtrCache(COMMON) as cache, watched(cache.address) as rtr:
+        await rtr.holds(COMMON)
+        cache.holds(FEW)
+        cache.notifies()
+        await rtr.holds(FEW)
+        assert rtr.history == [COMMON, FEW]
+
+
+async def test_an_empty_cache_has_no_say() -> None:
+    async with RtrCache(OLD) as cache, watched(cache.address, expire=3) as rtr:
+        await rtr.holds(OLD)
+        cache.holds([])
+        cache.notifies()
+        await eventually(lambda: rtr.expirations == 1)
+        assert rtr.history == [OLD]
+        cache.holds(NEW)
+        cache.notifies()
+        await rtr.holds(NEW)
+        assert rtr.history == [OLD, NEW]
+
+
+async def test_a_notify_during_a_synchronisation() -> None:
+    """librtr ignores it; the refresh catches up."""
+
+    def slow(cache: RtrCache) -> Answer:
+        answer = cache.response() + cache.records()
+        end = cache.end_of_data()
+        cache.holds(NEW)
+        body = cache.serial.to_bytes(4, "big")
+        return Answer(answer + pdu(NOTIFY, cache.session, body) + end)
+
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(slow)
+        async with watched(cache.address) as rtr:
+            await rtr.holds(NEW)
+            assert rtr.history == [OLD, NEW]
+
+
+async def test_many_updates_are_each_taken_whole() -> None:
+    sets = [COMMON | {vrp(f"192.0.2.{n}/32", 32, n)} for n in range(30)]
+    async with RtrCache(sets[0]) as cache, watched(cache.address) as rtr:
+        await rtr.holds(sets[0])
+        for each in sets[1:]:
+            cache.holds(each)
+            cache.notifies()
+            await rtr.holds(each)
+        assert rtr.history == sets
+        assert [snapshot.serial for snapshot in rtr.snapshots] == list(range(1, 31))
+
+
+async def test_a_cache_of_version_0() -> None:
+    async with RtrCache(OLD, version=0) as cache, watched(cache.address) as rtr:
+        await rtr.holds(OLD)
+        cache.holds(NEW)
+        cache.notifies()
+        await rtr.holds(NEW)
+        assert rtr.held == await rtr_client.fetch(cache.address.host, cache.address.port)
+
+
+async def test_what_cannot_be_a_vrp_is_dropped_and_host_bits_are_masked() -> None:
+    def raw(family: int, address: str, length: int, max_length: int) -> Vrp:
+        return Vrp(Prefix(family, int(ip_address(address)), length), max_length, 65001)
+
+    sent = [
+        raw(4, "192.0.2.0", 33, 33),
+        raw(4, "192.0.2.0", 255, 255),
+        raw(4, "192.0.2.0", 24, 255),
+        raw(4, "192.0.2.0", 24, 23),
+        raw(6, "2001:db8::", 129, 129),
+        raw(6, "2001:db8::", 32, 31),
+        raw(4, "192.0.2.77", 24, 32),
+        raw(6, "2001:db8::1", 32, 48),
+        raw(4, "0.0.0.0", 0, 0),
+        raw(6, "::", 0, 128),
+    ]
+    kept = {
+        vrp("192.0.2.0/24", 32, 65001),
+        vrp("2001:db8::/32", 48, 65001),
+        vrp("0.0.0.0/0", 0, 65001),
+        vrp("::/0", 128, 65001),
+    }
+    async with RtrCache(sent) as cache, watched(cache.address) as rtr:
+        await rtr.holds(kept)
+        assert rtr.caches.status()[0].dropped == 6
+        assert await rtr_client.fetch(cache.address.host, cache.address.port) == kept
+        cache.holds(sent[1:])
+        cache.notifies()
+        await eventually(lambda: rtr.caches.status()[0].serial == 2)
+        assert rtr.history == [kept]  # the difference was no VRP
+
+
+# Several ---------------------------------------------------------------------------------------
+
+
+async def test_the_preferred_cache_decides_and_the_other_takes_over() -> None:
+    async with (
+        RtrCache(OLD) as first,
+        RtrCache(NEW) as second,
+        watched(first.address, second.address) as rtr,
+    ):
+        await rtr.holds(OLD)
+        assert set(rtr.history) <= {OLD, NEW}
+        await eventually(lambda: all(cache.is_fresh for cache in rtr.caches.status()))
+        count = len(rtr.history)
+        await first.dies()
+        await rtr.holds(NEW)
+        assert [cache.decides for cache in rtr.caches.status()] == [False, True]
+        await first.starts()
+        await rtr.holds(OLD)
+        assert rtr.history[count:] == [NEW, OLD]  # one or the other, never both
+
+
+async def test_a_failover_between_equal_caches_is_no_event() -> None:
+    async with (
+        RtrCache(OLD) as first,
+        RtrCache(OLD) as second,
+        watched(first.address, second.address) as rtr,
+    ):
+        await rtr.holds(OLD)
+        await eventually(lambda: rtr.caches.status()[0].decides)
+        await first.dies()
+        await eventually(lambda: rtr.caches.status()[1].decides)
+        assert rtr.history == [OLD]
+
+
+async def test_a_cache_without_data_does_not_keep_the_other_from_deciding() -> None:
+    async with (
+        RtrCache([]) as first,
+        RtrCache(OLD) as second,
+        watched(first.address, second.address) as rtr,
+    ):
+        await rtr.holds(OLD)
+
+
+# Addresses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["::1", "localhost"])
+async def test_ipv6_and_names(name: str) -> None:
+    # librtr tries the first address of a name only.
+    host = str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+    async with RtrCache(OLD, host=host) as cache:
+        address = CacheAddress(name, cache.address.port)
+        async with watched(address) as rtr:
+            await rtr.holds(OLD)
+            assert rtr.snapshots[0].cache == str(address)
+
+
+@pytest.mark.parametrize(("refresh", "retry"), [(0, 1), (86401, 1), (1, 0), (1, 7201)])
+async def test_intervals_that_librtr_would_refuse(refresh: int, retry: int) -> None:
+    rtr = Watched(CacheAddress("127.0.0.1", 1), refresh=refresh, retry=retry)
+    with pytest.raises(RtrError, match="seconds"):
+        await rtr.caches.start()
+
+
+async def test_a_callback_that_raises_does_not_stop_the_caches(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[int] = []
+
+    def fails(snapshot: RtrSnapshot, _reason: str) -> None:
+        seen.append(snapshot.serial)
+        raise ValueError("no")
+
+    async with RtrCache(OLD) as cache:
+        caches = RtrCaches(
+            [cache.address],
+            refresh=1,
+            retry=1,
+            expire=60,
+            on_change=fails,
+            on_expired=lambda: None,
+        )
+        await caches.start()
+        await eventually(lambda: seen == [1])
+        cache.holds(NEW)
+        cache.notifies()
+        await eventually(lambda: seen == [1, 2])
+        await caches.stop()
+    assert "ValueError: no" in caplog.text
