@@ -24,7 +24,13 @@ from rsfilter.audit.record import (
     seal,
     timestamp,
 )
-from rsfilter.routing.actions import NO_PROVENANCE, DataChange, SessionChange
+from rsfilter.routing.actions import (
+    NO_PROVENANCE,
+    DataChange,
+    NlriRefused,
+    Provenance,
+    SessionChange,
+)
 from rsfilter.routing.model import (
     Address,
     AsPath,
@@ -274,3 +280,19 @@ def test_any_changed_octet_is_found(data):
     changed = line[:place] + bytes([octet]) + line[place + 1 :]
     with contextlib.suppress(NotARecord):
         assert not is_intact(changed, claimed_link(changed))
+
+
+def test_what_cannot_be_a_route_is_a_rejection() -> None:
+    refused = NlriRefused(
+        Address.parse("198.51.100.7"),
+        65007,
+        "hv7",
+        "ipv4 flow",
+        "x\x1b]0;",
+        "family_not_allowed",
+        Provenance("r1", "abc"),
+    )
+    record = json.loads(b"{" + body(refused) + b"}")
+    assert (record["verdict"], record["reasons"]) == ("rejected", ["family_not_allowed"])
+    assert record["data"] == {"family": "ipv4 flow", "nlri": "x\x1b]0;"}
+    assert b"\x1b" not in body(refused)

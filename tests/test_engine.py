@@ -20,8 +20,8 @@ from core_samples import (
 )
 from engine_bench import OWNED, after, changed, engine, paths, told, verdicts
 
-from rsfilter.routing.actions import Provenance, SessionChange, VerdictChange
-from rsfilter.routing.engine import Engine, Session
+from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
+from rsfilter.routing.engine import MAX_REFUSED, Engine, Session
 from rsfilter.routing.events import EndOfRib, Nlri, Update
 from rsfilter.routing.model import (
     UNICAST,
@@ -111,7 +111,7 @@ def test_one_update_may_carry_many_routes() -> None:
         "203.0.113.17/32 rejected origin_invalid_asn (announce)",
         "203.0.113.2/32 accepted (announce)",
     ]
-    assert machine.counters == {"updates": 1, "announced": 3, "other_family": 0}
+    assert machine.counters == {"updates": 1, "announced": 3}
 
 
 @pytest.mark.parametrize("where", [ONE, THEIRS])
@@ -400,10 +400,23 @@ def test_the_end_of_rib_is_nothing_to_us() -> None:
     assert after(machine, EndOfRib(address(HV7), 65007, UNICAST[4])) == ([], [])
 
 
-def test_other_families_are_counted() -> None:
+def test_other_families_are_refused_and_told_of_once() -> None:
     machine = engine()
-    flows = (("ipv4 flow", "destination 203.0.113.1/32"), ("ipv4 flow", "x"))
+    flows = (("ipv4 flow", "destination 203.0.113.1/32"), ("ipv4 unicast", "nonsense"))
     foreign = Update(address(HV7), 65007, Attributes(), (), (), flows)
+    refused = after(machine, foreign).audit
+    assert [(r.family, r.reason) for r in refused if isinstance(r, NlriRefused)] == [
+        ("ipv4 flow", "family_not_allowed"),
+        ("ipv4 unicast", "prefix_malformed"),
+    ]
     assert after(machine, foreign) == ([], [])
-    assert machine.counters["other_family"] == 2
-    assert machine.rib_in.tables == {}
+    assert machine.counters["refused"] == 4
+    assert len(machine.rib_in) == 0
+
+
+def test_what_is_told_of_other_families_is_bounded() -> None:
+    machine = engine()
+    flows = tuple(("ipv4 flow", str(n)) for n in range(MAX_REFUSED + 10))
+    assert (
+        len(after(machine, Update(address(HV7), 65007, Attributes(), (), (), flows)).audit) == 100
+    )

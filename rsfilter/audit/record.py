@@ -25,11 +25,12 @@ import msgspec
 from rsfilter.routing.actions import (
     AuditEvent,
     DataChange,
+    NlriRefused,
     Provenance,
     SessionChange,
     VerdictChange,
 )
-from rsfilter.routing.model import AsPath, Segment, Vrp
+from rsfilter.routing.model import AsPath, Segment, VerdictKind, Vrp
 
 VERSION = 1
 
@@ -177,6 +178,22 @@ def _verdict_members(change: VerdictChange) -> dict[str, Any]:
     return members
 
 
+def _refused_members(refused: NlriRefused) -> dict[str, Any]:
+    return {
+        "event": "verdict",
+        "neighbor": str(refused.neighbor),
+        "host": refused.host[:MAX_TEXT],
+        "asn": refused.asn,
+        "verdict": VerdictKind.REJECTED.value,
+        "was": None,
+        "reasons": (refused.reason,),
+        "cause": "announce",
+        "truth": _truth(refused.provenance),
+        "rtr": _rtr(refused.provenance),
+        "data": {"family": refused.family[:MAX_TEXT], "nlri": refused.nlri[:MAX_TEXT]},
+    }
+
+
 def _session_members(change: SessionChange) -> dict[str, Any]:
     return {
         "event": "session_up" if change.is_up else "session_down",
@@ -209,6 +226,7 @@ def _service_members(event: ServiceEvent) -> dict[str, Any]:
 
 _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     VerdictChange: _verdict_members,
+    NlriRefused: _refused_members,
     SessionChange: _session_members,
     DataChange: _data_members,
     ServiceEvent: _service_members,

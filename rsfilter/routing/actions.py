@@ -37,6 +37,21 @@ class VerdictChange(NamedTuple):
     provenance: Provenance
 
 
+class NlriRefused(NamedTuple):
+    """A host announced what cannot be a route here: it is rejected, and not kept."""
+
+    neighbor: Address
+    asn: int
+    host: str
+    """As `VerdictChange.host`."""
+    family: str
+    nlri: str
+    """As the speaker printed it, cut to 200 characters."""
+    reason: str
+    """family_not_allowed, or prefix_malformed for a unicast NLRI that is no prefix at all."""
+    provenance: Provenance
+
+
 class SessionChange(NamedTuple):
     """A neighbor came up or went down."""
 
@@ -68,4 +83,4 @@ class DataChange(NamedTuple):
     provenance: Provenance
 
 
-AuditEvent = VerdictChange | SessionChange | DataChange
+AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange

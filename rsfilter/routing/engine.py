@@ -14,7 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rsfilter.routing.actions import AuditEvent, DataChange, SessionChange, VerdictChange
+from rsfilter.routing.actions import (
+    AuditEvent,
+    DataChange,
+    NlriRefused,
+    SessionChange,
+    VerdictChange,
+)
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import Paths
 from rsfilter.routing.model import (
@@ -30,6 +36,10 @@ from rsfilter.routing.model import (
 )
 from rsfilter.routing.policy import NO_GROUP, Data, judge
 from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
+
+MAX_REFUSED = 100
+"""NLRIs of a neighbor that are told of although no route can be made of them. Its session does not
+carry other families: even one is a surprise."""
 
 
 class DataReplaced(NamedTuple):
@@ -88,7 +98,7 @@ class Engine:
     ) -> None:
         self.data = data
         self.counters: Counter[str] = Counter()
-        """updates, announced, not_kept, repeated, withdrawn, from_router, other_family."""
+        """updates, announced, not_kept, repeated, withdrawn, from_router, refused."""
         self.sessions: dict[Address, Session] = {}
         self.rib_in = AdjRibIn()
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
@@ -164,7 +174,8 @@ class Engine:
         if neighbor in self._router_of:
             self.counters["from_router"] += 1  # routers are told, not asked
             return
-        self.counters["other_family"] += len(update.other_families)
+        for family, text in update.other_families:
+            self._refuse(update, family, text)
         for prefix, path_id in update.withdrawn:
             self._withdraw(RouteKey(neighbor, prefix, path_id), "withdraw")
         if not update.announced:
@@ -175,6 +186,21 @@ class Engine:
             key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
             route = Route(key, update.asn, update.attributes, nlri.next_hops)
             self._announce(route, group, table)
+
+    def _refuse(self, update: Update, family: str, nlri: str) -> None:
+        """No route can be made of it, so there is nothing to keep: it is told of once."""
+        self.counters["refused"] += 1
+        refused = self.rib_in.table(update.neighbor).refused
+        if (family, nlri) in refused or len(refused) >= MAX_REFUSED:
+            return
+        refused.add((family, nlri))
+        reason = "prefix_malformed" if family in UNICAST.values() else "family_not_allowed"
+        name = self._host_name(update.asn, update.neighbor)
+        self._actions.audit.append(
+            NlriRefused(
+                update.neighbor, update.asn, name, family, nlri, reason, self.data.provenance
+            )
+        )
 
     def _announce(self, route: Route, group: HostGroup | None, table: NeighborTable) -> None:
         slot = (route.key.prefix, route.key.path_id)
@@ -303,11 +329,14 @@ class Engine:
     def _audit(
         self, route: Route, verdict: Verdict | None, was: VerdictKind | None, cause: str
     ) -> None:
-        host = self.data.host(route.asn, route.key.neighbor)
-        name = host.name if host else self.role(route.key.neighbor)[1]
+        name = self._host_name(route.asn, route.key.neighbor)
         self._actions.audit.append(
             VerdictChange(route, name, verdict, was, cause, self.data.provenance)
         )
+
+    def _host_name(self, asn: int, neighbor: Address) -> str:
+        host = self.data.host(asn, neighbor)
+        return host.name if host else self.role(neighbor)[1]
 
     def _export(self, prefix: Prefix) -> None:
         candidates = self.rib_in.candidates(prefix)
