@@ -1,7 +1,7 @@
 """The routing tables: Adj-RIB-In with verdicts, and one Adj-RIB-Out for each group of routers.
 
 Adj-RIB-In keeps every route that a neighbor announced, rejected ones too. The accepted ones of a
-prefix, and those that the guard holds, are its candidates (the Loc-RIB). An Adj-RIB-Out is what a group of routers should have.
+prefix are its candidates (the Loc-RIB). An Adj-RIB-Out is what a group of routers should have.
 """
 
 from __future__ import annotations
@@ -51,11 +51,6 @@ class Entry:
     @property
     def is_accepted(self) -> bool:
         return self.verdict.kind is VerdictKind.ACCEPTED
-
-    @property
-    def is_announced(self) -> bool:
-        """Accepted, or held: it was, and stays until the guard lets go."""
-        return self.verdict.kind is not VerdictKind.REJECTED
 
 
 @dataclass(slots=True)
@@ -129,11 +124,9 @@ class AdjRibIn:
         return entry
 
     def candidates(self, prefix: Prefix) -> list[Route]:
-        """The routes of a prefix that may be announced, best first. Those that the guard holds
-        come last: nobody may lose traffic to a route that the data no longer allow."""
-        entries = [e for e in self._by_prefix.get(prefix, {}).values() if e.is_announced]
-        entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
-        return [entry.route for entry in entries]
+        """The accepted routes of a prefix, best first."""
+        entries = self._by_prefix.get(prefix, {}).values()
+        return sorted((e.route for e in entries if e.is_accepted), key=preference)
 
     def entries(self) -> Iterator[Entry]:
         """Every route there is."""
