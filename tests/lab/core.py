@@ -31,6 +31,9 @@ from lab.warden import descendants
 WARDEN = Path(__file__).with_name("warden.py")
 LOG_TAIL_LINES = 15
 
+ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"}
+"""Daemons are in /usr/sbin, which is not on the PATH of Debian's ordinary users."""
+
 
 class LabError(Exception):
     """The lab itself failed: a program is missing, or did not start."""
@@ -86,6 +89,7 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=ENVIRONMENT,
                 text=True,
             )
         try:
@@ -132,7 +136,7 @@ class Lab:
         env: dict[str, str] | None = None,
     ) -> Process:
         """Start a program; its output goes to the end of `log`. Raises LabError."""
-        environment = os.environ | (env or {})
+        environment = ENVIRONMENT | (env or {})
         answer = self.ask("spawn", argv=argv, cwd=str(cwd), env=environment, log=str(log))
         return Process(self, answer["pid"], log)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from signal import SIGUSR1
 
 from lab.audit import Audit
-from lab.core import Lab, family_of
+from lab.core import ENVIRONMENT, Lab, family_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 PROGRAMS = Path(sys.executable).parent
@@ -33,7 +33,7 @@ class ExaBgp(Speaker):
         return ""
 
     def _environment(self) -> dict[str, str]:
-        path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        path = f"{PROGRAMS}:{ENVIRONMENT['PATH']}"
         return {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
     def _listens(self) -> None:
