@@ -16,6 +16,7 @@ from rsfilter.exabgp import attributes
 from rsfilter.exabgp.decode import decode, dialect, line_time
 from rsfilter.exabgp.messages import (
     Ignored,
+    Opened,
     RefreshRequest,
     Reply,
     Sent,
@@ -29,7 +30,7 @@ from rsfilter.routing.model import Address, Attributes, Segment
 
 MESSAGES = (
     Update | SessionUp | SessionDown | EndOfRib | RefreshMark | SentEndOfRib | Sent
-    | Reply | ShowLine | Shutdown | RefreshRequest | Ignored | Skipped
+    | Opened | Reply | ShowLine | Shutdown | RefreshRequest | Ignored | Skipped
 )  # fmt: skip
 
 PEER_SPAN = re.compile(rb'"peer":( (?:"[^"]*"|\d+) )')
