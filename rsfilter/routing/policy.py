@@ -173,9 +173,8 @@ def check_prefix(route: Route, group: HostGroup, _data: Data) -> Reasons:
     lengths = group.ipv4_lengths if prefix.family == IPV4 else group.ipv6_lengths
     if prefix.length in lengths:
         return _OK
-    return (
-        ("prefix_too_long",) if prefix.length > max(lengths, default=-1) else ("prefix_too_short",)
-    )
+    is_longer_than_all = all(prefix.length > length for length in lengths)
+    return ("prefix_too_long",) if is_longer_than_all else ("prefix_too_short",)
 
 
 def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
