@@ -129,11 +129,6 @@ NOT_IN_FORCE = (
     NotInForce("guard", "no change of data is held", lambda c: c.guard is not None),
     NotInForce("readiness", "no file starts a drain", lambda c: c.readiness is not None),
     NotInForce("http", "nothing listens", lambda c: c.http is not None),
-    NotInForce(
-        "hosts.stale_time",
-        "a lost host's routes are withdrawn at once",
-        lambda c: any(group.stale_time for group in c.hosts),
-    ),
 )
 """What this version does not do yet. A function that arrives takes its line away."""
 

@@ -11,6 +11,7 @@ times give byte-identical commands and the same audit events.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from rsfilter.config import Config
 from rsfilter.exabgp.decode import decode, dialect
@@ -18,7 +19,7 @@ from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Told
 from rsfilter.routing.actions import AuditEvent
-from rsfilter.routing.engine import DataReplaced, Engine, Event
+from rsfilter.routing.engine import Actions, DataReplaced, Engine, Event
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.policy import Data
 
@@ -72,6 +73,7 @@ class Filter:
 
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""
+        self._follow(self.engine.expire(now))
         self.resync.expire(now)
         if not self.resync.is_done:
             return self.resync.commands()
@@ -80,7 +82,11 @@ class Filter:
 
     def next_timer(self) -> float | None:
         """When to ask for commands again, if nothing happens before."""
-        timers = (self.egress.next_timer(), self.resync.next_timer())
+        timers = (
+            self.engine.next_timer(),
+            self.egress.next_timer(),
+            self.resync.next_timer(),
+        )
         return min((at for at in timers if at is not None), default=None)
 
     def take_audit(self) -> list[AuditEvent]:
@@ -101,12 +107,16 @@ class Filter:
         self.egress.opened(opened.neighbor, opened.families, opened.add_path)
 
     def _routing(self, event: Event, now: float) -> None:
-        actions = self.engine.handle(event, now)
+        if isinstance(event, SessionDown) and REMOVED in event.reason:
+            event = replace(event, administrative=True)
+        self._follow(self.engine.handle(event, now))
+        if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
+            self._router_session(event)
+
+    def _follow(self, actions: Actions) -> None:
         self._audit += actions.audit
         for change in actions.out:
             self.egress.changed(change.group, change.prefix)
-        if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
-            self._router_session(event)
 
     def _router_session(self, event: SessionUp | SessionDown) -> None:
         if isinstance(event, SessionUp):

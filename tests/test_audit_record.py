@@ -106,6 +106,14 @@ def test_two_next_hops_and_what_was_malformed():
     assert record["data"] == {"malformed": "attribute 4: length 3"}
 
 
+@pytest.mark.parametrize("is_stale", [True, False])
+def test_a_route_that_becomes_stale_or_fresh(is_stale):
+    change = verdict_change(reasons=())._replace(was=VerdictKind.ACCEPTED, stale=is_stale)
+    record = read(change)
+    assert (record["verdict"], record["was"]) == ("accepted", "accepted")
+    assert record["data"] == {"stale": is_stale}
+
+
 @pytest.mark.parametrize(("is_up", "event"), [(True, "session_up"), (False, "session_down")])
 def test_a_session(is_up, event):
     neighbor = Address.parse("2001:db8::1")

@@ -154,7 +154,7 @@ def _verdict_members(change: VerdictChange) -> dict[str, Any]:
     key, asn, attributes, next_hops = change.route
     verdict = change.verdict
     path, path_length = _path(attributes.as_path)
-    members = {
+    members: dict[str, Any] = {
         "event": "withdraw" if verdict is None else "verdict",
         "neighbor": str(key.neighbor),
         "host": change.host[:MAX_TEXT],
@@ -173,8 +173,13 @@ def _verdict_members(change: VerdictChange) -> dict[str, Any]:
         "truth": _truth(change.provenance),
         "rtr": _rtr(change.provenance),
     }
+    data: dict[str, object] = {}
     if attributes.malformed:
-        members["data"] = {"malformed": attributes.malformed[:MAX_TEXT]}
+        data["malformed"] = attributes.malformed[:MAX_TEXT]
+    if change.stale is not None:
+        data["stale"] = change.stale
+    if data:
+        members["data"] = data
     return members
 
 

@@ -33,8 +33,12 @@ class VerdictChange(NamedTuple):
     was: VerdictKind | None
     """None: the route was not there."""
     cause: str
-    """announce, withdraw, session_down, end_of_rib, data, config or max_prefixes."""
+    """announce, withdraw, session_down, administrative, end_of_rib, stale_time, data, config or
+    max_prefixes."""
     provenance: Provenance
+    stale: bool | None = None
+    """True: kept for a host that was lost, or was until now when the route is gone. False: it was,
+    and the host has repeated it. None: neither."""
 
 
 class NlriRefused(NamedTuple):

@@ -35,6 +35,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.policy import NO_GROUP, Data, judge
+from rsfilter.routing.retention import Retention
 from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
 
 MAX_REFUSED = 100
@@ -102,6 +103,7 @@ class Engine:
         self.sessions: dict[Address, Session] = {}
         self.rib_in = AdjRibIn()
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
+        self._retention = Retention(self.rib_in.tables)
         self._hosts = tuple(hosts)
         self._router_of = {a: group for group in routers for a in group.neighbors}
         self._group_of: dict[Address, HostGroup | None] = {}
@@ -112,7 +114,7 @@ class Engine:
         return self.ribs_out[group].routes
 
     def handle(self, event: Event, now: float) -> Actions:
-        """What follows from an event. `now` is seconds since the epoch, for `Session.since`."""
+        """What follows from an event. `now` is in seconds, by one clock for all calls."""
         self._actions = Actions([], [])
         match event:
             case Update():
@@ -124,9 +126,20 @@ class Engine:
             case RefreshMark():
                 self._refresh_mark(event)
             case EndOfRib():
-                pass  # nothing waits for it: a host's routes count from when they arrive
+                self._end_of_rib(event)
             case DataReplaced():
                 self._data_replaced(event)
+        return self._actions
+
+    def next_timer(self) -> float | None:
+        """When to call `expire` at the latest; None: nothing waits for a time."""
+        return self._retention.next_timer()
+
+    def expire(self, now: float) -> Actions:
+        """What follows from the time alone: stale routes end."""
+        self._actions = Actions([], [])
+        for key in self._retention.expired(now):
+            self._withdraw(key, "stale_time")
         return self._actions
 
     # Neighbors ---------------------------------------------------------------------------------
@@ -149,12 +162,17 @@ class Engine:
 
     def _session_up(self, event: SessionUp, now: float) -> None:
         known = self.sessions.get(event.neighbor)
-        if known is not None and known.is_up:
-            self._drop_all(event.neighbor, "session_down")  # the end of the last one went unseen
+        if known is not None and known.asn != event.asn:
+            self._drop_all(event.neighbor, "session_down")  # somebody else has the address now
+        elif known is not None and known.is_up:
+            self._lose(event.neighbor, "session_down", now)  # the end of the last one went unseen
         self._set_session(event.neighbor, event.asn, is_up=True, reason="", now=now)
 
     def _session_down(self, event: SessionDown, now: float) -> None:
-        self._drop_all(event.neighbor, "session_down")
+        if event.administrative:
+            self._drop_all(event.neighbor, "administrative")
+        else:
+            self._lose(event.neighbor, "session_down", now)
         known = self.sessions.get(event.neighbor)
         if known is None or known.is_up:  # ExaBGP repeats `down` for a peer that it cannot reach
             self._set_session(event.neighbor, event.asn, is_up=False, reason=event.reason, now=now)
@@ -207,7 +225,13 @@ class Engine:
         if table.unrepeated:
             table.unrepeated.get(UNICAST[route.key.prefix.family], set()).discard(slot)
         entry = table.entries.get(slot)
-        if entry is not None and entry.route == route:
+        is_back = slot in table.stale
+        if is_back and not table.has_room((group or NO_GROUP).max_prefixes):
+            self._withdraw(route.key, "max_prefixes")  # others have come before it this time
+            entry, is_back = None, False
+        elif is_back:
+            del table.stale[slot]
+        elif entry is not None and entry.route == route:
             self.counters["repeated"] += 1
             return
         self.counters["announced"] += 1
@@ -225,19 +249,20 @@ class Engine:
             return
         entry.route = route
         was_accepted = entry.is_accepted
-        self._rejudge(entry, group, "announce")
+        self._rejudge(entry, group, "announce", is_back=is_back)
         if was_accepted or entry.is_accepted:
             self._export(route.key.prefix)
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
+        was_stale = self.rib_in.is_stale(key)
         entry = self.rib_in.remove(key)
         if entry is None:
             return
         self.counters["withdrawn"] += 1
-        self._audit(entry.route, None, entry.verdict.kind, cause)
+        self._audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_accepted:
             self._export(key.prefix)
-        if entry.within_limit:
+        if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
 
     def _move_up(self, neighbor: Address) -> None:
@@ -252,6 +277,31 @@ class Engine:
         self._rejudge(entry, self.group(neighbor), "max_prefixes")
         if entry.is_accepted:
             self._export(entry.route.key.prefix)
+
+    def _lose(self, neighbor: Address, cause: str, now: float) -> None:
+        """The host is gone, without having said that it would go."""
+        group = self.group(neighbor)
+        table = self.rib_in.tables.get(neighbor)
+        if table is None or group is None or not group.stale_time:
+            self._drop_all(neighbor, cause)
+            return
+        table.over_limit.clear()  # nothing moves up: they go
+        table.unrepeated.clear()
+        table.refused.clear()
+        lost = self._retention.lose(neighbor, group, now)
+        for entry in lost.kept:
+            self._audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
+            self._export(entry.route.key.prefix)
+        for prefix, path_id in lost.gone:
+            self._withdraw(RouteKey(neighbor, prefix, path_id), cause)
+
+    def _end_of_rib(self, event: EndOfRib) -> None:
+        """The host is back and has said all: what it did not repeat is gone."""
+        table = self.rib_in.tables.get(event.neighbor)
+        if table is None:
+            return
+        for prefix, path_id in [s for s in table.stale if UNICAST[s[0].family] == event.family]:
+            self._withdraw(RouteKey(event.neighbor, prefix, path_id), "end_of_rib")
 
     def _drop_all(self, neighbor: Address, cause: str) -> None:
         table = self.rib_in.tables.get(neighbor)
@@ -281,12 +331,17 @@ class Engine:
 
     # Verdicts ----------------------------------------------------------------------------------
 
-    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
-        """Judges a route that is in the table."""
+    def _rejudge(
+        self, entry: Entry, group: HostGroup | None, cause: str, *, is_back: bool = False
+    ) -> None:
+        """Judges a route that is in the table. `is_back`: it was stale, and is told of anyway."""
         was = entry.verdict
         entry.verdict = judge(entry.route, group, self.data, within_limit=entry.within_limit)
-        if (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
-            self._audit(entry.route, entry.verdict, was.kind, cause)
+        if is_back:
+            self._audit(entry.route, entry.verdict, was.kind, cause, stale=False)
+        elif (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
+            stale = self.rib_in.is_stale(entry.route.key) or None
+            self._audit(entry.route, entry.verdict, was.kind, cause, stale=stale)
 
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
@@ -327,11 +382,17 @@ class Engine:
         return list(found.values())
 
     def _audit(
-        self, route: Route, verdict: Verdict | None, was: VerdictKind | None, cause: str
+        self,
+        route: Route,
+        verdict: Verdict | None,
+        was: VerdictKind | None,
+        cause: str,
+        *,
+        stale: bool | None = None,
     ) -> None:
         name = self._host_name(route.asn, route.key.neighbor)
         self._actions.audit.append(
-            VerdictChange(route, name, verdict, was, cause, self.data.provenance)
+            VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
         )
 
     def _host_name(self, asn: int, neighbor: Address) -> str:

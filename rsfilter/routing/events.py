@@ -53,7 +53,8 @@ class SessionDown:
     reason: str
     """For people. At most 200 characters, as the speaker gave it."""
     administrative: bool
-    """The peer said so on purpose: NOTIFICATION Cease with subcode 2, 3 or 9 (RFC 4486, 8538)."""
+    """On purpose: the peer said so (NOTIFICATION Cease with subcode 2, 3 or 9: RFC 4486, 8538), or
+    the operator removed it."""
 
 
 @dataclass(frozen=True, slots=True)

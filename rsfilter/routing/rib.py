@@ -44,9 +44,11 @@ class Entry:
     """A route in Adj-RIB-In with its current verdict."""
 
     route: Route
+    """As announced; with LLGR_STALE added while it is stale."""
     verdict: Verdict
     within_limit: bool
-    """Among the first `max_prefixes` that the neighbor announced and still does."""
+    """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
+    was lost."""
 
     @property
     def is_accepted(self) -> bool:
@@ -65,10 +67,13 @@ class NeighborTable:
     """By family: what a refresh under way (RFC 7313) has not repeated yet."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """(family, NLRI) of what cannot be a route and was told of: each once, up to a limit."""
+    stale: OrderedDict[Slot, float] = field(default_factory=OrderedDict)
+    """Those of earlier sessions that were not repeated since, and when each ends, the soonest
+    first. They do not count against `max_prefixes`: the host does not announce them."""
 
     def has_room(self, max_prefixes: int) -> bool:
         """One more route would be within the limit."""
-        return len(self.entries) - len(self.over_limit) < max_prefixes
+        return len(self.entries) - len(self.over_limit) - len(self.stale) < max_prefixes
 
     @property
     def is_full(self) -> bool:
@@ -116,12 +121,18 @@ class AdjRibIn:
         if table is None or entry is None:
             return None
         table.over_limit.pop((key.prefix, key.path_id), None)
+        table.stale.pop((key.prefix, key.path_id), None)
         candidates = self._by_prefix[key.prefix]
         del candidates[key]
         if not candidates:
             del self._by_prefix[key.prefix]
             self._sorted = None
         return entry
+
+    def is_stale(self, key: RouteKey) -> bool:
+        """The route is kept for a host that has not repeated it since it was lost."""
+        table = self.tables.get(key.neighbor)
+        return table is not None and (key.prefix, key.path_id) in table.stale
 
     def candidates(self, prefix: Prefix) -> list[Route]:
         """The accepted routes of a prefix, best first."""

@@ -1,0 +1,105 @@
+"""Stale routes: what is kept of a host that was lost, and until when (RFC 9494).
+
+Retention here is ours alone: no capability is exchanged, and the time is the host group's
+`stale_time`. A stale route keeps its place in Adj-RIB-In, where it is judged, chosen and exported
+like any other; it carries LLGR_STALE, which makes it last in every choice and tells routers.
+`NeighborTable.stale` holds the time at which each one ends, and this module the next of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from itertools import islice
+from typing import NamedTuple
+
+from rsfilter.routing.export import LLGR_STALE, is_stale
+from rsfilter.routing.model import Address, Attributes, HostGroup, RouteKey
+from rsfilter.routing.rib import Entry, NeighborTable, Slot
+
+NO_LLGR = (65535, 7)
+"""RFC 9494 section 4.2.3: a route that must not outlive its session."""
+
+
+class Lost(NamedTuple):
+    """What becomes of a lost host's routes."""
+
+    kept: list[Entry]
+    """Stale from now on."""
+    gone: list[Slot]
+    """To be withdrawn now."""
+
+
+class Retention:
+    """Makes routes stale, and knows when they end."""
+
+    def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:
+        self._tables = tables
+        self._timers: list[tuple[float, Address]] = []
+        """A heap with at most one time of a neighbor: not after its first stale route ends. It may
+        be before, when that route was repeated meanwhile."""
+        self._timed: set[Address] = set()
+
+    def lose(self, neighbor: Address, group: HostGroup, now: float) -> Lost:
+        """The session of a neighbor with a table has ended.
+
+        A route that was stale before keeps its time: only a host that repeats it starts it anew
+        (RFC 9494 section 4.2). No more than `max_prefixes` are kept, the latest of them, however
+        often a host comes and goes with others.
+        """
+        table = self._tables[neighbor]
+        lost = Lost([], [])
+        marked: dict[Attributes, Attributes] = {}
+        for slot, entry in table.entries.items():
+            if slot in table.stale:
+                continue
+            if not may_stay(entry):
+                lost.gone.append(slot)
+                continue
+            _mark(entry, marked)
+            table.stale[slot] = now + group.stale_time
+            lost.kept.append(entry)
+        too_many = max(0, len(table.stale) - group.max_prefixes)
+        lost.gone.extend(islice(table.stale, too_many))
+        if table.stale and neighbor not in self._timed:
+            self._set_timer(neighbor, next(iter(table.stale.values())))
+        return lost
+
+    def next_timer(self) -> float | None:
+        """When to ask for `expired` at the latest; None: nothing is stale."""
+        return self._timers[0][0] if self._timers else None
+
+    def expired(self, now: float) -> list[RouteKey]:
+        """The stale routes whose time is over. They are named once, to be withdrawn."""
+        found: list[RouteKey] = []
+        while self._timers and self._timers[0][0] <= now:
+            _, neighbor = heappop(self._timers)
+            self._timed.discard(neighbor)
+            table = self._tables.get(neighbor)
+            for (prefix, path_id), until in table.stale.items() if table else ():
+                if until > now:
+                    self._set_timer(neighbor, until)
+                    break
+                found.append(RouteKey(neighbor, prefix, path_id))
+        return found
+
+    def _set_timer(self, neighbor: Address, at: float) -> None:
+        heappush(self._timers, (at, neighbor))
+        self._timed.add(neighbor)
+
+
+def may_stay(entry: Entry) -> bool:
+    """The route may outlive its session: routers have it, and its host does not forbid it."""
+    return entry.is_accepted and NO_LLGR not in entry.route.attributes.communities
+
+
+def _mark(entry: Entry, marked: dict[Attributes, Attributes]) -> None:
+    """Adds LLGR_STALE unless the host itself did. Equal attributes stay one object: `marked`."""
+    if is_stale(entry.route):
+        return
+    received = entry.route.attributes
+    attributes = marked.get(received)
+    if attributes is None:
+        communities = (*received.communities, LLGR_STALE)
+        attributes = marked[received] = received._replace(communities=communities)
+    entry.route = entry.route._replace(attributes=attributes)
