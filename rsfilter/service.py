@@ -134,7 +134,8 @@ class Service:
         timer = self._filter.next_timer()
         timeout = None if timer is None else max(0.0, timer - time.monotonic())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
         self._wake.clear()
 
     # Data --------------------------------------------------------------------------------------

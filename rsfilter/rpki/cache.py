@@ -164,8 +164,10 @@ class RtrCaches:
             except Exception:
                 log.exception("the RTR caches may hold other data than those in force")
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
 
     async def _turn(self) -> float | None:
         """Takes what has come and lets it have effect; when to look again if nothing comes."""
