@@ -111,7 +111,7 @@ class Config:
     routers: tuple[RouterGroup, ...]
     rtr: RtrConfig | None
     truth: TruthConfig | None
-    guard: GuardConfig | None
+    guard: GuardConfig
     readiness: ReadinessConfig | None
     audit: AuditConfig
     http: HttpConfig | None
@@ -126,7 +126,6 @@ class NotInForce(NamedTuple):
 
 
 NOT_IN_FORCE = (
-    NotInForce("guard", "no change of data is held", lambda c: c.guard is not None),
     NotInForce("readiness", "no file starts a drain", lambda c: c.readiness is not None),
     NotInForce("http", "nothing listens", lambda c: c.http is not None),
 )

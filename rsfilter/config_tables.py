@@ -136,7 +136,7 @@ class FileTables:
     routers: tuple[RoutersTable, ...] = ()
     rtr: RtrTable | None = None
     truth: TruthConfig | None = None
-    guard: GuardConfig | None = None
+    guard: GuardConfig = GuardConfig()
     readiness: ReadinessConfig | None = None
     audit: AuditTable = AuditTable()
     http: HttpConfig | None = None

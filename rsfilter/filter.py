@@ -20,7 +20,15 @@ from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutd
 from rsfilter.exabgp.resync import Resync, Told
 from rsfilter.routing.actions import AuditEvent
 from rsfilter.routing.engine import Actions, DataReplaced, Engine, Event
-from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.events import (
+    EndOfRib,
+    GuardReleased,
+    RefreshMark,
+    SessionDown,
+    SessionUp,
+    Update,
+)
+from rsfilter.routing.guard import Limits
 from rsfilter.routing.policy import Data
 
 REMOVED = "[removed]"
@@ -32,7 +40,8 @@ class Filter:
 
     def __init__(self, config: Config, data: Data) -> None:
         own_asn = config.route_server.asn
-        self.engine = Engine(own_asn, config.hosts, config.routers, data)
+        limits = Limits(config.guard.max_loss_percent, config.guard.min_loss)
+        self.engine = Engine(own_asn, config.hosts, config.routers, data, limits)
         self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
         self.resync = Resync(self.egress.routers)
         self.counters: Counter[str] = Counter()
@@ -70,6 +79,10 @@ class Filter:
         """Other data are in force."""
         self._has_data = True
         self._routing(event, now)
+
+    def guard_released(self, by: str, now: float) -> None:
+        """The operator lets go of what the guard holds; `by` says how, for people."""
+        self._routing(GuardReleased(by), now)
 
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""

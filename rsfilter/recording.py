@@ -7,6 +7,7 @@ JSON Lines. One object for each turn of the filter, in order:
     {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
+    {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
     {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
 
 `now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
@@ -44,6 +45,8 @@ class Entry(NamedTuple):
     rtr: tuple[RtrSnapshot, str] | None = None
     """(snapshot, reason)."""
     source: str = ""
+    release: str = ""
+    """Who released what the guard holds."""
     note: ServiceEvent | None = None
 
 
@@ -79,6 +82,10 @@ class Recorder:
     def source(self, moment: Moment, what: str) -> None:
         """The caches have expired, or were given up on."""
         self._write(moment, source=what)
+
+    def release(self, moment: Moment, by: str) -> None:
+        """The guard was told to let go of what it holds."""
+        self._write(moment, release=by)
 
     def note(self, moment: Moment, event: ServiceEvent) -> None:
         """The audit log was told of something that is not the filter's."""
@@ -127,4 +134,6 @@ def _entry(turn: dict[str, Any]) -> Entry:
         return Entry(moment, rtr=(snapshot, turn["reason"]))
     if "note" in turn:
         return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
+    if "release" in turn:
+        return Entry(moment, release=turn["release"])
     return Entry(moment, source=turn["source"])

@@ -78,6 +78,9 @@ class Machine:
             self._replace(event, entry.moment)
         if entry.note is not None:
             self._audit.append(entry.moment.time, entry.note)
+        if entry.release:
+            self._filter.guard_released(entry.release, entry.moment.now)
+            self._flush(entry.moment)
         if entry.lines is not None:
             for line in entry.lines:
                 self._filter.line(line, entry.moment.now)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from rsfilter.config import Config
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
 from rsfilter.recording import Moment, Recorder
+from rsfilter.routing.actions import GuardChange
 from rsfilter.routing.engine import DataReplaced
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
@@ -70,6 +72,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"signal {number.name}")
+        loop.add_signal_handler(signal.SIGUSR2, self._release_guard, "SIGUSR2")
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
@@ -129,6 +132,8 @@ class Service:
         self._writer.write(self._filter.commands(moment.now))
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)
+            if isinstance(event, GuardChange):
+                _tell_of_guard(event)
 
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()
@@ -137,6 +142,15 @@ class Service:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
         self._wake.clear()
+
+    def _release_guard(self, by: str) -> None:
+        moment = _moment()
+        if self._filter.engine.guard.held == 0:
+            log.warning("guard: %s, and nothing is held", by)
+        if self._recorder:
+            self._recorder.release(moment, by)
+        self._filter.guard_released(by, moment.now)
+        self._flush(moment)
 
     # Data --------------------------------------------------------------------------------------
 
@@ -211,6 +225,25 @@ class Service:
             log.info("data in force: %s: %s", event.source, event.detail)
             self._filter.data_replaced(event, moment.now)
             self._flush(moment)
+
+
+def _tell_of_guard(change: GuardChange) -> None:
+    match change.action:
+        case "held":
+            log.error(
+                "guard: this change of %s would lose %d of %d accepted routes: they stay where "
+                "they are (%d held in all). Put the data right; or, if they are, let go with: "
+                "kill -USR2 %d",
+                change.source,
+                change.routes,
+                change.accepted,
+                change.held,
+                os.getpid(),
+            )
+        case "released":
+            log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
+        case _:
+            log.info("guard: %s", change.detail)
 
 
 def _moment() -> Moment:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from core_samples import OWN_ASN, data, host_group, prefix, router_group
 
-from rsfilter.routing.actions import DataChange, SessionChange, VerdictChange
+from rsfilter.routing.actions import DataChange, GuardChange, SessionChange, VerdictChange
 from rsfilter.routing.engine import Actions, DataReplaced, Engine, Event
+from rsfilter.routing.guard import DEFAULT_LIMITS, Limits
 from rsfilter.routing.model import HostGroup, Prefix, RouterGroup
 from rsfilter.routing.policy import Data
 
@@ -31,8 +32,9 @@ def engine(
     *,
     hosts: HostGroup = HOSTS,
     routers: Sequence[RouterGroup] = (LEAVES, SPINES),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Engine:
-    return Engine(OWN_ASN, (hosts,), routers, by)
+    return Engine(OWN_ASN, (hosts,), routers, by, limits)
 
 
 def after(machine: Engine, *events: Event, now: float = 0.0) -> Actions:
@@ -48,7 +50,7 @@ def told(actions: Actions) -> list[str]:
     return [_sentence(event) for event in actions.audit]
 
 
-def _sentence(event: VerdictChange | SessionChange | DataChange) -> str:
+def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange) -> str:
     if isinstance(event, VerdictChange):
         was = f"{event.was.value} -> " if event.was else ""
         now = (
@@ -60,6 +62,9 @@ def _sentence(event: VerdictChange | SessionChange | DataChange) -> str:
     if isinstance(event, SessionChange):
         state = "up" if event.is_up else f"down: {event.reason}"
         return f"{event.role} {event.neighbor} {state}"
+    if isinstance(event, GuardChange):
+        of = f" of {event.accepted}" if event.accepted else ""
+        return f"guard: {event.action} {event.routes}{of}, {event.held} held"
     return f"{event.source}: {event.rejudged} judged, {event.flipped} flipped"
 
 

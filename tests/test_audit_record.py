@@ -27,6 +27,7 @@ from rsfilter.audit.record import (
 from rsfilter.routing.actions import (
     NO_PROVENANCE,
     DataChange,
+    GuardChange,
     NlriRefused,
     Provenance,
     SessionChange,
@@ -139,6 +140,20 @@ def test_new_data():
         "removed": 2,
         "rejudged": 10,
         "flipped": 1,
+    }
+
+
+def test_the_guard():
+    record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE))
+    assert record["event"] == "guard"
+    assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
+    assert record["data"] == {
+        "action": "held",
+        "routes": 450,
+        "accepted": 500,
+        "held": 460,
+        "source": "rtr",
+        "detail": "serial 43",
     }
 
 

@@ -165,11 +165,11 @@ def test_check_prints_the_same_in_tables(place: Path, capsys: pytest.CaptureFixt
 
 
 def test_check_names_what_is_not_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "rsfilter.toml").write_text(MINIMAL + "[guard]\n[http]\n")
+    (place / "rsfilter.toml").write_text(MINIMAL + "[readiness]\n[http]\n")
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("not in force")] == [
-        "not in force in this version: guard: no change of data is held",
+        "not in force in this version: readiness: no file starts a drain",
         "not in force in this version: http: nothing listens",
     ]
 

@@ -75,7 +75,7 @@ def test_minimal_has_every_default() -> None:
         ),
         rtr=None,
         truth=TruthConfig(Path("/etc/rsfilter/truth.json"), Mode.AUTHORITATIVE),
-        guard=None,
+        guard=GuardConfig(max_loss_percent=20, min_loss=10),
         readiness=None,
         audit=AuditConfig(Path("/etc/rsfilter/audit")),
         http=None,

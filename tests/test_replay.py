@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,30 @@ def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
     assert commands.getvalue() == bytes(speaker.received)
     assert audit(site / "replayed") == audit(site / "audit")
     assert len(audit(site / "audit").splitlines()) >= 10
+
+
+def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
+    recording, commands = site / "recording", io.BytesIO()
+    guests = [f"203.0.113.{n}/32" for n in range(20)]
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, guests))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 20)
+        TruthFile(site).gives_everything_to(65002)
+        speaker.write(announce(OTHER, 65002, ["203.0.113.30/32"]))
+        speaker.wait("another truth", lambda: "203.0.113.30/32" in speaker.tables[ROUTER])
+        assert len(speaker.tables[ROUTER]) == 21
+        os.kill(speaker.process.pid, signal.SIGUSR2)
+        speaker.wait("released", lambda: list(speaker.tables[ROUTER]) == ["203.0.113.30/32"])
+        os.kill(speaker.process.pid, signal.SIGUSR2)  # with nothing to release
+        speaker.ends()
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    records = [json.loads(line) for line in audit(site / "audit").splitlines()]
+    told = [(r["data"]["action"], r["data"]["routes"]) for r in records if r["event"] == "guard"]
+    assert told == [("held", 20), ("released", 20)]
 
 
 class TruthFile:

@@ -53,9 +53,19 @@ def test_routes_are_found_by_neighbor_and_by_prefix() -> None:
     assert rib_in.candidates(prefix("203.0.113.3/32")) == []
 
 
-def test_only_accepted_routes_are_candidates() -> None:
-    rib_in = table_of(entry(route(), REJECTED), entry(route(neighbor="198.51.100.8"), HELD))
+def test_rejected_routes_are_no_candidates() -> None:
+    rib_in = table_of(entry(route(), REJECTED))
     assert rib_in.candidates(prefix("203.0.113.1/32")) == []
+
+
+def test_held_routes_come_after_every_accepted_one() -> None:
+    held, other = entry(route(), HELD), entry(route(neighbor="198.51.100.6"), HELD)
+    worst = entry(
+        route(neighbor="198.51.100.8", attributes=Attributes(path("65007"), med=9)), ACCEPTED
+    )
+    rib_in = table_of(held, other, worst)
+    expected = [worst.route, other.route, held.route]
+    assert rib_in.candidates(prefix("203.0.113.1/32")) == expected
 
 
 def test_candidates_are_sorted_by_preference() -> None:

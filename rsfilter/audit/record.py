@@ -25,6 +25,7 @@ import msgspec
 from rsfilter.routing.actions import (
     AuditEvent,
     DataChange,
+    GuardChange,
     NlriRefused,
     Provenance,
     SessionChange,
@@ -225,6 +226,22 @@ def _data_members(change: DataChange) -> dict[str, Any]:
     }
 
 
+def _guard_members(change: GuardChange) -> dict[str, Any]:
+    return {
+        "event": "guard",
+        "truth": _truth(change.provenance),
+        "rtr": _rtr(change.provenance),
+        "data": {
+            "action": change.action,
+            "routes": change.routes,
+            "accepted": change.accepted,
+            "held": change.held,
+            "source": change.source,
+            "detail": change.detail[:MAX_TEXT],
+        },
+    }
+
+
 def _service_members(event: ServiceEvent) -> dict[str, Any]:
     return {"event": event.event[:MAX_TEXT], "data": _plain(event.data)}
 
@@ -234,6 +251,7 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     NlriRefused: _refused_members,
     SessionChange: _session_members,
     DataChange: _data_members,
+    GuardChange: _guard_members,
     ServiceEvent: _service_members,
 }
 

@@ -33,8 +33,8 @@ class VerdictChange(NamedTuple):
     was: VerdictKind | None
     """None: the route was not there."""
     cause: str
-    """announce, withdraw, session_down, administrative, end_of_rib, stale_time, data, config or
-    max_prefixes."""
+    """announce, withdraw, session_down, administrative, end_of_rib, stale_time, data, guard,
+    config or max_prefixes."""
     provenance: Provenance
     stale: bool | None = None
     """True: kept for a host that was lost, or was until now when the route is gone. False: it was,
@@ -87,4 +87,23 @@ class DataChange(NamedTuple):
     provenance: Provenance
 
 
-AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange
+class GuardChange(NamedTuple):
+    """The guard holds routes that a change of data would lose, or no longer does."""
+
+    action: str
+    """held, released (by the operator) or ended (the data or the hosts have settled it)."""
+    routes: int
+    """held: what this change of data would have lost. released: what was let go."""
+    accepted: int
+    """held: so many routes were accepted before."""
+    held: int
+    """Routes held from now on, earlier ones included."""
+    source: str
+    """held: truth or rtr, whose change it was. released: operator."""
+    detail: str
+    """For people: what happened."""
+    provenance: Provenance
+    """The data in force; held: those whose losses are held."""
+
+
+AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange | GuardChange

@@ -17,12 +17,21 @@ from typing import NamedTuple
 from rsfilter.routing.actions import (
     AuditEvent,
     DataChange,
+    GuardChange,
     NlriRefused,
     SessionChange,
     VerdictChange,
 )
-from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.events import (
+    EndOfRib,
+    GuardReleased,
+    RefreshMark,
+    SessionDown,
+    SessionUp,
+    Update,
+)
 from rsfilter.routing.export import Paths
+from rsfilter.routing.guard import DEFAULT_LIMITS, Guard, Limits
 from rsfilter.routing.model import (
     UNICAST,
     Address,
@@ -60,7 +69,7 @@ class DataReplaced(NamedTuple):
     """VRPs that came and went."""
 
 
-Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced
+Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced | GuardReleased
 
 
 class OutChange(NamedTuple):
@@ -96,8 +105,10 @@ class Engine:
         hosts: Sequence[HostGroup],
         routers: Sequence[RouterGroup],
         data: Data,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.data = data
+        self.guard = Guard(limits)
         self.counters: Counter[str] = Counter()
         """updates, announced, not_kept, repeated, withdrawn, from_router, refused."""
         self.sessions: dict[Address, Session] = {}
@@ -129,7 +140,9 @@ class Engine:
                 self._end_of_rib(event)
             case DataReplaced():
                 self._data_replaced(event)
-        return self._actions
+            case GuardReleased():
+                self._guard_released(event)
+        return self._finished()
 
     def next_timer(self) -> float | None:
         """When to call `expire` at the latest; None: nothing waits for a time."""
@@ -140,6 +153,11 @@ class Engine:
         self._actions = Actions([], [])
         for key in self._retention.expired(now):
             self._withdraw(key, "stale_time")
+        return self._finished()
+
+    def _finished(self) -> Actions:
+        if self.guard.has_ended():
+            self._audit_guard("ended", detail="nothing is held any more")
         return self._actions
 
     # Neighbors ---------------------------------------------------------------------------------
@@ -244,13 +262,13 @@ class Engine:
             entry = Entry(route, verdict, within)
             self.rib_in.insert(entry)
             self._audit(route, verdict, None, "announce")
-            if entry.is_accepted:
+            if entry.is_announced:
                 self._export(route.key.prefix)
             return
         entry.route = route
-        was_accepted = entry.is_accepted
+        was_announced = entry.is_announced
         self._rejudge(entry, group, "announce", is_back=is_back)
-        if was_accepted or entry.is_accepted:
+        if was_announced or entry.is_announced:
             self._export(route.key.prefix)
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
@@ -258,9 +276,10 @@ class Engine:
         entry = self.rib_in.remove(key)
         if entry is None:
             return
+        self.guard.forget(key)
         self.counters["withdrawn"] += 1
         self._audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
-        if entry.is_accepted:
+        if entry.is_announced:
             self._export(key.prefix)
         if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
@@ -334,9 +353,18 @@ class Engine:
     def _rejudge(
         self, entry: Entry, group: HostGroup | None, cause: str, *, is_back: bool = False
     ) -> None:
-        """Judges a route that is in the table. `is_back`: it was stale, and is told of anyway."""
-        was = entry.verdict
-        entry.verdict = judge(entry.route, group, self.data, within_limit=entry.within_limit)
+        """Judges a route that is in the table by the data in force alone: it is held no longer.
+        `is_back`: it was stale, and is told of anyway."""
+        self.guard.forget(entry.route.key)
+        self._set_verdict(entry, self._judge(entry, group), cause, is_back=is_back)
+
+    def _judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
+        return judge(entry.route, group, self.data, within_limit=entry.within_limit)
+
+    def _set_verdict(
+        self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False
+    ) -> None:
+        was, entry.verdict = entry.verdict, verdict
         if is_back:
             self._audit(entry.route, entry.verdict, was.kind, cause, stale=False)
         elif (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
@@ -345,12 +373,16 @@ class Engine:
 
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
-        entries = self._concerned(event)
+        judged = [
+            (entry, self._judge(entry, self.group(entry.route.key.neighbor)))
+            for entry in self._concerned(event)
+        ]
+        review = self.guard.review(judged, self.rib_in.entries())
         flipped = 0
         prefixes: dict[Prefix, None] = {}
-        for entry in entries:
+        for (entry, _), verdict in zip(judged, review.verdicts, strict=True):
             was = entry.verdict.kind
-            self._rejudge(entry, self.group(entry.route.key.neighbor), "data")
+            self._set_verdict(entry, verdict, "data")
             if entry.verdict.kind is not was:
                 flipped += 1
                 prefixes[entry.route.key.prefix] = None
@@ -364,11 +396,25 @@ class Engine:
                     detail=event.detail,
                     added=event.added,
                     removed=event.removed,
-                    rejudged=len(entries),
+                    rejudged=len(judged),
                     flipped=flipped,
                     provenance=event.data.provenance,
                 )
             )
+        if review.lost:
+            self._audit_guard(
+                "held", review.lost, review.accepted, source=event.source, detail=event.detail
+            )
+
+    def _guard_released(self, event: GuardReleased) -> None:
+        released = self.guard.release()
+        for key in released:
+            entry = self.rib_in.tables[key.neighbor].entries[key.prefix, key.path_id]
+            self._rejudge(entry, self.group(key.neighbor), "guard")
+        for prefix in dict.fromkeys(key.prefix for key in released):
+            self._export(prefix)
+        if released:
+            self._audit_guard("released", len(released), source="operator", detail=event.by)
 
     def _concerned(self, event: DataReplaced) -> list[Entry]:
         """Exactly the routes whose verdict can differ under the new data."""
@@ -398,6 +444,14 @@ class Engine:
     def _host_name(self, asn: int, neighbor: Address) -> str:
         host = self.data.host(asn, neighbor)
         return host.name if host else self.role(neighbor)[1]
+
+    def _audit_guard(
+        self, action: str, routes: int = 0, accepted: int = 0, *, source: str = "", detail: str
+    ) -> None:
+        held, provenance = self.guard.held, self.data.provenance
+        self._actions.audit.append(
+            GuardChange(action, routes, accepted, held, source, detail, provenance)
+        )
 
     def _export(self, prefix: Prefix) -> None:
         candidates = self.rib_in.candidates(prefix)

@@ -58,6 +58,14 @@ class SessionDown:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardReleased:
+    """The operator lets go of what the guard holds."""
+
+    by: str
+    """For people: who, or how."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfRib:
     """The neighbor has sent all it has of a family (RFC 4724 section 2)."""
 

@@ -1,7 +1,8 @@
 """Every reason for which a route is rejected or held, once.
 
-The order is the order in which reasons are told: who speaks, then what is wrong with the message,
-then with the prefix, the path, the next hop, and last what the data say. Documentation, pages and
+The order is the order in which reasons are told: that the guard holds the route, who speaks, then
+what is wrong with the message, then with the prefix, the path, the next hop, and last what the data
+say. Documentation, pages and
 metrics are generated from this table. The numbers up to 13 are Euro-IX's list of standard reject
 reasons for route servers; from 2001 on they are rsfilter's own.
 """
@@ -20,6 +21,7 @@ class Reason(NamedTuple):
 
 
 _ALL = (
+    Reason("held_by_guard", "a change of data would lose too many routes at once", 2010),
     Reason("neighbor_unknown", "the neighbor is in no host group", 2001),
     Reason("neighbor_not_bound", "truth lists the ASN's addresses and this is not one", 2002),
     Reason("attribute_malformed", "the UPDATE carried a malformed attribute (RFC 7606)", 2007),
@@ -40,7 +42,6 @@ _ALL = (
     Reason("origin_invalid_length", "the prefix is longer than its owner allows (RFC 6811)", 13),
     Reason("origin_not_found", "nobody is known to own the prefix (RFC 6811)", 12),
     Reason("max_prefixes", "the neighbor announces more prefixes than it may", 2008),
-    Reason("held_by_guard", "a change of data would lose too many routes at once", 2010),
 )
 
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ALL}

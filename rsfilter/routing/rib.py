@@ -1,7 +1,8 @@
 """The routing tables: Adj-RIB-In with verdicts, and one Adj-RIB-Out for each group of routers.
 
 Adj-RIB-In keeps every route that a neighbor announced, rejected ones too. The accepted ones of a
-prefix are its candidates (the Loc-RIB). An Adj-RIB-Out is what a group of routers should have.
+prefix, and those that the guard holds, are its candidates (the Loc-RIB). An Adj-RIB-Out is what a
+group of routers should have.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Entry:
     @property
     def is_accepted(self) -> bool:
         return self.verdict.kind is VerdictKind.ACCEPTED
+
+    @property
+    def is_announced(self) -> bool:
+        """Accepted, or held: it was, and stays until the guard lets go."""
+        return self.verdict.kind is not VerdictKind.REJECTED
 
 
 @dataclass(slots=True)
@@ -135,9 +141,11 @@ class AdjRibIn:
         return table is not None and (key.prefix, key.path_id) in table.stale
 
     def candidates(self, prefix: Prefix) -> list[Route]:
-        """The accepted routes of a prefix, best first."""
-        entries = self._by_prefix.get(prefix, {}).values()
-        return sorted((e.route for e in entries if e.is_accepted), key=preference)
+        """The accepted routes of a prefix, best first; after them those that the guard holds:
+        an owner by the newest data never loses traffic to an earlier one."""
+        entries = [e for e in self._by_prefix.get(prefix, {}).values() if e.is_announced]
+        entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
+        return [entry.route for entry in entries]
 
     def entries(self) -> Iterator[Entry]:
         """Every route there is."""

@@ -1,0 +1,446 @@
+"""The guard: what a change of data may take away, and what it never lets in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from core_samples import (
+    OWN_ASN,
+    address,
+    data,
+    down,
+    host_group,
+    path,
+    prefix,
+    route,
+    router_group,
+    up,
+    update,
+    vrp,
+    withdraw,
+)
+from engine_bench import after, changed, engine, paths, replaced, told, verdicts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from rsfilter.routing.actions import GuardChange, Provenance
+from rsfilter.routing.engine import Actions, Engine
+from rsfilter.routing.events import GuardReleased, SessionUp
+from rsfilter.routing.guard import Guard, Limits
+from rsfilter.routing.model import (
+    Address,
+    Attributes,
+    OriginState,
+    Route,
+    RouteKey,
+    Validation,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.policy import Data, Source, judge
+from rsfilter.routing.rib import Entry
+
+ONE, TWO, THREE, FOUR = (f"203.0.113.{n}/32" for n in (1, 2, 3, 4))
+HV7, HV8 = "198.51.100.7", "198.51.100.8"
+
+EVERYTHING = data(["203.0.113.0/28-32 AS65007"])
+ONLY_FOUR = data(["203.0.113.4/32 AS65007"])
+ONLY_TWO_AND_FOUR = data(["203.0.113.2/32 AS65007", "203.0.113.4/32 AS65007"])
+NOTHING_OF_THEIRS = data(["198.18.0.0/15 AS65099"])
+TO_THE_OTHER = data(["203.0.113.0/28-32 AS65008"])
+
+AT_MOST_HALF = Limits(max_loss_percent=50, min_loss=2)
+
+
+# How much is too much ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lost", "accepted", "allowed"),
+    [
+        (0, 0, True),
+        (9, 9, True),  # all of it, and fewer than min_loss
+        (10, 10, False),
+        (10, 49, False),
+        (10, 50, True),  # exactly 20 %
+        (11, 54, False),
+        (200, 1000, True),
+        (201, 1000, False),
+    ],
+)
+def test_a_fifth_may_go_and_so_may_nine(lost: int, accepted: int, allowed: bool) -> None:
+    assert Limits().allow(lost, accepted) is allowed
+
+
+@pytest.mark.parametrize(
+    ("limits", "lost", "accepted", "allowed"),
+    [
+        (Limits(100, 0), 7, 7, True),  # the guard is off
+        (Limits(1, 0), 0, 0, True),
+        (Limits(1, 0), 1, 100, True),
+        (Limits(1, 0), 1, 99, False),
+        (Limits(1, 2), 1, 1, True),
+    ],
+)
+def test_other_limits(limits: Limits, lost: int, accepted: int, allowed: bool) -> None:
+    assert limits.allow(lost, accepted) is allowed
+
+
+ACCEPTED = Verdict(VerdictKind.ACCEPTED, (), Validation(OriginState.VALID))
+NOT_FOUND = Verdict(VerdictKind.REJECTED, ("origin_not_found",), Validation(OriginState.NOT_FOUND))
+NO_DATA = Verdict(VerdictKind.REJECTED, ("data_unavailable",), Validation(OriginState.NOT_FOUND))
+HELD = Verdict(
+    VerdictKind.HELD, ("held_by_guard", "origin_not_found"), Validation(OriginState.NOT_FOUND)
+)
+
+
+def entries(count: int, verdict: Verdict = ACCEPTED) -> list[Entry]:
+    return [Entry(route(f"203.0.113.{n}/32"), verdict, True) for n in range(count)]
+
+
+def test_what_would_be_lost_is_held_and_the_rest_follows() -> None:
+    guard, table = Guard(AT_MOST_HALF), entries(4)
+    judged = [(entry, NOT_FOUND if n else ACCEPTED) for n, entry in enumerate(table)]
+    assert guard.review(judged, table) == ([ACCEPTED, HELD, HELD, HELD], 3, 4)
+    assert guard.held == 3
+    assert guard.release() == [entry.route.key for entry in table[1:]]
+    assert (guard.held, guard.release()) == (0, [])
+
+
+def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
+    guard, table = Guard(AT_MOST_HALF), [*entries(4), *entries(3, NOT_FOUND)]
+    judged = [(entry, NOT_FOUND) for entry in table[:2]]
+    assert guard.review(judged, table) == ([NOT_FOUND, NOT_FOUND], 0, 0)
+    assert guard.held == 0
+
+
+def test_rejected_routes_are_not_lost_and_never_held() -> None:
+    guard, table = Guard(Limits(1, 0)), entries(5, NOT_FOUND)
+    judged = [(entry, NOT_FOUND) for entry in table]
+    assert guard.review(judged, table) == ([NOT_FOUND] * 5, 0, 0)
+
+
+def test_data_that_are_not_there_are_no_loss_to_hold() -> None:
+    """`on_expire = "reject"` means it."""
+    guard, table = Guard(Limits(1, 0)), entries(5)
+    assert guard.review([(entry, NO_DATA) for entry in table], table) == ([NO_DATA] * 5, 0, 0)
+
+
+# In the engine -----------------------------------------------------------------------------------
+
+
+def guarded(*announced: Route) -> Engine:
+    """Everything accepted; losses of more than half, and of two or more, are held."""
+    machine = engine(EVERYTHING, limits=AT_MOST_HALF)
+    after(machine, *(update(each) for each in announced))
+    return machine
+
+
+def four() -> list[Route]:
+    return [route(where) for where in (ONE, TWO, THREE, FOUR)]
+
+
+def holding() -> Engine:
+    """ONE, TWO and THREE are held."""
+    machine = guarded(*four())
+    after(machine, replaced(ONLY_FOUR))
+    return machine
+
+
+def announced(machine: Engine) -> set[str]:
+    return {str(where) for where in machine.routes_out("leaves")}
+
+
+def test_a_mass_loss_is_held_and_told_of() -> None:
+    machine = guarded(*four())
+    actions = after(machine, replaced(ONLY_FOUR))
+    held = "accepted -> held held_by_guard origin_not_found (data)"
+    assert told(actions) == [
+        *(f"{where} {held}" for where in (ONE, TWO, THREE)),
+        "truth: 4 judged, 3 flipped",
+        "guard: held 3 of 4, 3 held",
+    ]
+    assert changed(actions) == []
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+
+
+def test_the_alarm_names_the_change_and_its_data() -> None:
+    provenance = Provenance("r7", "cd" * 32)
+    broken = data([])
+    broken = Data(broken.truth, truth_source=Source.READY, provenance=provenance)
+    alarm = after(guarded(*four()), replaced(broken)).audit[-1]
+    assert alarm == GuardChange("held", 4, 4, 4, "truth", "as the test says", provenance)
+
+
+def test_a_smaller_loss_goes_out() -> None:
+    machine = guarded(*four())
+    actions = after(machine, replaced(ONLY_TWO_AND_FOUR))
+    assert told(actions)[-1] == "truth: 4 judged, 2 flipped"
+    assert announced(machine) == {TWO, FOUR}
+
+
+def test_few_routes_may_all_go_at_once() -> None:
+    machine = guarded(route(ONE))
+    after(machine, replaced(NOTHING_OF_THEIRS))
+    assert announced(machine) == set()
+
+
+def test_release_judges_by_the_data_in_force() -> None:
+    machine = holding()
+    actions = after(machine, GuardReleased("SIGUSR2"))
+    assert told(actions) == [
+        *(f"{w} held -> rejected origin_not_found (guard)" for w in (ONE, TWO, THREE)),
+        "guard: released 3, 0 held",
+    ]
+    assert changed(actions) == [
+        f"{group} {where}" for where in (ONE, TWO, THREE) for group in ("leaves", "spines")
+    ]
+    assert announced(machine) == {FOUR}
+
+
+def test_nothing_follows_from_a_release_of_nothing() -> None:
+    assert after(guarded(*four()), GuardReleased("SIGUSR2")) == ([], [])
+
+
+def test_the_guard_is_armed_again_after_a_release() -> None:
+    machine = holding()
+    after(machine, GuardReleased("SIGUSR2"), replaced(EVERYTHING))
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+
+
+def test_repaired_data_end_it() -> None:
+    machine = holding()
+    actions = after(machine, replaced(EVERYTHING))
+    assert told(actions) == [
+        *(f"{where} held -> accepted (data)" for where in (ONE, TWO, THREE)),
+        "truth: 4 judged, 3 flipped",
+        "guard: ended 0, 0 held",
+    ]
+    assert changed(actions) == []
+
+
+def test_data_may_take_back_a_part() -> None:
+    machine = holding()
+    assert told(after(machine, replaced(ONLY_TWO_AND_FOUR))) == [
+        f"{TWO} held -> accepted (data)",
+        "truth: 4 judged, 1 flipped",
+    ]
+    assert machine.guard.held == 2
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+
+
+def test_what_is_held_stays_so_when_later_data_lose_little() -> None:
+    machine = holding()
+    actions = after(machine, replaced(NOTHING_OF_THEIRS))
+    assert told(actions) == [
+        f"{FOUR} accepted -> rejected origin_not_found (data)",
+        "truth: 4 judged, 1 flipped",
+    ]
+    assert announced(machine) == {ONE, TWO, THREE}
+
+
+def test_a_held_route_tells_when_its_reasons_change() -> None:
+    machine = holding()
+    actions = after(machine, replaced(TO_THE_OTHER))
+    assert told(actions)[0] == (f"{ONE} held -> held held_by_guard origin_invalid_asn (data)")
+    assert changed(actions) == ["leaves 203.0.113.4/32", "spines 203.0.113.4/32"]
+
+
+def test_the_hosts_own_withdraw_is_not_held() -> None:
+    machine = holding()
+    actions = after(machine, withdraw(route(ONE).key))
+    assert told(actions) == [f"{ONE} held -> gone (withdraw)"]
+    assert announced(machine) == {TWO, THREE, FOUR}
+
+
+def test_nor_is_the_loss_of_its_session() -> None:
+    machine = guarded()
+    after(machine, up(), *(update(each) for each in four()), replaced(ONLY_FOUR))
+    actions = after(machine, down())
+    assert told(actions)[-1] == "guard: ended 0, 0 held"
+    assert announced(machine) == set()
+    after(machine, up(), *(update(each) for each in four()))
+    assert announced(machine) == {FOUR}
+
+
+def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
+    machine = holding()
+    other = route(ONE, attributes=Attributes(path("65007"), med=5))
+    assert told(after(machine, update(other))) == [
+        f"{ONE} held -> rejected origin_not_found (announce)"
+    ]
+    assert announced(machine) == {TWO, THREE, FOUR}
+    # And back again: it is held no longer.
+    assert told(after(machine, update(route(ONE)))) == []
+    assert announced(machine) == {TWO, THREE, FOUR}
+
+
+def test_a_repeated_announcement_stays_held() -> None:
+    machine = holding()
+    assert after(machine, update(route(ONE))) == ([], [])
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+
+
+def test_a_new_announcement_of_a_held_prefix_is_judged_by_the_new_data() -> None:
+    machine = holding()
+    stolen = route(ONE, neighbor=HV8, asn=65008)
+    assert told(after(machine, update(stolen))) == [f"{ONE} rejected origin_not_found (announce)"]
+    assert paths(machine, ONE) == {0: HV7}
+
+
+def test_the_new_owner_comes_before_what_is_held() -> None:
+    machine = guarded(*four())
+    after(machine, replaced(TO_THE_OTHER))
+    worse = route(ONE, neighbor=HV8, asn=65008, attributes=Attributes(path("65008"), med=99))
+    after(machine, update(worse))
+    assert paths(machine, ONE) == {0: HV8}
+    assert list(paths(machine, ONE, "spines").values()) == [HV8, HV7]
+    after(machine, withdraw(worse.key, asn=65008))
+    assert paths(machine, ONE) == {0: HV7}
+
+
+def test_expired_data_take_what_is_held_too() -> None:
+    machine = holding()
+    after(machine, replaced(Data(truth_source=Source.UNAVAILABLE)))
+    assert announced(machine) == set()
+    assert machine.guard.held == 0
+
+
+def test_the_first_data_are_never_held() -> None:
+    machine = engine(Data(truth_source=Source.UNAVAILABLE), limits=Limits(1, 0))
+    after(machine, *(update(each) for each in four()), replaced(ONLY_FOUR))
+    assert verdicts(machine)[f"{HV7} {ONE}"] == "rejected origin_not_found"
+    assert announced(machine) == {FOUR}
+
+
+# Whatever happens --------------------------------------------------------------------------------
+
+SPEAKERS = [(address(HV7), 65007), (address(HV8), 65008)]
+HOSTS = host_group(max_prefixes=3)
+ROUTERS = [router_group("all", "192.0.2.20", all_paths=True)]
+VRPS = [f"203.0.113.{n}/32 AS{asn}" for n in (1, 2, 3, 4) for asn in (65007, 65008)]
+LIMITS = Limits(max_loss_percent=40, min_loss=2)
+
+
+class GuardMachine(RuleBasedStateMachine):
+    """Beside the engine: what each announcement may be, written again from the manual's words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = data(VRPS)
+        self.engine = Engine(OWN_ASN, (HOSTS,), ROUTERS, self.data, LIMITS)
+        self.announced: dict[RouteKey, Route] = {}
+        self.held: set[RouteKey] = set()
+
+    def accepts(self, each: Route) -> bool:
+        own = [key for key in self.announced if key.neighbor == each.key.neighbor]
+        within = own.index(each.key) < HOSTS.max_prefixes
+        verdict = judge(each, HOSTS, self.data, within_limit=within)
+        return verdict.kind is VerdictKind.ACCEPTED
+
+    @rule(
+        who=st.sampled_from(SPEAKERS),
+        where=st.sampled_from([ONE, TWO, THREE, FOUR]),
+        med=st.sampled_from([None, 1]),
+    )
+    def announce(self, who: tuple[Address, int], where: str, med: int | None) -> None:
+        neighbor, asn = who
+        attributes = Attributes(path(str(asn)), med=med)
+        new = route(where, neighbor=str(neighbor), asn=asn, attributes=attributes)
+        if self.announced.get(new.key) != new:
+            self.held.discard(new.key)
+            self.announced[new.key] = new
+        self.compare(self.engine.handle(update(new), 0.0))
+
+    @rule(who=st.sampled_from(SPEAKERS), where=st.sampled_from([ONE, TWO, THREE, FOUR]))
+    def withdraw(self, who: tuple[Address, int], where: str) -> None:
+        key = RouteKey(who[0], prefix(where), 0)
+        self.held.discard(key)
+        self.announced.pop(key, None)
+        self.compare(self.engine.handle(withdraw(key, asn=who[1]), 0.0))
+
+    @rule(who=st.sampled_from(SPEAKERS))
+    def session_starts_again(self, who: tuple[Address, int]) -> None:
+        self.announced = {k: r for k, r in self.announced.items() if k.neighbor != who[0]}
+        self.held = {key for key in self.held if key.neighbor != who[0]}
+        self.engine.handle(SessionUp(*who), 0.0)
+        self.compare(self.engine.handle(SessionUp(*who), 0.0))
+
+    @rule(
+        kept=st.lists(st.sampled_from(VRPS), unique=True),
+        is_vague=st.booleans(),
+        is_there=st.sampled_from([True, True, True, False]),
+    )
+    def data_replaced(self, kept: Sequence[str], is_vague: bool, is_there: bool) -> None:
+        accepted = {k for k, r in self.announced.items() if k not in self.held and self.accepts(r)}
+        was_there = self.data.truth_source is Source.READY
+        self.data = data(kept) if is_there else Data(truth_source=Source.UNAVAILABLE)
+        lost = {key for key in accepted if not self.accepts(self.announced[key])}
+        if not is_there:
+            self.held = set()
+        elif len(lost) >= 2 and len(lost) > 0.4 * len(accepted):
+            self.held |= lost
+        self.held = {key for key in self.held if not self.accepts(self.announced[key])}
+        everything = is_vague or not (was_there and is_there)
+        touched = None if everything else [vrp(text).prefix for text in VRPS]
+        self.compare(self.engine.handle(replaced(self.data, touched), 0.0))
+
+    @rule()
+    def release(self) -> None:
+        self.held.clear()
+        self.compare(self.engine.handle(GuardReleased("test"), 0.0))
+
+    def compare(self, actions: Actions) -> None:
+        kinds = {entry.route: entry.verdict.kind for entry in self.engine.rib_in.entries()}
+        assert kinds == {
+            each: VerdictKind.ACCEPTED
+            if self.accepts(each)
+            else VerdictKind.HELD
+            if key in self.held
+            else VerdictKind.REJECTED
+            for key, each in self.announced.items()
+        }
+        assert self.engine.guard.held == len(self.held)
+        out = {
+            (str(where), attributes.next_hop, attributes.med)
+            for where, found in self.engine.routes_out("all").items()
+            for _, attributes in found
+        }
+        assert out == {
+            (str(key.prefix), key.neighbor, each.attributes.med)
+            for key, each in self.announced.items()
+            if self.accepts(each) or key in self.held
+        }
+        alarms = [event for event in actions.audit if isinstance(event, GuardChange)]
+        assert all(alarm.held == len(self.held) for alarm in alarms)
+
+
+GuardMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGuardMachine = GuardMachine.TestCase
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(VRPS), unique=True),
+    between=st.lists(st.lists(st.sampled_from(VRPS), unique=True), max_size=4),
+    last=st.lists(st.sampled_from(VRPS), unique=True),
+)
+def test_after_a_release_only_the_last_data_count(
+    before: list[str], between: list[list[str]], last: list[str]
+) -> None:
+    routes = [
+        route(where, neighbor=neighbor, asn=asn)
+        for where in (ONE, TWO, THREE)
+        for neighbor, asn in ((HV7, 65007), (HV8, 65008))
+    ]
+    machine = engine(data(before), limits=LIMITS)
+    after(machine, *(update(each) for each in routes))
+    after(machine, *(replaced(data(step)) for step in (*between, last)))
+    after(machine, GuardReleased("test"))
+    plain = engine(data(last))
+    after(plain, *(update(each) for each in routes))
+    assert verdicts(machine) == verdicts(plain)
+    assert machine.routes_out("spines") == plain.routes_out("spines")
