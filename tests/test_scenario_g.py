@@ -1,0 +1,182 @@
+"""Scenario G: the data go wrong, or change more than anybody meant to.
+
+Two hosts have twenty guests each, one family each, and every guest has a VRP of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from signal import SIGUSR2
+from typing import get_args
+
+import pytest
+from lab.audit import Record
+from lab.core import Lab
+from lab.site import Site, Source
+from lab.stayrtr import Vrp, roas
+from lab.waiting import eventually, throughout
+
+pytestmark = pytest.mark.lab
+
+HV1, HV2 = 65001, 65002
+GUESTS = {
+    HV1: [f"10.1.0.{n}/32" for n in range(1, 21)],
+    HV2: [f"2001:db8:2::{n}/128" for n in range(1, 21)],
+}
+EVERYTHING = [*GUESTS[HV1], *GUESTS[HV2]]
+A_TENTH = [*GUESTS[HV1][:2], *GUESTS[HV2][:2]]
+HELD = [prefix for prefix in EVERYTHING if prefix not in A_TENTH]
+
+
+def data(prefixes: list[str] = EVERYTHING) -> list[Vrp]:
+    """A VRP for each of these guests."""
+    return [
+        Vrp(asn, prefix, 128 if ":" in prefix else 32)
+        for asn, guests in GUESTS.items()
+        for prefix in guests
+        if prefix in prefixes
+    ]
+
+
+def start(lab: Lab, source: Source) -> Site:
+    site = Site(lab, source, data(), list(GUESTS))
+    site.starts()
+    for asn, guests in GUESTS.items():
+        site.hosts[asn].announces(*guests)
+    for router in site.routers:
+        router.has_exactly(*EVERYTHING)
+    return site
+
+
+@pytest.fixture(params=get_args(Source))
+def site(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Everything announced; afterwards, no log may tell of an error but of the guard's."""
+    running = start(lab, request.param)
+    running.route_server.tolerated.append("guard: ")
+    yield running
+    lab.no_errors()
+
+
+def nothing_changes(site: Site) -> Callable[[], str | None]:
+    """A probe: no router has seen any change since now."""
+    moments = [(router, router.moment()) for router in (site.leaf1, site.leaf2)]
+
+    def probe() -> str | None:
+        seen = [change for router, moment in moments for change in router.changes(moment)]
+        return f"routers saw {seen}" if seen else None
+
+    return probe
+
+
+def guard_says(site: Site, action: str) -> Record:
+    """Wait until the audit has a record of this action of the guard: the latest of all."""
+
+    def probe() -> str | None:
+        records = site.audit.records(event="guard")
+        return None if records and records[-1]["data"]["action"] == action else "not yet"
+
+    eventually(probe, site.lab.report)
+    return site.audit.records(event="guard")[-1]
+
+
+def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
+    """Nine of ten VRPs vanish: routers keep everything, the alarm says so, a signal lets go."""
+    unchanged = nothing_changes(site)
+
+    site.has_data(data(A_TENTH))
+
+    told = guard_says(site, "held")
+    assert told["data"]["source"] == ("truth" if site.source == "truth" else "rtr")
+    assert [told["data"][name] for name in ("routes", "accepted", "held")] == [36, 40, 36]
+    assert told["truth" if site.source == "truth" else "rtr"]
+    for prefix in HELD:
+        record = site.audit.has(prefix=prefix, verdict="held", was="accepted", cause="data")
+        assert record["reasons"] == ["held_by_guard", "origin_not_found"]
+    assert "would lose 36 of 40 accepted routes" in site.route_server.log.read_text()
+    throughout(unchanged, 1.0, site.lab.report)
+
+    # A new announcement of what is held is judged by the new data, a withdraw is never held.
+    stolen, withdrawn = HELD[0], HELD[1]
+    site.hosts[HV2].announces(stolen)
+    site.audit.has(prefix=stolen, asn=HV2, verdict="rejected")
+    site.hosts[HV1].withdraws(withdrawn)
+    for router in site.routers:
+        router.has_exactly(*(prefix for prefix in EVERYTHING if prefix != withdrawn))
+        router.has(stolen, paths=1, as_path=[HV1])
+
+    os.kill(site.route_server.filter_pid(), SIGUSR2)
+
+    for router in site.routers:
+        router.has_exactly(*A_TENTH)
+    told = guard_says(site, "released")
+    assert (told["data"]["routes"], told["data"]["detail"]) == (35, "SIGUSR2")
+    site.audit.has(prefix=HELD[-1], verdict="rejected", was="held", cause="guard")
+
+
+def test_g4_data_that_are_put_right_end_it_without_churn(site: Site) -> None:
+    unchanged = nothing_changes(site)
+    site.has_data(data(A_TENTH))
+    guard_says(site, "held")
+
+    site.has_data(data())
+
+    guard_says(site, "ended")
+    for prefix in HELD:
+        site.audit.has(prefix=prefix, verdict="accepted", was="held")
+    throughout(unchanged, 1.0, site.lab.report)
+    # And it is armed again.
+    site.has_data(data(A_TENTH))
+    guard_says(site, "held")
+    throughout(unchanged, 1.0, site.lab.report)
+
+
+def test_a_small_loss_goes_out_at_once(site: Site) -> None:
+    site.has_data(data(EVERYTHING[4:]))
+    for router in site.routers:
+        router.has_exactly(*EVERYTHING[4:])
+    assert site.audit.records(event="guard") == []
+
+
+WHOLE = json.dumps(roas(data()))
+
+BROKEN = {
+    "truncated": WHOLE[: len(WHOLE) // 2],
+    "no entries": '{"roas": []}',
+    "no hosts": '{"hosts": []}',
+    "not JSON": "<html>502 Bad Gateway</html>",
+    "one bad entry": WHOLE.replace("/128", "/129", 1),
+}
+
+
+def test_g5_a_broken_file_never_means_no_vrps(lab: Lab) -> None:
+    """Whatever is wrong with it, and even when it is cut in place: the truth in force stays."""
+    site = start(lab, "truth")
+    site.route_server.tolerated.append("the truth that is in force stays")
+    unchanged = nothing_changes(site)
+    truth = site.route_server.truth
+    os.truncate(truth, 0)
+    is_refused(site, 1)
+    for number, content in enumerate(BROKEN.values(), 2):
+        new = truth.with_suffix(".new")
+        new.write_text(content)
+        os.replace(new, truth)
+        is_refused(site, number)
+    throughout(unchanged, 1.0, lab.report)
+    assert site.audit.records(event="guard") == []
+    # A good one is taken in as ever.
+    site.has_data(data(EVERYTHING[1:]))
+    for router in site.routers:
+        router.has_exactly(*EVERYTHING[1:])
+    lab.no_errors()
+
+
+def is_refused(site: Site, number: int) -> None:
+    """Wait until so many truth files have been refused."""
+
+    def probe() -> str | None:
+        refused = len(site.audit.records(event="truth_refused"))
+        return None if refused == number else f"{refused} files were refused, not {number}"
+
+    eventually(probe, site.lab.report)
