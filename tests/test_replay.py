@@ -75,6 +75,25 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     assert told == [("held", 20), ("released", 20)]
 
 
+def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
+    recording, commands = site / "recording", io.BytesIO()
+    retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 1")
+    (site / "rsfilter.toml").write_text(retaining)
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+        speaker.write(state(HOST, 65001, "down", "hold timer expired"))
+        speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+        speaker.ends()
+    assert b"65535:6" in speaker.received
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    assert b'"cause":"stale_time"' in audit(site / "audit")
+
+
 class TruthFile:
     """The site's truth, replaced in one step."""
 

@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from rsfilter.routing.actions import SessionChange, VerdictChange
 from rsfilter.routing.engine import Actions, Engine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown
+from rsfilter.routing.guard import Limits
 from rsfilter.routing.model import UNICAST, Attributes, Route
 
 ONE, TWO, THREE = "203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"
@@ -336,6 +337,48 @@ def test_stale_routes_are_judged_by_new_data() -> None:
     assert at_routers(machine) == {ONE: [f"{HV7}*"]}
     after(machine, replaced(OTHERS), down())
     assert told(machine.expire(120.0)) == [f"{ONE} rejected -> gone (stale_time)"]
+
+
+# The guard ---------------------------------------------------------------------------------------
+
+
+def holding() -> Engine:
+    """ONE is held: the data have taken it from its host, and the guard lets nothing go."""
+    machine = engine(hosts=host_group(stale_time=STALE_TIME), limits=Limits(0, 1))
+    after(machine, up(), update(route(ONE)), replaced(OTHERS))
+    assert verdicts(machine) == {f"{HV7} {ONE}": "held held_by_guard origin_invalid_asn"}
+    return machine
+
+
+def test_what_the_guard_holds_stays_when_its_host_is_lost_and_back() -> None:
+    machine = holding()
+    actions = after(machine, down())
+    assert told(actions)[0] == (
+        f"{ONE} held -> held held_by_guard origin_invalid_asn (session_down)"
+    )
+    assert at_routers(machine) == {ONE: [f"{HV7}*"]}
+    actions = after(machine, up(), update(route(ONE)))
+    assert told(actions) == [f"{ONE} held -> held held_by_guard origin_invalid_asn (announce)"]
+    assert stale(actions) == [(ONE, False)]
+    assert at_routers(machine) == {ONE: [HV7]}
+    assert machine.guard.held == 1
+
+
+def test_a_host_that_is_back_with_another_route_is_held_no_longer() -> None:
+    machine = holding()
+    changed_route = route(ONE, attributes=Attributes(as_path=path("65007"), med=1))
+    actions = after(machine, down(), up(), update(changed_route))
+    assert told(actions)[0] == f"{ONE} held -> rejected origin_invalid_asn (announce)"
+    assert at_routers(machine) == {}
+    assert machine.guard.held == 0
+
+
+def test_the_timer_ends_what_is_held_too() -> None:
+    machine = holding()
+    after(machine, down())
+    assert told(machine.expire(120.0))[0] == f"{ONE} held -> gone (stale_time)"
+    assert at_routers(machine) == {}
+    assert machine.guard.held == 0
 
 
 # max_prefixes ------------------------------------------------------------------------------------

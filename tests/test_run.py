@@ -76,6 +76,18 @@ def test_a_route_goes_all_the_way(speaker: Speaker) -> None:
     speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
 
 
+def test_nothing_is_kept_of_a_host_that_was_removed(site: Path) -> None:
+    """Its routes would be stale for an hour, had it been lost."""
+    retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 3600")
+    (site / "rsfilter.toml").write_text(retaining)
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+        speaker.write(state(HOST, 65001, "down", "stopped, message [removed]"))
+        speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+
+
 def test_100_000_routes_while_nobody_reads_the_commands(speaker: Speaker) -> None:
     """ExaBGP goes on writing and does not read for 10 s: no deadlock, no growth, no loss."""
     everything = prefixes(100_000)

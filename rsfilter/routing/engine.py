@@ -44,7 +44,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.policy import NO_GROUP, Data, judge
-from rsfilter.routing.retention import Retention
+from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
 
 MAX_REFUSED = 100
@@ -246,10 +246,8 @@ class Engine:
         is_back = slot in table.stale
         if is_back and not table.has_room((group or NO_GROUP).max_prefixes):
             self._withdraw(route.key, "max_prefixes")  # others have come before it this time
-            entry, is_back = None, False
-        elif is_back:
-            del table.stale[slot]
-        elif entry is not None and entry.route == route:
+            entry = None
+        elif entry is not None and entry.route == route and not is_back:
             self.counters["repeated"] += 1
             return
         self.counters["announced"] += 1
@@ -265,11 +263,26 @@ class Engine:
             if entry.is_announced:
                 self._export(route.key.prefix)
             return
+        if is_back:
+            del table.stale[slot]
+            self._come_back(entry, route, group)
+            return
         entry.route = route
         was_announced = entry.is_announced
-        self._rejudge(entry, group, "announce", is_back=is_back)
+        self._rejudge(entry, group, "announce")
         if was_announced or entry.is_announced:
             self._export(route.key.prefix)
+
+    def _come_back(self, entry: Entry, route: Route, group: HostGroup | None) -> None:
+        """A host announces again what was kept of it. If nothing else changed, its verdict stands,
+        and what the guard holds stays held."""
+        is_same = entry.route == as_stale(route)
+        entry.route = route
+        if not is_same:
+            self.guard.forget(route.key)
+        verdict = entry.verdict if is_same else self._judge(entry, group)
+        self._set_verdict(entry, verdict, "announce", is_back=True)
+        self._export(route.key.prefix)
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
         was_stale = self.rib_in.is_stale(key)
@@ -350,13 +363,10 @@ class Engine:
 
     # Verdicts ----------------------------------------------------------------------------------
 
-    def _rejudge(
-        self, entry: Entry, group: HostGroup | None, cause: str, *, is_back: bool = False
-    ) -> None:
-        """Judges a route that is in the table by the data in force alone: it is held no longer.
-        `is_back`: it was stale, and is told of anyway."""
+    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
+        """Judges a route that is in the table by the data in force alone: it is held no longer."""
         self.guard.forget(entry.route.key)
-        self._set_verdict(entry, self._judge(entry, group), cause, is_back=is_back)
+        self._set_verdict(entry, self._judge(entry, group), cause)
 
     def _judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
         return judge(entry.route, group, self.data, within_limit=entry.within_limit)
@@ -364,6 +374,7 @@ class Engine:
     def _set_verdict(
         self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False
     ) -> None:
+        """`is_back`: it was stale until now, which is told of even if its verdict stays."""
         was, entry.verdict = entry.verdict, verdict
         if is_back:
             self._audit(entry.route, entry.verdict, was.kind, cause, stale=False)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from rsfilter.routing.export import LLGR_STALE, is_stale
-from rsfilter.routing.model import Address, Attributes, HostGroup, RouteKey
+from rsfilter.routing.model import Address, Attributes, HostGroup, Route, RouteKey
 from rsfilter.routing.rib import Entry, NeighborTable, Slot
 
 NO_LLGR = (65535, 7)
@@ -49,14 +49,17 @@ class Retention:
         """
         table = self._tables[neighbor]
         lost = Lost([], [])
-        marked: dict[Attributes, Attributes] = {}
+        marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
         for slot, entry in table.entries.items():
             if slot in table.stale:
                 continue
             if not may_stay(entry):
                 lost.gone.append(slot)
                 continue
-            _mark(entry, marked)
+            attributes = entry.route.attributes
+            if attributes not in marked:
+                marked[attributes] = as_stale(entry.route).attributes
+            entry.route = entry.route._replace(attributes=marked[attributes])
             table.stale[slot] = now + group.stale_time
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)
@@ -90,16 +93,13 @@ class Retention:
 
 def may_stay(entry: Entry) -> bool:
     """The route may outlive its session: routers have it, and its host does not forbid it."""
-    return entry.is_accepted and NO_LLGR not in entry.route.attributes.communities
+    return entry.is_announced and NO_LLGR not in entry.route.attributes.communities
 
 
-def _mark(entry: Entry, marked: dict[Attributes, Attributes]) -> None:
-    """Adds LLGR_STALE unless the host itself did. Equal attributes stay one object: `marked`."""
-    if is_stale(entry.route):
-        return
-    received = entry.route.attributes
-    attributes = marked.get(received)
-    if attributes is None:
-        communities = (*received.communities, LLGR_STALE)
-        attributes = marked[received] = received._replace(communities=communities)
-    entry.route = entry.route._replace(attributes=attributes)
+def as_stale(route: Route) -> Route:
+    """The route with LLGR_STALE, which its host may have added itself."""
+    if is_stale(route):
+        return route
+    received = route.attributes
+    marked = received._replace(communities=(*received.communities, LLGR_STALE))
+    return route._replace(attributes=marked)
