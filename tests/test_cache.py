@@ -135,6 +135,10 @@ def other_session_at_the_start(cache: RtrCache) -> Answer:
     return Answer(cache.response(77) + record(ABSENT) + cache.end_of_data(77))
 
 
+def other_session_in_the_response_only(cache: RtrCache) -> Answer:
+    return Answer(cache.response(77) + record(ABSENT) + cache.end_of_data())
+
+
 def cut_within_a_pdu(cache: RtrCache) -> Answer:
     return Answer(cache.everything()[:1003], closes=True)
 
@@ -176,6 +180,7 @@ FAULTS: dict[str, Fault] = {
 UPDATE_FAULTS: dict[str, Fault] = {
     # Anything else is a good answer to a query for everything.
     "Cache Response of another session": other_session_at_the_start,
+    "Cache Response of another session than End of Data": other_session_in_the_response_only,
 }
 
 
@@ -251,6 +256,18 @@ async def test_stopping_does_not_wait_for_a_silent_cache() -> None:
             await eventually(lambda: cache.queries == 1)
             began = time.monotonic()
         assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_stopping_in_the_middle_of_a_turn(turns: int) -> None:
+    async with RtrCache(OLD) as cache:
+        rtr = Watched(cache.address)
+        await rtr.caches.start()
+        await rtr.holds(OLD)
+        rtr.caches._wake.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(rtr.caches.stop(), 5)
 
 
 async def test_stopping_does_not_wait_for_retry() -> None:

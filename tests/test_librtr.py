@@ -161,6 +161,7 @@ def test_signals_stay_with_the_main_thread(wake_fd: int) -> None:
         connection = Connection(address, refresh=1, retry=1, wake_fd=wake_fd)
         connection.start()
         try:
+            listener.accept()[0].close()  # the thread runs: none has signals while it starts
             [thread] = set(os.listdir("/proc/self/task")) - before
             status = Path(f"/proc/self/task/{thread}/status").read_text()
             [blocked] = [line.split()[1] for line in status.splitlines() if "SigBlk" in line]

@@ -495,8 +495,10 @@ static void rsf_poll(struct rsf_cache *cache, struct rsf_report *report)
  * replaced; file descriptor 2, and so Python's own stderr, stays what it is. */
 static int rsf_silence(void)
 {
-	FILE *nowhere = fopen("/dev/null", "we");
+	static FILE *nowhere;
 
+	if (!nowhere)
+		nowhere = fopen("/dev/null", "we");
 	if (!nowhere)
 		return -1;
 	stderr = nowhere;
