@@ -249,6 +249,16 @@ async def test_silence(fault: Fault) -> None:
             assert rtr.history == [OLD]
 
 
+@pytest.mark.slow  # ten seconds of work for librtr
+async def test_a_flood() -> None:
+    """More between two End of Data than four times the RPKI of today: cut off, and the memory given back."""
+    async with RtrCache(OLD) as cache:
+        cache.faults.append(begins(record(ABSENT) * (80 * 2**20 // 20)))
+        async with watched(cache.address) as rtr:
+            await eventually(lambda: rtr.held == OLD, 90)
+            assert rtr.history == [OLD]
+
+
 async def test_stopping_does_not_wait_for_a_silent_cache() -> None:
     async with RtrCache(OLD) as cache:
         cache.faults.append(begins())
