@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -75,6 +76,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "routers": [_router_group(group) for group in config.routers],
         "rtr": _rtr(config),
         "truth": _truth(config, truth),
+        "guard": asdict(config.guard),
         "audit": {"directory": str(config.audit.directory)},
         "not_in_force": [
             {"section": part.section, "consequence": part.consequence}
@@ -180,6 +182,7 @@ def _print(found: Report) -> None:
         _print_fields(console, "RTR", {**found["rtr"], "caches": caches}, _RTR)
     if found["truth"]:
         _print_fields(console, "truth", found["truth"], _TRUTH)
+    _print_fields(console, "guard", found["guard"], ("max_loss_percent", "min_loss"))
     _print_fields(console, "audit", found["audit"], ("directory",))
     for part in found["not_in_force"]:
         text = f"not in force in this version: {part['section']}: {part['consequence']}"

@@ -116,6 +116,12 @@ def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
     assert guard.held == 0
 
 
+def test_nor_of_those_that_are_held_already() -> None:
+    guard, table = Guard(AT_MOST_HALF), [*entries(3), *entries(5, HELD)[3:]]
+    judged = [(entry, NOT_FOUND) for entry in table[:2]]
+    assert guard.review(judged, table) == ([HELD, HELD], 2, 3)
+
+
 def test_rejected_routes_are_not_lost_and_never_held() -> None:
     guard, table = Guard(Limits(1, 0)), entries(5, NOT_FOUND)
     judged = [(entry, NOT_FOUND) for entry in table]
@@ -264,6 +270,22 @@ def test_nor_is_the_loss_of_its_session() -> None:
     assert announced(machine) == set()
     after(machine, up(), *(update(each) for each in four()))
     assert announced(machine) == {FOUR}
+
+
+def test_what_is_held_is_not_kept_for_a_lost_host() -> None:
+    machine = engine(EVERYTHING, hosts=host_group(stale_time=60), limits=AT_MOST_HALF)
+    after(machine, up(), *(update(each) for each in four()), replaced(ONLY_FOUR), down())
+    assert verdicts(machine) == {f"{HV7} {FOUR}": "accepted"}
+    assert announced(machine) == {FOUR}
+
+
+def test_stale_routes_are_held_until_their_time_is_over() -> None:
+    machine = engine(EVERYTHING, hosts=host_group(stale_time=60), limits=AT_MOST_HALF)
+    after(machine, up(), *(update(each) for each in four()), down(), now=1000.0)
+    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    assert told(machine.expire(1060.0))[-1] == "guard: ended 0, 0 held"
+    assert announced(machine) == set()
 
 
 def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
