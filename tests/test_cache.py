@@ -251,7 +251,7 @@ async def test_silence(fault: Fault) -> None:
 
 @pytest.mark.slow  # ten seconds of work for librtr
 async def test_a_flood() -> None:
-    """More between two End of Data than four times the RPKI of today: cut off, and the memory given back."""
+    """More between two End of Data than four times the RPKI of today is cut off."""
     async with RtrCache(OLD) as cache:
         cache.faults.append(begins(record(ABSENT) * (80 * 2**20 // 20)))
         async with watched(cache.address) as rtr:
