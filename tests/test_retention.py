@@ -257,6 +257,14 @@ def test_the_end_of_a_refresh_proves_as_much() -> None:
     assert at_routers(machine) == {ONE: [HV7]}
 
 
+def test_a_refresh_that_the_loss_cut_short_proves_nothing() -> None:
+    machine = retaining()
+    begin, end = (RefreshMark(address(HV7), 65007, UNICAST[4], is_end) for is_end in (False, True))
+    after(machine, up(), update(route(ONE)), begin, down(), up())
+    assert after(machine, end) == ([], [])
+    assert at_routers(machine) == {ONE: [f"{HV7}*"]}
+
+
 @pytest.mark.parametrize("is_back", [False, True])
 def test_an_administrative_shutdown_ends_all_at_once(is_back: bool) -> None:
     machine = retaining()
