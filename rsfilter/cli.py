@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -101,10 +102,26 @@ def _add_run(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_run)
 
 
+SHORTEST_LIFE_S = 15.0
+"""Of a filter that cannot run. ExaBGP gives up at the sixth exit within 64 s; this makes four."""
+
+
 def _run(args: argparse.Namespace) -> int:
+    from rsfilter.exabgp.pipe import linger
     from rsfilter.service import run
 
-    return run(load_config(args.config), args.record)
+    started = time.monotonic()
+    try:
+        return run(load_config(args.config), args.record)
+    except Exception as error:
+        if isinstance(error, ConfigError):
+            sys.stderr.write(f"{error}\n")
+            code = INVALID
+        else:
+            logging.getLogger(__name__).critical("the filter cannot run", exc_info=True)
+            code = FAILED
+        linger(0, started + SHORTEST_LIFE_S)
+        return code
 
 
 def _add_replay(commands: Subparsers, configured: argparse.ArgumentParser) -> None:

@@ -175,3 +175,15 @@ def test_exabgps_shutdown_ends_it(speaker: Speaker) -> None:
         b'"type": "notification", "notification": "shutdown" }\n'
     )
     assert speaker.process.wait(10) == 0
+
+
+def test_a_filter_that_cannot_run_slows_its_restarts_down_and_goes_on_reading(site: Path) -> None:
+    (site / "rsfilter.toml").write_text("[nonsense]\n")
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        for _ in range(100):  # more than the pipe holds
+            speaker.write(announce(HOST, 65001, prefixes(500)))
+        assert speaker.process.poll() is None
+        assert speaker.process.stdin
+        speaker.process.stdin.close()
+        assert speaker.process.wait(10) == 2
+    assert "nonsense" in (site / "rsfilter.log").read_text()

@@ -12,7 +12,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
+import stat
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -156,6 +159,19 @@ class CommandWriter:
         view = memoryview(line)
         while view:
             view = view[os.write(self._fd, view) :]
+
+
+def linger(fd: int, until: float) -> None:
+    """Reads a pipe and throws away what comes, until `until` (time.monotonic()) or its end.
+
+    ExaBGP ends itself, with every session, at a helper's sixth exit within 64 s. One that cannot
+    start must not end at once, and must not leave ExaBGP blocked in a write meanwhile.
+    """
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return  # nobody who would start us again
+    while (left := until - time.monotonic()) > 0:
+        if select.select([fd], [], [], left)[0] and not os.read(fd, READ_BYTES):
+            return
 
 
 def enlarge(fd: int) -> None:
