@@ -272,13 +272,6 @@ def test_nor_is_the_loss_of_its_session() -> None:
     assert announced(machine) == {FOUR}
 
 
-def test_what_is_held_is_not_kept_for_a_lost_host() -> None:
-    machine = engine(EVERYTHING, hosts=host_group(stale_time=60), limits=AT_MOST_HALF)
-    after(machine, up(), *(update(each) for each in four()), replaced(ONLY_FOUR), down())
-    assert verdicts(machine) == {f"{HV7} {FOUR}": "accepted"}
-    assert announced(machine) == {FOUR}
-
-
 def test_stale_routes_are_held_until_their_time_is_over() -> None:
     machine = engine(EVERYTHING, hosts=host_group(stale_time=60), limits=AT_MOST_HALF)
     after(machine, up(), *(update(each) for each in four()), down(), now=1000.0)
