@@ -1,0 +1,549 @@
+"""One router as ExaBGP serves it, and the accounts of the egress: each rule on its own.
+
+That the rules together keep routers right is tested by storm, in `test_egress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from core_samples import OWN_ASN, address, prefix, prefixes, router_group
+
+from rsfilter.exabgp import egress as egress_module
+from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, FIRST_TAG, RECONCILE_INTERVAL_S, Egress
+from rsfilter.exabgp.router import WINDOW, Change, Phase, RouterState
+from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.routing.model import Prefix
+
+A, B, C = prefixes("203.0.113.1 203.0.113.2 203.0.113.3")
+SIX = prefix("2001:db8::1")
+ONE, TWO = address("192.0.2.10"), address("192.0.2.11")
+
+
+def out(host: int, med: int | None = None) -> OutAttributes:
+    return OutAttributes(address(f"198.51.100.{host}"), (65000 + host,), "igp", med, (), (), ())
+
+
+def best(host: int) -> Paths:
+    return ((0, out(host)),)
+
+
+# One router --------------------------------------------------------------------------------------
+
+
+def settled(desired: Mapping[Prefix, Paths] | None = None) -> RouterState:
+    """A router that is up and has all of `desired`."""
+    state = RouterState(ONE)
+    state.up(desired or {})
+    state.take(desired or {}, WINDOW)
+    pass_barrier(state)
+    return state
+
+
+def pass_barrier(state: RouterState) -> None:
+    assert state.barrier()
+    state.barrier_taken()
+    state.end_of_rib_sent()
+
+
+def taken(state: RouterState, desired: Mapping[Prefix, Paths], *marked: Prefix) -> list[Change]:
+    for each in marked:
+        state.mark(each)
+    return state.take(desired, WINDOW)
+
+
+def test_phases() -> None:
+    state = RouterState(ONE)
+    assert state.phase is Phase.DOWN
+    state.up({})
+    assert state.phase is Phase.FILLING
+    assert state.barrier() == [4, 6]
+    assert state.is_waiting
+    state.barrier_taken()
+    assert state.phase is Phase.FILLING
+    state.end_of_rib_sent()
+    assert state.phase is Phase.SETTLED
+    assert not state.is_waiting
+    assert state.is_idle
+    state.down()
+    assert state.phase is Phase.DOWN
+    assert not state.is_idle
+
+
+def test_a_barrier_passes_at_its_first_end_of_rib() -> None:
+    state = settled()
+    taken(state, {A: best(1)}, A)
+    taken(state, {A: best(2)}, A)
+    assert state.barrier() == [4]
+    state.barrier_taken()
+    state.end_of_rib_sent()
+    assert state.under_way == 0
+    assert taken(state, {A: best(2)}) == [Change(A, 0, out(2), False)]
+
+
+def test_a_reply_without_a_barrier_is_nothing() -> None:
+    state = settled()
+    state.barrier_taken()
+    assert not state.is_waiting
+    state.end_of_rib_sent()
+    assert state.is_idle
+
+
+def test_what_is_marked_first_is_told_first() -> None:
+    state = settled()
+    desired = {each: best(1) for each in (A, B, C)}
+    for each in (C, A, B):
+        state.mark(each)
+    assert [change.prefix for change in state.take(desired, 2)] == [C, A]
+    assert [change.prefix for change in state.take(desired, 2)] == [B]
+
+
+def test_what_a_router_has_comes_before_what_is_new() -> None:
+    state = settled({B: best(1)})
+    changes = taken(state, {A: best(1), B: best(2)}, A, B)
+    assert [change.prefix for change in changes] == [B, A]
+
+
+def test_only_differences_count_toward_the_room() -> None:
+    state = settled({A: best(1)})
+    desired = {A: best(1), B: best(1)}
+    for each in (A, B):
+        state.mark(each)
+    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
+
+
+def test_a_router_that_is_down_is_not_marked() -> None:
+    state = RouterState(ONE)
+    state.mark(A)
+    assert state.take({A: best(1)}, WINDOW) == []
+
+
+def test_paths_change_one_by_one() -> None:
+    state = settled({A: ((5, out(5)), (7, out(7)))})
+    changes = taken(state, {A: ((9, out(9)), (5, out(6)))}, A)
+    assert changes == [
+        Change(A, 9, out(9), False),
+        Change(A, 5, out(6), False),
+        Change(A, 7, None, False),
+    ]
+    assert state.told[A] == ((9, out(9)), (5, out(6)))
+
+
+def test_a_prefix_that_is_gone_leaves_nothing_behind() -> None:
+    state = settled({A: best(1)})
+    assert taken(state, {}, A) == [Change(A, 0, None, False)]
+    assert state.told == {}
+
+
+def test_while_a_router_fills_nothing_is_withdrawn() -> None:
+    state = settled({A: ((5, out(5)), (7, out(7)))})
+    state.down()
+    now = {A: ((5, out(6)),)}
+    state.up(now)
+    assert state.take(now, WINDOW) == [Change(A, 5, out(6), False)]
+    assert dict(state.told[A]) == {5: out(6), 7: out(7)}
+    pass_barrier(state)
+    assert state.take(now, WINDOW) == [Change(A, 7, None, False)]
+    assert state.told[A] == ((5, out(6)),)
+
+
+def test_what_was_under_way_is_told_again_with_the_paths_in_doubt() -> None:
+    state = settled({A: ((5, out(5)), (7, out(7)))})
+    taken(state, {A: ((5, out(5)), (8, out(8)))}, A)
+    state.down()
+    assert state.doubtful == {A: {7, 8}}
+    now = {A: ((5, out(5)), (7, out(7)))}
+    state.up(now)
+    assert state.take(now, WINDOW) == []
+    pass_barrier(state)
+    assert state.take(now, WINDOW) == [Change(A, 7, out(7), True), Change(A, 8, None, True)]
+    assert state.doubtful == {}
+
+
+@pytest.mark.parametrize("confirming", [False, True])
+def test_doubt_is_about_everything_under_way(confirming: bool) -> None:
+    state = settled()
+    taken(state, {A: best(1)}, A)
+    if confirming:
+        state.mark(A)
+        assert state.barrier() == [4]
+    taken(state, {A: best(1), B: best(1)}, B)
+    state.doubt()
+    assert set(state.doubtful) == {A, B}
+    assert state.under_way == 0
+    assert not state.is_waiting
+
+
+def test_a_forgotten_router_has_nothing() -> None:
+    state = settled({A: best(1)})
+    taken(state, {B: best(1)}, B)
+    state.forget()
+    assert (state.phase, state.told, state.doubtful) == (Phase.DOWN, {}, {})
+
+
+# What it was told before us ----------------------------------------------------------------------
+
+
+def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
+    state = RouterState(ONE)
+    state.adopt(A, 7)
+    state.adopt(A, 5)
+    assert dict(state.told[A]) == {5: None, 7: None}
+    now = {A: ((5, out(5)),)}
+    state.up(now)
+    assert state.take(now, WINDOW) == [Change(A, 5, out(5), False)]
+    pass_barrier(state)
+    assert state.take(now, WINDOW) == [Change(A, 7, None, False)]
+
+
+def test_adopting_what_we_told_ourselves_changes_nothing() -> None:
+    state = settled({A: best(1)})
+    state.adopt(A, 0)
+    assert state.told[A] == best(1)
+    assert state.take({A: best(1)}, WINDOW) == []
+
+
+def test_an_adopted_path_is_looked_at_once_and_first() -> None:
+    state = RouterState(ONE)
+    desired = {A: best(1), B: best(1)}
+    state.up(desired)
+    state.adopt(B, 0)
+    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), False)]
+    assert state.take(desired, WINDOW) == []
+    assert not state.told.keys() - desired.keys()
+
+
+# What it speaks ----------------------------------------------------------------------------------
+
+
+def test_a_router_without_families_gets_no_end_of_rib() -> None:
+    state = RouterState(ONE, families=frozenset())
+    state.up({A: best(1)})
+    assert state.take({A: best(1)}, WINDOW) == []
+    assert state.barrier() == []
+
+
+@pytest.mark.parametrize("add_path", [frozenset({4}), frozenset({6}), frozenset()])
+def test_withdraws_reach_routers_with_and_without_add_path(add_path: frozenset[int]) -> None:
+    state = RouterState(ONE, add_path=add_path)
+    desired: dict[Prefix, Paths] = {A: ((7, out(7)), (5, out(5)))}
+    state.up(desired)
+    paths = [(change.path_id, change.attributes) for change in state.take(desired, WINDOW)]
+    assert paths == ([(7, out(7)), (5, out(5))] if 4 in add_path else [(0, out(7))])
+    pass_barrier(state)
+    gone = [change.path_id for change in taken(state, {}, A)]
+    assert gone == ([5, 7] if 4 in add_path else [0])
+
+
+# The accounts of the egress ----------------------------------------------------------------------
+
+
+class Desk:
+    """An egress for two eBGP routers of one group and an iBGP router of another."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[Prefix, Paths] = {}
+        self.inside: dict[Prefix, Paths] = {}
+        self.egress = Egress(
+            OWN_ASN,
+            [
+                router_group("leaves", f"{ONE} {TWO}"),
+                router_group("inside", "192.0.2.30", asn=OWN_ASN),
+            ],
+            lambda group: {"leaves": self.leaves, "inside": self.inside}[group],
+        )
+        self.egress.is_ready = True
+
+    def settle(self, *routers: str) -> None:
+        for router in routers:
+            self.egress.router_up(address(router))
+        lines = self.lines()
+        self.reply(len(lines))
+        for router in routers:
+            self.egress.end_of_rib_sent(address(router))
+        self.egress.counters.clear()
+
+    def want(self, host: int, *prefixes: Prefix, group: str = "leaves") -> None:
+        table = self.leaves if group == "leaves" else self.inside
+        for each in prefixes:
+            table[each] = best(host)
+            self.egress.changed(group, each)
+
+    def drop(self, *prefixes: Prefix) -> None:
+        for each in prefixes:
+            del self.leaves[each]
+            self.egress.changed("leaves", each)
+
+    def lines(self, now: float = 0.0) -> list[str]:
+        return [line.decode().strip() for line in self.egress.commands(now)]
+
+    def reply(self, count: int, now: float = 0.0) -> None:
+        for _ in range(count):
+            self.egress.replied(ok=True, now=now)
+
+
+def announce(host: int, what: str, *, to: str = f"neighbor {ONE}", more: str = "") -> str:
+    return (
+        f"{to} announce attributes next-hop 198.51.100.{host} as-path [ {65000 + host} ] "
+        f"origin igp{more} nlri {what}"
+    )
+
+
+BOTH = f"neighbor {ONE} , neighbor {TWO}"
+WITHDRAW = "withdraw attributes next-hop"
+
+
+def test_the_accounts() -> None:
+    desk = Desk()
+    desk.settle(str(ONE), str(TWO))
+    desk.want(1, A, B)
+    assert desk.lines() == [announce(1, f"{A} {B}", to=BOTH)]
+    desk.drop(A)
+    assert desk.lines() == [f"neighbor {router} announce eor ipv4 unicast" for router in (ONE, TWO)]
+    desk.reply(3)
+    desk.egress.end_of_rib_sent(ONE)
+    desk.egress.end_of_rib_sent(TWO)
+    assert desk.lines() == [f"{BOTH} {WITHDRAW} 0.0.0.0 nlri {A}"]
+    desk.egress.replied(ok=False, now=0.0)
+    assert desk.egress.counters == {
+        "announced": 4,
+        "withdrawn": 2,
+        "commands": 4,
+        "barriers": 2,
+        "replies": 4,
+        "errors": 1,
+    }
+
+
+def test_a_reply_that_nobody_waits_for_is_counted() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.reply(2)
+    assert desk.egress.counters == {"replies": 2}
+    assert desk.egress.next_timer() is None
+
+
+def test_an_end_of_rib_to_a_stranger_is_nothing() -> None:
+    desk = Desk()
+    desk.egress.end_of_rib_sent(address("192.0.2.99"))
+    assert desk.lines() == []
+
+
+def test_each_group_has_its_own_table() -> None:
+    desk = Desk()
+    desk.want(1, A)
+    desk.want(2, B, group="inside")
+    desk.egress.router_up(address("192.0.2.30"))
+    assert desk.lines()[0] == announce(2, str(B), to="neighbor 192.0.2.30")
+    desk.egress.router_up(ONE)
+    assert desk.lines()[0] == announce(1, str(A))
+
+
+def test_a_session_that_starts_anew_unseen_puts_in_doubt_what_was_under_way() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A)
+    desk.lines()
+    desk.egress.router_up(ONE)
+    assert desk.egress.routers[ONE].doubtful == {A: {0}}
+    desk.egress.router_up(TWO)
+    assert desk.egress.routers[TWO].phase is Phase.FILLING
+
+
+def test_a_router_that_is_down_has_no_barrier_to_lose() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    desk.lines(5.0)
+    assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+    desk.egress.router_down(ONE)
+    assert desk.egress.next_timer() is None
+
+
+def test_a_barrier_that_passed_is_not_lost() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    assert desk.egress.next_timer() is None
+    desk.lines(2 * BARRIER_TIMEOUT_S)
+    assert desk.egress.counters["barriers_lost"] == 0
+
+
+def test_the_first_lost_barrier_sets_the_timer() -> None:
+    desk = Desk()
+    desk.egress.router_up(TWO)
+    desk.lines(5.0)
+    desk.egress.router_up(ONE)
+    desk.lines(6.0)
+    assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+
+
+def test_lost_barriers_are_counted_and_replies_are_matched_anew() -> None:
+    desk = Desk()
+    desk.want(1, A)
+    for router in (ONE, TWO):
+        desk.egress.router_up(router)
+    first = desk.lines()
+    assert desk.lines(BARRIER_TIMEOUT_S - 0.1) == []
+    again = desk.lines(BARRIER_TIMEOUT_S)
+    assert desk.egress.counters["barriers_lost"] == 2
+    assert again == first[1:], "what is in doubt comes after the barrier"
+    desk.reply(len(again))
+    for router in (ONE, TWO):
+        desk.egress.end_of_rib_sent(router)
+    assert desk.lines(BARRIER_TIMEOUT_S) == [
+        announce(1, str(A), to=BOTH, more=f" local-preference {FIRST_TAG + 1}")
+    ]
+
+
+def test_announcements_come_before_withdraws() -> None:
+    desk = Desk()
+    desk.want(1, A)
+    desk.settle(str(ONE))
+    desk.drop(A)
+    desk.want(2, B)
+    assert desk.lines() == [
+        announce(2, str(B)),
+        f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {A}",
+    ]
+
+
+def test_families_and_attributes_do_not_share_a_command() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A, SIX)
+    desk.want(2, B)
+    assert desk.lines() == [announce(1, str(A)), announce(1, f"{SIX}"), announce(2, str(B))]
+    desk = Desk()
+    desk.want(1, A, SIX)
+    desk.settle(str(ONE))
+    desk.drop(A, SIX)
+    assert desk.lines() == [
+        f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {A}",
+        f"neighbor {ONE} {WITHDRAW} :: nlri {SIX}",
+    ]
+
+
+def test_routers_share_a_command_where_they_lack_the_same() -> None:
+    desk = Desk()
+    desk.want(1, A)
+    desk.settle(str(ONE))
+    desk.egress.router_up(TWO)
+    desk.want(1, B, C)
+    assert desk.lines()[:2] == [
+        announce(1, f"{B} {C}", to=BOTH),
+        announce(1, str(A), to=f"neighbor {TWO}"),
+    ]
+
+
+def doubtful_desk(*routers: str, group: str = "leaves") -> Desk:
+    """A and B are in doubt, and the barrier has passed."""
+    desk = Desk()
+    desk.settle(*routers)
+    desk.want(1, A, group=group)
+    desk.want(2, B, group=group)
+    desk.reply(len(desk.lines()))
+    for router in routers:
+        desk.egress.router_up(address(router))
+    desk.reply(len(desk.lines()))
+    for router in routers:
+        desk.egress.end_of_rib_sent(address(router))
+    desk.egress.counters.clear()
+    return desk
+
+
+def test_every_repetition_has_a_tag_of_its_own() -> None:
+    desk = doubtful_desk(str(ONE))
+    assert desk.lines() == [
+        announce(1, str(A), more=f" local-preference {FIRST_TAG + 1}"),
+        announce(2, str(B), more=f" local-preference {FIRST_TAG + 2}"),
+    ]
+    assert desk.egress.counters["repeated"] == 2
+
+
+def test_toward_ibgp_one_flush_repeats_everything() -> None:
+    desk = doubtful_desk("192.0.2.30", group="inside")
+    to = "neighbor 192.0.2.30"
+    assert desk.lines() == [
+        announce(1, str(A), to=to),
+        announce(2, str(B), to=to),
+        f"{to} flush adj-rib out",
+    ]
+    assert desk.egress.counters == {"announced": 2, "repeated": 2, "commands": 3}
+
+
+def test_without_doubt_nothing_is_flushed() -> None:
+    desk = Desk()
+    desk.settle("192.0.2.30")
+    desk.want(1, A, group="inside")
+    assert desk.lines() == [announce(1, str(A), to="neighbor 192.0.2.30")]
+
+
+def test_after_an_error_nothing_is_written_before_all_replies_are_in() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A)
+    desk.want(2, B)
+    assert len(desk.lines()) == 2
+    desk.egress.replied(ok=False, now=3.0)
+    desk.want(3, C)
+    assert desk.lines(3.0) == []
+    assert desk.egress.next_timer() is None
+    desk.reply(1)
+    assert desk.egress.next_timer() == 3.0
+    assert desk.lines(3.0)[0] == announce(3, str(C))
+
+
+def test_errors_that_repeat_are_answered_at_intervals() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A)
+    desk.lines()
+    desk.egress.replied(ok=False, now=3.0)
+    (barrier,) = desk.lines(3.0)
+    assert barrier == f"neighbor {ONE} announce eor ipv4 unicast"
+    desk.egress.replied(ok=False, now=3.5)
+    assert desk.egress.next_timer() == 3.0 + RECONCILE_INTERVAL_S
+    assert desk.lines(3.0 + RECONCILE_INTERVAL_S - 0.1) == []
+    assert desk.lines(3.0 + RECONCILE_INTERVAL_S) == [barrier]
+
+
+def test_a_barrier_whose_reply_came_among_errors_is_in_doubt_too() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    assert len(desk.lines()) == 2
+    desk.egress.replied(ok=False, now=0.0)
+    desk.reply(1)
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.egress.routers[ONE].phase is Phase.FILLING
+    assert len(desk.lines()) == 2
+
+
+@pytest.mark.parametrize(("replies", "more"), [(0, 0), (1, 1), (2, 3)])
+def test_replies_make_room_while_a_router_fills(
+    replies: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 3)
+    desk = Desk()
+    desk.want(1, A)
+    desk.want(2, B, C)
+    desk.want(3, *prefixes("203.0.113.4 203.0.113.5 203.0.113.6"))
+    desk.egress.router_up(ONE)
+    assert desk.lines() == [announce(1, str(A)), announce(2, f"{B} {C}")]
+    desk.reply(replies)
+    assert sum(line.count("203.0.113.") for line in desk.lines()) == more
+
+
+def test_barriers_make_room_once_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 2)
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A, B, C)
+    assert desk.lines() == [
+        announce(1, f"{A} {B}"),
+        f"neighbor {ONE} announce eor ipv4 unicast",
+    ]
+    desk.reply(2)
+    assert desk.lines() == []
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.lines() == [announce(1, str(C))]
