@@ -142,7 +142,7 @@ class RouterState:
         """ExaBGP's table has this path: somebody told it before us."""
         told = dict(self.told.get(prefix, ()))
         told.setdefault(path_id, None)
-        self.told[prefix] = tuple(sorted(told.items(), key=lambda path: path[0]))
+        self.told[prefix] = tuple(told.items())
         self._fresh.pop(prefix, None)
         self.mark(prefix)
 
