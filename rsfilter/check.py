@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rsfilter.config import NOT_IN_FORCE, Config, load_config
-from rsfilter.exabgp.render import GroupFinder, plan
+from rsfilter.exabgp.render import plan
 from rsfilter.routing.model import HostGroup, RouterGroup
+from rsfilter.routing.neighbors import HostGroups
 from rsfilter.rpki.truth import Truth, load_truth
 
 Report = dict[str, Any]
@@ -54,7 +55,7 @@ def _check(args: argparse.Namespace) -> int:
 def report(config: Config, truth: Truth | None) -> Report:
     """What is in force: JSON values only."""
     planned = plan(config, truth)
-    group_of = GroupFinder(config.hosts)
+    group_of = HostGroups(config.hosts)
     bound = Counter(
         group.name
         for host in (truth.hosts if truth else ())

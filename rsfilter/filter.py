@@ -18,10 +18,12 @@ from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Told
-from rsfilter.routing.actions import AuditEvent
-from rsfilter.routing.engine import Actions, DataReplaced, Engine, Event
+from rsfilter.routing.actions import Actions, AuditEvent
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
+    DataReplaced,
     EndOfRib,
+    Event,
     GuardReleased,
     RefreshMark,
     SessionDown,

@@ -17,7 +17,7 @@ from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config
 from rsfilter.filter import Filter
 from rsfilter.recording import Entry, Moment, RecordingError, read
-from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.events import DataReplaced
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import load_truth, parse_truth

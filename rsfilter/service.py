@@ -23,7 +23,7 @@ from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
 from rsfilter.recording import Moment, Recorder
 from rsfilter.routing.actions import GuardChange
-from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.events import DataReplaced
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, read_file

@@ -23,7 +23,7 @@ from rsfilter.exabgp import encode
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.exabgp.router import Phase
 from rsfilter.filter import Filter
-from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.export import Paths
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.routing.policy import Data, Source

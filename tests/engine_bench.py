@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from core_samples import OWN_ASN, data, host_group, prefix, router_group
 
-from rsfilter.routing.actions import DataChange, GuardChange, SessionChange, VerdictChange
-from rsfilter.routing.engine import Actions, DataReplaced, Engine, Event
+from rsfilter.routing.actions import Actions, DataChange, GuardChange, SessionChange, VerdictChange
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.events import DataReplaced, Event
 from rsfilter.routing.guard import DEFAULT_LIMITS, Limits
 from rsfilter.routing.model import HostGroup, Prefix, RouterGroup
 from rsfilter.routing.policy import Data

@@ -321,7 +321,7 @@ def test_a_session_that_comes_up_is_told() -> None:
 )
 def test_roles(neighbor: str, role: str, group: str) -> None:
     machine = engine()
-    assert machine.role(address(neighbor)) == (role, group)
+    assert machine.neighbors.role(address(neighbor)) == (role, group)
     actions = after(machine, down(neighbor))
     assert actions.audit == [SessionChange(address(neighbor), 65007, role, group, False, "lost")]
 
@@ -329,10 +329,10 @@ def test_roles(neighbor: str, role: str, group: str) -> None:
 def test_the_first_group_that_names_a_neighbor_has_it() -> None:
     narrow, wide = host_group("198.51.100.7/32"), host_group("198.51.100.0/24")
     machine = Engine(OWN_ASN, (narrow, wide), (), OWNED)
-    assert machine.group(address(HV7)) is narrow
-    assert machine.group(address(HV8)) is wide
-    assert machine.group(address("192.0.2.1")) is None
-    assert machine.group(address(HV7)) is narrow
+    assert machine.neighbors.group(address(HV7)) is narrow
+    assert machine.neighbors.group(address(HV8)) is wide
+    assert machine.neighbors.group(address("192.0.2.1")) is None
+    assert machine.neighbors.group(address(HV7)) is narrow
 
 
 def test_a_lost_host_takes_its_routes_along() -> None:

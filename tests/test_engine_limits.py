@@ -20,8 +20,8 @@ from core_samples import (
 from engine_bench import OWNED, after, changed, engine, paths, replaced, told, verdicts
 
 from rsfilter.routing import rib
-from rsfilter.routing.actions import DataChange, Provenance, VerdictChange
-from rsfilter.routing.engine import Engine, OutChange
+from rsfilter.routing.actions import DataChange, OutChange, Provenance, VerdictChange
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import RefreshMark
 from rsfilter.routing.model import UNICAST, Attributes, Prefix, Route
 from rsfilter.routing.policy import Data, Mode, Source

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from rsfilter.routing import rib
-from rsfilter.routing.actions import DataChange, VerdictChange
-from rsfilter.routing.engine import Actions, DataReplaced, Engine
-from rsfilter.routing.events import Nlri, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.actions import Actions, DataChange, VerdictChange
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.events import DataReplaced, Nlri, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import Paths
 from rsfilter.routing.model import (
     UNICAST,

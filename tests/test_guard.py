@@ -25,8 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from rsfilter.routing.actions import GuardChange, Provenance
-from rsfilter.routing.engine import Actions, Engine
+from rsfilter.routing.actions import Actions, GuardChange, Provenance
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import GuardReleased, SessionUp
 from rsfilter.routing.guard import Guard, Limits
 from rsfilter.routing.model import (

@@ -22,8 +22,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from rsfilter.routing.actions import SessionChange, VerdictChange
-from rsfilter.routing.engine import Actions, Engine
+from rsfilter.routing.actions import Actions, SessionChange, VerdictChange
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown
 from rsfilter.routing.guard import Limits
 from rsfilter.routing.model import UNICAST, Attributes, Route

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsfilter.routing.actions import Provenance
-from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import OriginState, Prefix, Vrp
 from rsfilter.routing.policy import Data, DataUnavailableError, Mode, Source, origin
 from rsfilter.rpki import sources

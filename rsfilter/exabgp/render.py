@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from rsfilter import __version__
 from rsfilter.config import Config
-from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, Prefix, RouterGroup
+from rsfilter.routing.model import IPV4, IPV6, Address, RouterGroup
+from rsfilter.routing.neighbors import HostGroups
 from rsfilter.rpki.truth import Truth
 
 CONFIG_NAME = "exabgp.conf"
@@ -97,7 +98,7 @@ class Rendered(NamedTuple):
 
 def plan(config: Config, truth: Truth | None) -> Plan:
     """The host neighbors that truth binds or the configuration names one by one."""
-    group_of = GroupFinder(config.hosts)
+    group_of = HostGroups(config.hosts)
     hosts: dict[Address, HostNeighbor] = {}
     warnings, problems = [], []
     for host in truth.hosts if truth else ():
@@ -126,26 +127,6 @@ def plan(config: Config, truth: Truth | None) -> Plan:
             "addresses in neighbors, or bind them to hosts in truth"
         )
     return Plan(tuple(sorted(hosts.values())), tuple(warnings), tuple(problems))
-
-
-class GroupFinder:
-    """Finds the host group of an address; quick with thousands of single addresses."""
-
-    def __init__(self, groups: Iterable[HostGroup]) -> None:
-        self.addresses: dict[Address, HostGroup] = {}
-        """What the configuration names one by one."""
-        self._ranges: list[tuple[Prefix, HostGroup]] = []
-        for group in groups:
-            for network in group.networks:
-                if network.length == BITS[network.family]:
-                    self.addresses[Address(network.family, network.network)] = group
-                else:
-                    self._ranges.append((network, group))
-
-    def __call__(self, address: Address) -> HostGroup | None:
-        if group := self.addresses.get(address):
-            return group
-        return next((group for network, group in self._ranges if network.holds(address)), None)
 
 
 # The files -------------------------------------------------------------------------------------

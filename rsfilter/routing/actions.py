@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rsfilter.routing.model import Address, Route, Verdict, VerdictKind
+from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
 
 
 class Provenance(NamedTuple):
@@ -107,3 +107,17 @@ class GuardChange(NamedTuple):
 
 
 AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange | GuardChange
+
+
+class OutChange(NamedTuple):
+    """A router group should have other paths of a prefix than before, or none."""
+
+    group: str
+    prefix: Prefix
+
+
+class Actions(NamedTuple):
+    """What follows from one event, in order."""
+
+    audit: list[AuditEvent]
+    out: list[OutChange]

@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from rsfilter.routing.actions import (
-    AuditEvent,
+    Actions,
     DataChange,
     GuardChange,
     NlriRefused,
+    OutChange,
     SessionChange,
     VerdictChange,
 )
 from rsfilter.routing.events import (
+    DataReplaced,
     EndOfRib,
+    Event,
     GuardReleased,
     RefreshMark,
     SessionDown,
@@ -43,6 +45,7 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
+from rsfilter.routing.neighbors import Neighbors
 from rsfilter.routing.policy import NO_GROUP, Data, judge
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
@@ -50,40 +53,6 @@ from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
 MAX_REFUSED = 100
 """NLRIs of a neighbor that are told of although no route can be made of them. Its session does not
 carry other families: even one is a surprise."""
-
-
-class DataReplaced(NamedTuple):
-    """Other validation data are in force from now on."""
-
-    data: Data
-    source: str
-    """truth or rtr: which of the two changed."""
-    detail: str
-    """For people: what happened."""
-    prefixes: frozenset[Prefix] | None
-    """Prefixes of the VRPs that came or went; None: everything may have changed."""
-    asns: frozenset[int] = frozenset()
-    """ASNs whose hosts or their addresses changed."""
-    added: int = 0
-    removed: int = 0
-    """VRPs that came and went."""
-
-
-Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced | GuardReleased
-
-
-class OutChange(NamedTuple):
-    """A router group should have other paths of a prefix than before, or none."""
-
-    group: str
-    prefix: Prefix
-
-
-class Actions(NamedTuple):
-    """What follows from one event, in order."""
-
-    audit: list[AuditEvent]
-    out: list[OutChange]
 
 
 @dataclass(slots=True)
@@ -115,9 +84,7 @@ class Engine:
         self.rib_in = AdjRibIn()
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
         self._retention = Retention(self.rib_in.tables)
-        self._hosts = tuple(hosts)
-        self._router_of = {a: group for group in routers for a in group.neighbors}
-        self._group_of: dict[Address, HostGroup | None] = {}
+        self.neighbors = Neighbors(hosts, routers)
         self._actions = Actions([], [])
 
     def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
@@ -162,22 +129,6 @@ class Engine:
 
     # Neighbors ---------------------------------------------------------------------------------
 
-    def group(self, neighbor: Address) -> HostGroup | None:
-        """The host group of a neighbor; None when it is in none."""
-        if neighbor not in self._group_of:
-            self._group_of[neighbor] = next(
-                (g for g in self._hosts if any(net.holds(neighbor) for net in g.networks)), None
-            )
-        return self._group_of[neighbor]
-
-    def role(self, neighbor: Address) -> tuple[str, str]:
-        """(role, name of its group): host, router or unknown."""
-        if router := self._router_of.get(neighbor):
-            return "router", router.name
-        if group := self.group(neighbor):
-            return "host", group.name
-        return "unknown", ""
-
     def _session_up(self, event: SessionUp, now: float) -> None:
         known = self.sessions.get(event.neighbor)
         if known is not None and known.asn != event.asn:
@@ -199,7 +150,7 @@ class Engine:
         self, neighbor: Address, asn: int, *, is_up: bool, reason: str, now: float
     ) -> None:
         self.sessions[neighbor] = Session(asn, is_up, now)
-        role, group = self.role(neighbor)
+        role, group = self.neighbors.role(neighbor)
         self._actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
 
     # Routes ------------------------------------------------------------------------------------
@@ -207,7 +158,7 @@ class Engine:
     def _update(self, update: Update) -> None:
         self.counters["updates"] += 1
         neighbor = update.neighbor
-        if neighbor in self._router_of:
+        if self.neighbors.is_router(neighbor):
             self.counters["from_router"] += 1  # routers are told, not asked
             return
         for family, text in update.other_families:
@@ -216,7 +167,7 @@ class Engine:
             self._withdraw(RouteKey(neighbor, prefix, path_id), "withdraw")
         if not update.announced:
             return
-        group = self.group(neighbor)
+        group = self.neighbors.group(neighbor)
         table = self.rib_in.table(neighbor)
         for nlri in update.announced:
             key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
@@ -306,13 +257,13 @@ class Engine:
         del table.over_limit[slot]
         entry = table.entries[slot]
         entry.within_limit = True
-        self._rejudge(entry, self.group(neighbor), "max_prefixes")
+        self._rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
         if entry.is_accepted:
             self._export(entry.route.key.prefix)
 
     def _lose(self, neighbor: Address, cause: str, now: float) -> None:
         """The host is gone, without having said that it would go."""
-        group = self.group(neighbor)
+        group = self.neighbors.group(neighbor)
         table = self.rib_in.tables.get(neighbor)
         if table is None or group is None or not group.stale_time:
             self._drop_all(neighbor, cause)
@@ -385,7 +336,7 @@ class Engine:
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
         judged = [
-            (entry, self._judge(entry, self.group(entry.route.key.neighbor)))
+            (entry, self._judge(entry, self.neighbors.group(entry.route.key.neighbor)))
             for entry in self._concerned(event)
         ]
         review = self.guard.review(judged, self.rib_in.entries())
@@ -421,7 +372,7 @@ class Engine:
         released = self.guard.release()
         for key in released:
             entry = self.rib_in.tables[key.neighbor].entries[key.prefix, key.path_id]
-            self._rejudge(entry, self.group(key.neighbor), "guard")
+            self._rejudge(entry, self.neighbors.group(key.neighbor), "guard")
         for prefix in dict.fromkeys(key.prefix for key in released):
             self._export(prefix)
         if released:
@@ -454,7 +405,7 @@ class Engine:
 
     def _host_name(self, asn: int, neighbor: Address) -> str:
         host = self.data.host(asn, neighbor)
-        return host.name if host else self.role(neighbor)[1]
+        return host.name if host else self.neighbors.role(neighbor)[1]
 
     def _audit_guard(
         self, action: str, routes: int = 0, accepted: int = 0, *, source: str = "", detail: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rsfilter.routing.model import Address, Attributes, Prefix
+from rsfilter.routing.policy import Data
 
 
 class Nlri(NamedTuple):
@@ -83,3 +84,24 @@ class RefreshMark:
     asn: int
     family: str
     is_end: bool
+
+
+class DataReplaced(NamedTuple):
+    """Other validation data are in force from now on."""
+
+    data: Data
+    source: str
+    """truth or rtr: which of the two changed."""
+    detail: str
+    """For people: what happened."""
+    prefixes: frozenset[Prefix] | None
+    """Prefixes of the VRPs that came or went; None: everything may have changed."""
+    asns: frozenset[int] = frozenset()
+    """ASNs whose hosts or their addresses changed."""
+    added: int = 0
+    removed: int = 0
+    """VRPs that came and went."""
+
+
+Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced | GuardReleased
+"""What the engine handles."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from rsfilter.config import Config
 from rsfilter.routing.actions import Provenance
-from rsfilter.routing.engine import DataReplaced
+from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import Prefix, TruthHost, Vrp
 from rsfilter.routing.policy import Data, Mode, Source
 from rsfilter.rpki.cache import RtrSnapshot

@@ -1,0 +1,48 @@
+"""Who a neighbor is: which group its address belongs to, and which role that gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
+
+
+class HostGroups:
+    """Finds the host group of an address; quick with thousands of single addresses."""
+
+    def __init__(self, groups: Iterable[HostGroup]) -> None:
+        self.addresses: dict[Address, HostGroup] = {}
+        """What the configuration names one by one."""
+        self._ranges: list[tuple[Prefix, HostGroup]] = []
+        for group in groups:
+            for network in group.networks:
+                if network.length == BITS[network.family]:
+                    self.addresses[Address(network.family, network.network)] = group
+                else:
+                    self._ranges.append((network, group))
+
+    def __call__(self, address: Address) -> HostGroup | None:
+        if group := self.addresses.get(address):
+            return group
+        return next((group for network, group in self._ranges if network.holds(address)), None)
+
+
+class Neighbors:
+    """The neighbors of a configuration."""
+
+    def __init__(self, hosts: Iterable[HostGroup], routers: Iterable[RouterGroup]) -> None:
+        self.group = HostGroups(hosts)
+        """The host group of an address; None when it is in none."""
+        self._router_of = {a: group for group in routers for a in group.neighbors}
+
+    def is_router(self, neighbor: Address) -> bool:
+        """The configuration names it as a router."""
+        return neighbor in self._router_of
+
+    def role(self, neighbor: Address) -> tuple[str, str]:
+        """(role, name of its group): host, router or unknown."""
+        if router := self._router_of.get(neighbor):
+            return "router", router.name
+        if group := self.group(neighbor):
+            return "host", group.name
+        return "unknown", ""
