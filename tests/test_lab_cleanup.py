@@ -42,6 +42,8 @@ class Owner:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            # Whoever runs the tests in the background has us ignore Ctrl-C, and our children too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
         self.directory = Path(self.process.stdout.readline().strip())
@@ -90,7 +92,7 @@ def test_an_owner_that_is_killed(owner_of: Callable[[str], Owner], number: signa
     assert owner.directory.is_dir()
     assert len(owner.started) >= 4  # keeper, warden, bird, sleep
     owner.process.send_signal(number)
-    owner.process.wait()
+    owner.process.wait(30)
     nothing_is_left(owner)
 
 
@@ -98,7 +100,7 @@ def test_an_owner_that_is_killed(owner_of: Callable[[str], Owner], number: signa
 def test_an_owner_that_fails(owner_of: Callable[[str], Owner]) -> None:
     """An exception inside `with Lab()`."""
     owner = owner_of("raise")
-    owner.process.wait()
+    owner.process.wait(30)
     nothing_is_left(owner)
 
 
@@ -110,7 +112,7 @@ def test_a_keeper_or_warden_that_is_killed(owner_of: Callable[[str], Owner], whi
     (keeper,) = children_of(owner.process.pid)
     (warden,) = children_of(keeper)
     os.kill(keeper if which == "keeper" else warden, signal.SIGKILL)
-    owner.process.communicate()
+    owner.process.communicate(timeout=30)
     nothing_is_left(owner)
 
 
