@@ -212,7 +212,8 @@ def test_a_withdraw_is_told_and_passed_on() -> None:
     assert told(actions) == ["203.0.113.1/32 accepted -> gone (withdraw)"]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert len(machine.rib_in) == len(machine.routes_out("leaves")) == 0
-    assert machine.counters["withdrawn"] == 1
+    after(machine, update(route(TWO)), withdraw(route(TWO).key))
+    assert machine.counters["withdrawn"] == 2
 
 
 def test_a_rejected_route_that_is_withdrawn_concerns_no_router() -> None:
@@ -380,9 +381,9 @@ def test_a_session_that_starts_anew_unseen_has_nothing_yet() -> None:
 def test_routers_are_told_and_not_asked() -> None:
     machine = engine()
     ours = update(route(ONE, neighbor="192.0.2.10"))
-    assert after(machine, ours) == ([], [])
+    assert after(machine, ours, ours) == ([], [])
     assert len(machine.rib_in) == 0
-    assert machine.counters == {"updates": 1, "from_router": 1}
+    assert machine.counters == {"updates": 2, "from_router": 2}
 
 
 def test_strangers_are_judged_and_rejected() -> None:
@@ -401,17 +402,22 @@ def test_the_end_of_rib_is_nothing_to_us() -> None:
 
 
 def test_other_families_are_refused_and_told_of_once() -> None:
-    machine = engine()
+    provenance = Provenance("3f2a1c")
+    bound = data((), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7))
+    machine = engine(replace(bound, provenance=provenance))
     flows = (("ipv4 flow", "destination 203.0.113.1/32"), ("ipv4 unicast", "nonsense"))
     foreign = Update(address(HV7), 65007, Attributes(), (), (), flows)
-    refused = after(machine, foreign).audit
-    assert [(r.family, r.reason) for r in refused if isinstance(r, NlriRefused)] == [
-        ("ipv4 flow", "family_not_allowed"),
-        ("ipv4 unicast", "prefix_malformed"),
+    assert after(machine, foreign).audit == [
+        NlriRefused(address(HV7), 65007, "hv7", family, text, reason, provenance)
+        for (family, text), reason in zip(
+            flows, ("family_not_allowed", "prefix_malformed"), strict=True
+        )
     ]
     assert after(machine, foreign) == ([], [])
     assert machine.counters["refused"] == 4
     assert len(machine.rib_in) == 0
+    other = foreign._replace(neighbor=address(HV8), asn=65008)
+    assert len(after(machine, other).audit) == 2, "each neighbor has its own"
 
 
 def test_what_is_told_of_other_families_is_bounded() -> None:

@@ -201,6 +201,16 @@ def test_what_a_host_can_vary_at_length_is_not_remembered(kind: str) -> None:
     assert export.attributes(long) is not export.attributes(long)
 
 
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsfilter.routing.export._CACHED_SETS", 1)
+    export = Export(OWN_ASN, TRANSPARENT)
+    one, other = with_attributes(med=1), with_attributes(med=2)
+    first = export.attributes(one)
+    assert export.attributes(one) is first
+    export.attributes(other)
+    assert export.attributes(one) is not first
+
+
 def test_remembering_does_not_mix_hosts_or_groups() -> None:
     export = Export(OWN_ASN, TRANSPARENT)
     same = Attributes(as_path=path("65007"))

@@ -116,6 +116,12 @@ def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
     assert guard.held == 0
 
 
+def test_one_route_is_a_share_too() -> None:
+    guard, table = Guard(Limits(20, 1)), entries(5)
+    assert guard.review([(table[0], NOT_FOUND)], table) == ([NOT_FOUND], 0, 0)
+    assert guard.review([(table[0], NOT_FOUND)], table[:4]) == ([HELD], 1, 4)
+
+
 def test_nor_of_those_that_are_held_already() -> None:
     guard, table = Guard(AT_MOST_HALF), [*entries(3), *entries(5, HELD)[3:]]
     judged = [(entry, NOT_FOUND) for entry in table[:2]]
@@ -178,6 +184,19 @@ def test_the_alarm_names_the_change_and_its_data() -> None:
     broken = Data(broken.truth, truth_source=Source.READY, provenance=provenance)
     alarm = after(guarded(*four()), replaced(broken)).audit[-1]
     assert alarm == GuardChange("held", 4, 4, 4, "truth", "as the test says", provenance)
+
+
+def test_a_release_says_whose_it_is_and_an_end_is_told_once() -> None:
+    machine = holding()
+    after(machine, withdraw(route(ONE).key), withdraw(route(TWO).key))
+    provenance = machine.data.provenance
+    assert after(machine, GuardReleased("SIGUSR2")).audit[-1] == GuardChange(
+        "released", 1, 0, 0, "operator", "SIGUSR2", provenance
+    )
+    machine = holding()
+    ended = GuardChange("ended", 0, 0, 0, "", "nothing is held any more", provenance)
+    assert after(machine, replaced(EVERYTHING)).audit[-1] == ended
+    assert after(machine, update(route(ONE))) == ([], [])
 
 
 def test_a_smaller_loss_goes_out() -> None:
@@ -288,9 +307,11 @@ def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
         f"{ONE} held -> rejected origin_not_found (announce)"
     ]
     assert announced(machine) == {TWO, THREE, FOUR}
-    # And back again: it is held no longer.
+    # And back again: it is held no longer, whatever the next data say.
     assert told(after(machine, update(route(ONE)))) == []
-    assert announced(machine) == {TWO, THREE, FOUR}
+    after(machine, replaced(TO_THE_OTHER))
+    assert announced(machine) == {TWO, THREE}
+    assert machine.guard.held == 2
 
 
 def test_a_repeated_announcement_stays_held() -> None:

@@ -26,7 +26,17 @@ from rsfilter.routing.actions import Actions, SessionChange, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown
 from rsfilter.routing.guard import Limits
-from rsfilter.routing.model import UNICAST, Attributes, Route
+from rsfilter.routing.model import (
+    UNICAST,
+    Attributes,
+    OriginState,
+    Route,
+    Validation,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.retention import Retention
+from rsfilter.routing.rib import Entry, NeighborTable
 
 ONE, TWO, THREE = "203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"
 ANYCAST = "203.0.113.10/32"
@@ -36,6 +46,8 @@ V6 = "2001:db8:aa::1/128"
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
 
 LLGR_STALE, NO_LLGR = (65535, 6), (65535, 7)
+
+NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
 STALE_TIME = 120
 MAX_PREFIXES = 3
@@ -95,6 +107,32 @@ def test_a_lost_hosts_routes_stay_marked_without_a_withdraw() -> None:
     ]
     assert stale(actions) == [(ONE, True), (V6, True)]
     assert machine.next_timer() == 130.0
+
+
+def test_each_route_keeps_its_own_attributes() -> None:
+    machine = retaining()
+    after(machine, up(), update(with_communities((65007, 1))))
+    after(machine, update(with_communities((65007, 2), where=TWO)), down())
+    kept = {str(e.route.key.prefix): e.route.attributes for e in machine.rib_in.entries()}
+    assert {where: each.communities for where, each in kept.items()} == {
+        ONE: ((65007, 1), LLGR_STALE),
+        TWO: ((65007, 2), LLGR_STALE),
+    }
+
+
+def test_a_host_that_comes_and_goes_has_one_timer() -> None:
+    table = NeighborTable()
+    retention = Retention({address(HV7): table})
+    group = host_group(stale_time=STALE_TIME)
+    for now, where in [(0.0, ONE), (10.0, TWO)]:
+        entry = Entry(route(where), Verdict(VerdictKind.ACCEPTED, (), NOT_FOUND), True)
+        table.entries[entry.route.key.prefix, 0] = entry
+        retention.lose(address(HV7), group, now)
+    assert retention.expired(119.0) == []
+    assert retention.expired(120.0) == [route(ONE).key]
+    assert retention.next_timer() == 130.0
+    assert retention.expired(130.0) == [route(ONE).key, route(TWO).key], "ONE was not withdrawn"
+    assert retention.next_timer() is None
 
 
 def test_without_a_stale_time_nothing_stays() -> None:

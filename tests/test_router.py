@@ -212,7 +212,17 @@ def test_an_adopted_path_is_looked_at_once_and_first() -> None:
     assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
     assert state.take(desired, WINDOW) == [Change(A, 0, out(1), False)]
     assert state.take(desired, WINDOW) == []
-    assert not state.told.keys() - desired.keys()
+
+
+def test_an_adopted_path_that_changed_waits_for_the_barrier() -> None:
+    state = RouterState(ONE)
+    desired = {A: best(1), B: best(1)}
+    state.up(desired)
+    state.adopt(B, 0)
+    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
+    assert taken(state, {A: best(1), B: best(2)}, B) == [Change(A, 0, out(1), False)]
+    pass_barrier(state)
+    assert taken(state, {A: best(1), B: best(2)}) == [Change(B, 0, out(2), False)]
 
 
 # What it speaks ----------------------------------------------------------------------------------
@@ -223,6 +233,7 @@ def test_a_router_without_families_gets_no_end_of_rib() -> None:
     state.up({A: best(1)})
     assert state.take({A: best(1)}, WINDOW) == []
     assert state.barrier() == []
+    assert not state.is_waiting
 
 
 @pytest.mark.parametrize("add_path", [frozenset({4}), frozenset({6}), frozenset()])
@@ -306,14 +317,18 @@ def test_the_accounts() -> None:
     desk.egress.end_of_rib_sent(ONE)
     desk.egress.end_of_rib_sent(TWO)
     assert desk.lines() == [f"{BOTH} {WITHDRAW} 0.0.0.0 nlri {A}"]
-    desk.egress.replied(ok=False, now=0.0)
+    desk.reply(1)
+    desk.drop(B)
+    assert desk.lines() == [f"{BOTH} {WITHDRAW} 0.0.0.0 nlri {B}"]
+    for _ in range(2):
+        desk.egress.replied(ok=False, now=0.0)
     assert desk.egress.counters == {
         "announced": 4,
-        "withdrawn": 2,
-        "commands": 4,
+        "withdrawn": 4,
+        "commands": 5,
         "barriers": 2,
-        "replies": 4,
-        "errors": 1,
+        "replies": 6,
+        "errors": 2,
     }
 
 
@@ -369,6 +384,13 @@ def test_a_barrier_that_passed_is_not_lost() -> None:
     assert desk.egress.counters["barriers_lost"] == 0
 
 
+def test_a_barrier_that_exabgp_took_may_still_be_lost() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    desk.reply(len(desk.lines(5.0)))
+    assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+
+
 def test_the_first_lost_barrier_sets_the_timer() -> None:
     desk = Desk()
     desk.egress.router_up(TWO)
@@ -394,6 +416,11 @@ def test_lost_barriers_are_counted_and_replies_are_matched_anew() -> None:
     assert desk.lines(BARRIER_TIMEOUT_S) == [
         announce(1, str(A), to=BOTH, more=f" local-preference {FIRST_TAG + 1}")
     ]
+    for router in (ONE, TWO):
+        desk.egress.router_up(router)
+    desk.lines(BARRIER_TIMEOUT_S)
+    desk.lines(2 * BARRIER_TIMEOUT_S)
+    assert desk.egress.counters["barriers_lost"] == 4
 
 
 def test_announcements_come_before_withdraws() -> None:
@@ -532,6 +559,49 @@ def test_replies_make_room_while_a_router_fills(
     assert desk.lines() == [announce(1, str(A)), announce(2, f"{B} {C}")]
     desk.reply(replies)
     assert sum(line.count("203.0.113.") for line in desk.lines()) == more
+
+
+def test_only_prefixes_take_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 2)
+    desk = Desk()
+    desk.reply(1)  # that nobody waits for
+    for router in ("192.0.2.30", str(ONE)):
+        desk.egress.router_up(address(router))
+        assert len(desk.lines()) == 2
+    desk.want(1, A, B, C)
+    desk.egress.router_up(TWO)
+    assert desk.lines() == [announce(1, f"{A} {B}", to=BOTH)]
+
+
+def test_a_flush_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = doubtful_desk("192.0.2.30", group="inside")
+    monkeypatch.setattr(egress_module, "WINDOW", 3)
+    assert len(desk.lines()) == 3
+    desk.reply(2)
+    desk.want(1, A, B, C)
+    desk.egress.router_up(ONE)
+    assert desk.lines()[0] == announce(1, f"{A} {B} {C}")
+
+
+def test_lost_replies_give_their_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 2)
+    desk = Desk()
+    desk.want(1, A, B)
+    desk.egress.router_up(ONE)
+    desk.lines()
+    desk.lines(BARRIER_TIMEOUT_S)
+    desk.egress.router_up(TWO)
+    assert desk.lines(BARRIER_TIMEOUT_S)[0] == announce(1, f"{A} {B}", to=f"neighbor {TWO}")
+
+
+def test_replies_make_no_room_once_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 2)
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A, B)
+    desk.reply(len(desk.lines()))
+    desk.want(1, C)
+    assert desk.lines() == [f"neighbor {ONE} announce eor ipv4 unicast"]
 
 
 def test_barriers_make_room_once_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
