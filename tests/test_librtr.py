@@ -176,8 +176,6 @@ def test_signals_stay_with_the_main_thread(wake_fd: int) -> None:
 HOST = "127.21.7.1"
 """Nothing else on the machine listens here."""
 
-needs_stayrtr = pytest.mark.skipif(shutil.which("stayrtr") is None, reason="stayrtr is missing")
-
 
 class StayRtr:
     """A StayRTR on a free port, in a directory of its own."""
@@ -261,7 +259,6 @@ class Rtr:
 
 
 @pytest.mark.lab
-@needs_stayrtr
 async def test_stayrtr_restarts_and_changes(stayrtr: StayRtr) -> None:
     first, second, third = (some_vrps(2000, seed) for seed in (1, 2, 3))
     stayrtr.serves(first)
@@ -287,7 +284,6 @@ async def test_stayrtr_restarts_and_changes(stayrtr: StayRtr) -> None:
 
 
 @pytest.mark.lab
-@needs_stayrtr
 async def test_stayrtr_in_a_hurry(stayrtr: StayRtr) -> None:
     """Its differences over several serials are wrong: what we end with must not be."""
     stayrtr.serves(some_vrps(3000, 0))
@@ -305,7 +301,6 @@ async def test_stayrtr_in_a_hurry(stayrtr: StayRtr) -> None:
 
 
 @pytest.mark.lab
-@needs_stayrtr
 @pytest.mark.parametrize("knows_host", [True, False])
 async def test_ssh(tmp_path: Path, knows_host: bool) -> None:
     for name in ("host", "other", "user"):

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -638,7 +637,6 @@ def test_what_cannot_be_exported_is_refused() -> None:
 
 
 @pytest.mark.lab
-@pytest.mark.skipif(not shutil.which("stayrtr"), reason="needs stayrtr")
 def test_stayrtr_loads_the_export(tmp_path: Path) -> None:
     cache = tmp_path / "vrps.json"
     cache.write_bytes(truth_export(load_truth(FIXTURES / "good" / "hosts.json", NOW), "stayrtr"))
