@@ -78,6 +78,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "rtr": _rtr(config),
         "truth": _truth(config, truth),
         "guard": asdict(config.guard),
+        "readiness": _readiness(config),
         "audit": {"directory": str(config.audit.directory)},
         "not_in_force": [
             {"section": part.section, "consequence": part.consequence}
@@ -148,6 +149,17 @@ def _truth(config: Config, truth: Truth | None) -> Report | None:
     }
 
 
+def _readiness(config: Config) -> Report | None:
+    if config.readiness is None:
+        return None
+    ready, disable = config.readiness.ready_file, config.readiness.disable_file
+    return {
+        "ready_file": None if ready is None else str(ready),
+        "disable_file": None if disable is None else str(disable),
+        "drain_time": config.readiness.drain_time,
+    }
+
+
 # Tables ----------------------------------------------------------------------------------------
 
 
@@ -167,6 +179,7 @@ _HOSTS = (
 _ROUTERS = ("name", "neighbors", "asn", "port", "paths", "as_path")
 _RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
 _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
+_READINESS = ("ready_file", "disable_file", "drain_time")
 
 MAX_LISTED = 20
 """Items of a list that a table cell shows; `--json` has them all."""
@@ -184,6 +197,8 @@ def _print(found: Report) -> None:
     if found["truth"]:
         _print_fields(console, "truth", found["truth"], _TRUTH)
     _print_fields(console, "guard", found["guard"], ("max_loss_percent", "min_loss"))
+    if found["readiness"]:
+        _print_fields(console, "readiness", found["readiness"], _READINESS)
     _print_fields(console, "audit", found["audit"], ("directory",))
     for part in found["not_in_force"]:
         text = f"not in force in this version: {part['section']}: {part['consequence']}"

@@ -125,10 +125,7 @@ class NotInForce(NamedTuple):
     is_configured: Callable[[Config], bool]
 
 
-NOT_IN_FORCE = (
-    NotInForce("readiness", "no file starts a drain", lambda c: c.readiness is not None),
-    NotInForce("http", "nothing listens", lambda c: c.http is not None),
-)
+NOT_IN_FORCE = (NotInForce("http", "nothing listens", lambda c: c.http is not None),)
 """What this version does not do yet. A function that arrives takes its line away."""
 
 

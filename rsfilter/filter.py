@@ -19,9 +19,11 @@ from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Told
 from rsfilter.routing.actions import Actions, AuditEvent
+from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     DataReplaced,
+    DrainAsked,
     EndOfRib,
     Event,
     GuardReleased,
@@ -43,7 +45,9 @@ class Filter:
     def __init__(self, config: Config, data: Data) -> None:
         own_asn = config.route_server.asn
         limits = Limits(config.guard.max_loss_percent, config.guard.min_loss)
-        self.engine = Engine(own_asn, config.hosts, config.routers, data, limits)
+        readiness = config.readiness
+        drain_time = readiness.drain_time if readiness else DEFAULT_DRAIN_TIME_S
+        self.engine = Engine(own_asn, config.hosts, config.routers, data, limits, drain_time)
         self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
         self.resync = Resync(self.egress.routers)
         self.counters: Counter[str] = Counter()
@@ -53,6 +57,10 @@ class Filter:
         self.dialect: str | None = None
         """ExaBGP's release as its lines tell it, once one has come."""
         self._has_data = False
+        self._has_predecessor = False
+        """Routers have routes that a process before this one announced."""
+        self._asked_to_drain: list[DrainAsked] = []
+        """Before anything was known of routers."""
         self._audit: list[AuditEvent] = []
 
     def line(self, line: bytes, now: float) -> None:
@@ -86,12 +94,28 @@ class Filter:
         """The operator lets go of what the guard holds; `by` says how, for people."""
         self._routing(GuardReleased(by), now)
 
+    @property
+    def drain_state(self) -> DrainState:
+        """Whether the filter is in service, and who keeps it out."""
+        return self.engine.drain.state
+
+    def drain(self, on: bool, by: str, now: float, source: str = "operator") -> None:
+        """Somebody wants the filter to leave service, or no longer does (`DrainAsked`).
+
+        In service again when no source wants it to leave. A process that is asked before it has
+        found out what routers have announces nothing; or what they have, on its way out.
+        """
+        self._asked_to_drain.append(DrainAsked(source, on, by))
+        if self.resync.is_done:
+            self._follow_drain(now)
+
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""
         self._follow(self.engine.expire(now))
         self.resync.expire(now)
         if not self.resync.is_done:
             return self.resync.commands()
+        self._follow_drain(now, at_once=not self._has_predecessor)
         self.egress.is_ready = self._has_data
         return self.egress.commands(now)
 
@@ -112,11 +136,17 @@ class Filter:
     def _resync(self, message: Message, now: float) -> None:
         for found in self.resync.message(message, now):
             if isinstance(found, Told):
+                self._has_predecessor = True
                 self.egress.adopt(found.router, found.prefix, found.path_id)
             else:
                 if found.neighbor in self.egress.routers:
                     self._opened(found.opened)
                 self._routing(SessionUp(found.neighbor, found.asn), now)
+
+    def _follow_drain(self, now: float, *, at_once: bool = False) -> None:
+        asked, self._asked_to_drain = self._asked_to_drain, []
+        for event in asked:
+            self._routing(replace(event, at_once=at_once), now)
 
     def _opened(self, opened: Opened) -> None:
         self.egress.opened(opened.neighbor, opened.families, opened.add_path)

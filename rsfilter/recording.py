@@ -8,6 +8,7 @@ JSON Lines. One object for each turn of the filter, in order:
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
     {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
+    {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
     {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
 
 `now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
@@ -23,6 +24,7 @@ from typing import IO, Any, NamedTuple
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
+from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.vrps import VrpSet
@@ -47,6 +49,7 @@ class Entry(NamedTuple):
     source: str = ""
     release: str = ""
     """Who released what the guard holds."""
+    drain: DrainAsked | None = None
     note: ServiceEvent | None = None
 
 
@@ -86,6 +89,10 @@ class Recorder:
     def release(self, moment: Moment, by: str) -> None:
         """The guard was told to let go of what it holds."""
         self._write(moment, release=by)
+
+    def drain(self, moment: Moment, asked: DrainAsked) -> None:
+        """The filter was asked to leave service, or is no longer."""
+        self._write(moment, drain=asked.on, source=asked.source, by=asked.by)
 
     def note(self, moment: Moment, event: ServiceEvent) -> None:
         """The audit log was told of something that is not the filter's."""
@@ -136,4 +143,6 @@ def _entry(turn: dict[str, Any]) -> Entry:
         return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
     if "release" in turn:
         return Entry(moment, release=turn["release"])
+    if "drain" in turn:
+        return Entry(moment, drain=DrainAsked(turn["source"], bool(turn["drain"]), turn["by"]))
     return Entry(moment, source=turn["source"])

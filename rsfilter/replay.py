@@ -81,6 +81,10 @@ class Machine:
         if entry.release:
             self._filter.guard_released(entry.release, entry.moment.now)
             self._flush(entry.moment)
+        if entry.drain is not None:
+            asked = entry.drain
+            self._filter.drain(asked.on, asked.by, entry.moment.now, asked.source)
+            self._flush(entry.moment)
         if entry.lines is not None:
             for line in entry.lines:
                 self._filter.line(line, entry.moment.now)

@@ -21,9 +21,11 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import Config
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
+from rsfilter.readiness import ReadinessWatcher
 from rsfilter.recording import Moment, Recorder
-from rsfilter.routing.actions import GuardChange
-from rsfilter.routing.events import DataReplaced
+from rsfilter.routing.actions import DrainChange, GuardChange
+from rsfilter.routing.drain import DrainState
+from rsfilter.routing.events import DataReplaced, DrainAsked
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, read_file
@@ -72,7 +74,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"signal {number.name}")
-        loop.add_signal_handler(signal.SIGUSR2, self._release_guard, "SIGUSR2")
+        loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
@@ -134,6 +136,8 @@ class Service:
             self._audit.append(moment.time, event)
             if isinstance(event, GuardChange):
                 _tell_of_guard(event)
+            elif isinstance(event, DrainChange):
+                log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
 
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()
@@ -143,7 +147,10 @@ class Service:
                 await self._wake.wait()
         self._wake.clear()
 
-    def _release_guard(self, by: str) -> None:
+    # What the operator asks for -----------------------------------------------------------------
+
+    def release_guard(self, by: str) -> None:
+        """Lets go of what the guard holds; `by` says who, for people."""
         moment = _moment()
         if self._filter.engine.guard.held == 0:
             log.warning("guard: %s, and nothing is held", by)
@@ -152,9 +159,29 @@ class Service:
         self._filter.guard_released(by, moment.now)
         self._flush(moment)
 
+    @property
+    def drain_state(self) -> DrainState:
+        """Whether the filter is in service, and who keeps it out."""
+        return self._filter.drain_state
+
+    def drain(self, on: bool, by: str, source: str = "operator") -> None:
+        """Leaves service, or comes back if nobody else wants it out; `by` says who, for people."""
+        moment = _moment()
+        if self._recorder:
+            self._recorder.drain(moment, DrainAsked(source, on, by))
+        self._filter.drain(on, by, moment.now, source)
+        self._flush(moment)
+
+    def _readiness_changed(self, why: str) -> None:
+        self.drain(bool(why), why or "the files allow it", "readiness")
+
     # Data --------------------------------------------------------------------------------------
 
     async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
+        if self._config.readiness:
+            readiness = ReadinessWatcher(self._config.readiness, self._readiness_changed)
+            await readiness.start()  # before the first turn, so that nothing is announced
+            stack.push_async_callback(readiness.stop)
         if self._config.truth:
             watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
             await watcher.start()

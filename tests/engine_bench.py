@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from core_samples import OWN_ASN, data, host_group, prefix, router_group
 
-from rsfilter.routing.actions import Actions, DataChange, GuardChange, SessionChange, VerdictChange
+from rsfilter.routing.actions import (
+    Actions,
+    DataChange,
+    DrainChange,
+    GuardChange,
+    SessionChange,
+    VerdictChange,
+)
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DataReplaced, Event
 from rsfilter.routing.guard import DEFAULT_LIMITS, Limits
@@ -34,8 +41,9 @@ def engine(
     hosts: HostGroup = HOSTS,
     routers: Sequence[RouterGroup] = (LEAVES, SPINES),
     limits: Limits = DEFAULT_LIMITS,
+    drain_time: float = 30.0,
 ) -> Engine:
-    return Engine(OWN_ASN, (hosts,), routers, by, limits)
+    return Engine(OWN_ASN, (hosts,), routers, by, limits, drain_time)
 
 
 def after(machine: Engine, *events: Event, now: float = 0.0) -> Actions:
@@ -51,7 +59,7 @@ def told(actions: Actions) -> list[str]:
     return [_sentence(event) for event in actions.audit]
 
 
-def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange) -> str:
+def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange | DrainChange) -> str:
     if isinstance(event, VerdictChange):
         was = f"{event.was.value} -> " if event.was else ""
         now = (
@@ -66,6 +74,8 @@ def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange) -
     if isinstance(event, GuardChange):
         of = f" of {event.accepted}" if event.accepted else ""
         return f"guard: {event.action} {event.routes}{of}, {event.held} held"
+    if isinstance(event, DrainChange):
+        return f"{event.phase}: {event.detail} [{', '.join(event.why)}]"
     return f"{event.source}: {event.rejudged} judged, {event.flipped} flipped"
 
 

@@ -150,6 +150,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
             "warnings": [],
         },
         "guard": {"max_loss_percent": 20, "min_loss": 10},
+        "readiness": None,
         "audit": {"directory": str(place / "audit")},
         "not_in_force": [],
         "warnings": [OUTSIDE],
@@ -170,9 +171,23 @@ def test_check_names_what_is_not_in_force(place: Path, capsys: pytest.CaptureFix
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("not in force")] == [
-        "not in force in this version: readiness: no file starts a drain",
         "not in force in this version: http: nothing listens",
     ]
+
+
+def test_check_shows_what_readiness_asks_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '[readiness]\nready_file = "ready"\ndrain_time = 7\n'
+    (place / "rsfilter.toml").write_text(MINIMAL + text)
+    assert main(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["readiness"] == {
+        "ready_file": str(place / "ready"),
+        "disable_file": None,
+        "drain_time": 7,
+    }
+    assert main(["check"]) == 0
+    assert "drain time" in capsys.readouterr().out
 
 
 def test_check_shows_the_caches(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,30 @@ def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
     assert b'"cause":"stale_time"' in audit(site / "audit")
 
 
+def test_a_drain_is_replayed(site: Path) -> None:
+    recording, commands, disable = site / "recording", io.BytesIO(), site / "disable"
+    leaving = '[readiness]\ndisable_file = "disable"\ndrain_time = 1\n'
+    (site / "rsfilter.toml").write_text(CONFIG + leaving)
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+        disable.touch()
+        speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+        disable.unlink()
+        speaker.wait("announced again", lambda: len(speaker.tables[ROUTER]) == 1)
+        speaker.ends()
+    assert speaker.received.count(b"community [ 65535:0 ]") == 1
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    records = [json.loads(line) for line in audit(site / "audit").splitlines()]
+    told = [(r["data"]["phase"], r["data"]["why"]) for r in records if r["event"] == "drain"]
+    why = [f"readiness: {disable} is there"]
+    assert told == [("draining", why), ("drained", why), ("in_service", [])]
+
+
 class TruthFile:
     """The site's truth, replaced in one step."""
 

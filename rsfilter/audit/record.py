@@ -25,6 +25,7 @@ import msgspec
 from rsfilter.routing.actions import (
     AuditEvent,
     DataChange,
+    DrainChange,
     GuardChange,
     NlriRefused,
     Provenance,
@@ -242,6 +243,17 @@ def _guard_members(change: GuardChange) -> dict[str, Any]:
     }
 
 
+def _drain_members(change: DrainChange) -> dict[str, Any]:
+    return {
+        "event": "drain",
+        "data": {
+            "phase": change.phase,
+            "detail": change.detail[:MAX_TEXT],
+            "why": [text[:MAX_TEXT] for text in change.why],
+        },
+    }
+
+
 def _service_members(event: ServiceEvent) -> dict[str, Any]:
     return {"event": event.event[:MAX_TEXT], "data": _plain(event.data)}
 
@@ -252,6 +264,7 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     SessionChange: _session_members,
     DataChange: _data_members,
     GuardChange: _guard_members,
+    DrainChange: _drain_members,
     ServiceEvent: _service_members,
 }
 

@@ -106,7 +106,18 @@ class GuardChange(NamedTuple):
     """The data in force; held: those whose losses are held."""
 
 
-AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange | GuardChange
+class DrainChange(NamedTuple):
+    """The filter leaves service or comes back, or other people want it to."""
+
+    phase: str
+    """in_service, draining (announced with GRACEFUL_SHUTDOWN) or drained (withdrawn)."""
+    detail: str
+    """For people: what happened."""
+    why: tuple[str, ...]
+    """Who keeps it out of service from now on."""
+
+
+AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange | GuardChange | DrainChange
 
 
 class OutChange(NamedTuple):

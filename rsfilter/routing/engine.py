@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from rsfilter.routing.actions import (
     Actions,
     DataChange,
+    DrainChange,
     GuardChange,
     NlriRefused,
     OutChange,
     SessionChange,
     VerdictChange,
 )
+from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
 from rsfilter.routing.events import (
     DataReplaced,
+    DrainAsked,
     EndOfRib,
     Event,
     GuardReleased,
@@ -75,8 +78,10 @@ class Engine:
         routers: Sequence[RouterGroup],
         data: Data,
         limits: Limits = DEFAULT_LIMITS,
+        drain_time: float = DEFAULT_DRAIN_TIME_S,
     ) -> None:
         self.data = data
+        self.drain = Drain(drain_time)
         self.guard = Guard(limits)
         self.counters: Counter[str] = Counter()
         """updates, announced, not_kept, repeated, withdrawn, from_router, refused."""
@@ -109,15 +114,20 @@ class Engine:
                 self._data_replaced(event)
             case GuardReleased():
                 self._guard_released(event)
+            case DrainAsked():
+                self._drain_asked(event, now)
         return self._finished()
 
     def next_timer(self) -> float | None:
         """When to call `expire` at the latest; None: nothing waits for a time."""
-        return self._retention.next_timer()
+        timers = (self._retention.next_timer(), self.drain.state.until)
+        return min((at for at in timers if at is not None), default=None)
 
     def expire(self, now: float) -> Actions:
-        """What follows from the time alone: stale routes end."""
+        """What follows from the time alone: stale routes end, and so does a drain."""
         self._actions = Actions([], [])
+        if self.drain.expire(now):
+            self._drained("drain_time is over")
         for key in self._retention.expired(now):
             self._withdraw(key, "stale_time")
         return self._finished()
@@ -377,6 +387,21 @@ class Engine:
             self._export(prefix)
         if released:
             self._audit_guard("released", len(released), source="operator", detail=event.by)
+
+    def _drain_asked(self, event: DrainAsked, now: float) -> None:
+        if self.drain.ask(event, now):
+            verb = "asks to leave service" if event.on else "no longer does"
+            self._drained(f"{event.source} {verb}: {event.by}")
+
+    def _drained(self, detail: str) -> None:
+        """The state of the drain is another."""
+        phase, why, _ = self.drain.state
+        self._actions.audit.append(DrainChange(phase.value, detail, why))
+        is_other = [rib for rib in self.ribs_out.values() if rib.phase is not phase]
+        for rib in is_other:
+            rib.drain(phase)
+        for prefix in self.rib_in.prefixes() if is_other else ():
+            self._export(prefix)
 
     def _concerned(self, event: DataReplaced) -> list[Entry]:
         """Exactly the routes whose verdict can differ under the new data."""

@@ -67,6 +67,19 @@ class GuardReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """Somebody wants the filter to leave service, or no longer does."""
+
+    source: str
+    """operator or readiness: each has a word of its own, and one is enough to stay away."""
+    on: bool
+    by: str
+    """For people: who, or why."""
+    at_once: bool = False
+    """Routers have nothing of ours that they could lose."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfRib:
     """The neighbor has sent all it has of a family (RFC 4724 section 2)."""
 
@@ -103,5 +116,14 @@ class DataReplaced(NamedTuple):
     """VRPs that came and went."""
 
 
-Event = Update | SessionUp | SessionDown | EndOfRib | RefreshMark | DataReplaced | GuardReleased
+Event = (
+    Update
+    | SessionUp
+    | SessionDown
+    | EndOfRib
+    | RefreshMark
+    | DataReplaced
+    | GuardReleased
+    | DrainAsked
+)
 """What the engine handles."""

@@ -20,6 +20,9 @@ NO_EXPORT_SUBCONFED = (65535, 65283)
 LLGR_STALE = (65535, 6)
 """RFC 9494 section 4.6: last in every choice."""
 
+GRACEFUL_SHUTDOWN = (65535, 0)
+"""RFC 8326: use another path if there is one, this one is about to go."""
+
 _STAYS_INSIDE = frozenset({NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED})
 
 
@@ -59,16 +62,18 @@ class Export:
         self._own_asn = own_asn
         self._front = (own_asn,) if group.prepend else ()
         self._internal = group.asn == own_asn
+        self.is_draining = False
+        """Everything goes out with GRACEFUL_SHUTDOWN."""
         self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)
 
     def attributes(self, route: Route) -> OutAttributes | None:
         """`route` must be accepted: it has one routable next hop and a path that was judged."""
         received = route.attributes
         build = self._build_and_remember if _is_plain(received) else self._build
-        return build(route.asn, received, route.next_hops)
+        return build(route.asn, received, route.next_hops, self.is_draining)
 
     def _build(
-        self, asn: int, received: Attributes, next_hops: tuple[Address, ...]
+        self, asn: int, received: Attributes, next_hops: tuple[Address, ...], is_draining: bool
     ) -> OutAttributes | None:
         communities = received.communities
         if NO_ADVERTISE in communities:
@@ -76,12 +81,15 @@ class Export:
         if not self._internal and not _STAYS_INSIDE.isdisjoint(communities):
             return None
         own = self._own_asn
+        passed = tuple(c for c in communities if c[0] != own)
+        if is_draining and GRACEFUL_SHUTDOWN not in passed:
+            passed = (*passed, GRACEFUL_SHUTDOWN)
         return OutAttributes(
             next_hop=next(hop for hop in next_hops if not hop.is_link_local),
             as_path=(*self._front, *((asn,) * max(1, len(received.as_path.asns)))),
             origin=received.origin,
             med=received.med,
-            communities=tuple(c for c in communities if c[0] != own),
+            communities=passed,
             large_communities=tuple(c for c in received.large_communities if c[0] != own),
             extended_communities=tuple(
                 c for c in received.extended_communities if _may_pass(c, own)

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rsfilter.routing.drain import Phase
 from rsfilter.routing.export import (
     BEST_PATH_ID,
     Export,
@@ -152,6 +153,10 @@ class AdjRibIn:
         for table in self.tables.values():
             yield from table.entries.values()
 
+    def prefixes(self) -> list[Prefix]:
+        """Every prefix there is, in order of first announcement."""
+        return list(self._by_prefix)
+
     def at(self, prefix: Prefix) -> list[Entry]:
         """The routes of exactly this prefix, accepted or not."""
         return list(self._by_prefix.get(prefix, {}).values())
@@ -175,12 +180,18 @@ class AdjRibOut:
 
     def __init__(self, own_asn: int, group: RouterGroup) -> None:
         self.routes: dict[Prefix, Paths] = {}
+        self.phase = Phase.IN_SERVICE
         self._all_paths = group.all_paths
         self._export = Export(own_asn, group)
 
+    def drain(self, phase: Phase) -> None:
+        """Another phase of a drain: every prefix has to be brought up to date."""
+        self.phase = phase
+        self._export.is_draining = phase is Phase.DRAINING
+
     def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
         """Brings a prefix up to date with its candidates, best first; says whether it changed."""
-        wanted = self._wanted(candidates)
+        wanted = () if self.phase is Phase.DRAINED else self._wanted(candidates)
         if self.routes.get(prefix, ()) == wanted:
             return False
         if wanted:

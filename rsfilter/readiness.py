@@ -1,0 +1,91 @@
+"""Watches the files of `[readiness]`: one that must be there, one that must not.
+
+Each second asks for both names, whatever happened to their directories. Where the file system does
+not answer (no permission, a network file system that is gone) the last answer stands: not being
+able to see is no reason to leave service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from rsfilter.config import ReadinessConfig
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0
+"""Between two looks. A load-balancer that probes a health check asks about as often."""
+
+
+class ReadinessWatcher:
+    """Tells when the files say something else. `on_change` gets why the filter should not be in
+    service, or an empty text; it is called on the event loop."""
+
+    def __init__(
+        self,
+        config: ReadinessConfig,
+        on_change: Callable[[str], None],
+        interval: float = INTERVAL_S,
+    ) -> None:
+        self._config = config
+        self._on_change = on_change
+        self._interval = interval
+        self._exists: dict[Path, bool] = {}
+        """Last answers."""
+        self._unseen: set[Path] = set()
+        """What cannot be looked at, and was told of."""
+        self._why = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look, then keep looking until `stop`."""
+        await self._check()
+        self._task = asyncio.create_task(self._watch(), name="readiness watcher")
+
+    async def stop(self) -> None:
+        """Stop looking. Nothing is called afterwards."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self._check()
+
+    async def _check(self) -> None:
+        why = await asyncio.to_thread(self._look)  # a file system may take its time
+        if why != self._why:
+            self._why = why
+            self._on_change(why)
+
+    def _look(self) -> str:
+        ready, disable = self._config.ready_file, self._config.disable_file
+        found = []
+        if ready is not None and not self._is_there(ready):
+            found.append(f"{ready} is missing")
+        if disable is not None and self._is_there(disable):
+            found.append(f"{disable} is there")
+        return ", ".join(found)
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            answer = False
+        except OSError as error:
+            if path not in self._unseen:
+                self._unseen.add(path)
+                log.warning("readiness: cannot look for %s: %s", path, error.strerror)
+            return self._exists.get(path, False)
+        else:
+            answer = True
+        self._unseen.discard(path)
+        self._exists[path] = answer
+        return answer

@@ -1,0 +1,234 @@
+"""The drain: what routers get while the filter leaves service, and when it is back (RFC 8326)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from core_samples import path, prefix, route, up, update, withdraw
+from engine_bench import after, changed, engine, told
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from speaker import announce, state
+from test_run import CONFIG, HOST, ROUTER, TRUTH
+
+from rsfilter.config import parse_config
+from rsfilter.filter import Filter
+from rsfilter.routing.drain import Drain, DrainState, Phase
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.export import GRACEFUL_SHUTDOWN
+from rsfilter.routing.model import Attributes
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import parse_truth
+
+ONE, TWO, V6 = "203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"
+
+
+def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> DrainAsked:
+    return DrainAsked(source, on, "alice", at_once)
+
+
+# Who wants it, and since when --------------------------------------------------------------------
+
+
+def test_it_leaves_slowly_and_is_gone() -> None:
+    drain = Drain(30.0)
+    assert drain.state == DrainState(Phase.IN_SERVICE, (), None)
+    assert drain.ask(ask(), 100.0)
+    assert drain.state == DrainState(Phase.DRAINING, ("operator: alice",), 130.0)
+    assert not drain.expire(129.9)
+    assert drain.expire(130.0)
+    assert drain.state == DrainState(Phase.DRAINED, ("operator: alice",), None)
+    assert not drain.expire(1000.0)
+
+
+def test_asking_twice_is_no_news_and_gives_no_more_time() -> None:
+    drain = Drain(30.0)
+    drain.ask(ask(), 100.0)
+    assert not drain.ask(ask(), 120.0)
+    assert drain.state.until == 130.0
+
+
+def test_it_is_back_when_the_last_one_lets_it() -> None:
+    drain = Drain(30.0)
+    drain.ask(ask(), 100.0)
+    assert drain.ask(ask(source="readiness"), 101.0)
+    assert drain.state.why == ("operator: alice", "readiness: alice")
+    assert drain.ask(ask(on=False), 102.0)
+    assert drain.state == DrainState(Phase.DRAINING, ("readiness: alice",), 130.0)
+    assert drain.ask(ask(on=False, source="readiness"), 103.0)
+    assert drain.state == DrainState(Phase.IN_SERVICE, (), None)
+    assert not drain.expire(1000.0)
+
+
+def test_nobody_asked_is_no_news() -> None:
+    assert not Drain().ask(ask(on=False), 0.0)
+
+
+def test_with_nothing_to_lose_it_is_gone_at_once() -> None:
+    drain = Drain(30.0)
+    drain.ask(ask(at_once=True), 100.0)
+    assert drain.state == DrainState(Phase.DRAINED, ("operator: alice",), None)
+    drain.ask(ask(source="readiness"), 101.0)  # it does not come back to leave again
+    assert drain.state.phase is Phase.DRAINED
+
+
+# What routers get --------------------------------------------------------------------------------
+
+
+def communities(machine: Engine, where: str, group: str = "leaves") -> list[tuple[int, int]]:
+    ((_, attributes),) = machine.routes_out(group)[prefix(where)]
+    return list(attributes.communities)
+
+
+def serving() -> Engine:
+    marked = Attributes(as_path=path("65007"), communities=((65007, 1), GRACEFUL_SHUTDOWN))
+    machine = engine()
+    after(machine, up(), update(route(ONE), route(V6)), update(route(TWO, attributes=marked)))
+    return machine
+
+
+def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> None:
+    machine = serving()
+    actions = after(machine, ask(), now=100.0)
+    assert told(actions) == [
+        "draining: operator asks to leave service: alice [operator: alice]",
+    ]
+    # TWO had the mark of its host already, so nothing changes for it.
+    assert changed(actions) == [f"{g} {p}" for p in (ONE, V6) for g in ("leaves", "spines")]
+    assert communities(machine, ONE) == [GRACEFUL_SHUTDOWN]
+    assert communities(machine, V6, "spines") == [GRACEFUL_SHUTDOWN]
+    assert communities(machine, TWO) == [(65007, 1), GRACEFUL_SHUTDOWN]
+    assert machine.next_timer() == 130.0
+
+    actions = machine.expire(130.0)
+    assert told(actions) == ["drained: drain_time is over [operator: alice]"]
+    assert changed(actions) == [f"{g} {p}" for p in (ONE, V6, TWO) for g in ("leaves", "spines")]
+    assert not machine.routes_out("leaves")
+    assert not machine.routes_out("spines")
+    assert machine.next_timer() is None
+
+    actions = after(machine, ask(on=False), now=200.0)
+    assert told(actions) == ["in_service: operator no longer does: alice []"]
+    assert communities(machine, ONE) == []
+    assert communities(machine, TWO) == [(65007, 1), GRACEFUL_SHUTDOWN]
+    assert set(machine.routes_out("spines")) == {prefix(p) for p in (ONE, TWO, V6)}
+
+
+def test_what_hosts_do_meanwhile_counts() -> None:
+    machine = serving()
+    after(machine, ask(), now=100.0)
+    actions = after(machine, update(route("203.0.113.3/32")), withdraw(route(ONE).key))
+    assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]
+    assert communities(machine, "203.0.113.3/32") == [GRACEFUL_SHUTDOWN]
+    machine.expire(130.0)
+    actions = after(machine, update(route("203.0.113.4/32")))
+    assert told(actions) == ["203.0.113.4/32 accepted (announce)"]
+    assert changed(actions) == []
+    after(machine, ask(on=False), now=200.0)
+    assert set(machine.routes_out("leaves")) == {
+        prefix(p) for p in (TWO, V6, "203.0.113.3/32", "203.0.113.4/32")
+    }
+
+
+def test_another_voice_changes_nothing_for_routers() -> None:
+    machine = serving()
+    after(machine, ask(), now=100.0)
+    actions = after(machine, ask(source="readiness"), now=101.0)
+    assert told(actions) == [
+        "draining: readiness asks to leave service: alice [operator: alice, readiness: alice]"
+    ]
+    assert changed(actions) == []
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                DrainAsked,
+                st.sampled_from(["operator", "readiness"]),
+                st.booleans(),
+                st.just("x"),
+                st.booleans(),
+            ),
+            st.sampled_from([update(route(ONE)), update(route(TWO)), withdraw(route(ONE).key)]),
+            st.floats(0.0, 40.0),
+        ),
+        max_size=12,
+    )
+)
+def test_coming_back_leaves_no_trace(steps: list[object]) -> None:
+    """Whatever happened, once nobody wants it out routers have what they would have had."""
+    machine, plain, now = engine(), engine(), 0.0
+    for step in steps:
+        if isinstance(step, float):
+            now += step
+            machine.expire(now)
+        elif isinstance(step, DrainAsked):
+            machine.handle(step, now)
+        else:
+            machine.handle(step, now)  # type: ignore[arg-type]
+            plain.handle(step, now)  # type: ignore[arg-type]
+    for source in ("operator", "readiness"):
+        machine.handle(ask(on=False, source=source), now)
+    for group in ("leaves", "spines"):
+        assert machine.routes_out(group) == plain.routes_out(group)
+
+
+# The filter around it ----------------------------------------------------------------------------
+
+
+class Bench:
+    """A filter that has its data, and what it wrote."""
+
+    def __init__(self) -> None:
+        text = CONFIG + "[readiness]\ndrain_time = 30\n"
+        own = parse_config(text, Path("rsfilter.toml"))
+        sources = Sources.of(own)
+        self.filter = Filter(own, sources.nothing)
+        event = sources.truth_loaded(parse_truth(json.dumps(TRUTH).encode(), "truth.json", 0.0))
+        assert event is not None
+        self.filter.data_replaced(event, 0.0)
+        self.now = 0.0
+
+    def lines(self, *lines: bytes) -> list[str]:
+        for one in lines:
+            self.filter.line(one.rstrip(b"\n"), self.now)
+        return self.commands()
+
+    def commands(self) -> list[str]:
+        return [c.decode().strip() for c in self.filter.commands(self.now)]
+
+
+TOLD = f"{ROUTER} ipv4 unicast 203.0.113.1/32 next-hop {HOST}".encode()
+
+
+def test_a_new_process_that_is_asked_before_it_knows_anything_announces_nothing() -> None:
+    bench = Bench()
+    bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
+    bench.lines(b"done")
+    bench.lines(b"done", state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
+    assert bench.filter.drain_state.phase is Phase.DRAINED
+    assert not [c for c in bench.lines(announce(HOST, 65001, ["203.0.113.1/32"])) if "nlri" in c]
+    bench.filter.drain(on=False, by="ready", now=1.0, source="readiness")
+    assert [c for c in bench.commands() if "nlri 203.0.113.1/32" in c]
+
+
+@pytest.mark.parametrize("is_asked_late", [False, True])
+def test_a_new_process_says_good_bye_for_the_one_before_it(is_asked_late: bool) -> None:
+    bench = Bench()
+    if not is_asked_late:
+        bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
+    bench.lines(b"done")
+    bench.lines(TOLD, b"done")
+    if is_asked_late:
+        bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
+    assert bench.filter.drain_state.phase is Phase.DRAINING
+    bench.lines(state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
+    commands = bench.lines(announce(HOST, 65001, ["203.0.113.1/32"]))
+    (announced,) = [c for c in commands if "nlri 203.0.113.1/32" in c]
+    assert "community [ 65535:0 ]" in announced
+    assert bench.filter.next_timer() == 30.0

@@ -1,0 +1,112 @@
+"""The files of `[readiness]`, whatever happens to them and to their directories."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rsfilter.config import ReadinessConfig
+from rsfilter.readiness import ReadinessWatcher
+
+pytestmark = pytest.mark.asyncio
+
+Told = list[str]
+
+
+@asynccontextmanager
+async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], Awaitable[None]]]]:
+    """What the watcher tells, and a way to wait until it has told something last."""
+    told: Told = []
+    watcher = ReadinessWatcher(ReadinessConfig(**files), told.append, interval=0.01)
+    await watcher.start()
+
+    async def says(why: str) -> None:
+        async with asyncio.timeout(10):
+            while told[-1:] != [why]:
+                await asyncio.sleep(0.01)
+
+    try:
+        yield told, says
+    finally:
+        await watcher.stop()
+
+
+async def test_what_must_be_there(tmp_path: Path) -> None:
+    ready = tmp_path / "a dir" / "ready"
+    async with watching(ready_file=ready) as (told, says):
+        assert told == [f"{ready} is missing"]  # before the first turn of the filter
+        ready.parent.mkdir()
+        ready.touch()
+        await says("")
+        shutil.rmtree(ready.parent)
+        await says(f"{ready} is missing")
+        ready.parent.touch()  # not even a directory
+        ready.parent.unlink()
+        ready.parent.mkdir()
+        ready.mkdir()  # whatever it is, it is there
+        await says("")
+
+
+async def test_what_must_not_be_there(tmp_path: Path) -> None:
+    disable = tmp_path / "disable"
+    async with watching(disable_file=disable) as (told, says):
+        assert told == []
+        disable.touch()
+        await says(f"{disable} is there")
+        disable.unlink()
+        await says("")
+
+
+async def test_both_have_to_allow_it(tmp_path: Path) -> None:
+    ready, disable = tmp_path / "ready", tmp_path / "disable"
+    disable.touch()
+    async with watching(ready_file=ready, disable_file=disable) as (told, says):
+        assert told == [f"{ready} is missing, {disable} is there"]
+        ready.touch()
+        await says(f"{disable} is there")
+        disable.unlink()
+        await says("")
+
+
+async def test_a_link_counts_for_what_it_leads_to(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    async with watching(disable_file=link) as (told, says):
+        assert told == []
+        target.touch()
+        await says(f"{link} is there")
+
+
+async def test_nothing_asked_for_is_nothing_told() -> None:
+    async with watching() as (told, _):
+        assert told == []
+
+
+async def test_what_cannot_be_seen_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Root sees everything, so the refusal is the operating system's in words only."""
+    disable = tmp_path / "disable"
+    disable.touch()
+    async with watching(disable_file=disable) as (told, says):
+        looks = 0
+        real = Path.stat
+
+        def refuses(path: Path, **rest: bool) -> object:
+            nonlocal looks
+            looks += path == disable
+            if path == disable and looks < 5:
+                raise PermissionError(13, "Permission denied")
+            return real(path, **rest)
+
+        monkeypatch.setattr(Path, "stat", refuses)
+        disable.unlink()
+        await says("")
+        assert looks >= 5
+    assert told == [f"{disable} is there", ""]
+    assert caplog.text.count("cannot look for") == 1
