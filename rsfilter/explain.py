@@ -26,7 +26,14 @@ from rsfilter.routing.model import (
     RouteKey,
     Verdict,
 )
-from rsfilter.routing.policy import CHECKS, NO_GROUP, Data, check_origin, judge
+from rsfilter.routing.policy import (
+    NO_GROUP,
+    PATH_CHECKS,
+    PREFIX_CHECKS,
+    Data,
+    check_origin,
+    judge,
+)
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
@@ -72,7 +79,8 @@ class Explanation(NamedTuple):
 def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
     rules = group or NO_GROUP
     checks: dict[str, tuple[str, ...]] = {"group": () if group else ("neighbor_unknown",)}
-    checks |= {c.__name__.removeprefix("check_"): c(route, rules, data) for c in CHECKS}
+    for check in (*PATH_CHECKS, *PREFIX_CHECKS):
+        checks[check.__name__.removeprefix("check_")] = check(route, rules, data)
     checks["origin"] = check_origin(route, rules, data)[0]
     return Explanation(route, group, checks, judge(route, group, data), data)
 

@@ -42,10 +42,36 @@ def surprises() -> list[Case]:
     return [case for case in CASES if case.judged().reasons != case.reasons]
 
 
-@pytest.mark.parametrize("check", policy.CHECKS, ids=lambda check: check.__name__)
-def test_no_check_can_be_left_out(check: policy.Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "CHECKS", tuple(c for c in policy.CHECKS if c is not check))
-    assert surprises()
+@pytest.mark.parametrize("table", ["PATH_CHECKS", "PREFIX_CHECKS"])
+def test_no_check_can_be_left_out(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: tuple[policy.Check, ...] = getattr(policy, table)
+    for left_out in checks:
+        monkeypatch.setattr(policy, table, tuple(c for c in checks if c is not left_out))
+        assert surprises(), left_out
+
+
+def test_path_checks_do_not_look_at_the_prefix() -> None:
+    """A `Judge` asks them once for many prefixes."""
+    for case in CASES:
+        group = case.group or policy.NO_GROUP
+        for other in CASES:
+            key = case.route.key._replace(prefix=other.route.key.prefix)
+            moved = case.route._replace(key=key)
+            for check in policy.PATH_CHECKS:
+                found = check(case.route, group, case.data)
+                assert check(moved, group, case.data) == found, check
+
+
+def test_a_judge_of_many_routes_says_what_judge_says_of_each() -> None:
+    """Whatever order they come in: neighbors of a case share most with it, and never all."""
+    one_after_the_other = policy.Judge()
+    for case in CASES:
+        for other in CASES:
+            for each in (case, case._replace(route=other.route), other._replace(data=case.data)):
+                verdict = one_after_the_other(
+                    each.route, each.group, each.data, within_limit=each.within_limit
+                )
+                assert verdict == each.judged()
 
 
 def test_origin_validation_cannot_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.neighbors import Neighbors
-from rsfilter.routing.policy import NO_GROUP, Data, judge
+from rsfilter.routing.policy import NO_GROUP, Data, Judge
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
 
@@ -90,6 +90,7 @@ class Engine:
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
         self._retention = Retention(self.rib_in.tables)
         self.neighbors = Neighbors(hosts, routers)
+        self._judge = Judge()
         self._actions = Actions([], [])
 
     def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
@@ -217,7 +218,7 @@ class Engine:
             if not within and table.is_full:
                 self.counters["not_kept"] += 1
                 return
-            verdict = judge(route, group, self.data, within_limit=within)
+            verdict = self._judge(route, group, self.data, within_limit=within)
             entry = Entry(route, verdict, within)
             self.rib_in.insert(entry)
             self._audit(route, verdict, None, "announce")
@@ -241,7 +242,7 @@ class Engine:
         entry.route = route
         if not is_same:
             self.guard.forget(route.key)
-        verdict = entry.verdict if is_same else self._judge(entry, group)
+        verdict = entry.verdict if is_same else self._judge_again(entry, group)
         self._set_verdict(entry, verdict, "announce", is_back=True)
         self._export(route.key.prefix)
 
@@ -327,10 +328,10 @@ class Engine:
     def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
         """Judges a route that is in the table by the data in force alone: it is held no longer."""
         self.guard.forget(entry.route.key)
-        self._set_verdict(entry, self._judge(entry, group), cause)
+        self._set_verdict(entry, self._judge_again(entry, group), cause)
 
-    def _judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
-        return judge(entry.route, group, self.data, within_limit=entry.within_limit)
+    def _judge_again(self, entry: Entry, group: HostGroup | None) -> Verdict:
+        return self._judge(entry.route, group, self.data, within_limit=entry.within_limit)
 
     def _set_verdict(
         self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False
@@ -346,7 +347,7 @@ class Engine:
     def _data_replaced(self, event: DataReplaced) -> None:
         before, self.data = self.data, event.data
         judged = [
-            (entry, self._judge(entry, self.neighbors.group(entry.route.key.neighbor)))
+            (entry, self._judge_again(entry, self.neighbors.group(entry.route.key.neighbor)))
             for entry in self._concerned(event)
         ]
         review = self.guard.review(judged, self.rib_in.entries())

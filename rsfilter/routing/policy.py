@@ -4,6 +4,10 @@
 Origin validation follows RFC 6811 and is always of the session's AS, never of what the path
 claims: a host can lie in its path, not in its OPEN. Each check below answers with the names of
 the reasons it found (`reasons.REASONS`) and looks at nothing that another check decided.
+
+The routes of one UPDATE differ in their prefixes only, and there may be hundreds of them. So there
+are two tables of checks: those that look at the prefix, and those that do not, which a `Judge`
+asks once for all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Protocol
 
 from rsfilter.routing.actions import NO_PROVENANCE, Provenance
 from rsfilter.routing.model import (
+    BITS,
     IPV4,
     Address,
     HostGroup,
@@ -48,6 +53,17 @@ BOGON_PREFIXES = tuple(
     )
 )
 """What can never be routed to a host. Private space is not here: guests live in it."""
+
+_BOGON_OCTETS = {
+    family: frozenset(
+        octet
+        for octet in range(256)
+        for bogon in BOGON_PREFIXES
+        if bogon.overlaps(Prefix(family, octet << (bits - 8), 8))
+    )
+    for family, bits in BITS.items()
+}
+"""By family: the first octets under which there is a bogon. Few routes have to be compared."""
 
 
 class OriginTable(Protocol):
@@ -180,9 +196,12 @@ def check_prefix(route: Route, group: HostGroup, _data: Data) -> Reasons:
 def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
     """The prefix neither lies in a bogon nor holds one (a default route holds them all)."""
     prefix = route.key.prefix
-    if prefix.is_well_formed and any(prefix.overlaps(bogon) for bogon in BOGON_PREFIXES):
-        return ("bogon_prefix",)
-    return _OK
+    if not prefix.is_well_formed:
+        return _OK
+    octet = prefix.network >> (BITS[prefix.family] - 8)
+    if prefix.length >= 8 and octet not in _BOGON_OCTETS[prefix.family]:
+        return _OK
+    return ("bogon_prefix",) if any(map(prefix.overlaps, BOGON_PREFIXES)) else _OK
 
 
 def check_bogon_asn(route: Route, _group: HostGroup, _data: Data) -> Reasons:
@@ -242,16 +261,21 @@ def _owns(next_hop: Address, route: Route, group: HostGroup, data: Data) -> bool
 
 Check = Callable[[Route, HostGroup, Data], Reasons]
 
-CHECKS: tuple[Check, ...] = (
+PATH_CHECKS: tuple[Check, ...] = (
     check_neighbor,
     check_attributes,
-    check_prefix,
-    check_bogon_prefix,
     check_bogon_asn,
     check_as_path,
     check_next_hop,
 )
-"""Every check but origin validation, which also answers with the VRPs that decided."""
+"""Those that look at all of a route but its prefix."""
+
+PREFIX_CHECKS: tuple[Check, ...] = (
+    check_prefix,
+    check_bogon_prefix,
+)
+"""Those that look at the prefix. Origin validation does too, and answers with the VRPs that
+decided as well."""
 
 
 def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
@@ -285,13 +309,52 @@ def judge(
 
     `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
     """
-    found: list[str] = []
-    if group is None:
-        found.append("neighbor_unknown")
-        group = NO_GROUP
-    for check in CHECKS:
-        found += check(route, group, data)
-    by_origin, validation = check_origin(route, group, data)
+    return _conclude(_judge_path(route, group, data), route, group, data, within_limit)
+
+
+class Judge:
+    """`judge` for many routes one after the other: what a route shares with the one before it is
+    judged once, and equal verdicts are one object."""
+
+    def __init__(self) -> None:
+        self._rules: tuple[HostGroup | None, Data | None] = (None, None)
+        self._path: tuple[object, ...] = ()
+        """With the rules, everything that the path checks of the last route looked at."""
+        self._found: list[str] = []
+        """And what they found."""
+        self._last: Verdict | None = None
+
+    def __call__(
+        self, route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
+    ) -> Verdict:
+        """See `judge`."""
+        path = (route.key.neighbor, route.asn, route.attributes, route.next_hops)
+        last_group, last_data = self._rules  # compared by identity: data can be large
+        if path != self._path or last_group is not group or last_data is not data:
+            self._rules, self._path = (group, data), path
+            self._found = _judge_path(route, group, data)
+        verdict = _conclude(self._found, route, group, data, within_limit)
+        if verdict != self._last:
+            self._last = verdict
+        return self._last
+
+
+def _judge_path(route: Route, group: HostGroup | None, data: Data) -> list[str]:
+    rules = group or NO_GROUP
+    found = ["neighbor_unknown"] if group is None else []
+    for check in PATH_CHECKS:
+        found += check(route, rules, data)
+    return found
+
+
+def _conclude(
+    by_path: list[str], route: Route, group: HostGroup | None, data: Data, within_limit: bool
+) -> Verdict:
+    rules = group or NO_GROUP
+    found = by_path.copy()
+    for check in PREFIX_CHECKS:
+        found += check(route, rules, data)
+    by_origin, validation = check_origin(route, rules, data)
     found += by_origin
     if not within_limit:
         found.append("max_prefixes")
