@@ -14,7 +14,7 @@ import pytest
 from lab.core import Lab
 from lab.site import Site
 from lab.stayrtr import Vrp
-from lab.waiting import eventually, throughout
+from lab.waiting import throughout
 
 pytestmark = pytest.mark.lab
 
@@ -43,18 +43,6 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def kill_filter(site: Site) -> None:
-    """kill -9; returns when ExaBGP has started another one."""
-    old = site.route_server.filter_pid()
-    os.kill(old, signal.SIGKILL)
-
-    def probe() -> str | None:
-        pids = site.lab.find(f"rsfilter run -c {site.route_server.configuration}")
-        return None if pids and old not in pids else "no other filter runs"
-
-    eventually(probe, site.lab.report)
-
-
 def settles(site: Site) -> None:
     """Wait until the filter withdraws again: it does so last, when it knows all."""
     host = site.hosts[HV1]
@@ -69,7 +57,7 @@ def settles(site: Site) -> None:
 def test_nothing_moves_when_nothing_changed(site: Site) -> None:
     moments = {router: router.moment() for router in (site.leaf1, site.leaf2)}
     for _ in range(3):
-        kill_filter(site)
+        site.route_server.filter_restarts()
         settles(site)
     for router, moment in moments.items():
         assert {prefix for _, prefix in router.changes(moment)} == {MARKER}
@@ -104,7 +92,7 @@ def test_what_truth_no_longer_allows_does_not_survive(site: Site) -> None:
 
 def test_the_audit_chain_goes_on(site: Site) -> None:
     for _ in range(3):
-        kill_filter(site)
+        site.route_server.filter_restarts()
         settles(site)
     site.route_server.rsfilter("audit", "verify", "--directory", "audit")
     assert len(site.audit.records(event="start")) == 4

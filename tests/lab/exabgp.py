@@ -9,11 +9,12 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from signal import SIGUSR1
+from signal import SIGKILL, SIGUSR1
 
 from lab.audit import Audit
 from lab.core import ENVIRONMENT, Lab, family_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
+from lab.waiting import eventually
 
 PROGRAMS = Path(sys.executable).parent
 """Where `exabgp` is: beside the interpreter that runs the tests."""
@@ -106,6 +107,17 @@ class RouteServer(ExaBgp):
         """The PID of rsfilter itself, as this process sees it."""
         (pid,) = self.lab.find(f"rsfilter run -c {self.configuration}")
         return pid
+
+    def filter_restarts(self) -> None:
+        """kill -9 the filter; returns when ExaBGP has started another one."""
+        old = self.filter_pid()
+        os.kill(old, SIGKILL)
+
+        def probe() -> str | None:
+            pids = self.lab.find(f"rsfilter run -c {self.configuration}")
+            return None if pids and old not in pids else "no other filter runs"
+
+        eventually(probe, self.lab.report)
 
     # What went through the pipes ------------------------------------------------------------
 

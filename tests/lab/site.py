@@ -16,7 +16,7 @@ from typing import Literal
 
 from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab
-from lab.exabgp import RouteServer, group_of
+from lab.exabgp import RouteServer, Section, group_of
 from lab.frr import FrrRouter
 from lab.speaker import Speaker
 from lab.stayrtr import PORT, StayRtr, Vrp, roas
@@ -39,7 +39,9 @@ class Site:
         *,
         rtr: dict[str, object] | None = None,
         recorded: bool = True,
+        **sections: Section,
     ) -> None:
+        """`sections`: further ones of the configuration, by name."""
         self.lab = lab
         self.source = source
         self.route_server = rs = RouteServer(lab, recorded=recorded)
@@ -67,6 +69,7 @@ class Site:
                 group_of("all", self.leaf2, port=lab.bgp_port, paths="all"),
             ],
             **data,
+            **sections,
         )
 
     def starts(self) -> None:
