@@ -51,6 +51,30 @@ def test_the_answer_of_a_real_exabgp() -> None:
     ]
 
 
+def test_a_neighbor_that_is_down_has_said_nothing_yet_and_hides_nobody() -> None:
+    """As ExaBGP 5.0.15 shows it: null wherever the neighbor's OPEN would tell."""
+    (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
+    up, *_ = json.loads(line)
+    unknown = {"ipv4 unicast": None}
+    down = {
+        **up,
+        "state": "down",
+        "fsm": "IDLE",
+        "local": {**up["local"], "add-path": unknown},
+        "peer": {
+            "capabilities": {"asn4": None},
+            "families": unknown,
+            "add-path": unknown,
+            "address": "127.10.23.2",
+            "as": None,
+            "id": None,
+            "hold": None,
+        },
+    }
+    found = list(established(json.dumps([down, up, {**down, "fsm": "ESTABLISHED"}])))
+    assert [session.neighbor for session in found] == [Address.parse("127.10.23.1")]
+
+
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"fsm": "ESTABLISHED"}]'])
 def test_what_is_no_answer(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whichever says so

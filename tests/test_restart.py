@@ -96,3 +96,14 @@ def test_the_audit_chain_goes_on(site: Site) -> None:
         settles(site)
     site.route_server.rsfilter("audit", "verify", "--directory", "audit")
     assert len(site.audit.records(event="start")) == 4
+
+
+def test_a_host_that_is_down_hides_nobody(site: Site) -> None:
+    """ExaBGP shows a neighbor that is down with gaps; the others are found all the same."""
+    site.hosts[HV2].process.stop(signal.SIGKILL)
+    for router in site.routers:
+        router.has_exactly(GUEST, ANYCAST)
+    moment = site.leaf1.moment()
+    site.route_server.filter_restarts()
+    settles(site)
+    assert {prefix for _, prefix in site.leaf1.changes(moment)} == {MARKER}

@@ -46,10 +46,12 @@ class _Open(msgspec.Struct):
 
 
 class _Side(msgspec.Struct, rename="kebab"):
+    """null: nobody knows, the neighbor has not said it."""
+
     address: str = ""
-    asn: int = msgspec.field(name="as", default=0)
-    families: dict[str, bool] = {}
-    add_path: dict[str, bool] = {}
+    asn: int | None = msgspec.field(name="as", default=None)
+    families: dict[str, bool | None] = {}
+    add_path: dict[str, bool | None] = {}
 
 
 class _Shown(msgspec.Struct):
@@ -76,7 +78,7 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
 def established(text: str) -> Iterator[Established]:
     """Those in the answer to `show neighbor json` that are up. ValueError when it is not one."""
     for shown in _decode_shown(text):
-        if shown.fsm.upper() != "ESTABLISHED":
+        if shown.fsm.upper() != "ESTABLISHED" or shown.peer.asn is None:
             continue
         neighbor = Address.parse(shown.peer.address)
         families = (name for name, speaks in shown.peer.families.items() if speaks)
