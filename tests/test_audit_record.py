@@ -9,13 +9,15 @@ import math
 import re
 
 import pytest
-from audit_samples import PROVENANCE, VRP, verdict_change
+from audit_samples import PROVENANCE, VRP, note, verdict_change
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rsfilter.audit.record import (
     GENESIS,
     MAX_LINE,
+    MAX_TEXT,
+    Bodies,
     NotARecord,
     ServiceEvent,
     body,
@@ -319,3 +321,27 @@ def test_what_cannot_be_a_route_is_a_rejection() -> None:
     assert (record["verdict"], record["reasons"]) == ("rejected", ["family_not_allowed"])
     assert record["data"] == {"family": "ipv4 flow", "nlri": "x\x1b]0;"}
     assert b"\x1b" not in body(refused)
+
+
+STRANGE = verdict_change(
+    host='hv"1\x7f\ud800', neighbor="2001:db8::7", malformed="\u202e\n", asn=4200000005
+)
+RELATED = [
+    verdict_change(),
+    verdict_change("2001:db8::1/128"),
+    verdict_change(asn=65002),
+    verdict_change(reasons=()),
+    verdict_change(reasons=())._replace(stale=True),
+    verdict_change()._replace(verdict=None, cause="withdraw"),
+    verdict_change()._replace(provenance=NO_PROVENANCE),
+    STRANGE,
+    STRANGE._replace(host="hv1"),
+    verdict_change(malformed="m" * MAX_TEXT, reasons=("r" * 64,) * 1024),
+    note(),
+]
+
+
+@given(st.lists(st.sampled_from(RELATED), min_size=2, max_size=8))
+def test_bodies_one_after_the_other_are_what_each_is_alone(events):
+    bodies = Bodies()
+    assert [bodies(event) for event in events] == [body(event) for event in events]

@@ -196,9 +196,10 @@ def test_what_a_host_can_vary_at_length_is_not_remembered(kind: str) -> None:
     export = Export(OWN_ASN, TRANSPARENT)
     plain = with_attributes(**{kind: (value[kind],) * 16})
     long = with_attributes(**{kind: (value[kind],) * 17})
-    assert export.attributes(plain) is export.attributes(plain)
-    assert export.attributes(long) == export.attributes(long)
-    assert export.attributes(long) is not export.attributes(long)
+    built, built_long = export.attributes(plain), export.attributes(long)
+    assert export.attributes(plain) is built
+    assert export.attributes(long) == built_long
+    assert export.attributes(long) is not built_long
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

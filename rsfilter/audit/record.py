@@ -46,6 +46,9 @@ below keep a record of a route far under it."""
 _MAX_BODY = MAX_LINE - 512
 """What the chain adds takes less."""
 
+_MAX_PLACE = 128
+"""Octets of a prefix and a path id, with their names: less, in fact."""
+
 MAX_PATH_ASNS = 32
 """ASNs of a path that are written. An honest host's path has one; the longest that the Internet
 carries for good reason are about this long."""
@@ -153,16 +156,27 @@ def is_intact(line: bytes, link: Link) -> bool:
 
 
 def _verdict_members(change: VerdictChange) -> dict[str, Any]:
-    key, asn, attributes, next_hops = change.route
+    prefix, path_id = change.route.key.prefix, change.route.key.path_id
+    place = {"prefix": str(prefix), "path_id": path_id}
+    return _members_before(change) | place | _members_after(change)
+
+
+def _members_before(change: VerdictChange) -> dict[str, Any]:
+    """The members up to the prefix."""
+    return {
+        "event": "withdraw" if change.verdict is None else "verdict",
+        "neighbor": str(change.route.key.neighbor),
+        "host": change.host[:MAX_TEXT],
+        "asn": change.route.asn,
+    }
+
+
+def _members_after(change: VerdictChange) -> dict[str, Any]:
+    """Those after the path id."""
+    _, _, attributes, next_hops = change.route
     verdict = change.verdict
     path, path_length = _path(attributes.as_path)
     members: dict[str, Any] = {
-        "event": "withdraw" if verdict is None else "verdict",
-        "neighbor": str(key.neighbor),
-        "host": change.host[:MAX_TEXT],
-        "asn": asn,
-        "prefix": str(key.prefix),
-        "path_id": key.path_id,
         "as_path": path,
         "as_path_length": path_length,
         "next_hop": " ".join(map(str, next_hops[:MAX_NEXT_HOPS])),
@@ -183,6 +197,31 @@ def _verdict_members(change: VerdictChange) -> dict[str, Any]:
     if data:
         members["data"] = data
     return members
+
+
+class Bodies:
+    """`body` for many events one after the other: routes that share all but their prefix share
+    the rest of their text."""
+
+    def __init__(self) -> None:
+        self._shared: tuple[object, ...] = ()
+        """All that the last route's text was made from, but for prefix and path id."""
+        self._before = self._after = b""
+
+    def __call__(self, event: Auditable) -> bytes:
+        """See `body`."""
+        if not isinstance(event, VerdictChange):
+            return body(event)
+        key, *rest = event.route
+        shared = (key.neighbor, rest, event[1:])
+        if shared != self._shared:
+            self._shared = shared
+            self._before = _ascii(_members_before(event))[1:-1]
+            self._after = _ascii(_members_after(event))[1:-1]
+        if len(self._before) + len(self._after) > _MAX_BODY - _MAX_PLACE:
+            return body(event)
+        place = b'"prefix":"%b","path_id":%d' % (str(key.prefix).encode(), key.path_id)
+        return b"%b,%b,%b" % (self._before, place, self._after)
 
 
 def _refused_members(refused: NlriRefused) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from rsfilter.audit.files import (
 from rsfilter.audit.record import (
     GENESIS,
     Auditable,
+    Bodies,
     Link,
     ServiceEvent,
     body,
@@ -66,6 +67,7 @@ class ChainWriter:
         self._to_note: dict[str, Any] = {}
         """What recovery found and has not been written yet."""
         self._to_compress: list[FileKey] = []
+        self._body = Bodies()
 
     def write(self, entries: Sequence[Entry]) -> int:
         """Writes some of the entries (at least one) to one file; answers with their number."""
@@ -76,11 +78,13 @@ class ChainWriter:
         lines: list[bytes] = []
         size = self._size
         done = 0
+        stamped, stamp = None, ""
         for at, event, counts in self._with_notes(entries, key):
-            stamp = timestamp(at)
+            if at != stamped:
+                stamped, stamp = at, timestamp(at)
             if done and (size >= self._max_bytes or stamp[:10] > key.date):
                 break
-            line, last = seal(last.seq + 1, stamp, _safe_body(event), last.hash)
+            line, last = seal(last.seq + 1, stamp, self._safe_body(event), last.hash)
             lines.append(line)
             size += len(line)
             done += counts
@@ -214,11 +218,10 @@ class ChainWriter:
             os.close(self._file)
             self._file = None
 
-
-def _safe_body(event: Auditable) -> bytes:
-    try:
-        return body(event)
-    except Exception as error:
-        # One value that nobody thought of must not end the log: a line is missing, and says so.
-        log.exception("an event cannot be written to the audit log")
-        return body(ServiceEvent("gap", {"count": 1, "problem": repr(error)}))
+    def _safe_body(self, event: Auditable) -> bytes:
+        try:
+            return self._body(event)
+        except Exception as error:
+            # A value that nobody thought of must not end the log: a line is missing, and says so.
+            log.exception("an event cannot be written to the audit log")
+            return body(ServiceEvent("gap", {"count": 1, "problem": repr(error)}))

@@ -65,12 +65,17 @@ class Export:
         self.is_draining = False
         """Everything goes out with GRACEFUL_SHUTDOWN."""
         self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)
+        self._last: tuple[int, Attributes, tuple[Address, ...], bool] | None = None
+        self._built: OutAttributes | None = None
+        """For the last route: hundreds that follow differ in their prefix only."""
 
     def attributes(self, route: Route) -> OutAttributes | None:
         """`route` must be accepted: it has one routable next hop and a path that was judged."""
-        received = route.attributes
-        build = self._build_and_remember if _is_plain(received) else self._build
-        return build(route.asn, received, route.next_hops, self.is_draining)
+        received = route.asn, route.attributes, route.next_hops, self.is_draining
+        if received != self._last:
+            build = self._build_and_remember if _is_plain(route.attributes) else self._build
+            self._last, self._built = received, build(*received)
+        return self._built
 
     def _build(
         self, asn: int, received: Attributes, next_hops: tuple[Address, ...], is_draining: bool

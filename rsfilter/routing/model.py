@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 IPV4 = 4
@@ -284,6 +284,12 @@ def _parse_address(text: str) -> Address:
     return Address(address.version, int(address))
 
 
-@lru_cache(maxsize=1 << 16)
 def _address_text(family: int, value: int) -> str:
-    return str(IPv4Address(value) if family == IPV4 else IPv6Address(value))
+    if family == IPV4:
+        return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+    return _ipv6_text(value)
+
+
+@lru_cache(maxsize=1 << 16)
+def _ipv6_text(value: int) -> str:
+    return str(IPv6Address(value))

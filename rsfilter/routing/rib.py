@@ -145,7 +145,8 @@ class AdjRibIn:
         """The accepted routes of a prefix, best first; after them those that the guard holds:
         an owner by the newest data never loses traffic to an earlier one."""
         entries = [e for e in self._by_prefix.get(prefix, {}).values() if e.is_announced]
-        entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
+        if len(entries) > 1:
+            entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
         return [entry.route for entry in entries]
 
     def entries(self) -> Iterator[Entry]:
@@ -182,6 +183,8 @@ class AdjRibOut:
         self.routes: dict[Prefix, Paths] = {}
         self.phase = Phase.IN_SERVICE
         self._all_paths = group.all_paths
+        self._last: Paths = ()
+        """What the last prefix got: equal paths are one object."""
         self._export = Export(own_asn, group)
 
     def drain(self, phase: Phase) -> None:
@@ -192,6 +195,9 @@ class AdjRibOut:
     def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
         """Brings a prefix up to date with its candidates, best first; says whether it changed."""
         wanted = () if self.phase is Phase.DRAINED else self._wanted(candidates)
+        if wanted != self._last:
+            self._last = wanted
+        wanted = self._last
         if self.routes.get(prefix, ()) == wanted:
             return False
         if wanted:
