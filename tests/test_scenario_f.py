@@ -97,7 +97,7 @@ def test_f1_one_prefix_with_ever_longer_paths(site: Site) -> None:
     memory = 0
     for length in LENGTHS:
         path = " ".join([str(PROLIX)] * length)
-        site.prolix.announces(*prefixes.values(), attributes=f"as-path [ {path} ]")
+        site.prolix.announces(*prefixes.values(), clauses=[f"as-path [ {path} ]"])
         for prefix in prefixes.values():
             has_read(site, prefix, length)
         if length == 1:
@@ -148,7 +148,7 @@ def test_f2_f3_f4_other_segments(site: Site) -> None:
         for family in site.lab.families:
             prefix = ODD_GUESTS[family].format(number)
             expected[prefix] = reasons
-            site.odd.announces(prefix, attributes=raw_path(segments))
+            site.odd.announces(prefix, clauses=[raw_path(segments)])
     site.odd.announces(*honest)
     site.leaf.has(*honest, as_path=[ODD], paths=1)
     for prefix, reasons in expected.items():
@@ -161,5 +161,5 @@ def test_f2_f3_f4_other_segments(site: Site) -> None:
 def test_f2_a_confederation_segment_that_looks_plain(site: Site) -> None:
     """ExaBGP 5.0 shows CONFED_SEQUENCE as AS_SEQUENCE: what is passed on is a clean path."""
     guests = [ODD_GUESTS[family].format(1) for family in site.lab.families]
-    site.odd.announces(*guests, attributes=raw_path("03 01 0000fdee"))
+    site.odd.announces(*guests, clauses=[raw_path("03 01 0000fdee")])
     site.leaf.has(*guests, as_path=[ODD], paths=1)

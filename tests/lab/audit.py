@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab.story import details, expecting
 from lab.waiting import DEADLINE_S, eventually
 
 Record = dict[str, Any]
@@ -37,7 +38,8 @@ class Audit:
             found[:] = self.records(**fields)
             return None if found else f"the audit has no line with {fields}"
 
-        eventually(probe, lambda: self._report(fields) + self._evidence(), deadline_s)
+        with expecting(f"the audit has a line{details(fields)}"):
+            eventually(probe, lambda: self._report(fields) + self._evidence(), deadline_s)
         return found[-1]
 
     def _report(self, fields: dict[str, object]) -> str:

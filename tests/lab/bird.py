@@ -9,18 +9,28 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from lab.core import Lab, LabError, family_of
-from lab.routes import (
-    Announcement,
-    Community,
-    Expectations,
-    Path,
-    Table,
-    as_path_of,
-)
+from lab.core import LabError
+from lab.host import Host
+from lab.router import Router
+from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
+from lab.story import tell
+
+
+class _Session(NamedTuple):
+    """A BGP session as it is configured."""
+
+    name: str
+    local: str
+    remote: str
+    port: int
+    asn: int
+    carries: tuple[int, ...]
+    """Families of routes."""
+    link: str = ""
+    """The interface of a neighbor on the same link."""
 
 
 class Bird(Speaker):
@@ -38,10 +48,12 @@ class Bird(Speaker):
 
     def shuts_down(self) -> None:
         """Administrative shutdown of every session: NOTIFICATION Cease/2."""
+        tell(f"{self.name} shuts its sessions down (Cease, administrative shutdown)")
         self.control('disable "*"')
 
     def comes_back(self) -> None:
         """Undo `shuts_down`."""
+        tell(f"{self.name} opens its sessions again")
         self.control('enable "*"')
 
     # Control ----------------------------------------------------------------------------------
@@ -60,6 +72,11 @@ class Bird(Speaker):
             raise LabError(f"{self.name}: {command!r}: {lines}")
         return lines
 
+    def hints(self) -> list[str]:
+        """Commands with which somebody may look at it, or play with it."""
+        birdc = f"birdc -s {self.place}/bird.ctl"
+        return [f"{birdc} show route all", f"{birdc} show protocols"]
+
     def _write(self) -> None:
         (self.place / "bird.conf").write_text(self._configuration())
 
@@ -73,13 +90,14 @@ class Bird(Speaker):
     def _head(self) -> str:
         return f'log "{self.log.name}" all;\nrouter id {self.router_id};\nprotocol device {{ }}\n'
 
-    def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
-        channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in self.carried[family])
+    def _session(self, session: _Session, options: str, channel: str) -> str:
+        channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in session.carries)
+        reach = f'direct; interface "{session.link}";' if session.link else "multihop;"
         return f"""
-protocol bgp {session_name(other, family)} {{
-  local {self.addresses[family]} port {self.port} as {self.asn};
-  neighbor {other.addresses[family]} port {other.port} as {other.asn};
-  multihop; strict bind on; enable extended messages on;
+protocol bgp {session.name} {{
+  local {session.local} port {self.port} as {self.asn};
+  neighbor {session.remote} port {session.port} as {session.asn};
+  {reach} strict bind on; enable extended messages on;
   connect delay time 1; connect retry time 1; error wait time 1, 2;
   {options}
 {channels}
@@ -107,67 +125,89 @@ protocol bgp {session_name(other, family)} {{
         return paths
 
 
-class BirdHost(Bird):
-    """A hypervisor: announces what it is told to, to one or more route servers."""
+class BirdHost(Bird, Host):
+    """A hypervisor: announces what it is told to, to one or more route servers.
+
+    `planes`: numbers of further addresses, each with sessions of its own. `link`: the name of an
+    interface; its IPv6 session then is to a neighbor on that link, and next hops come with their
+    link-local address.
+    """
 
     def __init__(
-        self,
-        lab: Lab,
-        name: str,
-        number: int,
-        asn: int,
-        route_servers: Sequence[Endpoint],
-        hold_time_s: int = HOLD_TIME_S,
+        self, *arguments: Any, planes: Sequence[int] = (), link: str = "", **settings: Any
     ) -> None:
-        super().__init__(lab, name, number, asn)
-        self._route_servers = route_servers
-        self._hold_time_s = hold_time_s
-        self._announced: dict[str, Announcement] = {}
+        super().__init__(*arguments, **settings)
+        lab = self.lab
+        others = [{family: lab.address(n, family) for family in lab.families} for n in planes]
+        self.planes = [self.addresses, *others]
+        """Its addresses by family, in each plane."""
+        self._link = link
+        if link and 6 in self.addresses:
+            lab.link(link, self.addresses[6], number=int(self.router_id.rpartition(".")[2]))
 
-    def announces(self, *prefixes: str, **how: Any) -> None:
-        """Announce prefixes, all in the same way; `how`: the fields of `Announcement`."""
-        for prefix in prefixes:
-            self._announced[prefix] = Announcement(**how)
-        self._apply()
+    @property
+    def session_addresses(self) -> list[str]:
+        """Where its sessions end."""
+        return [plane[family] for plane in self.planes for family in self.carried]
 
-    def withdraws(self, *prefixes: str) -> None:
-        """Withdraw prefixes."""
-        for prefix in prefixes:
-            del self._announced[prefix]
-        self._apply()
+    def loses_plane(self, number: int) -> None:
+        """End the sessions of one plane; the first is 0."""
+        tell(f"{self.name} loses plane {number}")
+        for session in self._sessions_in(number):
+            self.control(f"disable {session.name}")
 
-    def withdraws_all(self) -> None:
-        """Withdraw everything."""
-        self.withdraws(*self._announced)
+    def regains_plane(self, number: int) -> None:
+        """Undo `loses_plane`."""
+        tell(f"{self.name} regains plane {number}")
+        for session in self._sessions_in(number):
+            self.control(f"enable {session.name}")
 
     def repeats(self) -> None:
         """Send everything again, unchanged."""
+        tell(f"{self.name} sends everything again")
         for name in self.sessions():
             self.control(f"reload out {name}")
 
-    def _apply(self) -> None:
-        if self._process is not None:
-            self._reconfigure()
+    def _announce(self, prefixes: Sequence[str]) -> None:
+        self._reconfigure()
+
+    def _withdraw(self, gone: dict[str, Announcement]) -> None:
+        self._reconfigure()
 
     def _configuration(self) -> str:
         text = self._head()
         for family in self.addresses:
-            mine = {p: a for p, a in self._announced.items() if family_of(p) == family}
+            mine = self._announced_in(family)
             routes = "".join(f"  route {prefix} blackhole;\n" for prefix in mine)
             text += f"protocol static static{family} {{\n  ipv{family};\n{routes}}}\n"
             text += self._export_filter(family, mine)
         options = f"rs client; hold time {self._hold_time_s};"
         channel = "import all; export filter announced{};"
-        for other in self._route_servers:
-            for family in self.carried:
-                text += self._session(other, family, options, channel)
+        for plane in range(len(self.planes)):
+            for session in self._sessions_in(plane):
+                text += self._session(session, options, channel)
         return text
+
+    def _sessions_in(self, plane: int) -> list[_Session]:
+        return [
+            _Session(
+                name=session_name(other, family) + (f"_plane{plane}" if plane else ""),
+                local=self.planes[plane][family],
+                remote=other.addresses[family],
+                port=other.port,
+                asn=other.asn,
+                carries=carries,
+                link=self._link if family == 6 else "",
+            )
+            for other in self._route_servers
+            for family, carries in self.carried.items()
+        ]
 
     def _export_filter(self, family: int, announced: dict[str, Announcement]) -> str:
         kinds: dict[str, list[str]] = {}
         for prefix, announcement in announced.items():
-            kinds.setdefault(self._attributes(announcement, family), []).append(prefix)
-        honest = self._attributes(Announcement(), family)
+            kinds.setdefault(self._attributes(announcement), []).append(prefix)
+        honest = self._attributes(Announcement())
         body = "".join(
             f"  if net ~ [ {', '.join(prefixes)} ] then {{ {attributes} accept; }}\n"
             for attributes, prefixes in kinds.items()
@@ -178,11 +218,12 @@ class BirdHost(Bird):
             f"  {honest} accept;\n}}\n"
         )
 
-    def _attributes(self, announcement: Announcement, family: int) -> str:
+    def _attributes(self, announcement: Announcement) -> str:
         path = (self.asn,) if announcement.as_path is None else announcement.as_path
         statements = ["bgp_path.empty"]
         statements += [f"bgp_path.prepend({asn})" for asn in reversed(path)]
-        statements.append(f"bgp_next_hop = {announcement.next_hop or self.addresses[family]}")
+        if announcement.next_hop is not None:  # else it is the address of each session
+            statements.append(f"bgp_next_hop = {announcement.next_hop}")
         if announcement.med is not None:
             statements.append(f"bgp_med = {announcement.med}")
         statements += [f"bgp_community.add({_tuple(c)})" for c in announcement.communities]
@@ -193,32 +234,24 @@ class BirdHost(Bird):
         return " ".join(f"{statement};" for statement in statements)
 
 
-class BirdRouter(Bird, Expectations):
+class BirdRouter(Bird, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
-
-    def __init__(
-        self,
-        lab: Lab,
-        name: str,
-        number: int,
-        asn: int,
-        route_servers: Sequence[Endpoint],
-        paths: str = "best",
-        over: int | None = None,
-    ) -> None:
-        Bird.__init__(self, lab, name, number, asn)
-        Expectations.__init__(self, name, self.table, lab.report)
-        self.speaks_only_over(over)
-        self.paths = paths
-        self._route_servers = route_servers
 
     def _configuration(self) -> str:
         text = self._head()
         channel = "import all; export none;" + (" add paths rx;" if self.paths == "all" else "")
+        options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
         for other in self._route_servers:
-            for family in self.carried:
-                options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
-                text += self._session(other, family, options, channel)
+            for family, carries in self.carried.items():
+                session = _Session(
+                    name=session_name(other, family),
+                    local=self.addresses[family],
+                    remote=other.addresses[family],
+                    port=other.port,
+                    asn=other.asn,
+                    carries=carries,
+                )
+                text += self._session(session, options, channel)
         return text
 
     def moment(self) -> int:

@@ -18,13 +18,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from lab.story import expecting, tell
 from lab.waiting import eventually
 from lab.warden import descendants
 
@@ -74,7 +76,11 @@ class Lab:
     `namespaces` false: do not even try to have network namespaces.
     """
 
+    open: ClassVar[list[Lab]] = []
+    """The labs that there are now, for those who watch."""
+
     def __init__(self, *, namespaces: bool = True) -> None:
+        self._asking = threading.Lock()  # whoever watches asks too, on a thread of its own
         # Short: a Unix socket's path must fit into 108 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="lab-"))
         self.daemons: dict[str, Daemon] = {}
@@ -102,6 +108,7 @@ class Lab:
         except BaseException:
             self.close()
             raise
+        Lab.open.append(self)
 
     def __enter__(self) -> Self:
         return self
@@ -118,8 +125,11 @@ class Lab:
         """End everything; returns when nothing is left."""
         assert self._warden.stdin is not None
         assert self._warden.stdout is not None
-        self._warden.stdin.close()
-        self._warden.stdout.close()
+        if self in Lab.open:
+            Lab.open.remove(self)
+        with self._asking:
+            self._warden.stdin.close()
+            self._warden.stdout.close()
         self._warden.wait()
         shutil.rmtree(self.directory, ignore_errors=True)  # if the keeper itself was killed
         if self.isolation == "loopback":
@@ -162,12 +172,13 @@ class Lab:
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """One request to the warden. Raises LabError."""
         assert self._warden.stdin is not None
-        try:
-            self._warden.stdin.write(json.dumps({"do": do} | arguments) + "\n")
-            self._warden.stdin.flush()
-        except OSError as error:
-            raise LabError(f"the lab is gone: {error}") from error
-        answer = self._read()
+        with self._asking:
+            try:
+                self._warden.stdin.write(json.dumps({"do": do} | arguments) + "\n")
+                self._warden.stdin.flush()
+            except (OSError, ValueError) as error:  # ValueError: `close` has closed it
+                raise LabError(f"the lab is gone: {error}") from error
+            answer = self._read()
         if "error" in answer:
             raise LabError(f"{do} {arguments.get('argv', '')}: {answer['error']}")
         return answer
@@ -183,6 +194,12 @@ class Lab:
 
     # Addresses --------------------------------------------------------------------------------
 
+    def hosts_range(self, family: int) -> str:
+        """A prefix that holds the addresses with the numbers 1 to 63, and no higher ones."""
+        if family == 6:
+            return "2001:db8:ffff::/121"  # numbers are written as they are: ::63 is 0x63
+        return f"{f'127.{self._block}' if self.isolation == 'loopback' else '192.0.2'}.0/26"
+
     def address(self, number: int, family: int) -> str:
         """The lab's address with this number, up and ready to be bound."""
         if self.isolation == "loopback":
@@ -196,10 +213,31 @@ class Lab:
         self.run(["ip", "address", "replace", f"{address}/{length}", "dev", "lo", *nodad])
         return address
 
+    def link(self, name: str, address: str, number: int) -> None:
+        """Move an IPv6 address from the loopback to an interface of its own, and give that one the
+        link-local address fe80::NUMBER."""
+        self.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-peer"])
+        for end in (name, f"{name}-peer"):
+            self.run(["ip", "link", "set", end, "addrgenmode", "none", "up"])
+        self.run(["ip", "address", "delete", f"{address}/128", "dev", "lo"])
+        for on_link in (address, f"fe80::{number}"):
+            self.run(["ip", "address", "add", f"{on_link}/64", "dev", name, "nodad"])
+
     def is_listening(self, address: str, port: int) -> bool:
         """Somebody in the lab accepts TCP connections there."""
         where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         return f" {where} " in self.run(["ss", "--no-header", "--listening", "--tcp", "--numeric"])
+
+    def inside(self) -> list[str]:
+        """The beginning of a command line that runs a program in the lab's network."""
+        if self.isolation == "loopback":
+            return []
+        namespaced = min(descendants(self._warden.pid))
+        own_user = (
+            os.stat("/proc/self/ns/user").st_ino == os.stat(f"/proc/{namespaced}/ns/user").st_ino
+        )
+        user = [] if own_user else ["-U", "--preserve-credentials"]
+        return ["nsenter", "-t", str(namespaced), "-n", *user]
 
     def find(self, words: str) -> list[int]:
         """PIDs, as this process sees them, of the lab's programs whose command line has `words`."""
@@ -219,10 +257,11 @@ class Lab:
 
     def no_errors(self) -> None:
         """Fail when any log tells of an error."""
-        found = {d.name: errors for d in self.daemons.values() if (errors := d.errors())}
-        if found:
-            lines = [f"{name}: {line}" for name, errors in found.items() for line in errors]
-            raise AssertionError("errors in logs:\n" + "\n".join(lines))
+        with expecting("no log tells of an error"):
+            found = {d.name: errors for d in self.daemons.values() if (errors := d.errors())}
+            if found:
+                lines = [f"{name}: {line}" for name, errors in found.items() for line in errors]
+                raise AssertionError("errors in logs:\n" + "\n".join(lines))
 
 
 class Daemon:
@@ -253,6 +292,7 @@ class Daemon:
 
     def run(self, argv: list[str], answers: Callable[[], object], **env: str) -> None:
         """Start the program and wait until `answers` no longer raises OSError."""
+        tell(f"{self.name} starts")
         output = self.place / "output"
         self._process = process = self.lab.spawn(argv, cwd=self.place, log=output, env=env)
 
@@ -273,15 +313,22 @@ class Daemon:
 
     def dies(self) -> None:
         """SIGKILL: the kernel closes its connections, it says nothing."""
+        tell(f"{self.name} dies (kill -9)")
         self.process.stop(SIGKILL)
 
     def vanishes(self) -> None:
         """Stop it where it stands: connections stay open and silent, hold timers run."""
+        tell(f"{self.name} vanishes: connections stay open and silent")
         self.process.send(SIGSTOP)
 
     def wakes(self) -> None:
         """Undo `vanishes`."""
+        tell(f"{self.name} wakes")
         self.process.send(SIGCONT)
+
+    def hints(self) -> list[str]:
+        """Commands with which somebody may look at it, or play with it."""
+        return [f"tail -f {self.log}"]
 
     def state(self) -> str:
         """Its sessions and tables, for a failed test. May raise OSError or LabError."""

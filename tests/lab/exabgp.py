@@ -10,10 +10,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
+from typing import Any
 
 from lab.audit import Audit
-from lab.core import ENVIRONMENT, Lab, family_of
-from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
+from lab.core import ENVIRONMENT, Lab
+from lab.host import Host
+from lab.routes import Announcement
+from lab.speaker import Endpoint, Speaker
+from lab.story import tell
 from lab.waiting import eventually
 
 PROGRAMS = Path(sys.executable).parent
@@ -25,8 +29,8 @@ Section = Mapping[str, object]
 class ExaBgp(Speaker):
     """One ExaBGP; everything it and its helpers say goes to one log."""
 
-    def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
-        super().__init__(lab, name, number, asn)
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self.log = self.place / "output"
 
     def state(self) -> str:
@@ -86,6 +90,7 @@ class RouteServer(ExaBgp):
 
     def writes_truth(self, document: object) -> None:
         """Replace the truth file in one step."""
+        tell(f"{self.name} is given another truth file")
         new = self.truth.with_suffix(".new")
         new.write_text(json.dumps(document))
         os.replace(new, self.truth)
@@ -97,6 +102,15 @@ class RouteServer(ExaBgp):
             self._record_the_pipes()
         command = "set -a; . ./exabgp.env; exec exabgp server exabgp.conf"
         self.run(["sh", "-c", command], self._listens, **self._environment())
+
+    def hints(self) -> list[str]:
+        """Commands with which somebody may look at it, or play with it."""
+        rsfilter = PROGRAMS / "rsfilter"
+        return [
+            f"{rsfilter} audit tail --follow --directory {self.audit.directory}",
+            f"{rsfilter} audit query --directory {self.audit.directory} PREFIX",
+            f"$EDITOR {self.truth}",
+        ]
 
     def rsfilter(self, *arguments: str) -> str:
         """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError."""
@@ -150,25 +164,18 @@ class RouteServer(ExaBgp):
         return (self.place / "commands").stat().st_size
 
 
-class ExaBgpHost(ExaBgp):
+class ExaBgpHost(ExaBgp, Host):
     """A host whose announcements are ExaBGP's own words, raw attributes included."""
 
     ERROR = re.compile(r"Traceback")
 
-    def __init__(
-        self, lab: Lab, name: str, number: int, asn: int, route_servers: Sequence[Endpoint]
-    ) -> None:
-        super().__init__(lab, name, number, asn)
-        self._route_servers = route_servers
-        self._routes: dict[str, str] = {}
+    def _announce(self, prefixes: Sequence[str]) -> None:
+        self._write()
+        self.process.send(SIGUSR1)
 
-    def announces(self, *prefixes: str, attributes: str = "") -> None:
-        """Announce prefixes with these attributes, as in `route P next-hop self ATTRIBUTES`."""
-        for prefix in prefixes:
-            self._routes[prefix] = attributes
-        if self._process is not None:
-            self._write()
-            self.process.send(SIGUSR1)
+    def _withdraw(self, gone: dict[str, Announcement]) -> None:
+        self._write()
+        self.process.send(SIGUSR1)
 
     def starts(self) -> None:
         """Start it; returns when it listens."""
@@ -193,9 +200,8 @@ class ExaBgpHost(ExaBgp):
 
     def _session(self, other: Endpoint, family: int) -> str:
         routes = "".join(
-            f"      unicast {prefix} next-hop self {attributes};\n"
-            for prefix, attributes in self._routes.items()
-            if family_of(prefix) == family
+            f"      unicast {prefix} {_words(announcement)};\n"
+            for prefix, announcement in self._announced_in(family).items()
         )
         return f"""
 neighbor {other.addresses[family]} {{
@@ -203,7 +209,7 @@ neighbor {other.addresses[family]} {{
   local-address {self.addresses[family]};
   local-as {self.asn};
   peer-as {other.asn};
-  hold-time {HOLD_TIME_S};
+  hold-time {self._hold_time_s};
   connect {other.port};
   family {{ ipv{family} unicast; }}
   announce {{
@@ -212,6 +218,22 @@ neighbor {other.addresses[family]} {{
   }}
 }}
 """
+
+
+def _words(announcement: Announcement) -> str:
+    """An announcement as it stands in ExaBGP's configuration, after the prefix."""
+    words = ["next-hop", announcement.next_hop or "self"]
+    if announcement.as_path is not None:
+        words += ["as-path", "[", *map(str, announcement.as_path), "]"]
+    if announcement.med is not None:
+        words += ["med", str(announcement.med)]
+    for name, communities in (
+        ("community", announcement.communities),
+        ("large-community", announcement.large_communities),
+    ):
+        if communities:
+            words += [name, "[", *(":".join(map(str, c)) for c in communities), "]"]
+    return " ".join([*words, *announcement.clauses])
 
 
 def _toml(header: str, section: Section) -> str:

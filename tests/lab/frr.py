@@ -1,4 +1,4 @@
-"""FRR's bgpd as a router: no zebra, driven over its vty socket."""
+"""FRR's bgpd as a host and as a router: no zebra, driven over its vty socket."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from lab.core import Lab
-from lab.routes import Community, Expectations, Path, Table, as_path_of
+from lab.core import LabError, family_of
+from lab.host import Host
+from lab.router import Router
+from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 BGPD = "/usr/lib/frr/bgpd"
@@ -26,28 +28,14 @@ _WELL_KNOWN: dict[str, Community] = {  # RFC 1997, 8326, 9494, as FRR's JSON nam
 }
 
 
-class FrrRouter(Speaker, Expectations):
-    """A router that learns from route servers; it takes ADD-PATH from whoever offers it."""
+class Frr(Speaker):
+    """One bgpd and its vty."""
 
     ERROR = re.compile(r"\[EC \d+\]|NOTIFICATION|[Ee]rror")
 
-    def __init__(
-        self,
-        lab: Lab,
-        name: str,
-        number: int,
-        asn: int,
-        route_servers: Sequence[Endpoint],
-        over: int | None = None,
-    ) -> None:
-        Speaker.__init__(self, lab, name, number, asn)
-        Expectations.__init__(self, name, self.table, lab.report)
-        self.speaks_only_over(over)
-        self.tolerated.append(_WITHOUT_ZEBRA)
-        self._route_servers = route_servers
-
     def starts(self) -> None:
-        """Start it; returns when it answers."""
+        """Start it with its present configuration; returns when it answers."""
+        self.tolerated.append(_WITHOUT_ZEBRA)
         (self.place / "frr.conf").write_text(self._configuration())
         listen = [word for address in self.addresses.values() for word in ("-l", address)]
         # -Z -n: neither zebra nor kernel; -S: stay who we are; -P 0: no telnet.
@@ -55,19 +43,26 @@ class FrrRouter(Speaker, Expectations):
         argv += ["--vty_socket", str(self.place), "-i", "bgpd.pid", "-f", "frr.conf"]
         self.run(argv, lambda: self.control("show version"))
 
-    def control(self, command: str) -> str:
-        """What bgpd answers in the vtysh protocol: text, three NULs and a status byte."""
+    def control(self, *commands: str) -> str:
+        """What bgpd answers to the last command: text, three NULs and a status byte."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.place / "bgpd.vty"))
-            for line in ("enable", command):
-                connection.sendall(line.encode() + b"\0")
+            for command in ("enable", *commands):
+                connection.sendall(command.encode() + b"\0")
                 answer = b""
                 while answer[-4:-1] != b"\0\0\0":
                     if not (chunk := connection.recv(1 << 16)):
                         raise OSError("bgpd closed its vty")
                     answer += chunk
+                if answer[-1]:
+                    raise LabError(f"{self.name}: {command!r}: {answer[:-4].decode()}")
         return answer[:-4].decode()
+
+    def hints(self) -> list[str]:
+        """Commands with which somebody may look at it, or play with it."""
+        vtysh = f"vtysh --vty_socket {self.place} -d bgpd -c"
+        return [f"{vtysh} 'show bgp ipv4 unicast'", f"{vtysh} 'show bgp summary'"]
 
     def sessions(self) -> dict[str, bool]:
         """Its sessions by the neighbor's address, and which are established."""
@@ -79,7 +74,7 @@ class FrrRouter(Speaker, Expectations):
         }
 
     def table(self) -> Table:
-        """The paths it has learnt, by prefix."""
+        """The paths it has, by prefix."""
         table: Table = {}
         for family in self.addresses:
             routes = json.loads(self.control(f"show bgp ipv{family} unicast json"))["routes"]
@@ -90,7 +85,10 @@ class FrrRouter(Speaker, Expectations):
         return table
 
     def _configuration(self) -> str:
-        lines = [
+        raise NotImplementedError
+
+    def _head(self) -> list[str]:
+        return [
             "frr defaults datacenter",
             f"log file {self.log}",
             "no log syslog",
@@ -98,23 +96,103 @@ class FrrRouter(Speaker, Expectations):
             f" bgp router-id {self.router_id}",
             " no bgp default ipv4-unicast",
             " bgp allow-martian-nexthop",  # 127.0.0.0/8, in a lab without namespaces
-            " no bgp ebgp-requires-policy",  # everything is imported: the filter is what is tested
+            " no bgp ebgp-requires-policy",  # everything passes: the filter is what is tested
         ]
+
+    def _neighbor(self, other: Endpoint, over: int, hold_time_s: int) -> list[str]:
+        address = other.addresses[over]
+        return [
+            f" neighbor {address} remote-as {other.asn}",
+            f" neighbor {address} disable-connected-check",
+            f" neighbor {address} update-source {self.addresses[over]}",
+            f" neighbor {address} timers {hold_time_s // 3} {hold_time_s}",
+        ]
+
+
+class FrrRouter(Frr, Router):
+    """A router that learns from route servers; it takes ADD-PATH from whoever offers it.
+
+    `enforces_first_as`: it insists on its neighbor's ASN as the first of each path.
+    """
+
+    enforces_first_as = False
+
+    def _configuration(self) -> str:
+        lines = self._head()
+        no = "" if self.enforces_first_as else "no "
         for other in self._route_servers:
-            for address in (other.addresses[family] for family in self.carried):
-                lines += [
-                    f" neighbor {address} remote-as {other.asn}",
-                    f" neighbor {address} disable-connected-check",
-                    f" neighbor {address} passive",
-                    f" neighbor {address} timers {HOLD_TIME_S // 3} {HOLD_TIME_S}",
-                    f" no neighbor {address} enforce-first-as",
-                ]
+            for over in self.carried:
+                address = other.addresses[over]
+                lines += self._neighbor(other, over, HOLD_TIME_S)
+                lines += [f" neighbor {address} passive"]
+                lines += [f" {no}neighbor {address} enforce-first-as"]
         for over, families in self.carried.items():
             for family in families:
                 lines.append(f" address-family ipv{family} unicast")
                 lines += [f"  neighbor {o.addresses[over]} activate" for o in self._route_servers]
                 lines.append(" exit-address-family")
         return "\n".join(lines) + "\n"
+
+
+class FrrHost(Frr, Host):
+    """A host whose routes are `network` statements; FRR itself puts its ASN and address in."""
+
+    def starts(self) -> None:
+        """Start it; returns when it answers."""
+        super().starts()
+        self._announce(list(self._announced))
+
+    def _announce(self, prefixes: Sequence[str]) -> None:
+        for prefix in prefixes:
+            self.control(
+                "configure terminal",
+                *_route_map(prefix, self._announced[prefix]),
+                f"router bgp {self.asn}",
+                f"address-family ipv{family_of(prefix)} unicast",
+                f"network {prefix} route-map {_map_name(prefix)}",
+            )
+
+    def _withdraw(self, gone: dict[str, Announcement]) -> None:
+        for prefix in gone:
+            family = f"address-family ipv{family_of(prefix)} unicast"
+            self.control(
+                "configure terminal", f"router bgp {self.asn}", family, f"no network {prefix}"
+            )
+
+    def _configuration(self) -> str:
+        lines = [*self._head(), " no bgp network import-check"]
+        for other in self._route_servers:
+            for over in self.carried:
+                lines += self._neighbor(other, over, self._hold_time_s)
+                lines += [f" neighbor {other.addresses[over]} port {other.port}"]
+                lines += [f" neighbor {other.addresses[over]} timers connect 1"]
+        for over, families in self.carried.items():
+            for family in families:
+                lines.append(f" address-family ipv{family} unicast")
+                lines += [f"  neighbor {o.addresses[over]} activate" for o in self._route_servers]
+                lines.append(" exit-address-family")
+        return "\n".join(lines) + "\n"
+
+
+def _map_name(prefix: str) -> str:
+    return "announce-" + prefix.replace("/", "-").replace(":", "_")
+
+
+def _route_map(prefix: str, announcement: Announcement) -> list[str]:
+    if announcement.as_path is not None or announcement.next_hop is not None:
+        raise LabError("FRR sends its own ASN and address: a host that lies is a BirdHost")
+    lines = [f"route-map {_map_name(prefix)} permit 1"]
+    if announcement.med is not None:
+        lines.append(f"set metric {announcement.med}")
+    if announcement.communities:
+        lines.append(f"set community {_words(announcement.communities)}")
+    if announcement.large_communities:
+        lines.append(f"set large-community {_words(announcement.large_communities)}")
+    return [f"no {lines[0]}", *lines, "exit"]
+
+
+def _words(communities: Sequence[Community]) -> str:
+    return " ".join(":".join(map(str, community)) for community in communities)
 
 
 def _path(prefix: str, found: dict[str, Any]) -> Path:

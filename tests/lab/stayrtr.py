@@ -10,6 +10,7 @@ from signal import SIGHUP
 from typing import NamedTuple
 
 from lab.core import Daemon, Lab
+from lab.story import tell
 
 PORT = 8282
 
@@ -49,6 +50,7 @@ class StayRtr(Daemon):
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
         """Change its data, and have it tell its clients."""
+        tell(f"{self.name} serves other data")
         self._write(vrps)
         self.process.send(SIGHUP)
 
