@@ -125,6 +125,7 @@ class RouteServer(ExaBgp):
     def filter_restarts(self) -> None:
         """kill -9 the filter; returns when ExaBGP has started another one."""
         old = self.filter_pid()
+        tell(f"the filter of {self.name} dies (kill -9)")
         os.kill(old, SIGKILL)
 
         def probe() -> str | None:
