@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from rsfilter.config import Config
 from rsfilter.exabgp.decode import decode, dialect
+from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Told
@@ -50,12 +51,14 @@ class Filter:
         self.engine = Engine(own_asn, config.hosts, config.routers, data, limits, drain_time)
         self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
         self.resync = Resync(self.egress.routers)
+        self.deferral = Deferral(self.egress.routers)
         self.counters: Counter[str] = Counter()
         """Lines by kind of message; those that were not understood as skipped_ and why."""
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
         """ExaBGP's release as its lines tell it, once one has come."""
+        self._is_resynced = False
         self._has_data = False
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
@@ -73,6 +76,7 @@ class Filter:
         is_resyncing = not self.resync.is_done
         if is_resyncing:
             self._resync(message, now)
+        self.deferral.message(message, now)
         match message:
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
@@ -106,7 +110,7 @@ class Filter:
         found out what routers have announces nothing; or what they have, on its way out.
         """
         self._asked_to_drain.append(DrainAsked(source, on, by))
-        if self.resync.is_done:
+        if self._is_resynced:
             self._follow_drain(now)
 
     def commands(self, now: float) -> list[bytes]:
@@ -115,8 +119,10 @@ class Filter:
         self.resync.expire(now)
         if not self.resync.is_done:
             return self.resync.commands()
-        self._follow_drain(now, at_once=not self._has_predecessor)
-        self.egress.is_ready = self._has_data
+        if not self._is_resynced:
+            self._resynced(now)
+        self.deferral.expire(now)
+        self.egress.is_ready = self._has_data and self.deferral.is_over
         return self.egress.commands(now)
 
     def next_timer(self) -> float | None:
@@ -125,6 +131,7 @@ class Filter:
             self.engine.next_timer(),
             self.egress.next_timer(),
             self.resync.next_timer(),
+            self.deferral.next_timer(),
         )
         return min((at for at in timers if at is not None), default=None)
 
@@ -143,6 +150,12 @@ class Filter:
                     self._opened(found.opened)
                 self._routing(SessionUp(found.neighbor, found.asn), now)
 
+    def _resynced(self, now: float) -> None:
+        """What has waited until we know what is there."""
+        self._is_resynced = True
+        self.deferral.begin(self.resync.shown, now)
+        self._follow_drain(now, at_once=not self._has_predecessor)
+
     def _follow_drain(self, now: float, *, at_once: bool = False) -> None:
         asked, self._asked_to_drain = self._asked_to_drain, []
         for event in asked:
@@ -154,6 +167,7 @@ class Filter:
     def _routing(self, event: Event, now: float) -> None:
         if isinstance(event, SessionDown) and REMOVED in event.reason:
             event = replace(event, administrative=True)
+            self.deferral.removed(event.neighbor)
         self._follow(self.engine.handle(event, now))
         if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
             self._router_session(event)

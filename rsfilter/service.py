@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsfilter.audit.log import AuditLog
@@ -26,6 +27,7 @@ from rsfilter.recording import Moment, Recorder
 from rsfilter.routing.actions import DrainChange, GuardChange
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
+from rsfilter.routing.model import Address
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, read_file
@@ -68,6 +70,7 @@ class Service:
         self._wake = asyncio.Event()
         self._is_ending = False
         self._is_dialect_known = False
+        self._has_told_of_absent = False
 
     async def run(self) -> int:
         """See `run`."""
@@ -129,6 +132,9 @@ class Service:
             self._is_dialect_known = True
             if self._filter.dialect == "4.2":
                 log.warning(UNSAFE_4_2)
+        if not self._has_told_of_absent and self._filter.deferral.is_over:
+            self._has_told_of_absent = True
+            _tell_of_absent(self._filter.deferral.awaited)
 
     def _flush(self, moment: Moment) -> None:
         self._writer.write(self._filter.commands(moment.now))
@@ -252,6 +258,17 @@ class Service:
             log.info("data in force: %s: %s", event.source, event.detail)
             self._filter.data_replaced(event, moment.now)
             self._flush(moment)
+
+
+def _tell_of_absent(hosts: Sequence[Address]) -> None:
+    if hosts:
+        named = ", ".join(map(str, hosts[:5])) + (" ..." if len(hosts) > 5 else "")
+        log.warning(
+            "routers are told that all is said, although %d hosts have not come back "
+            "since ExaBGP started: %s",
+            len(hosts),
+            named,
+        )
 
 
 def _tell_of_guard(change: GuardChange) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.exabgp.capabilities import Established, established, opened
+from rsfilter.exabgp.capabilities import Established, Shown, opened, shown
 from rsfilter.exabgp.messages import Opened
 from rsfilter.routing.model import Address
 
@@ -45,9 +45,11 @@ def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -
 def test_the_answer_of_a_real_exabgp() -> None:
     (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
     host, router = Address.parse("127.10.23.1"), Address.parse("127.10.23.9")
-    assert list(established(line)) == [
-        Established(host, 65005, Opened(host, frozenset({4}), frozenset())),
-        Established(router, 65200, Opened(router, frozenset({4}), frozenset())),
+    assert list(shown(line)) == [
+        Shown(
+            neighbor, 7, Established(neighbor, asn, Opened(neighbor, frozenset({4}), frozenset()))
+        )
+        for neighbor, asn in ((host, 65005), (router, 65200))
     ]
 
 
@@ -71,11 +73,14 @@ def test_a_neighbor_that_is_down_has_said_nothing_yet_and_hides_nobody() -> None
             "hold": None,
         },
     }
-    found = list(established(json.dumps([down, up, {**down, "fsm": "ESTABLISHED"}])))
-    assert [session.neighbor for session in found] == [Address.parse("127.10.23.1")]
+    neighbors = [down, up, {**down, "fsm": "ESTABLISHED", "duration": 0}]
+    found = list(shown(json.dumps(neighbors)))
+    assert [str(entry.neighbor) for entry in found] == ["127.10.23.2", "127.10.23.1", "127.10.23.2"]
+    assert [entry.session is not None for entry in found] == [False, True, False]
+    assert [entry.was_never_up for entry in found] == [False, False, True]
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"fsm": "ESTABLISHED"}]'])
 def test_what_is_no_answer(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
-        list(established(text))
+        list(shown(text))

@@ -269,6 +269,7 @@ def test_a_host(read: dict[str, Any], address: str, local: str, asn: int) -> Non
             "neighbor-changes": ["rsfilter"],
             "receive-parsed": ["rsfilter"],
             "receive-update": ["rsfilter"],
+            "receive-open": ["rsfilter"],
             "receive-refresh": ["rsfilter"],
         },
     }

@@ -5,7 +5,10 @@ Every sentence holds for IPv4 and IPv6, and for routers that get the best path o
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
+from signal import SIGKILL
 
 import pytest
 from lab.bird import BirdHost, BirdRouter
@@ -13,7 +16,7 @@ from lab.core import Lab
 from lab.exabgp import RouteServer, group_of
 from lab.frr import FrrRouter
 from lab.stayrtr import Vrp, roas
-from lab.waiting import eventually
+from lab.waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 
@@ -273,3 +276,41 @@ def test_e7_every_host_vanishes(site: Site) -> None:
         host.wakes()
     site.are_fresh(*everything)
     assert site.removed(before) == set(), site.lab.report()
+
+
+def test_e8_exabgp_and_the_filter_die_and_are_back(lab: Lab) -> None:
+    """Routers keep forwarding by what they had, until the last host is back and has repeated
+    itself. What a host lost meanwhile goes then, and nothing else ever does."""
+    site = Site(lab, stale_time=0)
+    site.starts()
+    everything, lost = site.guests(*HOST_ASNS), site.guests(HV1, number=2)
+    for asn, host in site.hosts.items():
+        host.announces(*site.guests(asn))
+    site.hosts[HV1].announces(*lost)
+    site.are_fresh(*everything, *lost)
+    before = site.moments()
+
+    site.hosts[HV2].vanishes()
+    kills(site.route_server)
+    site.hosts[HV1].withdraws(*lost)
+    site.route_server.starts()
+    for peer in (site.hosts[HV1], site.hosts[HV3], *site.routers):
+        peer.is_up()
+    site.audit.has(event="verdict", prefix=site.guests(HV3)[-1], cause="announce")
+    throughout(lambda: str(gone) if (gone := site.removed(before)) else None, 6.0, lab.report)
+    for router in (site.leaf1, site.leaf2):
+        router.has_exactly(*everything, *lost)
+
+    site.hosts[HV2].wakes()
+    for router in site.routers:
+        router.has_exactly(*everything)
+    assert site.removed(before) == set(lost), lab.report()
+    lab.no_errors()
+
+
+def kills(route_server: RouteServer) -> None:
+    """kill -9 both: nobody says anything to anybody."""
+    filter_pid = route_server.filter_pid()
+    route_server.dies()
+    with contextlib.suppress(ProcessLookupError):  # its stdin has ended
+        os.kill(filter_pid, SIGKILL)

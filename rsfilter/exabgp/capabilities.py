@@ -30,6 +30,21 @@ class Established(NamedTuple):
     opened: Opened
 
 
+class Shown(NamedTuple):
+    """A neighbor in the answer to `show neighbor json`."""
+
+    neighbor: Address
+    duration: int
+    """Seconds: how long it is up; or how long after its creation it was last seen to end."""
+    session: Established | None
+    """None: it is not up."""
+
+    @property
+    def was_never_up(self) -> bool:
+        """As far as one can tell: a session that ended within a second counts for none."""
+        return self.session is None and self.duration == 0
+
+
 class _MultiProtocol(msgspec.Struct):
     families: list[str] = []
 
@@ -56,6 +71,7 @@ class _Side(msgspec.Struct, rename="kebab"):
 
 class _Shown(msgspec.Struct):
     fsm: str
+    duration: int
     local: _Side
     peer: _Side
 
@@ -75,18 +91,19 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
     return Opened(neighbor, _families(families, _OPEN_NAMES), _families(takes_several, _OPEN_NAMES))
 
 
-def established(text: str) -> Iterator[Established]:
-    """Those in the answer to `show neighbor json` that are up. ValueError when it is not one."""
-    for shown in _decode_shown(text):
-        if shown.fsm.upper() != "ESTABLISHED" or shown.peer.asn is None:
-            continue
-        neighbor = Address.parse(shown.peer.address)
-        families = (name for name, speaks in shown.peer.families.items() if speaks)
-        negotiated = (name for name, sends in shown.local.add_path.items() if sends)
-        offers = Opened(
-            neighbor, _families(families, _SHOW_NAMES), _families(negotiated, _SHOW_NAMES)
-        )
-        yield Established(neighbor, shown.peer.asn, offers)
+def shown(text: str) -> Iterator[Shown]:
+    """The answer to `show neighbor json`. ValueError when it is not one."""
+    for entry in _decode_shown(text):
+        neighbor = Address.parse(entry.peer.address)
+        is_up = entry.fsm.upper() == "ESTABLISHED" and entry.peer.asn is not None
+        yield Shown(neighbor, entry.duration, _established(neighbor, entry) if is_up else None)
+
+
+def _established(neighbor: Address, entry: _Shown) -> Established:
+    families = (name for name, speaks in entry.peer.families.items() if speaks)
+    negotiated = (name for name, sends in entry.local.add_path.items() if sends)
+    offers = Opened(neighbor, _families(families, _SHOW_NAMES), _families(negotiated, _SHOW_NAMES))
+    return Established(neighbor, entry.peer.asn or 0, offers)
 
 
 def _families(names: Iterable[str], numbers: dict[str, int]) -> frozenset[int]:

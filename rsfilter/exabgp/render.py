@@ -183,6 +183,7 @@ def _host_template(config: Config, family: int) -> str:
     `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
     not store what we store. `graceful-restart`: FRR sends End-of-RIB only to those who speak it.
     `extended-message disable`: one message makes one line, and a line should fit into a pipe.
+    `open`: in which families to wait for End-of-RIB (`deferral`).
     """
     return _block(
         f"neighbor {_template(family)}",
@@ -197,7 +198,7 @@ def _host_template(config: Config, family: int) -> str:
                 [
                     f"processes [ {PROCESS} ];",
                     "neighbor-changes;",
-                    "receive { parsed; update; refresh; }",
+                    "receive { parsed; update; refresh; open; }",
                 ],
             ),
         ],

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.capabilities import Established, established
+from rsfilter.exabgp.capabilities import Established, Shown, shown
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import BEST_PATH_ID
@@ -55,6 +55,8 @@ class Resync:
         self.step = Step.NEIGHBORS
         self.is_complete = True
         """False: ExaBGP did not understand a question or an answer was unreadable."""
+        self.shown: list[Shown] = []
+        """What ExaBGP said of its neighbors."""
         self._routers = frozenset(routers)
         self._lines = [b"show neighbor json\n"]
         self._hosts: dict[Address, frozenset[int]] = {}
@@ -112,11 +114,16 @@ class Resync:
 
     def _neighbors(self, text: str) -> list[Established | Told]:
         try:
-            found = list(established(text))
+            answer = list(shown(text))
         except ValueError:
             self.is_complete = False
             return []
-        unseen = [session for session in found if session.neighbor not in self._witnessed]
+        unseen = [
+            entry.session
+            for entry in answer
+            if entry.session is not None and entry.neighbor not in self._witnessed
+        ]
+        self.shown = answer
         self._hosts.update(
             (s.neighbor, s.opened.families) for s in unseen if s.neighbor not in self._routers
         )
