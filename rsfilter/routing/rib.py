@@ -7,10 +7,10 @@ group of routers should have.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from rsfilter.routing.drain import Phase
 from rsfilter.routing.export import (
@@ -22,7 +22,6 @@ from rsfilter.routing.export import (
     preference,
 )
 from rsfilter.routing.model import (
-    BITS,
     Address,
     Prefix,
     Route,
@@ -31,6 +30,7 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
+from rsfilter.routing.prefix_index import PrefixIndex
 
 Slot = tuple[Prefix, int]
 """(prefix, received path id): a route's place in its neighbor's table."""
@@ -93,8 +93,8 @@ class AdjRibIn:
 
     def __init__(self) -> None:
         self.tables: dict[Address, NeighborTable] = {}
-        self._by_prefix: dict[Prefix, dict[RouteKey, Entry]] = {}
-        self._sorted: list[Prefix] | None = None
+        self._by_prefix: dict[Prefix, tuple[Entry, ...]] = {}
+        self._index = PrefixIndex()
 
     def __len__(self) -> int:
         return sum(len(table.entries) for table in self.tables.values())
@@ -114,12 +114,10 @@ class AdjRibIn:
         table.entries[slot] = entry
         if not entry.within_limit:
             table.over_limit[slot] = None
-        candidates = self._by_prefix.get(key.prefix)
-        if candidates is None:
-            self._by_prefix[key.prefix] = {key: entry}
-            self._sorted = None
-        else:
-            candidates[key] = entry
+        others = self._by_prefix.get(key.prefix, ())
+        self._by_prefix[key.prefix] = (*others, entry)
+        if not others:
+            self._index.add(key.prefix)
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
@@ -129,11 +127,12 @@ class AdjRibIn:
             return None
         table.over_limit.pop((key.prefix, key.path_id), None)
         table.stale.pop((key.prefix, key.path_id), None)
-        candidates = self._by_prefix[key.prefix]
-        del candidates[key]
-        if not candidates:
+        others = tuple(e for e in self._by_prefix[key.prefix] if e is not entry)
+        if others:
+            self._by_prefix[key.prefix] = others
+        else:
             del self._by_prefix[key.prefix]
-            self._sorted = None
+            self._index.remove(key.prefix)
         return entry
 
     def is_stale(self, key: RouteKey) -> bool:
@@ -144,7 +143,7 @@ class AdjRibIn:
     def candidates(self, prefix: Prefix) -> list[Route]:
         """The accepted routes of a prefix, best first; after them those that the guard holds:
         an owner by the newest data never loses traffic to an earlier one."""
-        entries = [e for e in self._by_prefix.get(prefix, {}).values() if e.is_announced]
+        entries = [e for e in self._by_prefix.get(prefix, ()) if e.is_announced]
         if len(entries) > 1:
             entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
         return [entry.route for entry in entries]
@@ -160,20 +159,13 @@ class AdjRibIn:
 
     def at(self, prefix: Prefix) -> list[Entry]:
         """The routes of exactly this prefix, accepted or not."""
-        return list(self._by_prefix.get(prefix, {}).values())
+        return list(self._by_prefix.get(prefix, ()))
 
     def covered(self, prefixes: Iterable[Prefix]) -> dict[RouteKey, Entry]:
         """The routes whose prefix lies in one of `prefixes` (well formed)."""
-        if self._sorted is None:
-            self._sorted = sorted(self._by_prefix)
-        found: dict[RouteKey, Entry] = {}
-        for prefix in prefixes:
-            last = prefix.network | ((1 << (BITS[prefix.family] - prefix.length)) - 1)
-            low = bisect_left(self._sorted, (prefix.family, prefix.network, prefix.length))
-            high = bisect_right(self._sorted, (prefix.family, last, BITS[prefix.family]))
-            for inside in self._sorted[low:high]:
-                found.update(self._by_prefix[inside])
-        return found
+        inside = chain.from_iterable(map(self._index.inside, prefixes))
+        entries = chain.from_iterable(self._by_prefix[prefix] for prefix in inside)
+        return {entry.route.key: entry for entry in entries}
 
 
 class AdjRibOut:

@@ -132,13 +132,12 @@ class VrpSet:
         covering = self.covering(prefix)
         if not covering:
             return _NOT_FOUND
-        own = [vrp for vrp in covering if vrp.asn == asn]
-        if own and asn != _NO_ASN:
-            matching = [vrp for vrp in own if prefix.length <= vrp.max_length]
-            if matching:
-                return Validation(OriginState.VALID, tuple(matching[:MAX_NAMED_VRPS]))
-        others = [vrp for vrp in covering if vrp.asn != asn] if own else covering
-        return Validation(OriginState.INVALID, tuple((own + others)[:MAX_NAMED_VRPS]))
+        length = prefix.length
+        matching = [vrp for vrp in covering if vrp.asn == asn and length <= vrp.max_length]
+        if matching and asn != _NO_ASN:
+            return Validation(OriginState.VALID, tuple(matching[:MAX_NAMED_VRPS]))
+        covering.sort(key=lambda vrp: vrp.asn != asn)
+        return Validation(OriginState.INVALID, tuple(covering[:MAX_NAMED_VRPS]))
 
     def diff(self, newer: VrpSet) -> tuple[frozenset[Vrp], frozenset[Vrp]]:
         """(added, removed): what `newer` has beyond this set, and what it lacks."""
