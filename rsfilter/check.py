@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rsfilter.config import NOT_IN_FORCE, Config, load_config
+from rsfilter.config import Config, load_config
 from rsfilter.exabgp.render import plan
 from rsfilter.routing.model import HostGroup, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
@@ -80,12 +80,16 @@ def report(config: Config, truth: Truth | None) -> Report:
         "guard": asdict(config.guard),
         "readiness": _readiness(config),
         "audit": {"directory": str(config.audit.directory)},
-        "not_in_force": [
-            {"section": part.section, "consequence": part.consequence}
-            for part in NOT_IN_FORCE
-            if part.is_configured(config)
-        ],
+        "http": _http(config),
         "warnings": [*planned.problems, *planned.warnings],
+    }
+
+
+def _http(config: Config) -> Report:
+    token_file = config.http.token_file
+    return {
+        "listen": str(config.http.listen),
+        "token_file": None if token_file is None else str(token_file),
     }
 
 
@@ -200,9 +204,7 @@ def _print(found: Report) -> None:
     if found["readiness"]:
         _print_fields(console, "readiness", found["readiness"], _READINESS)
     _print_fields(console, "audit", found["audit"], ("directory",))
-    for part in found["not_in_force"]:
-        text = f"not in force in this version: {part['section']}: {part['consequence']}"
-        console.print(text, soft_wrap=True)
+    _print_fields(console, "HTTP", found["http"], ("listen", "token_file"))
     warnings = found["warnings"] + (found["truth"]["warnings"] if found["truth"] else [])
     for warning in warnings:
         console.print(f"warning: {warning}", soft_wrap=True)

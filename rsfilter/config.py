@@ -7,11 +7,11 @@ file but the configuration itself: whether the truth or a key can be read is for
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from rsfilter.config_checks import Claim, conflicts
 from rsfilter.config_tables import (
@@ -32,13 +32,11 @@ from rsfilter.rpki.addresses import CacheAddress
 from rsfilter.tables import TableReader
 
 __all__ = [
-    "NOT_IN_FORCE",
     "AuditConfig",
     "Config",
     "ConfigError",
     "GuardConfig",
     "HttpConfig",
-    "NotInForce",
     "ReadinessConfig",
     "RouteServer",
     "RtrConfig",
@@ -114,19 +112,7 @@ class Config:
     guard: GuardConfig
     readiness: ReadinessConfig | None
     audit: AuditConfig
-    http: HttpConfig | None
-
-
-class NotInForce(NamedTuple):
-    """A part of the configuration that is checked, and does nothing in this version."""
-
-    section: str
-    consequence: str
-    is_configured: Callable[[Config], bool]
-
-
-NOT_IN_FORCE = (NotInForce("http", "nothing listens", lambda c: c.http is not None),)
-"""What this version does not do yet. A function that arrives takes its line away."""
+    http: HttpConfig
 
 
 def load_config(path: Path) -> Config:
@@ -297,7 +283,7 @@ class _Builder:
 
     def _check_http(self) -> None:
         http = self._file.http
-        if http and not http.token_file and not ip_address(str(http.listen.address)).is_loopback:
+        if not http.token_file and not ip_address(str(http.listen.address)).is_loopback:
             self._problem(
                 "http.listen",
                 f"{http.listen.address} can be reached from other machines; "

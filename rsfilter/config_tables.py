@@ -139,4 +139,4 @@ class FileTables:
     guard: GuardConfig = GuardConfig()
     readiness: ReadinessConfig | None = None
     audit: AuditTable = AuditTable()
-    http: HttpConfig | None = None
+    http: HttpConfig = HttpConfig()

@@ -36,6 +36,11 @@ class Listen(NamedTuple):
     address: Address
     port: int
 
+    def __str__(self) -> str:
+        """`address:port`, an IPv6 address in brackets."""
+        host = f"[{self.address}]" if self.address.family == IPV6 else str(self.address)
+        return f"{host}:{self.port}"
+
 
 DEFAULT_LISTEN = Listen(Address.parse("127.0.0.1"), 8480)
 

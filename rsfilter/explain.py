@@ -26,14 +26,7 @@ from rsfilter.routing.model import (
     RouteKey,
     Verdict,
 )
-from rsfilter.routing.policy import (
-    NO_GROUP,
-    PATH_CHECKS,
-    PREFIX_CHECKS,
-    Data,
-    check_origin,
-    judge,
-)
+from rsfilter.routing.policy import Data, findings, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
@@ -77,12 +70,7 @@ class Explanation(NamedTuple):
 
 
 def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
-    rules = group or NO_GROUP
-    checks: dict[str, tuple[str, ...]] = {"group": () if group else ("neighbor_unknown",)}
-    for check in (*PATH_CHECKS, *PREFIX_CHECKS):
-        checks[check.__name__.removeprefix("check_")] = check(route, rules, data)
-    checks["origin"] = check_origin(route, rules, data)[0]
-    return Explanation(route, group, checks, judge(route, group, data), data)
+    return Explanation(route, group, findings(route, group, data), judge(route, group, data), data)
 
 
 def _route(

@@ -33,6 +33,8 @@ from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, read_file
 from rsfilter.rpki.watch import TruthWatcher
+from rsfilter.web.app import WebServer
+from rsfilter.web.running import Running
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,15 @@ class Service:
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(config.audit.directory)
         self._recorder = Recorder(record) if record else None
+        self._running = Running(
+            config=config,
+            filter=self._filter,
+            sources=self._sources,
+            audit=self._audit,
+            release_guard=self.release_guard,
+            drain=self.drain,
+        )
+        self._web = WebServer(self._running)
         self._wake = asyncio.Event()
         self._is_ending = False
         self._is_dialect_known = False
@@ -89,10 +100,13 @@ class Service:
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
         )
+        self._running.reader, self._running.writer = self._reader, self._writer
         self._note("start", configuration=str(self._config.path))
         self._reader.start()
         self._writer.start()
         async with contextlib.AsyncExitStack() as stack:
+            await self._web.start()
+            stack.push_async_callback(self._web.stop)
             await self._start_data(stack)
             await self._turns()
         self._note("stop")
@@ -110,6 +124,7 @@ class Service:
         if self._recorder:
             self._recorder.note(moment, noted)
         self._audit.append(moment.time, noted)
+        self._web.told(moment.time, noted)
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -135,6 +150,8 @@ class Service:
         for line in lines:
             self._filter.line(line, moment.now)
         self._flush(moment)
+        if lines:
+            self._web.api.metrics.turned(len(lines), time.monotonic() - moment.now)
         if not self._is_dialect_known and self._filter.dialect:
             self._is_dialect_known = True
             if self._filter.dialect == "4.2":
@@ -147,6 +164,7 @@ class Service:
         self._writer.write(self._filter.commands(moment.now))
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)
+            self._web.told(moment.time, event)
             if isinstance(event, GuardChange):
                 _tell_of_guard(event)
             elif isinstance(event, DrainChange):
@@ -197,6 +215,7 @@ class Service:
             stack.push_async_callback(readiness.stop)
         if self._config.truth:
             watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
+            self._running.watcher = watcher
             await watcher.start()
             stack.push_async_callback(watcher.stop)
         if rtr := self._config.rtr:
@@ -208,6 +227,7 @@ class Service:
                 on_change=self._rtr_changed,
                 on_expired=self._rtr_expired,
             )
+            self._running.caches = caches
             await caches.start()
             stack.push_async_callback(caches.stop)
             give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
@@ -217,6 +237,7 @@ class Service:
         for warning in truth.warnings:
             log.warning("%s", warning)
         moment = _moment()
+        self._running.truth_loaded = moment.time
         self._replace(self._sources.truth_loaded(truth), moment)
         if self._recorder and self._config.truth:
             self._record_truth(moment, self._config.truth.file, truth.sha256)
@@ -265,6 +286,7 @@ class Service:
             log.info("data in force: %s: %s", event.source, event.detail)
             self._filter.data_replaced(event, moment.now)
             self._flush(moment)
+            self._web.api.metrics.revalidated(time.monotonic() - moment.now)
 
 
 def _tell_of_absent(hosts: Sequence[Address]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import subprocess
 import sys
@@ -63,11 +64,25 @@ def sent_end_of_rib(peer: str, asn: int, family: str) -> bytes:
     )
 
 
+def _own_http(config: Path) -> str:
+    """The `address:port` of the configuration's [http]; written into it when there is none, so
+    that filters at the same time do not want the same port."""
+    text = config.read_text()
+    if found := re.search(r'^listen = "(.+)"$', text, re.MULTILINE):
+        return found[1]
+    address = ".".join(str(random.randint(1, 254)) for _ in range(3))
+    listen = f"127.{address}:8480"
+    config.write_text(f'{text}\n[http]\nlisten = "{listen}"\n')
+    return listen
+
+
 class Speaker:
     """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
 
     def __init__(self, config: Path, routers: dict[str, int], *arguments: str) -> None:
         self.routers = routers
+        self.http = _own_http(config)
+        """Where its HTTP API listens."""
         self.tables: dict[str, dict[str, str]] = {router: {} for router in routers}
         """By router: prefix -> attributes."""
         self.commands: Counter[str] = Counter()

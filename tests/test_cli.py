@@ -152,7 +152,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
         "guard": {"max_loss_percent": 20, "min_loss": 10},
         "readiness": None,
         "audit": {"directory": str(place / "audit")},
-        "not_in_force": [],
+        "http": {"listen": "127.0.0.1:8480", "token_file": None},
         "warnings": [OUTSIDE],
     }
 
@@ -164,15 +164,6 @@ def test_check_prints_the_same_in_tables(place: Path, capsys: pytest.CaptureFixt
     for text in ("65100", "hypervisors", "198.51.100.0/25", "leaves", "192.0.2.11", "3f2a1c"):
         assert text in out
     assert f"warning: {OUTSIDE}\n" in out
-
-
-def test_check_names_what_is_not_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "rsfilter.toml").write_text(MINIMAL + "[readiness]\n[http]\n")
-    assert main(["check"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("not in force")] == [
-        "not in force in this version: http: nothing listens",
-    ]
 
 
 def test_check_shows_what_readiness_asks_for(

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsfilter.config import (
-    NOT_IN_FORCE,
     AuditConfig,
     Config,
     ConfigError,
@@ -25,6 +24,7 @@ from rsfilter.config import (
     parse_config,
 )
 from rsfilter.config_checks import Claim, conflicts
+from rsfilter.config_values import Listen
 from rsfilter.routing.model import Address, HostGroup, Prefix, RouterGroup
 from rsfilter.routing.policy import Mode
 from rsfilter.rpki.addresses import CacheAddress
@@ -78,7 +78,7 @@ def test_minimal_has_every_default() -> None:
         guard=GuardConfig(max_loss_percent=20, min_loss=10),
         readiness=None,
         audit=AuditConfig(Path("/etc/rsfilter/audit")),
-        http=None,
+        http=HttpConfig(Listen(Address.parse("127.0.0.1"), 8480)),
     )
 
 
@@ -167,8 +167,7 @@ def test_the_reference_file_is_good_and_shows_the_defaults() -> None:
     assert config.hosts[0].max_prefixes == defaults.hosts[0].max_prefixes
     assert taken_in.guard == defaults.guard
     assert taken_in.readiness is not None
-    assert taken_in.http is not None
-    assert {part.section for part in NOT_IN_FORCE if part.is_configured(config)} == set()
+    assert taken_in.http.listen == config.http.listen == defaults.http.listen
 
 
 EDITS = [
@@ -535,14 +534,6 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.truth is not None
     assert config.truth.file == tmp_path / "conf d" / "truth.json"
     assert config.audit.directory == tmp_path / "conf d" / "audit"
-
-
-def test_what_is_not_in_force_is_named() -> None:
-    full = parse_config((FIXTURES / "full.toml").read_text(), HERE)
-    named = {part.section for part in NOT_IN_FORCE if part.is_configured(full)}
-    assert named == {part.section for part in NOT_IN_FORCE}
-    minimal = parse_config(MINIMAL, HERE)
-    assert not any(part.is_configured(minimal) for part in NOT_IN_FORCE)
 
 
 # Properties ------------------------------------------------------------------------------------

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
-from rsfilter.audit.query import Record, query, tail
+from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql, stats
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.routing.reasons import REASONS
@@ -31,8 +28,6 @@ INVALID = 2
 
 SHOWN = 100
 """Records in a table unless told otherwise: what one can look through."""
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def add_arguments(commands: Subparsers) -> None:
@@ -332,13 +327,7 @@ def _count(text: str) -> int:
 
 
 def _time(text: str) -> float:
-    """Seconds since the epoch."""
-    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
-        return time.time() - int(match[1]) * _UNITS[match[2]]
     try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: 2026-11-22T10:00:00Z, 2026-11-22, or so long ago, as 2h or 3d"
-        ) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

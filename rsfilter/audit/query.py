@@ -8,10 +8,12 @@ and said on the log: what is left of a damaged file can still be asked, and `ver
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +32,33 @@ Match = Literal["covering", "covered", "exact"]
 FOLLOW_S = 0.5
 """Between looks at a log that is followed."""
 
+LINES_BETWEEN_LOOKS = 2000
+"""Lines that are read before a query looks whether it should end: a few milliseconds."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class GaveUpError(Exception):
+    """A query was told to end before it had read everything. `found`: the newest records, of those
+    files that were read to their end."""
+
+    def __init__(self, found: list[Record]) -> None:
+        super().__init__("the query was told to end")
+        self.found = found
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of RFC 3339, a day, or so long ago (2h). ValueError otherwise."""
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
+        return time.time() - int(match[1]) * _UNITS[match[2]]
+    try:
+        parsed = datetime.fromisoformat(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time: 2026-11-22T10:00:00Z, 2026-11-22, or so long ago, as 2h or 3d"
+        ) from None
+
 
 def query(
     directory: Path,
@@ -45,6 +74,7 @@ def query(
     since: float | None = None,
     until: float | None = None,
     limit: int | None = None,
+    should_end: Callable[[], bool] | None = None,
 ) -> Iterator[Record]:
     """The records that meet every condition, oldest first; with `limit` the newest so many.
 
@@ -52,6 +82,7 @@ def query(
     prefix covers it, is covered by it, or is the same. `neighbor` is an address. `since` is
     inclusive, `until` is not; both are seconds since the epoch. ValueError for a prefix that is
     none or has host bits set, or a neighbor that is no address; OSError when a file cannot be read.
+    `should_end` is asked now and then; GaveUpError when it says so.
     """
     wanted = _wanted(
         {
@@ -63,9 +94,11 @@ def query(
         },
         reason,
     )
+    wanted.should_end = should_end or wanted.should_end
     if prefix is not None:
         wanted.tests.append(_prefix_test(prefix, match))
-        wanted.needles.append(b'"prefix":"')
+        text = f'{Prefix.parse(prefix)}"' if match == "exact" else ""
+        wanted.needles.append(b'"prefix":"' + text.encode())
     first = "" if since is None else timestamp(since)
     if since is not None:
         wanted.tests.append(lambda record: record["at"] >= first)
@@ -107,6 +140,7 @@ class _Wanted:
 
     needles: list[bytes]
     tests: list[Callable[[Record], bool]]
+    should_end: Callable[[], bool] = lambda: False
 
 
 def _wanted(equal: dict[str, object], reason: str | None) -> _Wanted:
@@ -181,7 +215,9 @@ _decode = msgspec.json.Decoder(Record).decode
 
 def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
     needles, tests = wanted.needles, wanted.tests
-    for line in _lines(directory, key):
+    for number, line in enumerate(_lines(directory, key)):
+        if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
+            raise GaveUpError([])
         if not all(needle in line for needle in needles):
             continue
         record = _record(line, key)
@@ -216,7 +252,10 @@ def _newest(directory: Path, keys: list[FileKey], wanted: _Wanted, limit: int) -
     for key in reversed(keys):
         if len(found) >= limit:
             break
-        found = [*deque(_found(directory, key, wanted), limit - len(found)), *found]
+        try:
+            found = [*deque(_found(directory, key, wanted), limit - len(found)), *found]
+        except GaveUpError:
+            raise GaveUpError(found) from None
     return found
 
 

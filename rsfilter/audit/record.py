@@ -175,7 +175,7 @@ def _members_after(change: VerdictChange) -> dict[str, Any]:
     """Those after the path id."""
     _, _, attributes, next_hops = change.route
     verdict = change.verdict
-    path, path_length = _path(attributes.as_path)
+    path, path_length = path_text(attributes.as_path)
     members: dict[str, Any] = {
         "as_path": path,
         "as_path_length": path_length,
@@ -308,8 +308,8 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-def _path(path: AsPath) -> tuple[str, int]:
-    """The customary text of a path, cut when it is long, and how many ASNs it has."""
+def path_text(path: AsPath) -> tuple[str, int]:
+    """(text, ASNs): the customary text of a path, cut when it is long, and how many ASNs it has."""
     segments = path.segments
     length = sum(len(segment.asns) for segment in segments)
     if length <= MAX_PATH_ASNS and len(segments) <= MAX_PATH_ASNS:

@@ -81,6 +81,11 @@ class Egress:
         """Set: an `error` came back, and nothing is written before this."""
         self._resumed_at = float("-inf")
 
+    @property
+    def unanswered(self) -> int:
+        """Commands that ExaBGP has not replied to."""
+        return len(self._unanswered)
+
     # What happens ------------------------------------------------------------------------------
 
     def changed(self, group: str, prefix: Prefix) -> None:

@@ -31,6 +31,7 @@ from rsfilter.routing.model import (
     Validation,
     Verdict,
     VerdictKind,
+    Vrp,
 )
 from rsfilter.routing.reasons import REASONS
 
@@ -74,6 +75,9 @@ class OriginTable(Protocol):
 
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix."""
+
+    def covering(self, prefix: Prefix) -> list[Vrp]:
+        """Every VRP whose prefix covers `prefix` (well formed), most specific first."""
 
 
 class Mode(Enum):
@@ -310,6 +314,16 @@ def judge(
     `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
     """
     return _conclude(_judge_path(route, group, data), route, group, data, within_limit)
+
+
+def findings(route: Route, group: HostGroup | None, data: Data) -> dict[str, Reasons]:
+    """`judge` check by check, in order of checking: the names of the reasons that each found."""
+    rules = group or NO_GROUP
+    found: dict[str, Reasons] = {"group": _OK if group else ("neighbor_unknown",)}
+    for check in (*PATH_CHECKS, *PREFIX_CHECKS):
+        found[check.__name__.removeprefix("check_")] = check(route, rules, data)
+    found["origin"] = check_origin(route, rules, data)[0]
+    return found
 
 
 class Judge:

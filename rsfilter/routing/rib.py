@@ -51,6 +51,9 @@ class Entry:
     within_limit: bool
     """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
     was lost."""
+    number: int = field(default=0, compare=False)
+    """Its place in the order of arrival, set by `AdjRibIn.insert`: rises within a neighbor's
+    table, and stays when the route changes."""
 
     @property
     def is_accepted(self) -> bool:
@@ -95,6 +98,7 @@ class AdjRibIn:
         self.tables: dict[Address, NeighborTable] = {}
         self._by_prefix: dict[Prefix, tuple[Entry, ...]] = {}
         self._index = PrefixIndex()
+        self._inserted = 0
 
     def __len__(self) -> int:
         return sum(len(table.entries) for table in self.tables.values())
@@ -108,6 +112,8 @@ class AdjRibIn:
 
     def insert(self, entry: Entry) -> None:
         """Adds a route under a key that is not there yet."""
+        self._inserted += 1
+        entry.number = self._inserted
         key = entry.route.key
         table = self.table(key.neighbor)
         slot = (key.prefix, key.path_id)

@@ -132,6 +132,11 @@ class RtrCaches:
         if not any(thread.is_alive() for thread in threads):
             os.close(self._wake_fd)  # else a thread of librtr still writes to it
 
+    @property
+    def is_fresh(self) -> bool:
+        """The data in force have not expired; false also before there are any."""
+        return self._is_fresh
+
     def status(self) -> list[CacheStatus]:
         """Every cache, in order of preference."""
         now = time.monotonic()

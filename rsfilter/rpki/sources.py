@@ -16,7 +16,7 @@ from rsfilter.routing.model import Prefix, TruthHost, Vrp
 from rsfilter.routing.policy import Data, Mode, Source
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.truth import Truth
-from rsfilter.rpki.vrps import EMPTY
+from rsfilter.rpki.vrps import EMPTY, VrpSet
 
 MANY_PREFIXES = 20_000
 """With more changed prefixes than this, judging everything again is cheaper than finding what
@@ -55,16 +55,32 @@ class Sources:
         return Data(truth_source=Source.UNAVAILABLE, rtr_source=Source.UNAVAILABLE, mode=self._mode)
 
     @property
+    def truth(self) -> Truth | None:
+        """The newest good truth."""
+        return self._truth
+
+    @property
     def data(self) -> Data:
         """The data as they stand."""
-        truth, rtr = self._truth, self._rtr
+        return self._data(self._truth, self._hosts, self._rtr_vrps)
+
+    def data_with(self, truth: Truth) -> Data:
+        """The data as they would be with another truth. Changes nothing; for any thread."""
+        rtr = self._rtr
+        filtered = truth.filter_rtr(rtr.vrps) if rtr else EMPTY
+        return self._data(truth, truth.hosts_by_asn(), filtered)
+
+    def _data(
+        self, truth: Truth | None, hosts: dict[int, tuple[TruthHost, ...]], rtr_vrps: VrpSet
+    ) -> Data:
+        rtr = self._rtr
         return Data(
             truth=truth.vrps if truth else None,
-            rtr=self._rtr_vrps if self._rtr_source is Source.READY else None,
-            truth_source=self._truth_source,
+            rtr=rtr_vrps if self._rtr_source is Source.READY else None,
+            truth_source=Source.READY if truth else self._truth_source,
             rtr_source=self._rtr_source,
             mode=self._mode,
-            hosts=self._hosts,
+            hosts=hosts,
             provenance=Provenance(
                 truth_revision=truth.revision if truth else "",
                 truth_sha256=truth.sha256 if truth else "",

@@ -71,6 +71,9 @@ class RouteServer(ExaBgp):
         self.configuration = self.place / "rsfilter.toml"
         self.truth = self.place / "truth.json"
         self.audit = Audit(self.place / "audit", lab.report)
+        # Several filters share the loopback of a namespace; without one each has its own address.
+        has_own = lab.isolation == "loopback"
+        self.http = f"{self.addresses[4]}:8480" if has_own else f"127.0.0.1:{8480 + number}"
 
     def configure(
         self, hosts: Sequence[Section], routers: Sequence[Section], **sections: Section
@@ -85,6 +88,7 @@ class RouteServer(ExaBgp):
         text = _toml("[route_server]", own)
         text += "".join(_toml("[[hosts]]", group) for group in hosts)
         text += "".join(_toml("[[routers]]", group) for group in routers)
+        sections = {"http": {"listen": self.http}, **sections}
         text += "".join(_toml(f"[{name}]", section) for name, section in sections.items())
         self.configuration.write_text(text)
 

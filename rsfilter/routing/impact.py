@@ -1,0 +1,82 @@
+"""What would change if other data were in force: the same judge on the routes as they are now.
+
+Pure, and in slices: whoever asks goes through the table at its own pace and adds up what it finds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rsfilter.routing.guard import Limits
+from rsfilter.routing.model import Route, Verdict, VerdictKind
+from rsfilter.routing.neighbors import Neighbors
+from rsfilter.routing.policy import Data, Judge
+from rsfilter.routing.rib import Entry
+
+MAX_FLIPS = 1000
+"""Routes that are kept of each kind, lost and gained: what people can look through."""
+
+
+class Flip(NamedTuple):
+    """A route that would be decided otherwise."""
+
+    route: Route
+    was: Verdict
+    verdict: Verdict
+
+
+class Impact:
+    """Adds up what other data would change."""
+
+    def __init__(self, neighbors: Neighbors, data: Data) -> None:
+        self.judged = 0
+        self.accepted_before = 0
+        """Accepted, or held: routers have them."""
+        self.accepted_after = 0
+        """If the guard lets everything go."""
+        self.lost = 0
+        self.gained = 0
+        self.lost_by_reason: Counter[str] = Counter()
+        """By the most telling reason."""
+        self.lost_routes: list[Flip] = []
+        self.gained_routes: list[Flip] = []
+        self._neighbors = neighbors
+        self._data = data
+        self._judge = Judge()
+        self._lost_now = 0
+        """Of the accepted: a change of data can lose only these."""
+        self._accepted_now = 0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Judges some of the routes; each must come once."""
+        for entry in entries:
+            route, was = entry.route, entry.verdict
+            group = self._neighbors.group(route.key.neighbor)
+            verdict = self._judge(route, group, self._data, within_limit=entry.within_limit)
+            self._add(entry, Flip(route, was, verdict))
+
+    def would_hold(self, limits: Limits) -> bool:
+        """The guard would hold the losses."""
+        return self._lost_now > 0 and not limits.allow(self._lost_now, self._accepted_now)
+
+    def _add(self, entry: Entry, flip: Flip) -> None:
+        is_accepted = flip.verdict.kind is VerdictKind.ACCEPTED
+        self.judged += 1
+        self.accepted_before += entry.is_announced
+        self.accepted_after += is_accepted
+        self._accepted_now += entry.is_accepted
+        if entry.is_announced and not is_accepted:
+            self.lost += 1
+            self._lost_now += entry.is_accepted and "data_unavailable" not in flip.verdict.reasons
+            self.lost_by_reason[flip.verdict.reasons[0]] += 1
+            _keep(self.lost_routes, flip)
+        elif is_accepted and not entry.is_announced:
+            self.gained += 1
+            _keep(self.gained_routes, flip)
+
+
+def _keep(flips: list[Flip], flip: Flip) -> None:
+    if len(flips) < MAX_FLIPS:
+        flips.append(flip)

@@ -1,0 +1,91 @@
+"""How many routes there are, by neighbor, verdict and reason: counted now and then, in slices.
+
+Counting afresh is what cannot drift. It costs 50 ms of CPU for 200,000 routes, so it is done when
+somebody asks, at most every `FRESH_S`, and only if something has happened since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rsfilter.routing.model import Address, VerdictKind
+from rsfilter.routing.rib import Entry
+from rsfilter.web.running import Running
+from rsfilter.web.slices import Slices
+
+FRESH_S = 1.0
+"""Counts younger than this are good enough for people, and for a scrape every few seconds."""
+
+COUNT_SLICE = 2000
+"""Entries that are counted in one go: a millisecond."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Routes of one neighbor, or of all."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """accepted, rejected, held."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """A route counts for each of its reasons."""
+    stale: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.verdicts.total()
+
+
+@dataclass(slots=True)
+class Census:
+    """One count of everything."""
+
+    all: Counts = field(default_factory=Counts)
+    by_neighbor: dict[Address, Counts] = field(default_factory=dict)
+
+
+_VERDICT = {kind: kind.value for kind in VerdictKind}
+
+
+class CensusTaker:
+    """Takes a census when one is asked for, one at a time."""
+
+    def __init__(self, running: Running, slices: Slices) -> None:
+        self._running = running
+        self._slices = slices
+        self._lock = asyncio.Lock()
+        self._last = Census()
+        self._taken_at = float("-inf")
+
+    async def census(self) -> Census:
+        """The counts, at most `FRESH_S` old."""
+        async with self._lock:
+            if time.monotonic() >= self._taken_at + FRESH_S:
+                self._last = await self._take()
+                self._taken_at = time.monotonic()
+            return self._last
+
+    async def _take(self) -> Census:
+        census = Census()
+        rib = self._running.filter.engine.rib_in
+        async for entries in self._slices.entries(rib, size=COUNT_SLICE):
+            if entries:
+                neighbor = entries[0].route.key.neighbor
+                counts = census.by_neighbor.setdefault(neighbor, Counts())
+                _count(entries, counts)
+        for neighbor, counts in census.by_neighbor.items():
+            table = rib.tables.get(neighbor)
+            counts.stale = len(table.stale) if table else 0
+            census.all.verdicts += counts.verdicts
+            census.all.reasons += counts.reasons
+            census.all.stale += counts.stale
+        return census
+
+
+def _count(entries: list[Entry], counts: Counts) -> None:
+    counts.verdicts.update(_VERDICT[entry.verdict.kind] for entry in entries)
+    for entry in entries:
+        if entry.verdict.reasons:
+            counts.reasons.update(entry.verdict.reasons)

@@ -1,0 +1,135 @@
+"""Is the filter alive and well (`/healthz`), and should it be used (`/readyz`)?
+
+A watch looks at the pipe once a second, because only time tells whether ExaBGP still reads and
+replies; the rest is asked for at the moment of the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rsfilter.exabgp.resync import Step
+from rsfilter.routing.drain import Phase
+from rsfilter.routing.policy import Source
+from rsfilter.web.running import Running
+from rsfilter.web.shapes import Finding, Health
+
+INTERVAL_S = 1.0
+"""Between two looks at the pipe."""
+
+NOT_READING_S = 10.0
+"""Commands wait and ExaBGP takes none of them for so long: it takes one in well under a second,
+even in the middle of a full table."""
+
+NOT_REPLYING_S = 60.0
+"""Commands are unanswered and no reply comes for so long. ExaBGP replies when a command has had its
+effect, which takes seconds while a table of 200,000 routes goes out."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """A count that should rise while something waits."""
+
+    count: int = 0
+    since: float = 0.0
+
+    def stuck_for(self, count: int, is_waiting: bool, now: float) -> float:
+        """How long it has not risen although something waits."""
+        if count != self.count or not is_waiting:
+            self.count, self.since = count, now
+        return now - self.since
+
+
+class Watch:
+    """Knows how the pipe to ExaBGP is, and how late the loop."""
+
+    def __init__(self, running: Running, on_look: Callable[[float], None]) -> None:
+        """`on_look(lag)` is called once a second; `lag`: seconds by which the loop was late."""
+        self._running = running
+        self._on_look = on_look
+        self._reading = _Progress()
+        self._replying = _Progress()
+        self._stuck = (0.0, 0.0)
+
+    async def run(self) -> None:
+        """Looks for ever."""
+        while True:
+            due = time.monotonic() + INTERVAL_S
+            await asyncio.sleep(INTERVAL_S)
+            now = time.monotonic()
+            self.look(now)
+            self._on_look(max(0.0, now - due))
+
+    def look(self, now: float) -> None:
+        """Notes where the pipe is."""
+        writer, egress = self._running.writer, self._running.filter.egress
+        if writer is None:
+            return
+        written, replies = writer.counters["lines"], egress.counters["replies"]
+        self._stuck = (
+            self._reading.stuck_for(written, writer.waiting > 0, now),
+            self._replying.stuck_for(replies, egress.unanswered > 0, now),
+        )
+
+    def health(self) -> Health:
+        """`/healthz`."""
+        return _answer(self._failures(), _warnings(self._running))
+
+    def readiness(self) -> Health:
+        """`/readyz`."""
+        return _answer(_not_ready(self._running), ())
+
+    def _failures(self) -> Iterator[Finding]:
+        audit = self._running.audit.health
+        if not audit.is_ok:
+            yield Finding(name="audit_unwritable", detail=audit.reason)
+        not_reading, not_replying = self._stuck
+        if not_reading >= NOT_READING_S:
+            detail = f"ExaBGP has not read a command for {not_reading:.0f} s"
+            yield Finding(name="exabgp_not_reading", detail=detail)
+        if not_replying >= NOT_REPLYING_S:
+            detail = f"ExaBGP has not replied to a command for {not_replying:.0f} s"
+            yield Finding(name="exabgp_not_replying", detail=detail)
+        yield from _data_failures(self._running)
+
+
+def _data_failures(running: Running) -> Iterator[Finding]:
+    if not running.sources.is_started:
+        yield Finding(name="data_missing", detail="no validation data yet: nothing is announced")
+    elif running.caches is not None and not running.caches.is_fresh:
+        yield Finding(
+            name="data_expired",
+            detail="no RTR cache has confirmed its data for longer than `expire`, or ever",
+        )
+
+
+def _warnings(running: Running) -> Iterator[Finding]:
+    if running.watcher is not None and running.watcher.error is not None:
+        first = str(running.watcher.error.problems[0])
+        yield Finding(name="truth_refused", detail=f"the truth in force stays: {first}")
+    if held := running.filter.engine.guard.held:
+        yield Finding(name="guard_holds", detail=f"{held} routes are held by the guard")
+    for cache in running.caches.status() if running.caches else ():
+        if not cache.is_fresh:
+            yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")
+
+
+def _not_ready(running: Running) -> Iterator[Finding]:
+    if (step := running.filter.resync.step) is not Step.DONE:
+        yield Finding(name="resync", detail=f"still finding out: {step.value}")
+    data = running.filter.engine.data
+    if not running.sources.is_started:
+        yield Finding(name="data_missing", detail="no validation data yet: nothing is announced")
+    elif data.rtr_source is Source.UNAVAILABLE and data.truth is None:
+        yield Finding(name="data_expired", detail="no validation data: every route is rejected")
+    drain = running.filter.drain_state
+    if drain.phase is not Phase.IN_SERVICE:
+        yield Finding(name=drain.phase.value, detail="; ".join(drain.why))
+
+
+def _answer(reasons: Iterator[Finding], warnings: Iterator[Finding] | tuple[()]) -> Health:
+    found = list(reasons)
+    return Health(status="failed" if found else "ok", reasons=found, warnings=list(warnings))

@@ -1,0 +1,283 @@
+"""`/metrics`: Prometheus metrics of the filter (docs/metrics.md).
+
+Histograms are fed while things happen; everything else is read when it is asked for, from counters
+that the rooms keep anyway. Labels are of few values: verdicts, reasons, groups, caches, routers;
+never a prefix or a host.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from rsfilter import __version__
+from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
+from rsfilter.routing.drain import Phase
+from rsfilter.routing.model import VerdictKind
+from rsfilter.routing.reasons import REASONS
+from rsfilter.web.census import Census
+from rsfilter.web.running import Running
+
+_TIMES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_SIZES = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+_AGES = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 86400)
+
+
+class Metrics(Collector):
+    """All metrics of one filter."""
+
+    def __init__(self, running: Running) -> None:
+        self.census = Census()
+        """Set before each exposition."""
+        self._running = running
+        self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._dropped_events = 0
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._judge = self._histogram(
+            "judge_seconds", "Time to judge the lines of one turn and queue what follows", _TIMES
+        )
+        self._judged = self._histogram("turn_lines", "Lines of ExaBGP in one turn", _SIZES)
+        self._backlog = self._histogram(
+            "command_backlog", "Commands that ExaBGP had not taken, sampled each second", _SIZES
+        )
+        self._age = self._histogram(
+            "data_age_seconds", "Age of the RTR data in force, sampled each second", _AGES
+        )
+        self._rejudged = self._histogram(
+            "revalidation_routes", "Routes judged again by one change of data", _SIZES
+        )
+        self._revalidation = self._histogram(
+            "revalidation_seconds", "Time to take over one change of data", _TIMES
+        )
+        self._lag = self._histogram(
+            "loop_lag_seconds", "How late the event loop was, sampled each second", _TIMES
+        )
+
+    # What happens ------------------------------------------------------------------------------
+
+    def turned(self, lines: int, seconds: float) -> None:
+        """A turn with lines of ExaBGP took so long."""
+        self._judge.observe(seconds)
+        self._judged.observe(lines)
+
+    def revalidated(self, seconds: float) -> None:
+        """A change of data took so long."""
+        self._revalidation.observe(seconds)
+
+    def told(self, event: object) -> None:
+        """Something was audited."""
+        if isinstance(event, VerdictChange):
+            if event.verdict is not None:
+                kind = event.verdict.kind.value
+                for reason in event.verdict.reasons or ("",):
+                    self._verdicts[kind, reason] += 1
+        elif isinstance(event, NlriRefused):
+            self._refused[event.reason] += 1
+        elif isinstance(event, DataChange):
+            self._rejudged.observe(event.rejudged)
+
+    def looked(self, lag: float) -> None:
+        """A second has passed; the loop was so late."""
+        self._lag.observe(lag)
+        if self._running.writer is not None:
+            self._backlog.observe(self._running.writer.waiting)
+        if (age := self._data_age()) is not None:
+            self._age.observe(age)
+
+    def answered(self, route: str, status: int) -> None:
+        """An HTTP request was answered. `route`: its place in the table, never its path."""
+        self._requests[route, str(status)] += 1
+
+    # What is asked for -------------------------------------------------------------------------
+
+    def exposition(self) -> tuple[bytes, str]:
+        """(text, content type) of everything."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterable[Metric]:
+        """What is read at the moment of the question."""
+        yield from self._routes()
+        yield from self._sessions()
+        yield from self._data()
+        yield from self._pipe()
+        yield from self._state()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry need not ask before there is a filter to ask."""
+        return ()
+
+    def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
+        return Histogram(
+            name, text, namespace="rsfilter", buckets=tuple(buckets), registry=self._registry
+        )
+
+    def _data_age(self) -> float | None:
+        caches = self._running.caches
+        ages = [cache.age for cache in caches.status() if cache.decides] if caches else []
+        return ages[0] if ages else None
+
+    def _routes(self) -> Iterator[Metric]:
+        everything = self.census.all
+        verdicts = {kind.value: everything.verdicts[kind.value] for kind in VerdictKind}
+        yield _gauge("routes", "Routes that hosts announce", "verdict", verdicts)
+        reasons = {name: everything.reasons[name] for name in REASONS}
+        text = "Routes that are rejected or held, by each of their reasons"
+        yield _gauge("routes_by_reason", text, "reason", reasons)
+        yield _value("routes_stale", "Routes kept for hosts that were lost", everything.stale)
+        changes = CounterMetricFamily(
+            "rsfilter_verdicts", "Verdicts given and changed", labels=("verdict", "reason")
+        )
+        for (verdict, reason), count in sorted(self._verdicts.items()):
+            changes.add_metric((verdict, reason), count)
+        yield changes
+        text = "NLRIs that cannot be routes"
+        yield _counter("refused_nlri", text, "reason", self._refused)
+        engine = self._running.filter.engine
+        updates = {name: engine.counters[name] for name in _UPDATES}
+        yield _counter("updates", "What hosts' UPDATEs held", "kind", updates)
+        text = "Prefixes that a group of routers should have"
+        wanted = {name: len(rib.routes) for name, rib in engine.ribs_out.items()}
+        yield _gauge("adj_rib_out_prefixes", text, "group", wanted)
+
+    def _sessions(self) -> Iterator[Metric]:
+        engine, egress = self._running.filter.engine, self._running.filter.egress
+        found: Counter[tuple[str, str, bool]] = Counter()
+        for address, session in engine.sessions.items():
+            role, group = engine.neighbors.role(address)
+            found[role, group, session.is_up] += 1
+        sessions = GaugeMetricFamily(
+            "rsfilter_sessions", "BGP sessions", labels=("role", "group", "state")
+        )
+        for (role, group, is_up), count in sorted(found.items()):
+            sessions.add_metric((role, group, "up" if is_up else "down"), count)
+        yield sessions
+        known = {a: engine.sessions.get(a) for a in egress.routers}
+        up = {str(a): session is not None and session.is_up for a, session in known.items()}
+        yield _gauge("router_up", "The router's session is up", "router", up)
+        told = {str(address): len(state.told) for address, state in egress.routers.items()}
+        yield _gauge("router_told_prefixes", "Prefixes that a router was told", "router", told)
+        under_way = {str(address): state.under_way for address, state in egress.routers.items()}
+        yield _gauge(
+            "router_under_way_prefixes", "Of these: not known to have left", "router", under_way
+        )
+
+    def _data(self) -> Iterator[Metric]:
+        running = self._running
+        yield _value("data_in_force", "There are validation data", running.sources.is_started)
+        if truth := running.sources.truth:
+            yield _value("truth_vrps", "VRPs of the truth in force", len(truth.vrps))
+        if running.truth_loaded is not None:
+            text = "When the truth in force was read"
+            yield _value("truth_loaded_timestamp_seconds", text, running.truth_loaded)
+        if running.watcher is not None:
+            text = "The truth file as it is now cannot be used"
+            yield _value("truth_refused", text, running.watcher.error is not None)
+        if running.caches is None:
+            return
+        yield _value("rtr_fresh", "The RTR data in force have not expired", running.caches.is_fresh)
+        caches = {str(cache.address): cache for cache in running.caches.status()}
+        states: tuple[tuple[str, str, Mapping[str, float]], ...] = (
+            (
+                "rtr_cache_decides",
+                "Its data decide",
+                {a: c.decides for a, c in caches.items()},
+            ),
+            ("rtr_cache_fresh", "It has data", {a: c.is_fresh for a, c in caches.items()}),
+            ("rtr_cache_vrps", "VRPs that it delivered", {a: c.vrps for a, c in caches.items()}),
+            ("rtr_cache_serial", "Serial of its data", {a: c.serial for a, c in caches.items()}),
+            (
+                "rtr_cache_age_seconds",
+                "Since it last confirmed its data",
+                {a: c.age for a, c in caches.items() if c.age is not None},
+            ),
+        )
+        for name, text, values in states:
+            yield _gauge(name, text, "cache", values)
+        errors = {address: cache.errors for address, cache in caches.items()}
+        yield _counter("rtr_cache_errors", "Connections and syncs that failed", "cache", errors)
+
+    def _pipe(self) -> Iterator[Metric]:
+        running, egress = self._running, self._running.filter.egress
+        lines = running.filter.counters
+        yield _counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
+        if running.reader is not None:
+            yield _total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
+        if running.writer is not None:
+            waiting = running.writer.waiting
+            yield _value("commands_waiting", "Commands that ExaBGP has not taken", waiting)
+            yield _total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
+        text = "Commands that ExaBGP has not replied to"
+        yield _value("commands_unanswered", text, egress.unanswered)
+        counts = {name: egress.counters[name] for name in _EGRESS}
+        yield _counter("egress", "What the egress did", "kind", counts)
+
+    def _state(self) -> Iterator[Metric]:
+        running = self._running
+        yield InfoMetricFamily("rsfilter_build", "The program", {"version": __version__})
+        started = running.started
+        yield _value("start_timestamp_seconds", "When this process was started", started)
+        is_done = running.filter.resync.is_done
+        yield _value("resynced", "What was before this process is known", is_done)
+        phase = running.filter.drain_state.phase
+        phases = {each.value: int(each is phase) for each in Phase}
+        yield _gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
+        held = running.filter.engine.guard.held
+        yield _value("guard_held_routes", "Routes that the guard holds", held)
+        audit = running.audit.health
+        yield _value("audit_ok", "The audit log can be written", audit.is_ok)
+        yield _value("audit_queued", "Audit records that wait for the disk", audit.queued)
+        yield _total("audit_dropped", "Audit records that found no room", audit.dropped)
+        requests = CounterMetricFamily(
+            "rsfilter_http_requests", "HTTP requests", labels=("route", "status")
+        )
+        for (route, status), count in sorted(self._requests.items()):
+            requests.add_metric((route, status), count)
+        yield requests
+
+
+_UPDATES = ("updates", "announced", "repeated", "withdrawn", "not_kept", "refused", "from_router")
+_EGRESS = (
+    "announced",
+    "withdrawn",
+    "repeated",
+    "commands",
+    "replies",
+    "errors",
+    "barriers",
+    "barriers_lost",
+)
+
+
+def _value(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"rsfilter_{name}", text, value=float(value))
+
+
+def _total(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"rsfilter_{name}", text, value=float(value))
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"rsfilter_{name}", text, labels=(label,))
+    for key, value in values.items():
+        family.add_metric((key,), float(value))
+    return family
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"rsfilter_{name}", text, labels=(label,))
+    for key, value in sorted(values.items()):
+        family.add_metric((key,), value)
+    return family

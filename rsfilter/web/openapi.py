@@ -1,0 +1,119 @@
+"""`/api/v1/openapi.json`: the OpenAPI 3.1 document, from the table of endpoints and the shapes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from rsfilter import __version__
+from rsfilter.web import shapes
+from rsfilter.web.answers import JSON
+
+if TYPE_CHECKING:
+    from rsfilter.web.endpoints import Endpoint
+
+Json = dict[str, Any]
+
+
+async def document(_api: object, _request: web.Request, _asked: None) -> web.Response:
+    """This description (OpenAPI 3.1)."""
+    return web.Response(body=_encoded(), content_type=JSON)
+
+
+@cache
+def _encoded() -> bytes:
+    return json.dumps(build()).encode()
+
+
+def build() -> Json:
+    """The whole document."""
+    from rsfilter.web.endpoints import ENDPOINTS
+
+    types: list[Any] = [shapes.Error]
+    for endpoint in ENDPOINTS:
+        types += (kind for kind in (endpoint.answer, endpoint.asked) if kind is not None)
+    schemas, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    schema_of = dict(zip(types, schemas, strict=True))
+    paths: dict[str, Json] = {}
+    for endpoint in ENDPOINTS:
+        operation = _operation(endpoint, schema_of, components)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "rsfilter", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json) -> Json:
+    content: Json = {media: {} for media in endpoint.media}
+    if endpoint.answer is not None:
+        content[JSON] = {"schema": schema_of[endpoint.answer]}
+    error = {"content": {JSON: {"schema": schema_of[shapes.Error]}}}
+    responses: Json = {"200": {"description": "good", "content": content}}
+    statuses = [400, *endpoint.errors, *((401, 403) if endpoint.needs_token else ())]
+    for status in statuses:
+        responses[str(status)] = {"description": _STATUSES[status], **error}
+    if endpoint.answer is shapes.Health:
+        responses["503"] = {"description": "not good", "content": content}
+    operation: Json = {
+        "summary": (endpoint.handler.__doc__ or "").splitlines()[0],
+        "operationId": _name(endpoint),
+        "responses": responses,
+    }
+    if endpoint.needs_token:
+        operation["security"] = [{"token": []}]
+    if endpoint.takes_file:
+        body: Json = {"schema": {"type": "object"}}
+        operation["requestBody"] = {"required": True, "content": {JSON: body}}
+    elif endpoint.asked and endpoint.method == "POST":
+        body = {"schema": schema_of[endpoint.asked]}
+        operation["requestBody"] = {"required": True, "content": {JSON: body}}
+    elif endpoint.asked:
+        operation["parameters"] = _parameters(endpoint, components[endpoint.asked.__name__])
+    return operation
+
+
+def _parameters(endpoint: Endpoint, schema: Json) -> list[Json]:
+    found = []
+    for name, of in schema["properties"].items():
+        is_path = f"{{{name}}}" in endpoint.path
+        plain = [each for each in of.get("anyOf", [of]) if each != {"type": "null"}]
+        found.append(
+            {
+                "name": name,
+                "in": "path" if is_path else "query",
+                "required": is_path,
+                "schema": plain[0],
+            }
+        )
+    return found
+
+
+def _name(endpoint: Endpoint) -> str:
+    words = endpoint.path.removeprefix("/api/v1").strip("/").replace("{", "by/").replace("}", "")
+    return "_".join((endpoint.method.lower(), *words.replace(".", "/").split("/")))
+
+
+_STATUSES = {
+    400: "the request makes no sense",
+    401: "the token is missing or wrong",
+    403: "no token is configured",
+    404: "there is none",
+    409: "the configuration does not allow it",
+    413: "the body is too large",
+    415: "the body is not JSON",
+    422: "the truth file cannot be used",
+    429: "too many at once; try again",
+    503: "not now",
+}
