@@ -18,33 +18,38 @@ from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 from lab.story import tell
 
-
-class _Session(NamedTuple):
-    """A BGP session as it is configured."""
-
-    name: str
-    local: str
-    remote: str
-    port: int
-    asn: int
-    carries: tuple[int, ...]
-    """Families of routes."""
-    link: str = ""
-    """The interface of a neighbor on the same link."""
+LINK = "lan"
+"""The interface of a host that is on a link."""
 
 
 class Bird(Speaker):
     """One BIRD and its control socket."""
 
     ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
+    REACH = "multihop;"
+    """How far its neighbors are: all addresses of a lab are on one loopback."""
 
     # Life -------------------------------------------------------------------------------------
 
     def starts(self) -> None:
         """Start it with its present configuration; returns when it answers."""
         self._write()
-        argv = ["bird", "-f", "-c", "bird.conf", "-s", "bird.ctl", "-P", "bird.pid"]
+        argv = [
+            *self._outside(),
+            "bird",
+            "-f",
+            "-c",
+            "bird.conf",
+            "-s",
+            "bird.ctl",
+            "-P",
+            "bird.pid",
+        ]
         self.run(argv, lambda: self.control("show status"))
+
+    def _outside(self) -> list[str]:
+        """The beginning of its command line, when it is not to run in the lab's own network."""
+        return []
 
     def shuts_down(self) -> None:
         """Administrative shutdown of every session: NOTIFICATION Cease/2."""
@@ -90,14 +95,13 @@ class Bird(Speaker):
     def _head(self) -> str:
         return f'log "{self.log.name}" all;\nrouter id {self.router_id};\nprotocol device {{ }}\n'
 
-    def _session(self, session: _Session, options: str, channel: str) -> str:
-        channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in session.carries)
-        reach = f'direct; interface "{session.link}";' if session.link else "multihop;"
+    def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
+        channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in self.carried[family])
         return f"""
-protocol bgp {session.name} {{
-  local {session.local} port {self.port} as {self.asn};
-  neighbor {session.remote} port {session.port} as {session.asn};
-  {reach} strict bind on; enable extended messages on;
+protocol bgp {session_name(other, family)} {{
+  local {self.addresses[family]} port {self.port} as {self.asn};
+  neighbor {other.addresses[family]} port {other.port} as {other.asn};
+  {self.REACH} strict bind on; enable extended messages on;
   connect delay time 1; connect retry time 1; error wait time 1, 2;
   {options}
 {channels}
@@ -126,41 +130,7 @@ protocol bgp {session.name} {{
 
 
 class BirdHost(Bird, Host):
-    """A hypervisor: announces what it is told to, to one or more route servers.
-
-    `planes`: numbers of further addresses, each with sessions of its own. `link`: the name of an
-    interface; its IPv6 session then is to a neighbor on that link, and next hops come with their
-    link-local address.
-    """
-
-    def __init__(
-        self, *arguments: Any, planes: Sequence[int] = (), link: str = "", **settings: Any
-    ) -> None:
-        super().__init__(*arguments, **settings)
-        lab = self.lab
-        others = [{family: lab.address(n, family) for family in lab.families} for n in planes]
-        self.planes = [self.addresses, *others]
-        """Its addresses by family, in each plane."""
-        self._link = link
-        if link and 6 in self.addresses:
-            lab.link(link, self.addresses[6], number=int(self.router_id.rpartition(".")[2]))
-
-    @property
-    def session_addresses(self) -> list[str]:
-        """Where its sessions end."""
-        return [plane[family] for plane in self.planes for family in self.carried]
-
-    def loses_plane(self, number: int) -> None:
-        """End the sessions of one plane; the first is 0."""
-        tell(f"{self.name} loses plane {number}")
-        for session in self._sessions_in(number):
-            self.control(f"disable {session.name}")
-
-    def regains_plane(self, number: int) -> None:
-        """Undo `loses_plane`."""
-        tell(f"{self.name} regains plane {number}")
-        for session in self._sessions_in(number):
-            self.control(f"enable {session.name}")
+    """A hypervisor: announces what it is told to, to one or more route servers."""
 
     def repeats(self) -> None:
         """Send everything again, unchanged."""
@@ -183,25 +153,10 @@ class BirdHost(Bird, Host):
             text += self._export_filter(family, mine)
         options = f"rs client; hold time {self._hold_time_s};"
         channel = "import all; export filter announced{};"
-        for plane in range(len(self.planes)):
-            for session in self._sessions_in(plane):
-                text += self._session(session, options, channel)
+        for other in self._route_servers:
+            for family in self.carried:
+                text += self._session(other, family, options, channel)
         return text
-
-    def _sessions_in(self, plane: int) -> list[_Session]:
-        return [
-            _Session(
-                name=session_name(other, family) + (f"_plane{plane}" if plane else ""),
-                local=self.planes[plane][family],
-                remote=other.addresses[family],
-                port=other.port,
-                asn=other.asn,
-                carries=carries,
-                link=self._link if family == 6 else "",
-            )
-            for other in self._route_servers
-            for family, carries in self.carried.items()
-        ]
 
     def _export_filter(self, family: int, announced: dict[str, Announcement]) -> str:
         kinds: dict[str, list[str]] = {}
@@ -234,6 +189,25 @@ class BirdHost(Bird, Host):
         return " ".join(f"{statement};" for statement in statements)
 
 
+class BirdHostOnLink(BirdHost):
+    """A hypervisor on a link with the route servers: its IPv6 next hops are two (RFC 2545), its own
+    address and the link-local one. It has no IPv4."""
+
+    REACH = f'direct; interface "{LINK}";'
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.addresses = {6: self.addresses[6]}
+        self.carried = {6: (6,)}
+        self.link_local = f"fe80::{self.router_id.rpartition('.')[2]}"
+        self.lab.run(["ip", "address", "delete", f"{self.addresses[6]}/128", "dev", "lo"])
+        theirs = [other.addresses[6] for other in self._route_servers]
+        self._network = self.lab.link(LINK, [self.addresses[6], self.link_local], theirs)
+
+    def _outside(self) -> list[str]:
+        return self._network
+
+
 class BirdRouter(Bird, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
@@ -242,16 +216,8 @@ class BirdRouter(Bird, Router):
         channel = "import all; export none;" + (" add paths rx;" if self.paths == "all" else "")
         options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
         for other in self._route_servers:
-            for family, carries in self.carried.items():
-                session = _Session(
-                    name=session_name(other, family),
-                    local=self.addresses[family],
-                    remote=other.addresses[family],
-                    port=other.port,
-                    asn=other.asn,
-                    carries=carries,
-                )
-                text += self._session(session, options, channel)
+            for family in self.carried:
+                text += self._session(other, family, options, channel)
         return text
 
     def moment(self) -> int:
@@ -260,6 +226,13 @@ class BirdRouter(Bird, Router):
 
     def changes(self, since: int = 0) -> list[tuple[str, str]]:
         """What happened to the table: ("added" | "replaced" | "removed", prefix), in order."""
+        return [(change.verb, change.prefix) for change in self._history(since)]
+
+    def lost(self, since: int = 0) -> set[str]:
+        """The prefixes that were without any path at some instant."""
+        return {change.prefix for change in self._history(since) if change.left == 0}
+
+    def _history(self, since: int) -> list[Change]:
         with open(self.log, "rb") as log:
             before = log.read(since).decode(errors="replace")
             after = log.read().decode(errors="replace")
@@ -336,24 +309,34 @@ _CHANGE = re.compile(
 )
 
 
-def parse_changes(before: str, after: str) -> list[tuple[str, str]]:
+class Change(NamedTuple):
+    """Something that happened to a router's table."""
+
+    verb: str
+    """ "added", "replaced" or "removed": one path."""
+    prefix: str
+    left: int
+    """Paths that the prefix has afterwards."""
+
+
+def parse_changes(before: str, after: str) -> list[Change]:
     """The changes in `after`; `before` is the log up to there.
 
     BIRD writes "added" for a new path and for a changed one, with the path's local number: what
     was there before tells one from the other.
     """
-    present: set[tuple[str, str, str]] = set()
+    present: dict[str, set[tuple[str, str]]] = {}
     changes = []
     for text, wanted in ((before, False), (after, True)):
         for match in _CHANGE.finditer(text):
-            path = (match["channel"], match["prefix"], match["path"])
-            verb = match["verb"]
+            path, verb = (match["channel"], match["path"]), match["verb"]
+            paths = present.setdefault(match["prefix"], set())
             if verb == "removed":
-                present.discard(path)
-            elif path in present:
+                paths.discard(path)
+            elif path in paths:
                 verb = "replaced"
             else:
-                present.add(path)
+                paths.add(path)
             if wanted:
-                changes.append((verb, match["prefix"]))
+                changes.append(Change(verb, match["prefix"], len(paths)))
     return changes

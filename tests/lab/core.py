@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
@@ -213,15 +213,25 @@ class Lab:
         self.run(["ip", "address", "replace", f"{address}/{length}", "dev", "lo", *nodad])
         return address
 
-    def link(self, name: str, address: str, number: int) -> None:
-        """Move an IPv6 address from the loopback to an interface of its own, and give that one the
-        link-local address fe80::NUMBER."""
-        self.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-peer"])
-        for end in (name, f"{name}-peer"):
-            self.run(["ip", "link", "set", end, "addrgenmode", "none", "up"])
-        self.run(["ip", "address", "delete", f"{address}/128", "dev", "lo"])
-        for on_link in (address, f"fe80::{number}"):
-            self.run(["ip", "address", "add", f"{on_link}/64", "dev", name, "nodad"])
+    def link(self, name: str, ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+        """A network of its own for `ours`, on an Ethernet link to the lab's, where `theirs` are.
+
+        IPv6 addresses; `name` is the interface there. Returns how a command line begins that runs
+        there.
+        """
+        network, mine = self.directory / f"network-{name}", f"to-{name}"
+        network.touch()
+        self.run(["unshare", f"--net={network}", "true"])
+        self.run(["ip", "link", "add", mine, "type", "veth", "peer", "name", name])
+        self.run(["ip", "link", "set", name, "netns", str(network)])
+        there = ["nsenter", f"--net={network}"]
+        for prefix, end, addresses in (([], mine, theirs), (there, name, ours)):
+            self.run([*prefix, "ip", "link", "set", end, "addrgenmode", "none", "up"])
+            for address in addresses:
+                self.run([*prefix, "ip", "address", "add", f"{address}/64", "dev", end, "nodad"])
+        for address in ours:
+            self.run(["ip", "route", "replace", f"{address}/128", "dev", mine])
+        return there
 
     def is_listening(self, address: str, port: int) -> bool:
         """Somebody in the lab accepts TCP connections there."""

@@ -66,10 +66,10 @@ def enter_namespaces(directory: Path) -> bool:
             Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except OSError:
         return False
-    if not directory.is_relative_to("/var/tmp"):
-        # FRR leaves its crash logs there, whatever its configuration says: let them vanish.
-        with contextlib.suppress(OSError):
-            _call("mount", None, b"/", None, MS_REC_PRIVATE, None)
+    with contextlib.suppress(OSError):
+        _call("mount", None, b"/", None, MS_REC_PRIVATE, None)
+        if not directory.is_relative_to("/var/tmp"):
+            # FRR leaves its crash logs there, whatever its configuration says: let them vanish.
             _call("mount", b"tmpfs", b"/var/tmp", b"tmpfs", 0, None)
     return True
 

@@ -1,0 +1,161 @@
+"""A stage: hosts and routers by name around route servers, all of any kind.
+
+Hosts are in one group, authorised by a range and rendered from the truth, which binds each to its
+addresses. Hosts that are called `hv4.red` and `hv4.blue` are one in truth, with two sessions.
+Everything is added before `starts`; then `host("hv1")` and `router("leaf1")` have the verbs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lab.core import Lab, family_of
+from lab.exabgp import RouteServer, group_of
+from lab.frr import FrrRouter
+from lab.host import Host
+from lab.router import Router
+from lab.story import expecting
+from lab.waiting import eventually
+
+FIRST_HOST, FIRST_ROUTER, FIRST_ROUTE_SERVER = 11, 201, 100
+"""Where the numbers of addresses begin (`Lab.hosts_range` holds those of hosts)."""
+
+ROUTER_ASN = 65200
+"""Of the first router; each has its own."""
+
+GRACEFUL_SHUTDOWN = (65535, 0)
+
+Owners = Mapping[str, Sequence[str]]
+"""Prefixes by the name of the host."""
+
+
+class Stage:
+    """Everything in one lab. `group`: settings of the hosts' group."""
+
+    def __init__(self, lab: Lab, *, route_servers: int = 1, **group: object) -> None:
+        self.lab = lab
+        names = ["rs", *(f"rs{n}" for n in range(2, route_servers + 1))]
+        self.route_servers = [
+            RouteServer(lab, name, FIRST_ROUTE_SERVER + n) for n, name in enumerate(names)
+        ]
+        self.route_server = self.route_servers[0]
+        self.audit = self.route_server.audit
+        self.hosts: dict[str, Host] = {}
+        self.routers: dict[str, Router] = {}
+        self._as_path: dict[str, str] = {}
+        self._group = group
+        self._endpoints = [route_server.endpoint for route_server in self.route_servers]
+
+    # Who is there -----------------------------------------------------------------------------
+
+    def add_host(self, kind: type[Host], name: str, asn: int, **settings: Any) -> None:
+        """A host, next to those before it. `settings`: those of its kind."""
+        number = FIRST_HOST + len(self.hosts)
+        self.hosts[name] = kind(self.lab, name, number, asn, self._endpoints, **settings)
+
+    def add_router(
+        self, kind: type[Router], name: str, as_path: str = "transparent", **settings: Any
+    ) -> None:
+        """A router. `as_path`: what the route servers send it; `settings`: those of its kind."""
+        number = FIRST_ROUTER + len(self.routers)
+        asn = ROUTER_ASN + len(self.routers)
+        router = kind(self.lab, name, number, asn, self._endpoints, **settings)
+        if isinstance(router, FrrRouter):
+            router.enforces_first_as = as_path == "prepend"
+        self.routers[name] = router
+        self._as_path[name] = as_path
+
+    def host(self, name: str) -> Host:
+        """The host of this name."""
+        return self.hosts[name]
+
+    def router(self, name: str) -> Router:
+        """The router of this name."""
+        return self.routers[name]
+
+    def __iter__(self) -> Iterator[Router]:
+        return iter(self.routers.values())
+
+    # Life -------------------------------------------------------------------------------------
+
+    def owners(self, owners: Owners, revision: str = "") -> None:
+        """Write the truth: every host is bound to its addresses, and owns these prefixes."""
+        entries: dict[str, dict[str, Any]] = {}
+        for host in self.hosts.values():
+            name = host.name.partition(".")[0]
+            entry = {"name": name, "asn": host.asn, "neighbors": [], "prefixes": list(owners[name])}
+            entries.setdefault(name, entry)["neighbors"] += host.session_addresses
+        document = {"hosts": list(entries.values()), "metadata": {"revision": revision}}
+        for route_server in self.route_servers:
+            route_server.writes_truth(document)
+
+    def truth_is_in_force(self) -> None:
+        """Wait until the filters judge by the truth as `owners` last wrote it."""
+        for route_server in self.route_servers:
+            digest = hashlib.sha256(route_server.truth.read_bytes()).hexdigest()
+
+            def probe(route_server: RouteServer = route_server, digest: str = digest) -> str | None:
+                told = route_server.audit.records(event="data")
+                in_force = told[-1]["truth"] if told else None
+                return None if in_force and in_force["sha256"] == digest else f"still {in_force}"
+
+            with expecting(f"{route_server.name} judges by the new truth"):
+                eventually(probe, self.lab.report)
+
+    def starts(self, **sections: Mapping[str, object]) -> None:
+        """Configure and start all; returns when every session is up."""
+        ranges = [self.lab.hosts_range(family) for family in self.lab.families]
+        hosts = {"name": "hosts", "neighbors": ranges} | self._group
+        routers = [
+            group_of(
+                name,
+                router,
+                port=self.lab.bgp_port,
+                paths=router.paths,
+                as_path=self._as_path[name],
+            )
+            for name, router in self.routers.items()
+        ]
+        for route_server in self.route_servers:
+            route_server.configure([hosts], routers, truth={"file": "truth.json"}, **sections)
+            route_server.starts()
+        peers = [*self.routers.values(), *self.hosts.values()]
+        for peer in peers:
+            peer.starts()
+        for peer in peers:
+            peer.is_up()
+
+    def settles(self) -> None:
+        """Withdraw everything; every router then has nothing, and no log tells of an error."""
+        for host in self.hosts.values():
+            host.withdraws_all()
+        for router in self:
+            router.has_exactly()
+        self.lab.no_errors()
+
+    # Sentences about all routers --------------------------------------------------------------
+
+    def all_have(self, prefix: str, *via: str, **wanted: Any) -> None:
+        """Every router has exactly one path over each of these hosts. Routers that get the best
+        path have it over the first."""
+        for router in self:
+            hosts = via if router.paths == "all" else via[:1]
+            for name in hosts:
+                host = self.hosts[name]
+                path = [host.asn]
+                if self._as_path[router.name] == "prepend":
+                    path = [self.route_server.asn, *path]
+                router.has(
+                    prefix,
+                    paths=len(hosts) * len(self.route_servers),
+                    next_hop=host.addresses[family_of(prefix)],
+                    as_path=path,
+                    **wanted,
+                )
+
+    def all_lack(self, *prefixes: str) -> None:
+        """No router has any of them."""
+        for router in self:
+            router.lacks(*prefixes)
