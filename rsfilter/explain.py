@@ -114,7 +114,7 @@ async def _data(config: Config) -> Data:
 async def _ask_caches(config: Config, sources: Sources) -> None:
     arrived = asyncio.Event()
 
-    def changed(snapshot: RtrSnapshot, reason: str) -> None:
+    async def changed(snapshot: RtrSnapshot, reason: str) -> None:
         sources.rtr_changed(snapshot, reason)
         arrived.set()
 
@@ -129,7 +129,8 @@ async def _ask_caches(config: Config, sources: Sources) -> None:
     )
     await caches.start()
     try:
-        await asyncio.wait_for(arrived.wait(), CACHE_TIMEOUT_S)
+        async with asyncio.timeout(CACHE_TIMEOUT_S):
+            await arrived.wait()
     except TimeoutError:
         print("rsfilter explain: no RTR cache answered", file=sys.stderr)  # noqa: T201
     finally:

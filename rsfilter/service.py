@@ -256,11 +256,12 @@ class Service:
         log.error("the truth that is in force stays: %s", error)
         self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 
-    def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
+    async def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
+        prepared = await asyncio.to_thread(self._sources.prepare, snapshot)
         moment = _moment()
         if self._recorder:
             self._recorder.rtr(moment, snapshot, reason)
-        self._replace(self._sources.rtr_changed(snapshot, reason), moment)
+        self._replace(self._sources.rtr_changed(snapshot, reason, prepared), moment)
 
     def _rtr_expired(self) -> None:
         log.error("no RTR cache has been fresh for so long that its data have expired")

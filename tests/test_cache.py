@@ -63,9 +63,12 @@ class Watched:
             refresh=refresh,
             retry=retry,
             expire=expire,
-            on_change=lambda snapshot, _reason: self.snapshots.append(snapshot),
+            on_change=self._changed,
             on_expired=self._expired,
         )
+
+    async def _changed(self, snapshot: RtrSnapshot, _reason: str) -> None:
+        self.snapshots.append(snapshot)
 
     def _expired(self) -> None:
         self.expirations += 1
@@ -490,7 +493,7 @@ async def test_a_callback_that_raises_does_not_stop_the_caches(
 ) -> None:
     seen: list[int] = []
 
-    def fails(snapshot: RtrSnapshot, _reason: str) -> None:
+    async def fails(snapshot: RtrSnapshot, _reason: str) -> None:
         seen.append(snapshot.serial)
         raise ValueError("no")
 

@@ -243,9 +243,12 @@ class Rtr:
             refresh=1,
             retry=1,
             expire=600,
-            on_change=lambda snapshot, _: self.snapshots.append(snapshot),
+            on_change=self._changed,
             on_expired=lambda: None,
         )
+
+    async def _changed(self, snapshot: RtrSnapshot, _reason: str) -> None:
+        self.snapshots.append(snapshot)
 
     async def __aenter__(self) -> Rtr:
         await self.caches.start()
@@ -343,8 +346,12 @@ from rsfilter.rpki.cache import CacheAddress, RtrCaches
 
 async def main():
     arrived = asyncio.Event()
+
+    async def changed(snapshot, reason):
+        arrived.set()
+
     caches = RtrCaches([CacheAddress("127.0.0.1", int(sys.argv[1]))], refresh=1, retry=1, expire=60,
-                       on_change=lambda *_: arrived.set(), on_expired=lambda: None)
+                       on_change=changed, on_expired=lambda: None)
     await caches.start()
     await arrived.wait()
     await caches.stop()

@@ -371,3 +371,29 @@ def test_every_difference_is_named(steps: list[tuple[str, list[str]]]) -> None:
             assert isinstance(old, VrpSet)
             assert isinstance(new, VrpSet)
             assert {vrp.prefix for vrp in set(old) ^ set(new)} <= event.prefixes
+
+
+# Finding what changes in a thread -----------------------------------------------------------------
+
+
+def test_what_a_thread_found_is_used() -> None:
+    found = started()
+    snapshot = rtr(OTHERS, SIX, serial=2)
+    before = found.data
+    prepared = found.prepare(snapshot)
+    assert found.data == before
+    event = found.rtr_changed(snapshot, "", prepared)
+    assert changed(event) == frozenset(prefixes("2001:db8:aa::/64"))
+    assert event is not None
+    assert event.data.rtr is prepared.vrps
+
+
+def test_what_a_thread_found_for_another_truth_is_not() -> None:
+    found = started()
+    snapshot = rtr(OTHERS, SIX, serial=2)
+    prepared = found.prepare(snapshot)
+    found.truth_loaded(slurm("2001:db8:aa::/64"))
+    event = found.rtr_changed(snapshot, "", prepared)
+    assert changed(event) == frozenset()
+    assert event is not None
+    assert event.data.rtr == VrpSet.of(vrps(OTHERS))

@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from rsfilter.rpki import librtr
@@ -72,7 +72,8 @@ class RtrCaches:
     """Keeps the newest whole snapshot of the cache that decides.
 
     `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds.
-    `on_change(snapshot, reason)`: other VRPs are in force, or the same ones are fresh again.
+    `on_change(snapshot, reason)`: other VRPs are in force, or the same ones are fresh again. It is
+    awaited: nothing else comes before it has ended.
     `on_expired()`: no cache has been fresh for `expire` seconds; the last snapshot is stale.
     Both are called on the event loop and must not block.
     """
@@ -84,7 +85,7 @@ class RtrCaches:
         refresh: int,
         retry: int,
         expire: int,
-        on_change: Callable[[RtrSnapshot, str], None],
+        on_change: Callable[[RtrSnapshot, str], Awaitable[None]],
         on_expired: Callable[[], None],
     ) -> None:
         self._caches = [_Cache(address) for address in caches]
@@ -180,7 +181,7 @@ class RtrCaches:
             if cache.connection:
                 await self._poll(index, cache, cache.connection.poll())
         decision = self._failover.decide(time.monotonic())
-        self._apply(decision)
+        await self._apply(decision)
         return decision.deadline
 
     async def _poll(self, index: int, cache: _Cache, report: Report) -> None:
@@ -206,7 +207,7 @@ class RtrCaches:
         cache.report = report._replace(records=None)
         self._failover.report(index, report.confirmed, report.lost)
 
-    def _apply(self, decision: Decision) -> None:
+    async def _apply(self, decision: Decision) -> None:
         if decision.cache is None:
             return
         was_fresh, self._is_fresh = self._is_fresh, decision.is_fresh
@@ -227,7 +228,7 @@ class RtrCaches:
         snapshot = RtrSnapshot(
             table.vrps, str(cache.address), report.session, report.serial, report.confirmed
         )
-        self._on_change(
+        await self._on_change(
             snapshot, f"{cache.address}, serial {report.serial}: {len(table.vrps)} VRPs"
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-from rsfilter.routing.model import BITS, Prefix, Vrp
+from rsfilter.routing.model import BITS
 from rsfilter.rpki._librtr import ffi, lib
 from rsfilter.rpki.addresses import CacheAddress
 from rsfilter.rpki.vrps import VrpSet
@@ -155,7 +155,7 @@ def read_table(records: bytes) -> Table:
     count = 0
     is_canonical = True
 
-    def vrps() -> Iterator[Vrp]:
+    def vrps() -> Iterator[tuple[int, int, int, int, int]]:
         nonlocal count, is_canonical
         for family, length, max_length, asn, high, low in _RECORD.iter_unpack(records):
             if not length <= max_length <= BITS[family]:
@@ -164,9 +164,9 @@ def read_table(records: bytes) -> Table:
             network = sent & _MASKS[family][length]
             is_canonical &= network == sent
             count += 1
-            yield Vrp(Prefix(family, network, length), max_length, asn)
+            yield family, network, length, max_length, asn
 
-    table = VrpSet.of(vrps())
+    table = VrpSet.of_numbers(vrps())
     dropped = len(records) // _RECORD.size - count
     canonical = records if is_canonical and not dropped else _packed(table)
     return Table(table, dropped, digest_of(canonical))

@@ -3,24 +3,41 @@
 Pure: snapshots come in, `DataReplaced` events for the engine come out. Until truth is loaded and
 the first End of Data has come (or the caches were given up on), no data are in force at all and
 nothing is announced.
+
+What a new snapshot changes takes a tenth of a second to find where it is the whole RPKI: `prepare`
+does that and changes nothing, so that a thread can do it while the loop goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from rsfilter.config import Config
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.events import DataReplaced
-from rsfilter.routing.model import Prefix, TruthHost, Vrp
+from rsfilter.routing.model import Prefix, TruthHost
 from rsfilter.routing.policy import Data, Mode, Source
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.truth import Truth
-from rsfilter.rpki.vrps import EMPTY, VrpSet
+from rsfilter.rpki.vrps import EMPTY, Difference, VrpSet
 
 MANY_PREFIXES = 20_000
 """With more changed prefixes than this, judging everything again is cheaper than finding what
 they cover."""
+
+_NO_CHANGE = Difference(0, 0, frozenset())
+
+
+class Prepared(NamedTuple):
+    """What a snapshot would change."""
+
+    vrps: VrpSet
+    """What SLURM's filters leave of it."""
+    change: Difference
+    truth: Truth | None
+    """The truth, and the VRPs of the caches, that this holds for."""
+    before: VrpSet
 
 
 class Sources:
@@ -97,23 +114,35 @@ class Sources:
         self._hosts = truth.hosts_by_asn()
         if self._rtr is not None:
             self._rtr_vrps = truth.filter_rtr(self._rtr.vrps)
-        added, removed = (before.vrps if before else EMPTY).diff(truth.vrps)
-        filtered = _both(vrps_before.diff(self._rtr_vrps))
         return self._replaced(
             "truth",
             f"{truth.format}, {len(truth.vrps)} VRPs, revision {truth.revision or 'unnamed'}",
-            (added, removed),
-            also=filtered,
+            _difference(before.vrps if before else EMPTY, truth.vrps),
+            also=_difference(vrps_before, self._rtr_vrps),
             asns=_changed_asns(before.hosts if before else (), truth.hosts),
         )
 
-    def rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> DataReplaced | None:
-        """Another whole snapshot decides, or the same one is fresh again."""
-        before = self._rtr_vrps
+    def prepare(self, snapshot: RtrSnapshot) -> Prepared:
+        """What `rtr_changed` needs to know of a snapshot. Changes nothing; for any thread."""
+        truth, before = self._truth, self._rtr_vrps
+        vrps = truth.filter_rtr(snapshot.vrps) if truth else snapshot.vrps
+        return Prepared(vrps, _difference(before, vrps), truth, before)
+
+    def rtr_changed(
+        self, snapshot: RtrSnapshot, reason: str, prepared: Prepared | None = None
+    ) -> DataReplaced | None:
+        """Another whole snapshot decides, or the same one is fresh again. `prepared`: what
+        `prepare` said of it, if it was asked."""
+        if (
+            prepared is None
+            or prepared.truth is not self._truth  # another one came meanwhile
+            or prepared.before is not self._rtr_vrps
+        ):
+            prepared = self.prepare(snapshot)
         was_ready = self._rtr_source is Source.READY
         self._rtr, self._rtr_source = snapshot, Source.READY
-        self._rtr_vrps = self._truth.filter_rtr(snapshot.vrps) if self._truth else snapshot.vrps
-        return self._replaced("rtr", reason, before.diff(self._rtr_vrps), everything=not was_ready)
+        self._rtr_vrps = prepared.vrps
+        return self._replaced("rtr", reason, prepared.change, everything=not was_ready)
 
     def rtr_expired(self) -> DataReplaced | None:
         """No cache has been fresh for `expire` seconds."""
@@ -121,23 +150,23 @@ class Sources:
             return None
         self._rtr_source = Source.UNAVAILABLE
         return self._replaced(
-            "rtr", "expired: what RTR decides is rejected", ((), ()), everything=True
+            "rtr", "expired: what RTR decides is rejected", _NO_CHANGE, everything=True
         )
 
     def give_up_waiting(self) -> DataReplaced | None:
         """The caches did not deliver in time: truth alone decides what it covers."""
         self._has_given_up = True
         return self._replaced(
-            "rtr", "given up waiting for a first End of Data", ((), ()), everything=True
+            "rtr", "given up waiting for a first End of Data", _NO_CHANGE, everything=True
         )
 
     def _replaced(
         self,
         source: str,
         detail: str,
-        vrps: tuple[Iterable[Vrp], Iterable[Vrp]],
+        vrps: Difference,
         *,
-        also: Iterable[Vrp] = (),
+        also: Difference = _NO_CHANGE,
         asns: frozenset[int] = frozenset(),
         everything: bool = False,
     ) -> DataReplaced | None:
@@ -151,23 +180,28 @@ class Sources:
             return None
         everything = everything or not self.is_started
         self.is_started = True
-        added, removed = (frozenset(part) for part in vrps)
-        prefixes: frozenset[Prefix] = frozenset(vrp.prefix for vrp in (*added, *removed, *also))
         return DataReplaced(
             data=self.data,
             source=source,
             detail=detail,
-            prefixes=None if everything or len(prefixes) > MANY_PREFIXES else prefixes,
+            prefixes=None if everything else _together(vrps.prefixes, also.prefixes),
             asns=asns,
-            added=len(added),
-            removed=len(removed),
+            added=vrps.added,
+            removed=vrps.removed,
         )
+
+
+def _difference(before: VrpSet, after: VrpSet) -> Difference:
+    return _NO_CHANGE if before is after else before.difference(after, MANY_PREFIXES)
+
+
+def _together(
+    one: frozenset[Prefix] | None, other: frozenset[Prefix] | None
+) -> frozenset[Prefix] | None:
+    if one is None or other is None or len(one) + len(other) > MANY_PREFIXES:
+        return None
+    return one | other
 
 
 def _changed_asns(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[int]:
     return frozenset(host.asn for host in set(before) ^ set(after))
-
-
-def _both(diff: tuple[frozenset[Vrp], frozenset[Vrp]]) -> frozenset[Vrp]:
-    added, removed = diff
-    return added | removed
