@@ -93,7 +93,10 @@ class Bird(Speaker):
         raise NotImplementedError
 
     def _head(self) -> str:
-        return f'log "{self.log.name}" all;\nrouter id {self.router_id};\nprotocol device {{ }}\n'
+        return (
+            f'log "{self.log.name}" all;\ntimeformat log iso long us;\n'
+            f"router id {self.router_id};\nprotocol device {{ }}\n"
+        )
 
     def _session(self, other: Endpoint, family: int, options: str, channel: str) -> str:
         channels = "\n".join(f"  ipv{f} {{ {channel.format(f)} }};" for f in self.carried[family])
@@ -208,12 +211,18 @@ class BirdHostOnLink(BirdHost):
         return self._network
 
 
+TELL = 'print "received|", net, "|", bgp_next_hop, "|", bgp_path, "|", bgp_community;'
+"""Writes each route that comes into the log: `lab.probe` reads it there."""
+
+
 class BirdRouter(Bird, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
     def _configuration(self) -> str:
         text = self._head()
-        channel = "import all; export none;" + (" add paths rx;" if self.paths == "all" else "")
+        channel = f"import filter {{{{ {TELL} accept; }}}}; export none;" + (
+            " add paths rx;" if self.paths == "all" else ""
+        )
         options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
         for other in self._route_servers:
             for family in self.carried:
@@ -292,12 +301,13 @@ def _path(prefix: str, protocol: str, best: bool, attributes: dict[str, str]) ->
         as_path=as_path_of(attributes.get("as_path", "")),
         best=best,
         med=int(attributes["med"]) if "med" in attributes else None,
-        communities=_communities(attributes.get("community", "")),
-        large_communities=_communities(attributes.get("large_community", "")),
+        communities=communities_of(attributes.get("community", "")),
+        large_communities=communities_of(attributes.get("large_community", "")),
     )
 
 
-def _communities(text: str) -> frozenset[Community]:
+def communities_of(text: str) -> frozenset[Community]:
+    """The communities in what BIRD prints: `(65535,0) (65005,1,2)`."""
     return frozenset(
         tuple(int(number) for number in group.split(",")) for group in _NUMBERS.findall(text)
     )
