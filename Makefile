@@ -53,8 +53,8 @@ bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in 
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
 	@echo "lint: ruff check"
-	@$(RUN) -m ruff check rsfilter tests setup.py
+	@$(RUN) -m ruff check rsfilter tests docs setup.py
 	@echo "lint: ruff format --check"
-	@$(RUN) -m ruff format --check rsfilter tests setup.py
+	@$(RUN) -m ruff format --check rsfilter tests docs setup.py
 	@echo "lint: mypy"
 	@$(RUN) -m mypy

@@ -1,0 +1,271 @@
+"""What docs/examples offers works as its reader would use it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from rsfilter.rpki.truth import parse_truth
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
+PROGRAMS = Path(sys.executable).parent
+NETBOX = ROOT / "fixtures" / "netbox"
+
+
+# Ansible -------------------------------------------------------------------------------------
+
+
+class Playbook:
+    """The role, played on this machine into a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.truth = directory / "source" / "truth.json"
+        self.truth.parent.mkdir()
+        self.owns("203.0.113.0/28")
+        self.variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "rsfilter_manage_system": False,
+            "rsfilter_user": _output("id", "-un"),
+            "rsfilter_group": _output("id", "-gn"),
+            "rsfilter_prefix": str(directory / "opt"),
+            "rsfilter_etc": str(directory / "etc"),
+            "rsfilter_state": str(directory / "state"),
+            "rsfilter_program": str(PROGRAMS / "rsfilter"),
+            "rsfilter_truth": str(self.truth),
+            "rsfilter_route_server": {
+                "asn": 65100,
+                "router_id": "192.0.2.100",
+                "local_address": "192.0.2.100",
+            },
+            "rsfilter_hosts": [{"name": "hypervisors", "neighbors": ["198.51.100.0/25"]}],
+            "rsfilter_routers": [{"name": "leaves", "neighbors": ["192.0.2.10"], "asn": 65200}],
+            "rsfilter_sections": {"guard": {"max_loss_percent": 10}},
+        }
+
+    def owns(self, *prefixes: str) -> None:
+        host = {"name": "hv1", "asn": 65001, "neighbors": ["198.51.100.1"], "prefixes": prefixes}
+        self.truth.write_text(json.dumps({"hosts": [host]}))
+
+    def plays(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        inventory = self.directory / "inventory.yml"
+        hosts = {"here": self.variables}
+        inventory.write_text(json.dumps({"route_servers": {"hosts": hosts}}))  # JSON is YAML
+        ansible = EXAMPLES / "ansible"
+        return subprocess.run(
+            [PROGRAMS / "ansible-playbook", "-i", inventory, ansible / "site.yml", *arguments],
+            env=os.environ
+            | {"ANSIBLE_HOME": str(self.directory / "ansible"), "ANSIBLE_NOCOLOR": "1"},
+            cwd=ansible,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def changes(self) -> int:
+        """How many tasks changed something. Fails when the play does."""
+        played = self.plays()
+        assert played.returncode == 0, played.stdout + played.stderr
+        match = re.search(r"changed=(\d+)", played.stdout)
+        assert match
+        return int(match[1])
+
+    def files(self) -> dict[str, bytes]:
+        """What the role has written."""
+        etc = self.directory / "etc"
+        return {p.name: p.read_bytes() for p in etc.iterdir()}
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> Playbook:
+    directory = tmp_path / "a site"
+    directory.mkdir()
+    return Playbook(directory)
+
+
+def test_the_roles_second_run_changes_nothing(playbook: Playbook) -> None:
+    assert playbook.changes() == 4
+    written = playbook.files()
+    assert set(written) == {"rsfilter.toml", "truth.json", "exabgp.conf", "exabgp.env"}
+    assert b"neighbor 198.51.100.1 {" in written["exabgp.conf"]
+    assert playbook.changes() == 0
+    assert playbook.files() == written
+
+
+def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: Playbook) -> None:
+    playbook.changes()
+    before = playbook.files()
+    playbook.owns("203.0.113.1/28")
+    played = playbook.plays()
+    assert played.returncode != 0
+    assert "/hosts/0/prefixes/0" in played.stdout
+    assert playbook.files() == before
+
+
+def test_the_unit_is_sound_and_hardened(playbook: Playbook) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd on this machine")
+    program = playbook.directory / "opt" / "venv" / "bin" / "exabgp"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(PROGRAMS / "exabgp")
+    template = EXAMPLES / "ansible/roles/rsfilter/templates/rsfilter.service.j2"
+    unit = playbook.directory / "rsfilter.service"
+    playbook.variables["rsfilter_prefix"] = "/opt/rsfilter"
+    subprocess.run(
+        [
+            *(PROGRAMS / "ansible", "localhost", "--connection=local", "--module-name=template"),
+            *("--args", json.dumps({"src": str(template), "dest": str(unit)})),
+            *("--extra-vars", json.dumps(playbook.variables)),
+        ],
+        env=os.environ | {"ANSIBLE_HOME": str(playbook.directory / "ansible")},
+        capture_output=True,
+        check=True,
+    )
+    text = unit.read_text().replace("/opt/rsfilter/venv/bin/exabgp", "/bin/true")
+    unit.write_text(text)
+    analyze = partial(subprocess.run, capture_output=True, text=True, check=False)
+    verified = analyze(["systemd-analyze", "verify", "--man=no", unit])
+    assert verified.returncode == 0, verified.stderr
+    rated = analyze(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit])
+    assert rated.returncode == 0, rated.stdout  # at most 2.0 of 10: "OK" ends at 5
+
+
+# NetBox --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def netbox() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "netbox_truth", EXAMPLES / "netbox" / "netbox_truth.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((NETBOX / f"{name}.json").read_text())["results"]
+    return found
+
+
+def test_netbox_says_who_may_announce_which_guests(netbox: ModuleType) -> None:
+    """web1 is placed on hv1; db1 may run on any hypervisor of its cluster; batch has no address."""
+    document = netbox.truth(recorded("devices"), recorded("virtual-machines"))
+    assert document == {
+        "hosts": [
+            {
+                "name": "hv1",
+                "asn": 4200000005,
+                "neighbors": ["198.51.100.101"],
+                "prefixes": ["203.0.113.2/32", "203.0.113.1/32", "2001:db8:aa::1/128"],
+            },
+            {
+                "name": "hv2",
+                "asn": 4200000006,
+                "neighbors": ["198.51.100.102", "2001:db8:c633:6401::102"],
+                "prefixes": ["203.0.113.2/32"],
+            },
+        ],
+        "metadata": {
+            "revision": "2026-11-21T07:00:00.123456Z",
+            "author": "NetBox",
+            "generated": "2026-11-21T07:00:00.123456Z",
+        },
+    }
+    assert parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
+
+
+def test_netbox_that_contradicts_itself_makes_no_truth(netbox: ModuleType) -> None:
+    devices, machines = recorded("devices"), recorded("virtual-machines")
+    devices[0]["custom_fields"]["bgp_asn"] = None
+    devices[1]["primary_ip4"] = None
+    with pytest.raises(netbox.InconsistentError) as caught:
+        netbox.truth(devices, machines)
+    assert str(caught.value).splitlines() == [
+        "device hv1: needs bgp_asn and a primary address",
+        "device hv2: needs bgp_asn and a primary address",
+        "virtual machine batch: no hypervisor may announce it",
+        "virtual machine db1: no hypervisor may announce it",
+        "virtual machine web1: no hypervisor may announce it",
+    ]
+
+
+class _NetBox(BaseHTTPRequestHandler):
+    """Answers as NetBox does: one object a page, for whoever has the token."""
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        kind = path.strip("/").split("/")[-1]
+        at = int(query.rpartition("offset=")[2] or 0) if "offset=" in query else 0
+        allowed = self.headers["Authorization"] == "Token sesame"
+        found = recorded(kind)
+        host, port = self.server.server_address[:2]
+        following = f"http://{host!s}:{port}{path}?offset={at + 1}"
+        answer = {"next": following if at + 1 < len(found) else None, "results": [found[at]]}
+        self.send_response(200 if allowed else 403)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode() if allowed else b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def netbox_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _NetBox) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def export(url: str, output: Path, token: str) -> subprocess.CompletedProcess[str]:
+    script = EXAMPLES / "netbox" / "netbox_truth.py"
+    return subprocess.run(
+        [sys.executable, script, "--url", url, "-o", output],
+        env=os.environ | {"NETBOX_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_netbox_export_is_a_truth_file(netbox_url: str, tmp_path: Path) -> None:
+    output = tmp_path / "truth.json"
+    assert export(netbox_url, output, "sesame").returncode == 0
+    first = output.read_bytes()
+    assert len(parse_truth(first, "truth.json", 0.0).vrps) == 4
+    assert export(netbox_url, output, "sesame").returncode == 0
+    assert output.read_bytes() == first
+
+
+def test_a_netbox_that_refuses_leaves_the_old_file(netbox_url: str, tmp_path: Path) -> None:
+    output = tmp_path / "truth.json"
+    output.write_text("as it was")
+    refused = export(netbox_url, output, "wrong")
+    assert refused.returncode == 1
+    assert "403" in refused.stderr
+    assert output.read_text() == "as it was"
