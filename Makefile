@@ -17,7 +17,7 @@ BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/r
 help: ## explain the targets
 	@echo "rsfilter: route-server filter behind ExaBGP"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup packages
 setup: .venv/installed ## install what is missing: Debian packages (asks sudo), .venv, the librtr binding
@@ -33,6 +33,14 @@ packages:
 demo: setup ## real hosts, cache, ExaBGP and routers on one screen (KEEP=1: until Ctrl-C)
 	@echo "demo: starting StayRTR, three BIRD hosts, ExaBGP with rsfilter, a BIRD and an FRR router"
 	@PYTHONPATH=tests $(RUN) -m lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+.PHONY: lab lab-all
+lab: setup ## list the labs; NAME=b: watch one (KEEP=1: play with it until Ctrl-C)
+	@PYTHONPATH=tests $(RUN) -m lab.play $(if $(NAME),"$(NAME)") $(if $(STEP),--step "$(STEP)") \
+	  $(if $(filter-out 0,$(KEEP)),--keep)
+
+lab-all: setup ## run every lab, those of minutes too, and print how long each took
+	@PYTHONPATH=tests $(RUN) -m lab.play --all
 
 .PHONY: test
 test: setup ## run all tests, those against real daemons too (TESTS="..." for a few)

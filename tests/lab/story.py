@@ -24,20 +24,45 @@ class Sentence:
     state: Literal["waiting", "true", "false"]
 
 
-SENTENCES: deque[Sentence] = deque(maxlen=REMEMBERED)
-"""The latest last."""
+class Sentences:
+    """What was told, the latest last."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Sentence] = deque(maxlen=REMEMBERED)
+        self.told = 0
+        """How many sentences there ever were."""
+
+    def add(self, sentence: Sentence) -> None:
+        """Tell one more."""
+        self._kept.append(sentence)
+        self.told += 1
+
+    def since(self, told: int) -> list[Sentence]:
+        """Those which were told after so many, as far as they are remembered."""
+        kept = list(self._kept)
+        return kept[max(0, len(kept) - (self.told - told)) :]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+
+SENTENCES = Sentences()
+
+SHOWN: list[str] = []
+"""Texts that are to be seen when the lab is over."""
 
 
 def tell(text: str) -> None:
     """Something was done."""
-    SENTENCES.append(Sentence(text, "true"))
+    SENTENCES.add(Sentence(text, "true"))
 
 
 @contextmanager
 def expecting(text: str) -> Iterator[None]:
     """Something is waited for; false when an exception ends it."""
     sentence = Sentence(text, "waiting")
-    SENTENCES.append(sentence)
+    SENTENCES.add(sentence)
     try:
         yield
     except BaseException:
