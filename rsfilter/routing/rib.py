@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+from rsfilter.routing.arrivals import Arrivals
 from rsfilter.routing.drain import Phase
 from rsfilter.routing.export import (
     BEST_PATH_ID,
@@ -52,8 +53,7 @@ class Entry:
     """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
     was lost."""
     number: int = field(default=0, compare=False)
-    """Its place in the order of arrival, set by `AdjRibIn.insert`: rises within a neighbor's
-    table, and stays when the route changes."""
+    """Its place in the order of arrival, set by `AdjRibIn.insert`. Stays when the route changes."""
 
     @property
     def is_accepted(self) -> bool:
@@ -98,7 +98,7 @@ class AdjRibIn:
         self.tables: dict[Address, NeighborTable] = {}
         self._by_prefix: dict[Prefix, tuple[Entry, ...]] = {}
         self._index = PrefixIndex()
-        self._inserted = 0
+        self.arrivals: Arrivals[Entry] = Arrivals()
 
     def __len__(self) -> int:
         return sum(len(table.entries) for table in self.tables.values())
@@ -112,8 +112,7 @@ class AdjRibIn:
 
     def insert(self, entry: Entry) -> None:
         """Adds a route under a key that is not there yet."""
-        self._inserted += 1
-        entry.number = self._inserted
+        self.arrivals.add(entry)
         key = entry.route.key
         table = self.table(key.neighbor)
         slot = (key.prefix, key.path_id)
@@ -133,6 +132,7 @@ class AdjRibIn:
             return None
         table.over_limit.pop((key.prefix, key.path_id), None)
         table.stale.pop((key.prefix, key.path_id), None)
+        self.arrivals.remove(entry)
         others = tuple(e for e in self._by_prefix[key.prefix] if e is not entry)
         if others:
             self._by_prefix[key.prefix] = others

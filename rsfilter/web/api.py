@@ -90,6 +90,7 @@ async def readyz(api: Api, _request: web.Request, _asked: None) -> web.Response:
 async def metrics(api: Api, _request: web.Request, _asked: None) -> web.Response:
     """Prometheus metrics."""
     api.metrics.census = await api.census.census()
+    await api.slices.pause()  # the text takes some milliseconds: no two at once
     body, content_type = api.metrics.exposition()
     return web.Response(body=body, headers={"Content-Type": content_type})
 

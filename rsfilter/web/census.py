@@ -71,10 +71,7 @@ class CensusTaker:
         census = Census()
         rib = self._running.filter.engine.rib_in
         async for entries in self._slices.entries(rib, size=COUNT_SLICE):
-            if entries:
-                neighbor = entries[0].route.key.neighbor
-                counts = census.by_neighbor.setdefault(neighbor, Counts())
-                _count(entries, counts)
+            _count(entries, census.by_neighbor)
         for neighbor, counts in census.by_neighbor.items():
             table = rib.tables.get(neighbor)
             counts.stale = len(table.stale) if table else 0
@@ -84,8 +81,12 @@ class CensusTaker:
         return census
 
 
-def _count(entries: list[Entry], counts: Counts) -> None:
-    counts.verdicts.update(_VERDICT[entry.verdict.kind] for entry in entries)
+def _count(entries: list[Entry], by_neighbor: dict[Address, Counts]) -> None:
     for entry in entries:
+        neighbor = entry.route.key.neighbor
+        counts = by_neighbor.get(neighbor)
+        if counts is None:
+            counts = by_neighbor[neighbor] = Counts()
+        counts.verdicts[_VERDICT[entry.verdict.kind]] += 1
         if entry.verdict.reasons:
             counts.reasons.update(entry.verdict.reasons)

@@ -19,7 +19,7 @@ from rsfilter.web import shapes
 from rsfilter.web.answers import NDJSON, encode
 from rsfilter.web.api import STORY_AUDIT_TIME_S, Api
 from rsfilter.web.errors import ApiError, bad_request
-from rsfilter.web.slices import SLICE, Position, is_there
+from rsfilter.web.slices import SLICE
 
 STORY_RECORDS = 20
 """Audit records beside a route's story: the last few changes; `/api/v1/audit` has all."""
@@ -44,14 +44,12 @@ async def routes(
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(api, request, wanted)
     page: list[shapes.Route] = []
-    last: Position | None = None
     async with aclosing(_matching(api, wanted)) as found:
         async for entries in found:
             for entry in entries:
                 if len(page) == asked.limit:
-                    return shapes.Routes(routes=page, next=str(last))
+                    return shapes.Routes(routes=page, next=str(entry.number))
                 page.append(route_shape(api, entry))
-                last = _place(entry)
     return shapes.Routes(routes=page, next=None)
 
 
@@ -76,7 +74,7 @@ class _Wanted:
     def __init__(self, asked: shapes.RoutesAsked) -> None:
         self.prefix = None if asked.prefix is None else well_formed(asked.prefix)
         self.match = asked.match
-        self.after = None if asked.cursor is None else _position(asked.cursor)
+        self.start = _position(asked.cursor or "0")
         self.tests = list(_tests(asked))
         if self.prefix is not None and self.match == "covered":
             self.tests.append(_is_covered_by(self.prefix))
@@ -97,11 +95,10 @@ def well_formed(text: str) -> Prefix:
     return prefix
 
 
-def _position(text: str) -> Position:
-    try:
-        return Position.parse(text)
-    except ValueError as error:
-        raise bad_request(f"cursor: {error}; take it from `next` of the page before") from None
+def _position(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise bad_request(f"cursor: {text!r} is none; take it from `next` of the page before")
+    return int(text)
 
 
 def _tests(asked: shapes.RoutesAsked) -> Iterator[Test]:
@@ -133,26 +130,23 @@ def _is_covered_by(prefix: Prefix) -> Test:
 
 
 async def _matching(api: Api, wanted: _Wanted) -> AsyncGenerator[list[Entry], None]:
-    """The entries that are asked for, in the order of positions, in lists to be worked on at
-    once."""
+    """The entries that are asked for, in order of arrival, in lists to be worked on at once."""
     if wanted.prefix is not None and wanted.match != "covered":
         found = [e for e in _at_or_above(api, wanted.prefix, wanted.match) if wanted.meets(e)]
-        found.sort(key=_place)
-        yield [e for e in found if wanted.after is None or _place(e) > wanted.after]
+        yield sorted((e for e in found if e.number >= wanted.start), key=_number)
         return
     rib = api.running.filter.engine.rib_in
     size = SCAN_SLICE if wanted.tests else SLICE
-    async for entries in api.slices.entries(rib, wanted.after, size):
+    async for entries in api.slices.entries(rib, wanted.start, size):
         found = [entry for entry in entries if wanted.meets(entry)] if wanted.tests else entries
-        for start in range(0, len(found), SLICE):
-            if start:
+        for begin in range(0, len(found), SLICE):
+            if begin:
                 await api.slices.pause()
-            part = found[start : start + SLICE]
-            yield [entry for entry in part if is_there(rib, entry)] if start else part
+            yield found[begin : begin + SLICE]
 
 
-def _place(entry: Entry) -> Position:
-    return Position(entry.route.key.neighbor, entry.number)
+def _number(entry: Entry) -> int:
+    return entry.number
 
 
 def _at_or_above(api: Api, prefix: Prefix, match: str) -> Iterator[Entry]:
@@ -208,7 +202,7 @@ async def story(
         raise ApiError(404, "no_route", f"nobody announces {prefix}, and the audit log has nothing")
     return shapes.RouteStories(
         prefix=str(prefix),
-        routes=[_story(api, entry) for entry in sorted(entries, key=_place)],
+        routes=[_story(api, entry) for entry in sorted(entries, key=_number)],
         audit=records,
         is_audit_complete=is_complete,
     )

@@ -1,45 +1,24 @@
-"""Reading large tables on the loop of the filter without being in its way.
+"""Reading large tables beside the filter without being in its way.
 
-A reader works for a moment (`SLICE` entries, a millisecond or so) and then lets the loop turn.
-However many clients there are, only one of them works in any turn: a route waits for one slice,
-never for all of them.
-
-A table of one neighbor is copied before it is read, which takes a millisecond for 100,000 routes:
-what is read are the entries as they are at that moment, and entries that have gone meanwhile are
-left out.
+A reader works for a moment (`SLICE` entries, a millisecond or so) and then sleeps for as long.
+However many readers there are, one of them works at a time, so together they take half of the
+time at most, and a route waits for one slice. The sleep is a real one: it is then that the threads
+which read from ExaBGP and write to it get the interpreter, which a loop that only turns would keep
+from them for tens of milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import AsyncGenerator
-from typing import NamedTuple
 
-from rsfilter.routing.model import Address
 from rsfilter.routing.rib import AdjRibIn, Entry
 
-SLICE = 100
+SLICE = 96
 """Entries to a slice: rendered as JSON they take a millisecond."""
 
-
-class Position(NamedTuple):
-    """A place in the table: behind this route. Stays good whatever comes and goes."""
-
-    neighbor: Address
-    number: int
-    """`Entry.number` of the last route that was read."""
-
-    def __str__(self) -> str:
-        return f"{self.neighbor}~{self.number}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position:
-        """The position that `str` gave; ValueError for any other text."""
-        address, tilde, number = text.partition("~")
-        if not (tilde and number.isascii() and number.isdigit() and len(number) < 20):
-            raise ValueError(f"{text!r} is no position")
-        return cls(Address.parse(address), int(number))
+REST_S = 0.001
+"""Between two slices: as short as epoll can wait."""
 
 
 class Slices:
@@ -49,34 +28,16 @@ class Slices:
         self._turn = asyncio.Lock()
 
     async def pause(self) -> None:
-        """Lets the loop turn, and every other reader that waits."""
+        """Lets everything else happen, and the other readers work."""
         async with self._turn:
-            await asyncio.sleep(0)
+            await asyncio.sleep(REST_S)
 
     async def entries(
-        self, rib: AdjRibIn, after: Position | None = None, size: int = SLICE
+        self, rib: AdjRibIn, start: int = 0, size: int = SLICE
     ) -> AsyncGenerator[list[Entry], None]:
-        """Every route behind `after`, by neighbor and then in order of arrival, in lists of at
-        most `size`. A route that is there all the time comes exactly once."""
+        """Every route numbered `start` and above, in order of arrival, in lists of about `size`
+        (see `Arrivals.read`)."""
         await self.pause()
-        for neighbor in sorted(rib.tables):
-            if after is not None and neighbor < after.neighbor:
-                continue
-            table = rib.tables.get(neighbor)  # others may have gone since
-            if table is None:
-                continue
-            entries = list(table.entries.values())
-            start = 0
-            if after is not None and neighbor == after.neighbor:
-                start = bisect_right(entries, after.number, key=lambda entry: entry.number)
-            for begin in range(start, len(entries), size):
-                part = entries[begin : begin + size]
-                yield [entry for entry in part if is_there(rib, entry)]
-                await self.pause()
-
-
-def is_there(rib: AdjRibIn, entry: Entry) -> bool:
-    """The entry is still in the table."""
-    neighbor, prefix, path_id = entry.route.key
-    table = rib.tables.get(neighbor)
-    return table is not None and table.entries.get((prefix, path_id)) is entry
+        for entries in rib.arrivals.read(start, size):
+            yield entries
+            await self.pause()

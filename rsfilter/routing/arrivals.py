@@ -1,0 +1,59 @@
+"""Every route in order of arrival, to be read in small steps while routes come and go.
+
+Whoever reads the whole table beside the filter must not stop it, and copying a table of 200,000
+routes stops it for 10 ms. So entries are in chunks: a reader takes some of them, goes away, and
+comes back behind the last one, which a number tells for ever.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+BITS = 5
+SIZE = 1 << BITS
+"""Entries of a chunk. What has gone leaves its place empty until the whole chunk is: a host that
+keeps one route of each chunk costs this many pointers for it, less than the route itself."""
+
+
+class Numbered(Protocol):
+    """What can be kept here."""
+
+    number: int
+
+
+T = TypeVar("T", bound=Numbered)
+
+
+class Arrivals(Generic[T]):
+    """Entries by the number that each gets when it arrives."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._chunks: dict[int, list[T | None]] = {}
+        """By number >> BITS, in rising order."""
+
+    def add(self, entry: T) -> None:
+        """Numbers an entry and keeps it."""
+        entry.number = self._next
+        self._chunks.setdefault(self._next >> BITS, []).append(entry)
+        self._next += 1
+
+    def remove(self, entry: T) -> None:
+        """Forgets an entry that is here."""
+        key, place = entry.number >> BITS, entry.number & (SIZE - 1)
+        chunk = self._chunks[key]
+        chunk[place] = None
+        if len(chunk) == SIZE and not any(chunk):
+            del self._chunks[key]
+
+    def read(self, start: int, size: int) -> Iterator[list[T]]:
+        """The entries numbered `start` and above in lists of about `size`, as they are at the
+        moment that each list is asked for. What is here all the time comes exactly once; what
+        arrives meanwhile may not come."""
+        keys = list(self._chunks)
+        step = max(1, size >> BITS)
+        for first in range(bisect_left(keys, start >> BITS), len(keys), step):
+            chunks = (self._chunks.get(key, ()) for key in keys[first : first + step])
+            yield [e for chunk in chunks for e in chunk if e is not None and e.number >= start]

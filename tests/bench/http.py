@@ -1,0 +1,209 @@
+"""Does a client of the HTTP API delay routes? From a host's UPDATE to ExaBGP's command, measured.
+
+    python tests/bench/http.py [--routes 200000] [--probes 300]
+
+A real `rsfilter run` behind a scripted ExaBGP has a full table. A host announces one more prefix
+again and again, and the time until the command for it is there is taken: first while nobody asks,
+then while clients list everything, ask the audit log, judge another truth, or scrape. Clients are
+processes of their own. Prints milliseconds; "more" is the worst but one in a hundred beyond that of
+the idle filter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from speaker import CHANGE, Speaker, announce, state
+
+ROUTER, HOST, PROBE = "192.0.2.10", "198.51.100.1", "198.51.100.2"
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "192.0.2.100"
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/24"]
+max_prefixes = 1000000
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+"""
+
+CLIENT = """
+import http.client, sys
+host, port, path, accept, body = sys.argv[1:6]
+method = "POST" if body else "GET"
+headers = {"Accept": accept, "Content-Type": "application/json"}
+total = 0
+while True:
+    connection = http.client.HTTPConnection(host, int(port), timeout=120)
+    here = path
+    while here:
+        content = open(body, "rb").read() if body else None
+        connection.request(method, here, content, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        assert answer.status == 200, (answer.status, data[:200])
+        total += 1
+        at = data.rfind(b'"next":"') if "limit=" in path else -1
+        here = path + "&cursor=" + data[at + 8 : -2].decode() if at > 0 else ""
+        print(total, flush=True)
+"""
+"""Asks for ever; follows `next`. Prints how many requests it has made."""
+
+
+class Watched(Speaker):
+    """Notes when the command for a prefix came."""
+
+    def __init__(self, config: Path) -> None:
+        self.seen: dict[str, float] = {}
+        self.arrived = threading.Condition()
+        super().__init__(config, {ROUTER: 65200})
+
+    def _carry_out(self, text: str) -> None:
+        now = time.monotonic()
+        if change := CHANGE.fullmatch(text):
+            with self.arrived:
+                self.seen.update(dict.fromkeys(change[4].split(), now))
+                self.arrived.notify()
+        super()._carry_out(text)
+
+    def delay_of(self, prefix: str) -> float:
+        """Seconds from the UPDATE to the command."""
+        started = time.monotonic()
+        self.write(announce(PROBE, 65002, [prefix]))
+        with self.arrived:
+            self.arrived.wait_for(lambda: prefix in self.seen, 60)
+        return self.seen[prefix] - started
+
+
+class Bench:
+    """A filter with a full table."""
+
+    def __init__(self, directory: Path, routes: int) -> None:
+        self.truth = directory / "truth.json"
+        roas = [
+            {"prefix": "10.0.0.0/8", "maxLength": 32, "asn": 65001},
+            {"prefix": "172.16.0.0/12", "maxLength": 32, "asn": 65002},
+        ]
+        self.truth.write_text(json.dumps({"roas": roas}))
+        config = directory / "rsfilter.toml"
+        config.write_text(CONFIG)
+        self.speaker = Watched(config)
+        self._routes = routes
+        self._probe = 0
+
+    def fill(self) -> None:
+        """The table, through the front door."""
+        speaker = self.speaker
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(state(PROBE, 65002, "up"))
+        for start in range(0, self._routes, 50):
+            numbers = range(start, min(start + 50, self._routes))
+            speaker.write(
+                announce(
+                    HOST, 65001, [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
+                )
+            )
+        speaker.wait("full", lambda: len(speaker.tables[ROUTER]) == self._routes, 600)
+
+    def probe(self, count: int) -> list[float]:
+        """The delays of so many routes, in milliseconds, sorted."""
+        found = []
+        for _ in range(count):
+            self._probe += 1
+            number = self._probe
+            prefix = f"172.16.{number >> 8}.{number & 255}/32"
+            found.append(1000 * self.speaker.delay_of(prefix))
+            time.sleep(0.005)
+        return sorted(found)
+
+    @contextmanager
+    def clients(
+        self, count: int, path: str, accept: str, *, body: Path | None
+    ) -> Iterator[list[int]]:
+        """So many clients meanwhile; afterwards the list holds the requests that they made."""
+        host, _, port = self.speaker.http.rpartition(":")
+        argv = [sys.executable, "-c", CLIENT, host, port, path, accept, str(body or "")]
+        started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+        asked: list[int] = []
+        try:
+            time.sleep(0.5)  # all of them are asking
+            yield asked
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                lines = process.communicate()[0].split()
+                asked.append(int(lines[-1]) if lines else 0)
+
+
+LOADS: Sequence[tuple[str, int, str, str, bool]] = (
+    ("nobody asks", 0, "", "", False),
+    ("1 client streams all routes", 1, "/api/v1/routes", "application/x-ndjson", False),
+    ("5 clients stream all routes", 5, "/api/v1/routes", "application/x-ndjson", False),
+    ("1 client pages through all", 1, "/api/v1/routes?limit=1000", "*/*", False),
+    ("5 clients filter for nothing", 5, "/api/v1/routes?verdict=held", "*/*", False),
+    ("1 client asks for the story", 1, "/api/v1/routes/10.0.0.1/32", "*/*", False),
+    ("1 client searches the audit log", 1, "/api/v1/audit?asn=1", "*/*", False),
+    ("1 client asks for impact", 1, "/api/v1/impact", "*/*", True),
+    ("1 client scrapes", 1, "/metrics", "*/*", False),
+)
+
+
+def run(routes: int, probes: int) -> Table:
+    """The whole of it."""
+    table = Table(
+        "", "median", "99 %", "worst", "more", "answers", title=f"{routes} routes, milliseconds"
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), routes)
+        with bench.speaker:
+            bench.fill()
+            idle = 0.0
+            for name, count, path, accept, has_body in LOADS:
+                body = bench.truth if has_body else None
+                with bench.clients(count, path, accept, body=body) as asked:
+                    delays = bench.probe(probes)
+                median, late, worst = (
+                    delays[len(delays) // 2],
+                    delays[-len(delays) // 100],
+                    delays[-1],
+                )
+                idle = idle or late
+                table.add_row(
+                    name,
+                    *(f"{value:.1f}" for value in (median, late, worst, late - idle)),
+                    str(sum(asked)),
+                )
+    return table
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--routes", type=int, default=200_000)
+    parser.add_argument("--probes", type=int, default=300)
+    options = parser.parse_args()
+    Console().print(run(options.routes, options.probes))
