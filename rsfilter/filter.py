@@ -11,6 +11,7 @@ times give byte-identical commands and the same audit events.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rsfilter.config import Config
@@ -23,17 +24,20 @@ from rsfilter.routing.actions import Actions, AuditEvent
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
+    AllRepeated,
     DataReplaced,
     DrainAsked,
     EndOfRib,
     Event,
     GuardReleased,
+    GuardRestored,
     RefreshMark,
     SessionDown,
     SessionUp,
     Update,
 )
-from rsfilter.routing.guard import Limits
+from rsfilter.routing.guard import Changes, Limits
+from rsfilter.routing.model import RouteKey
 from rsfilter.routing.policy import Data
 
 REMOVED = "[removed]"
@@ -98,6 +102,10 @@ class Filter:
         """The operator lets go of what the guard holds; `by` says how, for people."""
         self._routing(GuardReleased(by), now)
 
+    def guard_restored(self, held: Mapping[RouteKey, str], now: float) -> None:
+        """What the guard of a process before this one held, by fingerprint."""
+        self._routing(GuardRestored(held), now)
+
     @property
     def drain_state(self) -> DrainState:
         """Whether the filter is in service, and who keeps it out."""
@@ -122,7 +130,9 @@ class Filter:
         if not self._is_resynced:
             self._resynced(now)
         self.deferral.expire(now)
-        self.egress.is_ready = self._has_data and self.deferral.is_over
+        if not self.egress.is_ready and self._has_data and self.deferral.is_over:
+            self.egress.is_ready = True
+            self._routing(AllRepeated(), now)
         return self.egress.commands(now)
 
     def next_timer(self) -> float | None:
@@ -139,6 +149,10 @@ class Filter:
         """What is to be audited since the last call."""
         taken, self._audit = self._audit, []
         return taken
+
+    def take_held(self) -> Changes:
+        """What became of held routes since the last call: a restart must not let them go."""
+        return self.engine.guard.take_changes()
 
     def _resync(self, message: Message, now: float) -> None:
         for found in self.resync.message(message, now):

@@ -8,6 +8,8 @@ JSON Lines. One object for each turn of the filter, in order:
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
     {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
+    {"now": …, "time": …, "held": [["198.51.100.1", "10.1.0.1/32", 0, "…"], …]}
+                                                  what the guard held before a restart
     {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
     {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
 
@@ -18,14 +20,14 @@ as the characters of the same number (Latin-1), so that lines which are not UTF-
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
 from rsfilter.routing.events import DrainAsked
-from rsfilter.routing.model import Prefix, Vrp
+from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.vrps import VrpSet
 
@@ -49,6 +51,8 @@ class Entry(NamedTuple):
     source: str = ""
     release: str = ""
     """Who released what the guard holds."""
+    held: Mapping[RouteKey, str] | None = None
+    """Fingerprints of what the guard held before a restart."""
     drain: DrainAsked | None = None
     note: ServiceEvent | None = None
 
@@ -89,6 +93,11 @@ class Recorder:
     def release(self, moment: Moment, by: str) -> None:
         """The guard was told to let go of what it holds."""
         self._write(moment, release=by)
+
+    def held(self, moment: Moment, held: Mapping[RouteKey, str]) -> None:
+        """The guard of a process before this one held routes."""
+        rows = [(str(k.neighbor), str(k.prefix), k.path_id, said) for k, said in held.items()]
+        self._write(moment, held=rows)
 
     def drain(self, moment: Moment, asked: DrainAsked) -> None:
         """The filter was asked to leave service, or is no longer."""
@@ -143,6 +152,14 @@ def _entry(turn: dict[str, Any]) -> Entry:
         return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
     if "release" in turn:
         return Entry(moment, release=turn["release"])
+    if "held" in turn:
+        return Entry(
+            moment,
+            held={
+                RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): said
+                for neighbor, prefix, path_id, said in turn["held"]
+            },
+        )
     if "drain" in turn:
         return Entry(moment, drain=DrainAsked(turn["source"], bool(turn["drain"]), turn["by"]))
     return Entry(moment, source=turn["source"])

@@ -81,6 +81,9 @@ class Machine:
         if entry.release:
             self._filter.guard_released(entry.release, entry.moment.now)
             self._flush(entry.moment)
+        if entry.held is not None:
+            self._filter.guard_restored(entry.held, entry.moment.now)
+            self._flush(entry.moment)
         if entry.drain is not None:
             asked = entry.drain
             self._filter.drain(asked.on, asked.by, entry.moment.now, asked.source)
@@ -114,5 +117,6 @@ class Machine:
 
     def _flush(self, moment: Moment) -> None:
         self._commands.writelines(self._filter.commands(moment.now))
+        self._filter.take_held()
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rsfilter import held
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import Config
@@ -91,6 +92,9 @@ class Service:
             drain=self.drain,
         )
         self._web = WebServer(self._running)
+        held_file = config.audit.directory / held.NAME
+        self._held_before = held.load(held_file, time.time())
+        self._held = held.HeldKeeper(held_file, self._held_before)
         self._wake = asyncio.Event()
         self._is_ending = False
         self._is_dialect_known = False
@@ -111,6 +115,9 @@ class Service:
         self._reader.start()
         self._writer.start()
         async with contextlib.AsyncExitStack() as stack:
+            self._restore_held()
+            self._held.start()
+            stack.push_async_callback(self._held.stop)
             await self._web.start()
             stack.push_async_callback(self._web.stop)
             await self._start_data(stack)
@@ -168,6 +175,7 @@ class Service:
 
     def _flush(self, moment: Moment) -> None:
         self._writer.write(self._filter.commands(moment.now))
+        self._held.take(self._filter.take_held())
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)
             self._web.told(moment.time, event)
@@ -183,6 +191,16 @@ class Service:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
         self._wake.clear()
+
+    def _restore_held(self) -> None:
+        """The guard goes on where the process before this one ended."""
+        if not self._held_before:
+            return
+        moment = _moment()
+        if self._recorder:
+            self._recorder.held(moment, self._held_before)
+        self._filter.guard_restored(self._held_before, moment.now)
+        self._flush(moment)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -320,6 +338,8 @@ def _tell_of_guard(change: GuardChange) -> None:
                 change.held,
                 os.getpid(),
             )
+        case "restored":
+            log.warning("guard: %d routes were held before a restart: they stay", change.routes)
         case "released":
             log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import pytest
@@ -27,8 +28,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from rsfilter.routing.actions import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import GuardReleased, SessionUp
-from rsfilter.routing.guard import Guard, Limits
+from rsfilter.routing.events import AllRepeated, GuardReleased, GuardRestored, SessionUp
+from rsfilter.routing.guard import Guard, Limits, fingerprint
 from rsfilter.routing.model import (
     Address,
     Attributes,
@@ -40,6 +41,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.policy import Data, Source, judge
+from rsfilter.routing.retention import as_stale
 from rsfilter.routing.rib import Entry
 
 ONE, TWO, THREE, FOUR = (f"203.0.113.{n}/32" for n in (1, 2, 3, 4))
@@ -352,6 +354,111 @@ def test_the_first_data_are_never_held() -> None:
     assert announced(machine) == {FOUR}
 
 
+# A restart ---------------------------------------------------------------------------------------
+
+
+def restarted(before: Engine, by: Data, **options: object) -> Engine:
+    """An engine that expects what the one before held."""
+    held = {key: fingerprint(held) for key, held in before.guard.take_changes().items() if held}
+    machine = engine(by, limits=AT_MOST_HALF, **options)  # type: ignore[arg-type]
+    restored = after(machine, GuardRestored(held))
+    assert told(restored) == [f"guard: restored {len(held)}, 0 held"]
+    return machine
+
+
+def test_what_is_held_survives_a_restart() -> None:
+    machine = restarted(holding(), ONLY_FOUR)
+    actions = after(machine, up(), *(update(each) for each in four()[:1]))
+    assert told(actions) == [f"{ONE} held held_by_guard origin_not_found (announce)"]
+    after(machine, *(update(each) for each in four()))
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    assert machine.guard.held == 3
+    after(machine, AllRepeated())
+    assert told(after(machine, GuardReleased("test")))[-1] == "guard: released 3, 0 held"
+    assert announced(machine) == {FOUR}
+
+
+def test_data_may_come_later_than_the_hosts() -> None:
+    machine = restarted(holding(), Data(truth_source=Source.UNAVAILABLE))
+    after(machine, up(), *(update(each) for each in four()))
+    assert announced(machine) == set()
+    after(machine, replaced(ONLY_FOUR))
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    assert machine.guard.held == 3
+
+
+def test_data_that_were_put_right_meanwhile_end_it() -> None:
+    machine = restarted(holding(), EVERYTHING)
+    actions = after(machine, up(), *(update(each) for each in four()))
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    actions = after(machine, AllRepeated())
+    assert machine.guard.held == 0
+    assert told(actions) == []  # it was told when the last one was accepted
+
+
+def test_nothing_else_is_announced_because_of_it() -> None:
+    """Not another attribute, another next hop, another host, another AS at the same address."""
+    machine = restarted(holding(), ONLY_FOUR)
+    others = [
+        route(ONE, attributes=Attributes(path("65007"), med=5)),
+        route(TWO, neighbor=HV8, asn=65008),
+        route(THREE, asn=65009),
+    ]
+    after(machine, *(update(each) for each in others))
+    assert announced(machine) == set()
+    after(machine, update(route(ONE)), update(route(THREE)))  # too late: it has changed
+    assert announced(machine) == set()
+    assert told(after(machine, AllRepeated())) == ["guard: ended 0, 0 held"]
+
+
+def test_what_does_not_come_again_in_time_is_gone() -> None:
+    machine = restarted(holding(), ONLY_FOUR)
+    after(machine, update(route(ONE)), AllRepeated())
+    assert machine.guard.held == 1
+    after(machine, update(route(TWO)))
+    assert announced(machine) == {ONE}
+    changes = machine.guard.take_changes()
+    assert changes == {route(TWO).key: None, route(THREE).key: None}
+
+
+def test_what_another_configuration_rejects_is_not_held() -> None:
+    machine = restarted(holding(), ONLY_FOUR, hosts=host_group(ipv4_lengths=frozenset({24})))
+    after(machine, *(update(each) for each in four()))
+    assert announced(machine) == set()
+
+
+def test_a_release_ends_it_before_anything_came_again() -> None:
+    machine = restarted(holding(), ONLY_FOUR)
+    after(machine, GuardReleased("test"))
+    after(machine, *(update(each) for each in four()))
+    assert announced(machine) == {FOUR}
+
+
+def test_it_is_armed_again_after_a_restart() -> None:
+    machine = restarted(holding(), EVERYTHING)
+    after(machine, *(update(each) for each in four()), AllRepeated())
+    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+
+
+def test_our_own_mark_does_not_change_a_route() -> None:
+    plain = route(ONE)
+    assert fingerprint(as_stale(plain)) == fingerprint(plain)
+
+
+def test_a_fingerprint_is_for_ever() -> None:
+    """Another release must find what this one held: sha256 of what is written here."""
+    said = (65007, "65007", "igp", 5, [(65007, 1)], [(1, 2, 3)], [7], ["198.51.100.7"])
+    attributes = Attributes(
+        path("65007"),
+        med=5,
+        communities=((65007, 1),),
+        large_communities=((1, 2, 3),),
+        extended_communities=(7,),
+    )
+    expected = hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    assert fingerprint(route(ONE, attributes=attributes)) == expected
+
+
 # Whatever happens --------------------------------------------------------------------------------
 
 SPEAKERS = [(address(HV7), 65007), (address(HV8), 65008)]
@@ -370,6 +477,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.engine = Engine(OWN_ASN, (HOSTS,), ROUTERS, self.data, LIMITS)
         self.announced: dict[RouteKey, Route] = {}
         self.held: set[RouteKey] = set()
+        self.written: dict[RouteKey, str] = {}
 
     def accepts(self, each: Route) -> bool:
         own = [key for key in self.announced if key.neighbor == each.key.neighbor]
@@ -429,7 +537,40 @@ class GuardMachine(RuleBasedStateMachine):
         self.held.clear()
         self.compare(self.engine.handle(GuardReleased("test"), 0.0))
 
+    @rule(
+        is_data_late=st.booleans(),
+        gone=st.sampled_from([ONE, TWO, THREE, FOUR, None]),
+        moved=st.sampled_from([ONE, TWO, THREE, FOUR, None]),
+    )
+    def restart(self, is_data_late: bool, gone: str | None, moved: str | None) -> None:
+        """Another engine, which gets what was written down; hosts have changed meanwhile."""
+        neighbor, asn = SPEAKERS[0]
+        if gone is not None:
+            key = RouteKey(neighbor, prefix(gone), 0)
+            self.held.discard(key)
+            self.announced.pop(key, None)
+        if moved is not None:
+            attributes = Attributes(path(str(asn)), med=2)
+            new = route(moved, neighbor=str(neighbor), asn=asn, attributes=attributes)
+            if self.announced.get(new.key) != new:
+                self.held.discard(new.key)
+                self.announced[new.key] = new
+        first = Data(truth_source=Source.UNAVAILABLE) if is_data_late else self.data
+        self.engine = Engine(OWN_ASN, (HOSTS,), ROUTERS, first, LIMITS)
+        self.engine.handle(GuardRestored(dict(self.written)), 0.0)
+        for each in self.announced.values():
+            self.engine.handle(update(each), 0.0)
+        if is_data_late:
+            self.engine.handle(replaced(self.data), 0.0)
+        self.compare(self.engine.handle(AllRepeated(), 0.0))
+
     def compare(self, actions: Actions) -> None:
+        for key, written in self.engine.guard.take_changes().items():
+            if written is None:
+                self.written.pop(key, None)
+            else:
+                self.written[key] = fingerprint(written)
+        assert self.written.keys() == self.held
         kinds = {entry.route: entry.verdict.kind for entry in self.engine.rib_in.entries()}
         assert kinds == {
             each: VerdictKind.ACCEPTED

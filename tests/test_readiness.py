@@ -13,8 +13,6 @@ import pytest
 from rsfilter.config import ReadinessConfig
 from rsfilter.readiness import ReadinessWatcher
 
-pytestmark = pytest.mark.asyncio
-
 Told = list[str]
 
 

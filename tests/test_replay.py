@@ -75,6 +75,39 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     assert told == [("held", 20), ("released", 20)]
 
 
+def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
+    guests = [f"203.0.113.{n}/32" for n in range(20)]
+
+    def starts(speaker: Speaker) -> None:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, guests))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 20)
+
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        starts(speaker)
+        TruthFile(site).gives_everything_to(65002)
+        file = site / "audit" / "held.state"
+        speaker.wait("held", lambda: file.exists() and len(file.read_bytes().splitlines()) == 20)
+    recording, commands = site / "recording", io.BytesIO()
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        starts(speaker)
+        os.kill(speaker.process.pid, signal.SIGUSR2)
+        speaker.wait("released", lambda: not speaker.tables[ROUTER])
+        speaker.ends()
+    assert not file.exists()
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+
+    def guard(directory: Path) -> list[tuple[str, int]]:
+        records = [json.loads(line) for line in audit(directory).splitlines()]
+        data = [record["data"] for record in records if record["event"] == "guard"]
+        return [(said["action"], said["routes"]) for said in data]
+
+    assert guard(site / "audit") == [("held", 20), ("restored", 20), ("released", 20)]
+    assert guard(site / "replayed") == [("restored", 20), ("released", 20)]
+
+
 def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
     recording, commands = site / "recording", io.BytesIO()
     retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 1")

@@ -40,8 +40,8 @@ def data(prefixes: list[str] = EVERYTHING) -> list[Vrp]:
     ]
 
 
-def start(lab: Lab, source: Source) -> Site:
-    site = Site(lab, source, data(), list(GUESTS))
+def start(lab: Lab, source: Source, *, recorded: bool = True) -> Site:
+    site = Site(lab, source, data(), list(GUESTS), recorded=recorded)
     site.starts()
     for asn, guests in GUESTS.items():
         site.hosts[asn].announces(*guests)
@@ -113,6 +113,38 @@ def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
     told = guard_says(site, "released")
     assert (told["data"]["routes"], told["data"]["detail"]) == (35, "SIGUSR2")
     site.audit.has(prefix=HELD[-1], verdict="rejected", was="held", cause="guard")
+
+
+def test_g4_what_is_held_survives_a_restart(lab: Lab) -> None:
+    """kill -9: the new filter knows the new data alone, and what the old one held."""
+    site = start(lab, "truth", recorded=False)
+    site.route_server.tolerated.append("guard: ")
+    unchanged = nothing_changes(site)
+    site.has_data(data(A_TENTH))
+    guard_says(site, "held")
+    withdrawn = HELD[0]
+    for _ in range(2):
+        site.route_server.filter_restarts()
+        guard_says(site, "restored")
+        for prefix in HELD[1:]:
+            site.audit.has(prefix=prefix, verdict="held", was=None)
+        throughout(unchanged, 2.0, site.lab.report)
+
+    # A withdraw is never held, and what the new data reject is not announced because of the guard.
+    site.hosts[HV1].withdraws(withdrawn)
+    for router in site.routers:
+        router.has_exactly(*(prefix for prefix in EVERYTHING if prefix != withdrawn))
+    site.hosts[HV1].announces(withdrawn)
+    site.audit.has(prefix=withdrawn, verdict="rejected", was=None)
+    os.kill(site.route_server.filter_pid(), SIGUSR2)
+    for router in site.routers:
+        router.has_exactly(*A_TENTH)
+    site.route_server.filter_restarts()
+    site.hosts[HV1].announces("10.1.0.99/32")
+    site.audit.has(prefix="10.1.0.99/32", verdict="rejected")
+    for router in site.routers:
+        router.has_exactly(*A_TENTH)
+    lab.no_errors()
 
 
 def test_g4_data_that_are_put_right_end_it_without_churn(site: Site) -> None:

@@ -25,11 +25,13 @@ from rsfilter.routing.actions import (
 )
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
 from rsfilter.routing.events import (
+    AllRepeated,
     DataReplaced,
     DrainAsked,
     EndOfRib,
     Event,
     GuardReleased,
+    GuardRestored,
     RefreshMark,
     SessionDown,
     SessionUp,
@@ -113,8 +115,8 @@ class Engine:
                 self._end_of_rib(event)
             case DataReplaced():
                 self._data_replaced(event)
-            case GuardReleased():
-                self._guard_released(event)
+            case GuardReleased() | GuardRestored() | AllRepeated():
+                self._guard_event(event)
             case DrainAsked():
                 self._drain_asked(event, now)
         return self._finished()
@@ -219,6 +221,7 @@ class Engine:
                 self.counters["not_kept"] += 1
                 return
             verdict = self._judge(route, group, self.data, within_limit=within)
+            verdict = self.guard.verdict(route, verdict)
             entry = Entry(route, verdict, within)
             self.rib_in.insert(entry)
             self._audit(route, verdict, None, "announce")
@@ -378,6 +381,16 @@ class Engine:
             self._audit_guard(
                 "held", review.lost, review.accepted, source=event.source, detail=event.detail
             )
+
+    def _guard_event(self, event: GuardReleased | GuardRestored | AllRepeated) -> None:
+        match event:
+            case GuardReleased():
+                self._guard_released(event)
+            case GuardRestored():
+                self.guard.expect(event.held)
+                self._audit_guard("restored", len(event.held), detail="held before a restart")
+            case AllRepeated():
+                self.guard.stop_expecting()
 
     def _guard_released(self, event: GuardReleased) -> None:
         released = self.guard.release()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rsfilter.routing.model import Address, Attributes, Prefix
+from rsfilter.routing.model import Address, Attributes, Prefix, RouteKey
 from rsfilter.routing.policy import Data
 
 
@@ -66,6 +67,18 @@ class GuardReleased:
     """For people: who, or how."""
 
 
+class GuardRestored(NamedTuple):
+    """The guard of a process before this one held routes."""
+
+    held: Mapping[RouteKey, str]
+    """Fingerprints (`guard.fingerprint`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllRepeated:
+    """Whoever was there before a restart has said all."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
     """Somebody wants the filter to leave service, or no longer does."""
@@ -124,6 +137,8 @@ Event = (
     | RefreshMark
     | DataReplaced
     | GuardReleased
+    | GuardRestored
+    | AllRepeated
     | DrainAsked
 )
 """What the engine handles."""

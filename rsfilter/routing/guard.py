@@ -5,6 +5,10 @@ cache than a decision. Its losses are held: these routes stay where they are, by
 accepted them, until newer data accept them, until somebody releases them, or until their host
 itself changes or withdraws them. All else follows the new data at once.
 
+A restart does not end it: `take_changes` says what to write down, `expect` takes it back. A route
+that comes again exactly as it was held is held again, if nothing but the data rejects it; until
+`stop_expecting`, when every host has repeated itself.
+
 Only what was accepted before can be held, so no route is ever announced because of the guard. A
 loss to data that are not there (`data_unavailable`) is not held: that is what `on_expire =
 "reject"` asks for.
@@ -12,10 +16,12 @@ loss to data that are not there (`data_unavailable`) is not held: that is what `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from rsfilter.routing.model import RouteKey, Verdict, VerdictKind
+from rsfilter.routing.export import LLGR_STALE
+from rsfilter.routing.model import Route, RouteKey, Verdict, VerdictKind
 from rsfilter.routing.rib import Entry
 
 
@@ -33,6 +39,21 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS = Limits()
+
+_BY_DATA = frozenset(
+    {
+        "neighbor_not_bound",
+        "next_hop_not_owned",
+        "origin_not_found",
+        "origin_invalid_asn",
+        "origin_invalid_length",
+    }
+)
+"""Reasons that a change of data can bring. After a restart the configuration may be another, and
+what that rejects was never held."""
+
+Changes = Mapping[RouteKey, Route | None]
+"""Routes that are held now, or None where one no longer is."""
 
 
 class Review(NamedTuple):
@@ -52,6 +73,9 @@ class Guard:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._held: dict[RouteKey, None] = {}
+        self._expected: dict[RouteKey, str] = {}
+        """Held before a restart and not seen since, by fingerprint."""
+        self._changes: dict[RouteKey, Route | None] = {}
         self._has_alarmed = False
 
     @property
@@ -62,35 +86,69 @@ class Guard:
     def review(self, judged: Sequence[tuple[Entry, Verdict]], table: Iterable[Entry]) -> Review:
         """`judged`: routes, still with their old verdicts, and what the new data say of them.
         `table`: every route there is. What was held before stays so, while the data reject it."""
-        lost = [e.route.key for e, verdict in judged if e.is_accepted and _can_hold(verdict)]
+        lost = [e.route for e, verdict in judged if e.is_accepted and _can_hold(verdict)]
         accepted = 0
         if len(lost) >= max(1, self._limits.min_loss):
             accepted = sum(entry.is_accepted for entry in table)
         if self._limits.allow(len(lost), accepted):
             lost = []
-        self._held.update(dict.fromkeys(lost))
-        self._has_alarmed |= bool(lost)
-        verdicts = [self._verdict(entry.route.key, verdict) for entry, verdict in judged]
+        for route in lost:
+            self._hold(route)
+        verdicts = [self.verdict(entry.route, verdict) for entry, verdict in judged]
         return Review(verdicts, len(lost), accepted if lost else 0)
 
     def forget(self, key: RouteKey) -> None:
         """The host changed or withdrew the route: it is held no longer."""
-        self._held.pop(key, None)
+        if key in self._held or key in self._expected:
+            self._held.pop(key, None)
+            self._expected.pop(key, None)
+            self._changes[key] = None
 
     def release(self) -> list[RouteKey]:
         """Lets go of all that is held, and says what it was. The next mass change is held again."""
+        self.stop_expecting()
         released, self._held = list(self._held), {}
+        self._changes.update(dict.fromkeys(released))
         self._has_alarmed = False
         return released
 
+    def _hold(self, route: Route) -> None:
+        self._held[route.key] = None
+        self._changes[route.key] = route
+        self._has_alarmed = True
+
     def has_ended(self) -> bool:
         """Says once that the last held route is gone or accepted, without a release."""
-        ended = self._has_alarmed and not self._held
+        ended = self._has_alarmed and not (self._held or self._expected)
         if ended:
             self._has_alarmed = False
         return ended
 
-    def _verdict(self, key: RouteKey, verdict: Verdict) -> Verdict:
+    def take_changes(self) -> Changes:
+        """What became of held routes since the last call, to be written down."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+    def expect(self, held: Mapping[RouteKey, str]) -> None:
+        """Fingerprints of what was held before a restart."""
+        self._expected.update(held)
+        self._has_alarmed |= bool(held)
+
+    def stop_expecting(self) -> None:
+        """What has not come again is gone."""
+        self._changes.update(dict.fromkeys(self._expected))
+        self._expected.clear()
+
+    def verdict(self, route: Route, verdict: Verdict) -> Verdict:
+        """What becomes of a verdict by the data in force: held, if the route is, or was before a
+        restart."""
+        key = route.key
+        if key in self._expected and "data_unavailable" not in verdict.reasons:
+            expected = self._expected.pop(key)
+            if _BY_DATA.issuperset(verdict.reasons) and fingerprint(route) == expected:
+                self._held[key] = None
+            else:
+                self._changes[key] = None
         if key not in self._held:
             return verdict
         if not _can_hold(verdict):
@@ -98,6 +156,23 @@ class Guard:
             return verdict
         reasons = ("held_by_guard", *verdict.reasons)
         return Verdict(VerdictKind.HELD, reasons, verdict.validation)
+
+
+def fingerprint(route: Route) -> str:
+    """The same for a route that is announced again unchanged, by whatever release. What we add to
+    a lost host's routes does not count."""
+    received = route.attributes
+    said = (
+        route.asn,
+        str(received.as_path),
+        received.origin,
+        received.med,
+        [tuple(community) for community in received.communities if community != LLGR_STALE],
+        [tuple(community) for community in received.large_communities],
+        list(received.extended_communities),
+        [str(hop) for hop in route.next_hops],
+    )
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
 def _can_hold(verdict: Verdict) -> bool:
