@@ -221,7 +221,9 @@ class Lab:
         """
         network, mine = self.directory / f"network-{name}", f"to-{name}"
         network.touch()
-        self.run(["unshare", f"--net={network}", "true"])
+        # Not `unshare --net=FILE`: it looks into /proc by a PID, which is another one out there.
+        bind = ["mount", "--bind", "/proc/self/ns/net", str(network)]
+        self.run(["unshare", "--net", *bind])
         self.run(["ip", "link", "add", mine, "type", "veth", "peer", "name", name])
         self.run(["ip", "link", "set", name, "netns", str(network)])
         there = ["nsenter", f"--net={network}"]
