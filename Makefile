@@ -53,6 +53,15 @@ mutation: setup ## break policy, tables, engine and egress in 2,000 ways; list w
 	@$(RUN) -m mutmut run
 	@$(RUN) -m mutmut results
 
+.PHONY: fuzz
+fuzz: .venv/fuzz-installed ## fuzz whatever hosts and files can say, for MINUTES=10 in all (TARGETS="..." for a few)
+	@PYTHONPATH=tests $(RUN) -m fuzz.run $(if $(REPLAY),--replay $(REPLAY),--minutes $(or $(MINUTES),10) $(TARGETS))
+
+.venv/fuzz-installed: setup .venv/installed
+	@echo "fuzz: pip install --editable .[fuzz]"
+	@.venv/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[fuzz]'
+	@touch .venv/fuzz-installed
+
 .PHONY: bench
 bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
 	@echo "bench: a full table, with real daemons"

@@ -48,7 +48,7 @@ def _check(args: argparse.Namespace) -> int:
         json.dump(found, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        _print(found)
+        print_report(found)
     return 0
 
 
@@ -189,7 +189,8 @@ MAX_LISTED = 20
 """Items of a list that a table cell shows; `--json` has them all."""
 
 
-def _print(found: Report) -> None:
+def print_report(found: Report) -> None:
+    """Draws the report as tables, for people."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"{found['configuration']} is good.", soft_wrap=True)
     _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)

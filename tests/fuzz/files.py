@@ -1,0 +1,235 @@
+"""The targets `truth`, `slurm` and `config`: files that somebody else wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from fuzz import site
+from fuzz.oracle import is_removed
+from fuzz.text import assert_plain, assert_problems, loads
+from rsfilter.check import print_report, report
+from rsfilter.config import Config, ConfigError, parse_config
+from rsfilter.exabgp.render import RenderError, render
+from rsfilter.routing.model import BITS, Prefix, Vrp
+from rsfilter.rpki.document import MAX_PROBLEMS
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import Truth, TruthError, parse_truth, truth_export
+from rsfilter.rpki.vrps import VrpSet
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+NOW = 1.7e9
+"""2023-11-14: some entries of the fixtures have expired by then, others not."""
+
+SAMPLE = [
+    Vrp(Prefix.parse(prefix), length, asn)
+    for prefix, length in (
+        ("192.0.2.0/24", 24), ("192.0.2.0/25", 32), ("198.51.100.7/32", 32), ("0.0.0.0/0", 0),
+        ("2001:db8::/32", 48), ("2001:db8:1::/48", 128), ("::/0", 128),
+    )
+    for asn in (0, 64496, 64497, 65005)
+]  # fmt: skip
+"""What SLURM's filters are asked about."""
+
+
+# Truth and SLURM ---------------------------------------------------------------------------------
+
+
+def check_truth(content: bytes) -> None:
+    """A truth file is used as an independent reader understands it, or refused in plain words."""
+    truth = _parse(content)
+    if truth is None:
+        return
+    document = loads(content.removeprefix(b"\xef\xbb\xbf"))
+    assert isinstance(document, dict), "accepted, although nobody else can read it"
+    _check_vrps(truth, document)
+    assert_plain(truth.revision, "the revision")
+    for name, value in truth.metadata.items():
+        assert_plain(name + value, "metadata")
+        assert max(len(name), len(value)) <= 200
+    assert_problems(map(str, truth.warnings), "a warning")
+    for host in truth.hosts:
+        assert_plain(host.name, "a host's name")
+        assert 0 < host.asn < 1 << 32
+    _check_uses(truth)
+
+
+def _parse(content: bytes) -> Truth | None:
+    try:
+        return parse_truth(content, "truth.json", NOW)
+    except TruthError as error:
+        refused, text = tuple(map(str, error.problems)), str(error)
+    assert 1 <= len(refused) <= MAX_PROBLEMS + 1
+    assert text == "\n".join(refused)
+    assert_problems(refused, "a problem")
+    return None
+
+
+def _check_vrps(truth: Truth, document: dict[str, Any]) -> None:
+    """The VRPs are those that a naive reader finds, and each can be one."""
+    for vrp in truth.vrps:
+        network = ip_network(str(vrp.prefix))
+        assert network.prefixlen <= vrp.max_length <= network.max_prefixlen, vrp
+        assert 0 <= vrp.asn < 1 << 32, vrp
+    read = _READERS[next(name for name in _READERS if name in document)]
+    assert {*map(str, truth.vrps)} == {f"{p}-{length} AS{asn}" for p, length, asn in read(document)}
+
+
+def _naive_roas(document: dict[str, Any]) -> Iterable[tuple[str, int, int]]:
+    for entry in document.get("roas", document.get("vrps")):
+        if entry.get("expires", NOW) >= NOW:
+            network = ip_network(entry["prefix"])
+            asn = int(str(entry["asn"]).upper().removeprefix("AS"))
+            yield str(network), entry.get("maxLength", network.prefixlen), asn
+
+
+def _naive_hosts(document: dict[str, Any]) -> Iterable[tuple[str, int, int]]:
+    for host in document["hosts"]:
+        for entry in host["prefixes"]:
+            given = entry if isinstance(entry, dict) else {"prefix": entry}
+            network = ip_network(given["prefix"])
+            longest = given.get("max_length", network.max_prefixlen)
+            yield str(network), longest, int(str(host["asn"]).upper().removeprefix("AS"))
+
+
+def _naive_slurm(document: dict[str, Any]) -> Iterable[tuple[str, int, int]]:
+    for entry in document.get("locallyAddedAssertions", {}).get("prefixAssertions", ()):
+        network = ip_network(entry["prefix"])
+        yield str(network), entry.get("maxPrefixLength", network.prefixlen), entry["asn"]
+
+
+_READERS = {
+    "hosts": _naive_hosts,
+    "roas": _naive_roas,
+    "vrps": _naive_roas,
+    "slurmVersion": _naive_slurm,
+}
+
+
+def _check_uses(truth: Truth) -> None:
+    """What is made of a truth: events, an export that says the same, ExaBGP's configuration."""
+    event = Sources.of(site.CONFIGS[0]).truth_loaded(truth)
+    assert event is not None
+    assert_plain(event.detail, "the detail of a data change")
+    if not truth.filters:
+        exported = truth_export(truth, "stayrtr")
+        assert parse_truth(exported, "exported", NOW).vrps == truth.vrps
+        assert_problems(exported.decode("ascii").split("\n"), "the export")
+    _check_rendered(site.CONFIGS[0], truth)
+
+
+def _check_rendered(config: Config, truth: Truth | None) -> None:
+    try:
+        rendered = render(config, truth, ("/usr/bin/rsfilter",), "nobody")
+    except RenderError as error:
+        assert_problems(error.problems, "a problem of render")
+        return
+    assert_problems(rendered.warnings, "a warning of render")
+    for text in rendered.files.values():
+        for line in text.split("\n"):
+            assert_plain(line, "a rendered file")
+    _check_report(config, truth)
+
+
+def _check_report(config: Config, truth: Truth | None) -> None:
+    found = report(config, truth)
+    json.dumps(found)
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        print_report(found)
+    for line in shown.getvalue().split("\n"):
+        assert_plain(line, "the output of check")
+
+
+def check_slurm(content: bytes) -> None:
+    """As `check_truth`; and the filters remove what RFC 8416 says, no more and no less."""
+    check_truth(content)
+    truth = _parse(content)
+    if truth is not None:
+        left = truth.filter_rtr(VrpSet.of(SAMPLE))
+        want = [vrp for vrp in SAMPLE if not is_removed(vrp, truth.filters)]
+        assert {*left} == {*want}, truth.filters
+        assert all(
+            f.prefix is None or f.prefix.length <= BITS[f.prefix.family] for f in truth.filters
+        )
+
+
+def truth_seeds() -> Iterable[bytes]:
+    """Every truth file there is, good and bad."""
+    yield from (path.read_bytes() for path in sorted(FIXTURES.glob("truth/*/*.json")))
+    yield from site.TRUTHS
+
+
+def slurm_seeds() -> Iterable[bytes]:
+    yield from (path.read_bytes() for path in sorted(FIXTURES.glob("truth/*/slurm*.json")))
+    yield site.TRUTHS[3]
+    part = {"asn": 64496, "prefix": "192.0.2.0/24", "comment": "x"}
+    for filters in ([part], [{"prefix": "2001:db8::/32"}, {"asn": 64497}]):
+        for assertions in ([], [{**part, "maxPrefixLength": 32}]):
+            yield json.dumps(
+                {
+                    "slurmVersion": 1,
+                    "validationOutputFilters": {"prefixFilters": filters, "bgpsecFilters": []},
+                    "locallyAddedAssertions": {
+                        "prefixAssertions": assertions,
+                        "bgpsecAssertions": [],
+                    },
+                }
+            ).encode()
+
+
+# Configuration -----------------------------------------------------------------------------------
+
+
+def check_config(content: bytes) -> None:
+    """A configuration is whole and renders, or every problem is said in plain words."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return  # `load_config` says so before the text is looked at
+    try:
+        config = parse_config(text, Path("/site/rsfilter.toml"))
+    except ConfigError as error:
+        refused = error.problems
+    else:
+        _check_parsed(config, text)
+        return
+    assert refused, "refused without a word"
+    assert_problems(refused, "a problem")
+
+
+def _check_parsed(config: Config, text: str) -> None:
+    assert parse_config(text, Path("/site/rsfilter.toml")) == config
+    assert config.hosts
+    assert config.routers
+    assert config.rtr or config.truth
+    _check_rendered(config, None)
+    _check_report(config, None)
+
+
+def config_seeds() -> Iterable[bytes]:
+    """The example of the manual, and the fixtures."""
+    paths = [*FIXTURES.glob("config/*.toml"), *FIXTURES.parent.glob("docs/*.toml")]
+    yield from (path.read_bytes() for path in sorted(paths))
+
+
+TOML_LINES = [
+    *{line for seed in config_seeds() for line in seed.split(b"\n") if line.strip()},
+    *(b'name = "%s"' % text.encode("unicode_escape") for text in ("\x1b[31m", "\x7f", "a b")),
+    b'"\\u001b[31m" = 1',
+    b'file = "\\u001b[31m.json"',
+    b'directory = "\\u202e"',
+    b"asn = 0x" + b"f" * 40,
+    b"asn = " + b"9" * 40,
+    b"asn = -1",
+    b"asn = 1e400",
+    b"asn = inf",
+    b"port = 1979-05-27T07:32:00Z",
+    b"x.y.z = [[], {a = {}}]",
+]

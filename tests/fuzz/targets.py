@@ -1,0 +1,38 @@
+"""What is fuzzed: for each target a check of octets, seeds, and how to mutate with sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fuzz import engine, files, lines
+from fuzz.mutate import Mutation, mutate_json, mutate_lines, mutate_words
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing that is fuzzed."""
+
+    check: Callable[[bytes], None]
+    """Raises when the code breaks a promise for these octets."""
+    seeds: Callable[[], Iterable[bytes]]
+    mutations: tuple[Mutation, ...]
+    """Beside atheris's own, of octets."""
+    max_octets: int
+    """Longer inputs are not tried: they are slow and seldom say more."""
+    share: int
+    """Of the time, relative to the others: whatever has more states gets more."""
+
+
+_SCRIPT = mutate_lines(engine.POOL, (mutate_json, mutate_words))
+_TOML = mutate_lines(files.TOML_LINES, (mutate_words,))
+_SHOW = mutate_lines(lines.SHOW_LINES, (mutate_json, mutate_words))
+
+TARGETS: dict[str, Target] = {
+    "decode": Target(lines.check_decode, lines.decode_seeds, (mutate_json,), 8192, 2),
+    "show": Target(lines.check_show, lines.show_seeds, (_SHOW,), 16384, 2),
+    "engine": Target(engine.check, engine.seeds, (_SCRIPT,), 32768, 6),
+    "truth": Target(files.check_truth, files.truth_seeds, (mutate_json,), 8192, 2),
+    "slurm": Target(files.check_slurm, files.slurm_seeds, (mutate_json,), 8192, 1),
+    "config": Target(files.check_config, files.config_seeds, (_TOML,), 8192, 2),
+}
