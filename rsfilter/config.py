@@ -125,7 +125,7 @@ def load_config(path: Path) -> Config:
     if len(content) > MAX_FILE_SIZE:
         raise ConfigError([f"{path}: larger than {MAX_FILE_SIZE} octets"])
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # TOML 1.1: a byte order mark is ignored
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: octet {error.start} is not UTF-8"]) from None
     return parse_config(text, path)
@@ -142,6 +142,8 @@ def parse_config(text: str, path: Path) -> Config:
         raise ConfigError([f"{path}: not TOML: {error}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: not usable: nested too deeply"]) from None
+    except ValueError:  # Python's own limit for numbers of thousands of digits
+        raise ConfigError([f"{path}: not usable: a number has too many digits"]) from None
     reader = TableReader(str(path), path.absolute().parent)
     return _Builder(reader, tables).config(path.absolute())
 
@@ -252,8 +254,14 @@ class _Builder:
     def _rtr(self, table: RtrTable) -> RtrConfig:
         caches = tuple(self._cache(index, item) for index, item in enumerate(table.caches))
         for index, cache in enumerate(caches):
-            if any((cache.host, cache.port) == (c.host, c.port) for c in caches[:index]):
+            if any(cache.is_same_place(other) for other in caches[:index]):
                 self._problem(f"rtr.caches[{index}]", f"{cache} is listed twice")
+        if table.expire <= max(table.refresh, table.retry):
+            self._problem(
+                "rtr.expire",
+                f"{table.expire} is not longer than refresh ({table.refresh}) and retry "
+                f"({table.retry}): data would expire between two questions (RFC 8210 section 6)",
+            )
         return RtrConfig(
             caches=caches,
             refresh=table.refresh,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
@@ -21,6 +22,9 @@ MAX_PREPENDS = 254
 MAX_REFRESH = 86400
 MAX_RETRY = 7200
 """Seconds. RFC 8210 section 6; librtr refuses more."""
+
+MAX_SECONDS = 172800
+"""RFC 8210 section 6: the longest Expire Interval, two days. No other wait here is longer."""
 
 
 _NOT_FOR_SESSIONS = tuple(
@@ -82,6 +86,19 @@ def _network(text: str) -> Prefix:
     return network
 
 
+def _cache(text: str) -> CacheAddress:
+    cache = CacheAddress.parse(text)
+    try:
+        address = ip_address(cache.host)
+    except ValueError:
+        return cache  # a host name
+    if address.version == IPV6 and address.is_link_local:
+        raise HintError("link-local addresses are not supported")
+    if address.is_unspecified or address.is_multicast:
+        raise HintError("no cache can be reached there")
+    return cache
+
+
 def _listen(text: str) -> Listen:
     cache = CacheAddress.parse(text)
     return Listen(Address.parse(cache.host), cache.port)
@@ -104,13 +121,13 @@ Port = Annotated[int, Meta(ge=1, le=65535, description="a TCP port, 1 to 65535")
 PortOrZero = Annotated[int, Meta(ge=0, le=65535, description="a TCP port, or 0")]
 Count = Annotated[int, Meta(ge=0, description="an integer >= 0")]
 CountFromOne = Annotated[int, Meta(ge=1, description="an integer >= 1")]
-Seconds = Annotated[int, Meta(ge=1, description="an integer >= 1, seconds")]
+Seconds = Annotated[int, Meta(ge=1, le=MAX_SECONDS, description=f"seconds from 1 to {MAX_SECONDS}")]
 IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
 IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]
 Cache = Annotated[
     CacheAddress,
     Meta(description="host:port, an IPv6 address in brackets"),
-    Parsed(str, CacheAddress.parse),
+    Parsed(str, _cache),
 ]
 ListenAddress = Annotated[
     Listen, Meta(description="address:port, an IPv6 address in brackets"), Parsed(str, _listen)

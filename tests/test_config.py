@@ -361,6 +361,11 @@ EDITS = [
         "",
         "rtr: missing; [rtr] or [truth] is needed to judge routes by",
     ),
+    (
+        "asn = 65100",
+        f"asn{'.a' * 3000} = 1",
+        "route_server.asn: expected an ASN, got tables nested too deeply",
+    ),
     ("[[hosts]]", "[hosts]", "hosts: expected a list of at least one item, each a table, got"),
 ]
 
@@ -372,6 +377,8 @@ def test_one_error_has_its_place(old: str, new: str, problem: str) -> None:
     assert any(each.startswith(problem) for each in found), found
     assert "[hosts]" in new or "thruth" in new or len(found) <= 2
 
+
+CACHE = "expected host:port, an IPv6 address in brackets or a table"
 
 ADDITIONS = [
     # what is added to the minimal file, and the problem
@@ -418,7 +425,44 @@ ADDITIONS = [
     ),
     (RTR + "refresh = 86401\n", "rtr.refresh: expected seconds from 1 to 86400, got 86401"),
     (RTR + "retry = 0\n", "rtr.retry: expected seconds from 1 to 7200, got 0"),
-    (RTR + "expire = 0\n", "rtr.expire: expected an integer >= 1, seconds, got 0"),
+    (RTR + "expire = 0\n", "rtr.expire: expected seconds from 1 to 172800, got 0"),
+    (
+        RTR + f"startup_wait = {'9' * 400}\n",
+        "rtr.startup_wait: expected seconds from 1 to 172800, got 999",
+    ),
+    *(
+        (
+            RTR + times,
+            "rtr.expire: 60 is not longer than refresh (60) and retry (10): data would expire "
+            "between two questions (RFC 8210 section 6)",
+        )
+        for times in ("expire = 60\n", "refresh = 60\nretry = 10\nexpire = 60\n")
+    ),
+    (
+        RTR + "refresh = 1\nretry = 9\nexpire = 9\n",
+        "rtr.expire: 9 is not longer than refresh (1) and retry (9): data would",
+    ),
+    *(
+        (f'[rtr]\ncaches = ["{cache}"]\n', f"rtr.caches[0]: {CACHE}, got {shown}")
+        for cache, shown in [
+            ("192.0.2.300:8282", '"192.0.2.300:8282"'),
+            ("192.0.2:8282", '"192.0.2:8282"'),
+            ("1:8282", '"1:8282"'),
+            (f"{'a' * 64}.example:8282", '"aaa'),
+            ("a..b:8282", '"a..b:8282"'),
+            ("a.-b:8282", '"a.-b:8282"'),
+            ("[fe80::1]:8282", '"[fe80::1]:8282": link-local addresses are not supported'),
+            ("[::]:8282", '"[::]:8282": no cache can be reached there'),
+            ("224.0.0.1:8282", '"224.0.0.1:8282": no cache can be reached there'),
+        ]
+    ),
+    *(
+        (f'[rtr]\ncaches = ["{one}", "{other}"]\n', f"rtr.caches[1]: {other} is listed twice")
+        for one, other in [
+            ("[2001:db8::1]:8282", "[2001:DB8:0::1]:8282"),
+            ("cache.example:8282", "Cache.example.:8282"),
+        ]
+    ),
     (RTR + 'on_expire = "keep"\n', 'rtr.on_expire: expected "hold" or "reject", got "keep"'),
     (
         "[guard]\nmax_loss_percent = 101\n",
@@ -427,7 +471,7 @@ ADDITIONS = [
     ("[guard]\nmin_loss = -1\n", "guard.min_loss: expected an integer >= 0, got -1"),
     (
         "[readiness]\ndrain_time = 0\n",
-        "readiness.drain_time: expected an integer >= 1, seconds, got 0",
+        "readiness.drain_time: expected seconds from 1 to 172800, got 0",
     ),
     (
         '[http]\nlisten = "0.0.0.0:8480"\n',
@@ -461,7 +505,8 @@ GOOD = [
     MINIMAL.replace('"hypervisors"', '"leaves"'),
     MINIMAL + '[http]\nlisten = "[::1]:1"\n',
     MINIMAL + '[http]\nlisten = "0.0.0.0:1"\ntoken_file = "t"\n',
-    MINIMAL + '[rtr]\ncaches = ["a:1", "a:2", "b.example.:1"]\n',
+    MINIMAL + '[rtr]\ncaches = ["a:1", "a:2", "b.example.:1", "1.a:1", "4a:1", "127.0.0.1:1"]\n',
+    MINIMAL + RTR + "refresh = 59\nexpire = 60\n",
 ]
 
 
@@ -503,6 +548,7 @@ def test_problems_name_the_file_as_it_was_named() -> None:
         (b"a = 1\na = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 6)"),
         (b"a = '\xff'", "octet 5 is not UTF-8"),
         (b"a = " + b"[" * 100_000, "not usable: nested too deeply"),
+        (b"a = " + b"9" * 5_000, "not usable: a number has too many digits"),
         (b"#" * (16 * 1024 * 1024 + 1), "larger than 16777216 octets"),
         (None, "No such file or directory; name the file with -c"),
     ],
@@ -514,6 +560,14 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, problem: 
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert caught.value.problems == [f"{path}: {problem}"]
+
+
+def test_editors_of_windows(tmp_path: Path) -> None:
+    """A byte order mark, and CR LF."""
+    (tmp_path / "rsfilter.toml").write_bytes(
+        b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode()
+    )
+    assert load_config(tmp_path / "rsfilter.toml").route_server.asn == 65100
 
 
 def test_an_empty_file_says_what_is_needed() -> None:

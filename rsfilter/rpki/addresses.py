@@ -10,7 +10,10 @@ from typing import Literal
 MAX_HOST_LENGTH = 253
 """RFC 1035 section 2.3.4: the longest domain name in text."""
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*\.?")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\.?$){_LABEL}\.?", re.ASCII)
+"""RFC 1123 section 2.1. A last label of digits alone is none: 192.0.2.300 is a mistyped address."""
+
 _HOST_PORT = re.compile(r"(?:\[(?P<bracketed>[^]]*)\]|(?P<plain>[^:]*)):(?P<port>[0-9]{1,5})")
 
 
@@ -39,12 +42,30 @@ class CacheAddress:
         if match["bracketed"] is not None:
             if ip_address(host).version != 6 or "%" in host:
                 raise ValueError(f"{host!r} is not an IPv6 address")
-        elif len(host) > MAX_HOST_LENGTH or not _HOST_NAME.fullmatch(host):
+        elif len(host) > MAX_HOST_LENGTH or not (_is_ipv4(host) or _HOST_NAME.fullmatch(host)):
             raise ValueError(f"{host!r} is neither an IPv4 address nor a host name")
         if not 1 <= port <= 65535:
             raise ValueError(f"{port} is not a TCP port")
         return cls(host, port)
 
+    def is_same_place(self, other: CacheAddress) -> bool:
+        """Both name one host, however they spell it, and the same port."""
+        return (_canonical(self.host), self.port) == (_canonical(other.host), other.port)
+
     def __str__(self) -> str:
         """`host:port`, as the configuration spells it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        return ip_address(host).version == 4
+    except ValueError:
+        return False
+
+
+def _canonical(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower().removesuffix(".")  # RFC 4343
