@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsfilter.config import Config, load_config
+from rsfilter.config_files import file_warnings
 from rsfilter.exabgp.render import plan
 from rsfilter.routing.model import HostGroup, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
@@ -81,7 +82,12 @@ def report(config: Config, truth: Truth | None) -> Report:
         "readiness": _readiness(config),
         "audit": {"directory": str(config.audit.directory)},
         "http": _http(config),
-        "warnings": [*planned.problems, *planned.warnings],
+        "warnings": [
+            *planned.problems,
+            *planned.warnings,
+            *file_warnings(config),
+            *_data_warnings(config, truth),
+        ],
     }
 
 
@@ -153,6 +159,15 @@ def _truth(config: Config, truth: Truth | None) -> Report | None:
     }
 
 
+def _data_warnings(config: Config, truth: Truth | None) -> list[str]:
+    if truth is not None and not truth.vrps and config.rtr is None:
+        return [
+            "truth.file: holds filters only, and there is no [rtr] whose data they could filter: "
+            "nobody owns any prefix"
+        ]
+    return []
+
+
 def _readiness(config: Config) -> Report | None:
     if config.readiness is None:
         return None
@@ -173,10 +188,12 @@ _HOSTS = (
     "neighbors",
     "ipv4_lengths",
     "ipv6_lengths",
+    "asn",
     "max_prefixes",
     "max_prepends",
     "next_hop",
     "not_found",
+    "stale_time",
     "truth_addresses",
     "rendered",
 )
@@ -244,4 +261,4 @@ def _cell(value: object) -> str:
         if len(value) > MAX_LISTED:
             items.append(f"and {len(value) - MAX_LISTED} more")
         return "\n".join(items)
-    return str(value)
+    return "" if value is None else str(value)
