@@ -35,6 +35,9 @@ NOW = 1_900_000_000.0
 """Between the two `expires` of the fixtures: 2001 and 2033."""
 
 
+PLAIN: dict[str, Any] = {"prefix": "10.0.0.0/8", "asn": 1}
+
+
 def read(content: object) -> Truth:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     return parse_truth(data, "truth.json", NOW)
@@ -131,6 +134,28 @@ def test_hosts_may_share_an_asn_and_a_prefix() -> None:
     assert vrp_texts(truth) == ["203.0.113.10/32-32 AS65001"]
 
 
+@pytest.mark.parametrize("asn", [0, 23456, 65535, 4294967295])
+def test_no_host_has_an_asn_that_nobody_may_use(asn: int) -> None:
+    assert places(
+        refused({"hosts": [{"name": "hv1", "asn": asn, "prefixes": ["10.0.0.0/8"]}]})
+    ) == ["/hosts/0/asn"]
+
+
+def test_hosts_of_one_asn_that_own_different_prefixes_are_warned_about_once() -> None:
+    """Origin validation knows ASNs only: hv2 may announce what hv1 owns."""
+    hosts = [
+        {"name": f"hv{n}", "asn": 65001, "neighbors": [f"198.51.100.{n}"], "prefixes": [owned]}
+        for n, owned in [(1, "10.1.0.0/16"), (2, "10.2.0.0/16"), (3, "10.3.0.0/16")]
+    ]
+    (warning,) = read({"hosts": hosts}).warnings
+    assert warning.pointer == "/hosts"
+    assert '"hv2" may announce 10.1.0.0/16 too' in warning.message
+    hosts[1]["prefixes"] = hosts[2]["prefixes"] = hosts[0]["prefixes"]
+    assert read({"hosts": hosts}).warnings == ()
+    hosts[2]["asn"] = 65002
+    assert read({"hosts": hosts}).warnings == ()
+
+
 def test_a_host_that_its_asn_keeps_from_speaking_is_warned_about() -> None:
     truth = read(
         {
@@ -176,6 +201,19 @@ def test_metadata_is_kept_within_bounds() -> None:
     assert truth.revision == ""
 
 
+def test_a_revision_is_kept_wherever_it_stands() -> None:
+    many: dict[str, Any] = {f"key{n}": n for n in range(100)}
+    truth = read({"roas": [PLAIN], "metadata": {**many, "revision": "r"}})
+    assert (truth.revision, len(truth.metadata)) == ("r", MAX_METADATA)
+
+
+@pytest.mark.parametrize("name", ["max_length", "maxlength", "maxLen", "maxPrefixLength"])
+def test_another_forms_max_length_is_an_error(name: str) -> None:
+    error = refused({"roas": [{**PLAIN, name: 24}]})
+    assert places(error) == [f"/roas/0/{name}"]
+    assert "write maxLength" in str(error)
+
+
 # SLURM -------------------------------------------------------------------------------------------
 
 
@@ -213,23 +251,46 @@ def test_slurm_of_filters_alone_is_a_truth() -> None:
     assert truth.filters == (PrefixFilter(None, 0),)
 
 
-def test_unknown_members_of_slurm_are_ignored_with_a_warning() -> None:
+def test_what_slurm_says_of_aspa_is_not_for_us() -> None:
     truth = read(
         {
             "slurmVersion": 2,
+            "validationOutputFilters": {"aspaFilters": [{"customerAsid": 1}]},
             "locallyAddedAssertions": {
-                "prefixAssertions": [{"asn": 1, "prefix": "10.0.0.0/8", "maxLength": 32}],
-                "aspaAssertions": [],
+                "prefixAssertions": [{"asn": 1, "prefix": "10.0.0.0/8", "maxPrefixLength": 32}],
+                "aspaAssertions": [{"customerAsid": 1, "providerSet": [2]}],
             },
-            "author": "me",
         }
     )
-    assert vrp_texts(truth) == ["10.0.0.0/8-8 AS1"]
-    assert [warning.pointer for warning in truth.warnings] == [
-        "/author",
-        "/locallyAddedAssertions/aspaAssertions",
-        "/locallyAddedAssertions/prefixAssertions/0/maxLength",
-    ]
+    assert vrp_texts(truth) == ["10.0.0.0/8-32 AS1"]
+    assert truth.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({"author": "me"}, "/author"),
+        (
+            {"validationOutputFilters": {"prefixFilter": []}},
+            "/validationOutputFilters/prefixFilter",
+        ),
+        (
+            {"validationOutputFilters": {"prefixFilters": [{"prefix": "10.0.0.0/8", "ASN": 1}]}},
+            "/validationOutputFilters/prefixFilters/0/ASN",
+        ),
+        (
+            {"locallyAddedAssertions": {"prefixAssertions": [{**PLAIN, "maxLength": 32}]}},
+            "/locallyAddedAssertions/prefixAssertions/0/maxLength",
+        ),
+    ],
+)
+def test_what_slurm_does_not_know_is_an_error(document: dict[str, Any], pointer: str) -> None:
+    """RFC 8416 section 3.2: a filter that is passed over lets in what should be out."""
+    error = refused(
+        {"slurmVersion": 1, "locallyAddedAssertions": {"prefixAssertions": [PLAIN]}} | document
+    )
+    assert places(error) == [pointer]
+    assert "is not known here" in str(error)
 
 
 # Bad files ---------------------------------------------------------------------------------------
@@ -653,3 +714,10 @@ def test_stayrtr_loads_the_export(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert re.search(r"New update \(5 uniques, 5 total prefixes\)", told)
+
+
+def test_very_many_repeated_members_are_found_in_no_time() -> None:
+    """Each of 200,000 names twice: compared with each other that would take an hour."""
+    members = ",".join(f'"k{n % 200_000}":1' for n in range(400_000))
+    error = refused(f'{{"roas": [], {members}}}'.encode())
+    assert len(error.problems) == MAX_PROBLEMS + 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -174,9 +175,9 @@ def _decode(text: str) -> tuple[Json, bool]:
             return made
         nonlocal any_repeats
         any_repeats = True
-        names = [name for name, _ in pairs]
+        counts = Counter(name for name, _ in pairs)
         made = _Repeating(made)
-        made.repeated = tuple(name for name in made if names.count(name) > 1)
+        made.repeated = tuple(name for name, count in counts.items() if count > 1)
         return made
 
     def refuse_constant(name: str) -> NoReturn:
@@ -237,6 +238,15 @@ def objects(value: Json, path: Path, problems: Problems) -> Iterator[tuple[Path,
             yield (*path, index), item
         else:
             problems.add((*path, index), f"must be an object, not {show(item)}")
+
+
+def refuse_unknown(
+    entry: dict[str, Json], path: Path, known: tuple[str, ...], problems: Problems
+) -> None:
+    """A member of the object at `path` that is not `known` is a problem."""
+    for name in entry:
+        if name not in known:
+            problems.add((*path, name), f"is not known here; known are {', '.join(known)}")
 
 
 def read_integer(value: Json) -> int:

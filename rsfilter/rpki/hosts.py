@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from rsfilter.routing.model import BITS, Address, Prefix, TruthHost, Vrp
+from rsfilter.routing.policy import BOGON_ASNS
 from rsfilter.rpki.document import (
     MISSING,
     Json,
@@ -25,6 +26,7 @@ from rsfilter.rpki.document import (
     read_asn,
     read_max_length,
     read_prefix,
+    refuse_unknown,
     show,
 )
 
@@ -47,13 +49,13 @@ def read_hosts(
     document: dict[str, Json], problems: Problems, warnings: Problems
 ) -> tuple[list[Vrp], tuple[TruthHost, ...]]:
     """The VRPs and the hosts of a native document; what is wrong goes to `problems`."""
-    _refuse_unknown(document, (), ("hosts", "metadata"), problems)
+    refuse_unknown(document, (), ("hosts", "metadata"), problems)
     vrps: list[Vrp] = []
     hosts: list[TruthHost] = []
     owners: _Owners = defaultdict(list)
     seen = _Seen(problems)
     for path, entry in objects(document["hosts"], ("hosts",), problems):
-        _refuse_unknown(entry, path, ("name", "asn", "neighbors", "prefixes"), problems)
+        refuse_unknown(entry, path, ("name", "asn", "neighbors", "prefixes"), problems)
         name = member(entry, "name", _read_name, path, problems) or ""
         asn = member(entry, "asn", _read_host_asn, path, problems) or 0
         seen.name(name, path)
@@ -65,6 +67,7 @@ def read_hosts(
     if not problems:
         _refuse_overlaps(owners, problems)
         _warn_mute(hosts, warnings)
+        _warn_alike(hosts, owners, warnings)
     return vrps, tuple(hosts)
 
 
@@ -83,8 +86,8 @@ def _read_name(value: Json) -> str:
 
 def _read_host_asn(value: Json) -> int:
     asn = read_asn(value)
-    if asn == 0:
-        raise ValueError("must not be 0: AS0 is nobody (RFC 7607), and a host is somebody")
+    if asn in BOGON_ASNS:
+        raise ValueError(f"must not be {asn}: no host may use it (RFC 7607, 6793, 7300)")
     return asn
 
 
@@ -160,7 +163,7 @@ def _prefixes(
     for index, value in enumerate(listed):
         where = (*path, index)
         if isinstance(value, dict):
-            _refuse_unknown(value, where, ("prefix", "max_length"), problems)
+            refuse_unknown(value, where, ("prefix", "max_length"), problems)
             prefix = member(value, "prefix", read_prefix, where, problems)
         else:
             try:
@@ -175,14 +178,6 @@ def _prefixes(
         if max_length is not None:
             found.append((where, prefix, max_length))
     return found
-
-
-def _refuse_unknown(
-    entry: dict[str, Json], path: Path, known: tuple[str, ...], problems: Problems
-) -> None:
-    for name in entry:
-        if name not in known:
-            problems.add((*path, name), f"is not known here; known are {', '.join(known)}")
 
 
 # Between hosts -----------------------------------------------------------------------------------
@@ -229,3 +224,23 @@ def _warn_mute(hosts: list[TruthHost], warnings: Problems) -> None:
                 f"no session of {show(host.name)} is accepted: {show(listing[host.asn])} lists "
                 f"the addresses of AS{host.asn}, and this host none; add its neighbors",
             )
+
+
+def _warn_alike(hosts: list[TruthHost], owners: _Owners, warnings: Problems) -> None:
+    """Origin validation tells ASNs apart, not hosts: those of one ASN own all in common."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for host in hosts:
+        names[host.asn].append(host.name)
+    shared = {asn for asn, those in names.items() if len(those) > 1}
+    for prefix, listed in owners.items():
+        for asn in shared.intersection(owner.asn for owner in listed):
+            owning = {owner.name for owner in listed if owner.asn == asn}
+            if len(owning) < len(names[asn]):
+                shared.remove(asn)
+                other = next(name for name in names[asn] if name not in owning)
+                warnings.add(
+                    ("hosts",),
+                    f"{show(other)} may announce {prefix} too: it has the ASN of "
+                    f"{show(min(owning))}, AS{asn}, and origin validation knows ASNs only; give "
+                    "hosts that must not speak for each other an ASN each",
+                )

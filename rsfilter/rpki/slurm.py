@@ -1,9 +1,9 @@
 """SLURM (RFC 8416): local filters and assertions about the RPKI.
 
-Owns the reading of a SLURM object and the meaning of its prefix filters. Members that RFC 8416
-does not know are warned about and otherwise ignored, BGPsec's are ignored (rsfilter validates
-origins only); a wrong type anywhere is an error: a filter that is skipped would let data in that
-the operator has excluded.
+Owns the reading of a SLURM object and the meaning of its prefix filters. A member that RFC 8416
+does not know is an error, as section 3.2 has it: a misspelt filter would let data in that the
+operator has excluded. So is a wrong type. Those of BGPsec and ASPA are ignored, as rsfilter
+validates origins only; a list that is left out is empty.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rsfilter.rpki.document import (
     read_max_length,
     read_number_asn,
     read_prefix,
+    refuse_unknown,
     show,
 )
 from rsfilter.rpki.vrps import VrpSet
@@ -74,32 +75,32 @@ class Filters:
         )
 
 
-def read_slurm(document: dict[str, Json], problems: Problems, warnings: Problems) -> Slurm:
+def read_slurm(document: dict[str, Json], problems: Problems) -> Slurm:
     """The filters and assertions of a SLURM object; what is wrong goes to `problems`."""
     version = document.get("slurmVersion", MISSING)
     if type(version) is not int or version not in VERSIONS:
         shown = "missing" if version is MISSING else show(version)
         problems.add(("slurmVersion",), f"must be 1 (RFC 8416), and is {shown}")
-    _warn_unknown(document, (), _DOCUMENT, warnings)
-    filters = _part(document, "validationOutputFilters", _FILTERS, problems, warnings)
-    asserted = _part(document, "locallyAddedAssertions", _ASSERTIONS, problems, warnings)
+    refuse_unknown(document, (), _DOCUMENT, problems)
+    filters = _part(document, "validationOutputFilters", _FILTERS, problems)
+    asserted = _part(document, "locallyAddedAssertions", _ASSERTIONS, problems)
     return Slurm(
         tuple(
             found
             for path, entry in filters
-            if (found := _filter(entry, path, problems, warnings)) is not None
+            if (found := _filter(entry, path, problems)) is not None
         ),
         tuple(
             vrp
             for path, entry in asserted
-            if (vrp := _assertion(entry, path, problems, warnings)) is not None
+            if (vrp := _assertion(entry, path, problems)) is not None
         ),
     )
 
 
 _DOCUMENT = ("slurmVersion", "validationOutputFilters", "locallyAddedAssertions", "metadata")
-_FILTERS = ("prefixFilters", "bgpsecFilters")
-_ASSERTIONS = ("prefixAssertions", "bgpsecAssertions")
+_FILTERS = ("prefixFilters", "bgpsecFilters", "aspaFilters")
+_ASSERTIONS = ("prefixAssertions", "bgpsecAssertions", "aspaAssertions")
 
 _Entries = list[tuple[Path, dict[str, Json]]]
 
@@ -107,25 +108,23 @@ _Entries = list[tuple[Path, dict[str, Json]]]
 def _part(
     document: dict[str, Json],
     name: str,
-    lists: tuple[str, str],
+    lists: tuple[str, str, str],
     problems: Problems,
-    warnings: Problems,
 ) -> _Entries:
     """The prefix entries of one half of the document; a list that is left out is empty."""
     part = document.get(name, {})
     if not isinstance(part, dict):
         problems.add((name,), f"must be an object, not {show(part)}")
         return []
-    _warn_unknown(part, (name,), lists, warnings)
-    prefix_list, bgpsec_list = lists
-    list(objects(part.get(bgpsec_list, []), (name, bgpsec_list), problems))
+    refuse_unknown(part, (name,), lists, problems)
+    prefix_list, *others = lists
+    for other in others:
+        list(objects(part.get(other, []), (name, other), problems))
     return list(objects(part.get(prefix_list, []), (name, prefix_list), problems))
 
 
-def _filter(
-    entry: dict[str, Json], path: Path, problems: Problems, warnings: Problems
-) -> PrefixFilter | None:
-    _warn_unknown(entry, path, ("prefix", "asn", "comment"), warnings)
+def _filter(entry: dict[str, Json], path: Path, problems: Problems) -> PrefixFilter | None:
+    refuse_unknown(entry, path, ("prefix", "asn", "comment"), problems)
     if "prefix" not in entry and "asn" not in entry:
         problems.add(path, "filters nothing: give prefix, asn or both")
         return None
@@ -134,10 +133,8 @@ def _filter(
     return PrefixFilter(prefix, asn)
 
 
-def _assertion(
-    entry: dict[str, Json], path: Path, problems: Problems, warnings: Problems
-) -> Vrp | None:
-    _warn_unknown(entry, path, ("asn", "prefix", "maxPrefixLength", "comment"), warnings)
+def _assertion(entry: dict[str, Json], path: Path, problems: Problems) -> Vrp | None:
+    refuse_unknown(entry, path, ("asn", "prefix", "maxPrefixLength", "comment"), problems)
     prefix = member(entry, "prefix", read_prefix, path, problems)
     asn = member(entry, "asn", read_number_asn, path, problems)
     if prefix is None:
@@ -145,11 +142,3 @@ def _assertion(
     read = partial(read_max_length, prefix=prefix, default=prefix.length)
     max_length = member(entry, "maxPrefixLength", read, path, problems)
     return None if asn is None or max_length is None else Vrp(prefix, max_length, asn)
-
-
-def _warn_unknown(
-    entry: dict[str, Json], path: Path, known: tuple[str, ...], warnings: Problems
-) -> None:
-    for name in entry:
-        if name not in known:
-            warnings.add((*path, name), "is not known in SLURM and is ignored")

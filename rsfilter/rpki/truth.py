@@ -154,7 +154,7 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
     if form == "hosts":
         vrps, hosts = read_hosts(document, problems, warnings)
     elif form == "slurmVersion":
-        filters, vrps = read_slurm(document, problems, warnings)
+        filters, vrps = read_slurm(document, problems)
     else:
         vrps = _roas(document, form, now, problems, warnings)
     table = VrpSet.of(vrps)
@@ -200,7 +200,10 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
     if not isinstance(given, dict):
         problems.add(("metadata",), f"must be an object, not {show(given)}")
         return MappingProxyType({})
-    scalars = ((name, value) for name, value in given.items() if not isinstance(value, dict | list))
+    ordered = sorted(
+        given.items(), key=lambda item: item[0] != "revision"
+    )  # never beyond the limit
+    scalars = ((name, value) for name, value in ordered if not isinstance(value, dict | list))
     kept = [
         (
             printable(name, MAX_METADATA_TEXT),
@@ -226,10 +229,17 @@ def _roas(
             continue
         read = partial(read_max_length, prefix=prefix, default=prefix.length)
         max_length = member(entry, "maxLength", read, path, problems)
+        for name in _MISSPELT & entry.keys():
+            problems.add((*path, name), "means nothing in this form; write maxLength")
         if expires is not None and expires < now:
             warnings.add((*path, "expires"), f"{prefix} has expired and is left out")
         elif asn is not None and max_length is not None:
             yield Vrp(prefix, max_length, asn)
+
+
+_MISSPELT = frozenset({"max_length", "maxlength", "maxLen", "maxPrefixLength"})
+"""What other forms and habits call maxLength. Ignored, as other members are, it would reject every
+route that is longer than its prefix."""
 
 
 def _read_expiry(value: Json) -> float:
