@@ -219,7 +219,8 @@ def test_a6_every_cache_dies(site: Site) -> None:
 
 def test_a6_data_expire(lab: Lab) -> None:
     """With `on_expire = "reject"` old data hold until `expire`, and no longer."""
-    site = Site(lab, "stayrtr", data(), [65005], rtr={"expire": 5, "on_expire": "reject"})
+    times = {"refresh": 1, "expire": 5, "on_expire": "reject"}
+    site = Site(lab, "stayrtr", data(), [65005], rtr=times)
     site.starts()
     guests = [guest("aa", family) for family in lab.families]
     site.hosts[65005].announces(*guests)
