@@ -47,7 +47,14 @@ def error(code: int, *, version: int = 1) -> bytes:
 class RtrCache:
     """A good cache, but for the faults that are queued: each takes the place of one answer."""
 
-    def __init__(self, vrps: Iterable[Vrp], *, version: int = 1, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        vrps: Iterable[Vrp],
+        *,
+        version: int = 1,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.vrps = frozenset(vrps)
         self.session = 1
         self.serial = 1
@@ -57,7 +64,7 @@ class RtrCache:
         self._history: dict[int, frozenset[Vrp]] = {1: self.vrps}
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self._host, self._port = host, 0
+        self._host, self._port = host, port
 
     @property
     def address(self) -> CacheAddress:

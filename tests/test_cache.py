@@ -15,20 +15,8 @@ from ipaddress import ip_address
 
 import pytest
 import rtr_client
-from rtr_cache import (
-    CACHE_RESET,
-    END_OF_DATA,
-    ERROR,
-    IPV4_PREFIX,
-    NO_DATA,
-    NOTIFY,
-    Answer,
-    Fault,
-    RtrCache,
-    error,
-    pdu,
-    record,
-)
+from rtr_cache import NO_DATA, NOTIFY, Answer, Fault, RtrCache, error, pdu, record
+from rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
 
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrError, RtrSnapshot
@@ -47,7 +35,6 @@ COMMON = frozenset(
 OLD = COMMON | {vrp("192.0.2.0/24", 24, 65001), vrp("2001:db8:aaaa::/48", 48, 65001)}
 NEW = COMMON | {vrp("192.0.2.0/24", 24, 65002), vrp("2001:db8:bbbb::/48", 48, 65001)}
 FEW = frozenset(sorted(COMMON)[:20])
-ABSENT = vrp("198.51.100.0/24", 24, 65009)
 
 
 class Watched:
@@ -105,86 +92,6 @@ async def eventually(is_so: Callable[[], bool], timeout: float = TIMEOUT_S) -> N
 
 
 # Faults ----------------------------------------------------------------------------------------
-
-
-def says(*parts: bytes, closes: bool = False) -> Fault:
-    """Says these things instead of an answer."""
-    return lambda _: Answer(b"".join(parts), closes)
-
-
-def begins(*parts: bytes, closes: bool = False) -> Fault:
-    """Begins to send everything, then says these things."""
-    return lambda cache: Answer(cache.response() + cache.records()[:400] + b"".join(parts), closes)
-
-
-def twice(cache: RtrCache) -> Answer:
-    records = cache.records()
-    return Answer(cache.response() + records + records + cache.end_of_data())
-
-
-def unknown_withdrawn(cache: RtrCache) -> Answer:
-    return Answer(cache.response() + cache.records() + record(ABSENT, 0) + cache.end_of_data())
-
-
-def flags_2(cache: RtrCache) -> Answer:
-    return Answer(cache.response() + cache.records() + record(ABSENT, 2) + cache.end_of_data())
-
-
-def other_session_at_the_end(cache: RtrCache) -> Answer:
-    return Answer(cache.response() + cache.records() + cache.end_of_data(77))
-
-
-def other_session_at_the_start(cache: RtrCache) -> Answer:
-    return Answer(cache.response(77) + record(ABSENT) + cache.end_of_data(77))
-
-
-def other_session_in_the_response_only(cache: RtrCache) -> Answer:
-    return Answer(cache.response(77) + record(ABSENT) + cache.end_of_data())
-
-
-def cut_within_a_pdu(cache: RtrCache) -> Answer:
-    return Answer(cache.everything()[:1003], closes=True)
-
-
-def no_response_before_records(cache: RtrCache) -> Answer:
-    return Answer(cache.records() + cache.end_of_data(), closes=True)
-
-
-def header(length: int) -> bytes:
-    return bytes([1, IPV4_PREFIX, 0, 0]) + length.to_bytes(4, "big")
-
-
-FAULTS: dict[str, Fault] = {
-    "closes at once": says(closes=True),
-    "cut half way": begins(closes=True),
-    "cut within a PDU": cut_within_a_pdu,
-    "Cache Reset": says(pdu(CACHE_RESET)),
-    "no data available": says(error(NO_DATA)),
-    "huge length": begins(header(0xFFFFFFFF)),
-    "length 4": begins(header(4)),
-    "length 3249": begins(header(3249)),
-    "unknown PDU type 11": begins(pdu(11, 0, bytes(4))),
-    "unknown PDU type 99": begins(pdu(99, 0, bytes(4))),
-    "Error Report 1": says(error(1), closes=True),
-    "Error Report 77": begins(error(77), closes=True),
-    "malformed Error Report": begins(pdu(ERROR, 0, b"\xff" * 8), closes=True),
-    "End of Data of another session": other_session_at_the_end,
-    "flags 2": flags_2,
-    "announced twice": twice,
-    "withdrawn, never announced": unknown_withdrawn,
-    "version 2": says(pdu(3, 1, version=2), closes=True),
-    "version 2 in the middle": begins(pdu(3, 1, version=2), closes=True),
-    "Serial Notify of version 0 first": says(pdu(NOTIFY, 1, bytes(4), version=0), closes=True),
-    "records without a Cache Response": no_response_before_records,
-    "End of Data without a Cache Response": says(pdu(END_OF_DATA, 1, bytes(16)), closes=True),
-}
-
-
-UPDATE_FAULTS: dict[str, Fault] = {
-    # Anything else is a good answer to a query for everything.
-    "Cache Response of another session": other_session_at_the_start,
-    "Cache Response of another session than End of Data": other_session_in_the_response_only,
-}
 
 
 async def fault_in_the_first_answer(fault: Fault) -> None:
@@ -256,7 +163,7 @@ async def test_silence(fault: Fault) -> None:
 async def test_a_flood() -> None:
     """More between two End of Data than four times the RPKI of today is cut off."""
     async with RtrCache(OLD) as cache:
-        cache.faults.append(begins(record(ABSENT) * (80 * 2**20 // 20)))
+        cache.faults.append(begins(record(FORGED) * (80 * 2**20 // 20)))
         async with watched(cache.address) as rtr:
             await eventually(lambda: rtr.held == OLD, 90)
             assert rtr.history == [OLD]
