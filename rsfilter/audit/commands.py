@@ -6,20 +6,17 @@ Names and texts in the log come from hosts. No control character of theirs reach
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from rich.console import Console
-from rich.table import Table
+from typing import TypeAlias
 
 from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql, stats
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.routing.reasons import REASONS
+from rsfilter.terminal import clean, clean_cell, console, print_json, print_table
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -140,7 +137,7 @@ def _query(args: argparse.Namespace) -> int:
         sys.stderr.write(f"rsfilter audit query: {error}\n")
         return INVALID
     if args.json:
-        _print_json(records)
+        print_json(records)
         return 0
     shown = list(records)
     _print_records(shown)
@@ -156,19 +153,19 @@ def _query_sql(args: argparse.Namespace) -> int:
         sys.stderr.write(f"rsfilter audit query: {error}\n")
         return FAILED
     if args.json:
-        _print_json(dict(zip(columns, row, strict=True)) for row in rows)
+        print_json(dict(zip(columns, row, strict=True)) for row in rows)
     else:
-        _print_table(columns, rows)
+        print_table(columns, rows)
     return 0
 
 
 def _tail(args: argparse.Namespace) -> int:
     records = tail(_directory(args), count=args.count, follow=args.follow)
     if args.json:
-        _print_json(records, is_live=args.follow)
+        print_json(records, is_live=args.follow)
     elif args.follow:
         for record in records:  # a table would wait for its last row
-            print("  ".join(map(_clean_cell, _row(record))), flush=True)  # noqa: T201
+            print("  ".join(map(clean_cell, _row(record))), flush=True)  # noqa: T201
     else:
         _print_records(records)
     return 0
@@ -181,12 +178,12 @@ def _stats(args: argparse.Namespace) -> int:
         sys.stderr.write(f"rsfilter audit stats: {error}\n")
         return FAILED
     if args.json:
-        _print_json([found])
+        print_json([found])
         return 0
-    _console().print(f"{found['records']} records, {found['first']} to {found['last']}")
+    console().print(f"{found['records']} records, {found['first']} to {found['last']}")
     for name, rows in found.items():
         if isinstance(rows, list) and rows:
-            _print_table((name.replace("_", " "), "records"), rows)
+            print_table((name.replace("_", " "), "records"), rows)
     return 0
 
 
@@ -194,25 +191,25 @@ def _verify(args: argparse.Namespace) -> int:
     result = verify(_directory(args))
     if args.json:
         problems = [problem._asdict() for problem in result.problems]
-        _print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
+        print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
     else:
         _print_result(result)
     return 0 if result.is_ok else FAILED
 
 
 def _print_result(result: VerifyResult) -> None:
-    console = _console()
+    out = console()
     for problem in result.problems:
-        console.print(_clean(str(problem)), style="red", soft_wrap=True)
-    console.print(f"{result.records} records in {result.files} files")
+        out.print(clean(str(problem)), style="red", soft_wrap=True)
+    out.print(f"{result.records} records in {result.files} files")
     if result.last_seq is not None:
-        console.print(f"record {result.first_seq} to record {result.last_seq}")
-        console.print(f"last hash {result.last_hash}", soft_wrap=True)
+        out.print(f"record {result.first_seq} to record {result.last_seq}")
+        out.print(f"last hash {result.last_hash}", soft_wrap=True)
     if result.pruned_before is not None:
-        console.print(f"older files are gone: nothing before record {result.pruned_before}")
+        out.print(f"older files are gone: nothing before record {result.pruned_before}")
     if not result.has_head and result.records:
-        console.print("head.json is missing: records at the end may be, too")
-    console.print("The log is intact." if result.is_ok else "The log is DAMAGED.")
+        out.print("head.json is missing: records at the end may be, too")
+    out.print("The log is intact." if result.is_ok else "The log is DAMAGED.")
 
 
 # Output ------------------------------------------------------------------------------------------
@@ -231,9 +228,6 @@ _COLUMNS: dict[str, Callable[[Record], object]] = {
 
 _MAX_SHOWN = 4
 """Items of a list in a table."""
-
-_MAX_WIDTH = 120
-"""Of a cell: one long text must not push all others apart."""
 
 
 def _why(record: Record) -> str:
@@ -255,47 +249,7 @@ def _row(record: Record) -> list[str]:
 
 
 def _print_records(records: Iterable[Record]) -> None:
-    _print_table(tuple(_COLUMNS), map(_row, records))
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """One line for a row, however wide: what is asked with grep must not be folded."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(_clean(column))
-    for row in rows:
-        table.add_row(*map(_clean_cell, row))
-    console = _console()
-    console.width = len(columns) * (_MAX_WIDTH + 2)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
-
-
-def _clean_cell(value: object) -> str:
-    text = _clean("" if value is None else str(value))
-    return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 3] + "..."
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _clean(text: str) -> str:
-    """Text that a terminal only shows: control and format characters are spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def _print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
-    for value in values:
-        sys.stdout.write(json.dumps(value, default=str) + "\n")  # ASCII, without DEL
-        if is_live:
-            sys.stdout.flush()
+    print_table(tuple(_COLUMNS), map(_row, records))
 
 
 # Arguments ---------------------------------------------------------------------------------------
