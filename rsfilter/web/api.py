@@ -50,9 +50,9 @@ class Api:
         self.running = running
         self.slices = Slices()
         self.census = CensusTaker(running, self.slices)
-        self.metrics = Metrics(running)
-        self.watch = Watch(running, self.metrics.looked)
         self.events = Events()
+        self.metrics = Metrics(running, self.events)
+        self.watch = Watch(running, self.metrics.looked)
         self.token = Token(running.config.http.token_file)
         self.impact_lock = asyncio.Lock()
         self.silent: set[asyncio.BaseProtocol] = set()

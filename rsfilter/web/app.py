@@ -44,7 +44,7 @@ MAX_BODY = 64 << 20
 MAX_SMALL_BODY = 4096
 """Octets of any other body."""
 
-RETRY_S = 10.0
+RETRY_S = 5.0
 """Between attempts to listen."""
 
 STOP_TIMEOUT_S = 0.2

@@ -34,13 +34,17 @@ class _Progress:
     """A count that should rise while something waits."""
 
     count: int = 0
-    since: float = 0.0
+    since: float | None = None
+    """When it last rose, or something began to wait; None: nothing waits."""
 
     def stuck_for(self, count: int, is_waiting: bool, now: float) -> float:
         """How long it has not risen although something waits."""
-        if count != self.count or not is_waiting:
-            self.count, self.since = count, now
-        return now - self.since
+        if not is_waiting:
+            self.since = None
+        elif count != self.count or self.since is None:
+            self.since = now
+        self.count = count
+        return 0.0 if self.since is None else now - self.since
 
 
 class Watch:

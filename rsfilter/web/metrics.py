@@ -26,6 +26,7 @@ from rsfilter.routing.drain import Phase
 from rsfilter.routing.model import VerdictKind
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.census import Census
+from rsfilter.web.events import Events
 from rsfilter.web.running import Running
 
 _TIMES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -36,13 +37,13 @@ _AGES = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 86400)
 class Metrics(Collector):
     """All metrics of one filter."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, events: Events) -> None:
         self.census = Census()
         """Set before each exposition."""
         self._running = running
+        self._events = events
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._refused: Counter[str] = Counter()
-        self._dropped_events = 0
         self._requests: Counter[tuple[str, str]] = Counter()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -240,6 +241,9 @@ class Metrics(Collector):
         yield _value("audit_ok", "The audit log can be written", audit.is_ok)
         yield _value("audit_queued", "Audit records that wait for the disk", audit.queued)
         yield _total("audit_dropped", "Audit records that found no room", audit.dropped)
+        yield _value("events_clients", "Clients of the event stream", len(self._events.clients))
+        dropped = self._events.dropped
+        yield _total("events_dropped", "Events that slow clients did not get", dropped)
         requests = CounterMetricFamily(
             "rsfilter_http_requests", "HTTP requests", labels=("route", "status")
         )
