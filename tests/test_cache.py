@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 import rtr_client
@@ -379,13 +383,59 @@ async def test_a_cache_without_data_does_not_keep_the_other_from_deciding() -> N
 
 @pytest.mark.parametrize("name", ["::1", "localhost"])
 async def test_ipv6_and_names(name: str) -> None:
-    # librtr tries the first address of a name only.
     host = str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
     async with RtrCache(OLD, host=host) as cache:
         address = CacheAddress(name, cache.address.port)
         async with watched(address) as rtr:
             await rtr.holds(OLD)
             assert rtr.snapshots[0].cache == str(address)
+
+
+SEVERAL_ADDRESSES = """
+import asyncio, sys
+from rsfilter.rpki.cache import CacheAddress, RtrCaches
+
+async def main():
+    arrived = asyncio.Event()
+
+    async def changed(snapshot, reason):
+        arrived.set()
+
+    caches = RtrCaches([CacheAddress("cache.test", int(sys.argv[1]))], refresh=1, retry=600,
+                       expire=900, on_change=changed, on_expired=lambda: None)
+    await caches.start()
+    await arrived.wait()
+    await caches.stop()
+
+asyncio.run(main())
+"""
+
+
+async def test_every_address_of_a_name_is_tried(tmp_path: Path) -> None:
+    """The first ones of three refuse, and `retry` is far off."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.9 cache.test\n::1 cache.test\n127.0.0.1 cache.test\n")
+    script = f'mount --bind {shlex.quote(str(hosts))} /etc/hosts && exec "$@"'
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a mount namespace, to give a name three addresses")
+    async with RtrCache(OLD) as cache:
+        command = [*unshare, sys.executable, "-c", SEVERAL_ADDRESSES, str(cache.address.port)]
+        process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[1])
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+
+
+async def test_stopping_does_not_wait_for_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # the kernel then drops what comes
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        async with watched(CacheAddress(*full.getsockname())) as rtr:
+            await eventually(lambda: rtr.caches.status()[0].state == "connecting")
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.5
 
 
 @pytest.mark.parametrize(("refresh", "retry"), [(0, 1), (86401, 1), (1, 0), (1, 7201)])

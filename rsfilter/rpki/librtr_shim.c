@@ -10,6 +10,9 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +44,8 @@
 /* librtr's maximum. Expiry is ours, by a clock and in a range that librtr does not offer. */
 #define EXPIRE_S 172800
 
-/* A handshake that takes longer is a failed one; the next attempt is `retry` away. */
+/* A handshake with one address that takes longer is a failed one; once all have failed the next
+ * attempt is `retry` away. */
 #define CONNECT_TIMEOUT_S 10
 
 /* Waits of librtr are cut into slices of this length, so that a stop is never later. */
@@ -91,6 +96,8 @@ struct rsf_cache {
 	struct tr_socket outer; /* what librtr talks to: `inner` with our bounds around it */
 	struct tr_socket inner;
 	struct rtr_mgr_config *config;
+	char *host; /* of a cache over TCP: see connect_any() */
+	char *port;
 	unsigned int retry;
 	int wake_fd;
 
@@ -127,6 +134,52 @@ static bool is_stopping(struct rsf_cache *cache)
 }
 
 /* Transport ------------------------------------------------------------------------------------ */
+
+static bool is_connected(struct rsf_cache *cache, int descriptor)
+{
+	struct pollfd wanted = {.fd = descriptor, .events = POLLOUT};
+	int error = 0, slices = CONNECT_TIMEOUT_S / RECV_SLICE_S;
+	socklen_t size = sizeof(error);
+
+	while (slices-- > 0 && !is_stopping(cache)) {
+		if (poll(&wanted, 1, RECV_SLICE_S * 1000) > 0)
+			return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+	}
+	return false;
+}
+
+static int connect_one(struct rsf_cache *cache, const struct addrinfo *to)
+{
+	int descriptor = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (descriptor < 0)
+		return -1;
+	if ((connect(descriptor, to->ai_addr, to->ai_addrlen) == 0 ||
+	     (errno == EINPROGRESS && is_connected(cache, descriptor))) &&
+	    fcntl(descriptor, F_SETFL, 0) == 0) /* librtr wants it blocking */
+		return descriptor;
+	close(descriptor);
+	return -1;
+}
+
+/* Tries every address of the cache's name, in the order of the resolver (RFC 6724); librtr's own tries
+ * the first only. Cancelling the thread in here would lose the descriptor: is_stopping() is asked
+ * instead, every second. */
+static int connect_any(void *data)
+{
+	struct rsf_cache *cache = data;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *each;
+	int descriptor = -1, before;
+
+	if (getaddrinfo(cache->host, cache->port, &hints, &found) != 0)
+		return -1;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	for (each = found; each && descriptor < 0 && !is_stopping(cache); each = each->ai_next)
+		descriptor = connect_one(cache, each);
+	freeaddrinfo(found);
+	pthread_setcancelstate(before, NULL);
+	return descriptor;
+}
 
 static int outer_open(void *socket)
 {
@@ -378,8 +431,13 @@ static int open_transport(struct rsf_cache *cache, const struct rsf_options *opt
 		struct tr_tcp_config tcp = {
 			.host = (char *)options->host,
 			.port = (char *)options->port,
-			.connect_timeout = CONNECT_TIMEOUT_S,
+			.new_socket = connect_any,
+			.data = cache,
 		};
+		cache->host = strdup(options->host);
+		cache->port = strdup(options->port);
+		if (!cache->host || !cache->port)
+			return TR_ERROR;
 		return tr_tcp_init(&tcp, &cache->inner);
 	}
 	struct tr_ssh_config ssh = {
@@ -422,6 +480,16 @@ static int open_manager(struct rsf_cache *cache, const struct rsf_options *optio
 	return RTR_SUCCESS;
 }
 
+static void release(struct rsf_cache *cache)
+{
+	free(cache->report.records);
+	free(cache->host);
+	free(cache->port);
+	pthread_cond_destroy(&cache->stopped);
+	pthread_mutex_destroy(&cache->mutex);
+	free(cache);
+}
+
 static struct rsf_cache *rsf_open(const struct rsf_options *options)
 {
 	struct rsf_cache *cache = calloc(1, sizeof(*cache));
@@ -438,12 +506,12 @@ static struct rsf_cache *rsf_open(const struct rsf_options *options)
 	pthread_cond_init(&cache->stopped, &clock);
 	pthread_condattr_destroy(&clock);
 	if (open_transport(cache, options) != TR_SUCCESS) {
-		free(cache);
+		release(cache);
 		return NULL;
 	}
 	if (open_manager(cache, options) != RTR_SUCCESS) {
 		cache->inner.free_fp(&cache->inner);
-		free(cache);
+		release(cache);
 		return NULL;
 	}
 	return cache;
@@ -476,10 +544,7 @@ static void rsf_stop(struct rsf_cache *cache)
 static void rsf_free(struct rsf_cache *cache)
 {
 	rtr_mgr_free(cache->config);
-	free(cache->report.records);
-	pthread_cond_destroy(&cache->stopped);
-	pthread_mutex_destroy(&cache->mutex);
-	free(cache);
+	release(cache);
 }
 
 static void rsf_poll(struct rsf_cache *cache, struct rsf_report *report)
