@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from rsfilter import __version__, check
+from rsfilter import __version__, check, impact
 from rsfilter.audit import commands as audit_commands
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
@@ -23,6 +23,9 @@ from rsfilter.exabgp.render import RenderError
 from rsfilter.rpki import commands as truth_commands
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.terminal import clean
+from rsfilter.web import commands as web_commands
+from rsfilter.web.client import ClientError
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -45,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.handler(args)
         sys.stdout.flush()
+    except ClientError as error:
+        sys.stderr.write(f"rsfilter {args.command}: {clean(str(error))}\n")
+        return FAILED
     except (ConfigError, TruthError, RenderError) as error:
         sys.stderr.write(f"{error}\n")
         return INVALID
@@ -64,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rsfilter",
         description="The route-server filter behind ExaBGP for hosts that speak BGP.",
-        epilog="Exit codes: 0 good, 1 failed, 2 usage, configuration or truth invalid.",
+        epilog="Exit codes: 0 good, 1 failed, 2 usage, configuration or truth invalid, "
+        "3 impact found losses.",
     )
     parser.add_argument("--version", action="version", version=f"rsfilter {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more, to stderr")
@@ -84,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands, configured)
     truth_commands.add_arguments(commands)
     exabgp_commands.add_arguments(commands, configured)
+    impact.add_arguments(commands)
+    web_commands.add_arguments(commands)
     audit_commands.add_arguments(commands)
     return parser
 

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
@@ -49,7 +50,7 @@ def explain(args: argparse.Namespace) -> int:
     except (ValueError, UsageError) as error:
         print(f"rsfilter explain: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    explanation = _explain(route, group, asyncio.run(_data(config)))
+    explanation = _explain(route, group, asyncio.run(data_of(config)))
     if args.json:
         json.dump(_as_json(explanation), sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -102,10 +103,12 @@ def _neighbor(config: Config, asn: int, text: str | None) -> Address:
     return Address(network.family, network.network)
 
 
-async def _data(config: Config) -> Data:
+async def data_of(config: Config, truth: Path | None = None) -> Data:
+    """The data as they are now: the truth file (or `truth` in its place), and what the caches say.
+    Raises TruthError."""
     sources = Sources.of(config)
     if config.truth:
-        sources.truth_loaded(load_truth(config.truth.file))
+        sources.truth_loaded(load_truth(truth or config.truth.file))
     if config.rtr:
         await _ask_caches(config, sources)
     return sources.data

@@ -1,0 +1,112 @@
+"""Asks a running filter over its HTTP API (docs/api.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from rsfilter.config import Config
+
+TIMEOUT_S = 60.0
+"""An impact over a million routes is judged in slices and takes half of it."""
+
+
+class ClientError(Exception):
+    """The filter did not do what it was asked; the message says why and what to do."""
+
+
+class Client:
+    """The API of one filter."""
+
+    def __init__(self, url: str, token_file: Path | None = None, hint: str = "") -> None:
+        """`hint`: for people, where the address comes from. Raises ClientError."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"{url!r} is no address of an API, such as http://127.0.0.1:8480")
+        self._url = url.rstrip("/")
+        self._is_tls = parts.scheme == "https"
+        self._where = parts.hostname, parts.port
+        self._token_file = token_file
+        self._hint = hint
+
+    @classmethod
+    def of(cls, config: Config) -> Client:
+        """The filter that runs by this configuration."""
+        hint = f"{config.path}: [http] listen says so"
+        return cls(f"http://{config.http.listen}", config.http.token_file, hint)
+
+    def get(self, path: str, **query: object) -> Any:
+        """What `path` answers. Raises ClientError."""
+        return _document(self._ask("GET", path, query))
+
+    def lines(self, path: str, **query: object) -> Iterator[Any]:
+        """What `path` answers, object by object. Raises ClientError."""
+        response = self._ask("GET", path, query, {"Accept": "application/x-ndjson"})
+        try:
+            for line in response:
+                yield json.loads(line)
+        except (OSError, HTTPException, ValueError) as error:
+            raise ClientError(f"{self._url}: the answer was cut short: {error}") from None
+
+    def post(self, path: str, body: bytes = b"", *, changes_state: bool = True) -> Any:
+        """What `path` answers to a JSON document. `changes_state`: it needs the token."""
+        headers = {"Content-Type": "application/json"}
+        if changes_state:
+            headers["Authorization"] = f"Bearer {self._token()}"
+        return _document(self._ask("POST", path, {}, headers, body))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, object],
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> HTTPResponse:
+        given = urlencode({name: value for name, value in query.items() if value is not None})
+        kind = HTTPSConnection if self._is_tls else HTTPConnection
+        connection = kind(*self._where, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, f"{path}?{given}" if given else path, body, headers or {})
+            response = connection.getresponse()
+        except (OSError, HTTPException) as error:
+            hint = f" ({self._hint})" if self._hint else ""
+            raise ClientError(
+                f"no filter answers on {self._url}{hint}: {error}. Is it running? ExaBGP starts "
+                "it; its log says why it ended. Is it another one? Name it with --url."
+            ) from None
+        if response.status >= 400 and not path.endswith("z"):  # /healthz answers 503 as it should
+            raise ClientError(f"{self._url}{path}: {_problem(response)}")
+        return response
+
+    def _token(self) -> str:
+        if self._token_file is None:
+            raise ClientError(
+                "this changes the filter and needs its token: set token_file in [http] of the "
+                "configuration, or name the file with --token-file"
+            )
+        try:
+            return self._token_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ClientError(f"{self._token_file}: the token cannot be read: {error}") from None
+
+
+def _document(response: HTTPResponse) -> Any:
+    try:
+        return json.loads(response.read())
+    except (OSError, HTTPException, ValueError) as error:
+        raise ClientError(f"the answer cannot be read: {error}") from None
+
+
+def _problem(response: HTTPResponse) -> str:
+    """What the API says is wrong, in its one shape for errors."""
+    try:
+        said = json.loads(response.read())
+        place = f" (at {said['pointer']} of what was sent)" if said.get("pointer") else ""
+        return f"{said['detail']}{place}"
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return f"HTTP {response.status} {response.reason}: is this an rsfilter?"

@@ -1,0 +1,240 @@
+"""`rsfilter status`, `routes`, `guard` and `drain`: ask or tell a running filter.
+
+They speak to its HTTP API and find it by the configuration's `[http]`, or by `--url`. Tables for
+people, `--json` for programs. What the answers hold comes from hosts: it is printed by `terminal`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rsfilter.config import DEFAULT_PATH, load_config
+from rsfilter.routing.reasons import REASONS
+from rsfilter.terminal import clean, console, print_json, print_table
+from rsfilter.web.client import Client
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+SHOWN = 100
+"""Routes in a table unless told otherwise: what one can look through."""
+
+
+def add_arguments(commands: Subparsers) -> None:
+    """Adds the commands to the command line."""
+    reaching = reaching_arguments()
+    printing = argparse.ArgumentParser(add_help=False)
+    printing.add_argument("--json", action="store_true", help="print JSON")
+    status = commands.add_parser(
+        "status",
+        parents=[reaching, printing],
+        help="is the filter well, and what is in force?",
+        description="Exit code 1: the filter says that something is wrong.",
+    )
+    status.set_defaults(handler=_status)
+    _add_routes(commands, [reaching, printing])
+    guard = commands.add_parser("guard", help="what the guard holds")
+    actions = guard.add_subparsers(dest="action", metavar="ACTION", required=True)
+    release = actions.add_parser(
+        "release",
+        parents=[reaching, printing],
+        help="let go of all that is held: it is withdrawn",
+        description="See first what is held: rsfilter routes --verdict held",
+    )
+    release.set_defaults(handler=_release)
+    drain = commands.add_parser(
+        "drain",
+        parents=[reaching, printing],
+        help="leave service, or come back",
+        description="on: everything is announced with GRACEFUL_SHUTDOWN (RFC 8326) for drain_time "
+        "seconds, then withdrawn. off: everything is announced as before.",
+    )
+    drain.add_argument("state", choices=["on", "off"])
+    drain.set_defaults(handler=_drain)
+
+
+def reaching_arguments() -> argparse.ArgumentParser:
+    """The arguments that say which filter is meant."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=DEFAULT_PATH,
+        metavar="FILE",
+        help="the filter's configuration (default: ./%(default)s)",
+    )
+    parser.add_argument("--url", help="where its API is, instead, such as http://127.0.0.1:8480")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="with --url: its token")
+    return parser
+
+
+def client_of(args: argparse.Namespace) -> Client:
+    """The filter that is meant. Raises ConfigError and ClientError."""
+    if args.url:
+        return Client(args.url, args.token_file)
+    return Client.of(load_config(args.config))
+
+
+def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "routes",
+        parents=parents,
+        help="every route of every host, with its verdict",
+        description="Prints the routes that meet every condition, in order of arrival.",
+    )
+    parser.add_argument("prefix", nargs="?", metavar="PREFIX", help="a prefix or an address")
+    parser.add_argument(
+        "--match",
+        choices=["covering", "covered", "exact"],
+        default="covering",
+        help="routes whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+    )
+    parser.add_argument("--asn", type=int, metavar="N")
+    parser.add_argument("--neighbor", metavar="ADDRESS")
+    parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
+    parser.add_argument("--reason", choices=list(REASONS), metavar="REASON")
+    parser.add_argument("--family", choices=["ipv4", "ipv6"])
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
+    )
+    parser.add_argument(
+        "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
+    )
+    parser.set_defaults(handler=_routes)
+
+
+# Commands ----------------------------------------------------------------------------------------
+
+
+def _status(args: argparse.Namespace) -> int:
+    status = client_of(args).get("/api/v1/status")
+    if args.json:
+        print_json([status])
+    else:
+        print_table(("what", "is"), list(_status_rows(status)))
+    return 0 if status["health"]["status"] == "ok" else 1
+
+
+def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What somebody woken at night wants to know, the most urgent first."""
+    for name in ("health", "readiness"):
+        found = status[name]
+        yield name, found["status"]
+        for finding in (*found["reasons"], *found["warnings"]):
+            yield "", f"{finding['name']}: {finding['detail']}"
+    drain = status["drain"]
+    yield "service", ", ".join((drain["phase"].replace("_", " "), *drain["why"]))
+    routes = status["routes"]
+    counts = ("accepted", "rejected", "held", "stale")
+    yield "routes", ", ".join(f"{routes[name]} {name}" for name in counts)
+    for reason, count in routes["reasons"].items():
+        yield "", f"{count} {reason}"
+    sessions = status["sessions"]
+    yield "hosts", f"{sessions['hosts_up']} up, {sessions['hosts_down']} down"
+    yield "routers", f"{sessions['routers_up']} up, {sessions['routers_down']} down"
+    yield from _data_rows(status)
+    exabgp = status["exabgp"]
+    yield "exabgp", f"{exabgp['dialect'] or 'silent so far'}, {exabgp['waiting']} commands waiting"
+    audit = status["audit"]
+    yield "audit log", audit["reason"] or f"good, {audit['queued']} records waiting"
+    yield "filter", f"{status['version']}, since {status['started']}, by {status['configuration']}"
+
+
+def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if truth := status["truth"]:
+        found = truth["in_force"]
+        yield (
+            "truth",
+            f"revision {found['revision'] or 'unnamed'}, {found['vrps']} VRPs, "
+            f"{found['hosts']} hosts, {found['sha256'][:12]}, since {truth['loaded']}"
+            if found
+            else "none in force",
+        )
+        for problem in truth["problems"]:
+            yield "", f"the file as it is now: {problem}"
+    if rtr := status["rtr"]:
+        for cache in rtr["caches"]:
+            age = "never" if cache["age_s"] is None else f"{cache['age_s']:.0f} s ago"
+            decides = ", decides" if cache["decides"] else ""
+            yield (
+                "rtr cache",
+                f"{cache['address']}: {cache['state']}, {cache['vrps']} VRPs, fresh {age}{decides}",
+            )
+
+
+_COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "verdict")
+
+
+def _routes(args: argparse.Namespace) -> int:
+    found = client_of(args).lines(
+        "/api/v1/routes",
+        prefix=args.prefix,
+        match=args.match if args.prefix else None,
+        asn=args.asn,
+        neighbor=args.neighbor,
+        verdict=args.verdict,
+        reason=args.reason,
+        family=args.family,
+    )
+    if args.snapshot:
+        return _write_snapshot(args.snapshot, found)
+    limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
+    shown = islice(found, limit)
+    if args.json:
+        print_json(shown)
+        return 0
+    rows = [
+        (*(route[name] for name in _COLUMNS), _why(route), "stale" if route["stale"] else "")
+        for route in shown
+    ]
+    print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
+    if args.limit is None and next(found, None) is not None:
+        sys.stderr.write(f"These are the first {SHOWN}; --limit 0 prints all.\n")
+    return 0
+
+
+def _why(route: dict[str, Any]) -> str:
+    decided = ", ".join(route["vrps"]) or route["state"]
+    return f"{', '.join(route['reasons'])} ({decided})" if route["reasons"] else decided
+
+
+def _write_snapshot(path: Path, routes: Iterator[dict[str, Any]]) -> int:
+    draft = path.with_name(path.name + ".new")
+    count = 0
+    with draft.open("w", encoding="ascii") as file:
+        for route in routes:
+            file.write(json.dumps(route) + "\n")
+            count += 1
+    draft.replace(path)
+    console().print(f"wrote {count} routes to {clean(str(path))}", soft_wrap=True)
+    return 0
+
+
+def _release(args: argparse.Namespace) -> int:
+    answer = client_of(args).post("/api/v1/guard/release")
+    if args.json:
+        print_json([answer])
+    else:
+        console().print(f"{answer['released']} routes were let go, {answer['held']} are held")
+    return 0
+
+
+def _drain(args: argparse.Namespace) -> int:
+    body = json.dumps({"on": args.state == "on"}).encode()
+    answer = client_of(args).post("/api/v1/drain", body)
+    if args.json:
+        print_json([answer])
+        return 0
+    until = f" until {answer['until']}" if answer["until"] else ""
+    why = f" ({', '.join(answer['why'])})" if answer["why"] else ""
+    console().print(clean(f"{answer['phase'].replace('_', ' ')}{until}{why}"), soft_wrap=True)
+    return 0

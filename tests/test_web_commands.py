@@ -1,0 +1,271 @@
+"""The commands that talk to a running filter: a real one, with a scripted ExaBGP around it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from speaker import Speaker, announce, state
+
+from rsfilter.cli import main
+
+ROUTER = "192.0.2.10"
+HV1, HV2 = ("198.51.100.1", 65001), ("198.51.100.2", 65002)
+TOKEN = "0123456789abcdef"
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "192.0.2.100"
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/25"]
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+
+[guard]
+min_loss = 2
+
+[readiness]
+drain_time = 60
+
+[http]
+listen = "{listen}"
+token_file = "token"
+"""
+
+
+def hosts(**owned: list[str]) -> dict[str, Any]:
+    """A truth: prefixes by host. hv1 is AS65001 at 198.51.100.1, and so on."""
+    entries = [
+        {
+            "name": name,
+            "asn": 65000 + int(name[2:]),
+            "neighbors": [f"198.51.100.{name[2:]}"],
+            "prefixes": prefixes,
+        }
+        for name, prefixes in owned.items()
+    ]
+    return {"hosts": entries, "metadata": {"revision": "r1"}}
+
+
+BEFORE = hosts(hv1=["203.0.113.0/28"], hv2=["203.0.113.16/28"])
+"""What is in force: hv1 announces .1, .2 and .3, hv2 the stolen .4."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a filter with four routes."""
+    place = tmp_path_factory.mktemp("a site")
+    listen = f"127.77.{random.randint(0, 255)}.{random.randint(1, 254)}:8480"
+    (place / "rsfilter.toml").write_text(CONFIG.format(listen=listen))
+    (place / "truth.json").write_text(json.dumps(BEFORE))
+    (place / "token").write_text(TOKEN + "\n")
+    (place / "token").chmod(0o600)
+    with Speaker(place / "rsfilter.toml", {ROUTER: 65200}) as speaker:
+        speaker.write(state(ROUTER, 65200, "up"))
+        for address, asn in (HV1, HV2):
+            speaker.write(state(address, asn, "up"))
+        speaker.write(announce(*HV1, [f"203.0.113.{n}/32" for n in (1, 2, 3)]))
+        speaker.write(announce(*HV2, ["203.0.113.4/32"]))
+        speaker.wait("three routes at the router", lambda: len(speaker.tables[ROUTER]) == 3)
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _there(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(site)
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
+    assert main(argv) == code
+    return capsys.readouterr().out
+
+
+def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    return json.loads(said(capsys, *argv, "--json", code=code))
+
+
+def eventually(check: Any) -> None:
+    end = time.monotonic() + 30
+    while not check():
+        assert time.monotonic() < end, check
+        time.sleep(0.02)
+
+
+# Looking -----------------------------------------------------------------------------------------
+
+
+def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "status")
+    assert "3 accepted, 1 rejected, 0 held, 0 stale" in text
+    assert "1 origin_invalid_asn" in text
+    assert "revision r1, 2 VRPs, 2 hosts" in text
+    assert told(capsys, "status")["routes"]["accepted"] == 3
+
+
+def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = [json.loads(line) for line in said(capsys, "routes", "--json").splitlines()]
+    assert {(r["prefix"], r["verdict"]) for r in everything} == {
+        ("203.0.113.1/32", "accepted"),
+        ("203.0.113.2/32", "accepted"),
+        ("203.0.113.3/32", "accepted"),
+        ("203.0.113.4/32", "rejected"),
+    }
+    rejected = said(capsys, "routes", "--verdict", "rejected").splitlines()
+    assert len(rejected) == 2  # and the heading
+    assert "203.0.113.4/32" in rejected[1]
+    assert "origin_invalid_asn (203.0.113.0/28-32 AS65001)" in rejected[1]
+    inside = said(capsys, "routes", "203.0.113.2/31", "--match", "covered").splitlines()[1:]
+    assert [line.split()[0] for line in inside] == ["203.0.113.2/32", "203.0.113.3/32"]
+
+
+def test_a_table_says_when_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(said(capsys, "routes", "--limit", "2").splitlines()) == 3
+
+
+def test_what_the_api_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routes", "203.0.113.1/24"]) == 1
+    assert "'203.0.113.1/24' has host bits set" in capsys.readouterr().err
+
+
+def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["status", "--url", "http://127.0.0.1:1"]) == 1
+    told = capsys.readouterr().err
+    assert "no filter answers on http://127.0.0.1:1" in told
+    assert "Is it running?" in told
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8480", "ftp://127.0.0.1", "http://"])
+def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["status", "--url", url]) == 1
+    assert "is no address of an API" in capsys.readouterr().err
+
+
+# Impact ------------------------------------------------------------------------------------------
+
+AFTER = hosts(hv1=["203.0.113.1/32", "203.0.113.2/32"], hv2=["203.0.113.3/32", "203.0.113.4/32"])
+""".3 moves from hv1 to hv2, and .4 becomes hv2's: one is lost and one gained."""
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    path = tmp_path / "new truth.json"
+    path.write_text(json.dumps(AFTER))
+    return str(path)
+
+
+def flips(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    return [(f["prefix"], f["neighbor"], f["was"], f["verdict"]) for f in found["flips"]]
+
+
+MOVED = [
+    ("203.0.113.3/32", "198.51.100.1", "accepted", "rejected"),
+    ("203.0.113.4/32", "198.51.100.2", "rejected", "accepted"),
+]
+
+
+def test_impact_on_the_running_filter(capsys: pytest.CaptureFixture[str], new: str) -> None:
+    found = told(capsys, "impact", "--truth", new, code=3)
+    assert (found["lost"], found["gained"], found["judged"]) == (1, 1, 4)
+    assert flips(found) == MOVED
+    assert found["lost_by_reason"] == {"origin_invalid_asn": 1}
+
+
+def test_impact_on_a_snapshot_is_the_same(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    saved = str(tmp_path / "routes.ndjson")
+    assert "wrote 4 routes" in said(capsys, "routes", "--snapshot", saved)
+    live = told(capsys, "impact", "--truth", new, code=3)
+    found = told(capsys, "impact", "--truth", new, "--snapshot", saved, code=3)
+    common = found.keys() & live.keys() - {"flips"}
+    assert len(common) == 8
+    assert {name: found[name] for name in common} == {name: live[name] for name in common}
+    assert flips(found) == MOVED
+
+
+def test_impact_of_the_truth_in_force_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "impact", "--truth", "truth.json")
+    assert (found["lost"], found["gained"], found["flips"]) == (0, 0, [])
+
+
+def test_impact_as_markdown(capsys: pytest.CaptureFixture[str], new: str) -> None:
+    assert said(capsys, "impact", "--truth", new, "--markdown", code=3).splitlines() == [
+        "### Impact on live routes",
+        "",
+        "Routers have 3 routes and would have 3: 1 lost, 1 gained.",
+        "",
+        "| prefix | neighbor | ASN | was | would be | why |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 203.0.113.3/32 | 198.51.100.1 | 65001 | accepted | rejected "
+        "| origin_invalid_asn, 203.0.113.3/32-32 AS65002 |",
+        "| 203.0.113.4/32 | 198.51.100.2 | 65002 | rejected | accepted "
+        "| 203.0.113.4/32-32 AS65002 |",
+    ]
+
+
+def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(hosts(hv1=["203.0.113.1/24"])))
+    assert main(["impact", "--truth", str(bad)]) == 2
+    assert "/hosts/0/prefixes/0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"prefix": "x"}', "\x00"])
+def test_a_snapshot_that_is_none(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, line: str
+) -> None:
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text(line + "\n")
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert "routes.ndjson:1: not a route" in capsys.readouterr().err
+
+
+# Changing ----------------------------------------------------------------------------------------
+
+
+def test_drain_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "drain", "on").startswith("draining until ")
+    assert told(capsys, "status")["drain"]["phase"] == "draining"
+    assert said(capsys, "drain", "off") == "in service\n"
+
+
+def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    listen = tomllib.loads(Path("rsfilter.toml").read_text())["http"]["listen"]
+    wrong = tmp_path / "token"
+    wrong.write_text("f" * 16)
+    where = ("--url", f"http://{listen}")
+    assert main(["drain", "on", *where, "--token-file", str(wrong)]) == 1
+    assert "needs the token" in capsys.readouterr().err
+    assert main(["drain", "on", *where]) == 1
+    assert "--token-file" in capsys.readouterr().err
+    assert told(capsys, "status")["drain"]["phase"] == "in_service"
+
+
+def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last test here: it takes the routes away."""
+    nothing = hosts(hv1=["203.0.113.8/29"], hv2=["203.0.113.16/28"])
+    Path("new.json").write_text(json.dumps(nothing))
+    Path("new.json").rename("truth.json")
+    eventually(lambda: told(capsys, "status")["guard"]["held"] == 3)
+    held = said(capsys, "routes", "--verdict", "held").splitlines()
+    assert len(held) == 4
+    assert "held_by_guard" in held[1]
+    assert said(capsys, "guard", "release") == "3 routes were let go, 0 are held\n"
+    assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
+    assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
