@@ -124,9 +124,9 @@ class Filter:
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""
         self._follow(self.engine.expire(now))
-        self.resync.expire(now)
+        questions = self.resync.commands(now)
         if not self.resync.is_done:
-            return self.resync.commands()
+            return questions
         if not self._is_resynced:
             self._resynced(now)
         self.deferral.expire(now)

@@ -99,6 +99,7 @@ class Service:
         self._is_ending = False
         self._is_dialect_known = False
         self._has_told_of_absent = False
+        self._resync_problems = 0
 
     async def run(self) -> int:
         """See `run`."""
@@ -172,6 +173,17 @@ class Service:
         if not self._has_told_of_absent and self._filter.deferral.is_over:
             self._has_told_of_absent = True
             _tell_of_absent(self._filter.deferral.awaited)
+        self._tell_of_resync()
+
+    def _tell_of_resync(self) -> None:
+        problems = self._filter.resync.problems
+        if problems.total() != self._resync_problems:
+            self._resync_problems = problems.total()
+            log.error(
+                "ExaBGP does not tell as it should what routers have from before this start (%s): "
+                "if this goes on, or they keep routes that they should not have, restart ExaBGP",
+                ", ".join(f"{what}: {count}" for what, count in sorted(problems.items())),
+            )
 
     def _flush(self, moment: Moment) -> None:
         self._writer.write(self._filter.commands(moment.now))

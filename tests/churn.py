@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from speaker import announce, line
+from speaker import announce, end_of_rib, line, state
 
 from rsfilter.config import load_config
 from rsfilter.exabgp import encode
@@ -87,6 +87,9 @@ class Churn:
         self.reader.start()
         self.writer.start()
         self.filter.data_replaced(DataReplaced(data, "truth", "", None), 0.0)
+        for host, asn in HOSTS.items():  # they have come and have nothing to say yet
+            for said in (state(host, asn, "up"), *(end_of_rib(host, asn, f) for f in (4, 6))):
+                self.filter.line(said.strip(), 0.0)
 
     def turn(self, wait_s: float = 0.0) -> None:
         """Takes what ExaBGP has written, and writes what follows."""

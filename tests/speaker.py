@@ -20,6 +20,10 @@ from pathlib import Path
 from types import TracebackType
 
 CHANGE = re.compile(r"(neighbor .*) (announce|withdraw) attributes (.*) nlri (.*)")
+ANSWERS = {"version": b"exabgp 5.0.15\n", "show neighbor json": b"[]\n"}
+MARKED = (b"exabgp 5.0.15\n", b"done\n")
+"""The answer to the mark with which the filter begins a question (`exabgp.resync`)."""
+
 PACE_S = 0.02
 
 
@@ -51,6 +55,12 @@ def announce(peer: str, asn: int, prefixes: list[str], *, next_hop: str = "") ->
         f'"as-path": {{"0": {{"element": "as-sequence", "value": [{asn}]}}}} }}, "announce": '
         f'{{ "{family}": {{ "{next_hop or peer}": [ {nlri} ] }} }} }} }}',
     )
+
+
+def end_of_rib(peer: str, asn: int, family: int) -> bytes:
+    """A host has nothing more to say of a family, 4 or 6, for now."""
+    eor = f'{{ "afi" : "ipv{family}", "safi" : "unicast" }}'
+    return line("update", peer, asn, f'"direction": "receive", "message": {{ "eor": {eor} }}')
 
 
 def sent_end_of_rib(peer: str, asn: int, family: str) -> bytes:
@@ -154,7 +164,9 @@ class Speaker:
                 self._carry_out(text.decode("ascii"))
 
     def _carry_out(self, text: str) -> None:
-        replies = []
+        if text == "reset":
+            return  # the only one without a reply
+        before, replies = ANSWERS.get(text, b""), []
         if change := CHANGE.fullmatch(text):
             selectors, verb, attributes, prefixes = change.groups()
             self.commands[verb] += 1
@@ -172,4 +184,4 @@ class Speaker:
         else:
             self.commands[text] += 1
         with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile
-            self.write(b"".join([b"done\n", *replies]))
+            self.write(b"".join([before, b"done\n", *replies]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from speaker import announce, line, state
+from speaker import MARKED, announce, line, state
 from test_run import CONFIG, HOST, OTHER, TRUTH
 
 from rsfilter.config import parse_config
@@ -214,8 +214,9 @@ def test_announcements_flow_and_end_of_rib_waits() -> None:
         return b"".join(machine.commands(now)).decode()
 
     after_lines()
-    after_lines(json.dumps([shown_down(HOST), shown_down(OTHER)]).encode(), b"done")
-    after_lines(b"done", state("192.0.2.10", 65200, "up"), state(HOST, 65001, "up"))
+    neighbors = json.dumps([shown_down(HOST), shown_down(OTHER)]).encode()
+    after_lines(*MARKED, neighbors, b"done")
+    after_lines(*MARKED, b"done", state("192.0.2.10", 65200, "up"), state(HOST, 65001, "up"))
     commands = after_lines(announce(HOST, 65001, ["203.0.113.1/32"]), now=1.0)
     assert "nlri 203.0.113.1/32" in commands
     assert "eor" not in commands

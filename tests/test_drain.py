@@ -10,7 +10,7 @@ from core_samples import path, prefix, route, up, update, withdraw
 from engine_bench import after, changed, engine, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speaker import announce, state
+from speaker import MARKED, announce, state
 from test_run import CONFIG, HOST, ROUTER, TRUTH
 
 from rsfilter.config import parse_config
@@ -193,6 +193,7 @@ class Bench:
         assert event is not None
         self.filter.data_replaced(event, 0.0)
         self.now = 0.0
+        self.commands()
 
     def lines(self, *lines: bytes) -> list[str]:
         for one in lines:
@@ -209,8 +210,8 @@ TOLD = f"{ROUTER} ipv4 unicast 203.0.113.1/32 next-hop {HOST}".encode()
 def test_a_new_process_that_is_asked_before_it_knows_anything_announces_nothing() -> None:
     bench = Bench()
     bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
-    bench.lines(b"done")
-    bench.lines(b"done", state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
+    bench.lines(*MARKED, b"[]", b"done")
+    bench.lines(*MARKED, b"done", state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
     assert bench.filter.drain_state.phase is Phase.DRAINED
     assert not [c for c in bench.lines(announce(HOST, 65001, ["203.0.113.1/32"])) if "nlri" in c]
     bench.filter.drain(on=False, by="ready", now=1.0, source="readiness")
@@ -222,8 +223,8 @@ def test_a_new_process_says_good_bye_for_the_one_before_it(is_asked_late: bool) 
     bench = Bench()
     if not is_asked_late:
         bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
-    bench.lines(b"done")
-    bench.lines(TOLD, b"done")
+    bench.lines(*MARKED, b"[]", b"done")
+    bench.lines(*MARKED, TOLD, b"done")
     if is_asked_late:
         bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
     assert bench.filter.drain_state.phase is Phase.DRAINING

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from speaker import Speaker, announce, state
+from speaker import MARKED, Speaker, announce, state
 from test_run import CONFIG, HOST, OTHER, ROUTER, ROUTERS, TRUTH
 
 from rsfilter.cli import main
@@ -168,8 +168,9 @@ def test_a_capture_is_judged_by_the_truth_file(
     site: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     capture = site / "capture"
+    answers = b"".join((*MARKED, b"[]\ndone\n", *MARKED, b"done\n"))
     up = state(ROUTER, 65200, "up")
-    capture.write_bytes(b"[]\ndone\ndone\n" + up + announce(HOST, 65001, ["203.0.113.1/32"]))
+    capture.write_bytes(answers + up + announce(HOST, 65001, ["203.0.113.1/32"]))
     code = main(
         ["replay", "-c", str(site / "rsfilter.toml"), "--audit", str(site / "out"), str(capture)]
     )

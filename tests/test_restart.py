@@ -7,13 +7,17 @@ to repeat themselves, and only then corrects what is wrong.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 from collections.abc import Iterator
 
 import pytest
+from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab
+from lab.exabgp import RouteServer, group_of
 from lab.site import Site
-from lab.stayrtr import Vrp
+from lab.stayrtr import Vrp, roas
 from lab.waiting import throughout
 
 pytestmark = pytest.mark.lab
@@ -107,3 +111,54 @@ def test_a_host_that_is_down_hides_nobody(site: Site) -> None:
     site.route_server.filter_restarts()
     settles(site)
     assert {prefix for _, prefix in site.leaf1.changes(moment)} == {MARKER}
+
+
+class BereavedServer(RouteServer):
+    """The first process that ExaBGP starts is not rsfilter: it leaves commands behind, and dies."""
+
+    def bequeath(self, commands: list[str]) -> None:
+        """What the first process leaves behind."""
+        (self.place / "will").write_text("".join(f"{command}\n" for command in commands))
+
+    def rsfilter(self, *arguments: str) -> str:
+        """Renders; then puts the process that dies before `rsfilter run`."""
+        said = super().rsfilter(*arguments)
+        path, script = self.place / "exabgp.conf", self.place / "first"
+        here, text = shlex.quote(str(self.place)), path.read_text()
+        (command,) = re.findall(r"^\s*run (.*);$", text, re.MULTILINE)
+        script.write_text(
+            f"#!/bin/sh\nif mkdir {here}/died; then cat {here}/will; sleep 0.1; exit 1; fi\n"
+            f"exec {command}\n"
+        )
+        script.chmod(0o755)
+        path.write_text(text.replace(command, f'"{script}"'))
+        return said
+
+
+def test_answers_to_a_dead_process_do_not_mislead_the_next_one() -> None:
+    """ExaBGP carries out what a dead process has asked for, and tells the new one."""
+    with Lab() as lab:
+        rs = BereavedServer(lab)
+        host = BirdHost(lab, "hv1", 11, HV1, [rs.endpoint])
+        leaf = BirdRouter(lab, "leaf", 201, 65200, [rs.endpoint], over=4)
+        rs.configure(
+            [group_of("hosts", host)],
+            [group_of("leaves", leaf, port=lab.bgp_port)],
+            truth={"file": "truth.json"},
+        )
+        rs.writes_truth(roas(data()))
+        many = " ".join(f"10.7.{n >> 8}.{n & 255}" for n in range(8000))
+        to_leaf = f"neighbor {leaf.addresses[4]}"
+        rs.bequeath(  # the first keeps ExaBGP busy until nobody is there for the other replies
+            [f"{to_leaf} announce attributes next-hop 192.0.2.11 as-path [ {HV1} ] nlri {many}"]
+            + [f"{to_leaf} withdraw attributes next-hop 0.0.0.0 nlri 10.8.0.1"] * 10
+            + ["show neighbor json", "show adj-rib out", "show neighbor json"]
+        )
+        host.announces(GUEST)
+        for daemon in (rs, host):
+            daemon.starts()
+        host.is_up()
+        rs.audit.has(prefix=GUEST, verdict="accepted")
+        leaf.starts()
+        leaf.has_exactly(GUEST)
+        lab.no_errors()

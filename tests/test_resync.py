@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+import pytest
+
 from rsfilter.exabgp.capabilities import Established
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
-from rsfilter.exabgp.resync import REFRESH_LIMIT_S, REFRESH_SILENCE_S, Resync, Told
+from rsfilter.exabgp.resync import (
+    ANSWER_SILENCE_S,
+    REFRESH_LIMIT_S,
+    REFRESH_SILENCE_S,
+    Resync,
+    Step,
+    Told,
+)
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
 from rsfilter.routing.model import Address, Prefix
 
@@ -50,89 +59,212 @@ def ask(resync: Resync, *messages: object) -> list[object]:
     return [found for m in messages for found in resync.message(m, 0.0)]  # type: ignore[arg-type]
 
 
+DONE, ERROR = Reply(ok=True), Reply(ok=False)
+MARK = [b"#\n", b"reset\n", b"version\n"]
+MARKED = (ShowLine("exabgp 5.0.15"), DONE)
+"""What comes back for a mark once everything before it is out of the way."""
+
+
 def after_questions(*neighbors: str) -> Resync:
-    """A resync whose `show` commands were answered."""
+    """A resync whose `show` commands were answered, and whose last question was asked."""
     resync = Resync([ROUTER])
-    resync.commands()
-    ask(resync, answer(*neighbors), Reply(ok=True))
-    resync.commands()
-    ask(resync, Reply(ok=True))
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(*neighbors), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE)
+    if not resync.is_done:
+        resync.commands(0.0)
+        ask(resync, *MARKED)
     return resync
 
 
 def test_one_question_after_the_other() -> None:
     resync = Resync([ROUTER])
-    assert resync.commands() == [b"show neighbor json\n"]
-    assert ask(resync, answer(ROUTER_UP, HOST_UP)) == [
+    assert resync.commands(0.0) == [*MARK, b"show neighbor json\n"]
+    assert ask(resync, DONE, *MARKED, answer(ROUTER_UP, HOST_UP)) == [
         established(ROUTER, 65200),
         established(HOST, 65001),
     ]
-    assert resync.commands() == []
-    ask(resync, Reply(ok=True))
-    assert resync.commands() == [b"show adj-rib out\n"]
-    assert ask(resync, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
+    assert resync.commands(0.0) == []
+    ask(resync, DONE)
+    assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
+    assert ask(resync, DONE, *MARKED, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
         Told(ROUTER, Prefix.parse("203.0.113.1/32"), 0),
         Told(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value),
     ]
-    ask(resync, Reply(ok=True))
-    assert resync.commands() == [
+    ask(resync, DONE)
+    assert resync.commands(0.0) == [
+        *MARK,
         b"neighbor 198.51.100.1 announce route-refresh ipv4 unicast\n",
         b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
     ]
-    ask(resync, Reply(ok=True), Reply(ok=True))
+    ask(resync, DONE, *MARKED, DONE, DONE)
     assert not resync.is_done, "the host has not repeated itself"
+    assert resync.problems == {}
 
 
 def test_a_host_is_asked_only_for_what_it_speaks() -> None:
     resync = Resync([ROUTER])
-    resync.commands()
-    ask(resync, answer(shown(HOST, 65001, families=["ipv6 unicast"])), Reply(ok=True))
-    resync.commands()
-    ask(resync, Reply(ok=True))
-    assert resync.commands() == [b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n"]
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(shown(HOST, 65001, families=["ipv6 unicast"])), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE)
+    assert resync.commands(0.0) == [
+        *MARK,
+        b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
+    ]
+
+
+# What a dead process has left ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [1, 2, 3, 500])
+@pytest.mark.parametrize("reply", [DONE, ERROR])
+def test_replies_to_a_dead_process_are_not_for_us(left: int, reply: Reply) -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *[reply] * left)
+    assert resync.commands(0.0) == []
+    assert ask(resync, *MARKED, answer(ROUTER_UP), DONE) == [established(ROUTER, 65200)]
+    assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
+    assert resync.problems == {}
+
+
+def test_answers_to_a_dead_process_are_not_for_us() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    assert ask(resync, ShowLine(TOLD), DONE, answer(HOST_UP), DONE, ShowLine(TOLD)) == []
+    assert resync.step is Step.NEIGHBORS
+    assert ask(resync, *MARKED, answer(ROUTER_UP)) == [established(ROUTER, 65200)]
+    assert resync.problems == {}
+
+
+def test_a_question_that_is_not_answered_is_asked_again() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(1.0)
+    assert resync.next_timer() == 1.0 + ANSWER_SILENCE_S
+    assert resync.commands(ANSWER_SILENCE_S) == []
+    assert resync.commands(1.0 + ANSWER_SILENCE_S) == [*MARK, b"show neighbor json\n"]
+    assert resync.problems == {"asked_again": 1}
+    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "to the first one, which is late"
+    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    assert resync.step is Step.TOLD
+
+
+def test_a_long_answer_is_waited_for() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED)
+    for at in (20.0, 40.0, 60.0):
+        resync.message(ShowLine(TOLD), at)
+        assert resync.commands(at) == []
+    resync.message(DONE, 60.0)
+    assert resync.is_done
+    assert resync.problems == {}
+
+
+def test_what_hosts_say_does_not_hurry_an_answer() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    resync.message(EndOfRib(HOST, 65001, "ipv4 unicast"), 5.0)
+    assert resync.next_timer() == ANSWER_SILENCE_S
+
+
+def test_what_exabgp_refuses_to_tell_is_remembered() -> None:
+    """ExaBGP 4.2 has no JSON for this question."""
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, ERROR)
+    assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
+    assert resync.problems == {"refused": 1}
+
+
+def test_an_answer_that_makes_no_sense_is_remembered() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, ShowLine("[nonsense]"), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, ShowLine("more nonsense"), DONE)
+    assert resync.problems == {"unreadable": 2}
+
+
+# Hosts repeat themselves -----------------------------------------------------------------------
 
 
 def test_it_ends_when_every_host_has_repeated_both_families() -> None:
     resync = after_questions(HOST_UP)
-    ask(resync, Reply(ok=True), Reply(ok=True))
+    ask(resync, DONE, DONE)
     ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False))
     ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=True))
     assert not resync.is_done
     ask(resync, EndOfRib(HOST, 65001, "ipv6 unicast"))
     assert resync.is_done
+    assert resync.next_timer() is None
 
 
 def test_a_host_that_never_finishes_is_waited_for_while_somebody_talks() -> None:
     resync = after_questions(HOST_UP)
-    ask(resync, Reply(ok=True), Reply(ok=True))
+    ask(resync, DONE, DONE)
     assert resync.next_timer() == REFRESH_SILENCE_S
     resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), 8.0)
-    resync.expire(REFRESH_SILENCE_S)
+    resync.commands(REFRESH_SILENCE_S)
     assert not resync.is_done
-    resync.expire(8.0 + REFRESH_SILENCE_S)
+    resync.commands(8.0 + REFRESH_SILENCE_S)
     assert resync.is_done
+    assert resync.problems == {}
 
 
 def test_talk_without_end_is_not_waited_for_without_end() -> None:
     resync = after_questions(HOST_UP)
-    ask(resync, Reply(ok=True), Reply(ok=True))
+    ask(resync, DONE, DONE)
     for now in range(int(REFRESH_LIMIT_S)):
         resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), float(now))
     assert resync.next_timer() == REFRESH_LIMIT_S
-
-
-def test_replies_are_waited_for_however_long_it_takes() -> None:
-    resync = after_questions(HOST_UP)
-    ask(resync, Reply(ok=True))
-    resync.expire(1000.0)
-    assert not resync.is_done
-    ask(resync, Reply(ok=True))
+    resync.commands(REFRESH_LIMIT_S)
     assert resync.is_done
+
+
+@pytest.mark.parametrize("replies", [[], [DONE]])
+def test_replies_are_waited_for_longer_than_hosts(replies: list[Reply]) -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, *replies)
+    assert resync.commands(REFRESH_SILENCE_S) == []
+    assert not resync.is_done
+    assert resync.next_timer() == REFRESH_LIMIT_S
+    ask(resync, *[DONE] * (2 - len(replies)))
+    assert resync.is_done
+    assert resync.problems == {}
+
+
+def test_replies_are_not_waited_for_without_end() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE)
+    resync.commands(REFRESH_SILENCE_S)
+    resync.commands(REFRESH_LIMIT_S)
+    assert resync.is_done
+    assert resync.problems == {"unanswered": 1}
 
 
 def test_a_host_that_goes_down_is_not_waited_for() -> None:
     resync = after_questions(HOST_UP)
-    ask(resync, Reply(ok=True), Reply(ok=False), SessionDown(HOST, 65001, "", False))
+    ask(resync, DONE, ERROR, SessionDown(HOST, 65001, "", False))
+    assert resync.is_done
+    assert resync.problems == {}
+
+
+def test_a_host_that_goes_down_before_it_is_asked_leaves_no_reply_behind() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE, SessionDown(HOST, 65001, "", False))
+    assert not resync.is_done
+    assert len(resync.commands(0.0)) == len(MARK) + 2
+    ask(resync, *MARKED, ERROR)
+    assert not resync.is_done
+    ask(resync, ERROR)
     assert resync.is_done
 
 
@@ -142,15 +274,9 @@ def test_after_a_fresh_start_it_is_over_at_once() -> None:
 
 def test_a_session_that_came_up_before_our_eyes_has_nothing_left_to_tell() -> None:
     resync = Resync([ROUTER])
-    resync.commands()
+    resync.commands(0.0)
     ask(resync, SessionUp(HOST, 65001))
-    assert ask(resync, answer(HOST_UP), Reply(ok=True)) == []
-    resync.commands()
-    ask(resync, Reply(ok=True))
+    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == []
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE)
     assert resync.is_done
-
-
-def test_an_answer_that_makes_no_sense_is_remembered() -> None:
-    resync = Resync([ROUTER])
-    ask(resync, ShowLine("[nonsense]"))
-    assert not resync.is_complete

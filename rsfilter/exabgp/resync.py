@@ -6,11 +6,18 @@ what the routers were told, and then every host that is up to repeat its routes 
 when they have, an absence proves anything. After a fresh start of ExaBGP the answers are empty
 and this is over at once.
 
+Commands that the dead process left in ExaBGP's queue are still answered, and a reply does not say
+to what: its answers come to us. So each question begins with a mark: `reset` drops the queue, and
+`version` is answered ahead of it with a line that no other command of ours brings. What comes
+before that line is not for us; after it, replies can be counted. What `reset` drops is not lost:
+the table that ExaBGP shows afterwards lacks it.
+
 Pure: messages come in, command lines and findings come out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
@@ -22,6 +29,11 @@ from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionU
 from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import UNICAST, Address, Prefix
 
+ANSWER_SILENCE_S = 30.0
+"""A question without a line of its answer for so long is asked again. ExaBGP answers within a
+second, and prints 50 lines of a long answer at a time; a minute of anything else in between would
+have cost it its sessions."""
+
 REFRESH_SILENCE_S = 10.0
 """When no host has said anything for so long, those that have not finished repeating themselves are
 taken at their word so far. BIRD answers within 3 s; a host without enhanced refresh (RFC 7313)
@@ -29,6 +41,12 @@ never says that it has finished."""
 
 REFRESH_LIMIT_S = 120.0
 """However much they talk: 200,000 routes pass through ExaBGP in a third of it."""
+
+MARK = (b"#\n", b"reset\n", b"version\n")
+"""The comment spoils what ExaBGP 4.2 glues to our first line: the half line of a dead process."""
+
+MARKED = "exabgp "
+"""So begins the answer to `version`, and to nothing else."""
 
 
 class Told(NamedTuple):
@@ -53,17 +71,22 @@ class Resync:
 
     def __init__(self, routers: Iterable[Address]) -> None:
         self.step = Step.NEIGHBORS
-        self.is_complete = True
-        """False: ExaBGP did not understand a question or an answer was unreadable."""
         self.shown: list[Shown] = []
         """What ExaBGP said of its neighbors."""
+        self.problems: Counter[str] = Counter()
+        """asked_again, refused, unanswered (questions), unreadable (answers). After all but the
+        first of them something may be unknown that a process before us has left."""
         self._routers = frozenset(routers)
-        self._lines = [b"show neighbor json\n"]
+        self._questions = [b"show neighbor json\n"]
+        self._is_asked = False
+        self._marks = 0
+        """Marks that are still to come; only after the last one anything is for us."""
+        self._replies = 0
+        """Still to come, to the mark itself and to the question."""
         self._hosts: dict[Address, frozenset[int]] = {}
         """Up since before us, with the families that they speak."""
         self._witnessed: set[Address] = set()
         self._unrepeated: set[tuple[Address, str]] = set()
-        self._unanswered = 0
         self._deadline: float | None = None
         self._limit = 0.0
 
@@ -73,37 +96,71 @@ class Resync:
         may be right although we cannot know it yet."""
         return self.step is Step.DONE
 
-    def commands(self) -> list[bytes]:
+    def commands(self, now: float) -> list[bytes]:
         """What to ask now."""
-        lines, self._lines = self._lines, []
-        return lines
+        if self._deadline is not None and now >= self._deadline:
+            self._expire(now)
+        if self._is_asked or self.is_done:
+            return []
+        self._is_asked = True
+        self._marks += 1
+        self._replies = 0
+        if self.step is not Step.REFRESH:
+            self._deadline = now + ANSWER_SILENCE_S
+        return [*MARK, *self._questions]
 
     def next_timer(self) -> float | None:
-        """When `expire` should be called."""
+        """When to ask for `commands`, if nothing happens before."""
         return self._deadline
 
-    def expire(self, now: float) -> None:
-        """Stops waiting for hosts that do not say that they have finished. Replies must come."""
-        if self._deadline is not None and now >= self._deadline:
-            self._deadline = None
+    def _expire(self, now: float) -> None:
+        if self.step is not Step.REFRESH:
+            self.problems["asked_again"] += 1
+            self._is_asked = False
+        elif now < self._limit:
+            # Hosts that do not say that they have finished are waited for no longer; replies are.
             self._unrepeated.clear()
+            self._deadline = self._limit
             self._finish_if_repeated()
+        else:
+            self.problems["unanswered"] += 1
+            self._finish()
 
     def message(self, message: Message, now: float) -> list[Established | Told]:
         """Takes part in a message; says what was found out."""
         match message:
-            case ShowLine() if self.step is Step.NEIGHBORS:
-                return self._neighbors(message.text)
-            case ShowLine() if self.step is Step.TOLD:
-                return self._told(message.text)
+            case ShowLine():
+                return self._shown(message.text, now)
             case Reply():
-                self.is_complete &= message.ok or self.step is Step.REFRESH
-                self._answered(now)
+                self._replied(message, now)
             case RefreshMark() | EndOfRib() | Update():
                 self._heard(message, now)
             case SessionUp() | SessionDown():
                 self._started_anew(message.neighbor)
         return []
+
+    def _shown(self, text: str, now: float) -> list[Established | Told]:
+        if self.step is not Step.REFRESH:
+            self._deadline = now + ANSWER_SILENCE_S
+        if text.startswith(MARKED):
+            self._marks = max(0, self._marks - 1)
+            self._replies = 0 if self._marks else 1 + len(self._questions)
+        elif self._replies and self.step is Step.NEIGHBORS:
+            return self._neighbors(text)
+        elif self._replies and self.step is Step.TOLD:
+            return self._told(text)
+        return []
+
+    def _replied(self, reply: Reply, now: float) -> None:
+        if not self._replies:
+            return
+        self._replies -= 1
+        if not reply.ok and self.step is not Step.REFRESH:
+            self.problems["refused"] += 1
+        if self.step is Step.REFRESH:
+            self._finish_if_repeated()
+        elif not self._replies:
+            self._answered(now)
 
     def _started_anew(self, neighbor: Address) -> None:
         """A session that begins or ends before our eyes has nothing left to tell."""
@@ -116,7 +173,7 @@ class Resync:
         try:
             answer = list(shown(text))
         except ValueError:
-            self.is_complete = False
+            self.problems["unreadable"] += 1
             return []
         unseen = [
             entry.session
@@ -138,29 +195,28 @@ class Resync:
             has_id = words[4] == "path-information"
             path_id = Address.parse(words[5]).value if has_id else BEST_PATH_ID
         except (ValueError, IndexError):
-            self.is_complete = False
+            self.problems["unreadable"] += 1
             return []
         return [Told(router, prefix, path_id)] if router in self._routers else []
 
     def _answered(self, now: float) -> None:
+        """The last reply to a question about ExaBGP itself came: on to the next one."""
+        self._is_asked = False
         if self.step is Step.NEIGHBORS:
             self.step = Step.TOLD
-            self._lines = [b"show adj-rib out\n"]
-        elif self.step is Step.TOLD:
-            self.step = Step.REFRESH
-            asked = [(host, f) for host in sorted(self._hosts) for f in sorted(self._hosts[host])]
-            self._lines = [encode.request_refresh(host, family) for host, family in asked]
-            self._unrepeated = {(host, UNICAST[family]) for host, family in asked}
-            self._unanswered = len(self._lines)
-            self._deadline = now + REFRESH_SILENCE_S
-            self._limit = now + REFRESH_LIMIT_S
-            self._finish_if_repeated()
-        elif self.step is Step.REFRESH:
-            self._unanswered -= 1
-            self._finish_if_repeated()
+            self._questions = [b"show adj-rib out\n"]
+            return
+        self.step = Step.REFRESH
+        asked = [(host, f) for host in sorted(self._hosts) for f in sorted(self._hosts[host])]
+        self._questions = [encode.request_refresh(host, family) for host, family in asked]
+        self._unrepeated = {(host, UNICAST[family]) for host, family in asked}
+        self._deadline = now + REFRESH_SILENCE_S
+        self._limit = now + REFRESH_LIMIT_S
+        if not asked:
+            self._finish()
 
     def _heard(self, message: RefreshMark | EndOfRib | Update, now: float) -> None:
-        if self._deadline is not None:
+        if self.step is Step.REFRESH:
             self._deadline = min(now + REFRESH_SILENCE_S, self._limit)
         if isinstance(message, EndOfRib) or (isinstance(message, RefreshMark) and message.is_end):
             self._repeated(message.neighbor, message.family)
@@ -171,6 +227,9 @@ class Resync:
             self._finish_if_repeated()
 
     def _finish_if_repeated(self) -> None:
-        if not self._unrepeated and not self._unanswered:
-            self.step = Step.DONE
-            self._deadline = None
+        if not self._unrepeated and self._is_asked and not self._marks and not self._replies:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.step = Step.DONE
+        self._deadline = None
