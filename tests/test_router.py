@@ -142,7 +142,7 @@ def test_while_a_router_fills_nothing_is_withdrawn() -> None:
     now = {A: ((5, out(6)),)}
     state.up(now)
     assert state.take(now, WINDOW) == [Change(A, 5, out(6), False)]
-    assert dict(state.told[A]) == {5: out(6), 7: out(7)}
+    assert dict(state.told[A]) == {5: out(6), 7: None}
     pass_barrier(state)
     assert state.take(now, WINDOW) == [Change(A, 7, None, False)]
     assert state.told[A] == ((5, out(6)),)
@@ -157,8 +157,23 @@ def test_what_was_under_way_is_told_again_with_the_paths_in_doubt() -> None:
     state.up(now)
     assert state.take(now, WINDOW) == []
     pass_barrier(state)
-    assert state.take(now, WINDOW) == [Change(A, 7, out(7), True), Change(A, 8, None, True)]
+    assert state.take(now, WINDOW) == [
+        Change(A, 5, out(5), False),
+        Change(A, 7, out(7), True),
+        Change(A, 8, None, True),
+    ]
     assert state.doubtful == {}
+
+
+def test_a_router_that_is_back_is_told_all_again() -> None:
+    """A reload may have removed it while it was down, and another one brought it back."""
+    state = settled({A: best(1), B: best(2)})
+    state.down()
+    now = {A: best(1)}
+    state.up(now)
+    assert state.take(now, WINDOW) == [Change(A, 0, out(1), False)]
+    pass_barrier(state)
+    assert state.take(now, WINDOW) == [Change(B, 0, None, False)]
 
 
 @pytest.mark.parametrize("confirming", [False, True])
@@ -246,6 +261,46 @@ def test_withdraws_reach_routers_with_and_without_add_path(add_path: frozenset[i
     pass_barrier(state)
     gone = [change.path_id for change in taken(state, {}, A)]
     assert gone == ([5, 7] if 4 in add_path else [0])
+
+
+def test_leaving_add_path_the_best_path_is_told_again_after_the_others_are_gone() -> None:
+    """A withdraw without a path id (RFC 7911) takes away whatever the router has."""
+    desired: dict[Prefix, Paths] = {A: ((7, out(7)), (5, out(5)))}
+    state = settled(desired)
+    state.down()
+    state.add_path = frozenset()
+    state.up(desired)
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(7), False)]
+    pass_barrier(state)
+    assert state.take(desired, WINDOW) == [Change(A, 5, None, False), Change(A, 7, None, False)]
+    assert not state.is_idle
+    pass_barrier(state)
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(7), True)]
+    assert state.is_idle
+    assert state.told == {A: ((0, out(7)),)}
+    assert state.doubtful == {}
+
+
+def test_what_leaving_add_path_takes_away_comes_back_only_after_its_own_barrier() -> None:
+    desired: dict[Prefix, Paths] = {A: best(1), B: best(1)}
+    state = settled(desired)
+    taken(state, {**desired, B: best(2)}, B)
+    desired = {**desired, B: best(3)}
+    taken(state, desired, B)
+    assert state.barrier() == [4]
+    state.adopt(A, 7)
+    assert taken(state, desired) == [Change(A, 7, None, False)]
+    state.barrier_taken()
+    state.end_of_rib_sent()
+    assert state.take(desired, WINDOW) == [Change(B, 0, out(3), False)]
+    pass_barrier(state)
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True)]
+
+
+def test_of_several_paths_one_goes_without_doubt() -> None:
+    state = settled({A: ((7, out(7)), (5, out(5)))})
+    assert taken(state, {A: ((5, out(5)),)}, A) == [Change(A, 7, None, False)]
+    assert state.is_idle
 
 
 # The accounts of the egress ----------------------------------------------------------------------
@@ -373,7 +428,48 @@ def test_a_router_that_is_down_has_no_barrier_to_lose() -> None:
     desk.lines(5.0)
     assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
     desk.egress.router_down(ONE)
+    desk.reply(2)
     assert desk.egress.next_timer() is None
+
+
+def test_a_reply_to_an_earlier_sessions_barrier_does_not_count() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    before = desk.lines()
+    desk.egress.router_down(ONE)
+    desk.egress.router_up(ONE)
+    again = desk.lines()
+    assert before == again == [f"neighbor {ONE} announce eor {f} unicast" for f in ("ipv4", "ipv6")]
+    desk.reply(2)
+    desk.egress.end_of_rib_sent(ONE)  # of the session that is over
+    assert desk.egress.routers[ONE].phase is Phase.FILLING
+    desk.reply(2)
+    assert desk.lines() == again, "an End-of-RIB came whose it is nobody knows"
+    desk.reply(2)
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.egress.routers[ONE].phase is Phase.SETTLED
+
+
+def test_a_reply_to_another_routers_barrier_still_counts() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    desk.egress.router_up(TWO)
+    desk.lines()
+    desk.egress.router_down(ONE)
+    desk.reply(4)
+    desk.egress.end_of_rib_sent(TWO)
+    assert desk.egress.routers[TWO].phase is Phase.SETTLED
+
+
+def test_a_connection_that_comes_to_nothing_changes_no_session() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.egress.opened(ONE, frozenset({6}), frozenset())
+    desk.want(1, A)
+    assert desk.lines() == [announce(1, str(A))]
+    desk.egress.router_up(ONE)
+    assert desk.egress.routers[ONE].families == {6}
+    assert desk.egress.routers[ONE].add_path == frozenset()
 
 
 def test_a_barrier_that_passed_is_not_lost() -> None:
@@ -421,6 +517,51 @@ def test_lost_barriers_are_counted_and_replies_are_matched_anew() -> None:
     desk.lines(BARRIER_TIMEOUT_S)
     desk.lines(2 * BARRIER_TIMEOUT_S)
     assert desk.egress.counters["barriers_lost"] == 4
+
+
+def test_a_reply_that_never_comes_after_an_error_is_lost() -> None:
+    desk = Desk()
+    desk.settle(str(ONE))
+    desk.want(1, A)
+    desk.want(2, B)
+    assert len(desk.lines(5.0)) == 2
+    desk.egress.replied(ok=False, now=6.0)
+    assert desk.lines(4.9 + BARRIER_TIMEOUT_S) == []
+    assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+    (barrier,) = desk.lines(5.0 + BARRIER_TIMEOUT_S)
+    assert barrier == f"neighbor {ONE} announce eor ipv4 unicast"
+    assert desk.egress.counters["replies_lost"] == 1
+    desk.reply(1)
+    desk.egress.end_of_rib_sent(ONE)
+    assert [line.rpartition(" ")[2] for line in desk.lines(126.0)] == [str(A), str(B)]
+
+
+def test_a_router_that_fills_does_not_wait_without_end_for_a_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(egress_module, "WINDOW", 2)
+    desk = Desk()
+    desk.want(1, A, B, C)
+    desk.egress.router_up(ONE)
+    assert desk.lines(5.0) == [announce(1, f"{A} {B}")]
+    assert desk.lines(6.0) == []
+    assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+    assert desk.lines(5.0 + BARRIER_TIMEOUT_S)[0] == announce(1, str(C))
+
+
+def test_a_lost_end_of_rib_is_one_routers_trouble() -> None:
+    desk = Desk()
+    desk.settle(str(ONE), str(TWO))
+    desk.want(1, A)
+    desk.reply(len(desk.lines(1.0)))
+    desk.drop(A)
+    desk.reply(len(desk.lines(1.0)))
+    desk.egress.end_of_rib_sent(TWO)
+    assert desk.lines(2.0) == [f"neighbor {TWO} {WITHDRAW} 0.0.0.0 nlri {A}"]
+    assert desk.lines(1.0 + BARRIER_TIMEOUT_S) == [f"neighbor {ONE} announce eor ipv4 unicast"]
+    assert desk.egress.counters["barriers_lost"] == 1
+    assert desk.egress.counters["replies_lost"] == 0
+    assert desk.egress.routers[TWO].doubtful == {}
 
 
 def test_announcements_come_before_withdraws() -> None:
@@ -515,7 +656,7 @@ def test_after_an_error_nothing_is_written_before_all_replies_are_in() -> None:
     desk.egress.replied(ok=False, now=3.0)
     desk.want(3, C)
     assert desk.lines(3.0) == []
-    assert desk.egress.next_timer() is None
+    assert desk.egress.next_timer() == BARRIER_TIMEOUT_S, "only if a reply never comes"
     desk.reply(1)
     assert desk.egress.next_timer() == 3.0
     assert desk.lines(3.0)[0] == announce(3, str(C))

@@ -8,7 +8,7 @@ in, lines come out. The writer of those lines may block as long as it likes: the
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
@@ -17,8 +17,8 @@ from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Address, Prefix, RouterGroup
 
 BARRIER_TIMEOUT_S = 120.0
-"""A barrier without its End-of-RIB for so long is lost: counted, and another one is sent. ExaBGP
-repeats a table of 200,000 routes to a router that came back in well under this."""
+"""A barrier without its End-of-RIB for so long is lost, and so is a reply: counted, and we start
+over. ExaBGP repeats a table of 200,000 routes to a router that came back in well under this."""
 
 RECONCILE_INTERVAL_S = 5.0
 """After an `error` reply nothing is written before so long after the last one: a command that
@@ -33,7 +33,9 @@ class Written(NamedTuple):
 
     prefixes: int
     barrier: Address | None
-    """The router whose barrier it is."""
+    """The router whose barrier it is, in the session that it has now."""
+    at: float
+    """When it was written."""
 
 
 class Batch(NamedTuple):
@@ -56,7 +58,8 @@ class Egress:
     ) -> None:
         """`desired(group)`: what the routers of a group should have at this moment."""
         self.counters: Counter[str] = Counter()
-        """announced, withdrawn, repeated, commands, replies, errors, barriers, barriers_lost."""
+        """announced, withdrawn, repeated, commands, replies, replies_lost, errors, barriers,
+        barriers_lost."""
         self.is_ready = False
         """False: nothing is withdrawn and no End-of-RIB is sent, only announcements. Until our
         data are in force and the hosts have repeated themselves, an absence proves nothing."""
@@ -76,10 +79,14 @@ class Egress:
         self._unanswered: deque[Written] = deque()
         """In the order of the replies to come."""
         self._unanswered_prefixes = 0
+        self._opened: dict[Address, tuple[frozenset[int], frozenset[int]]] = {}
+        """Families and ADD-PATH of an OPEN whose session is not up yet."""
         self._barrier_at: dict[Address, float] = {}
         self._resume_at: float | None = None
         """Set: an `error` came back, and nothing is written before this."""
         self._resumed_at = float("-inf")
+        self._now = 0.0
+        """When `commands` was called last."""
 
     @property
     def unanswered(self) -> int:
@@ -98,11 +105,13 @@ class Egress:
         state = self.routers[address]
         if state.phase is not Phase.DOWN:
             self.router_down(address)
+        if address in self._opened:
+            state.families, state.add_path = self._opened.pop(address)
         state.up(self._desired(self._group_name[address]))
 
     def router_down(self, address: Address, *, is_removed: bool = False) -> None:
         """The router's session ended, maybe because ExaBGP's configuration lost it."""
-        self._barrier_at.pop(address, None)
+        self._forget_barriers([address])
         if is_removed:
             self.routers[address].forget()
         else:
@@ -113,9 +122,9 @@ class Egress:
         self.routers[router].adopt(prefix, path_id)
 
     def opened(self, router: Address, families: frozenset[int], add_path: frozenset[int]) -> None:
-        """What the router's OPEN offers: holds from the next `router_up` on."""
-        state = self.routers[router]
-        state.families, state.add_path = families, add_path
+        """What the router's OPEN offers: holds from the next `router_up` on. ExaBGP also shows
+        the OPENs of connections that it then refuses, in the middle of a session."""
+        self._opened[router] = families, add_path
 
     def end_of_rib_sent(self, router: Address) -> None:
         """ExaBGP shows an End-of-RIB that it sent."""
@@ -131,14 +140,16 @@ class Egress:
         doubt, and nothing is written until all have come.
         """
         self.counters["replies"] += 1
-        written = self._unanswered.popleft() if self._unanswered else Written(0, None)
-        self._unanswered_prefixes -= written.prefixes
+        barrier = None
+        if self._unanswered:
+            prefixes, barrier, _ = self._unanswered.popleft()
+            self._unanswered_prefixes -= prefixes
         if not ok:
             self.counters["errors"] += 1
             self._resume_at = max(now, self._resumed_at + RECONCILE_INTERVAL_S)
-            self._doubt_all()
-        elif written.barrier is not None and self._resume_at is None:
-            state = self.routers[written.barrier]
+            self._doubt(self.routers)
+        elif barrier is not None:
+            state = self.routers[barrier]
             state.barrier_taken()
             self._note_barrier(state)
 
@@ -146,16 +157,28 @@ class Egress:
         if not state.is_waiting:
             self._barrier_at.pop(state.address, None)
 
-    def _doubt_all(self) -> None:
-        self._barrier_at.clear()
-        for state in self.routers.values():
-            state.doubt()
+    def _doubt(self, routers: Collection[Address]) -> None:
+        for router in routers:
+            self.routers[router].doubt()
+        self._forget_barriers(routers)
+
+    def _forget_barriers(self, routers: Collection[Address]) -> None:
+        """A reply that is still to come must not count for the next barrier of these routers."""
+        for router in routers:
+            self._barrier_at.pop(router, None)
+        self._unanswered = deque(
+            written._replace(barrier=None) if written.barrier in routers else written
+            for written in self._unanswered
+        )
 
     # What follows ------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
         """When `commands` should be asked again, if nothing happens before."""
-        due = [at + BARRIER_TIMEOUT_S for at in self._barrier_at.values()]
+        since = [*self._barrier_at.values()]
+        if self._unanswered:
+            since.append(self._unanswered[0].at)
+        due = [at + BARRIER_TIMEOUT_S for at in since]
         if self._resume_at is not None and not self._unanswered:
             due.append(self._resume_at)
         return min(due, default=None)
@@ -163,6 +186,7 @@ class Egress:
     def commands(self, now: float) -> list[bytes]:
         """The lines to write now, each whole and ending with a newline."""
         self._expire(now)
+        self._now = now
         if self._resume_at is not None:
             if self._unanswered or now < self._resume_at:
                 return []
@@ -174,13 +198,17 @@ class Egress:
         return lines
 
     def _expire(self, now: float) -> None:
-        """A lost barrier means that replies or End-of-RIBs got lost: start over."""
-        lost = [a for a, at in self._barrier_at.items() if now >= at + BARRIER_TIMEOUT_S]
+        """A lost End-of-RIB puts its router in doubt. After a lost reply none can be matched any
+        more: start over."""
+        lost = {router for router, at in self._barrier_at.items() if now >= at + BARRIER_TIMEOUT_S}
         if lost:
             self.counters["barriers_lost"] += len(lost)
+            self._doubt(lost)
+        if self._unanswered and now >= self._unanswered[0].at + BARRIER_TIMEOUT_S:
+            self.counters["replies_lost"] += len(self._unanswered)
             self._unanswered.clear()
             self._unanswered_prefixes = 0
-            self._doubt_all()
+            self._doubt(self.routers)
 
     def _changes(self) -> Iterator[bytes]:
         batches: dict[Batch, dict[Prefix, list[Address]]] = {}
@@ -248,6 +276,6 @@ class Egress:
         ]
 
     def _sent(self, line: bytes, prefixes: int, barrier: Address | None = None) -> bytes:
-        self._unanswered.append(Written(prefixes, barrier))
+        self._unanswered.append(Written(prefixes, barrier, self._now))
         self._unanswered_prefixes += prefixes
         return line

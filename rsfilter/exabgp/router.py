@@ -120,8 +120,17 @@ class RouterState:
     # What happens ------------------------------------------------------------------------------
 
     def up(self, desired: Iterable[Prefix]) -> None:
-        """The session came up; ExaBGP is about to repeat `told`."""
+        """The session came up; ExaBGP is about to repeat `told`, if it still has it.
+
+        A router that a reload removes from ExaBGP's configuration while its session is down, and
+        that another one brings back, has lost its table without a word. So all of it is told
+        again: what ExaBGP has, it takes for a repetition and sends nothing.
+        """
         self.phase = Phase.FILLING
+        self.told = {
+            prefix: tuple((path_id, None) for path_id, _ in paths)
+            for prefix, paths in self.told.items()
+        }
         for prefix in (*self.told, *desired, *self.doubtful):
             self.mark(prefix)
 
@@ -187,7 +196,7 @@ class RouterState:
         self._confirming.clear()
         blocked, self._blocked = self._blocked, {}
         for prefix in blocked:
-            if prefix in self.doubtful:
+            if prefix in self.doubtful and prefix not in self._issued:
                 self._urgent[prefix] = None
             else:
                 self.mark(prefix)
@@ -210,7 +219,7 @@ class RouterState:
         wanted = self._for_us(prefix, desired)
         told = dict(self.told.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
-        wanted_ids = {path_id for path_id, _ in wanted}
+        wanted_ids = frozenset(path_id for path_id, _ in wanted)
         changes = [
             Change(prefix, path_id, attributes, path_id in in_doubt)
             for path_id, attributes in wanted
@@ -223,6 +232,10 @@ class RouterState:
             keep = tuple((path_id, told[path_id]) for path_id in gone if path_id in told)
         else:
             changes += [Change(prefix, path_id, None, path_id in in_doubt) for path_id in gone]
+            if gone and BEST_PATH_ID in wanted_ids:
+                # Without ADD-PATH (RFC 7911) a withdraw names no path: it takes the best one away.
+                self.doubtful[prefix] = wanted_ids
+                self._blocked[prefix] = None
         if changes:
             self._issued[prefix] = frozenset(change.path_id for change in changes)
         if now_told := (*wanted, *keep):
