@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
-from speaker import announce, state
+from speaker import MARKED, announce, state
 
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import parse_config
@@ -96,8 +96,8 @@ class Bench:
         self.server = WebServer(self.running)
         self.api = self.server.api
         self.follow()
-        self.says(b"done\n")  # nobody was up before us,
-        self.says(b"done\n")  # and nobody was told anything
+        self.says(*MARKED, b"[]\n", b"done\n")  # nobody was up before us,
+        self.says(*MARKED, b"done\n")  # and nobody was told anything
         if truth is not None:
             self.loads(truth)
 
