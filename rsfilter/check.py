@@ -6,7 +6,6 @@ The report is one structure: `--json` prints it, the tables are drawn from it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from rich.table import Table
 from rsfilter.config import Config, load_config
 from rsfilter.config_files import file_warnings
 from rsfilter.exabgp.render import plan
+from rsfilter.plain import clean, to_json
 from rsfilter.routing.model import HostGroup, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
 from rsfilter.rpki.truth import Truth, load_truth
@@ -46,8 +46,7 @@ def _check(args: argparse.Namespace) -> int:
     truth = load_truth(config.truth.file) if config.truth else None
     found = report(config, truth)
     if args.json:
-        json.dump(found, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        sys.stdout.write(to_json(found, indent=2) + "\n")
     else:
         print_report(found)
     return 0
@@ -209,7 +208,7 @@ MAX_LISTED = 20
 def print_report(found: Report) -> None:
     """Draws the report as tables, for people."""
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"{found['configuration']} is good.", soft_wrap=True)
+    console.print(clean(f"{found['configuration']} is good."), soft_wrap=True)
     _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)
     _print_groups(console, "hosts", found["hosts"], _HOSTS)
     _print_groups(console, "routers", found["routers"], _ROUTERS)
@@ -225,7 +224,7 @@ def print_report(found: Report) -> None:
     _print_fields(console, "HTTP", found["http"], ("listen", "token_file"))
     warnings = found["warnings"] + (found["truth"]["warnings"] if found["truth"] else [])
     for warning in warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(clean(f"warning: {warning}"), soft_wrap=True)
 
 
 def _print_fields(console: Console, title: str, values: Report, names: tuple[str, ...]) -> None:
@@ -260,5 +259,5 @@ def _cell(value: object) -> str:
         items = [str(item) for item in value[:MAX_LISTED]]
         if len(value) > MAX_LISTED:
             items.append(f"and {len(value) - MAX_LISTED} more")
-        return "\n".join(items)
-    return "" if value is None else str(value)
+        return "\n".join(map(clean, items))
+    return "" if value is None else clean(str(value))

@@ -20,6 +20,7 @@ from rsfilter.audit import commands as audit_commands
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
 from rsfilter.exabgp.render import RenderError
+from rsfilter.plain import PlainFormatter, clean_lines, write_anything
 from rsfilter.rpki import commands as truth_commands
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import MAX_ASN
@@ -39,11 +40,10 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and answers with its exit code. Usage errors raise SystemExit(2)."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    write_anything()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO, handlers=[handler])
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change of a file
     try:
         code: int = args.handler(args)
@@ -52,14 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rsfilter {args.command}: {clean(str(error))}\n")
         return FAILED
     except (ConfigError, TruthError, RenderError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(clean_lines(f"{error}\n"))
         return INVALID
     except BrokenPipeError:
         # Who read the output has gone. Nothing may be written at exit, or Python complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        sys.stderr.write(f"rsfilter {args.command}: {error}\n")
+        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {error}\n"))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -124,7 +124,7 @@ def _run(args: argparse.Namespace) -> int:
         return run(load_config(args.config), args.record)
     except Exception as error:
         if isinstance(error, ConfigError):
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(clean_lines(f"{error}\n"))
             code = INVALID
         else:
             logging.getLogger(__name__).critical("the filter cannot run", exc_info=True)

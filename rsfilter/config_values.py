@@ -108,7 +108,7 @@ Asn = Annotated[int, Meta(description="an ASN"), Parsed(int, _asn)]
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
         description="a name of at most 64 letters, digits, dots, dashes and underscores",
     ),
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsfilter.config import Config, load_config
+from rsfilter.plain import clean, to_json
 from rsfilter.routing.model import (
     Address,
     AsPath,
@@ -48,12 +48,11 @@ def explain(args: argparse.Namespace) -> int:
         prefix = Prefix.parse(args.prefix)
         route, group = _route(config, prefix, args.asn, args.neighbor)
     except (ValueError, UsageError) as error:
-        print(f"rsfilter explain: {error}", file=sys.stderr)  # noqa: T201
+        print(clean(f"rsfilter explain: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     explanation = _explain(route, group, asyncio.run(data_of(config)))
     if args.json:
-        json.dump(_as_json(explanation), sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
         _print(explanation)
     return 0

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config
 from rsfilter.filter import Filter
+from rsfilter.plain import clean
 from rsfilter.recording import Entry, Moment, RecordingError, read
 from rsfilter.routing.events import DataReplaced
 from rsfilter.rpki.cache import RtrSnapshot
@@ -45,7 +46,7 @@ def replay(
             machine.turn(entry)
         machine.close()
     except RecordingError as error:
-        print(f"rsfilter replay: {error}", file=sys.stderr)  # noqa: T201
+        print(clean(f"rsfilter replay: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     return 0
 

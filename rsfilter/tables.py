@@ -11,7 +11,6 @@ A field's type is one of: what `msgspec.convert` knows, perhaps `Annotated` with
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
@@ -23,6 +22,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from rsfilter.plain import to_json
 
 T = TypeVar("T")
 
@@ -96,8 +97,10 @@ class TableReader:
                 raise BadValueError
             return read
         if type_ is Path:
-            if not (isinstance(value, str) and value and "\0" not in value):
+            if not (isinstance(value, str) and value):
                 raise self._expected(type_, value, place)
+            if not value.isprintable():  # messages and logs name it
+                raise self._expected(type_, value, place, ": it has characters that do not print")
             return self._directory / value
         return self._scalar(type_, declared, value, place)
 
@@ -189,19 +192,21 @@ def _what(type_: Any) -> str:
 
 
 def _one_of(choices: Any) -> str:
-    return " or ".join(json.dumps(choice) for choice in choices)
+    return " or ".join(to_json(choice) for choice in choices)
 
 
 def _shown(value: object) -> str:
     try:
-        text = json.dumps(value, default=str, ensure_ascii=True)
+        text = to_json(value, default=str)
     except RecursionError:
         return "tables nested too deeply"
+    except ValueError:  # Python's own limit for numbers of thousands of digits
+        return "a number with too many digits"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 def _join(place: str, key: str) -> str:
-    name = key if key.isidentifier() else _shown(key)
+    name = key if key.isidentifier() and len(key) <= MAX_SHOWN else _shown(key)
     return f"{place}.{name}" if place else name
 
 

@@ -5,13 +5,16 @@ Names and texts come from hosts and files. No control character of theirs reache
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from rsfilter.plain import clean, to_json
+
+__all__ = ["clean", "clean_cell", "console", "print_json", "print_table"]
 
 _MAX_WIDTH = 120
 """Of a cell: one long text must not push all others apart."""
@@ -43,18 +46,9 @@ def clean_cell(value: object) -> str:
     return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 3] + "..."
 
 
-def clean(text: str) -> str:
-    """Text that a terminal only shows: control and format characters are spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
 def print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
     """One line for each value. `is_live`: somebody watches."""
     for value in values:
-        sys.stdout.write(json.dumps(value, default=str) + "\n")  # ASCII, without DEL
+        sys.stdout.write(to_json(value, default=str) + "\n")
         if is_live:
             sys.stdout.flush()

@@ -357,6 +357,28 @@ EDITS = [
     ('"truth.json"', '""', 'truth.file: expected a path, got ""'),
     ('"truth.json"', '"a\\u0000b"', 'truth.file: expected a path, got "a\\u0000b"'),
     (
+        '"truth.json"',
+        '"\\u001b[31m\\u007f.json"',
+        'truth.file: expected a path, got "\\u001b[31m\\u007f.json": it has characters that do not '
+        "print",
+    ),
+    (
+        '"leaves"',
+        '"leaves\\n"',
+        "routers[0].name: expected a name of at most 64 letters, digits, dots, dashes and "
+        'underscores, got "leaves\\n"',
+    ),
+    (
+        "asn = 65100",
+        f"asn = 0x{'f' * 5000}",
+        "route_server.asn: expected an ASN, got a number with too many digits",
+    ),
+    (
+        "[truth]",
+        f"{'x' * 61} = 1\n[truth]",
+        f'routers[0]."{"x" * 56}...: unknown key',
+    ),
+    (
         '[truth]\nfile = "truth.json"',
         "",
         "rtr: missing; [rtr] or [truth] is needed to judge routes by",

@@ -15,8 +15,9 @@ from typing import TypeAlias
 from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql, stats
 from rsfilter.audit.verify import VerifyResult, verify
+from rsfilter.plain import clean, clean_lines
 from rsfilter.routing.reasons import REASONS
-from rsfilter.terminal import clean, clean_cell, console, print_json, print_table
+from rsfilter.terminal import clean_cell, console, print_json, print_table
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -134,7 +135,7 @@ def _query(args: argparse.Namespace) -> int:
             limit=limit,
         )
     except ValueError as error:
-        sys.stderr.write(f"rsfilter audit query: {error}\n")
+        sys.stderr.write(clean_lines(f"rsfilter audit query: {error}\n"))
         return INVALID
     if args.json:
         print_json(records)
@@ -150,7 +151,7 @@ def _query_sql(args: argparse.Namespace) -> int:
     try:
         columns, rows = sql(_directory(args), args.sql)
     except SqlError as error:
-        sys.stderr.write(f"rsfilter audit query: {error}\n")
+        sys.stderr.write(clean_lines(f"rsfilter audit query: {error}\n"))
         return FAILED
     if args.json:
         print_json(dict(zip(columns, row, strict=True)) for row in rows)
@@ -175,7 +176,7 @@ def _stats(args: argparse.Namespace) -> int:
     try:
         found = stats(_directory(args), args.since, args.until)
     except SqlError as error:
-        sys.stderr.write(f"rsfilter audit stats: {error}\n")
+        sys.stderr.write(clean_lines(f"rsfilter audit stats: {error}\n"))
         return FAILED
     if args.json:
         print_json([found])
@@ -262,7 +263,7 @@ def _directory(args: argparse.Namespace) -> Path:
 
         directory = load_config(args.config or DEFAULT_PATH).audit.directory
     if not directory.is_dir():
-        sys.stderr.write(f"rsfilter audit: {directory}: there is no audit log\n")
+        sys.stderr.write(clean(f"rsfilter audit: {directory}: there is no audit log") + "\n")
         raise SystemExit(INVALID)
     return directory
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from rsfilter.config import load_config
 from rsfilter.exabgp.render import CONFIG_NAME, RenderError, render
+from rsfilter.plain import clean
 from rsfilter.rpki.truth import load_truth
 
 COMMAND = (sys.executable, "-P", "-m", "rsfilter")
@@ -67,7 +68,7 @@ def _render(args: argparse.Namespace) -> int:
     truth = load_truth(config.truth.file) if config.truth else None
     rendered = render(config, truth, COMMAND, args.user)
     for warning in rendered.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        sys.stderr.write(clean(f"warning: {warning}") + "\n")
     args.output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".render-", dir=args.output) as scratch:
         drafts = {name: Path(scratch, name) for name in rendered.files}
@@ -79,7 +80,7 @@ def _render(args: argparse.Namespace) -> int:
             is_new = not target.exists() or target.read_bytes() != draft.read_bytes()
             if is_new:
                 draft.replace(target)
-            sys.stdout.write(f"{'wrote' if is_new else 'unchanged'} {target}\n")
+            sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
     return 0
 
 

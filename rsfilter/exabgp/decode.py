@@ -335,6 +335,8 @@ def _decode_refresh(_kind: str, address: Address, neighbor: _Neighbor) -> Messag
 def _decode_open(kind: str, address: Address, neighbor: _Neighbor) -> Message:
     if neighbor.direction != "receive" or neighbor.open is UNSET:
         return _decode_uninteresting(kind, address, neighbor)
+    if repeated_names(bytes(neighbor.open), msgspec.json.decode(neighbor.open)):
+        return Skipped("repeated_key")
     return capabilities.opened(address, neighbor.open)
 
 

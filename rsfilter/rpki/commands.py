@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from rsfilter.plain import clean, to_json
 from rsfilter.rpki.truth import Truth, load_truth, truth_export
 
 INVALID = 2
@@ -33,13 +33,12 @@ def _check(args: argparse.Namespace) -> int:
     truth = load_truth(args.file)
     summary = _summary(truth)
     if args.json:
-        json.dump({"file": str(args.file), **summary}, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        sys.stdout.write(to_json({"file": str(args.file), **summary}, indent=2) + "\n")
         return 0
-    sys.stdout.write(f"{args.file} is good.\n")
+    sys.stdout.write(clean(f"{args.file} is good.") + "\n")
     for name, value in summary.items():
         for line in value if isinstance(value, list) else [value]:
-            sys.stdout.write(f"{name}: {line}\n")
+            sys.stdout.write(clean(f"{name}: {line}") + "\n")
     return 0
 
 
@@ -59,7 +58,7 @@ def _export(args: argparse.Namespace) -> int:
     try:
         exported = truth_export(load_truth(args.file), args.format)
     except ValueError as error:
-        sys.stderr.write(f"{args.file}: {error}\n")
+        sys.stderr.write(clean(f"{args.file}: {error}") + "\n")
         return INVALID
     sys.stdout.write(exported.decode())
     return 0

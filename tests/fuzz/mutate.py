@@ -168,3 +168,21 @@ def mutate_words(data: bytes, random: Random) -> bytes | None:
     words = data.split(b" ")
     words[random.randrange(len(words))] = str(scalar(random)).encode("utf-8", "replace")
     return b" ".join(words)
+
+
+def mutate_setting(data: bytes, random: Random) -> bytes | None:
+    """The value of a TOML line `name = value` is another one that TOML can write."""
+    name, equals, value = data.partition(b" = ")
+    if not equals:
+        return None
+    match random.randrange(6):
+        case 0:
+            return name + equals + b"[" + value + b", " + value + b"]"
+        case 1:
+            return b"%s.%s" % (random.choice((b"x", b'"\\u001b"', b"asn")), data)
+        case 2:
+            return name + equals + b"9" * random.choice((20, 4000, 5000))
+        case 3:
+            return name + equals + b"0x" + b"f" * random.choice((8, 40, 5000))
+    text = json.dumps(scalar(random))  # JSON's strings and lists are TOML's, too
+    return (name + equals).decode("utf-8", "replace").encode() + text.encode()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fuzz import engine, files, lines
-from fuzz.mutate import Mutation, mutate_json, mutate_lines, mutate_words
+from fuzz.mutate import Mutation, mutate_json, mutate_lines, mutate_setting, mutate_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Target:
 
 
 _SCRIPT = mutate_lines(engine.POOL, (mutate_json, mutate_words))
-_TOML = mutate_lines(files.TOML_LINES, (mutate_words,))
+_TOML = mutate_lines(files.TOML_LINES, (mutate_setting, mutate_words))
 _SHOW = mutate_lines(lines.SHOW_LINES, (mutate_json, mutate_words))
 
 TARGETS: dict[str, Target] = {
