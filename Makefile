@@ -67,6 +67,11 @@ bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in 
 	@echo "bench: a full table, with real daemons"
 	@$(RUN) tests/bench/scale.py
 
+.PHONY: benchhttp
+benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
+	@echo "bench: 200,000 routes, and clients that ask for all of them"
+	@$(RUN) tests/bench/http.py
+
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
 	@echo "lint: ruff check"
