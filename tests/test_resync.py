@@ -151,6 +151,16 @@ def test_a_question_that_is_not_answered_is_asked_again() -> None:
     assert resync.step is Step.TOLD
 
 
+def test_a_mark_that_got_lost_is_not_waited_for() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    resync.commands(ANSWER_SILENCE_S)
+    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "it could be the first one's"
+    assert resync.commands(3 * ANSWER_SILENCE_S) == [*MARK, b"show neighbor json\n"]
+    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [established(HOST, 65001)]
+    assert resync.step is Step.TOLD
+
+
 def test_a_long_answer_is_waited_for() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)

@@ -81,6 +81,8 @@ class Resync:
         self._is_asked = False
         self._marks = 0
         """Marks that are still to come; only after the last one anything is for us."""
+        self._has_marked = False
+        """Since we asked last: if all has been silent since, earlier marks will not come any more."""
         self._replies = 0
         """Still to come, to the mark itself and to the question."""
         self._hosts: dict[Address, frozenset[int]] = {}
@@ -103,7 +105,8 @@ class Resync:
         if self._is_asked or self.is_done:
             return []
         self._is_asked = True
-        self._marks += 1
+        self._marks = 1 if self._has_marked else self._marks + 1
+        self._has_marked = False
         self._replies = 0
         if self.step is not Step.REFRESH:
             self._deadline = now + ANSWER_SILENCE_S
@@ -143,6 +146,7 @@ class Resync:
         if self.step is not Step.REFRESH:
             self._deadline = now + ANSWER_SILENCE_S
         if text.startswith(MARKED):
+            self._has_marked = True
             self._marks = max(0, self._marks - 1)
             self._replies = 0 if self._marks else 1 + len(self._questions)
         elif self._replies and self.step is Step.NEIGHBORS:

@@ -45,14 +45,21 @@ _CONTROL = re.compile(
     rf"neighbor (?P<router>{_ADDRESS}) (?:announce (?P<eor>eor) (?P<family>ipv[46] unicast)"
     rf"|(?P<flush>flush) adj-rib out|announce (?P<refresh>route-refresh) ipv[46] unicast)"
 )
-_QUESTIONS = ("show neighbor json", "show adj-rib out")
+_KINDS = {
+    "#": "comment",
+    "reset": "reset",
+    "version": "version",
+    "show neighbor json": "show",
+    "show adj-rib out": "show",
+}
+"""Commands that are for no neighbor."""
 
 
 class Command(NamedTuple):
     """What a line tells ExaBGP to do."""
 
     kind: str
-    """announce, withdraw, eor, flush, refresh or show."""
+    """announce, withdraw, eor, flush, refresh, or one of `_KINDS`."""
     neighbors: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
     """(prefix, path information or empty)."""
@@ -70,13 +77,13 @@ def read(line: bytes) -> Command:
 
 @lru_cache(maxsize=1 << 12)
 def _read(text: str) -> Command:
-    if text in _QUESTIONS:
-        return Command("show")
+    if kind := _KINDS.get(text):
+        return Command(kind)
     control = _CONTROL.fullmatch(text)
     if control is not None:
-        kind = control["eor"] or control["flush"] or "refresh"
-        _ask_exabgp_for_control(text, control["router"], kind)
-        return Command(kind, (control["router"],), family=control["family"] or "")
+        verb = control["eor"] or control["flush"] or "refresh"
+        _ask_exabgp_for_control(text, control["router"], verb)
+        return Command(verb, (control["router"],), family=control["family"] or "")
     change = _CHANGE.fullmatch(text)
     assert change is not None, f"not a command: {text[:300]!a}"
     neighbors = tuple(change["selectors"].replace("neighbor ", "").split(" , "))

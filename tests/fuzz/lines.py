@@ -119,6 +119,10 @@ def decode_seeds() -> Iterable[bytes]:
 # Answers to `show` -------------------------------------------------------------------------------
 
 
+MARKED = (b"done", b"exabgp 5.0.15", b"done")
+"""What is answered to the mark of a question (`exabgp.resync`), its comment included."""
+
+
 def check_show(script: bytes) -> None:
     """A process that is started in the place of another understands what ExaBGP tells, or says
     that it did not; whatever it is told, it writes good commands and ends up with good tables."""
@@ -129,14 +133,16 @@ def show_seeds() -> Iterable[bytes]:
     """Captured answers, and what 5.0 answers for the routers and hosts of the site."""
     for dialect, name in CAPTURES:
         if name.startswith("show"):
-            yield b"\n".join(capture(dialect, name)[:40])
+            yield b"\n".join([*MARKED, *capture(dialect, name)[:40]])
     for number in range(len(site.CONFIGS)):
         yield b"\n".join(
             [
                 b"@truth " + site.TRUTHS[number],
                 b"@rtr " + site.RTRS[0],
+                *MARKED,
                 _shown(*((router, 65200) for router in site.ROUTERS), *engine.HOSTS),
                 b"done",
+                *MARKED,
                 b"127.10.2.1 ipv4 unicast 192.0.2.1/32 next-hop 127.10.1.1",
                 b"127.10.2.2 ipv4 unicast 192.0.2.1/32 path-information 127.10.1.1 next-hop ::",
                 b"2001:db8:f::2 ipv6 unicast 2001:db8::/64 path-information 0.0.0.7 next-hop ::1",

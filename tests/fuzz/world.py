@@ -157,7 +157,8 @@ class World:
         for line in lines:
             command = commands.read(line)
             self._obey(command)
-            self._unanswered.append(command)
+            if command.kind != "reset":  # the only one without a reply
+                self._unanswered.append(command)
         self.written += lines
         self.audit += [(self.now, event) for event in self.filter.take_audit()]
         self.oracle.check(self.filter)
@@ -166,6 +167,8 @@ class World:
     def _reply(self) -> None:
         while self._unanswered:
             command = self._unanswered.popleft()
+            if command.kind == "version":
+                self.filter.line(b"exabgp 5.0.15", self.now)
             self.filter.line(b"done", self.now)
             if command.kind == "eor":
                 (router,) = command.neighbors
