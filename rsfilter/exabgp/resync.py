@@ -82,7 +82,7 @@ class Resync:
         self._marks = 0
         """Marks that are still to come; only after the last one anything is for us."""
         self._has_marked = False
-        """Since we asked last: if all has been silent since, earlier marks will not come any more."""
+        """Since we asked last. After silence, what came before that mark will not come any more."""
         self._replies = 0
         """Still to come, to the mark itself and to the question."""
         self._hosts: dict[Address, frozenset[int]] = {}
