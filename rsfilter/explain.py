@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from rsfilter.config import Config, load_config
 from rsfilter.plain import clean, to_json
+from rsfilter.routing.actions import Provenance
 from rsfilter.routing.model import (
     Address,
     AsPath,
@@ -27,18 +27,15 @@ from rsfilter.routing.model import (
     RouteKey,
     Verdict,
 )
+from rsfilter.routing.neighbors import HostGroups
 from rsfilter.routing.policy import Data, findings, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
-from rsfilter.rpki.truth import load_truth
+from rsfilter.rpki.truth import Truth, load_truth
 
 CACHE_TIMEOUT_S = 10.0
 """How long to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
-
-
-class UsageError(Exception):
-    """What was asked makes no sense; the message says why."""
 
 
 def explain(args: argparse.Namespace) -> int:
@@ -46,11 +43,14 @@ def explain(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     try:
         prefix = Prefix.parse(args.prefix)
-        route, group = _route(config, prefix, args.asn, args.neighbor)
-    except (ValueError, UsageError) as error:
+        neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
+    except ValueError as error:
         print(clean(f"rsfilter explain: {error}"), file=sys.stderr)  # noqa: T201
         return 2
-    explanation = _explain(route, group, asyncio.run(data_of(config)))
+    truth = load_truth(config.truth.file) if config.truth else None
+    neighbor = neighbor or _likely_neighbor(config, truth, prefix.family, args.asn)
+    route, group = _route(config, prefix, args.asn, neighbor)
+    explanation = _explain(route, group, asyncio.run(data_of(config, truth)))
     if args.json:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
@@ -74,11 +74,10 @@ def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
 
 
 def _route(
-    config: Config, prefix: Prefix, asn: int, neighbor_text: str | None
+    config: Config, prefix: Prefix, asn: int, neighbor: Address
 ) -> tuple[Route, HostGroup | None]:
     """The plain route that the host would send: its own ASN, its own address as next hop."""
-    neighbor = _neighbor(config, asn, neighbor_text)
-    group = next((g for g in config.hosts if any(n.holds(neighbor) for n in g.networks)), None)
+    group = HostGroups(config.hosts)(neighbor)
     next_hop = neighbor
     if group is not None and group.next_hops:
         allowed = group.next_hops[0]
@@ -89,25 +88,20 @@ def _route(
     return route, group
 
 
-def _neighbor(config: Config, asn: int, text: str | None) -> Address:
-    """The address asked for; else where truth says the host is; else any of the first group."""
-    if text is not None:
-        return Address.parse(text)
-    if config.truth:
-        hosts = load_truth(config.truth.file).hosts_by_asn().get(asn, ())
-        bound = sorted(address for host in hosts for address in host.neighbors)
-        if bound:
-            return bound[0]
-    network = config.hosts[0].networks[0]
-    return Address(network.family, network.network)
+def _likely_neighbor(config: Config, truth: Truth | None, family: int, asn: int) -> Address:
+    """Where truth says that the host is, else any address of the first group; one of the prefix's
+    family where there are both."""
+    hosts = truth.hosts_by_asn().get(asn, ()) if truth else ()
+    bound = sorted(address for host in hosts for address in host.neighbors)
+    others = [Address(n.family, n.network) for n in config.hosts[0].networks]
+    return min(bound or others, key=lambda address: address.family != family)
 
 
-async def data_of(config: Config, truth: Path | None = None) -> Data:
-    """The data as they are now: the truth file (or `truth` in its place), and what the caches say.
-    Raises TruthError."""
+async def data_of(config: Config, truth: Truth | None) -> Data:
+    """The data as they are now: this truth, and what the caches say."""
     sources = Sources.of(config)
-    if config.truth:
-        sources.truth_loaded(load_truth(truth or config.truth.file))
+    if truth:
+        sources.truth_loaded(truth)
     if config.rtr:
         await _ask_caches(config, sources)
     return sources.data
@@ -156,7 +150,7 @@ def _as_json(explanation: Explanation) -> dict[str, object]:
 
 
 def _print(explanation: Explanation) -> None:
-    route, _, checks, verdict, _ = explanation
+    route, _, checks, verdict, data = explanation
     console = Console(highlight=False, markup=False)
     console.print(
         f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}"
@@ -166,5 +160,21 @@ def _print(explanation: Explanation) -> None:
         texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]
         table.add_row(name, "\n".join(texts) or "good")
     console.print(table)
+    console.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
+    console.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
+
+
+def _validated(verdict: Verdict) -> str:
+    if not {"prefix_malformed", "data_unavailable"}.isdisjoint(verdict.reasons):
+        return "not done"
     vrps = ", ".join(map(str, verdict.validation.vrps))
-    console.print(f"origin validation: {verdict.validation.state.value} {vrps and 'by'} {vrps}")
+    return f"{verdict.validation.state.value} by {vrps}" if vrps else verdict.validation.state.value
+
+
+def _provenance(data: Provenance) -> str:
+    sources = []
+    if data.truth_sha256:
+        sources.append(f"truth {data.truth_revision or 'unnamed'} (sha256 {data.truth_sha256})")
+    if data.rtr_cache:
+        sources.append(f"RTR cache {data.rtr_cache}, serial {data.rtr_serial}")
+    return ", ".join(sources) or "nobody"

@@ -106,7 +106,7 @@ def _impact(args: argparse.Namespace) -> int:
 
 def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     """What the API answers, from saved routes. Raises ClientError for a snapshot that is none."""
-    data = asyncio.run(data_of(config, truth))
+    data = asyncio.run(data_of(config, load_truth(truth) if config.truth else None))
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     unmoved = 0
     for entry in _entries(snapshot):

@@ -154,6 +154,17 @@ def test_verify(directory, capsys):
     assert told["problems"][0]["line"] == 2
 
 
+def test_verify_vouches_for_no_empty_directory(tmp_path, capsys):
+    """The wrong directory, or one that somebody emptied."""
+    assert run("verify", "--directory", str(tmp_path)) == 1
+    assert "nothing to vouch for" in capsys.readouterr().out
+
+
+def test_a_statement_that_is_not_utf_8(directory, capsys):
+    assert run("query", "--directory", str(directory), "--sql", "SELECT '\udcff'") == 1
+    assert "the statement is not UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("json_option", [[], ["--json"]])
 @pytest.mark.parametrize(
     "arguments", [("query",), ("tail",), ("stats",), ("query", "--sql", "FROM audit")]

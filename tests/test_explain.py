@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -98,7 +99,44 @@ def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert "203.0.113.17/32 from 198.51.100.1 (AS65001): rejected" in said
     assert "the prefix belongs to another ASN" in said
-    assert "Invalid by 203.0.113.16/28-32 AS65002" in said
+    assert "origin validation: Invalid by 203.0.113.16/28-32 AS65002\n" in said
+    sha256 = hashlib.sha256((site / "truth.json").read_bytes()).hexdigest()
+    assert f"by the data of: truth unnamed (sha256 {sha256})\n" in said
+
+
+@pytest.mark.parametrize("prefix", ["203.0.113.1/24", "203.0.113.1/33"])
+def test_what_is_malformed_is_not_validated(
+    site: Path, capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    assert main(["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65001"]) == 0
+    assert "origin validation: not done\n" in capsys.readouterr().out
+
+
+def test_without_data_nothing_is_validated(
+    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsfilter.explain.CACHE_TIMEOUT_S", 0.2)
+    config = CONFIG.partition("[truth]")[0] + '[rtr]\ncaches = ["127.0.0.1:1"]\n'
+    (site / "rsfilter.toml").write_text(config)
+    words = ["203.0.113.1/32", "--asn", "65001"]
+    assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 0
+    out, err = capsys.readouterr()
+    assert "data_unavailable" in out
+    assert out.endswith("origin validation: not done\nby the data of: nobody\n")
+    assert "no RTR cache answered" in err
+
+
+def test_a_neighbor_of_the_prefixs_family_is_assumed(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = CONFIG.replace('"198.51.100.0/24"', '"198.51.100.0/24", "2001:db8:1::/64"').replace(
+        'local_address = "192.0.2.100"', 'local_address = ["192.0.2.100", "2001:db8::100"]'
+    )
+    (site / "rsfilter.toml").write_text(config)
+    for prefix, neighbor in [("2001:db8:2::1", "2001:db8:1::"), ("192.0.2.1", "198.51.100.0")]:
+        words = ["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65002", "--json"]
+        assert main(words) == 0
+        assert json.loads(capsys.readouterr().out)["neighbor"] == neighbor
 
 
 @pytest.mark.parametrize("prefix", ["nonsense", "203.0.113.1/x", "2001:db8::%eth0"])

@@ -101,7 +101,7 @@ def _add_verify(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         parents=[where],
         help="is every record there, and as it was written?",
         description="Finds every record that was changed, removed, cut or moved. Exit code 1: "
-        "there is damage.",
+        "there is damage, or no record at all.",
     )
     parser.set_defaults(handler=_verify)
 
@@ -195,7 +195,7 @@ def _verify(args: argparse.Namespace) -> int:
         print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
     else:
         _print_result(result)
-    return 0 if result.is_ok else FAILED
+    return 0 if result.is_ok and result.records else FAILED
 
 
 def _print_result(result: VerifyResult) -> None:
@@ -210,7 +210,10 @@ def _print_result(result: VerifyResult) -> None:
         out.print(f"older files are gone: nothing before record {result.pruned_before}")
     if not result.has_head and result.records:
         out.print("head.json is missing: records at the end may be, too")
-    out.print("The log is intact." if result.is_ok else "The log is DAMAGED.")
+    if result.is_ok and not result.records:
+        out.print("There is nothing to vouch for: no record, and a filter that runs writes some.")
+    else:
+        out.print("The log is intact." if result.is_ok else "The log is DAMAGED.")
 
 
 # Output ------------------------------------------------------------------------------------------

@@ -157,6 +157,10 @@ def _select(
 ) -> SqlResult:
     import duckdb
 
+    try:
+        statement.encode()
+    except UnicodeEncodeError:  # an octet of the command line that is not UTF-8
+        raise SqlError("the statement is not UTF-8") from None
     statements = connection.extract_statements(statement)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         # COPY could write to the very files that may be read.
