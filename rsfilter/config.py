@@ -43,6 +43,7 @@ __all__ = [
     "TruthConfig",
     "load_config",
     "parse_config",
+    "read_config",
 ]
 
 DEFAULT_PATH = Path("rsfilter.toml")
@@ -117,6 +118,11 @@ class Config:
 
 def load_config(path: Path) -> Config:
     """The configuration in a file. Raises ConfigError with every problem."""
+    return parse_config(read_config(path), path)
+
+
+def read_config(path: Path) -> str:
+    """The text of a file. Raises ConfigError when it has none that could be a configuration."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_SIZE + 1)
@@ -125,10 +131,9 @@ def load_config(path: Path) -> Config:
     if len(content) > MAX_FILE_SIZE:
         raise ConfigError([f"{path}: larger than {MAX_FILE_SIZE} octets"])
     try:
-        text = content.decode("utf-8-sig")  # TOML 1.1: a byte order mark is ignored
+        return content.decode("utf-8-sig")  # TOML 1.1: a byte order mark is ignored
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: octet {error.start} is not UTF-8"]) from None
-    return parse_config(text, path)
 
 
 def parse_config(text: str, path: Path) -> Config:

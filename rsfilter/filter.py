@@ -31,13 +31,14 @@ from rsfilter.routing.events import (
     Event,
     GuardReleased,
     GuardRestored,
+    PolicyReplaced,
     RefreshMark,
     SessionDown,
     SessionUp,
     Update,
 )
-from rsfilter.routing.guard import Changes, Limits
-from rsfilter.routing.model import RouteKey
+from rsfilter.routing.guard import Changes
+from rsfilter.routing.model import Limits, RouteKey
 from rsfilter.routing.policy import Data
 
 REMOVED = "[removed]"
@@ -49,10 +50,8 @@ class Filter:
 
     def __init__(self, config: Config, data: Data) -> None:
         own_asn = config.route_server.asn
-        limits = Limits(config.guard.max_loss_percent, config.guard.min_loss)
-        readiness = config.readiness
-        drain_time = readiness.drain_time if readiness else DEFAULT_DRAIN_TIME_S
-        self.engine = Engine(own_asn, config.hosts, config.routers, data, limits, drain_time)
+        hosts, limits, drain_time = _policy(config)
+        self.engine = Engine(own_asn, hosts, config.routers, data, limits, drain_time)
         self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
         self.resync = Resync(self.egress.routers)
         self.deferral = Deferral(self.egress.routers)
@@ -97,6 +96,10 @@ class Filter:
         """Other data are in force."""
         self._has_data = True
         self._routing(event, now)
+
+    def configured(self, config: Config, now: float) -> None:
+        """Another configuration is in force, as far as `reload` lets it change."""
+        self._routing(_policy(config), now)
 
     def guard_released(self, by: str, now: float) -> None:
         """The operator lets go of what the guard holds; `by` says how, for people."""
@@ -196,3 +199,12 @@ class Filter:
             self.egress.router_up(event.neighbor)
         else:
             self.egress.router_down(event.neighbor, is_removed=REMOVED in event.reason)
+
+
+def _policy(config: Config) -> PolicyReplaced:
+    readiness = config.readiness
+    return PolicyReplaced(
+        config.hosts,
+        Limits(config.guard.max_loss_percent, config.guard.min_loss),
+        readiness.drain_time if readiness else DEFAULT_DRAIN_TIME_S,
+    )

@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 
 from rsfilter.config import Config, load_config
 from rsfilter.explain import data_of
-from rsfilter.routing.guard import Limits
 from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
 from rsfilter.routing.model import (
     Address,
     AsPath,
     Attributes,
+    Limits,
     OriginState,
     Prefix,
     Route,

@@ -39,12 +39,18 @@ class ReadinessWatcher:
         self._unseen: set[Path] = set()
         """What cannot be looked at, and was told of."""
         self._why = ""
+        self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Look, then keep looking until `stop`."""
         await self._check()
         self._task = asyncio.create_task(self._watch(), name="readiness watcher")
+
+    async def configure(self, config: ReadinessConfig) -> None:
+        """Look for other files from now on."""
+        self._config = config
+        await self._check()
 
     async def stop(self) -> None:
         """Stop looking. Nothing is called afterwards."""
@@ -60,7 +66,11 @@ class ReadinessWatcher:
             await self._check()
 
     async def _check(self) -> None:
-        why = await asyncio.to_thread(self._look)  # a file system may take its time
+        async with self._lock:
+            why = await asyncio.to_thread(self._look)  # a file system may take its time
+            self._tell(why)
+
+    def _tell(self, why: str) -> None:
         if why != self._why:
             self._why = why
             self._on_change(why)

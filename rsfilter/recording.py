@@ -8,6 +8,7 @@ JSON Lines. One object for each turn of the filter, in order:
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
     {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
+    {"now": …, "time": …, "config": "…", "file": "rsfilter.toml"}   another configuration
     {"now": …, "time": …, "held": [["198.51.100.1", "10.1.0.1/32", 0, "…"], …]}
                                                   what the guard held before a restart
     {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
@@ -51,6 +52,8 @@ class Entry(NamedTuple):
     source: str = ""
     release: str = ""
     """Who released what the guard holds."""
+    config: tuple[str, str] | None = None
+    """(content, file name)."""
     held: Mapping[RouteKey, str] | None = None
     """Fingerprints of what the guard held before a restart."""
     drain: DrainAsked | None = None
@@ -93,6 +96,10 @@ class Recorder:
     def release(self, moment: Moment, by: str) -> None:
         """The guard was told to let go of what it holds."""
         self._write(moment, release=by)
+
+    def config(self, moment: Moment, content: str, file: str) -> None:
+        """Another configuration is in force."""
+        self._write(moment, config=content, file=file)
 
     def held(self, moment: Moment, held: Mapping[RouteKey, str]) -> None:
         """The guard of a process before this one held routes."""
@@ -152,6 +159,8 @@ def _entry(turn: dict[str, Any]) -> Entry:
         return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
     if "release" in turn:
         return Entry(moment, release=turn["release"])
+    if "config" in turn:
+        return Entry(moment, config=(turn["config"], turn["file"]))
     if "held" in turn:
         return Entry(
             moment,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rsfilter.audit.log import AuditLog
-from rsfilter.config import Config
+from rsfilter.config import Config, parse_config
 from rsfilter.filter import Filter
 from rsfilter.plain import clean
 from rsfilter.recording import Entry, Moment, RecordingError, read
@@ -81,6 +81,10 @@ class Machine:
             self._audit.append(entry.moment.time, entry.note)
         if entry.release:
             self._filter.guard_released(entry.release, entry.moment.now)
+            self._flush(entry.moment)
+        if entry.config is not None:
+            content, file = entry.config
+            self._filter.configured(parse_config(content, Path(file)), entry.moment.now)
             self._flush(entry.moment)
         if entry.held is not None:
             self._filter.guard_restored(entry.held, entry.moment.now)

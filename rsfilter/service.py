@@ -12,25 +12,21 @@ import contextlib
 import gc
 import hashlib
 import logging
-import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from rsfilter import held
+from rsfilter import alarms, held, reload
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
-from rsfilter.config import Config
+from rsfilter.config import Config, ConfigError, ReadinessConfig, parse_config, read_config
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
 from rsfilter.readiness import ReadinessWatcher
 from rsfilter.recording import Moment, Recorder
-from rsfilter.routing.actions import DrainChange, GuardChange
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
-from rsfilter.routing.model import Address
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, read_file
@@ -95,6 +91,11 @@ class Service:
         held_file = config.audit.directory / held.NAME
         self._held_before = held.load(held_file, time.time())
         self._held = held.HeldKeeper(held_file, self._held_before)
+        self._readiness = ReadinessWatcher(
+            config.readiness or ReadinessConfig(), self._readiness_changed
+        )
+        self._reload_lock = asyncio.Lock()
+        self._reloads: set[asyncio.Task[list[str]]] = set()
         self._wake = asyncio.Event()
         self._is_ending = False
         self._is_dialect_known = False
@@ -106,6 +107,8 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"signal {number.name}")
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
         self._writer = CommandWriter(
@@ -172,7 +175,7 @@ class Service:
                 log.warning(UNSAFE_4_2)
         if not self._has_told_of_absent and self._filter.deferral.is_over:
             self._has_told_of_absent = True
-            _tell_of_absent(self._filter.deferral.awaited)
+            alarms.tell_of_absent(self._filter.deferral.awaited)
         self._tell_of_resync()
 
     def _tell_of_resync(self) -> None:
@@ -191,10 +194,7 @@ class Service:
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)
             self._web.told(moment.time, event)
-            if isinstance(event, GuardChange):
-                _tell_of_guard(event)
-            elif isinstance(event, DrainChange):
-                log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
+            alarms.tell(event)
 
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()
@@ -239,16 +239,58 @@ class Service:
         self._filter.drain(on, by, moment.now, source)
         self._flush(moment)
 
+    def _hang_up(self) -> None:
+        task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
+        self._reloads.add(task)  # else it may vanish in the middle
+        task.add_done_callback(self._reloads.discard)
+
+    async def reload(self, by: str) -> list[str]:
+        """Takes in the configuration and the truth as their files are now. What is wrong with the
+        configuration, one text each: then the one that is in force stays."""
+        async with self._reload_lock:
+            problems = await self._reload_config(by)
+            if self._running.watcher:
+                await self._running.watcher.reload()
+        return problems
+
+    async def _reload_config(self, by: str) -> list[str]:
+        path = self._config.path
+        try:
+            text = await asyncio.to_thread(read_config, path)
+            wanted = await asyncio.to_thread(parse_config, text, path)
+        except ConfigError as error:
+            problems = error.problems
+        else:
+            problems = [f"{path}: {why}" for why in reload.refusals(self._config, wanted)]
+        if problems:
+            log.error("the configuration that is in force stays: %s", "; ".join(problems))
+            self._note("reload_refused", by=by, problems=problems[:10])
+            return problems
+        await self._configure(wanted, text, by)
+        return []
+
+    async def _configure(self, wanted: Config, text: str, by: str) -> None:
+        sections = reload.changed(self._config, wanted)
+        log.info("configuration read again: %s", ", ".join(sections) or "no change")
+        self._note("reload", by=by, sections=sections)
+        if not sections:
+            return
+        self._config = self._running.config = wanted
+        moment = _moment()
+        if self._recorder:
+            self._recorder.config(moment, text, str(wanted.path))
+        self._filter.configured(wanted, moment.now)
+        self._flush(moment)
+        await self._readiness.configure(wanted.readiness or ReadinessConfig())
+
     def _readiness_changed(self, why: str) -> None:
         self.drain(bool(why), why or "the files allow it", "readiness")
 
     # Data --------------------------------------------------------------------------------------
 
     async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
-        if self._config.readiness:
-            readiness = ReadinessWatcher(self._config.readiness, self._readiness_changed)
-            await readiness.start()  # before the first turn, so that nothing is announced
-            stack.push_async_callback(readiness.stop)
+        await self._readiness.start()  # before the first turn, so that nothing is announced
+        stack.push_async_callback(self._readiness.stop)
         if self._config.truth:
             watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
             self._running.watcher = watcher
@@ -324,38 +366,6 @@ class Service:
             self._filter.data_replaced(event, moment.now)
             self._flush(moment)
             self._web.api.metrics.revalidated(time.monotonic() - moment.now)
-
-
-def _tell_of_absent(hosts: Sequence[Address]) -> None:
-    if hosts:
-        named = ", ".join(map(str, hosts[:5])) + (" ..." if len(hosts) > 5 else "")
-        log.warning(
-            "routers are told that all is said, although %d hosts have not come back "
-            "since ExaBGP started: %s",
-            len(hosts),
-            named,
-        )
-
-
-def _tell_of_guard(change: GuardChange) -> None:
-    match change.action:
-        case "held":
-            log.error(
-                "guard: this change of %s would lose %d of %d accepted routes: they stay where "
-                "they are (%d held in all). Put the data right; or, if they are, let go with: "
-                "kill -USR2 %d",
-                change.source,
-                change.routes,
-                change.accepted,
-                change.held,
-                os.getpid(),
-            )
-        case "restored":
-            log.warning("guard: %d routes were held before a restart: they stay", change.routes)
-        case "released":
-            log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
-        case _:
-            log.info("guard: %s", change.detail)
 
 
 def _moment() -> Moment:

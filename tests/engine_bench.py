@@ -16,8 +16,8 @@ from rsfilter.routing.actions import (
 )
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DataReplaced, Event
-from rsfilter.routing.guard import DEFAULT_LIMITS, Limits
-from rsfilter.routing.model import HostGroup, Prefix, RouterGroup
+from rsfilter.routing.guard import DEFAULT_LIMITS
+from rsfilter.routing.model import HostGroup, Limits, Prefix, RouterGroup
 from rsfilter.routing.policy import Data
 
 LEAVES = router_group("leaves", "192.0.2.10 192.0.2.11")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -93,6 +94,7 @@ class Speaker:
         self.routers = routers
         self.http = _own_http(config)
         """Where its HTTP API listens."""
+        self._config = config
         self.tables: dict[str, dict[str, str]] = {router: {} for router in routers}
         """By router: prefix -> attributes."""
         self.commands: Counter[str] = Counter()
@@ -138,6 +140,11 @@ class Speaker:
             self.process.stdin.close()
         assert self.process.wait(10) == 0
         self._thread.join(10)
+
+    def reloads(self, configuration: str) -> None:
+        """Writes another configuration, with the same HTTP API, and tells the filter."""
+        self._config.write_text(f'{configuration}\n[http]\nlisten = "{self.http}"\n')
+        os.kill(self.process.pid, signal.SIGHUP)
 
     def rss(self) -> int:
         """Resident memory of the filter, in kilobytes."""

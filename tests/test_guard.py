@@ -29,10 +29,11 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from rsfilter.routing.actions import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import AllRepeated, GuardReleased, GuardRestored, SessionUp
-from rsfilter.routing.guard import Guard, Limits, fingerprint
+from rsfilter.routing.guard import Guard, fingerprint
 from rsfilter.routing.model import (
     Address,
     Attributes,
+    Limits,
     OriginState,
     Route,
     RouteKey,

@@ -108,6 +108,27 @@ def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
     assert guard(site / "replayed") == [("restored", 20), ("released", 20)]
 
 
+def test_a_reload_is_replayed(site: Path) -> None:
+    recording, commands = site / "recording", io.BytesIO()
+    guests = [f"203.0.113.{n}/32" for n in range(4)]
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, guests))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 4)
+        speaker.reloads(CONFIG.replace("1000000", "3"))
+        speaker.wait("withdrawn", lambda: list(speaker.tables[ROUTER]) == guests[:3])
+        speaker.reloads(CONFIG.replace("asn = 65100", "asn = 65101"))
+        refused = b'"event":"reload_refused"'
+        speaker.wait("refused", lambda: refused in audit(site / "audit"))
+        speaker.ends()
+    (site / "rsfilter.toml").write_text(CONFIG)
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    assert b'"cause":"config"' in audit(site / "audit")
+
+
 def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
     recording, commands = site / "recording", io.BytesIO()
     retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 1")

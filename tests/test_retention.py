@@ -25,10 +25,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from rsfilter.routing.actions import Actions, SessionChange, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown
-from rsfilter.routing.guard import Limits
 from rsfilter.routing.model import (
     UNICAST,
     Attributes,
+    Limits,
     OriginState,
     Route,
     Validation,

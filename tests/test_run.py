@@ -161,6 +161,69 @@ def test_a_signal_ends_it_well(speaker: Speaker, number: signal.Signals) -> None
     assert speaker.process.wait(10) == 0
 
 
+def test_sigusr1_is_exabgps(speaker: Speaker, site: Path) -> None:
+    """Whoever reloads ExaBGP by name may hit us too."""
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    os.kill(speaker.process.pid, signal.SIGUSR1)
+    speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+    speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+    assert "SIGUSR1 is for ExaBGP" in (site / "rsfilter.log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_although_nobody_reads_its_commands(
+    speaker: Speaker, number: signal.Signals
+) -> None:
+    speaker.wait("started", lambda: bool(speaker.commands["eor"]))
+    speaker.is_reading.clear()
+    everything = prefixes(50_000)
+    for start in range(0, len(everything), 500):
+        speaker.write(announce(HOST, 65001, everything[start : start + 500]))
+    os.kill(speaker.process.pid, number)
+    assert speaker.process.wait(10) == 0
+
+
+def test_a_hang_up_reads_the_configuration_again(speaker: Speaker) -> None:
+    speaker.write(announce(HOST, 65001, ["203.0.113.1/32", "203.0.113.2/32"]))
+    speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 2)
+    speaker.reloads(CONFIG.replace("max_prefixes = 1000000", "max_prefixes = 1"))
+    speaker.wait("withdrawn", lambda: list(speaker.tables[ROUTER]) == ["203.0.113.1/32"])
+    speaker.reloads(CONFIG)
+    speaker.wait("announced again", lambda: len(speaker.tables[ROUTER]) == 2)
+
+
+REFUSED = {
+    "what cannot be read": (CONFIG + "[nonsense]\n", "nonsense"),
+    "another role": (
+        CONFIG.replace('["192.0.2.10"]', '["192.0.2.11"]').replace("198.51.100.0/24", ROUTER),
+        "192.0.2.10 would change its role from router to host",
+    ),
+    "another file": (CONFIG.replace("truth.json", "other.json"), "truth: only a restart"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_hang_up_that_cannot_be_obeyed_changes_nothing(
+    speaker: Speaker, site: Path, name: str
+) -> None:
+    content, why = REFUSED[name]
+    speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+    speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+    speaker.reloads(content.replace("1000000", "1"))
+    log = site / "rsfilter.log"
+    speaker.wait("refused", lambda: "the configuration that is in force stays" in log.read_text())
+    assert why in log.read_text()
+    speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
+    speaker.wait("announced too", lambda: len(speaker.tables[ROUTER]) == 2)
+    records = [
+        json.loads(line)
+        for path in (site / "audit").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    (refused,) = [record for record in records if record["event"] == "reload_refused"]
+    assert why in refused["data"]["problems"][0]
+
+
 def test_the_end_of_stdin_ends_it(speaker: Speaker) -> None:
     assert speaker.process.stdin
     speaker.wait("started", lambda: bool(speaker.commands["eor"]))

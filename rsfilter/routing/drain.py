@@ -40,7 +40,8 @@ class Drain:
     """Knows who wants the filter out of service, and which phase that makes."""
 
     def __init__(self, drain_time: float = DEFAULT_DRAIN_TIME_S) -> None:
-        self._drain_time = drain_time
+        self.drain_time = drain_time
+        """Seconds; another value counts for the next drain."""
         self._asked: dict[str, str] = {}
         """By source: in whose words."""
         self._phase = Phase.IN_SERVICE
@@ -63,7 +64,7 @@ class Drain:
         elif self._phase is Phase.IN_SERVICE and event.at_once:
             self._phase = Phase.DRAINED
         elif self._phase is Phase.IN_SERVICE:
-            self._phase, self._until = Phase.DRAINING, now + self._drain_time
+            self._phase, self._until = Phase.DRAINING, now + self.drain_time
         return self.state != before
 
     def expire(self, now: float) -> bool:

@@ -32,17 +32,19 @@ from rsfilter.routing.events import (
     Event,
     GuardReleased,
     GuardRestored,
+    PolicyReplaced,
     RefreshMark,
     SessionDown,
     SessionUp,
     Update,
 )
 from rsfilter.routing.export import Paths
-from rsfilter.routing.guard import DEFAULT_LIMITS, Guard, Limits
+from rsfilter.routing.guard import DEFAULT_LIMITS, Guard, comes_of_data
 from rsfilter.routing.model import (
     UNICAST,
     Address,
     HostGroup,
+    Limits,
     Prefix,
     Route,
     RouteKey,
@@ -115,6 +117,8 @@ class Engine:
                 self._end_of_rib(event)
             case DataReplaced():
                 self._data_replaced(event)
+            case PolicyReplaced():
+                self._policy_replaced(event)
             case GuardReleased() | GuardRestored() | AllRepeated():
                 self._guard_event(event)
             case DrainAsked():
@@ -381,6 +385,31 @@ class Engine:
             self._audit_guard(
                 "held", review.lost, review.accepted, source=event.source, detail=event.detail
             )
+
+    def _policy_replaced(self, event: PolicyReplaced) -> None:
+        """What hosts have announced is judged by other rules, which the guard does not hold back:
+        whoever changes them means it."""
+        limit_before = {
+            neighbor: (self.neighbors.group(neighbor) or NO_GROUP).max_prefixes
+            for neighbor in self.rib_in.tables
+        }
+        self.neighbors.replace_hosts(event.hosts)
+        self.guard.limits, self.drain.drain_time = event.limits, event.drain_time
+        prefixes: dict[Prefix, None] = {}
+        for neighbor, table in self.rib_in.tables.items():
+            group = self.neighbors.group(neighbor)
+            limit = (group or NO_GROUP).max_prefixes
+            if limit != limit_before[neighbor]:
+                table.recount(limit)
+            for entry in table.entries.values():
+                verdict, was = self._judge_again(entry, group), entry.is_announced
+                if not comes_of_data(verdict):
+                    self.guard.forget(entry.route.key)
+                self._set_verdict(entry, self.guard.verdict(entry.route, verdict), "config")
+                if entry.is_announced or was:
+                    prefixes[entry.route.key.prefix] = None
+        for prefix in prefixes:
+            self._export(prefix)
 
     def _guard_event(self, event: GuardReleased | GuardRestored | AllRepeated) -> None:
         match event:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rsfilter.routing.model import Address, Attributes, Prefix, RouteKey
+from rsfilter.routing.model import Address, Attributes, HostGroup, Limits, Prefix, RouteKey
 from rsfilter.routing.policy import Data
 
 
@@ -65,6 +65,15 @@ class GuardReleased:
 
     by: str
     """For people: who, or how."""
+
+
+class PolicyReplaced(NamedTuple):
+    """The configuration has other rules for hosts."""
+
+    hosts: tuple[HostGroup, ...]
+    limits: Limits
+    drain_time: float
+    """Seconds; of the next drain."""
 
 
 class GuardRestored(NamedTuple):
@@ -138,6 +147,7 @@ Event = (
     | DataReplaced
     | GuardReleased
     | GuardRestored
+    | PolicyReplaced
     | AllRepeated
     | DrainAsked
 )

@@ -21,22 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rsfilter.routing.export import LLGR_STALE
-from rsfilter.routing.model import Route, RouteKey, Verdict, VerdictKind
+from rsfilter.routing.model import Limits, Route, RouteKey, Verdict, VerdictKind
 from rsfilter.routing.rib import Entry
-
-
-class Limits(NamedTuple):
-    """How much one change of data may take away: `[guard]`."""
-
-    max_loss_percent: int = 20
-    """Of accepted routes."""
-    min_loss: int = 10
-    """Routes; a smaller loss is never held."""
-
-    def allow(self, lost: int, accepted: int) -> bool:
-        """This many of that many accepted routes may be lost at once."""
-        return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
-
 
 DEFAULT_LIMITS = Limits()
 
@@ -49,8 +35,7 @@ _BY_DATA = frozenset(
         "origin_invalid_length",
     }
 )
-"""Reasons that a change of data can bring. After a restart the configuration may be another, and
-what that rejects was never held."""
+"""Reasons that a change of data can bring. What another configuration rejects is not held."""
 
 Changes = Mapping[RouteKey, Route | None]
 """Routes that are held now, or None where one no longer is."""
@@ -71,7 +56,7 @@ class Guard:
     """Knows which routes are held, and decides which are."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._limits = limits
+        self.limits = limits
         self._held: dict[RouteKey, None] = {}
         self._expected: dict[RouteKey, str] = {}
         """Held before a restart and not seen since, by fingerprint."""
@@ -88,9 +73,9 @@ class Guard:
         `table`: every route there is. What was held before stays so, while the data reject it."""
         lost = [e.route for e, verdict in judged if e.is_accepted and _can_hold(verdict)]
         accepted = 0
-        if len(lost) >= max(1, self._limits.min_loss):
+        if len(lost) >= max(1, self.limits.min_loss):
             accepted = sum(entry.is_accepted for entry in table)
-        if self._limits.allow(len(lost), accepted):
+        if self.limits.allow(len(lost), accepted):
             lost = []
         for route in lost:
             self._hold(route)
@@ -145,7 +130,7 @@ class Guard:
         key = route.key
         if key in self._expected and "data_unavailable" not in verdict.reasons:
             expected = self._expected.pop(key)
-            if _BY_DATA.issuperset(verdict.reasons) and fingerprint(route) == expected:
+            if comes_of_data(verdict) and fingerprint(route) == expected:
                 self._held[key] = None
             else:
                 self._changes[key] = None
@@ -156,6 +141,11 @@ class Guard:
             return verdict
         reasons = ("held_by_guard", *verdict.reasons)
         return Verdict(VerdictKind.HELD, reasons, verdict.validation)
+
+
+def comes_of_data(verdict: Verdict) -> bool:
+    """Nothing but the data rejects the route, if anything does."""
+    return _BY_DATA.issuperset(verdict.reasons)
 
 
 def fingerprint(route: Route) -> str:

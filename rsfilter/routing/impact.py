@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rsfilter.routing.guard import Limits
-from rsfilter.routing.model import Route, Verdict, VerdictKind
+from rsfilter.routing.model import Limits, Route, Verdict, VerdictKind
 from rsfilter.routing.neighbors import Neighbors
 from rsfilter.routing.policy import Data, Judge
 from rsfilter.routing.rib import Entry

@@ -242,6 +242,19 @@ class HostGroup:
     """Seconds; 0 withdraws a lost host's routes at once."""
 
 
+class Limits(NamedTuple):
+    """How much one change of data may take away: `[guard]`."""
+
+    max_loss_percent: int = 20
+    """Of accepted routes."""
+    min_loss: int = 10
+    """Routes; a smaller loss is never held."""
+
+    def allow(self, lost: int, accepted: int) -> bool:
+        """This many of that many accepted routes may be lost at once."""
+        return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
+
+
 @dataclass(frozen=True, slots=True)
 class RouterGroup:
     """A group of neighbors that get what was accepted: `[[routers]]` of the configuration."""

@@ -35,6 +35,10 @@ class Neighbors:
         """The host group of an address; None when it is in none."""
         self._router_of = {a: group for group in routers for a in group.neighbors}
 
+    def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
+        """Other host groups are in force."""
+        self.group = HostGroups(hosts)
+
     def is_router(self, neighbor: Address) -> bool:
         """The configuration names it as a router."""
         return neighbor in self._router_of

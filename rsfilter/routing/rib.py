@@ -90,6 +90,19 @@ class NeighborTable:
         """One more route beyond the limit would be too many."""
         return len(self.over_limit) >= MAX_OVER_LIMIT
 
+    def recount(self, max_prefixes: int) -> None:
+        """Another `max_prefixes` is in force: who is within it is found anew, in order of first
+        announcement."""
+        self.over_limit.clear()
+        room = max_prefixes
+        for slot, entry in self.entries.items():
+            if slot in self.stale:
+                continue
+            entry.within_limit = room > 0
+            room -= 1
+            if not entry.within_limit:
+                self.over_limit[slot] = None
+
 
 class AdjRibIn:
     """Every route of every neighbor, found by neighbor and by prefix."""

@@ -7,8 +7,8 @@ import time
 
 from aiohttp import web
 
-from rsfilter.routing.guard import Limits
 from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
+from rsfilter.routing.model import Limits
 from rsfilter.routing.policy import Data
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
 from rsfilter.web import shapes

@@ -1,0 +1,57 @@
+"""What people are told of in the log, beside the audit: what needs somebody to act, or nearly."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from rsfilter.routing.actions import AuditEvent, DrainChange, GuardChange
+from rsfilter.routing.model import Address
+
+log = logging.getLogger(__name__)
+
+NAMED_HOSTS = 5
+"""More of them make no line that one reads."""
+
+
+def tell(event: AuditEvent) -> None:
+    """Says what is worth it of an audit event."""
+    if isinstance(event, GuardChange):
+        _tell_of_guard(event)
+    elif isinstance(event, DrainChange):
+        log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
+
+
+def tell_of_absent(hosts: Sequence[Address]) -> None:
+    """End-of-RIB has gone out although these hosts are not back."""
+    if not hosts:
+        return
+    named = ", ".join(map(str, hosts[:NAMED_HOSTS]))
+    log.warning(
+        "routers are told that all is said, although %d hosts have not come back since ExaBGP "
+        "started: %s",
+        len(hosts),
+        named + (" ..." if len(hosts) > NAMED_HOSTS else ""),
+    )
+
+
+def _tell_of_guard(change: GuardChange) -> None:
+    match change.action:
+        case "held":
+            log.error(
+                "guard: this change of %s would lose %d of %d accepted routes: they stay where "
+                "they are (%d held in all). Put the data right; or, if they are, let go with: "
+                "kill -USR2 %d",
+                change.source,
+                change.routes,
+                change.accepted,
+                change.held,
+                os.getpid(),
+            )
+        case "restored":
+            log.warning("guard: %d routes were held before a restart: they stay", change.routes)
+        case "released":
+            log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
+        case _:
+            log.info("guard: %s", change.detail)
