@@ -300,6 +300,10 @@ HOSTS = [
     ("evil.example", 421),
     ("localhost.evil.example", 421),
     ("127.0.0.1.evil.example", 421),
+    ("[evil.example]", 421),
+    ("evil.example:127.0.0.1", 421),
+    ("a b", 421),
+    (":8480", 421),
 ]
 
 
@@ -387,6 +391,17 @@ async def test_a_body_is_taken_as_it_should_be_or_not_at_all(
         said = await client.post("/api/v1/drain", body, status=status)
     assert said.get("pointer") == pointer
     assert bench.asked == []
+
+
+async def test_who_names_no_host_is_refused_without_asking_the_dns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getfqdn", lambda *_: pytest.fail("asked"))
+    async with bench.client() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.http.port)
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"421"
+        writer.close()
 
 
 async def test_too_many_connections_are_closed(

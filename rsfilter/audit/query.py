@@ -32,8 +32,8 @@ Match = Literal["covering", "covered", "exact"]
 FOLLOW_S = 0.5
 """Between looks at a log that is followed."""
 
-LINES_BETWEEN_LOOKS = 2000
-"""Lines that are read before a query looks whether it should end: a few milliseconds."""
+LINES_BETWEEN_LOOKS = 500
+"""Lines that are read before a query looks whether it should end: a millisecond or so."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
 import msgspec
 from aiohttp import web
 
 from rsfilter.web.errors import ApiError
 
 encode = msgspec.json.Encoder().encode
+
+WRITE_TIMEOUT_S = 30.0
+"""A client of a stream that takes nothing for so long has gone, or wants to hold the connection."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -16,6 +24,32 @@ NDJSON = "application/x-ndjson"
 def respond(answer: msgspec.Struct, status: int = 200) -> web.Response:
     """An answer as JSON."""
     return web.Response(body=encode(answer), status=status, content_type=JSON)
+
+
+@asynccontextmanager
+async def stream(request: web.Request, content_type: str) -> AsyncIterator[Stream]:
+    """An answer without a known end. Whatever fails after its beginning cuts the connection: a
+    second answer would read like more of the first."""
+    response = web.StreamResponse()
+    response.content_type = content_type
+    await response.prepare(request)
+    try:
+        yield Stream(response)
+    except BaseException:
+        if request.transport is not None:
+            request.transport.abort()
+        raise
+
+
+class Stream(NamedTuple):
+    """Where the parts of an answer go."""
+
+    response: web.StreamResponse
+
+    async def write(self, data: bytes) -> None:
+        """The next part. TimeoutError when the client takes nothing any more."""
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await self.response.write(data)
 
 
 def respond_error(error: ApiError) -> web.Response:

@@ -27,7 +27,7 @@ from rsfilter.web.events import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.running import Running
-from rsfilter.web.slices import Slices
+from rsfilter.web.slices import REST_S, Slices
 from rsfilter.web.token import Token
 
 AUDIT_TIME_S = 10.0
@@ -66,10 +66,13 @@ class Api:
         left = threading.Event()
         async with self._audit_queries:
             deadline = time.monotonic() + time_s
+
+            def should_end() -> bool:
+                time.sleep(REST_S)  # the threads of the pipe get the interpreter now
+                return left.is_set() or time.monotonic() > deadline
+
             try:
-                return await asyncio.to_thread(
-                    ask, lambda: left.is_set() or time.monotonic() > deadline
-                )
+                return await asyncio.to_thread(ask, should_end)
             finally:
                 left.set()  # nobody waits any more, if this was cancelled
 

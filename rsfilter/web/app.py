@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
-from rsfilter.web import stream
+from rsfilter.web import listening
 from rsfilter.web.answers import respond, respond_error
 from rsfilter.web.api import Api
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
@@ -174,7 +174,7 @@ def application(api: Api) -> web.Application:
     for endpoint in ENDPOINTS:
         handler = _handler(api, endpoint)
         app.router.add_route(endpoint.method, endpoint.path, handler)
-        if endpoint.method == "GET" and endpoint.handler is not stream.events:
+        if endpoint.method == "GET" and endpoint.handler is not listening.events:
             app.router.add_route("HEAD", endpoint.path, handler)
     app.on_response_prepare.append(_add_headers)
     return app
@@ -218,7 +218,11 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 def _check_host(request: web.Request) -> None:
     """A page of the Web that rebinds its name to our address comes with its own name as Host."""
-    host = request.url.host or ""
+    given = request.headers.get("Host", "")  # not request.host, which may ask the DNS, and wait
+    if given.startswith("["):
+        host = given[1:].partition("]")[0]
+    else:
+        host = given.partition(":")[0]
     with contextlib.suppress(ValueError):
         ip_address(host)
         return

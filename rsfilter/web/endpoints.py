@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from rsfilter.web import api, control, openapi, routes, shapes, stream, validity
+from rsfilter.web import api, control, listening, openapi, routes, shapes, validity
 from rsfilter.web.answers import NDJSON
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -83,7 +83,7 @@ ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/v1/events",
-        stream.events,
+        listening.events,
         asked=shapes.EventsAsked,
         media=("text/event-stream",),
         errors=(429,),

@@ -29,7 +29,8 @@ from rsfilter.web.census import Census
 from rsfilter.web.events import Events
 from rsfilter.web.running import Running
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # each would double the histograms, to say when the process began
+# They would say for each histogram when the process began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _TIMES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _SIZES = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
@@ -16,7 +15,7 @@ from rsfilter.routing.policy import findings
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.rib import Entry
 from rsfilter.web import shapes
-from rsfilter.web.answers import NDJSON, encode
+from rsfilter.web.answers import NDJSON, encode, stream
 from rsfilter.web.api import STORY_AUDIT_TIME_S, Api
 from rsfilter.web.errors import ApiError, bad_request
 from rsfilter.web.slices import SLICE
@@ -26,9 +25,6 @@ STORY_RECORDS = 20
 
 MAX_COMMUNITIES = 100
 """Communities of each kind that a story shows. An UPDATE has room for a thousand and more."""
-
-WRITE_TIMEOUT_S = 30.0
-"""A client that takes nothing for so long has gone, or wants to hold the connection only."""
 
 SCAN_SLICE = 1000
 """Entries that are looked through in one go for a filter: less than a millisecond."""
@@ -54,15 +50,12 @@ async def routes(
 
 
 async def _stream(api: Api, request: web.Request, wanted: _Wanted) -> web.StreamResponse:
-    response = web.StreamResponse()
-    response.content_type = NDJSON
-    await response.prepare(request)
-    async for entries in _matching(api, wanted):
-        lines = [encode(route_shape(api, entry)) for entry in entries]
-        if lines:
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await response.write(b"\n".join((*lines, b"")))
-    return response
+    async with stream(request, NDJSON) as answer:
+        async for entries in _matching(api, wanted):
+            lines = [encode(route_shape(api, entry)) for entry in entries]
+            if lines:
+                await answer.write(b"\n".join((*lines, b"")))
+    return answer.response
 
 
 # Filters -----------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import NoReturn
 
 from aiohttp import web
 
 from rsfilter.web import shapes
+from rsfilter.web.answers import stream
 from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError, bad_request
 from rsfilter.web.events import KIND_NAMES, Client
@@ -18,11 +20,8 @@ MAX_CLIENTS = 20
 HEARTBEAT_S = 15.0
 """A comment when nothing happens: proxies close what is silent for a minute."""
 
-WRITE_TIMEOUT_S = 30.0
-"""A client that takes nothing for so long has gone."""
 
-
-async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> web.StreamResponse:
+async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> NoReturn:
     """What happens, as it happens."""
     kinds = frozenset(asked.kinds.split(",")) if asked.kinds else frozenset()
     if unknown := kinds.difference(KIND_NAMES):
@@ -30,21 +29,16 @@ async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> w
         raise bad_request(f"kinds: there is no {min(unknown)!r}; there are {known}")
     if len(api.events.clients) >= MAX_CLIENTS:
         raise ApiError(429, "busy", f"{MAX_CLIENTS} clients listen already")
-    response = web.StreamResponse()
-    response.content_type = "text/event-stream"
-    response.headers["X-Accel-Buffering"] = "no"  # a proxy that buffers would sit on events
-    await response.prepare(request)
     client = Client(kinds)
-    api.events.clients.add(client)
-    try:
-        await _send(response, b"retry: 5000\n\n")
-        while True:
-            await _send(response, await _next(client))
-            await api.slices.pause()
-    except (ConnectionResetError, TimeoutError):
-        return response
-    finally:
-        api.events.clients.discard(client)
+    async with stream(request, "text/event-stream") as answer:
+        api.events.clients.add(client)
+        try:
+            await answer.write(b"retry: 5000\n\n")
+            while True:
+                await answer.write(await _next(client))
+                await api.slices.pause()
+        finally:
+            api.events.clients.discard(client)
 
 
 async def _next(client: Client) -> bytes:
@@ -52,8 +46,3 @@ async def _next(client: Client) -> bytes:
         async with asyncio.timeout(HEARTBEAT_S):
             return await client.take()
     return b": nothing new\n\n"
-
-
-async def _send(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT_S):
-        await response.write(data)
