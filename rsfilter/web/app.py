@@ -219,10 +219,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 def _check_host(request: web.Request) -> None:
     """A page of the Web that rebinds its name to our address comes with its own name as Host."""
     given = request.headers.get("Host", "")  # not request.host, which may ask the DNS, and wait
-    if given.startswith("["):
-        host = given[1:].partition("]")[0]
-    else:
-        host = given.partition(":")[0]
+    host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
     with contextlib.suppress(ValueError):
         ip_address(host)
         return
