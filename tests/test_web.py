@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -410,13 +412,7 @@ async def test_too_many_connections_are_closed(
     """And those that ask nothing."""
     monkeypatch.setattr(app, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(app, "FIRST_REQUEST_S", 0.5)
-    listen = bench.config.http.listen._replace(port=unused_tcp_port)
-    object.__setattr__(bench.config.http, "listen", listen)
-    await bench.server.start()
-    async with asyncio.timeout(20):
-        while bench.server.address is None:
-            await asyncio.sleep(0.01)
-        address = bench.server.address
+    async with served(bench, unused_tcp_port) as address:
         open_ones = [await asyncio.open_connection(*address) for _ in range(3)]
         for _, writer in open_ones:
             writer.write(b"GET /healthz HTTP/1.1\r\n")  # and never says more
@@ -430,5 +426,34 @@ async def test_too_many_connections_are_closed(
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
+
+
+async def test_what_cannot_be_parsed_is_not_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
+) -> None:
+    """It may hold a token."""
+    async with served(bench, unused_tcp_port) as address:
+        for request in (
+            b"GET / HTTP/1.1\r\nAuthorization: Bearer secret\x00\r\n\r\n",
+            b"secret / HTTP/1.1\r\n\r\n",
+            b"GET /" + b"secret" * 2000 + b" HTTP/1.1\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(request)
+            assert (await reader.readline()).split()[1] == b"400"
+            writer.close()
+    assert "secret" not in caplog.text
+
+
+@asynccontextmanager
+async def served(bench: Bench, port: int) -> AsyncIterator[tuple[str, int]]:
+    """The whole server, as the service runs it; where it listens."""
+    listen = bench.config.http.listen._replace(port=port)
+    object.__setattr__(bench.config.http, "listen", listen)
+    await bench.server.start()
+    async with asyncio.timeout(20):
+        while bench.server.address is None:
+            await asyncio.sleep(0.01)
+        yield bench.server.address
     await bench.server.stop()
     bench.running.audit.close(5)

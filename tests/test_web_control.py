@@ -119,6 +119,18 @@ async def test_a_form_of_another_site_has_no_impact(bench: Bench) -> None:
         assert answer.status == 415
 
 
+async def test_a_body_that_is_too_large_is_not_read(bench: Bench) -> None:
+    async with bench.client() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.http.port)
+        writer.write(
+            b"POST /api/v1/impact HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n"
+            b"Content-Type: application/json\r\n\r\n"
+        )
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).split()[1] == b"413"
+        writer.close()
+
+
 async def test_one_impact_at_a_time(bench: Bench) -> None:
     async with bench.client() as client, bench.api.impact_lock:
         answer = await client.ask("/api/v1/impact", truth_of(), token=None)

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
-from rsfilter.web import listening
+from rsfilter.web import control, listening
 from rsfilter.web.answers import respond, respond_error
 from rsfilter.web.api import Api
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
@@ -28,6 +28,10 @@ from rsfilter.web.errors import ApiError, bad_request
 from rsfilter.web.running import Running
 
 log = logging.getLogger(__name__)
+
+_nothing = logging.getLogger(f"{__name__}.requests")
+_nothing.setLevel(logging.CRITICAL)
+"""aiohttp would log what it cannot parse, which may hold a token, and as much as anybody likes."""
 
 MAX_CONNECTIONS = 100
 """Some pages, a Prometheus or two and people's tools need a tenth of it."""
@@ -37,9 +41,6 @@ FIRST_REQUEST_S = 10.0
 
 KEEPALIVE_S = 30.0
 """Between two requests: Prometheus asks every 15 s by default."""
-
-MAX_BODY = 64 << 20
-"""Octets: a truth of a million entries, for `impact`."""
 
 MAX_SMALL_BODY = 4096
 """Octets of any other body."""
@@ -98,6 +99,7 @@ class WebServer:
         runner = web.AppRunner(
             application(self.api),
             access_log=None,
+            logger=_nothing,
             handle_signals=False,
             keepalive_timeout=KEEPALIVE_S,
             shutdown_timeout=STOP_TIMEOUT_S,
@@ -170,7 +172,7 @@ class _Refused(asyncio.Protocol):
 
 def application(api: Api) -> web.Application:
     """The aiohttp application of every endpoint."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=(_middleware(api),))
+    app = web.Application(client_max_size=control.MAX_BODY, middlewares=(_middleware(api),))
     for endpoint in ENDPOINTS:
         handler = _handler(api, endpoint)
         app.router.add_route(endpoint.method, endpoint.path, handler)

@@ -18,8 +18,11 @@ from rsfilter.web.errors import ApiError
 JUDGED_AT_ONCE = 100
 """Routes judged in one slice: a millisecond."""
 
-BODY_TIMEOUT_S = 60.0
-"""For a truth of some megabytes from a slow line."""
+MAX_BODY = 64 << 20
+"""Octets: a truth of a million entries."""
+
+BODY_TIMEOUT_S = 30.0
+"""For a truth of some megabytes from a slow line. Nobody else can ask meanwhile."""
 
 PROBLEMS_SHOWN = 10
 """Of a truth file that cannot be used; `rsfilter truth check` shows all."""
@@ -58,6 +61,8 @@ async def impact(api: Api, request: web.Request, _asked: None) -> shapes.Impact:
         raise ApiError(415, "not_json", "send the truth file as application/json")
     if api.impact_lock.locked():
         raise ApiError(429, "busy", "one impact at a time; try again", headers={"Retry-After": "5"})
+    if (request.content_length or 0) > MAX_BODY:
+        raise ApiError(413, "too_large", f"a truth file has at most {MAX_BODY >> 20} MiB here")
     async with api.impact_lock:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             content = await request.read()
