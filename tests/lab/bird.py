@@ -233,6 +233,14 @@ class BirdRouter(Bird, Router):
         """Now, as a place in the history of changes."""
         return self.log.stat().st_size
 
+    def received(self) -> int:
+        """Announcements and withdrawals that have come in, repetitions included."""
+        return sum(
+            int(match[1])
+            for line in self.control("show protocols all")
+            if (match := _RECEIVED.match(line))
+        )
+
     def changes(self, since: int = 0) -> list[tuple[str, str]]:
         """What happened to the table: ("added" | "replaced" | "removed", prefix), in order."""
         return [(change.verb, change.prefix) for change in self._history(since)]
@@ -312,6 +320,8 @@ def communities_of(text: str) -> frozenset[Community]:
         tuple(int(number) for number in group.split(",")) for group in _NUMBERS.findall(text)
     )
 
+
+_RECEIVED = re.compile(r"^\s+Import (?:updates|withdraws):\s+(\d+)")
 
 _CHANGE = re.compile(
     r"<TRACE> (?P<channel>\S+) > (?P<verb>added|removed)(?: \[\w+\])?"

@@ -182,6 +182,18 @@ class ExaBgpHost(ExaBgp, Host):
         self._write()
         self.process.send(SIGUSR1)
 
+    def sessions(self) -> dict[str, bool]:
+        """Its sessions by name, and which have a connection: ExaBGP tells no more."""
+        connected = self.lab.run(
+            ["ss", "--no-header", "--tcp", "--numeric", "state", "established"]
+        )
+        pairs = {frozenset(map(_host, line.split()[2:4])) for line in connected.splitlines()}
+        return {
+            f"{other.name}_{family}": {self.addresses[family], other.addresses[family]} in pairs
+            for other in self._route_servers
+            for family in self.carried
+        }
+
     def starts(self) -> None:
         """Start it; returns when it listens."""
         self._write()
@@ -217,12 +229,21 @@ neighbor {other.addresses[family]} {{
   hold-time {self._hold_time_s};
   connect {other.port};
   family {{ ipv{family} unicast; }}
-  announce {{
+{self._further(other)}  announce {{
     ipv{family} {{
 {routes}    }}
   }}
 }}
 """
+
+    def _further(self, other: Endpoint) -> str:
+        """More about the neighbor."""
+        return ""
+
+
+def _host(end: str) -> str:
+    """The address in `192.0.2.1:179` or `[2001:db8::1]:179`."""
+    return end.rpartition(":")[0].strip("[]")
 
 
 def _words(announcement: Announcement) -> str:
