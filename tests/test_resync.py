@@ -17,10 +17,11 @@ from rsfilter.exabgp.resync import (
     Step,
     Told,
 )
-from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
-from rsfilter.routing.model import Address, Prefix
+from rsfilter.routing.events import EndOfRib, Nlri, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.model import Address, Attributes, Prefix
 
 ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
+OTHER = Address.parse("198.51.100.2")
 BOTH = frozenset({4, 6})
 
 
@@ -214,16 +215,58 @@ def test_it_ends_when_every_host_has_repeated_both_families() -> None:
     assert resync.next_timer() is None
 
 
-def test_a_host_that_never_finishes_is_waited_for_while_somebody_talks() -> None:
+def announced(neighbor: Address, *prefixes: str) -> Update:
+    nlri = tuple(Nlri(Prefix.parse(prefix), 0, (neighbor,)) for prefix in prefixes)
+    return Update(neighbor, 65001, Attributes(), nlri, ())
+
+
+def done_at(resync: Resync, *times: float) -> list[bool]:
+    """Whether it is over at each of these times, when nothing happens in between."""
+    found = []
+    for now in times:
+        resync.commands(now)
+        found.append(resync.is_done)
+    return found
+
+
+def test_a_host_that_never_finishes_is_waited_for_while_it_says_something_new() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
     assert resync.next_timer() == REFRESH_SILENCE_S
     resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), 8.0)
-    resync.commands(REFRESH_SILENCE_S)
-    assert not resync.is_done
-    resync.commands(8.0 + REFRESH_SILENCE_S)
-    assert resync.is_done
+    assert done_at(resync, REFRESH_SILENCE_S) == [False]
+    assert resync.next_timer() == 8.0 + REFRESH_SILENCE_S
+    resync.message(announced(HOST, "203.0.113.1/32", "203.0.113.2/32"), 16.0)
+    assert done_at(resync, 8.0 + REFRESH_SILENCE_S, 16.0 + REFRESH_SILENCE_S) == [False, True]
     assert resync.problems == {}
+
+
+def test_repetitions_are_not_waited_for() -> None:
+    """A healthcheck announces the same every few seconds, for ever."""
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE, DONE)
+    for now in (1.0, 3.0, 5.0, 7.0, 9.0):
+        resync.message(announced(HOST, "203.0.113.1/32"), now)
+    assert done_at(resync, REFRESH_SILENCE_S, 1.0 + REFRESH_SILENCE_S) == [False, True]
+
+
+def test_nobody_is_waited_for_because_others_talk() -> None:
+    resync = after_questions(HOST_UP, shown(OTHER, 65002))
+    ask(resync, DONE, DONE, DONE, DONE)
+    for family in ("ipv4 unicast", "ipv6 unicast"):
+        resync.message(EndOfRib(OTHER, 65002, family), 1.0)
+    resync.message(announced(OTHER, "203.0.113.3/32"), 8.0)
+    assert done_at(resync, REFRESH_SILENCE_S) == [True]
+
+
+def test_each_host_has_its_own_time() -> None:
+    resync = after_questions(HOST_UP, shown(OTHER, 65002))
+    ask(resync, DONE, DONE, DONE, DONE)
+    resync.message(announced(OTHER, "203.0.113.3/32"), 4.0)
+    assert done_at(resync, REFRESH_SILENCE_S) == [False]
+    assert resync.next_timer() == 4.0 + REFRESH_SILENCE_S
+    assert done_at(resync, 4.0 + REFRESH_SILENCE_S) == [True]
+    assert resync.next_timer() is None
 
 
 def test_talk_without_end_is_not_waited_for_without_end() -> None:
@@ -231,9 +274,8 @@ def test_talk_without_end_is_not_waited_for_without_end() -> None:
     ask(resync, DONE, DONE)
     for now in range(int(REFRESH_LIMIT_S)):
         resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), float(now))
-    assert resync.next_timer() == REFRESH_LIMIT_S
-    resync.commands(REFRESH_LIMIT_S)
-    assert resync.is_done
+        assert done_at(resync, float(now)) == [False]
+    assert done_at(resync, REFRESH_LIMIT_S) == [True]
 
 
 @pytest.mark.parametrize("replies", [[], [DONE]])
