@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rsfilter.audit.flood import Audited, Floods
 from rsfilter.config import Config
 from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
 from rsfilter.exabgp.resync import Resync, Told
-from rsfilter.routing.actions import Actions, AuditEvent
+from rsfilter.routing.actions import Actions
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
@@ -67,7 +68,8 @@ class Filter:
         """Routers have routes that a process before this one announced."""
         self._asked_to_drain: list[DrainAsked] = []
         """Before anything was known of routers."""
-        self._audit: list[AuditEvent] = []
+        self.floods = Floods()
+        self._audit: list[Audited] = []
 
     def line(self, line: bytes, now: float) -> None:
         """One line from ExaBGP."""
@@ -126,7 +128,8 @@ class Filter:
 
     def commands(self, now: float) -> list[bytes]:
         """What to write to ExaBGP now."""
-        self._follow(self.engine.expire(now))
+        self._follow(self.engine.expire(now), now)
+        self._audit += self.floods.expire(now)
         questions = self.resync.commands(now)
         if not self.resync.is_done:
             return questions
@@ -145,13 +148,18 @@ class Filter:
             self.egress.next_timer(),
             self.resync.next_timer(),
             self.deferral.next_timer(),
+            self.floods.next_timer(),
         )
         return min((at for at in timers if at is not None), default=None)
 
-    def take_audit(self) -> list[AuditEvent]:
+    def take_audit(self) -> list[Audited]:
         """What is to be audited since the last call."""
         taken, self._audit = self._audit, []
         return taken
+
+    def end(self, now: float) -> None:
+        """Nothing more will come in: what is summed up of floods is to be audited now."""
+        self._audit += self.floods.end(now)
 
     def take_held(self) -> Changes:
         """What became of held routes since the last call: a restart must not let them go."""
@@ -185,12 +193,12 @@ class Filter:
         if isinstance(event, SessionDown) and REMOVED in event.reason:
             event = replace(event, administrative=True)
             self.deferral.removed(event.neighbor)
-        self._follow(self.engine.handle(event, now))
+        self._follow(self.engine.handle(event, now), now)
         if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
             self._router_session(event)
 
-    def _follow(self, actions: Actions) -> None:
-        self._audit += actions.audit
+    def _follow(self, actions: Actions, now: float) -> None:
+        self._audit += self.floods.pass_on(actions.audit, now)
         for change in actions.out:
             self.egress.changed(change.group, change.prefix)
 

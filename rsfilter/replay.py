@@ -78,6 +78,9 @@ class Machine:
         for event in self._data(entry):
             self._replace(event, entry.moment)
         if entry.note is not None:
+            if entry.note.event == "stop":
+                self._filter.end(entry.moment.now)
+                self._tell(entry.moment)
             self._audit.append(entry.moment.time, entry.note)
         if entry.release:
             self._filter.guard_released(entry.release, entry.moment.now)
@@ -123,5 +126,8 @@ class Machine:
     def _flush(self, moment: Moment) -> None:
         self._commands.writelines(self._filter.commands(moment.now))
         self._filter.take_held()
+        self._tell(moment)
+
+    def _tell(self, moment: Moment) -> None:
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)

@@ -126,7 +126,10 @@ class Service:
             stack.push_async_callback(self._web.stop)
             await self._start_data(stack)
             await self._turns()
-        self._note("stop")
+        moment = _moment()
+        self._filter.end(moment.now)
+        self._tell(moment)
+        self._note("stop", moment)
         self._writer.close(CLOSE_TIMEOUT_S)
         self._audit.close(CLOSE_TIMEOUT_S)
         return 0
@@ -136,8 +139,8 @@ class Service:
         self._is_ending = True
         self._wake.set()
 
-    def _note(self, event: str, **fields: object) -> None:
-        moment, noted = _moment(), ServiceEvent(event, fields)
+    def _note(self, event: str, moment: Moment | None = None, **fields: object) -> None:
+        moment, noted = moment or _moment(), ServiceEvent(event, fields)
         if self._recorder:
             self._recorder.note(moment, noted)
         self._audit.append(moment.time, noted)
@@ -191,6 +194,9 @@ class Service:
     def _flush(self, moment: Moment) -> None:
         self._writer.write(self._filter.commands(moment.now))
         self._held.take(self._filter.take_held())
+        self._tell(moment)
+
+    def _tell(self, moment: Moment) -> None:
         for event in self._filter.take_audit():
             self._audit.append(moment.time, event)
             self._web.told(moment.time, event)

@@ -8,9 +8,11 @@ from core_samples import OWN_ASN, data, host_group, prefix, router_group
 
 from rsfilter.routing.actions import (
     Actions,
-    DataChange,
+    AuditEvent,
     DrainChange,
     GuardChange,
+    NlriRefused,
+    NotKept,
     SessionChange,
     VerdictChange,
 )
@@ -59,7 +61,7 @@ def told(actions: Actions) -> list[str]:
     return [_sentence(event) for event in actions.audit]
 
 
-def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange | DrainChange) -> str:
+def _sentence(event: AuditEvent) -> str:
     if isinstance(event, VerdictChange):
         was = f"{event.was.value} -> " if event.was else ""
         now = (
@@ -74,6 +76,10 @@ def _sentence(event: VerdictChange | SessionChange | DataChange | GuardChange | 
     if isinstance(event, GuardChange):
         of = f" of {event.accepted}" if event.accepted else ""
         return f"guard: {event.action} {event.routes}{of}, {event.held} held"
+    if isinstance(event, NotKept):
+        return f"{event.host} {event.neighbor}: {event.routes} not kept"
+    if isinstance(event, NlriRefused):
+        return f"{event.host} {event.neighbor}: {event.nlri} {event.reason}"
     if isinstance(event, DrainChange):
         return f"{event.phase}: {event.detail} [{', '.join(event.why)}]"
     return f"{event.source}: {event.rejudged} judged, {event.flipped} flipped"

@@ -159,6 +159,7 @@ def test_far_beyond_the_limit_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -
     assert told(actions)[1:] == [
         "203.0.113.2/32 rejected max_prefixes (announce)",
         "203.0.113.3/32 rejected max_prefixes (announce)",
+        "hypervisors 198.51.100.7: 2 not kept",
     ]
     assert machine.counters["not_kept"] == 2
     assert machine.counters["announced"] == 5

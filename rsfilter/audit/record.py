@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from rsfilter.audit.flood import Audited, Flood
 from rsfilter.routing.actions import (
-    AuditEvent,
     DataChange,
     DrainChange,
     GuardChange,
@@ -32,7 +32,7 @@ from rsfilter.routing.actions import (
     SessionChange,
     VerdictChange,
 )
-from rsfilter.routing.model import AsPath, Segment, VerdictKind, Vrp
+from rsfilter.routing.model import AsPath, VerdictKind, Vrp
 
 VERSION = 1
 
@@ -81,7 +81,7 @@ class ServiceEvent(NamedTuple):
     """JSON values; others are written as their text."""
 
 
-Auditable = AuditEvent | ServiceEvent
+Auditable = Audited | ServiceEvent
 """What the log takes."""
 
 
@@ -194,6 +194,8 @@ def _members_after(change: VerdictChange) -> dict[str, Any]:
         data["malformed"] = attributes.malformed[:MAX_TEXT]
     if change.stale is not None:
         data["stale"] = change.stale
+    if change.changes:
+        data["changes"] = change.changes
     if data:
         members["data"] = data
     return members
@@ -236,7 +238,8 @@ def _refused_members(refused: NlriRefused) -> dict[str, Any]:
         "cause": "announce",
         "truth": _truth(refused.provenance),
         "rtr": _rtr(refused.provenance),
-        "data": {"family": refused.family[:MAX_TEXT], "nlri": refused.nlri[:MAX_TEXT]},
+        "data": {"family": refused.family[:MAX_TEXT], "nlri": refused.nlri[:MAX_TEXT]}
+        | _changes(refused.changes),
     }
 
 
@@ -246,7 +249,29 @@ def _session_members(change: SessionChange) -> dict[str, Any]:
         "neighbor": str(change.neighbor),
         "host": change.group[:MAX_TEXT],
         "asn": change.asn,
-        "data": {"role": change.role, "reason": change.reason[:MAX_TEXT]},
+        "data": {"role": change.role, "reason": change.reason[:MAX_TEXT]}
+        | _changes(change.changes),
+    }
+
+
+def _changes(changes: int) -> dict[str, object]:
+    return {"changes": changes} if changes else {}
+
+
+def _flood_members(flood: Flood) -> dict[str, Any]:
+    return {
+        "event": "flood",
+        "neighbor": str(flood.neighbor),
+        "host": flood.host[:MAX_TEXT],
+        "asn": flood.asn,
+        "data": {
+            "phase": flood.phase,
+            "seconds": flood.seconds,
+            "changes": flood.changes,
+            "routes": flood.routes,
+            "untold": flood.untold,
+            "not_kept": flood.not_kept,
+        },
     }
 
 
@@ -301,6 +326,7 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     VerdictChange: _verdict_members,
     NlriRefused: _refused_members,
     SessionChange: _session_members,
+    Flood: _flood_members,
     DataChange: _data_members,
     GuardChange: _guard_members,
     DrainChange: _drain_members,
@@ -310,18 +336,10 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
 
 def path_text(path: AsPath) -> tuple[str, int]:
     """(text, ASNs): the customary text of a path, cut when it is long, and how many ASNs it has."""
-    segments = path.segments
-    length = sum(len(segment.asns) for segment in segments)
-    if length <= MAX_PATH_ASNS and len(segments) <= MAX_PATH_ASNS:
+    length = path.length
+    if length <= MAX_PATH_ASNS and len(path.segments) <= MAX_PATH_ASNS:
         return str(path), length
-    room = MAX_PATH_ASNS
-    kept = []
-    for segment in segments[:MAX_PATH_ASNS]:
-        kept.append(Segment(segment.type, segment.asns[:room]))
-        room -= len(kept[-1].asns)
-        if room == 0:
-            break
-    return f"{AsPath(tuple(kept))} ...", length
+    return f"{path.cut(MAX_PATH_ASNS)} ...", length
 
 
 def _vrps(vrps: tuple[Vrp, ...]) -> list[str]:

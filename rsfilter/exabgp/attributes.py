@@ -138,9 +138,9 @@ def _as_path(fields: dict[str, Any], problems: list[str]) -> AsPath:
         problems.append("as-path invalid")
         return AsPath(())
     path = AsPath(tuple(segments))
-    if sum(len(segment.asns) for segment in segments) > MAX_PATH_ASNS:
+    if path.length > MAX_PATH_ASNS:
         problems.append("as-path too long")
-        return _cut(path)
+        return path.cut(MAX_PATH_ASNS)
     return path
 
 
@@ -165,15 +165,6 @@ def _asns(value: Any) -> tuple[int, ...]:
     if type(value) is not list or not all(_is_uint(asn, _MAX_ASN) for asn in value):
         raise ValueError("not a list of ASNs")
     return tuple(value)
-
-
-def _cut(path: AsPath) -> AsPath:
-    room = MAX_PATH_ASNS
-    kept = []
-    for segment in path.segments[:MAX_PATH_ASNS]:
-        kept.append(segment._replace(asns=segment.asns[:room]))
-        room -= len(kept[-1].asns)
-    return AsPath(tuple(kept))
 
 
 def _list(

@@ -39,6 +39,8 @@ class VerdictChange(NamedTuple):
     stale: bool | None = None
     """True: kept for a host that was lost, or was until now when the route is gone. False: it was,
     and the host has repeated it. None: neither."""
+    changes: int = 0
+    """0: one change. Else: so many, in a flood, of which this is what came of it."""
 
 
 class NlriRefused(NamedTuple):
@@ -54,6 +56,19 @@ class NlriRefused(NamedTuple):
     reason: str
     """family_not_allowed, or prefix_malformed for a unicast NLRI that is no prefix at all."""
     provenance: Provenance
+    changes: int = 0
+    """As `VerdictChange.changes`."""
+
+
+class NotKept(NamedTuple):
+    """A host announced routes so far beyond `max_prefixes` that they were not even kept."""
+
+    neighbor: Address
+    asn: int
+    host: str
+    """As `VerdictChange.host`."""
+    routes: int
+    """In one UPDATE."""
 
 
 class SessionChange(NamedTuple):
@@ -68,6 +83,8 @@ class SessionChange(NamedTuple):
     is_up: bool
     reason: str
     """Why it went down, in the speaker's words."""
+    changes: int = 0
+    """As `VerdictChange.changes`."""
 
 
 class DataChange(NamedTuple):
@@ -117,7 +134,9 @@ class DrainChange(NamedTuple):
     """Who keeps it out of service from now on."""
 
 
-AuditEvent = VerdictChange | NlriRefused | SessionChange | DataChange | GuardChange | DrainChange
+AuditEvent = (
+    VerdictChange | NlriRefused | NotKept | SessionChange | DataChange | GuardChange | DrainChange
+)
 
 
 class OutChange(NamedTuple):

@@ -19,6 +19,7 @@ from rsfilter.routing.actions import (
     DrainChange,
     GuardChange,
     NlriRefused,
+    NotKept,
     OutChange,
     SessionChange,
     VerdictChange,
@@ -186,10 +187,14 @@ class Engine:
             return
         group = self.neighbors.group(neighbor)
         table = self.rib_in.table(neighbor)
+        not_kept = self.counters["not_kept"]
         for nlri in update.announced:
             key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
             route = Route(key, update.asn, update.attributes, nlri.next_hops)
             self._announce(route, group, table)
+        if not_kept := self.counters["not_kept"] - not_kept:
+            name = self._host_name(update.asn, neighbor)
+            self._actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
 
     def _refuse(self, update: Update, family: str, nlri: str) -> None:
         """No route can be made of it, so there is nothing to keep: it is told of once."""

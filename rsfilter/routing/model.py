@@ -123,6 +123,8 @@ class AsPath(NamedTuple):
     """An AS_PATH. No segments at all is an empty or an absent path: nobody can tell which."""
 
     segments: tuple[Segment, ...]
+    omitted: int = 0
+    """ASNs that followed and are not kept: a path can be as long as its sender likes."""
 
     @classmethod
     def sequence(cls, *asns: int) -> AsPath:
@@ -133,6 +135,22 @@ class AsPath(NamedTuple):
     def asns(self) -> tuple[int, ...]:
         """Every ASN of every segment, in order."""
         return tuple(asn for segment in self.segments for asn in segment.asns)
+
+    @property
+    def length(self) -> int:
+        """ASNs of the whole path, those that are not kept too."""
+        return sum(len(segment.asns) for segment in self.segments) + self.omitted
+
+    def cut(self, most: int) -> AsPath:
+        """The path with its first `most` segments and ASNs alone."""
+        room = most
+        kept: list[Segment] = []
+        for segment in self.segments[:most]:
+            if room == 0:
+                break
+            kept.append(segment._replace(asns=segment.asns[:room]))
+            room -= len(kept[-1].asns)
+        return AsPath(tuple(kept), self.length - (most - room))
 
     def __str__(self) -> str:
         """The customary notation: 1 2 {3 4} (5 6) [7 8]."""
