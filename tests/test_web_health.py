@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from speaker import announce, state
 from web_bench import CONFIG, HV7, HV8, ROUTER, TRUTH, Bench
 
+from rsfilter.audit.flood import Budget, Floods
 from rsfilter.audit.log import Health
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.health import NOT_READING_S, NOT_REPLYING_S
@@ -47,6 +48,15 @@ def test_an_audit_log_that_cannot_be_written_is_red(
     (reason,) = bench.api.watch.health().reasons
     assert (reason.name, reason.detail) == ("audit_unwritable", "audit: No space left on device")
     assert names(bench.api.watch.readiness()) == [], "routers need the routes all the same"
+
+
+def test_a_flood_is_a_warning(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.running.filter.floods = Floods(Budget(burst=1))
+    bench.announces(HV7, 65007, "203.0.113.1/32", "203.0.113.2/32")
+    health = bench.api.watch.health()
+    assert (names(health), [finding.name for finding in health.warnings]) == ([], ["flood"])
+    assert HV7 in health.warnings[0].detail
 
 
 def test_expired_data_are_red(tmp_path: Path) -> None:

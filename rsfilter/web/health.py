@@ -28,6 +28,9 @@ NOT_REPLYING_S = 60.0
 """Commands are unanswered and no reply comes for so long. ExaBGP replies when a command has had its
 effect, which takes seconds while a table of 200,000 routes goes out."""
 
+MAX_NAMED = 5
+"""Neighbors that a warning names: more is a list for another place."""
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -116,6 +119,9 @@ def _warnings(running: Running) -> Iterator[Finding]:
         yield Finding(name="truth_refused", detail=f"the truth in force stays: {first}")
     if held := running.filter.engine.guard.held:
         yield Finding(name="guard_holds", detail=f"{held} routes are held by the guard")
+    if flooding := running.filter.floods.neighbors:
+        named = ", ".join(map(str, flooding[:MAX_NAMED])) + (" ..." * (len(flooding) > MAX_NAMED))
+        yield Finding(name="flood", detail=f"more than the audit log tells line by line: {named}")
     for cache in running.caches.status() if running.caches else ():
         if not cache.is_fresh:
             yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")

@@ -244,6 +244,11 @@ class Metrics(Collector):
         yield _value("audit_ok", "The audit log can be written", audit.is_ok)
         yield _value("audit_queued", "Audit records that wait for the disk", audit.queued)
         yield _total("audit_dropped", "Audit records that found no room", audit.dropped)
+        floods = running.filter.floods
+        text = "Neighbors that the audit log sums up instead of telling each change"
+        yield _value("floods", text, len(floods.neighbors))
+        counts = {name: floods.counters[name] for name in _FLOODS}
+        yield _counter("flood", "What was not audited line by line", "kind", counts)
         yield _value("events_clients", "Clients of the event stream", len(self._events.clients))
         dropped = self._events.dropped
         yield _total("events_dropped", "Events that slow clients did not get", dropped)
@@ -256,6 +261,7 @@ class Metrics(Collector):
 
 
 _UPDATES = ("updates", "announced", "repeated", "withdrawn", "not_kept", "refused", "from_router")
+_FLOODS = ("floods", "changes", "untold", "not_kept")
 _EGRESS = (
     "announced",
     "withdrawn",
