@@ -6,7 +6,8 @@ import logging
 import os
 from collections.abc import Sequence
 
-from rsfilter.routing.actions import AuditEvent, DrainChange, GuardChange
+from rsfilter.audit.flood import Audited, Flood
+from rsfilter.routing.actions import DrainChange, GuardChange
 from rsfilter.routing.model import Address
 
 log = logging.getLogger(__name__)
@@ -15,12 +16,22 @@ NAMED_HOSTS = 5
 """More of them make no line that one reads."""
 
 
-def tell(event: AuditEvent) -> None:
+def tell(event: Audited) -> None:
     """Says what is worth it of an audit event."""
     if isinstance(event, GuardChange):
         _tell_of_guard(event)
     elif isinstance(event, DrainChange):
         log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
+    elif isinstance(event, Flood) and event.phase == "begins":
+        log.warning(
+            "%s (%s, AS%d) floods: more changes than the audit log writes line by line; "
+            "it sums them up each minute",
+            event.neighbor,
+            event.host or "in no group",
+            event.asn,
+        )
+    elif isinstance(event, Flood) and event.phase == "ended":
+        log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
 
 
 def tell_of_absent(hosts: Sequence[Address]) -> None:
