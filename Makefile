@@ -44,6 +44,7 @@ lab-all: setup ## run every lab, those of minutes too, and print how long each t
 
 .PHONY: test
 test: setup ## run all tests, those against real daemons too (TESTS="..." for a few)
+	@.ci/packages test
 	@echo "test: pytest"
 	@$(RUN) -m pytest $(TESTS)
 

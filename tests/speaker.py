@@ -58,6 +58,14 @@ def announce(peer: str, asn: int, prefixes: list[str], *, next_hop: str = "") ->
     )
 
 
+def withdraw(peer: str, asn: int, prefixes: list[str]) -> bytes:
+    """An UPDATE of a host that takes prefixes back."""
+    nlri = ", ".join(f'{{ "nlri": "{prefix}" }}' for prefix in prefixes)
+    family = "ipv6 unicast" if ":" in prefixes[0] else "ipv4 unicast"
+    update = f'{{ "withdraw": {{ "{family}": [ {nlri} ] }} }}'
+    return line("update", peer, asn, f'"direction": "receive", "message": {{ "update": {update} }}')
+
+
 def end_of_rib(peer: str, asn: int, family: int) -> bytes:
     """A host has nothing more to say of a family, 4 or 6, for now."""
     eor = f'{{ "afi" : "ipv{family}", "safi" : "unicast" }}'
@@ -91,6 +99,7 @@ class Speaker:
     """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
 
     def __init__(self, config: Path, routers: dict[str, int], *arguments: str) -> None:
+        self.config = config
         self.routers = routers
         self.http = _own_http(config)
         """Where its HTTP API listens."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 import tomllib
 from collections.abc import Iterator
@@ -11,78 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speaker import Speaker, announce, state
+from web_site import AFTER, hosts, running_site
 
 from rsfilter.cli import main
-
-ROUTER = "192.0.2.10"
-HV1, HV2 = ("198.51.100.1", 65001), ("198.51.100.2", 65002)
-TOKEN = "0123456789abcdef"
-
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/25"]
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-
-[guard]
-min_loss = 2
-
-[readiness]
-drain_time = 60
-
-[http]
-listen = "{listen}"
-token_file = "token"
-"""
-
-
-def hosts(**owned: list[str]) -> dict[str, Any]:
-    """A truth: prefixes by host. hv1 is AS65001 at 198.51.100.1, and so on."""
-    entries = [
-        {
-            "name": name,
-            "asn": 65000 + int(name[2:]),
-            "neighbors": [f"198.51.100.{name[2:]}"],
-            "prefixes": prefixes,
-        }
-        for name, prefixes in owned.items()
-    ]
-    return {"hosts": entries, "metadata": {"revision": "r1"}}
-
-
-BEFORE = hosts(hv1=["203.0.113.0/28"], hv2=["203.0.113.16/28"])
-"""What is in force: hv1 announces .1, .2 and .3, hv2 the stolen .4."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The directory of a filter with four routes."""
     place = tmp_path_factory.mktemp("a site")
-    listen = f"127.77.{random.randint(0, 255)}.{random.randint(1, 254)}:8480"
-    (place / "rsfilter.toml").write_text(CONFIG.format(listen=listen))
-    (place / "truth.json").write_text(json.dumps(BEFORE))
-    (place / "token").write_text(TOKEN + "\n")
-    (place / "token").chmod(0o600)
-    with Speaker(place / "rsfilter.toml", {ROUTER: 65200}) as speaker:
-        speaker.write(state(ROUTER, 65200, "up"))
-        for address, asn in (HV1, HV2):
-            speaker.write(state(address, asn, "up"))
-        speaker.write(announce(*HV1, [f"203.0.113.{n}/32" for n in (1, 2, 3)]))
-        speaker.write(announce(*HV2, ["203.0.113.4/32"]))
-        speaker.wait("three routes at the router", lambda: len(speaker.tables[ROUTER]) == 3)
+    with running_site(place):
         yield place
 
 
@@ -157,9 +94,6 @@ def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> Non
 
 
 # Impact ------------------------------------------------------------------------------------------
-
-AFTER = hosts(hv1=["203.0.113.1/32", "203.0.113.2/32"], hv2=["203.0.113.3/32", "203.0.113.4/32"])
-""".3 moves from hv1 to hv2, and .4 becomes hv2's: one is lost and one gained."""
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ async def neighbors(
         if session is None or asked.role not in (None, role) or asked.group not in (None, group):
             continue
         host = engine.data.host(session.asn, address)
+        limits = engine.neighbors.group(address) if role == "host" else None
         router = api.running.filter.egress.routers.get(address)
         found.append(
             shapes.Neighbor(
@@ -167,6 +168,7 @@ async def neighbors(
                 is_up=session.is_up,
                 since=timestamp(api.running.wall_clock(session.since)),
                 routes=route_counts(census.by_neighbor.get(address, Counts())),
+                max_prefixes=limits.max_prefixes if limits else None,
                 router=_progress(router) if router else None,
             )
         )

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
-from rsfilter.web import control, listening
+from rsfilter.web import control, listening, page
 from rsfilter.web.answers import respond, respond_error
 from rsfilter.web.api import Api
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
@@ -178,6 +178,7 @@ def application(api: Api) -> web.Application:
         app.router.add_route(endpoint.method, endpoint.path, handler)
         if endpoint.method == "GET" and endpoint.handler is not listening.events:
             app.router.add_route("HEAD", endpoint.path, handler)
+    page.add_to(app)
     app.on_response_prepare.append(_add_headers)
     return app
 

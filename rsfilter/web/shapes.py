@@ -240,6 +240,8 @@ class Neighbor(Shape):
     is_up: bool
     since: str
     routes: RouteCounts
+    max_prefixes: int | None
+    """The limit of a host's routes, rejected ones included."""
     router: RouterProgress | None
     """Routers only."""
 
