@@ -59,11 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {error}\n"))
+        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {_told(error)}\n"))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _told(error: OSError) -> str:
+    """Without the number, and with the name as it was given."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,15 +6,17 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from rsfilter import __version__
+from rsfilter import __version__, cli
 from rsfilter.cli import main
 from rsfilter.config import Config
 
@@ -95,6 +97,33 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for command in ("run", "check", "replay", "explain", "truth", "render"):
         assert f"\n    {command} " in text
+
+
+def commands(parser: argparse.ArgumentParser, words: str) -> Iterator[tuple[str, str]]:
+    """(command, its help) of every command that does something."""
+    inside = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not inside:
+        yield words, parser.format_help()
+    for name, each in inside[0].choices.items() if inside else ():
+        yield from commands(each, f"{words} {name}")
+
+
+COMMANDS = dict(commands(cli._parser(), "rsfilter"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_manual_has_every_command(command: str) -> None:
+    manual = (ROOT / "docs" / "commands.md").read_text()
+    _, first, *last = command.split()
+    rows = [line for line in manual.splitlines() if line.startswith(f"| `rsfilter {first}")]
+    assert any(all(re.search(rf"\b{word}\b", row) for word in last) for row in rows)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_does(command: str) -> None:
+    text = COMMANDS[command]
+    _, _, rest = text.partition("\n\n")
+    assert not rest.startswith(("positional arguments", "options")), text
 
 
 # check -----------------------------------------------------------------------------------------
@@ -333,7 +362,7 @@ def test_render_leaves_good_files_when_exabgp_refuses_the_new(
 @pytest.mark.usefixtures("place")
 def test_render_into_what_is_no_directory(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "exabgp", "-o", "truth.json"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("rsfilter render: ")
+    assert capsys.readouterr().err.splitlines()[-1] == "rsfilter render: truth.json: File exists"
 
 
 # Dispatch --------------------------------------------------------------------------------------

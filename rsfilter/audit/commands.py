@@ -83,14 +83,25 @@ def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
 
 
 def _add_tail(actions: Subparsers, where: argparse.ArgumentParser) -> None:
-    parser = actions.add_parser("tail", parents=[where], help="the latest records")
+    parser = actions.add_parser(
+        "tail",
+        parents=[where],
+        help="the latest records",
+        description="Prints the latest records, oldest first; with -f also those that come.",
+    )
     parser.add_argument("-n", "--count", type=_count, default=10, metavar="N")
     parser.add_argument("-f", "--follow", action="store_true", help="and those that come")
     parser.set_defaults(handler=_tail)
 
 
 def _add_stats(actions: Subparsers, where: argparse.ArgumentParser) -> None:
-    parser = actions.add_parser("stats", parents=[where], help="how many of what")
+    parser = actions.add_parser(
+        "stats",
+        parents=[where],
+        help="how many of what",
+        description="Counts the records of a time by event, verdict and reason, and for the busiest "
+        "neighbors, hosts and prefixes.",
+    )
     _add_period(parser)
     parser.set_defaults(handler=_stats)
 

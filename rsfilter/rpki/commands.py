@@ -17,12 +17,22 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     """Adds `truth` to the command line."""
     parser = commands.add_parser("truth", help="check a truth file, or convert it")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="what a truth file says, or every error in it")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check = actions.add_parser(
+        "check",
+        help="what a truth file says, or every error in it",
+        description="Reads a truth file of any form as run would, and prints what it says, or every "
+        "error with its place.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="the truth file")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(handler=_check)
-    export = actions.add_parser("export", help="write a truth file in another program's form")
-    export.add_argument("file", type=Path, metavar="FILE")
+    export = actions.add_parser(
+        "export",
+        help="write a truth file in another program's form",
+        description="Prints the VRPs of a truth file in another program's form. The same truth "
+        "always gives the same bytes.",
+    )
+    export.add_argument("file", type=Path, metavar="FILE", help="the truth file")
     export.add_argument(
         "--format", choices=["stayrtr"], required=True, help="stayrtr: what StayRTR and GoRTR read"
     )
