@@ -99,8 +99,8 @@ def _add_stats(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         "stats",
         parents=[where],
         help="how many of what",
-        description="Counts the records of a time by event, verdict and reason, and for the busiest "
-        "neighbors, hosts and prefixes.",
+        description="Counts the records of a time by event, verdict and reason, and for the "
+        "busiest neighbors, hosts and prefixes.",
     )
     _add_period(parser)
     parser.set_defaults(handler=_stats)

@@ -20,8 +20,8 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     check = actions.add_parser(
         "check",
         help="what a truth file says, or every error in it",
-        description="Reads a truth file of any form as run would, and prints what it says, or every "
-        "error with its place.",
+        description="Reads a truth file of any form as run would, and prints what it says, or "
+        "every error with its place.",
     )
     check.add_argument("file", type=Path, metavar="FILE", help="the truth file")
     check.add_argument("--json", action="store_true", help="print JSON")
