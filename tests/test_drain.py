@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from core_samples import path, prefix, route, up, update, withdraw
+from core_samples import host_group, path, prefix, prefixes, route, up, update, withdraw
 from engine_bench import after, changed, engine, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,8 +85,10 @@ def communities(machine: Engine, where: str, group: str = "leaves") -> list[tupl
 
 def serving() -> Engine:
     marked = Attributes(as_path=path("65007"), communities=((65007, 1), GRACEFUL_SHUTDOWN))
-    machine = engine()
-    after(machine, up(), update(route(ONE), route(V6)), update(route(TWO, attributes=marked)))
+    own = prefixes("198.51.100.7 2001:db8:c633::7")
+    machine = engine(hosts=host_group(next_hops=own))
+    v6 = route(V6, next_hops="2001:db8:c633::7")
+    after(machine, up(), update(route(ONE), v6), update(route(TWO, attributes=marked)))
     return machine
 
 

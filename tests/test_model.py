@@ -269,6 +269,7 @@ def test_every_reason_is_there_once_with_its_number() -> None:
         "max_prefixes": 2008,
         "data_unavailable": 2009,
         "held_by_guard": 2010,
+        "next_hop_family": 2011,
     }
 
 

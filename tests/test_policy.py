@@ -177,6 +177,7 @@ TELLING_ORDER = [
     "as_path_too_long",
     "first_as_not_neighbor",
     "next_hop_not_owned",
+    "next_hop_family",
     "data_unavailable",
     "origin_invalid_asn",
     "origin_invalid_length",

@@ -12,6 +12,7 @@ from core_samples import (
     host_group,
     path,
     prefix,
+    prefixes,
     route,
     up,
     update,
@@ -44,6 +45,7 @@ THEIRS = "203.0.113.17/32"
 V6 = "2001:db8:aa::1/128"
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
+HV7_IN_V6 = "2001:db8:c633::7"
 
 LLGR_STALE, NO_LLGR = (65535, 6), (65535, 7)
 
@@ -63,7 +65,10 @@ def from_8(where: str = ANYCAST, med: int | None = None) -> Route:
 
 
 def retaining(stale_time: int = STALE_TIME, max_prefixes: int = MAX_PREFIXES) -> Engine:
-    return engine(hosts=host_group(stale_time=stale_time, max_prefixes=max_prefixes))
+    """The host has an address in each family, whatever its session runs over."""
+    own = prefixes(f"198.51.100.0/24 {HV7_IN_V6}/128")
+    group = host_group(stale_time=stale_time, max_prefixes=max_prefixes, next_hops=own)
+    return engine(hosts=group)
 
 
 def end_of_rib(family: int = 4, neighbor: str = HV7, asn: int = 65007) -> EndOfRib:
@@ -96,9 +101,9 @@ def stale(actions: Actions) -> list[tuple[str, bool | None]]:
 
 def test_a_lost_hosts_routes_stay_marked_without_a_withdraw() -> None:
     machine = retaining()
-    after(machine, up(), update(route(ONE), route(V6, next_hops="198.51.100.7")))
+    after(machine, up(), update(route(ONE), route(V6, next_hops=HV7_IN_V6)))
     actions = after(machine, down(reason="hold timer expired"), now=10.0)
-    assert at_routers(machine) == {ONE: [f"{HV7}*"], V6: [f"{HV7}*"]}
+    assert at_routers(machine) == {ONE: [f"{HV7}*"], V6: [f"{HV7_IN_V6}*"]}
     assert changed(actions) == [f"{g} {p}" for p in (ONE, V6) for g in ("leaves", "spines")]
     assert told(actions) == [
         f"{ONE} accepted -> accepted (session_down)",
@@ -259,18 +264,18 @@ def test_each_host_has_its_own_timer() -> None:
 
 def test_a_host_that_is_back_repeats_and_the_rest_goes_at_its_end_of_rib() -> None:
     machine = retaining()
-    after(machine, up(), update(route(ONE), route(TWO), route(V6, next_hops=HV7)))
+    after(machine, up(), update(route(ONE), route(TWO), route(V6, next_hops=HV7_IN_V6)))
     after(machine, down(), now=10.0)
     assert told(after(machine, up(), now=20.0)) == ["host 198.51.100.7 up"]
     actions = after(machine, update(route(ONE)), now=20.0)
     assert told(actions) == [f"{ONE} accepted -> accepted (announce)"]
     assert stale(actions) == [(ONE, False)]
     assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]  # an implicit replace
-    assert at_routers(machine) == {ONE: [HV7], TWO: [f"{HV7}*"], V6: [f"{HV7}*"]}
+    assert at_routers(machine) == {ONE: [HV7], TWO: [f"{HV7}*"], V6: [f"{HV7_IN_V6}*"]}
     actions = after(machine, end_of_rib(4), now=21.0)
     assert told(actions) == [f"{TWO} accepted -> gone (end_of_rib)"]
     assert stale(actions) == [(TWO, True)]
-    assert at_routers(machine) == {ONE: [HV7], V6: [f"{HV7}*"]}
+    assert at_routers(machine) == {ONE: [HV7], V6: [f"{HV7_IN_V6}*"]}
     after(machine, end_of_rib(6), now=21.0)
     assert at_routers(machine) == {ONE: [HV7]}
     assert machine.expire(999.0) == ([], [])
@@ -451,7 +456,7 @@ def test_stale_routes_take_no_place_from_those_of_the_new_session() -> None:
 def test_a_stale_route_that_ends_makes_no_room() -> None:
     machine = retaining(max_prefixes=2)
     after(machine, up(), update(route(ONE), route(TWO)), down(), up())
-    after(machine, update(route(THREE), route(ANYCAST), route(V6, next_hops=HV7)))
+    after(machine, update(route(THREE), route(ANYCAST), route(V6, next_hops=HV7_IN_V6)))
     over = f"{HV7} {V6}"
     assert verdicts(machine)[over] == "rejected max_prefixes"
     after(machine, withdraw(route(ONE).key))

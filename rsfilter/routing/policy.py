@@ -263,6 +263,14 @@ def _owns(next_hop: Address, route: Route, group: HostGroup, data: Data) -> bool
     )
 
 
+def check_next_hop_family(route: Route, _group: HostGroup, _data: Data) -> Reasons:
+    """The next hop is of the prefix's own IP version. IPv4 by IPv6 next hops (RFC 8950) is
+    negotiated with nobody: routers would ignore the route, and it would be accepted for nothing.
+    """
+    family = route.key.prefix.family
+    return ("next_hop_family",) if any(h.family != family for h in route.next_hops) else _OK
+
+
 Check = Callable[[Route, HostGroup, Data], Reasons]
 
 PATH_CHECKS: tuple[Check, ...] = (
@@ -277,6 +285,7 @@ PATH_CHECKS: tuple[Check, ...] = (
 PREFIX_CHECKS: tuple[Check, ...] = (
     check_prefix,
     check_bogon_prefix,
+    check_next_hop_family,
 )
 """Those that look at the prefix. Origin validation does too, and answers with the VRPs that
 decided as well."""

@@ -37,6 +37,7 @@ _ALL = (
     Reason("as_path_too_long", "the AS path has more than the host's own ASN", 5),
     Reason("first_as_not_neighbor", "the first ASN is not the session's", 7),
     Reason("next_hop_not_owned", "the next hop is not the host's own address", 8),
+    Reason("next_hop_family", "the next hop is of the other IP version (RFC 8950)", 2011),
     Reason("data_unavailable", "there is no validation data, or it has expired", 2009),
     Reason("origin_invalid_asn", "the prefix belongs to another ASN (RFC 6811)", 13),
     Reason("origin_invalid_length", "the prefix is longer than its owner allows (RFC 6811)", 13),
