@@ -353,7 +353,7 @@ class Service:
         self._replace(self._sources.rtr_expired(), moment)
 
     def _give_up(self) -> None:
-        if self._sources.is_started:
+        if not self._sources.waits_for_caches:
             return
         log.error("no RTR cache has delivered: what it would decide is rejected")
         moment = self._source("given_up")

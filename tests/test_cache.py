@@ -445,6 +445,24 @@ async def test_intervals_that_librtr_would_refuse(refresh: int, retry: int) -> N
         await rtr.caches.start()
 
 
+async def test_what_fails_again_and_again_does_not_take_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = 0
+
+    async with RtrCache(OLD) as cache, watched(cache.address, refresh=600, expire=1) as rtr:
+        await rtr.holds(OLD)
+
+        def fails(_now: float) -> None:
+            nonlocal turns
+            turns += 1
+            raise ValueError("no")
+
+        monkeypatch.setattr(rtr.caches._failover, "decide", fails)
+        await eventually(lambda: turns == 2)  # the data have expired, and `retry` is over once
+        assert turns == 2
+
+
 async def test_a_callback_that_raises_does_not_stop_the_caches(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -163,6 +163,19 @@ def test_giving_up_does_not_replace_truth() -> None:
     assert found.is_started
 
 
+def test_only_caches_are_given_up_on() -> None:
+    """That truth is missing is not their fault."""
+    found = both()
+    assert found.waits_for_caches
+    found.rtr_changed(rtr(OTHERS), "")
+    assert (found.is_started, found.waits_for_caches) == (False, False)
+    found = both()
+    found.truth_loaded(truth(MINE))
+    assert found.waits_for_caches
+    found.give_up_waiting()
+    assert not found.waits_for_caches
+
+
 def test_caches_that_come_late_are_welcome() -> None:
     found = both()
     found.truth_loaded(truth(MINE))

@@ -169,6 +169,7 @@ class RtrCaches:
                 deadline = await self._turn()
             except Exception:
                 log.exception("the RTR caches may hold other data than those in force")
+                deadline = time.monotonic() + self._retry  # not at once: it may fail again
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up.
             with contextlib.suppress(TimeoutError):

@@ -153,6 +153,11 @@ class Sources:
             "rtr", "expired: what RTR decides is rejected", _NO_CHANGE, everything=True
         )
 
+    @property
+    def waits_for_caches(self) -> bool:
+        """Nothing is in force for want of a first End of Data; truth may be missing as well."""
+        return not self.is_started and self._rtr_source is Source.UNAVAILABLE
+
     def give_up_waiting(self) -> DataReplaced | None:
         """The caches did not deliver in time: truth alone decides what it covers."""
         self._has_given_up = True
