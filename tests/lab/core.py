@@ -33,6 +33,9 @@ from lab.warden import descendants
 WARDEN = Path(__file__).with_name("warden.py")
 LOG_TAIL_LINES = 15
 
+SHORT_PROGRAM_S = 0.005
+"""What is run to its end is a question, answered in milliseconds."""
+
 ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"}
 """Daemons are in /usr/sbin, which is not on the PATH of Debian's ordinary users."""
 
@@ -162,7 +165,10 @@ class Lab:
         descriptor, name = tempfile.mkstemp(dir=self.directory)
         os.close(descriptor)
         process = self.spawn(argv, cwd=cwd or self.directory, log=Path(name), env=env)
-        eventually(lambda: f"{argv} has not ended" if process.running else None)
+        eventually(
+            lambda: f"{argv} has not ended" if process.running else None,
+            interval_s=SHORT_PROGRAM_S,
+        )
         output = Path(name).read_text(errors="replace")
         Path(name).unlink()
         if check and process.exit_code != 0:

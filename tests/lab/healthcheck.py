@@ -21,8 +21,8 @@ class HealthcheckHost(ExaBgpHost):
     """A node whose health decides what it announces, and with which MED.
 
     `vips`: prefixes; `command`: what is checked, with {place} for the node's directory; `options`:
-    those of `exabgp healthcheck`, with underscores for dashes. Without adj-rib-out ExaBGP passes
-    every repetition on, so that the route server has to bear them.
+    those of `exabgp healthcheck`, with underscores for dashes, and False for none. Without
+    adj-rib-out ExaBGP passes every repetition on, so that the route server has to bear them.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class HealthcheckHost(ExaBgpHost):
         lines = [f"ip = {vip}\n" for vip in self._vips]
         for name, value in self._options.items():
             key = name.replace("_", "-")
-            lines += [f"{key}\n"] if value is True else [f"{key} = {value}\n"]
+            if value is not False:
+                lines.append(f"{key}\n" if value is True else f"{key} = {value}\n")
         (self.place / "healthcheck.conf").write_text("".join(lines))
         run = [sys.executable, "-m", "exabgp", "healthcheck", "--config"]
         words = " ".join(f'"{word}"' for word in [*run, str(self.place / "healthcheck.conf")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lab.core import Lab
 from lab.routes import Community, Path, short
@@ -69,6 +69,18 @@ class Router(Speaker):
 
         told = details({"paths": paths} | wanted)
         self._expect(f"has {listing(prefixes)}{told}", probe, deadline_s)
+
+    def reaches(self, prefixes: Mapping[str, Iterable[str]], via: str = "") -> None:
+        """Each prefix has exactly one path over each of these next hops, `via` for people."""
+        wanted = {prefix: sorted(hops) for prefix, hops in prefixes.items()}
+
+        def probe() -> str | None:
+            table = self.table()
+            found = {p: sorted(path.next_hop for path in table.get(p, [])) for p in wanted}
+            wrong = {p: hops for p, hops in found.items() if hops != wanted[p]}
+            return f"{self.name} reaches {wrong}, not {wanted}" if wrong else None
+
+        self._expect(f"reaches {listing(list(wanted))} over {via or wanted}", probe, DEADLINE_S)
 
     def lacks(self, *prefixes: str, deadline_s: float = DEADLINE_S) -> None:
         """None of the prefixes is there (any more)."""

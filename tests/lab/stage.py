@@ -1,8 +1,9 @@
 """A stage: hosts and routers by name around route servers, all of any kind.
 
 Hosts are in one group, authorised by a range and rendered from the truth, which binds each to its
-addresses. Hosts that are called `hv4.red` and `hv4.blue` are one in truth, with two sessions.
-Everything is added before `starts`; then `host("hv1")` and `router("leaf1")` have the verbs.
+addresses; one that truth does not know is named in the configuration. Hosts that are called
+`hv4.red` and `hv4.blue` are one in truth, with two sessions. Everything is added before `starts`;
+then `host("hv1")` and `router("leaf1")` have the verbs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Stage:
         self.routers: dict[str, Router] = {}
         self._as_path: dict[str, str] = {}
         self._group = group
+        self._bound: set[str] = set()
         self._endpoints = [route_server.endpoint for route_server in self.route_servers]
 
     # Who is there -----------------------------------------------------------------------------
@@ -81,10 +83,13 @@ class Stage:
     # Life -------------------------------------------------------------------------------------
 
     def owners(self, owners: Owners, revision: str = "") -> None:
-        """Write the truth: every host is bound to its addresses, and owns these prefixes."""
+        """Write the truth: these hosts are bound to their addresses, and own these prefixes."""
         entries: dict[str, dict[str, Any]] = {}
         for host in self.hosts.values():
             name = host.name.partition(".")[0]
+            if name not in owners:
+                continue
+            self._bound.add(host.name)
             entry = {"name": name, "asn": host.asn, "neighbors": [], "prefixes": list(owners[name])}
             entries.setdefault(name, entry)["neighbors"] += host.session_addresses
         document = {"hosts": list(entries.values()), "metadata": {"revision": revision}}
@@ -107,7 +112,11 @@ class Stage:
     def starts(self, **sections: Mapping[str, object]) -> None:
         """Configure and start all; returns when every session is up."""
         ranges = [self.lab.hosts_range(family) for family in self.lab.families]
-        hosts = {"name": "hosts", "neighbors": ranges} | self._group
+        hosts: dict[str, object] = {"name": "hosts", "neighbors": ranges} | self._group
+        if strangers := [h for h in self.hosts.values() if h.name not in self._bound]:
+            hosts |= group_of("hosts", *strangers) | {
+                "neighbors": [*ranges, *(a for h in strangers for a in h.session_addresses)]
+            }
         routers = [
             group_of(
                 name,

@@ -15,14 +15,17 @@ Probe = Callable[[], str | None]
 
 
 def eventually(
-    probe: Probe, report: Callable[[], str] = lambda: "", deadline_s: float = DEADLINE_S
+    probe: Probe,
+    report: Callable[[], str] = lambda: "",
+    deadline_s: float = DEADLINE_S,
+    interval_s: float = INTERVAL_S,
 ) -> None:
     """Wait until `probe` finds nothing wrong; else fail with its last word and `report`."""
     end = time.monotonic() + deadline_s
     while (wrong := probe()) is not None:
         if time.monotonic() > end:
             raise AssertionError(f"{wrong} (waited {deadline_s:g} s)\n{report()}")
-        time.sleep(INTERVAL_S)
+        time.sleep(interval_s)
 
 
 def throughout(probe: Probe, seconds: float, report: Callable[[], str] = lambda: "") -> None:
