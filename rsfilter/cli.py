@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     impact.add_arguments(commands)
     web_commands.add_arguments(commands)
     audit_commands.add_arguments(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -189,6 +190,24 @@ def _explain(args: argparse.Namespace) -> int:
     from rsfilter.explain import explain
 
     return explain(args)
+
+
+def _add_completion(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "completion",
+        help="what makes the shell complete commands",
+        description="bash: rsfilter completion bash > /etc/bash_completion.d/rsfilter; "
+        "zsh: rsfilter completion zsh > a directory of $fpath, as _rsfilter",
+    )
+    parser.add_argument("shell", choices=["bash", "zsh"])
+    parser.set_defaults(handler=_completion)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    import shtab
+
+    sys.stdout.write(shtab.complete(_parser(), args.shell) + "\n")
+    return 0
 
 
 def _asn(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rsfilter.config import Config, load_config
 from rsfilter.plain import clean, to_json
@@ -142,6 +143,7 @@ def _as_json(explanation: Explanation) -> dict[str, object]:
         "group": group.name if group else None,
         "verdict": verdict.kind.value,
         "reasons": list(verdict.reasons),
+        "remedies": [REASONS[reason].remedy for reason in verdict.reasons],
         "checks": {name: list(reasons) for name, reasons in checks.items()},
         "state": verdict.validation.state.value,
         "vrps": [str(vrp) for vrp in verdict.validation.vrps],
@@ -155,13 +157,16 @@ def _print(explanation: Explanation) -> None:
     console.print(
         f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}"
     )
-    table = Table("check", "finding")
+    table = Table("", "check", "finding")
     for name, reasons in checks.items():
         texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]
-        table.add_row(name, "\n".join(texts) or "good")
+        mark = Text("✗", "red") if reasons else Text("✓", "green")
+        table.add_row(mark, name, "\n".join(texts) or "good")
     console.print(table)
     console.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
     console.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
+    for reason in verdict.reasons:
+        console.print(f"against {reason}: {REASONS[reason].remedy}", soft_wrap=True)
 
 
 def _validated(verdict: Verdict) -> str:

@@ -430,3 +430,12 @@ def test_a_reader_that_leaves_is_quiet(place: Path) -> None:
     )
     os.close(writing)
     assert (run.returncode, run.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "rsfilter" in script
+    for command in ("explain", "impact", "drain", "verify"):
+        assert command in script

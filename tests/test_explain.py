@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,9 @@ def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture
     assert "origin validation: Invalid by 203.0.113.16/28-32 AS65002\n" in said
     sha256 = hashlib.sha256((site / "truth.json").read_bytes()).hexdigest()
     assert f"by the data of: truth unnamed (sha256 {sha256})\n" in said
+    assert re.search("✗ +│ origin +│ origin_invalid_asn", said)
+    assert re.search("✓ +│ as_path +│ good", said)
+    assert "against origin_invalid_asn: correct the truth or the ROA" in said
 
 
 @pytest.mark.parametrize("prefix", ["203.0.113.1/24", "203.0.113.1/33"])
@@ -122,7 +126,7 @@ def test_without_data_nothing_is_validated(
     assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 0
     out, err = capsys.readouterr()
     assert "data_unavailable" in out
-    assert out.endswith("origin validation: not done\nby the data of: nobody\n")
+    assert "origin validation: not done\nby the data of: nobody\n" in out
     assert "no RTR cache answered" in err
 
 

@@ -17,32 +17,144 @@ class Reason(NamedTuple):
 
     name: str
     text: str
+    remedy: str
+    """What would have the route accepted."""
     euro_ix: int
 
 
 _ALL = (
-    Reason("held_by_guard", "a change of data would lose too many routes at once", 2010),
-    Reason("neighbor_unknown", "the neighbor is in no host group", 2001),
-    Reason("neighbor_not_bound", "truth lists the ASN's addresses and this is not one", 2002),
-    Reason("attribute_malformed", "the UPDATE carried a malformed attribute (RFC 7606)", 2007),
-    Reason("family_not_allowed", "the family is not IPv4 or IPv6 unicast", 2003),
-    Reason("prefix_malformed", "host bits are set or the length is impossible", 2004),
-    Reason("prefix_too_long", "the prefix is longer than the group allows", 1),
-    Reason("prefix_too_short", "the prefix is shorter than the group allows", 2),
-    Reason("bogon_prefix", "the prefix can never be routed to a host", 3),
-    Reason("bogon_asn", "an ASN that nobody may use (RFC 7607, 6793, 7300)", 4),
-    Reason("as_path_missing", "the AS path is empty or absent", 6),
-    Reason("as_path_set", "the AS path has an AS_SET (RFC 9774)", 2005),
-    Reason("as_path_confed", "the AS path has a confederation segment (RFC 5065)", 2006),
-    Reason("as_path_too_long", "the AS path has more than the host's own ASN", 5),
-    Reason("first_as_not_neighbor", "the first ASN is not the session's", 7),
-    Reason("next_hop_not_owned", "the next hop is not the host's own address", 8),
-    Reason("next_hop_family", "the next hop is of the other IP version (RFC 8950)", 2011),
-    Reason("data_unavailable", "there is no validation data, or it has expired", 2009),
-    Reason("origin_invalid_asn", "the prefix belongs to another ASN (RFC 6811)", 13),
-    Reason("origin_invalid_length", "the prefix is longer than its owner allows (RFC 6811)", 13),
-    Reason("origin_not_found", "nobody is known to own the prefix (RFC 6811)", 12),
-    Reason("max_prefixes", "the neighbor announces more prefixes than it may", 2008),
+    Reason(
+        "held_by_guard",
+        "a change of data would lose too many routes at once",
+        "put the data right, or let go: rsfilter guard release",
+        2010,
+    ),
+    Reason(
+        "neighbor_unknown",
+        "the neighbor is in no host group",
+        "add the address to the neighbors of a [[hosts]] group",
+        2001,
+    ),
+    Reason(
+        "neighbor_not_bound",
+        "truth lists the ASN's addresses and this is not one",
+        "add the address to the host's neighbors in the truth",
+        2002,
+    ),
+    Reason(
+        "attribute_malformed",
+        "the UPDATE carried a malformed attribute (RFC 7606)",
+        "the host's BGP speaker is at fault; see `malformed` in the audit log",
+        2007,
+    ),
+    Reason(
+        "family_not_allowed",
+        "the family is not IPv4 or IPv6 unicast",
+        "let the host announce IPv4 and IPv6 unicast only",
+        2003,
+    ),
+    Reason(
+        "prefix_malformed",
+        "host bits are set or the length is impossible",
+        "let the host clear the host bits",
+        2004,
+    ),
+    Reason(
+        "prefix_too_long",
+        "the prefix is longer than the group allows",
+        "announce a shorter one, or widen ipv4_lengths or ipv6_lengths of the group",
+        1,
+    ),
+    Reason(
+        "prefix_too_short",
+        "the prefix is shorter than the group allows",
+        "announce host routes, or widen ipv4_lengths or ipv6_lengths of the group",
+        2,
+    ),
+    Reason(
+        "bogon_prefix",
+        "the prefix can never be routed to a host",
+        "nothing: this space is never a host's",
+        3,
+    ),
+    Reason(
+        "bogon_asn",
+        "an ASN that nobody may use (RFC 7607, 6793, 7300)",
+        "give the host another ASN",
+        4,
+    ),
+    Reason(
+        "as_path_missing",
+        "the AS path is empty or absent",
+        "let the host speak eBGP with its own ASN",
+        6,
+    ),
+    Reason(
+        "as_path_set",
+        "the AS path has an AS_SET (RFC 9774)",
+        "let the host announce its own routes, without aggregation",
+        2005,
+    ),
+    Reason(
+        "as_path_confed",
+        "the AS path has a confederation segment (RFC 5065)",
+        "let the host send no confederation segments",
+        2006,
+    ),
+    Reason(
+        "as_path_too_long",
+        "the AS path has more than the host's own ASN",
+        "let the host announce only what is its own; for its own prepends, max_prepends",
+        5,
+    ),
+    Reason(
+        "first_as_not_neighbor",
+        "the first ASN is not the session's",
+        "let the host announce with the ASN of its session",
+        7,
+    ),
+    Reason(
+        "next_hop_not_owned",
+        "the next hop is not the host's own address",
+        "announce with the session's address as next hop, or list it in next_hop",
+        8,
+    ),
+    Reason(
+        "next_hop_family",
+        "the next hop is of the other IP version (RFC 8950)",
+        "announce over a session, or with a next hop, of the prefix's IP version",
+        2011,
+    ),
+    Reason(
+        "data_unavailable",
+        "there is no validation data, or it has expired",
+        "bring the truth or an RTR cache back; rsfilter status says what is missing",
+        2009,
+    ),
+    Reason(
+        "origin_invalid_asn",
+        "the prefix belongs to another ASN (RFC 6811)",
+        "correct the truth or the ROA, if the host is the owner",
+        13,
+    ),
+    Reason(
+        "origin_invalid_length",
+        "the prefix is longer than its owner allows (RFC 6811)",
+        "raise maxLength in the truth or the ROA",
+        13,
+    ),
+    Reason(
+        "origin_not_found",
+        "nobody is known to own the prefix (RFC 6811)",
+        'add the prefix to the truth (or a ROA), or not_found = "accept"',
+        12,
+    ),
+    Reason(
+        "max_prefixes",
+        "the neighbor announces more prefixes than it may",
+        "let the host announce fewer, or raise max_prefixes of the group",
+        2008,
+    ),
 )
 
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ALL}

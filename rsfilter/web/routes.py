@@ -252,10 +252,7 @@ def _joined_by_colons(communities: tuple[tuple[int, ...], ...]) -> list[str]:
 
 
 def _check(name: str, reasons: tuple[str, ...]) -> shapes.Check:
-    explained = [
-        shapes.Reason(name=REASONS[r].name, text=REASONS[r].text, euro_ix=REASONS[r].euro_ix)
-        for r in reasons
-    ]
+    explained = [shapes.Reason(**REASONS[reason]._asdict()) for reason in reasons]
     return shapes.Check(check=name, is_good=not reasons, reasons=explained)
 
 

@@ -314,6 +314,8 @@ class Reason(Shape):
 
     name: str
     text: str
+    remedy: str
+    """What would have the route accepted."""
     euro_ix: int
 
 

@@ -30,7 +30,7 @@ function section(one) {
     table("", [
       ["", (c) => h("span", { class: c.is_good ? "good" : "bad" }, c.is_good ? "✓" : "✗")],
       ["check", (c) => c.check.replaceAll("_", " ")],
-      ["finding", (c) => c.is_good ? "good" : c.reasons.map((r) => `${r.name}: ${r.text}`).join("; "), "wide"],
+      ["finding", (c) => c.is_good ? "good" : c.reasons.map(finding), "wide"],
     ], one.checks).element,
     h("h2", {}, "What routers get"),
     one.announced.length
@@ -40,6 +40,10 @@ function section(one) {
         ["", (a) => (a.is_best ? "best" : "")],
       ], one.announced).element
       : h("p", {}, "nothing"));
+}
+
+function finding(reason) {
+  return h("div", {}, `${reason.name}: ${reason.text}`, h("div", { class: "faint" }, reason.remedy));
 }
 
 function history(story) {
