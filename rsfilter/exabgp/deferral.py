@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import takewhile
 
 from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.messages import Message, Opened
@@ -103,8 +104,8 @@ class Deferral:
         """Stops waiting for the silent, and in the end for everybody."""
         if self.is_over or self._deadline is None:
             return
-        silent = [host for host, at in self._heard.items() if now >= at + SILENCE_S]
-        for host in silent:
+        silent = takewhile(lambda heard: now >= heard[1] + SILENCE_S, self._heard.items())
+        for host, _ in list(silent):
             self._finished(host)
         self.is_over = now >= self._deadline or not (self._absent or self._unfinished)
 
