@@ -444,6 +444,22 @@ def test_a_full_table_comes_in_windows_and_a_withdraw_overtakes_it() -> None:
     assert announced(lines) == WINDOW
 
 
+def test_what_comes_and_goes_while_a_router_cannot_be_told_is_not_remembered() -> None:
+    """A host that owns a /64 could otherwise make us keep each address that it ever announced."""
+    rig = Rig()
+    rig.settle()
+    for value in range(WINDOW):
+        rig.want(Prefix(IPV4, 0x0A000000 + value, 32), 1)
+    first = rig.lines()
+    assert announced(first) == WINDOW
+    for value in range(1000):
+        fleeting = Prefix(IPV4, 0x0B000000 + value, 32)
+        rig.want(fleeting, 1)
+        rig.want(fleeting, None)
+    rig.want(A, 1)
+    assert list(rig.state._fresh) == [A]
+
+
 def test_replies_bound_what_is_outstanding_while_a_router_is_filled() -> None:
     rig = Rig()
     for value in range(3 * WINDOW):

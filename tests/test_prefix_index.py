@@ -72,3 +72,14 @@ def test_what_is_gone_does_not_pile_up() -> None:
             index.remove(Prefix(4, n - 20, 32))
     assert sum(map(len, index._runs)) < 60
     assert len(index._gone) < 60
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_flood_that_is_taken_back_leaves_little_behind(order: int) -> None:
+    index = PrefixIndex()
+    flood = [Prefix(4, n, 32) for n in range(1000)]
+    for each in flood:
+        index.add(each)
+    for each in flood[::order]:
+        index.remove(each)
+    assert sum(map(len, index._runs)) == len(index._gone) <= 100

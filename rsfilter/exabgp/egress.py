@@ -97,8 +97,9 @@ class Egress:
 
     def changed(self, group: str, prefix: Prefix) -> None:
         """The routers of a group should have other paths of the prefix."""
+        is_desired = prefix in self._desired(group)
         for state in self._groups[group]:
-            state.mark(prefix)
+            state.mark(prefix, is_desired=is_desired)
 
     def router_up(self, address: Address) -> None:
         """The router's session came up."""

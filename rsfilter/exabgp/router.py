@@ -155,16 +155,19 @@ class RouterState:
         self._fresh.pop(prefix, None)
         self.mark(prefix)
 
-    def mark(self, prefix: Prefix) -> None:
-        """Other paths of the prefix may be desired."""
+    def mark(self, prefix: Prefix, *, is_desired: bool = True) -> None:
+        """Other paths of the prefix may be desired; or none at all, which is nothing to look at
+        where the router has none: a host could make us remember all that it ever announced."""
         if self.phase is Phase.DOWN:
             return
         if prefix in self._issued or prefix in self._confirming or prefix in self.doubtful:
             self._blocked[prefix] = None
         elif prefix in self.told:
             self._urgent[prefix] = None
-        else:
+        elif is_desired:
             self._fresh[prefix] = None
+        else:
+            self._fresh.pop(prefix, None)
 
     def doubt(self) -> None:
         """Whatever is under way may have gone wrong."""

@@ -28,6 +28,8 @@ class PrefixIndex:
         """Each sorted; the next to be tidied first. Nothing is in two of them."""
         self._gone: set[Prefix] = set()
         """In a run, and removed."""
+        self._removed = 0
+        """Since runs were tidied because of removals."""
 
     def add(self, prefix: Prefix) -> None:
         """Adds a prefix that is not there."""
@@ -44,8 +46,12 @@ class PrefixIndex:
         """Removes a prefix that is there."""
         if prefix in self._recent:
             del self._recent[prefix]
-        else:
-            self._gone.add(prefix)
+            return
+        self._gone.add(prefix)
+        self._removed += 1
+        if self._removed >= RUN:
+            self._removed = 0
+            self._tidy()
 
     def inside(self, prefix: Prefix) -> Iterator[Prefix]:
         """Those that `prefix` (well formed) covers, each once."""
@@ -61,7 +67,7 @@ class PrefixIndex:
 
     def _tidy(self) -> None:
         """The two oldest runs without what is gone, as one run when that is enough. Two for each
-        new one: so what is kept in vain stays in proportion."""
+        new one, and for as many removals: so what is kept in vain stays in proportion."""
         oldest = [self._runs.popleft() for _ in range(min(2, len(self._runs)))]
         listed = [prefix for run in oldest for prefix in run]
         kept = sorted(prefix for prefix in listed if prefix not in self._gone)
