@@ -20,7 +20,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from rsfilter.audit import index
 from rsfilter.audit.files import UNREADABLE, FileKey, lines_of, list_keys, open_log
+from rsfilter.audit.index import bounds, is_indexed
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.model import BITS, Prefix
 
@@ -97,14 +99,17 @@ def query(
     wanted.should_end = should_end or wanted.should_end
     if prefix is not None:
         wanted.tests.append(_prefix_test(prefix, match))
+        wanted.indexed |= _prefix_conditions(Prefix.parse(prefix), match)
         text = f'{Prefix.parse(prefix)}"' if match == "exact" else ""
         wanted.needles.append(b'"prefix":"' + text.encode())
     first = "" if since is None else timestamp(since)
     if since is not None:
         wanted.tests.append(lambda record: record["at"] >= first)
+        wanted.indexed['"at" >= ?::TIMESTAMP'] = first
     if until is not None:
         last = timestamp(until)
         wanted.tests.append(lambda record: record["at"] < last)
+        wanted.indexed['"at" < ?::TIMESTAMP'] = last
     keys = [key for key in list_keys(directory) if key.date >= first[:10]]
     if limit is None:
         return (record for key in keys for record in _found(directory, key, wanted))
@@ -140,18 +145,22 @@ class _Wanted:
 
     needles: list[bytes]
     tests: list[Callable[[Record], bool]]
+    indexed: dict[str, object]
+    """Necessary too, of rows of an index: SQL by value."""
     should_end: Callable[[], bool] = lambda: False
 
 
 def _wanted(equal: dict[str, object], reason: str | None) -> _Wanted:
-    wanted = _Wanted([], [])
+    wanted = _Wanted([], [], {})
     for name, value in equal.items():
         if value is not None:
             # Only ASCII text is written as it is asked for.
             if not isinstance(value, str) or (value.isascii() and value.isprintable()):
                 wanted.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
             wanted.tests.append(_is_equal(name, value))
+            wanted.indexed[f"{name} = ?"] = value
     if reason is not None:
+        wanted.indexed["list_contains(reasons, ?)"] = reason
         wanted.tests.append(lambda record: reason in record.get("reasons", ()))
         wanted.needles.append(msgspec.json.encode(reason))
     return wanted
@@ -178,6 +187,15 @@ def _prefix_test(text: str, match: Match) -> Callable[[Record], bool]:
     if match == "covering":
         return lambda record: "prefix" in record and _recorded(record["prefix"]).covers(asked)
     return lambda record: "prefix" in record and asked.covers(_recorded(record["prefix"]))
+
+
+def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
+    if match == "exact":
+        return {"prefix = ?": str(asked)}
+    low, high = bounds(asked)
+    if match == "covering":
+        return {"low <= ?": low, "high >= ?": high}
+    return {"low >= ?": low, "high <= ?": high}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -215,7 +233,7 @@ _decode = msgspec.json.Decoder(Record).decode
 
 def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
     needles, tests = wanted.needles, wanted.tests
-    for number, line in enumerate(_lines(directory, key)):
+    for number, line in enumerate(_lines(directory, key, wanted)):
         if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
             raise GaveUpError([])
         if not all(needle in line for needle in needles):
@@ -239,7 +257,10 @@ def _record(line: bytes, key: FileKey) -> Record | None:
     return None
 
 
-def _lines(directory: Path, key: FileKey) -> Iterator[bytes]:
+def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
+    if wanted.indexed and is_indexed(directory, key):
+        yield from index.lines(directory, key, wanted.indexed)
+        return
     with open_log(directory, key) as file:
         try:
             yield from lines_of(file)

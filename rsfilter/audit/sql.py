@@ -8,12 +8,14 @@ meanwhile is still read to its end. Only SELECT runs, and what is asked about go
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rsfilter.audit.files import FileKey, list_keys
+from rsfilter.audit.index import index_path, is_indexed
 from rsfilter.audit.record import MAX_LINE, timestamp
 
 if TYPE_CHECKING:
@@ -45,6 +47,18 @@ COLUMNS = {
     "hash": "VARCHAR",
 }
 """The table, by DuckDB's types. `at` is UTC."""
+
+
+def _structure(type_: str) -> object:
+    """A type as `json_transform` wants it."""
+    if type_.startswith("STRUCT("):
+        fields = (field.split(" ") for field in type_[7:-1].split(", "))
+        return dict(fields)
+    return [type_[:-2]] if type_.endswith("[]") else type_
+
+
+STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items()})
+"""The same for `json_transform`."""
 
 MEMORY_LIMIT = "1GB"
 """A reviewer's question must not take the memory of the filter that runs beside it."""
@@ -171,7 +185,9 @@ def _select(
 
 
 def _open(directory: Path, key: FileKey) -> BinaryIO:
-    """A file as it lies on the disk, under whichever name."""
+    """A file as it lies on the disk, under whichever name, or its index."""
+    if is_indexed(directory, key):
+        return index_path(directory, key).open("rb")
     try:
         return (directory / key.name).open("rb")
     except FileNotFoundError:
@@ -190,11 +206,15 @@ def _view(files: Sequence[BinaryIO]) -> str:
         f"maximum_object_size = {2 * MAX_LINE}"
     )
     parts = []
-    for compression in ("uncompressed", "gzip"):
-        paths = [
-            f"'{_path(f)}'" for f in files if f.name.endswith(".gz") is (compression == "gzip")
-        ]
-        if paths:
+    by_suffix: dict[str, list[str]] = {}
+    for file in files:
+        by_suffix.setdefault(Path(file.name).suffix, []).append(f"'{_path(file)}'")
+    for suffix, paths in by_suffix.items():
+        if suffix == ".parquet":
+            names = ", ".join(f'"{name}"' for name in COLUMNS)
+            parts.append(f"SELECT {names} FROM read_parquet([{', '.join(paths)}])")  # noqa: S608
+        else:
+            compression = "gzip" if suffix == ".gz" else "uncompressed"
             parts.append(
                 f"SELECT * FROM read_json([{', '.join(paths)}], "  # noqa: S608
                 f"compression = '{compression}', {options})"
