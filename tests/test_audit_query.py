@@ -317,8 +317,29 @@ def test_stats(directory):
             ["203.0.113.0/24", 1],
             ["203.0.113.77/24", 1],
         ],
+        "changed_prefixes": [
+            ["2001:db8::1/128", 2],
+            ["203.0.113.1/32", 2],
+            ["0.0.0.0/0", 1],
+            ["203.0.113.0/24", 1],
+            ["203.0.113.77/24", 1],
+        ],
         "hosts": [["hv1", 4], ['hv"\x1bü', 1], ["hv2", 1]],
+        "revisions": [["3f2a1c", 7]],
+        "timeline": [
+            ["2026-11-22T12:00:00Z", 1, 2, 0, 0],
+            ["2026-11-22T13:00:00Z", 0, 1, 0, 0],
+            ["2026-11-23T12:00:00Z", 0, 2, 0, 0],
+            ["2026-11-24T12:00:00Z", 0, 0, 0, 1],
+        ],
     }
+
+
+def test_a_long_time_line_goes_by_the_day(tmp_path):
+    write_log(tmp_path, *((NOON + hour * HOUR, verdict_change()) for hour in range(100)))
+    timeline = stats(tmp_path)["timeline"]
+    assert [row[0] for row in timeline] == [f"2026-11-{day}T00:00:00Z" for day in range(22, 27)]
+    assert [row[2] for row in timeline] == [12, 24, 24, 24, 16]
 
 
 def test_stats_of_a_time(directory):

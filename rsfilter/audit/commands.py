@@ -48,6 +48,7 @@ def add_arguments(commands: Subparsers) -> None:
     _add_stats(actions, where)
     _add_verify(actions, where)
     _add_index(actions, where)
+    _add_report(actions, where)
 
 
 def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
@@ -133,6 +134,19 @@ def _add_index(actions: Subparsers, where: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_index)
 
 
+def _add_report(actions: Subparsers, where: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser(
+        "report",
+        parents=[where],
+        help="some time of the log as one HTML file, for reviewers",
+        description="Tables, a time line, who announced what belongs to others, and whether the "
+        "log is intact. The file loads nothing and runs nothing.",
+    )
+    _add_period(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(handler=_report)
+
+
 def _add_period(parser: argparse.ArgumentParser) -> None:
     form = "RFC 3339, a day, or so long ago: 90s, 15m, 2h, 3d, 1w"
     parser.add_argument("--since", type=_time, metavar="TIME", help=form)
@@ -211,8 +225,11 @@ def _stats(args: argparse.Namespace) -> int:
     console().print(f"{found['records']} records, {found['first']} to {found['last']}")
     for name, rows in found.items():
         if isinstance(rows, list) and rows:
-            print_table((name.replace("_", " "), "records"), rows)
+            print_table(_STATS_COLUMNS.get(name, (name.replace("_", " "), "records")), rows)
     return 0
+
+
+_STATS_COLUMNS = {"timeline": ("time", "accepted", "rejected", "held", "gone")}
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -235,6 +252,22 @@ def _index(args: argparse.Namespace) -> int:
         print_json([{"indexed": done}])
     else:
         console().print(f"{done} files were indexed")
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from rsfilter.audit.report import report
+
+    try:
+        text = report(_directory(args), args.since, args.until)
+    except SqlError as error:
+        sys.stderr.write(f"rsfilter audit report: {error}\n")
+        return FAILED
+    args.output.write_text(text, encoding="utf-8")
+    if args.json:
+        print_json([{"wrote": str(args.output)}])
+    else:
+        console().print(f"wrote {clean(str(args.output))}", soft_wrap=True)
     return 0
 
 

@@ -63,6 +63,9 @@ STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items
 MEMORY_LIMIT = "1GB"
 """A reviewer's question must not take the memory of the filter that runs beside it."""
 
+MAX_HOURS = 96
+"""Bars of a time line that one can look at: four days by the hour."""
+
 TOP = 20
 """Neighbors, hosts and prefixes that `stats` names."""
 
@@ -92,8 +95,10 @@ def stats(
     """Counts of the records in a time (seconds since the epoch; `until` is exclusive).
 
     `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
-    `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes` and
-    `hosts`: each a list of [value, count], most first. Raises as `sql` does.
+    `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes`,
+    `changed_prefixes` (flaps), `hosts` and truth `revisions`: each a list of [value, count], most
+    first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or day when there are
+    more than `MAX_HOURS`. Raises as `sql` does.
     """
     period = {
         "since": timestamp(since or 0.0),
@@ -108,7 +113,24 @@ def stats(
             statement = _COUNT.format(expression=expression, condition=condition)
             rows = _select(connection, statement, {**period, "top": TOP}).rows
             found[name] = [list(row) for row in rows]
+        hours = _select(connection, _TIMELINE.format(unit="hour"), period).rows
+        if len(hours) > MAX_HOURS:
+            hours = _select(connection, _TIMELINE.format(unit="day"), period).rows
+        found["timeline"] = [list(row) for row in hours]
     return found
+
+
+_TIMELINE = """
+SELECT
+    strftime(date_trunc('{unit}', "at"), '%Y-%m-%dT%H:%M:%SZ') AS "time",
+    count(*) FILTER (verdict = 'accepted'),
+    count(*) FILTER (verdict = 'rejected'),
+    count(*) FILTER (verdict = 'held'),
+    count(*) FILTER (event = 'withdraw')
+FROM audit
+WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND event IN ('verdict', 'withdraw')
+GROUP BY "time" ORDER BY "time"
+"""
 
 
 _TOTALS = """
@@ -136,7 +158,9 @@ _COUNTS = {
     "reasons": ("unnest(reasons)", "event = 'verdict'"),
     "rejected_neighbors": ("neighbor", "verdict = 'rejected'"),
     "rejected_prefixes": ("prefix", "verdict = 'rejected'"),
+    "changed_prefixes": ("prefix", "event IN ('verdict', 'withdraw')"),
     "hosts": ("host", "event = 'verdict'"),
+    "revisions": ("truth.revision", "truth IS NOT NULL"),
 }
 """Name: what is counted, and where."""
 

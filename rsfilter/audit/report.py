@@ -1,0 +1,99 @@
+"""`rsfilter audit report`: some time of the log as one HTML file, for reviewers.
+
+Everything in it was said by hosts, caches and files: the template escapes all of it, and the file
+loads nothing and runs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rsfilter import __version__
+from rsfilter.audit.query import Record, query
+from rsfilter.audit.sql import stats
+from rsfilter.audit.verify import VerifyResult, verify
+
+NOTABLE = ("data", "guard", "drain", "gap", "recovered", "flood", "reload", "reload_refused")
+"""Events that a reviewer wants to see one by one."""
+
+SHOWN = 200
+"""Of each kind: the newest. More are for SQL."""
+
+SERIES = (
+    ("accepted", "#1a7f37"),
+    ("rejected", "#c0262d"),
+    ("held", "#9a6700"),
+    ("gone", "#5a6470"),
+)
+"""Columns of the time line, and their colours."""
+
+WIDTH, HEIGHT = 900, 120
+
+
+class Bar(NamedTuple):
+    """A part of a bar of the time line."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str
+    title: str
+
+
+def report(directory: Path, since: float | None = None, until: float | None = None) -> str:
+    """The HTML. SqlError and OSError as `stats`."""
+    found = stats(directory, since, until)
+    notable: list[Record] = []
+    for event in NOTABLE:
+        notable += query(directory, event=event, since=since, until=until, limit=SHOWN)
+    thefts = query(directory, reason="origin_invalid_asn", since=since, until=until, limit=SHOWN)
+    template = Environment(
+        loader=PackageLoader("rsfilter.audit"), autoescape=True, undefined=StrictUndefined
+    ).get_template("report.html")
+    return template.render(
+        version=__version__,
+        directory=str(directory),
+        found=found,
+        bars=list(bars(found["timeline"])),
+        most=max((sum(row[1:]) for row in found["timeline"]), default=0),
+        series=SERIES,
+        size=(WIDTH, HEIGHT),
+        notable=sorted(notable, key=lambda record: record["seq"]),
+        thefts=list(thefts),
+        integrity=integrity(verify(directory)),
+        facts=facts,
+    )
+
+
+def integrity(result: VerifyResult) -> list[str]:
+    """What `verify` found, in lines; the first says whether the log is intact."""
+    first = "The log is intact." if result.is_ok else "THE LOG IS DAMAGED."
+    span = f"{result.records} records in {result.files} files, last hash {result.last_hash}"
+    return [first, span, *(str(problem) for problem in result.problems[:SHOWN])]
+
+
+def bars(timeline: list[list[Any]]) -> list[Bar]:
+    """The time line as rectangles: one stack for each row, of the columns in `SERIES`."""
+    most = max((sum(row[1:]) for row in timeline), default=0)
+    if not most:
+        return []
+    step = WIDTH / len(timeline)
+    drawn = []
+    for number, (at, *counts) in enumerate(timeline):
+        top = float(HEIGHT)
+        for (name, colour), count in zip(SERIES, counts, strict=True):
+            height = HEIGHT * count / most
+            top -= height
+            if count:
+                title = f"{at}: {count} {name}"
+                drawn.append(Bar(number * step, top, max(1.0, step - 1), height, colour, title))
+    return drawn
+
+
+def facts(record: Record) -> str:
+    """The `data` of a record in one line."""
+    return ", ".join(f"{name} {value}" for name, value in record.get("data", {}).items())
