@@ -140,6 +140,8 @@ def _is_host_route(route: Route, group: HostGroup) -> bool:
 
 
 def _is_own_path(route: Route, group: HostGroup) -> bool:
+    if route.attributes.as_path.omitted:
+        return False
     match route.attributes.as_path.segments:
         case ((SegmentType.SEQUENCE, asns),):
             return 1 <= len(asns) <= 1 + group.max_prepends and {*asns} == {route.asn}

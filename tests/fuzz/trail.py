@@ -51,7 +51,7 @@ def check_lines(entries: Entries) -> list[bytes]:
             assert record["neighbor"] == str(route.key.neighbor), line
             assert record["prefix"] == str(route.key.prefix), line
             assert record["asn"] == route.asn, line
-            assert record["as_path_length"] == len(route.attributes.as_path.asns), line
+            assert record["as_path_length"] == route.attributes.as_path.length, line
         prev = link.hash
         lines.append(line)
     return lines
