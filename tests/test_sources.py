@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from core_samples import prefixes, vrps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsfilter.config import parse_config
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import OriginState, Prefix, Vrp
@@ -146,7 +148,9 @@ def test_giving_up_starts_with_truth_alone() -> None:
     found = both()
     assert found.truth_loaded(truth(MINE)) is None
     event = found.give_up_waiting()
-    assert changed(event) is None
+    assert event is not None
+    assert (event.source, event.prefixes, event.added, event.removed) == ("rtr", None, 0, 0)
+    assert event.detail == "given up waiting for a first End of Data"
     assert found.is_started
     assert (found.data.rtr, found.data.rtr_source) == (None, Source.UNAVAILABLE)
     covered, elsewhere = prefixes("203.0.113.1 203.0.113.17")
@@ -245,6 +249,11 @@ def test_with_very_many_prefixes_everything_is_judged(monkeypatch: pytest.Monkey
     event = started().truth_loaded(truth(MINE, *two, SIX))
     assert event is not None
     assert (event.prefixes, event.added) == (None, 3)
+    # and together with those that a filter hides
+    hidden = prefixes("203.0.113.16/28 203.0.113.0/28")
+    assert changed(started().truth_loaded(slurm("203.0.113.16/28"))) == frozenset(hidden)
+    monkeypatch.setattr(sources, "MANY_PREFIXES", 1)
+    assert changed(started().truth_loaded(slurm("203.0.113.16/28"))) is None
 
 
 # Hosts -------------------------------------------------------------------------------------------
@@ -391,6 +400,7 @@ def test_every_difference_is_named(steps: list[tuple[str, list[str]]]) -> None:
 
 def test_what_a_thread_found_is_used() -> None:
     found = started()
+    found.truth_loaded(slurm("198.51.100.0/24"))
     snapshot = rtr(OTHERS, SIX, serial=2)
     before = found.data
     prepared = found.prepare(snapshot)
@@ -402,11 +412,55 @@ def test_what_a_thread_found_is_used() -> None:
 
 
 def test_what_a_thread_found_for_another_truth_is_not() -> None:
-    found = started()
-    snapshot = rtr(OTHERS, SIX, serial=2)
+    """Not even if nothing of the caches was in force before, and so nothing there has changed."""
+    found = both()
+    found.truth_loaded(slurm("198.51.100.0/24"))
+    snapshot = rtr(OTHERS, SIX)
     prepared = found.prepare(snapshot)
     found.truth_loaded(slurm("2001:db8:aa::/64"))
     event = found.rtr_changed(snapshot, "", prepared)
-    assert changed(event) == frozenset()
     assert event is not None
     assert event.data.rtr == VrpSet.of(vrps(OTHERS))
+
+
+def test_what_a_thread_found_beside_other_data_is_not() -> None:
+    found = started()
+    snapshot = rtr(OTHERS, SIX, serial=2)
+    prepared = found.prepare(snapshot)
+    found.rtr_changed(rtr(SIX, serial=3), "")
+    event = found.rtr_changed(snapshot, "", prepared)
+    assert changed(event) == frozenset(prefixes("203.0.113.16/28"))
+
+
+# From the configuration ---------------------------------------------------------------------------
+
+MINIMAL = (Path(__file__).parents[1] / "fixtures" / "config" / "minimal.toml").read_text()
+TRUTH = '[truth]\nfile = "truth.json"\n'
+RTR = '[rtr]\ncaches = ["192.0.2.50:8282"]\n'
+
+
+def of(text: str) -> Sources:
+    return Sources.of(parse_config(MINIMAL.replace(TRUTH, text), Path("/etc/rsfilter.toml")))
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_the_mode_of_the_configuration(mode: Mode) -> None:
+    assert of(TRUTH + f'mode = "{mode.value}"\n' + RTR).nothing.mode is mode
+    assert of(RTR).nothing.mode is Mode.AUTHORITATIVE
+
+
+def test_what_the_configuration_has_is_waited_for() -> None:
+    assert of(TRUTH).truth_loaded(truth(MINE))
+    assert of(TRUTH).rtr_changed(rtr(OTHERS), "") is None
+    assert of(RTR).rtr_changed(rtr(OTHERS), "")
+    assert of(TRUTH + RTR).truth_loaded(truth(MINE)) is None
+    assert of(TRUTH + RTR).rtr_changed(rtr(OTHERS), "") is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "rejects"), [("", False), ('"hold"', False), ('"reject"', True)]
+)
+def test_what_becomes_of_expired_data_is_configured(setting: str, rejects: bool) -> None:
+    found = of(RTR + (f"on_expire = {setting}\n" if setting else ""))
+    found.rtr_changed(rtr(OTHERS), "")
+    assert (found.rtr_expired() is not None) is rejects

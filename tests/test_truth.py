@@ -35,6 +35,7 @@ NOW = 1_900_000_000.0
 """Between the two `expires` of the fixtures: 2001 and 2033."""
 
 
+ASSERTIONS = "locallyAddedAssertions/prefixAssertions"
 PLAIN: dict[str, Any] = {"prefix": "10.0.0.0/8", "asn": 1}
 
 
@@ -205,6 +206,32 @@ def test_a_revision_is_kept_wherever_it_stands() -> None:
     many: dict[str, Any] = {f"key{n}": n for n in range(100)}
     truth = read({"roas": [PLAIN], "metadata": {**many, "revision": "r"}})
     assert (truth.revision, len(truth.metadata)) == ("r", MAX_METADATA)
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "part"),
+    [
+        ({"slurmVersion": 3}, "/slurmVersion", "and is 3"),
+        ({"validationOutputFilters": 7}, "/validationOutputFilters", "an object, not 7"),
+        *(
+            (
+                {"locallyAddedAssertions": {"prefixAssertions": [entry]}},
+                f"/{ASSERTIONS}/0/{name}",
+                part,
+            )
+            for entry, name, part in [
+                ({"asn": 1}, "prefix", "is missing"),
+                ({"asn": 1, "prefix": "10.0.0.1/8"}, "prefix", "host bits"),
+                ({"prefix": "10.0.0.0/8"}, "asn", "is missing"),
+                ({"asn": "1", "prefix": "10.0.0.0/8"}, "asn", "without quotes"),
+                ({**PLAIN, "maxPrefixLength": 7}, "maxPrefixLength", "from 8 to 32"),
+            ]
+        ),
+    ],
+)
+def test_one_thing_wrong_in_slurm(document: dict[str, Any], pointer: str, part: str) -> None:
+    error = refused({"slurmVersion": 1} | document)
+    assert [(p.pointer, part in p.message) for p in error.problems] == [(pointer, True)]
 
 
 @pytest.mark.parametrize("name", ["max_length", "maxlength", "maxLen", "maxPrefixLength"])
