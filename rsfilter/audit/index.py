@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -46,63 +47,19 @@ def is_indexed(directory: Path, key: FileKey) -> bool:
 
     try:
         with duckdb.connect(":memory:") as connection:
-            found = connection.execute(
-                "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'source'",
-                [str(path)],
-            ).fetchone()
-    except duckdb.Error:
-        return False
-    return found == (source,)
-
-
-def build(directory: Path) -> Iterator[tuple[int, int]]:
-    """Indexes every closed file that has no index: (done, to do), before each and at the end.
-
-    Indexes of files that are gone go too. OSError when the directory cannot be made; a file
-    that is damaged, or for which there is no room, stays without one, and the log says so.
-    """
-    (directory / DIRECTORY).mkdir(DIRECTORY_MODE, exist_ok=True)
-    keys = list_keys(directory)
-    for path in (directory / DIRECTORY).iterdir():
-        if path not in {index_path(directory, key) for key in keys}:
-            path.unlink()
-    closed = [key for key in keys if _source(directory, key)]
-    missing = [key for key in closed if not is_indexed(directory, key)]
-    for done, key in enumerate(missing):
-        yield done, len(missing)
-        _build(directory, key)
-    yield len(missing), len(missing)
-
-
-def _build(directory: Path, key: FileKey) -> None:
-    import duckdb
-
-    from rsfilter.audit.sql import STRUCTURE
-
-    path = index_path(directory, key)
-    temporary = path.with_name(path.name + TEMPORARY)
-    # Names of files go in as parameters; the rest is ours, but for a number in hexadecimal.
-    read = "read_ndjson_objects($log, compression = 'gzip', ignore_errors = true)"
-    source = {"log": str(directory / key.compressed_name)}
-    try:
-        with duckdb.connect(":memory:") as connection:
-            connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-            connection.execute("SET temp_directory = ''")
-            found = connection.execute(f"SELECT DISTINCT json->>'prefix' FROM {read}", source)  # noqa: S608
+            found = connection.execute(f"SELECT DISTINCT json->>'prefix' FROM {read}")  # noqa: S608
             spaces = list(_spaces(text for (text,) in found.fetchall()))
             connection.execute(
                 "CREATE TEMP TABLE space AS SELECT unnest($1::VARCHAR[]) AS prefix, "
                 "unnest($2::VARCHAR[]) AS low, unnest($3::VARCHAR[]) AS high",
                 [list(column) for column in zip(*spaces, strict=True)] if spaces else [[], [], []],
             )
+            # What is looked at rarely stays in the line, which is there whole.
             connection.execute(
-                f"CREATE TEMP TABLE record AS SELECT unnest(json_transform(json, '{STRUCTURE}')), "  # noqa: S608
-                f"json::VARCHAR AS line FROM {read}",
-                source,
-            )
-            connection.execute(
-                "COPY (SELECT record.*, low, high FROM record LEFT JOIN space USING (prefix) "  # noqa: S608
-                f"WHERE seq IS NOT NULL ORDER BY low, seq) TO '{_quoted(temporary)}' "
+                f"COPY (SELECT record.* EXCLUDE ({', '.join(IN_LINE)}), low, high FROM ("  # noqa: S608
+                f"SELECT unnest(json_transform(json, '{STRUCTURE}')), json::VARCHAR AS line "
+                f"FROM {read}) AS record LEFT JOIN space USING (prefix) "
+                f"WHERE seq IS NOT NULL ORDER BY low, seq) TO {_quoted(temporary)} "
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS}, "
                 f"KV_METADATA {{source: '{_source(directory, key)}'}})"
             )
@@ -112,6 +69,7 @@ def _build(directory: Path, key: FileKey) -> None:
         log.warning("%s is not indexed; `rsfilter audit verify` may say more: %s", key.name, error)
     finally:
         temporary.unlink(missing_ok=True)
+        shutil.rmtree(path.with_suffix(".sort"), ignore_errors=True)
 
 
 def lines(directory: Path, key: FileKey, conditions: Mapping[str, object]) -> Iterator[bytes]:
@@ -157,4 +115,6 @@ def bounds(prefix: Prefix) -> tuple[str, str]:
 
 
 def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+    """A name in SQL."""
+    text = str(path).replace("'", "''")
+    return f"'{text}'"

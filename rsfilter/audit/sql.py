@@ -57,6 +57,9 @@ def _structure(type_: str) -> object:
     return [type_[:-2]] if type_.endswith("[]") else type_
 
 
+IN_LINE = ("prev", "hash")
+"""Columns that an index has in its copy of the whole line only."""
+
 STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items()})
 """The same for `json_transform`."""
 
@@ -235,7 +238,9 @@ def _view(files: Sequence[BinaryIO]) -> str:
         by_suffix.setdefault(Path(file.name).suffix, []).append(f"'{_path(file)}'")
     for suffix, paths in by_suffix.items():
         if suffix == ".parquet":
-            names = ", ".join(f'"{name}"' for name in COLUMNS)
+            names = ", ".join(
+                f"line->>'{name}' AS {name}" if name in IN_LINE else f'"{name}"' for name in COLUMNS
+            )
             parts.append(f"SELECT {names} FROM read_parquet([{', '.join(paths)}])")  # noqa: S608
         else:
             compression = "gzip" if suffix == ".gz" else "uncompressed"
