@@ -47,6 +47,49 @@ def is_indexed(directory: Path, key: FileKey) -> bool:
 
     try:
         with duckdb.connect(":memory:") as connection:
+            found = connection.execute(
+                "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'source'",
+                [str(path)],
+            ).fetchone()
+    except duckdb.Error:
+        return False
+    return found == (source,)
+
+
+def build(directory: Path) -> Iterator[tuple[int, int]]:
+    """Indexes every closed file that has no index: (done, to do), before each and at the end.
+
+    Indexes of files that are gone go too. OSError when the directory cannot be made; a file
+    that is damaged, or for which there is no room, stays without one, and the log says so.
+    """
+    (directory / DIRECTORY).mkdir(DIRECTORY_MODE, exist_ok=True)
+    keys = list_keys(directory)
+    for path in (directory / DIRECTORY).iterdir():
+        if path not in {index_path(directory, key) for key in keys}:
+            path.unlink()
+    closed = [key for key in keys if _source(directory, key)]
+    missing = [key for key in closed if not is_indexed(directory, key)]
+    for done, key in enumerate(missing):
+        yield done, len(missing)
+        _build(directory, key)
+    yield len(missing), len(missing)
+
+
+def _build(directory: Path, key: FileKey) -> None:
+    import duckdb
+
+    from rsfilter.audit.sql import IN_LINE, STRUCTURE
+
+    path = index_path(directory, key)
+    temporary = path.with_name(path.name + TEMPORARY)
+    # What is not ours in the statements: names of files, quoted, and a number in hexadecimal.
+    log_file = _quoted(directory / key.compressed_name)
+    read = f"read_ndjson_objects({log_file}, compression = 'gzip', ignore_errors = true)"
+    try:
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute(f"SET temp_directory = {_quoted(path.with_suffix('.sort'))}")
             found = connection.execute(f"SELECT DISTINCT json->>'prefix' FROM {read}")  # noqa: S608
             spaces = list(_spaces(text for (text,) in found.fetchall()))
             connection.execute(
