@@ -10,7 +10,7 @@ import pytest
 from audit_samples import DAY, NOON, note, verdict_change, write_log
 
 from rsfilter.audit.files import FileKey
-from rsfilter.audit.index import DIRECTORY, build, is_indexed
+from rsfilter.audit.index import DIRECTORY, build, index_path
 from rsfilter.audit.query import query
 from rsfilter.audit.sql import COLUMNS, sql, stats
 from rsfilter.audit.verify import verify
@@ -64,7 +64,7 @@ def test_the_same_answers_with_and_without(directory: Path, question: dict[str, 
     before = list(query(directory, **question))
     assert before
     assert list(build(directory))[-1] == (2, 2)
-    assert is_indexed(directory, FIRST)
+    assert index_path(directory, FIRST)
     assert list(query(directory, **question)) == before
 
 
@@ -87,7 +87,7 @@ def test_an_index_counts_for_its_own_file_only(directory: Path) -> None:
     path = directory / FIRST.compressed_name
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     path.write_bytes(gzip.compress(b"".join(lines[:2])))
-    assert not is_indexed(directory, FIRST)
+    assert index_path(directory, FIRST) is None
     found = list(query(directory, until=NOON + DAY / 2))
     assert len(found) == 2
     assert list(build(directory))[-1] == (1, 1)
@@ -98,21 +98,24 @@ def test_an_index_of_a_file_that_is_gone_goes(directory: Path) -> None:
     list(build(directory))
     (directory / FIRST.compressed_name).unlink()
     list(build(directory))
-    assert [p.name for p in (directory / DIRECTORY).iterdir()] == ["audit-2026-11-23.jsonl.parquet"]
+    (left,) = (directory / DIRECTORY).iterdir()
+    assert left == index_path(directory, FileKey("2026-11-23", 0))
 
 
-def test_a_damaged_index_does_not_count(directory: Path) -> None:
-    expected = list(query(directory, asn=65002))
+def test_a_damaged_index_says_what_to_do(directory: Path) -> None:
     list(build(directory))
-    (directory / DIRECTORY / f"{FIRST.name}.parquet").write_bytes(b"PAR1 no more")
-    assert list(query(directory, asn=65002)) == expected
+    path = index_path(directory, FIRST)
+    assert path
+    path.write_bytes(b"PAR1 no more")
+    with pytest.raises(OSError, match="delete it"):
+        list(query(directory, asn=65002))
 
 
 def test_a_damaged_file_has_no_index(directory: Path) -> None:
     path = directory / FIRST.compressed_name
     path.write_bytes(path.read_bytes()[:-20] + b"\xff" * 20)
     list(build(directory))
-    assert not is_indexed(directory, FIRST)
+    assert index_path(directory, FIRST) is None
 
 
 def test_verify_never_minds_the_index(directory: Path) -> None:

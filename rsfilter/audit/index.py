@@ -1,10 +1,10 @@
 """A columnar copy of closed files, so that a question about millions of records takes no minutes.
 
-    audit/index/audit-2026-11-22.jsonl.parquet      of audit-2026-11-22.jsonl.gz
+    audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.parquet      of audit-2026-11-22.jsonl.gz
 
 Only an index: it is made from the log, can be deleted at any time, and `verify` never looks at it.
-Each names the file that it was made from by that file's CRC and size (the end of its gzip form,
-RFC 1952); where they differ it does not count, and the file itself is read. Rows are in the order
+Its name has the CRC and size of the file that it was made from (the end of its gzip form, RFC
+1952); where they differ it does not count, and the file itself is read. Rows are in the order
 of their prefixes, so that a question about one reads a small part of a file.
 """
 
@@ -14,10 +14,15 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsfilter.audit.files import DIRECTORY_MODE, FILE_MODE, TEMPORARY, FileKey, list_keys
 from rsfilter.routing.model import BITS, Prefix
+
+if TYPE_CHECKING:
+    import duckdb
 
 log = logging.getLogger(__name__)
 
@@ -33,27 +38,21 @@ _ROWS = 50_000
 """Rows of a group, the least that is read: some 5 MB."""
 
 
-def index_path(directory: Path, key: FileKey) -> Path:
-    """Where the index of a file is, if there is one."""
-    return directory / DIRECTORY / f"{key.name}.parquet"
+def index_path(directory: Path, key: FileKey) -> Path | None:
+    """The index that was made from this very file; None when there is none."""
+    path = _path(directory, key)
+    return path if path is not None and path.exists() else None
 
 
-def is_indexed(directory: Path, key: FileKey) -> bool:
-    """There is an index that was made from this very file."""
-    path = index_path(directory, key)
-    if not path.exists() or not (source := _source(directory, key)):
-        return False
-    import duckdb  # takes a while, and only those who ask need it
-
+def _path(directory: Path, key: FileKey) -> Path | None:
+    """Where the index of a closed file belongs."""
     try:
-        with duckdb.connect(":memory:") as connection:
-            found = connection.execute(
-                "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'source'",
-                [str(path)],
-            ).fetchone()
-    except duckdb.Error:
-        return False
-    return found == (source,)
+        with (directory / key.compressed_name).open("rb") as file:
+            file.seek(-_TRAILER, os.SEEK_END)
+            source = file.read().hex()
+    except OSError:
+        return None
+    return directory / DIRECTORY / f"{key.name}.{source}.parquet"
 
 
 def build(directory: Path) -> Iterator[tuple[int, int]]:
@@ -63,28 +62,25 @@ def build(directory: Path) -> Iterator[tuple[int, int]]:
     that is damaged, or for which there is no room, stays without one, and the log says so.
     """
     (directory / DIRECTORY).mkdir(DIRECTORY_MODE, exist_ok=True)
-    keys = list_keys(directory)
+    wanted = {path: key for key in list_keys(directory) if (path := _path(directory, key))}
     for path in (directory / DIRECTORY).iterdir():
-        if path not in {index_path(directory, key) for key in keys}:
+        if path not in wanted:
             path.unlink()
-    closed = [key for key in keys if _source(directory, key)]
-    missing = [key for key in closed if not is_indexed(directory, key)]
-    for done, key in enumerate(missing):
+    missing = [(path, key) for path, key in wanted.items() if not path.exists()]
+    for done, (path, key) in enumerate(missing):
         yield done, len(missing)
-        _build(directory, key)
+        _build(directory / key.compressed_name, path)
     yield len(missing), len(missing)
 
 
-def _build(directory: Path, key: FileKey) -> None:
+def _build(log_file: Path, path: Path) -> None:
     import duckdb
 
     from rsfilter.audit.sql import IN_LINE, STRUCTURE
 
-    path = index_path(directory, key)
     temporary = path.with_name(path.name + TEMPORARY)
-    # What is not ours in the statements: names of files, quoted, and a number in hexadecimal.
-    log_file = _quoted(directory / key.compressed_name)
-    read = f"read_ndjson_objects({log_file}, compression = 'gzip', ignore_errors = true)"
+    # What is not ours in the statements: names of files, quoted.
+    read = f"read_ndjson_objects({_quoted(log_file)}, compression = 'gzip', ignore_errors = true)"
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -103,40 +99,43 @@ def _build(directory: Path, key: FileKey) -> None:
                 f"SELECT unnest(json_transform(json, '{STRUCTURE}')), json::VARCHAR AS line "
                 f"FROM {read}) AS record LEFT JOIN space USING (prefix) "
                 f"WHERE seq IS NOT NULL ORDER BY low, seq) TO {_quoted(temporary)} "
-                f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS}, "
-                f"KV_METADATA {{source: '{_source(directory, key)}'}})"
+                f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS})"
             )
         temporary.chmod(FILE_MODE)
         temporary.replace(path)
     except duckdb.Error as error:
-        log.warning("%s is not indexed; `rsfilter audit verify` may say more: %s", key.name, error)
+        log.warning("%s is not indexed; `rsfilter audit verify` may say more: %s", log_file, error)
     finally:
         temporary.unlink(missing_ok=True)
         shutil.rmtree(path.with_suffix(".sort"), ignore_errors=True)
 
 
-def lines(directory: Path, key: FileKey, conditions: Mapping[str, object]) -> Iterator[bytes]:
-    """The lines of an indexed file that meet the conditions (SQL -> value), in order."""
+def lines(path: Path, conditions: Mapping[str, object]) -> Iterator[bytes]:
+    """The lines in an index that meet the conditions (SQL -> value), in order. OSError when it is
+    damaged."""
     import duckdb
 
     where = " AND ".join(("true", *conditions))
     statement = f"SELECT line FROM read_parquet(?) WHERE {where} ORDER BY seq"  # noqa: S608
-    with duckdb.connect(":memory:") as connection:
-        path = str(index_path(directory, key))
-        result = connection.execute(statement, [path, *conditions.values()])
+    try:
+        result = _reader().execute(statement, [str(path), *conditions.values()])
         while rows := result.fetchmany(1000):
             for (line,) in rows:
                 yield line.encode() + b"\n"
+    except duckdb.Error as error:
+        raise OSError(f"{path}: delete it: {error}") from None
 
 
-def _source(directory: Path, key: FileKey) -> str:
-    """The end of the compressed file, in hexadecimal; empty while it is not closed."""
-    try:
-        with (directory / key.compressed_name).open("rb") as file:
-            file.seek(-_TRAILER, os.SEEK_END)
-            return file.read().hex()
-    except OSError:
-        return ""
+def _reader() -> duckdb.DuckDBPyConnection:
+    """A cursor of a database in memory that is made once: making one takes longer than asking."""
+    return _database().cursor()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(":memory:")
 
 
 def _spaces(texts: Iterator[str | None]) -> Iterator[tuple[str, str, str]]:

@@ -22,7 +22,7 @@ import msgspec
 
 from rsfilter.audit import index
 from rsfilter.audit.files import UNREADABLE, FileKey, lines_of, list_keys, open_log
-from rsfilter.audit.index import bounds, is_indexed
+from rsfilter.audit.index import bounds, index_path
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.model import BITS, Prefix
 
@@ -258,8 +258,8 @@ def _record(line: bytes, key: FileKey) -> Record | None:
 
 
 def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
-    if wanted.indexed and is_indexed(directory, key):
-        yield from index.lines(directory, key, wanted.indexed)
+    if wanted.indexed and (indexed := index_path(directory, key)):
+        yield from index.lines(indexed, wanted.indexed)
         return
     with open_log(directory, key) as file:
         try:

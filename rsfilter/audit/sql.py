@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rsfilter.audit.files import FileKey, list_keys
-from rsfilter.audit.index import index_path, is_indexed
+from rsfilter.audit.index import index_path
 from rsfilter.audit.record import MAX_LINE, timestamp
 
 if TYPE_CHECKING:
@@ -213,8 +213,8 @@ def _select(
 
 def _open(directory: Path, key: FileKey) -> BinaryIO:
     """A file as it lies on the disk, under whichever name, or its index."""
-    if is_indexed(directory, key):
-        return index_path(directory, key).open("rb")
+    if indexed := index_path(directory, key):
+        return indexed.open("rb")
     try:
         return (directory / key.name).open("rb")
     except FileNotFoundError:
