@@ -99,6 +99,7 @@ def query(
     wanted.should_end = should_end or wanted.should_end
     if prefix is not None:
         wanted.tests.append(_prefix_test(prefix, match))
+        wanted.is_near = _space_test(Prefix.parse(prefix), match)
         wanted.indexed |= _prefix_conditions(Prefix.parse(prefix), match)
         text = f'{Prefix.parse(prefix)}"' if match == "exact" else ""
         wanted.needles.append(b'"prefix":"' + text.encode())
@@ -147,6 +148,8 @@ class _Wanted:
     tests: list[Callable[[Record], bool]]
     indexed: dict[str, object]
     """Necessary too, of rows of an index: SQL by value."""
+    is_near: Callable[[Prefix], bool] | None = None
+    """Of the space that the record's prefix lies in, before the whole line is decoded."""
     should_end: Callable[[], bool] = lambda: False
 
 
@@ -184,9 +187,30 @@ def _prefix_test(text: str, match: Match) -> Callable[[Record], bool]:
         return lambda record: record.get("prefix") == exact
     if not asked.is_well_formed:
         raise ValueError(f"{text!r} is not a prefix: host bits are set, or it is too long")
+    is_near = _space_test(asked, match)
+    return lambda record: "prefix" in record and is_near(_recorded(record["prefix"]))
+
+
+def _space_test(asked: Prefix, match: Match) -> Callable[[Prefix], bool]:
+    if match == "exact":
+        space = _recorded(str(asked))
+        return lambda recorded: recorded == space
     if match == "covering":
-        return lambda record: "prefix" in record and _recorded(record["prefix"]).covers(asked)
-    return lambda record: "prefix" in record and asked.covers(_recorded(record["prefix"]))
+        return lambda recorded: recorded.covers(asked)
+    return asked.covers
+
+
+def _is_near(line: bytes, test: Callable[[Prefix], bool]) -> bool:
+    """In a line of ours there is one such member: inside a text its quotation marks have a
+    backslash before them. What cannot be read is left to the reader of the whole line."""
+    start = line.find(_PREFIX) + len(_PREFIX)
+    try:
+        return test(_recorded(line[start : line.index(b'"', start)].decode()))
+    except ValueError:
+        return True
+
+
+_PREFIX = b'"prefix":"'
 
 
 def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
@@ -237,6 +261,8 @@ def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
         if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
             raise GaveUpError([])
         if not all(needle in line for needle in needles):
+            continue
+        if wanted.is_near is not None and not _is_near(line, wanted.is_near):
             continue
         record = _record(line, key)
         if record is not None and all(test(record) for test in tests):
