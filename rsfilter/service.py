@@ -317,12 +317,13 @@ class Service:
             give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
             stack.callback(give_up.cancel)
 
-    def _truth_loaded(self, truth: Truth) -> None:
+    async def _truth_loaded(self, truth: Truth) -> None:
         for warning in truth.warnings:
             log.warning("%s", warning)
+        prepared = await asyncio.to_thread(self._sources.prepare_truth, truth)
         moment = _moment()
         self._running.truth_loaded = moment.time
-        self._replace(self._sources.truth_loaded(truth), moment)
+        self._replace(self._sources.truth_loaded(truth, prepared), moment)
         if self._recorder and self._config.truth:
             self._record_truth(moment, self._config.truth.file, truth.sha256)
 

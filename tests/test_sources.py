@@ -464,3 +464,37 @@ def test_what_becomes_of_expired_data_is_configured(setting: str, rejects: bool)
     found = of(RTR + (f"on_expire = {setting}\n" if setting else ""))
     found.rtr_changed(rtr(OTHERS), "")
     assert (found.rtr_expired() is not None) is rejects
+
+
+def test_what_a_thread_found_of_a_truth_is_used() -> None:
+    found = started()
+    newer = truth(MINE, SIX, revision="x")
+    before = found.data
+    prepared = found.prepare_truth(newer)
+    assert found.data == before
+    event = found.truth_loaded(newer, prepared)
+    assert changed(event) == frozenset(prefixes("2001:db8:aa::/64"))
+    assert event is not None
+    assert (event.added, event.removed) == (1, 0)
+    assert event.data.hosts is prepared.hosts
+    assert found.truth is newer
+
+
+def test_what_a_thread_found_of_a_truth_is_not_used_for_other_data_of_the_caches() -> None:
+    found = started()
+    filters = slurm("2001:db8:aa::/64")
+    prepared = found.prepare_truth(filters)
+    found.rtr_changed(rtr(OTHERS, SIX, serial=2), "")
+    event = found.truth_loaded(filters, prepared)
+    assert event is not None
+    assert event.data.rtr == VrpSet.of(vrps(OTHERS))
+    assert set(prefixes("2001:db8:aa::/64")) <= (changed(event) or set())
+
+
+def test_what_a_thread_found_of_one_truth_is_not_used_for_another() -> None:
+    found = started()
+    one, other = truth(MINE, SIX), truth(SIX)
+    prepared = found.prepare_truth(one)
+    event = found.truth_loaded(other, prepared)
+    assert event is not None
+    assert event.data.truth is other.vrps

@@ -39,7 +39,7 @@ class Seen:
         self.errors: list[TruthError] = []
         self.watcher = TruthWatcher(path, self._truth, self.errors.append)
 
-    def _truth(self, truth: Truth) -> None:
+    async def _truth(self, truth: Truth) -> None:
         self.asns += [vrp.asn for vrp in truth.vrps]
 
     async def until(self, condition: Callable[[], bool]) -> float:
@@ -232,7 +232,7 @@ async def test_a_callback_that_fails_does_not_end_the_watch(
 ) -> None:
     taken: list[Truth] = []
 
-    def take(truth: Truth) -> None:
+    async def take(truth: Truth) -> None:
         taken.append(truth)
         if len(taken) == 2:
             raise RuntimeError("a bug of the taker")
@@ -324,7 +324,8 @@ async def test_a_young_status_proves_nothing_and_an_old_one_saves_reading(
     monkeypatch.setattr("rsfilter.rpki.watch.read_file", counted)
     path.write_text(text(1))
     changed = path.stat().st_ctime
-    watcher = TruthWatcher(path, lambda truth: None, lambda error: None, lambda: changed + age_s)
+    seen = Seen(path)
+    watcher = TruthWatcher(path, seen._truth, seen.errors.append, lambda: changed + age_s)
     for _ in range(3):
         await watcher._check()
     assert len(contents) == reads

@@ -11,6 +11,7 @@ import pytest
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, TRUTH, Bench
 
+from rsfilter.rpki.truth import Truth
 from rsfilter.rpki.watch import TruthWatcher
 
 GUESTS = [f"203.0.113.{n}/32" for n in range(15)]
@@ -54,7 +55,11 @@ async def test_truth_is_read_again_at_once(bench: Bench) -> None:
     file = bench.config.truth.file
     file.write_text(json.dumps(TRUTH))
     loaded: list[str] = []
-    watcher = TruthWatcher(file, lambda truth: loaded.append(truth.format), lambda _: None)
+
+    async def take(truth: Truth) -> None:
+        loaded.append(truth.format)
+
+    watcher = TruthWatcher(file, take, lambda _: None)
     bench.running.watcher = watcher
     async with bench.client() as client:
         said = await client.post("/api/v1/truth/reload")

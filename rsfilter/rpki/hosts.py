@@ -9,6 +9,7 @@ another ASN's. This form is rsfilter's own, so an unknown member is an error: a 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from rsfilter.rpki.document import (
     Json,
     Path,
     Problems,
+    let_go,
     member,
     objects,
     pointer,
@@ -68,6 +70,7 @@ def read_hosts(
         _refuse_overlaps(owners, problems)
         _warn_mute(hosts, warnings)
         _warn_alike(hosts, owners, warnings)
+    let_go(owners)
     return vrps, tuple(hosts)
 
 
@@ -186,18 +189,24 @@ def _prefixes(
 def _refuse_overlaps(owners: _Owners, problems: Problems) -> None:
     """A prefix strictly inside another ASN's is one of two mistakes, and nobody knows which."""
     lengths = sorted({(prefix.family, prefix.length) for prefix in owners})
-    for prefix in sorted(owners):
-        for family, length in lengths:
-            if family != prefix.family or length >= prefix.length:
-                continue
+    inside = [
+        (prefix, wider) for prefix in owners for wider in _wider(prefix, lengths) if wider in owners
+    ]
+    for prefix, wider in sorted(inside):
+        for owner, other in _strangers(owners[prefix], owners[wider]):
+            problems.add(
+                owner.path,
+                f"{prefix} of {_named(owner)} lies inside {wider} of {_named(other)} at "
+                f"{pointer(other.path)}; remove one, or give both the same prefix",
+            )
+
+
+def _wider(prefix: Prefix, lengths: list[tuple[int, int]]) -> Iterator[Prefix]:
+    """The prefixes of these (family, length) that hold it, the widest first."""
+    for family, length in lengths:
+        if family == prefix.family and length < prefix.length:
             spare = BITS[family] - length
-            wider = Prefix(family, prefix.network >> spare << spare, length)
-            for owner, other in _strangers(owners[prefix], owners.get(wider, [])):
-                problems.add(
-                    owner.path,
-                    f"{prefix} of {_named(owner)} lies inside {wider} of {_named(other)} at "
-                    f"{pointer(other.path)}; remove one, or give both the same prefix",
-                )
+            yield Prefix(family, prefix.network >> spare << spare, length)
 
 
 def _strangers(inner: list[_Owner], outer: list[_Owner]) -> list[tuple[_Owner, _Owner]]:

@@ -5,7 +5,7 @@ the first End of Data has come (or the caches were given up on), no data are in 
 nothing is announced.
 
 What a new snapshot changes takes a tenth of a second to find where it is the whole RPKI: `prepare`
-does that and changes nothing, so that a thread can do it while the loop goes on.
+and `prepare_truth` do that and change nothing, so that a thread can do it while the loop goes on.
 """
 
 from __future__ import annotations
@@ -38,6 +38,23 @@ class Prepared(NamedTuple):
     truth: Truth | None
     """The truth, and the VRPs of the caches, that this holds for."""
     before: VrpSet
+
+
+class PreparedTruth(NamedTuple):
+    """What a truth would change."""
+
+    hosts: dict[int, tuple[TruthHost, ...]]
+    rtr_vrps: VrpSet
+    """What its SLURM filters leave of the caches' VRPs."""
+    change: Difference
+    rtr_change: Difference
+    asns: frozenset[int]
+    """Of hosts that changed."""
+    truth: Truth
+    """The new truth; the earlier one, and the VRPs of the caches, that this holds for."""
+    before: Truth | None
+    rtr: RtrSnapshot | None
+    rtr_before: VrpSet
 
 
 class Sources:
@@ -107,19 +124,43 @@ class Sources:
             ),
         )
 
-    def truth_loaded(self, truth: Truth) -> DataReplaced | None:
-        """A good truth file was read."""
-        before, vrps_before = self._truth, self._rtr_vrps
+    def prepare_truth(self, truth: Truth) -> PreparedTruth:
+        """What `truth_loaded` needs to know of a truth. Changes nothing; for any thread."""
+        before, rtr, rtr_before = self._truth, self._rtr, self._rtr_vrps
+        rtr_vrps = rtr_before if rtr is None else truth.filter_rtr(rtr.vrps)
+        return PreparedTruth(
+            hosts=truth.hosts_by_asn(),
+            rtr_vrps=rtr_vrps,
+            change=_difference(before.vrps if before else EMPTY, truth.vrps),
+            rtr_change=_difference(rtr_before, rtr_vrps),
+            asns=_changed_asns(before.hosts if before else (), truth.hosts),
+            truth=truth,
+            before=before,
+            rtr=rtr,
+            rtr_before=rtr_before,
+        )
+
+    def truth_loaded(
+        self, truth: Truth, prepared: PreparedTruth | None = None
+    ) -> DataReplaced | None:
+        """A good truth file was read. `prepared`: what `prepare_truth` said of it, if it was
+        asked."""
+        if (
+            prepared is None
+            or prepared.truth is not truth
+            or prepared.before is not self._truth  # other data came meanwhile
+            or prepared.rtr is not self._rtr
+            or prepared.rtr_before is not self._rtr_vrps
+        ):
+            prepared = self.prepare_truth(truth)
         self._truth, self._truth_source = truth, Source.READY
-        self._hosts = truth.hosts_by_asn()
-        if self._rtr is not None:
-            self._rtr_vrps = truth.filter_rtr(self._rtr.vrps)
+        self._hosts, self._rtr_vrps = prepared.hosts, prepared.rtr_vrps
         return self._replaced(
             "truth",
             f"{truth.format}, {len(truth.vrps)} VRPs, revision {truth.revision or 'unnamed'}",
-            _difference(before.vrps if before else EMPTY, truth.vrps),
-            also=_difference(vrps_before, self._rtr_vrps),
-            asns=_changed_asns(before.hosts if before else (), truth.hosts),
+            prepared.change,
+            also=prepared.rtr_change,
+            asns=prepared.asns,
         )
 
     def prepare(self, snapshot: RtrSnapshot) -> Prepared:

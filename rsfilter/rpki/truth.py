@@ -152,7 +152,8 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
     filters: tuple[PrefixFilter, ...] = ()
     vrps: Iterable[Vrp]
     if form == "hosts":
-        vrps, hosts = read_hosts(document, problems, warnings)
+        listed, hosts = read_hosts(document, problems, warnings)
+        vrps = _taken(listed)
     elif form == "slurmVersion":
         filters, vrps = read_slurm(document, problems)
     else:
@@ -173,6 +174,12 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
         metadata=metadata,
         warnings=warnings.all(),
     )
+
+
+def _taken(vrps: list[Vrp]) -> Iterator[Vrp]:
+    """Each once, and freed: see `document.let_go`."""
+    while vrps:
+        yield vrps.pop()
 
 
 _FORMATS = {"hosts": "hosts", "slurmVersion": "slurm", "roas": "roas", "vrps": "roas"}

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -60,14 +60,15 @@ class TruthWatcher:
     """Reads a truth file whenever its content changes, in a worker thread.
 
     `on_truth` gets each good content that differs from the last good one, `on_error` the error of
-    each bad content once; both are called on the event loop. After an error the last good truth
-    still stands, and `error` says what is wrong until the file is good again.
+    each bad content once; both are called on the event loop, and `on_truth` is waited for. After
+    an error the last good truth still stands, and `error` says what is wrong until the file is good
+    again.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        on_truth: Callable[[Truth], None],
+        on_truth: Callable[[Truth], Awaitable[None]],
         on_error: Callable[[TruthError], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -153,7 +154,7 @@ class TruthWatcher:
                 self._settled = status
             if content.key != self._seen:
                 self._seen = content.key
-                self._tell(content)
+                await self._tell(content)
 
     def _read(self, status: _Status | None) -> _Content | None:
         """The content, parsed when it is new; None when it changed while it was read."""
@@ -171,7 +172,7 @@ class TruthWatcher:
         except TruthError as error:
             return _Content(key, error)
 
-    def _tell(self, content: _Content) -> None:
+    async def _tell(self, content: _Content) -> None:
         if isinstance(content.outcome, TruthError):
             self.error = content.outcome
             self._on_error(content.outcome)
@@ -181,7 +182,7 @@ class TruthWatcher:
             logger.info("%s is good again", self.path)
         if content.outcome is not None:
             self._good = content.key
-            self._on_truth(content.outcome)
+            await self._on_truth(content.outcome)
 
 
 def _events(directories: frozenset[str]) -> AsyncGenerator[set[FileChange], None]:
