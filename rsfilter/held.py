@@ -59,7 +59,7 @@ def load(path: Path, now: float) -> Held:
         return {}
     try:
         return _parse(content)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.error("guard: %s cannot be read, what was held is let go: %.200r", path, error)
         return {}
 

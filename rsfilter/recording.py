@@ -22,8 +22,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
+
+import msgspec
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
@@ -129,46 +132,79 @@ def read(path: Path) -> Iterator[Entry]:
             line = raw.rstrip(b"\n")
             if line.startswith(b'{"now": '):
                 try:
-                    yield _entry(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise RecordingError(f"{path}:{number}: not a turn: {error!r}") from None
+                    yield _entry(msgspec.convert(json.loads(line), _Turn))
+                except (ValueError, OverflowError, RecursionError) as error:
+                    raise RecordingError(f"{path}:{number}: not a turn: {error!r:.200}") from None
             else:
                 at = line_time(line)
                 last = last if at is None else Moment(at, at)
                 yield Entry(last, lines=[line])
 
 
-def _entry(turn: dict[str, Any]) -> Entry:
-    moment = Moment(float(turn["now"]), float(turn["time"]))
-    if "lines" in turn:
-        return Entry(moment, lines=[line.encode("latin-1") for line in turn["lines"]])
-    if "truth" in turn:
-        return Entry(moment, truth=(turn["truth"].encode("latin-1"), turn["file"]))
-    if "rtr" in turn:
-        content = turn["rtr"]
-        vrps = VrpSet.of(Vrp(Prefix.parse(p), length, asn) for p, length, asn in content["vrps"])
-        snapshot = RtrSnapshot(
-            vrps=vrps,
-            cache=content["cache"],
-            session=content["session"],
-            serial=content["serial"],
-            at=moment.now,
-        )
-        return Entry(moment, rtr=(snapshot, turn["reason"]))
-    if "note" in turn:
-        return Entry(moment, note=ServiceEvent(turn["note"], turn["data"]))
-    if "release" in turn:
-        return Entry(moment, release=turn["release"])
-    if "config" in turn:
-        return Entry(moment, config=(turn["config"], turn["file"]))
-    if "held" in turn:
-        return Entry(
-            moment,
-            held={
-                RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): said
-                for neighbor, prefix, path_id, said in turn["held"]
-            },
-        )
-    if "drain" in turn:
-        return Entry(moment, drain=DrainAsked(turn["source"], bool(turn["drain"]), turn["by"]))
-    return Entry(moment, source=turn["source"])
+class _Rtr(msgspec.Struct):
+    cache: str
+    session: int
+    serial: int
+    vrps: list[tuple[str, int, int]]
+
+
+class _Turn(msgspec.Struct):
+    """The members of every kind of turn; None is not there."""
+
+    now: float
+    time: float
+    lines: list[str] | None = None
+    truth: str | None = None
+    file: str = ""
+    rtr: _Rtr | None = None
+    reason: str = ""
+    note: str | None = None
+    data: dict[str, Any] = {}
+    release: str | None = None
+    config: str | None = None
+    held: list[tuple[str, str, int, str]] | None = None
+    drain: bool | None = None
+    source: Literal["expired", "given_up", "operator", "readiness"] | None = None
+    by: str = ""
+
+
+def _entry(turn: _Turn) -> Entry:
+    """ValueError for what is no turn."""
+    moment = _moment(turn)
+    if turn.lines is not None:
+        return Entry(moment, lines=[line.encode("latin-1") for line in turn.lines])
+    if turn.truth is not None:
+        return Entry(moment, truth=(turn.truth.encode("latin-1"), turn.file))
+    if turn.rtr is not None:
+        return Entry(moment, rtr=(_snapshot(turn.rtr, moment.now), turn.reason))
+    if turn.note is not None:
+        return Entry(moment, note=ServiceEvent(turn.note, turn.data))
+    if turn.release is not None:
+        return Entry(moment, release=turn.release)
+    if turn.config is not None:
+        return Entry(moment, config=(turn.config, turn.file))
+    if turn.held is not None:
+        return Entry(moment, held=_held(turn.held))
+    if turn.source is None:
+        raise ValueError("says nothing")
+    if turn.drain is not None:
+        return Entry(moment, drain=DrainAsked(turn.source, turn.drain, turn.by))
+    return Entry(moment, source=turn.source)
+
+
+def _moment(turn: _Turn) -> Moment:
+    if not (isfinite(turn.now) and isfinite(turn.time)):
+        raise ValueError("at no time")
+    return Moment(turn.now, turn.time)
+
+
+def _snapshot(rtr: _Rtr, at: float) -> RtrSnapshot:
+    vrps = VrpSet.of(Vrp(Prefix.parse(prefix), length, asn) for prefix, length, asn in rtr.vrps)
+    return RtrSnapshot(vrps, rtr.cache, rtr.session, rtr.serial, at)
+
+
+def _held(rows: list[tuple[str, str, int, str]]) -> dict[RouteKey, str]:
+    return {
+        RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): said
+        for neighbor, prefix, path_id, said in rows
+    }

@@ -210,7 +210,26 @@ def test_every_capture_can_be_replayed(site: Path) -> None:
     assert replay(config, paths, audit=site / "out", commands=io.BytesIO()) == 0
 
 
-@pytest.mark.parametrize("turn", ['{"now": 1', '{"now": 1, "time": 2}', '{"now": "x", "time": 0}'])
+@pytest.mark.parametrize(
+    "turn",
+    [
+        '{"now": 1',
+        '{"now": 1, "time": 2}',
+        '{"now": "x", "time": 0}',
+        '{"now": 1e999, "time": 0, "lines": []}',
+        f'{{"now": 1{"0" * 400}, "time": 0, "lines": []}}',
+        f'{{"now": 1{"0" * 5000}, "time": 0, "lines": []}}',
+        '{"now": 1, "time": NaN, "lines": []}',
+        '{"now": ' + "[" * 100_000,
+        '{"now": 1, "time": 2, "lines": [5]}',
+        '{"now": 1, "time": 2, "lines": ["\\u0100"]}',
+        '{"now": 1, "time": 2, "truth": {}, "file": "x"}',
+        '{"now": 1, "time": 2, "note": 5, "data": {}}',
+        '{"now": 1, "time": 2, "rtr": {"cache": "", "session": 1, "serial": 1, "vrps": [[1]]}}',
+        '{"now": 1, "time": 2, "held": [["192.0.2.1", 5, 0, "x"]]}',
+        '{"now": 1, "time": 2, "source": "x"}',
+    ],
+)
 def test_a_turn_that_cannot_be_read_is_named(site: Path, turn: str) -> None:
     (site / "recording").write_text('{"now": 1, "time": 1, "lines": []}\n' + turn + "\n")
     with pytest.raises(RecordingError, match="recording:2: not a turn"):

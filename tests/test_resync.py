@@ -201,6 +201,23 @@ def test_an_answer_that_makes_no_sense_is_remembered() -> None:
     assert resync.problems == {"unreadable": 2}
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        "192.0.2.10 ipv4 unicast 203.0.113.1/33 next-hop 198.51.100.1",
+        "192.0.2.10 ipv4 unicast 203.0.113.1/24 next-hop 198.51.100.1",
+        "192.0.2.10 ipv6 unicast 2001:db8::/64 path-information 2001:db8::1 next-hop 2001:db8::9",
+    ],
+)
+def test_what_could_not_be_withdrawn_again_is_not_taken_over(route: str) -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, ShowLine("[]"), DONE)
+    resync.commands(0.0)
+    assert ask(resync, *MARKED, ShowLine(route), DONE) == []
+    assert resync.problems == {"unreadable": 1}
+
+
 # Hosts repeat themselves -----------------------------------------------------------------------
 
 

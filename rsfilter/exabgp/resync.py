@@ -27,7 +27,7 @@ from rsfilter.exabgp.capabilities import Established, Shown, shown
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import BEST_PATH_ID
-from rsfilter.routing.model import UNICAST, Address, Prefix
+from rsfilter.routing.model import IPV4, UNICAST, Address, Prefix
 
 ANSWER_SILENCE_S = 30.0
 """A question without a line of its answer for so long is asked again. ExaBGP answers within a
@@ -205,11 +205,13 @@ class Resync:
         try:
             router, prefix = Address.parse(words[0]), Prefix.parse(words[3])
             has_id = words[4] == "path-information"
-            path_id = Address.parse(words[5]).value if has_id else BEST_PATH_ID
+            identifier = Address.parse(words[5]) if has_id else Address(IPV4, BEST_PATH_ID)
+            if identifier.family != IPV4 or not prefix.is_well_formed:
+                raise ValueError(text)  # what ExaBGP could not be told to withdraw
         except (ValueError, IndexError):
             self.problems["unreadable"] += 1
             return []
-        return [Told(router, prefix, path_id)] if router in self._routers else []
+        return [Told(router, prefix, identifier.value)] if router in self._routers else []
 
     def _answered(self, now: float) -> None:
         """The last reply to a question about ExaBGP itself came: on to the next one."""

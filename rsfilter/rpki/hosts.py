@@ -211,9 +211,12 @@ def _wider(prefix: Prefix, lengths: list[tuple[int, int]]) -> Iterator[Prefix]:
 
 def _strangers(inner: list[_Owner], outer: list[_Owner]) -> list[tuple[_Owner, _Owner]]:
     """Each inner owner with the first outer one that has another ASN, if any."""
+    first: dict[int, _Owner] = {}
+    for each in outer:
+        first.setdefault(each.asn, each)
     pairs = []
     for owner in inner:
-        other = next((each for each in outer if each.asn != owner.asn), None)
+        other = next((first[asn] for asn in first if asn != owner.asn), None)
         if other is not None:
             pairs.append((owner, other))
     return pairs

@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from fuzz import site
+from fuzz import commands, site
 from fuzz.oracle import is_removed
 from fuzz.text import assert_plain, assert_problems, loads
+from rsfilter import held
+from rsfilter.audit.record import ServiceEvent
 from rsfilter.check import print_report, report
 from rsfilter.config import Config, ConfigError, parse_config
 from rsfilter.exabgp.render import RenderError, render
-from rsfilter.routing.model import BITS, Prefix, Vrp
+from rsfilter.recording import Moment, Recorder
+from rsfilter.replay import replay
+from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.model import BITS, Address, Prefix, RouteKey, Vrp
+from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.document import MAX_PROBLEMS
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth, truth_export
@@ -183,6 +190,68 @@ def slurm_seeds() -> Iterable[bytes]:
                     },
                 }
             ).encode()
+
+
+# What rsfilter wrote itself ----------------------------------------------------------------------
+
+
+def check_recording(content: bytes) -> None:
+    """A recording is replayed, or refused with the place. Its commands are good ones."""
+    with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
+        path, out = Path(name, "recording"), io.BytesIO()
+        path.write_bytes(content)
+        complaint = io.StringIO()
+        with contextlib.redirect_stderr(complaint), contextlib.suppress(TruthError, ConfigError):
+            replay(site.CONFIGS[1], [path], audit=Path(name, "audit"), commands=out)
+        assert_problems(complaint.getvalue().split("\n"), "a complaint")
+        for line in out.getvalue().splitlines(keepends=True):
+            commands.read(line)
+
+
+def recording_seeds() -> Iterable[bytes]:
+    """One turn of every kind, as they are written."""
+    moment, prefix = Moment(12.5, NOW), Prefix.parse("192.0.2.1/32")
+    snapshot = RtrSnapshot(VrpSet.of(SAMPLE), "192.0.2.50:8282", 7, 1, 12.0)
+    key = RouteKey(Address.parse("127.10.1.1"), prefix, 0)
+    life = [
+        site.state("127.10.2.1", 65200, "up"),
+        site.update("127.10.1.1", 65005, ["192.0.2.1/32"]),
+    ]
+    turns: list[Callable[[Recorder], None]] = [
+        lambda recorder: recorder.note(moment, ServiceEvent("start", {"configuration": "x"})),
+        lambda recorder: recorder.held(moment, {key: "0123"}),
+        lambda recorder: recorder.truth(moment, site.TRUTHS[0], "truth.json"),
+        lambda recorder: recorder.rtr(moment, snapshot, "fresh"),
+        lambda recorder: recorder.lines(moment, [*life, b"done", b"exabgp 5.0.15", b"\xff"]),
+        lambda recorder: recorder.source(moment, "expired"),
+        lambda recorder: recorder.release(moment, "SIGUSR2"),
+        lambda recorder: recorder.drain(moment, DrainAsked("operator", True, "x")),
+        lambda recorder: recorder.lines(moment, []),
+    ]
+    for parts in (turns, *([turn] for turn in turns)):
+        with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
+            path = Path(name, "recording")
+            recorder = Recorder(path)
+            for turn in parts:
+                turn(recorder)
+            yield path.read_bytes()
+
+
+def check_held(content: bytes) -> None:
+    """What the guard held before a restart is read, or said to be of no use."""
+    with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
+        path = Path(name, "held.state")
+        path.write_bytes(content)
+        for key, said in held.load(path, path.stat().st_mtime).items():
+            assert isinstance(said, str), said
+            assert str(key.prefix), key
+
+
+def held_seeds() -> Iterable[bytes]:
+    added = '["+","198.51.100.7","203.0.113.1/32",0,"0123456789abcdef"]\n'
+    gone = '["-","198.51.100.7","203.0.113.1/32",0]\n'
+    for lines in (added, added + gone, added + gone + added, added * 3 + gone[:20]):
+        yield lines.encode()
 
 
 # Configuration -----------------------------------------------------------------------------------

@@ -156,8 +156,9 @@ def mutate_lines(pool: Sequence[bytes], inside: Sequence[Mutation] = ()) -> Muta
                 case 3 | 4:
                     lines.insert(at, random.choice(pool))
                 case _:
-                    changed = random.choice(inside)(lines[here], random) if inside else None
-                    lines[here] = lines[here] if changed is None else changed
+                    ideas = random.sample(inside, len(inside))
+                    tried = (idea(lines[here], random) for idea in ideas)
+                    lines[here] = next((line for line in tried if line is not None), lines[here])
         return b"\n".join(lines)
 
     return mutate
