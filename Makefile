@@ -63,6 +63,16 @@ fuzz: .venv/fuzz-installed ## fuzz whatever hosts and files can say, for MINUTES
 	@.venv/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[fuzz]'
 	@touch .venv/fuzz-installed
 
+.PHONY: torture
+torture: setup ## kill -9 of the filter, KILLS=200 times in a storm, while a probe watches the routers (a quarter of an hour)
+	@echo "torture: rsfilter between BIRD, FRR and ExaBGP"
+	@$(RUN) tests/torture.py --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
+
+.PHONY: soak
+soak: setup ## everything at once for MINUTES=20: churn, flaps, deaths, changes of data; memory and CPU
+	@echo "soak: rsfilter between BIRD, FRR, StayRTR and ExaBGP"
+	@$(RUN) tests/soak.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
+
 .PHONY: bench
 bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
 	@echo "bench: a full table, with real daemons"

@@ -11,7 +11,6 @@ little on a busy machine.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -26,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab
 from lab.exabgp import RouteServer, group_of
+from lab.usage import cpu_s, rss_mb
 from lab.waiting import eventually
 
 DEADLINE_S = 900.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Scale:
@@ -104,17 +103,6 @@ def guest(host: int, number: int) -> str:
 def command(pid: int) -> list[str]:
     """A process's command line."""
     return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process, in megabytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 @contextmanager

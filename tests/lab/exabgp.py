@@ -68,6 +68,8 @@ class RouteServer(ExaBgp):
     ) -> None:
         super().__init__(lab, name, number, asn)
         self._recorded = recorded
+        self.program = "exabgp"
+        """How ExaBGP is started: words for a shell."""
         self.configuration = self.place / "rsfilter.toml"
         self.truth = self.place / "truth.json"
         self.audit = Audit(self.place / "audit", lab.report)
@@ -104,7 +106,7 @@ class RouteServer(ExaBgp):
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
         if self._recorded:
             self._record_the_pipes()
-        command = "set -a; . ./exabgp.env; exec exabgp server exabgp.conf"
+        command = f"set -a; . ./exabgp.env; exec {self.program} server exabgp.conf"
         self.run(["sh", "-c", command], self._listens, **self._environment())
 
     def hints(self) -> list[str]:
