@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from audit_samples import NOON, PROVENANCE, sample_log, verdict_change, write_log
 
+from rsfilter.audit.record import ServiceEvent
 from rsfilter.audit.report import HEIGHT, WIDTH, bars, report
 from rsfilter.cli import main
-from rsfilter.routing.actions import DataChange
+from rsfilter.routing.actions import DataChange, DrainChange
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 
@@ -84,3 +85,22 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["audit", "report", "--directory", str(log), "-o", str(output)]) == 0
     assert capsys.readouterr().out == f"wrote {output}\n"
     assert output.read_text().startswith("<!doctype html>")
+
+
+def test_a_drain_and_a_gap_have_no_truth(tmp_path: Path) -> None:
+    drain = DrainChange("draining", "by hand", ("operator",))
+    write_log(tmp_path, (NOON, drain), (NOON + 1, ServiceEvent("gap", {"count": 3})))
+    text = Reader(report(tmp_path)).text
+    assert "phase draining, detail by hand" in text
+    assert "count 3" in text
+
+
+def test_a_record_of_a_forged_log_need_not_have_anything(tmp_path: Path) -> None:
+    common = '"seq":1,"at":"2026-11-22T12:00:00.000000Z"'
+    (tmp_path / "audit-2026-11-22.jsonl").write_text(
+        f'{{{common},"event":"verdict","reasons":["origin_invalid_asn"]}}\n'
+        f'{{{common},"event":"data","truth":"x","data":{{"\\u202e<b>":1}}}}\n'
+    )
+    made = report(tmp_path)
+    assert "THE LOG IS DAMAGED." in made
+    assert "\\u202e&lt;b&gt; 1" in made

@@ -146,7 +146,7 @@ def test_in_every_value_and_key_of_the_configuration() -> None:
 
 # Output ------------------------------------------------------------------------------------------
 
-FORGED = "\x1b]0;x\x07\x1b[2J\x7f\u202e\r\nrejected"
+FORGED = "\x1b]0;x\x07\x1b[2J\x7f\u202e\r\n<script>\"'&rejected"
 """What somebody would put into a log that others read."""
 
 
@@ -205,6 +205,25 @@ def test_a_forged_log_does_nothing_to_a_terminal(
     output = capsys.readouterr()
     for line in (output.out + output.err).split("\n"):
         assert_plain(line, " ".join(arguments))
+
+
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-21"], ids=["alone", "among good ones"])
+def test_a_forged_log_does_nothing_to_a_page(
+    day: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample_log(tmp_path)
+    (tmp_path / f"audit-{day}.jsonl").write_bytes(b"".join(forged_records()))
+    page = tmp_path / "report.html"
+    words = ["audit", "report", "-o", str(page), "--directory", str(tmp_path)]
+    assert main(words) in (0, 1)
+    text = page.read_text()
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+    assert all(char.isprintable() for char in text.replace("\n", "")), "a control character"
+    assert main(["audit", "index", "--directory", str(tmp_path)]) in (0, 1)
+    assert main(["audit", "query", "--host", "hv1", "--directory", str(tmp_path)]) == 0
+    for line in capsys.readouterr().out.split("\n"):
+        assert_plain(line, "output")
 
 
 @pytest.mark.parametrize("text", UNICODE.values(), ids=UNICODE)

@@ -15,6 +15,7 @@ from rsfilter import __version__
 from rsfilter.audit.query import Record, query
 from rsfilter.audit.sql import stats
 from rsfilter.audit.verify import VerifyResult, verify
+from rsfilter.plain import clean
 
 NOTABLE = ("data", "guard", "drain", "gap", "recovered", "flood", "reload", "reload_refused")
 """Events that a reviewer wants to see one by one."""
@@ -52,7 +53,10 @@ def report(directory: Path, since: float | None = None, until: float | None = No
         notable += query(directory, event=event, since=since, until=until, limit=SHOWN)
     thefts = query(directory, reason="origin_invalid_asn", since=since, until=until, limit=SHOWN)
     template = Environment(
-        loader=PackageLoader("rsfilter.audit"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("rsfilter.audit"),
+        autoescape=True,
+        finalize=shown,
+        undefined=StrictUndefined,
     ).get_template("report.html")
     return template.render(
         version=__version__,
@@ -66,7 +70,14 @@ def report(directory: Path, since: float | None = None, until: float | None = No
         thefts=list(thefts),
         integrity=integrity(verify(directory)),
         facts=facts,
+        cell=cell,
+        revision=revision,
     )
+
+
+def shown(value: object) -> object:
+    """What the page has of a value: no text turns what stands beside it around."""
+    return clean(value) if isinstance(value, str) else "" if value is None else value
 
 
 def integrity(result: VerifyResult) -> list[str]:
@@ -92,6 +103,18 @@ def bars(timeline: list[list[Any]]) -> list[Bar]:
                 title = f"{at}: {count} {name}"
                 drawn.append(Bar(number * step, top, max(1.0, step - 1), height, colour, title))
     return drawn
+
+
+def cell(record: Record, name: str) -> str:
+    """A member of a record; empty when it is not there, as in a log that was tampered with."""
+    value = record.get(name, "")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def revision(record: Record) -> str:
+    """The revision of the truth in force."""
+    truth = record.get("truth")
+    return str(truth.get("revision", "")) if isinstance(truth, dict) else ""
 
 
 def facts(record: Record) -> str:
