@@ -6,11 +6,15 @@ UPDATE=1 pytest tests/test_docs.py      writes them anew
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+import pytest
 
 from rsfilter.routing.reasons import REASONS
 
-DOCS = Path(__file__).parents[1] / "docs"
+TESTS = Path(__file__).parent
+DOCS = TESTS.parent / "docs"
 
 REASONS_HEAD = """# Reasons
 
@@ -35,3 +39,12 @@ def is_current(name: str, text: str) -> bool:
 def test_reasons() -> None:
     rows = [f"| `{r.name}` | {r.text} | {r.remedy} | {r.euro_ix} |\n" for r in REASONS.values()]
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
+
+
+@pytest.mark.parametrize("name", ["guarantees.md"])
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", (DOCS / name).read_text())
+    assert named
+    for file, test in named:
+        source = (TESTS / file).read_text()
+        assert not test or f"def {test}(" in source, f"{file}::{test}"
