@@ -49,7 +49,7 @@ test: setup ## run all tests, those against real daemons too (TESTS="..." for a 
 	@$(RUN) -m pytest $(TESTS)
 
 .PHONY: mutation
-mutation: setup ## break policy, tables, engine and egress in 2,000 ways; list what no test noticed (half an hour)
+mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)
 	@echo "mutation: mutmut"
 	@$(RUN) -m mutmut run
 	@$(RUN) -m mutmut results
