@@ -48,8 +48,8 @@ OPERATORS_CAUSES = frozenset(("data", "guard", "config"))
 class Budget(NamedTuple):
     """How many lines one neighbor may cause."""
 
-    burst: int = 10_000
-    """At once, some 7 MB: a host with 2,000 prefixes may come, go and come back twice."""
+    burst: int = 20_000
+    """At once, some 14 MB: a host with 5,000 prefixes may come, go and come back."""
     rate: float = 10.0
     """A second, in the long run: some 100 MB a day once they are compressed. No host whose routes
     mean something changes as often."""
