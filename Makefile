@@ -83,6 +83,12 @@ benchaudit: setup ## questions to 10,000,000 audit records, beside grep and jq (
 	@echo "bench: the audit log"
 	@$(RUN) tests/bench/audit.py
 
+.PHONY: floods
+floods: setup ## a million prefixes, flaps, stalls, full disks, huge truths: what each costs (half an hour; ONLY="truth" for a few)
+	@echo "floods: every flood in full"
+	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/floods.py $(ONLY)
+	@$(RUN) -m pytest -m slow tests/test_floods.py
+
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
 	@echo "bench: 200,000 routes, and clients that ask for all of them"

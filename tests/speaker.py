@@ -110,6 +110,9 @@ class Speaker:
         self.received = bytearray()
         self.is_reading = threading.Event()
         self.is_reading.set()
+        self.is_replying = True
+        self._replies: list[bytes] = []
+        """Kept back while it is not replying."""
         self._write_lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rsfilter", "run", "-c", str(config), *arguments],
@@ -142,12 +145,12 @@ class Speaker:
             self.process.stdin.write(data)
             self.process.stdin.flush()
 
-    def ends(self) -> None:
+    def ends(self, deadline: float = 10.0) -> None:
         """Closes the filter's stdin, and waits for its end."""
         assert self.process.stdin
         with self._write_lock:
             self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(deadline) == 0
         self._thread.join(10)
 
     def reloads(self, configuration: str) -> None:
@@ -199,5 +202,13 @@ class Speaker:
             replies.append(sent_end_of_rib(router, self.routers[router], family))
         else:
             self.commands[text] += 1
+        self._replies += [before, b"done\n", *replies]
+        if self.is_replying:
+            self.replies()
+
+    def replies(self) -> None:
+        """Writes the replies that were kept back, and from now on each at once."""
+        self.is_replying = True
+        kept, self._replies = self._replies, []
         with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile
-            self.write(b"".join([before, b"done\n", *replies]))
+            self.write(b"".join(kept))
