@@ -35,7 +35,7 @@ _SHOW = mutate_lines(lines.SHOW_LINES, (mutate_json, mutate_words))
 TARGETS: dict[str, Target] = {
     "decode": Target(lines.check_decode, lines.decode_seeds, (mutate_json,), 8192, 2),
     "show": Target(lines.check_show, lines.show_seeds, (_SHOW,), 16384, 2),
-    "engine": Target(engine.check, engine.seeds, (_SCRIPT,), 32768, 6),
+    "engine": Target(engine.check, engine.seeds, (_SCRIPT,), 16384, 6),
     "truth": Target(files.check_truth, files.truth_seeds, (mutate_json,), 8192, 2),
     "slurm": Target(files.check_slurm, files.slurm_seeds, (mutate_json,), 8192, 1),
     "recording": Target(files.check_recording, files.recording_seeds, (_RECORDING,), 16384, 1),
