@@ -99,6 +99,8 @@ class Service:
         self._wake = asyncio.Event()
         self._is_ending = False
         self._is_dialect_known = False
+        self._revalidating_since: float | None = None
+        """When the first of the data came that are on their way through the table."""
         self._has_told_of_absent = False
         self._resync_problems = 0
 
@@ -195,6 +197,9 @@ class Service:
         self._writer.write(self._filter.commands(moment.now))
         self._held.take(self._filter.take_held())
         self._tell(moment)
+        if self._revalidating_since and not self._filter.engine.is_busy:
+            self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
+            self._revalidating_since = None
 
     def _tell(self, moment: Moment) -> None:
         for event in self._filter.take_audit():
@@ -371,8 +376,8 @@ class Service:
         if event is not None:
             log.info("data in force: %s: %s", event.source, event.detail)
             self._filter.data_replaced(event, moment.now)
+            self._revalidating_since = self._revalidating_since or moment.now
             self._flush(moment)
-            self._web.api.metrics.revalidated(time.monotonic() - moment.now)
 
 
 def _moment() -> Moment:

@@ -29,21 +29,17 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from rsfilter.routing.actions import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import AllRepeated, GuardReleased, GuardRestored, SessionUp
-from rsfilter.routing.guard import Guard, fingerprint
+from rsfilter.routing.guard import fingerprint
 from rsfilter.routing.model import (
     Address,
     Attributes,
     Limits,
-    OriginState,
     Route,
     RouteKey,
-    Validation,
-    Verdict,
     VerdictKind,
 )
 from rsfilter.routing.policy import Data, Source, judge
 from rsfilter.routing.retention import as_stale
-from rsfilter.routing.rib import Entry
 
 ONE, TWO, THREE, FOUR = (f"203.0.113.{n}/32" for n in (1, 2, 3, 4))
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
@@ -89,58 +85,6 @@ def test_a_fifth_may_go_and_so_may_nine(lost: int, accepted: int, allowed: bool)
 )
 def test_other_limits(limits: Limits, lost: int, accepted: int, allowed: bool) -> None:
     assert limits.allow(lost, accepted) is allowed
-
-
-ACCEPTED = Verdict(VerdictKind.ACCEPTED, (), Validation(OriginState.VALID))
-NOT_FOUND = Verdict(VerdictKind.REJECTED, ("origin_not_found",), Validation(OriginState.NOT_FOUND))
-NO_DATA = Verdict(VerdictKind.REJECTED, ("data_unavailable",), Validation(OriginState.NOT_FOUND))
-HELD = Verdict(
-    VerdictKind.HELD, ("held_by_guard", "origin_not_found"), Validation(OriginState.NOT_FOUND)
-)
-
-
-def entries(count: int, verdict: Verdict = ACCEPTED) -> list[Entry]:
-    return [Entry(route(f"203.0.113.{n}/32"), verdict, True) for n in range(count)]
-
-
-def test_what_would_be_lost_is_held_and_the_rest_follows() -> None:
-    guard, table = Guard(AT_MOST_HALF), entries(4)
-    judged = [(entry, NOT_FOUND if n else ACCEPTED) for n, entry in enumerate(table)]
-    assert guard.review(judged, table) == ([ACCEPTED, HELD, HELD, HELD], 3, 4)
-    assert guard.held == 3
-    assert guard.release() == [entry.route.key for entry in table[1:]]
-    assert (guard.held, guard.release()) == (0, [])
-
-
-def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
-    guard, table = Guard(AT_MOST_HALF), [*entries(4), *entries(3, NOT_FOUND)]
-    judged = [(entry, NOT_FOUND) for entry in table[:2]]
-    assert guard.review(judged, table) == ([NOT_FOUND, NOT_FOUND], 0, 0)
-    assert guard.held == 0
-
-
-def test_one_route_is_a_share_too() -> None:
-    guard, table = Guard(Limits(20, 1)), entries(5)
-    assert guard.review([(table[0], NOT_FOUND)], table) == ([NOT_FOUND], 0, 0)
-    assert guard.review([(table[0], NOT_FOUND)], table[:4]) == ([HELD], 1, 4)
-
-
-def test_nor_of_those_that_are_held_already() -> None:
-    guard, table = Guard(AT_MOST_HALF), [*entries(3), *entries(5, HELD)[3:]]
-    judged = [(entry, NOT_FOUND) for entry in table[:2]]
-    assert guard.review(judged, table) == ([HELD, HELD], 2, 3)
-
-
-def test_rejected_routes_are_not_lost_and_never_held() -> None:
-    guard, table = Guard(Limits(1, 0)), entries(5, NOT_FOUND)
-    judged = [(entry, NOT_FOUND) for entry in table]
-    assert guard.review(judged, table) == ([NOT_FOUND] * 5, 0, 0)
-
-
-def test_data_that_are_not_there_are_no_loss_to_hold() -> None:
-    """`on_expire = "reject"` means it."""
-    guard, table = Guard(Limits(1, 0)), entries(5)
-    assert guard.review([(entry, NO_DATA) for entry in table], table) == ([NO_DATA] * 5, 0, 0)
 
 
 # In the engine -----------------------------------------------------------------------------------
@@ -207,6 +151,46 @@ def test_a_smaller_loss_goes_out() -> None:
     actions = after(machine, replaced(ONLY_TWO_AND_FOUR))
     assert told(actions)[-1] == "truth: 4 judged, 2 flipped"
     assert announced(machine) == {TWO, FOUR}
+
+
+def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
+    """Two are lost: all that were judged, and half of what is accepted."""
+    machine = guarded(*four(), route("198.18.0.1/32"))
+    actions = after(machine, replaced(ONLY_TWO_AND_FOUR, [prefix(ONE), prefix(THREE)]))
+    assert told(actions)[-1] == "truth: 2 judged, 2 flipped"
+    assert announced(machine) == {TWO, FOUR}
+
+
+@pytest.mark.parametrize(("routes", "held"), [(5, 0), (4, 1)])
+def test_one_route_is_a_share_too(routes: int, held: int) -> None:
+    """A fifth of them may go."""
+    texts = [f"203.0.113.{n}/32" for n in range(routes)]
+    machine = engine(EVERYTHING, limits=Limits(20, 1))
+    after(machine, *(update(route(text)) for text in texts))
+    after(machine, replaced(data([f"{text} AS65007" for text in texts[1:]])))
+    assert machine.guard.held == held
+
+
+def test_what_is_held_is_not_among_what_is_accepted() -> None:
+    """Two of the two that are accepted, not of five."""
+    machine = guarded(*four(), route("203.0.113.5/32"))
+    after(machine, replaced(data(["203.0.113.4/31-32 AS65007"])))
+    assert machine.guard.held == 3
+    actions = after(machine, replaced(NOTHING_OF_THEIRS))
+    assert told(actions)[-1] == "guard: held 2 of 2, 5 held"
+
+
+def test_rejected_routes_are_not_lost_and_never_held() -> None:
+    machine = engine(NOTHING_OF_THEIRS, limits=Limits(1, 0))
+    after(machine, *(update(each) for each in four()), replaced(data([])))
+    assert (machine.guard.held, announced(machine)) == (0, set())
+
+
+def test_data_that_are_not_there_are_no_loss_to_hold() -> None:
+    """`on_expire = "reject"` means it."""
+    machine = guarded(*four())
+    after(machine, replaced(Data(truth_source=Source.UNAVAILABLE)))
+    assert (machine.guard.held, announced(machine)) == (0, set())
 
 
 def test_few_routes_may_all_go_at_once() -> None:

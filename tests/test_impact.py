@@ -63,7 +63,7 @@ def test_routes_beyond_the_limit_stay_out() -> None:
 
 def test_what_the_guard_holds_counts_as_there_but_not_as_a_new_loss() -> None:
     machine = machine_with(15)
-    machine.guard = type(machine.guard)(Limits(20, 10))
+    machine.guard.limits = Limits(20, 10)
     nothing = data(("198.51.100.0/24 AS1",))
     after(machine, DataReplaced(nothing, "truth", "", None))
     assert machine.guard.held == 15

@@ -91,7 +91,7 @@ def test_what_is_removed_is_gone_everywhere() -> None:
     assert rib_in.remove(one.route.key) is None
     assert len(rib_in) == 0
     assert rib_in.at(one.route.key.prefix) == []
-    assert rib_in.covered([prefix("0.0.0.0/0")]) == {}
+    assert rib_in.inside(prefix("0.0.0.0/0")) == []
     assert not rib_in.tables[one.route.key.neighbor].over_limit
 
 
@@ -159,22 +159,18 @@ HELD_ROUTES = prefixes(
         ("203.0.113.255/32", "203.0.113.255"),
         ("203.0.113.1/32", ""),
         ("2001:db8::/64", "2001:db8::/64 2001:db8::1 2001:db8::ffff:ffff:ffff:ffff"),
-        ("2001:db8::1/128 203.0.113.0/32", "2001:db8::1 203.0.113.0"),
-        ("203.0.113.0/25 203.0.113.0/32", "203.0.113.0 203.0.113.0/25 203.0.113.127"),
-        ("", ""),
+        ("2001:db8::1/128", "2001:db8::1"),
     ],
 )  # fmt: skip
 def test_routes_inside_a_prefix(asked: str, expected: str) -> None:
     rib_in = table_of(*(entry(route(str(held))) for held in HELD_ROUTES))
-    found = rib_in.covered(prefixes(asked))
-    assert {key.prefix for key in found} == set(prefixes(expected))
-    assert all(found[key].route.key == key for key in found)
+    assert sorted(rib_in.inside(prefix(asked))) == sorted(prefixes(expected))
 
 
 def test_a_default_route_covers_its_family() -> None:
     rib_in = table_of(*(entry(route(str(held))) for held in HELD_ROUTES))
-    assert len(rib_in.covered([prefix("0.0.0.0/0")])) == 9
-    assert len(rib_in.covered([prefix("::/0")])) == 5
+    assert len(rib_in.inside(prefix("0.0.0.0/0"))) == 9
+    assert len(rib_in.inside(prefix("::/0"))) == 5
 
 
 @st.composite
@@ -188,10 +184,10 @@ def near_prefixes(draw: st.DrawFn) -> Prefix:
 @settings(max_examples=200)
 @given(
     st.lists(st.tuples(near_prefixes(), st.integers(1, 3), st.booleans()), max_size=20),
-    st.lists(near_prefixes(), max_size=4),
+    near_prefixes(),
 )
-def test_covered_is_what_covers_says(
-    changes: list[tuple[Prefix, int, bool]], asked: list[Prefix]
+def test_what_is_inside_is_what_covers_says(
+    changes: list[tuple[Prefix, int, bool]], asked: Prefix
 ) -> None:
     """Asked after every change: what was sorted before must not be believed."""
     rib_in, there = AdjRibIn(), set[RouteKey]()
@@ -203,8 +199,9 @@ def test_covered_is_what_covers_says(
         elif not comes:
             rib_in.remove(judged.key)
             there.discard(judged.key)
-        expected = {key for key in there if any(p.covers(key.prefix) for p in asked)}
-        assert set(rib_in.covered(asked)) == expected
+        expected = {key.prefix for key in there if asked.covers(key.prefix)}
+        assert sorted(rib_in.inside(asked)) == sorted(expected)
+        assert rib_in.accepted == sum(e.is_accepted for e in rib_in.entries()) == len(there)
 
 
 # Adj-RIB-Out -------------------------------------------------------------------------------------

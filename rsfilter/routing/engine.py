@@ -9,20 +9,17 @@ change enter at "judge" and take the same road.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rsfilter.routing.actions import (
     Actions,
-    DataChange,
     DrainChange,
     GuardChange,
     NlriRefused,
     NotKept,
-    OutChange,
     SessionChange,
-    VerdictChange,
 )
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
 from rsfilter.routing.events import (
@@ -40,7 +37,7 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.export import Paths
-from rsfilter.routing.guard import DEFAULT_LIMITS, Guard, comes_of_data
+from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import (
     UNICAST,
     Address,
@@ -50,13 +47,18 @@ from rsfilter.routing.model import (
     Route,
     RouteKey,
     RouterGroup,
-    Verdict,
-    VerdictKind,
 )
 from rsfilter.routing.neighbors import Neighbors
-from rsfilter.routing.policy import NO_GROUP, Data, Judge
+from rsfilter.routing.policy import NO_GROUP, Data
 from rsfilter.routing.retention import Retention, as_stale
-from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
+from rsfilter.routing.revalidation import (
+    release_guard,
+    replace_data,
+    replace_policy,
+    supersede,
+)
+from rsfilter.routing.rib import Entry, NeighborTable
+from rsfilter.routing.verdicts import Verdicts
 
 MAX_REFUSED = 100
 """NLRIs of a neighbor that are told of although no route can be made of them. Its session does not
@@ -73,6 +75,10 @@ class Session:
     """When `is_up` last changed, in the time of the events."""
 
 
+TableWide = DataReplaced | PolicyReplaced | GuardReleased
+"""Events that concern the whole table: one after the other, each in slices."""
+
+
 class Engine:
     """Judges every route of every host and keeps the tables of the routers."""
 
@@ -85,18 +91,24 @@ class Engine:
         limits: Limits = DEFAULT_LIMITS,
         drain_time: float = DEFAULT_DRAIN_TIME_S,
     ) -> None:
-        self.data = data
         self.drain = Drain(drain_time)
-        self.guard = Guard(limits)
         self.counters: Counter[str] = Counter()
         """updates, announced, not_kept, repeated, withdrawn, from_router, refused."""
         self.sessions: dict[Address, Session] = {}
-        self.rib_in = AdjRibIn()
-        self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
-        self._retention = Retention(self.rib_in.tables)
         self.neighbors = Neighbors(hosts, routers)
-        self._judge = Judge()
-        self._actions = Actions([], [])
+        self.verdicts = Verdicts(own_asn, self.neighbors, routers, data, limits)
+        self.rib_in, self.ribs_out = self.verdicts.rib_in, self.verdicts.ribs_out
+        self.guard = self.verdicts.guard
+        self._retention = Retention(self.rib_in.tables)
+        self._under_way: Iterator[None] | None = None
+        """What goes through the whole table, a slice at a time."""
+        self._waiting: deque[TableWide] = deque()
+        """What will do so after it."""
+
+    @property
+    def data(self) -> Data:
+        """The validation data in force."""
+        return self.verdicts.data
 
     def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
         """What the routers of a group should have; read it, do not keep it across events."""
@@ -104,7 +116,6 @@ class Engine:
 
     def handle(self, event: Event, now: float) -> Actions:
         """What follows from an event. `now` is in seconds, by one clock for all calls."""
-        self._actions = Actions([], [])
         match event:
             case Update():
                 self._update(event)
@@ -116,34 +127,44 @@ class Engine:
                 self._refresh_mark(event)
             case EndOfRib():
                 self._end_of_rib(event)
-            case DataReplaced():
-                self._data_replaced(event)
-            case PolicyReplaced():
-                self._policy_replaced(event)
-            case GuardReleased() | GuardRestored() | AllRepeated():
-                self._guard_event(event)
+            case DataReplaced() | PolicyReplaced() | GuardReleased():
+                self._waiting.append(event)
+                self._go_on()
+            case GuardRestored():
+                self.guard.expect(event.held)
+                self._audit_guard("restored", len(event.held), detail="held before a restart")
+            case AllRepeated():
+                self.guard.stop_expecting()
             case DrainAsked():
                 self._drain_asked(event, now)
         return self._finished()
 
     def next_timer(self) -> float | None:
         """When to call `expire` at the latest; None: nothing waits for a time."""
+        if self.is_busy:
+            return float("-inf")
         timers = (self._retention.next_timer(), self.drain.state.until)
         return min((at for at in timers if at is not None), default=None)
 
+    @property
+    def is_busy(self) -> bool:
+        """Something is on its way through the whole table: `expire` goes on with it."""
+        return self._under_way is not None or bool(self._waiting)
+
     def expire(self, now: float) -> Actions:
-        """What follows from the time alone: stale routes end, and so does a drain."""
-        self._actions = Actions([], [])
+        """What follows without any event: stale routes end, and so does a drain; and a slice of
+        what is on its way through the whole table."""
         if self.drain.expire(now):
             self._drained("drain_time is over")
         for key in self._retention.expired(now):
             self._withdraw(key, "stale_time")
+        self._go_on()
         return self._finished()
 
     def _finished(self) -> Actions:
         if self.guard.has_ended():
             self._audit_guard("ended", detail="nothing is held any more")
-        return self._actions
+        return self.verdicts.take_actions()
 
     # Neighbors ---------------------------------------------------------------------------------
 
@@ -169,7 +190,7 @@ class Engine:
     ) -> None:
         self.sessions[neighbor] = Session(asn, is_up, now)
         role, group = self.neighbors.role(neighbor)
-        self._actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
+        self.verdicts.actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
 
     # Routes ------------------------------------------------------------------------------------
 
@@ -187,14 +208,15 @@ class Engine:
             return
         group = self.neighbors.group(neighbor)
         table = self.rib_in.table(neighbor)
+        table.asns.add(update.asn)
         not_kept = self.counters["not_kept"]
         for nlri in update.announced:
             key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
             route = Route(key, update.asn, update.attributes, nlri.next_hops)
             self._announce(route, group, table)
         if not_kept := self.counters["not_kept"] - not_kept:
-            name = self._host_name(update.asn, neighbor)
-            self._actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
+            name = self.verdicts.host_name(update.asn, neighbor)
+            self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
 
     def _refuse(self, update: Update, family: str, nlri: str) -> None:
         """No route can be made of it, so there is nothing to keep: it is told of once."""
@@ -204,8 +226,8 @@ class Engine:
             return
         refused.add((family, nlri))
         reason = "prefix_malformed" if family in UNICAST.values() else "family_not_allowed"
-        name = self._host_name(update.asn, update.neighbor)
-        self._actions.audit.append(
+        name = self.verdicts.host_name(update.asn, update.neighbor)
+        self.verdicts.actions.audit.append(
             NlriRefused(
                 update.neighbor, update.asn, name, family, nlri, reason, self.data.provenance
             )
@@ -229,13 +251,7 @@ class Engine:
             if not within and table.is_full:
                 self.counters["not_kept"] += 1
                 return
-            verdict = self._judge(route, group, self.data, within_limit=within)
-            verdict = self.guard.verdict(route, verdict)
-            entry = Entry(route, verdict, within)
-            self.rib_in.insert(entry)
-            self._audit(route, verdict, None, "announce")
-            if entry.is_announced:
-                self._export(route.key.prefix)
+            self.verdicts.insert(route, group, within_limit=within)
             return
         if is_back:
             del table.stale[slot]
@@ -243,9 +259,9 @@ class Engine:
             return
         entry.route = route
         was_announced = entry.is_announced
-        self._rejudge(entry, group, "announce")
+        self.verdicts.rejudge(entry, group, "announce")
         if was_announced or entry.is_announced:
-            self._export(route.key.prefix)
+            self.verdicts.export(route.key.prefix)
 
     def _come_back(self, entry: Entry, route: Route, group: HostGroup | None) -> None:
         """A host announces again what was kept of it. If nothing else changed, its verdict stands,
@@ -254,9 +270,9 @@ class Engine:
         entry.route = route
         if not is_same:
             self.guard.forget(route.key)
-        verdict = entry.verdict if is_same else self._judge_again(entry, group)
-        self._set_verdict(entry, verdict, "announce", is_back=True)
-        self._export(route.key.prefix)
+        verdict = entry.verdict if is_same else self.verdicts.judge(entry, group)
+        self.verdicts.set(entry, verdict, "announce", is_back=True)
+        self.verdicts.export(route.key.prefix)
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
         was_stale = self.rib_in.is_stale(key)
@@ -265,9 +281,9 @@ class Engine:
             return
         self.guard.forget(key)
         self.counters["withdrawn"] += 1
-        self._audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
+        self.verdicts.audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_announced:
-            self._export(key.prefix)
+            self.verdicts.export(key.prefix)
         if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
 
@@ -280,9 +296,9 @@ class Engine:
         del table.over_limit[slot]
         entry = table.entries[slot]
         entry.within_limit = True
-        self._rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
+        self.verdicts.rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
         if entry.is_accepted:
-            self._export(entry.route.key.prefix)
+            self.verdicts.export(entry.route.key.prefix)
 
     def _lose(self, neighbor: Address, cause: str, now: float) -> None:
         """The host is gone, without having said that it would go."""
@@ -296,8 +312,8 @@ class Engine:
         table.refused.clear()
         lost = self._retention.lose(neighbor, group, now)
         for entry in lost.kept:
-            self._audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
-            self._export(entry.route.key.prefix)
+            self.verdicts.audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
+            self.verdicts.export(entry.route.key.prefix)
         for prefix, path_id in lost.gone:
             self._withdraw(RouteKey(neighbor, prefix, path_id), cause)
 
@@ -335,106 +351,32 @@ class Engine:
         for prefix, path_id in gone:
             self._withdraw(RouteKey(mark.neighbor, prefix, path_id), "withdraw")
 
-    # Verdicts ----------------------------------------------------------------------------------
+    # The whole table --------------------------------------------------------------------------
 
-    def _rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
-        """Judges a route that is in the table by the data in force alone: it is held no longer."""
-        self.guard.forget(entry.route.key)
-        self._set_verdict(entry, self._judge_again(entry, group), cause)
+    def _go_on(self) -> None:
+        """One step of what goes through the whole table; the next one begins when it is over."""
+        while self._under_way is not None or self._waiting:
+            if self._under_way is None:
+                self._under_way = self._begin(self._waiting.popleft())
+            try:
+                next(self._under_way)
+            except StopIteration:
+                self._under_way = None
+            else:
+                return
 
-    def _judge_again(self, entry: Entry, group: HostGroup | None) -> Verdict:
-        return self._judge(entry.route, group, self.data, within_limit=entry.within_limit)
-
-    def _set_verdict(
-        self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False
-    ) -> None:
-        """`is_back`: it was stale until now, which is told of even if its verdict stays."""
-        was, entry.verdict = entry.verdict, verdict
-        if is_back:
-            self._audit(entry.route, entry.verdict, was.kind, cause, stale=False)
-        elif (was.kind, was.reasons) != (entry.verdict.kind, entry.verdict.reasons):
-            stale = self.rib_in.is_stale(entry.route.key) or None
-            self._audit(entry.route, entry.verdict, was.kind, cause, stale=stale)
-
-    def _data_replaced(self, event: DataReplaced) -> None:
-        before, self.data = self.data, event.data
-        judged = [
-            (entry, self._judge_again(entry, self.neighbors.group(entry.route.key.neighbor)))
-            for entry in self._concerned(event)
-        ]
-        review = self.guard.review(judged, self.rib_in.entries())
-        flipped = 0
-        prefixes: dict[Prefix, None] = {}
-        for (entry, _), verdict in zip(judged, review.verdicts, strict=True):
-            was = entry.verdict.kind
-            self._set_verdict(entry, verdict, "data")
-            if entry.verdict.kind is not was:
-                flipped += 1
-                prefixes[entry.route.key.prefix] = None
-        for prefix in prefixes:
-            self._export(prefix)
-        is_told = event.prefixes is None or before.provenance != event.data.provenance
-        if is_told or self._actions.audit:
-            self._actions.audit.append(
-                DataChange(
-                    source=event.source,
-                    detail=event.detail,
-                    added=event.added,
-                    removed=event.removed,
-                    rejudged=len(judged),
-                    flipped=flipped,
-                    provenance=event.data.provenance,
-                )
-            )
-        if review.lost:
-            self._audit_guard(
-                "held", review.lost, review.accepted, source=event.source, detail=event.detail
-            )
-
-    def _policy_replaced(self, event: PolicyReplaced) -> None:
-        """What hosts have announced is judged by other rules, which the guard does not hold back:
-        whoever changes them means it."""
-        limit_before = {
-            neighbor: (self.neighbors.group(neighbor) or NO_GROUP).max_prefixes
-            for neighbor in self.rib_in.tables
-        }
-        self.neighbors.replace_hosts(event.hosts)
-        self.guard.limits, self.drain.drain_time = event.limits, event.drain_time
-        prefixes: dict[Prefix, None] = {}
-        for neighbor, table in self.rib_in.tables.items():
-            group = self.neighbors.group(neighbor)
-            limit = (group or NO_GROUP).max_prefixes
-            if limit != limit_before[neighbor]:
-                table.recount(limit)
-            for entry in table.entries.values():
-                verdict, was = self._judge_again(entry, group), entry.is_announced
-                if not comes_of_data(verdict):
-                    self.guard.forget(entry.route.key)
-                self._set_verdict(entry, self.guard.verdict(entry.route, verdict), "config")
-                if entry.is_announced or was:
-                    prefixes[entry.route.key.prefix] = None
-        for prefix in prefixes:
-            self._export(prefix)
-
-    def _guard_event(self, event: GuardReleased | GuardRestored | AllRepeated) -> None:
+    def _begin(self, event: TableWide) -> Iterator[None]:
         match event:
+            case DataReplaced():
+                while self._waiting and isinstance(newer := self._waiting[0], DataReplaced):
+                    event = supersede(self.verdicts, event, newer)
+                    self._waiting.popleft()
+                return replace_data(self.verdicts, event)
+            case PolicyReplaced():
+                self.drain.drain_time = event.drain_time
+                return replace_policy(self.verdicts, event)
             case GuardReleased():
-                self._guard_released(event)
-            case GuardRestored():
-                self.guard.expect(event.held)
-                self._audit_guard("restored", len(event.held), detail="held before a restart")
-            case AllRepeated():
-                self.guard.stop_expecting()
-
-    def _guard_released(self, event: GuardReleased) -> None:
-        released = self.guard.release()
-        for key in released:
-            entry = self.rib_in.tables[key.neighbor].entries[key.prefix, key.path_id]
-            self._rejudge(entry, self.neighbors.group(key.neighbor), "guard")
-        for prefix in dict.fromkeys(key.prefix for key in released):
-            self._export(prefix)
-        if released:
-            self._audit_guard("released", len(released), source="operator", detail=event.by)
+                return release_guard(self.verdicts, event)
 
     def _drain_asked(self, event: DrainAsked, now: float) -> None:
         if self.drain.ask(event, now):
@@ -444,52 +386,14 @@ class Engine:
     def _drained(self, detail: str) -> None:
         """The state of the drain is another."""
         phase, why, _ = self.drain.state
-        self._actions.audit.append(DrainChange(phase.value, detail, why))
+        self.verdicts.actions.audit.append(DrainChange(phase.value, detail, why))
         is_other = [rib for rib in self.ribs_out.values() if rib.phase is not phase]
         for rib in is_other:
             rib.drain(phase)
         for prefix in self.rib_in.prefixes() if is_other else ():
-            self._export(prefix)
+            self.verdicts.export(prefix)
 
-    def _concerned(self, event: DataReplaced) -> list[Entry]:
-        """Exactly the routes whose verdict can differ under the new data."""
-        if event.prefixes is None:
-            return list(self.rib_in.entries())
-        found = self.rib_in.covered(event.prefixes)
-        if event.asns:
-            for entry in self.rib_in.entries():
-                if entry.route.asn in event.asns:
-                    found[entry.route.key] = entry
-        return list(found.values())
-
-    def _audit(
-        self,
-        route: Route,
-        verdict: Verdict | None,
-        was: VerdictKind | None,
-        cause: str,
-        *,
-        stale: bool | None = None,
-    ) -> None:
-        name = self._host_name(route.asn, route.key.neighbor)
-        self._actions.audit.append(
-            VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
+    def _audit_guard(self, action: str, routes: int = 0, *, detail: str) -> None:
+        self.verdicts.actions.audit.append(
+            GuardChange(action, routes, 0, self.guard.held, "", detail, self.data.provenance)
         )
-
-    def _host_name(self, asn: int, neighbor: Address) -> str:
-        host = self.data.host(asn, neighbor)
-        return host.name if host else self.neighbors.role(neighbor)[1]
-
-    def _audit_guard(
-        self, action: str, routes: int = 0, accepted: int = 0, *, source: str = "", detail: str
-    ) -> None:
-        held, provenance = self.guard.held, self.data.provenance
-        self._actions.audit.append(
-            GuardChange(action, routes, accepted, held, source, detail, provenance)
-        )
-
-    def _export(self, prefix: Prefix) -> None:
-        candidates = self.rib_in.candidates(prefix)
-        for name, rib in self.ribs_out.items():
-            if rib.update(prefix, candidates):
-                self._actions.out.append(OutChange(name, prefix))

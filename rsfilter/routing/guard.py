@@ -17,12 +17,10 @@ loss to data that are not there (`data_unavailable`) is not held: that is what `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from rsfilter.routing.export import LLGR_STALE
 from rsfilter.routing.model import Limits, Route, RouteKey, Verdict, VerdictKind
-from rsfilter.routing.rib import Entry
 
 DEFAULT_LIMITS = Limits()
 
@@ -41,19 +39,8 @@ Changes = Mapping[RouteKey, Route | None]
 """Routes that are held now, or None where one no longer is."""
 
 
-class Review(NamedTuple):
-    """What becomes of a change of data."""
-
-    verdicts: list[Verdict]
-    """As judged by the new data, but for what is held."""
-    lost: int = 0
-    """Accepted routes whose loss is held from now on; 0: the change may go out."""
-    accepted: int = 0
-    """Routes that were accepted before, counted when there is something to hold."""
-
-
 class Guard:
-    """Knows which routes are held, and decides which are."""
+    """Knows which routes are held."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
@@ -68,19 +55,11 @@ class Guard:
         """How many routes are held."""
         return len(self._held)
 
-    def review(self, judged: Sequence[tuple[Entry, Verdict]], table: Iterable[Entry]) -> Review:
-        """`judged`: routes, still with their old verdicts, and what the new data say of them.
-        `table`: every route there is. What was held before stays so, while the data reject it."""
-        lost = [e.route for e, verdict in judged if e.is_accepted and _can_hold(verdict)]
-        accepted = 0
-        if len(lost) >= max(1, self.limits.min_loss):
-            accepted = sum(entry.is_accepted for entry in table)
-        if self.limits.allow(len(lost), accepted):
-            lost = []
-        for route in lost:
-            self._hold(route)
-        verdicts = [self.verdict(entry.route, verdict) for entry, verdict in judged]
-        return Review(verdicts, len(lost), accepted if lost else 0)
+    def hold(self, route: Route) -> None:
+        """An accepted route whose loss is held from now on."""
+        self._held[route.key] = None
+        self._changes[route.key] = route
+        self._has_alarmed = True
 
     def forget(self, key: RouteKey) -> None:
         """The host changed or withdrew the route: it is held no longer."""
@@ -96,11 +75,6 @@ class Guard:
         self._changes.update(dict.fromkeys(released))
         self._has_alarmed = False
         return released
-
-    def _hold(self, route: Route) -> None:
-        self._held[route.key] = None
-        self._changes[route.key] = route
-        self._has_alarmed = True
 
     def has_ended(self) -> bool:
         """Says once that the last held route is gone or accepted, without a release."""
@@ -136,7 +110,7 @@ class Guard:
                 self._changes[key] = None
         if key not in self._held:
             return verdict
-        if not _can_hold(verdict):
+        if not can_hold(verdict):
             self.forget(key)
             return verdict
         reasons = ("held_by_guard", *verdict.reasons)
@@ -165,5 +139,6 @@ def fingerprint(route: Route) -> str:
     return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
-def _can_hold(verdict: Verdict) -> bool:
+def can_hold(verdict: Verdict) -> bool:
+    """The loss of an accepted route to this verdict is one that can be held."""
     return verdict.kind is VerdictKind.REJECTED and "data_unavailable" not in verdict.reasons

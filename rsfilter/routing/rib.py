@@ -8,9 +8,8 @@ group of routers should have.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 
 from rsfilter.routing.arrivals import Arrivals
 from rsfilter.routing.drain import Phase
@@ -23,6 +22,7 @@ from rsfilter.routing.export import (
     preference,
 )
 from rsfilter.routing.model import (
+    BITS,
     Address,
     Prefix,
     Route,
@@ -73,6 +73,8 @@ class NeighborTable:
     over_limit: OrderedDict[Slot, None] = field(default_factory=OrderedDict)
     """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered:
     a plain dict finds its first key slowly once many before it have left."""
+    asns: set[int] = field(default_factory=set)
+    """Of its session, and of earlier ones whose routes are still here."""
     unrepeated: dict[str, set[Slot]] = field(default_factory=dict)
     """By family: what a refresh under way (RFC 7313) has not repeated yet."""
     refused: set[tuple[str, str]] = field(default_factory=set)
@@ -112,6 +114,8 @@ class AdjRibIn:
         self._by_prefix: dict[Prefix, tuple[Entry, ...]] = {}
         self._index = PrefixIndex()
         self.arrivals: Arrivals[Entry] = Arrivals()
+        self.accepted = 0
+        """How many routes are accepted."""
 
     def __len__(self) -> int:
         return sum(len(table.entries) for table in self.tables.values())
@@ -126,6 +130,7 @@ class AdjRibIn:
     def insert(self, entry: Entry) -> None:
         """Adds a route under a key that is not there yet."""
         self.arrivals.add(entry)
+        self.accepted += entry.is_accepted
         key = entry.route.key
         table = self.table(key.neighbor)
         slot = (key.prefix, key.path_id)
@@ -146,6 +151,7 @@ class AdjRibIn:
         table.over_limit.pop((key.prefix, key.path_id), None)
         table.stale.pop((key.prefix, key.path_id), None)
         self.arrivals.remove(entry)
+        self.accepted -= entry.is_accepted
         others = tuple(e for e in self._by_prefix[key.prefix] if e is not entry)
         if others:
             self._by_prefix[key.prefix] = others
@@ -153,6 +159,18 @@ class AdjRibIn:
             del self._by_prefix[key.prefix]
             self._index.remove(key.prefix)
         return entry
+
+    def set_verdict(self, entry: Entry, verdict: Verdict) -> None:
+        """Another verdict for a route that is here."""
+        self.accepted -= entry.is_accepted
+        entry.verdict = verdict
+        self.accepted += entry.is_accepted
+
+    def has(self, entry: Entry) -> bool:
+        """The entry is still here."""
+        neighbor, prefix, path_id = entry.route.key
+        table = self.tables.get(neighbor)
+        return table is not None and table.entries.get((prefix, path_id)) is entry
 
     def is_stale(self, key: RouteKey) -> bool:
         """The route is kept for a host that has not repeated it since it was lost."""
@@ -180,11 +198,16 @@ class AdjRibIn:
         """The routes of exactly this prefix, accepted or not."""
         return list(self._by_prefix.get(prefix, ()))
 
-    def covered(self, prefixes: Iterable[Prefix]) -> dict[RouteKey, Entry]:
-        """The routes whose prefix lies in one of `prefixes` (well formed)."""
-        inside = chain.from_iterable(map(self._index.inside, prefixes))
-        entries = chain.from_iterable(self._by_prefix[prefix] for prefix in inside)
-        return {entry.route.key: entry for entry in entries}
+    def inside(self, prefix: Prefix) -> list[Prefix]:
+        """Every prefix there is that `prefix` (well formed) covers."""
+        if prefix.length == BITS[prefix.family]:
+            return [prefix] if prefix in self._by_prefix else []
+        return self._index.inside(prefix)
+
+    def of_asns(self, asns: Collection[int]) -> list[Entry]:
+        """The routes of hosts with these ASNs."""
+        tables = [table for table in self.tables.values() if not table.asns.isdisjoint(asns)]
+        return [e for table in tables for e in table.entries.values() if e.route.asn in asns]
 
 
 class AdjRibOut:

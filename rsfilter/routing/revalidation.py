@@ -1,0 +1,220 @@
+"""Judging what is in the table again, in slices, so that no route waits long behind it.
+
+A change of data goes through the table twice. First every route that it concerns is judged and
+nothing follows: only then is it known whether the guard has to hold losses. Then the verdicts are
+set, prefix by prefix: where one owner follows another, routers get the new one in place of the old.
+
+Each function here is a generator that does some work, pauses, and goes on where it was. Routes come
+and go meanwhile; what hosts announce then is judged by the new data already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from rsfilter.routing.actions import DataChange, GuardChange
+from rsfilter.routing.events import DataReplaced, GuardReleased, PolicyReplaced
+from rsfilter.routing.guard import can_hold, comes_of_data
+from rsfilter.routing.model import Prefix, Route, Verdict, VerdictKind
+from rsfilter.routing.policy import NO_GROUP
+from rsfilter.routing.rib import AdjRibIn, Entry
+from rsfilter.routing.verdicts import Verdicts
+
+SLICE = 2000
+"""Routes that are judged, or verdicts that are set, between pauses: some 20 ms."""
+
+_PER_LIST = 10
+"""What finding a list of routes costs, in routes that are judged."""
+
+
+class Finding(NamedTuple):
+    """A route that the new data judge otherwise."""
+
+    entry: Entry
+    route: Route
+    """As it was when it was judged."""
+    verdict: Verdict
+
+
+def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
+    """Other data are in force from now on."""
+    before, verdicts.data = verdicts.data, event.data
+    findings: dict[Prefix, list[Finding]] = {}
+    rejudged = lost = work = 0
+    for entries in _concerned(verdicts.rib_in, event):
+        rejudged += len(entries)
+        for entry in entries:
+            verdict = verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
+            if verdict != entry.verdict:
+                lost += entry.is_accepted and can_hold(verdict)
+                finding = Finding(entry, entry.route, verdict)
+                findings.setdefault(entry.route.key.prefix, []).append(finding)
+        work += len(entries) + _PER_LIST
+        if work >= SLICE:
+            yield
+            work = 0
+    accepted = verdicts.rib_in.accepted
+    holds = not verdicts.guard.limits.allow(lost, accepted)
+    flipped = held = 0
+    for found in findings.values():
+        flips, holding = _set_together(verdicts, found, holds=holds)
+        flipped += flips
+        held += holding
+        work += len(found)
+        if work >= SLICE:
+            yield
+            work = 0
+    if event.prefixes is None or before.provenance != event.data.provenance or findings:
+        verdicts.actions.audit.append(
+            DataChange(
+                source=event.source,
+                detail=event.detail,
+                added=event.added,
+                removed=event.removed,
+                rejudged=rejudged,
+                flipped=flipped,
+                provenance=event.data.provenance,
+            )
+        )
+    if held:
+        verdicts.actions.audit.append(
+            GuardChange(
+                action="held",
+                routes=held,
+                accepted=accepted,
+                held=verdicts.guard.held,
+                source=event.source,
+                detail=event.detail,
+                provenance=event.data.provenance,
+            )
+        )
+
+
+def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> DataReplaced:
+    """Data that were replaced before anything was judged by them are told of; the event that does
+    the work of both."""
+    verdicts.actions.audit.append(
+        DataChange(
+            source=event.source,
+            detail=event.detail,
+            added=event.added,
+            removed=event.removed,
+            rejudged=0,
+            flipped=0,
+            provenance=event.data.provenance,
+        )
+    )
+    prefixes = by.prefixes
+    if prefixes is not None:
+        prefixes = None if event.prefixes is None else prefixes | event.prefixes
+    return by._replace(prefixes=prefixes, asns=by.asns | event.asns)
+
+
+def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
+    """What hosts have announced is judged by other rules, which the guard does not hold back:
+    whoever changes them means it."""
+    rib_in, group_of = verdicts.rib_in, verdicts.neighbors.group
+    limit_before = {n: (group_of(n) or NO_GROUP).max_prefixes for n in rib_in.tables}
+    verdicts.neighbors.replace_hosts(event.hosts)
+    verdicts.guard.limits = event.limits
+    group_of = verdicts.neighbors.group
+    for neighbor, table in rib_in.tables.items():
+        limit = (group_of(neighbor) or NO_GROUP).max_prefixes
+        if limit != limit_before[neighbor]:
+            table.recount(limit)
+    for number, prefixes in enumerate(_slices(rib_in.prefixes())):
+        if number:
+            yield
+        for prefix in prefixes:
+            for entry in rib_in.at(prefix):
+                verdict = verdicts.judge(entry, group_of(entry.route.key.neighbor))
+                if not comes_of_data(verdict):
+                    verdicts.guard.forget(entry.route.key)
+                verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
+            verdicts.export(prefix)
+
+
+def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
+    """What was held goes by the data in force."""
+    released = verdicts.guard.release()
+    by_prefix: dict[Prefix, list[Entry]] = {}
+    for key in released:
+        entry = verdicts.rib_in.tables[key.neighbor].entries[key.prefix, key.path_id]
+        by_prefix.setdefault(key.prefix, []).append(entry)
+    for number, prefixes in enumerate(_slices(list(by_prefix))):
+        if number:
+            yield
+        for prefix in prefixes:
+            for entry in by_prefix[prefix]:
+                if entry.verdict.kind is VerdictKind.HELD and verdicts.rib_in.has(entry):
+                    group = verdicts.neighbors.group(entry.route.key.neighbor)
+                    verdicts.rejudge(entry, group, "guard")
+            verdicts.export(prefix)
+    if released:
+        verdicts.actions.audit.append(
+            GuardChange(
+                action="released",
+                routes=len(released),
+                accepted=0,
+                held=verdicts.guard.held,
+                source="operator",
+                detail=event.by,
+                provenance=verdicts.data.provenance,
+            )
+        )
+
+
+def _set_together(verdicts: Verdicts, found: list[Finding], *, holds: bool) -> tuple[int, int]:
+    """The verdicts of one prefix; how many are of another kind than before, and how many accepted
+    routes are held from now on."""
+    flipped = held = 0
+    for entry, route, verdict in found:
+        if not verdicts.rib_in.has(entry):
+            continue
+        if entry.route is not route:  # its host changed it after we looked, or was lost
+            verdict = verdicts.judge(entry, verdicts.neighbors.group(route.key.neighbor))
+        if holds and entry.is_accepted and can_hold(verdict):
+            verdicts.guard.hold(entry.route)
+            held += 1
+        was = entry.verdict.kind
+        verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "data")
+        flipped += entry.verdict.kind is not was
+    if flipped:
+        verdicts.export(found[0].route.key.prefix)
+    return flipped, held
+
+
+def _concerned(rib_in: AdjRibIn, event: DataReplaced) -> Iterator[list[Entry]]:
+    """Exactly the routes whose verdict can differ under the new data, each once, in lists."""
+    if event.prefixes is None:
+        yield from _entries(rib_in, rib_in.prefixes())
+        return
+    by_asn = rib_in.of_asns(event.asns)
+    for some in _slices(by_asn):
+        yield [entry for entry in some if rib_in.has(entry)]
+    seen = {entry.number for entry in by_asn}
+    for prefix in _disjoint(event.prefixes):
+        for entries in _entries(rib_in, rib_in.inside(prefix)):
+            yield [entry for entry in entries if entry.number not in seen]
+
+
+def _entries(rib_in: AdjRibIn, prefixes: list[Prefix]) -> Iterator[list[Entry]]:
+    for some in _slices(prefixes):
+        yield [entry for prefix in some for entry in rib_in.at(prefix)]
+
+
+def _disjoint(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+    """Those that no other one covers."""
+    last: Prefix | None = None
+    for prefix in sorted(prefixes):
+        if last is None or not last.covers(prefix):
+            last = prefix
+            yield prefix
+
+
+T = TypeVar("T")
+
+
+def _slices(items: list[T]) -> Iterator[list[T]]:
+    return (items[at : at + SLICE] for at in range(0, len(items), SLICE))

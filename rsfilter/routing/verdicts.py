@@ -1,0 +1,111 @@
+"""The verdict of every route, and what follows when one is set.
+
+    Adj-RIB-In -> judge -> Adj-RIB-Out
+                    |
+                    +-> audit events
+
+The tables and the data in force are here; why a route is judged at all is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rsfilter.routing.actions import Actions, OutChange, VerdictChange
+from rsfilter.routing.guard import Guard
+from rsfilter.routing.model import (
+    Address,
+    HostGroup,
+    Limits,
+    Prefix,
+    Route,
+    RouterGroup,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.neighbors import Neighbors
+from rsfilter.routing.policy import Data, Judge
+from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry
+
+
+class Verdicts:
+    """Judges routes by the data in force, and keeps the tables and the actions that follow."""
+
+    def __init__(
+        self,
+        own_asn: int,
+        neighbors: Neighbors,
+        routers: Iterable[RouterGroup],
+        data: Data,
+        limits: Limits,
+    ) -> None:
+        self.data = data
+        self.guard = Guard(limits)
+        self.neighbors = neighbors
+        self.rib_in = AdjRibIn()
+        self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
+        self.actions = Actions([], [])
+        """What has followed since they were taken."""
+        self._judge = Judge()
+
+    def take_actions(self) -> Actions:
+        """What has followed since the last call, in order."""
+        taken, self.actions = self.actions, Actions([], [])
+        return taken
+
+    def insert(self, route: Route, group: HostGroup | None, *, within_limit: bool) -> None:
+        """A route that was not there."""
+        verdict = self._judge(route, group, self.data, within_limit=within_limit)
+        verdict = self.guard.verdict(route, verdict)
+        entry = Entry(route, verdict, within_limit)
+        self.rib_in.insert(entry)
+        self.audit(route, verdict, None, "announce")
+        if entry.is_announced:
+            self.export(route.key.prefix)
+
+    def judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
+        """What the data in force say of a route that is in the table; sets nothing."""
+        return self._judge(entry.route, group, self.data, within_limit=entry.within_limit)
+
+    def rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
+        """Judges a route that is in the table by the data in force alone: it is held no longer."""
+        self.guard.forget(entry.route.key)
+        self.set(entry, self.judge(entry, group), cause)
+
+    def set(self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False) -> None:
+        """Another verdict. `is_back`: the route was stale until now, which is told of even if its
+        verdict stays."""
+        was = entry.verdict
+        self.rib_in.set_verdict(entry, verdict)
+        if is_back:
+            self.audit(entry.route, verdict, was.kind, cause, stale=False)
+        elif (was.kind, was.reasons) != (verdict.kind, verdict.reasons):
+            stale = self.rib_in.is_stale(entry.route.key) or None
+            self.audit(entry.route, verdict, was.kind, cause, stale=stale)
+
+    def audit(
+        self,
+        route: Route,
+        verdict: Verdict | None,
+        was: VerdictKind | None,
+        cause: str,
+        *,
+        stale: bool | None = None,
+    ) -> None:
+        """Tells of a verdict, or of a route that is gone (None)."""
+        name = self.host_name(route.asn, route.key.neighbor)
+        self.actions.audit.append(
+            VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
+        )
+
+    def host_name(self, asn: int, neighbor: Address) -> str:
+        """The truth's name for a host, else its group's."""
+        host = self.data.host(asn, neighbor)
+        return host.name if host else self.neighbors.role(neighbor)[1]
+
+    def export(self, prefix: Prefix) -> None:
+        """Brings every router's table up to date with the candidates of a prefix."""
+        candidates = self.rib_in.candidates(prefix)
+        for name, rib in self.ribs_out.items():
+            if rib.update(prefix, candidates):
+                self.actions.out.append(OutChange(name, prefix))

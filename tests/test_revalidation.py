@@ -1,0 +1,260 @@
+"""Going through the table in slices, while hosts go on: routers never lose what is valid all along,
+never get what is valid at no time, and end where going through it in one go ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+from core_samples import data, host_group, prefix, route, up, update, withdraw
+from engine_bench import HOSTS, after, engine, replaced, told
+from engine_model import Model, difference
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from test_engine_model import HOSTS as MODEL_HOSTS
+from test_engine_model import (
+    MAX_OVER_LIMIT,
+    OWN_ASN,
+    ROUTERS,
+    START,
+    Ledger,
+    Speaker,
+    data_sets,
+    new_engine,
+    routes_out,
+    speakers,
+    updates,
+    verdicts,
+    what_changed,
+)
+
+from rsfilter.routing import revalidation, rib
+from rsfilter.routing.actions import Actions, DataChange
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.events import (
+    DataReplaced,
+    GuardReleased,
+    PolicyReplaced,
+    SessionDown,
+    SessionUp,
+    Update,
+)
+from rsfilter.routing.export import Paths
+from rsfilter.routing.model import Limits, Prefix, Route, RouteKey
+from rsfilter.routing.policy import Data
+
+HV7, HV8 = "198.51.100.7", "198.51.100.8"
+GUESTS = [f"203.0.113.{n}/32" for n in range(6)]
+OF_HV7 = data(["203.0.113.0/28-32 AS65007"])
+OF_HV8 = data(["203.0.113.0/28-32 AS65008"])
+NOBODYS = data([])
+NO_GUARD = Limits(100, 0)
+
+
+@pytest.fixture(autouse=True)
+def _one_at_a_time() -> Iterator[None]:
+    with patch.object(revalidation, "SLICE", 1):
+        yield
+
+
+def settled(machine: Engine) -> list[Actions]:
+    """The actions of every slice that is left."""
+    done = []
+    while machine.is_busy:
+        assert machine.next_timer() == float("-inf")
+        done.append(machine.expire(0.0))
+    assert machine.next_timer() != float("-inf")
+    return done
+
+
+def announced(machine: Engine) -> set[str]:
+    return {str(where) for where in machine.routes_out("leaves")}
+
+
+def filled(*, limits: Limits = NO_GUARD, by: Data = OF_HV7) -> Engine:
+    """Every guest announced by both hosts."""
+    machine = engine(by, limits=limits)
+    for guest in GUESTS:
+        after(machine, update(route(guest)), update(route(guest, neighbor=HV8, asn=65008)))
+    return machine
+
+
+def test_nothing_is_withdrawn_before_everything_is_judged() -> None:
+    """The guard has to know how much would be lost."""
+    machine = filled(limits=Limits(50, 1))
+    for step in (machine.handle(replaced(NOBODYS), 0.0), *settled(machine)):
+        assert step.out == []
+    assert machine.guard.held == len(GUESTS)
+
+
+def test_a_prefix_that_changes_hands_is_never_missing() -> None:
+    machine = filled()
+    machine.handle(replaced(OF_HV8), 0.0)
+    while machine.is_busy:
+        assert announced(machine) == set(GUESTS)
+        machine.expire(0.0)
+    hops = {str(paths[0][1].next_hop) for paths in machine.routes_out("leaves").values()}
+    assert hops == {HV8}
+
+
+def test_a_host_that_comes_in_between_is_judged_by_the_new_data() -> None:
+    machine = filled()
+    machine.handle(replaced(data(["203.0.113.0/24-32 AS65008"])), 0.0)
+    newcomer = "203.0.113.77/32"
+    actions = machine.handle(update(route(newcomer, neighbor=HV8, asn=65008)), 0.0)
+    assert told(actions) == [f"{newcomer} accepted (announce)"]
+
+
+def test_a_host_that_withdraws_in_between_is_not_judged() -> None:
+    machine = filled()
+    machine.handle(replaced(NOBODYS), 0.0)
+    machine.handle(withdraw(route(GUESTS[5]).key), 0.0)
+    lines = [line for step in settled(machine) for line in told(step)]
+    assert not [line for line in lines if line.startswith(f"{GUESTS[5]} accepted")]
+    assert announced(machine) == set()
+
+
+def test_a_host_that_is_lost_in_between_keeps_nothing_that_the_new_data_reject() -> None:
+    machine = engine(OF_HV7, limits=NO_GUARD, hosts=host_group(stale_time=600))
+    after(machine, up(HV7, 65007), *(update(route(guest)) for guest in GUESTS))
+    machine.handle(replaced(NOBODYS), 0.0)
+    for _ in GUESTS[1:]:
+        machine.expire(0.0)  # they are judged, and nothing is set yet
+    assert announced(machine) == set(GUESTS)
+    machine.handle(SessionDown(route().key.neighbor, 65007, "", administrative=False), 0.0)
+    settled(machine)
+    assert announced(machine) == set()
+
+
+def test_the_next_data_wait_for_their_turn_and_the_newest_win() -> None:
+    machine = filled()
+    for newer in (NOBODYS, OF_HV8, NOBODYS, OF_HV7):
+        machine.handle(replaced(newer), 0.0)
+    changes = [e for step in settled(machine) for e in step.audit if isinstance(e, DataChange)]
+    assert [change.rejudged for change in changes] == [12, 0, 0, 12]
+    assert announced(machine) == set(GUESTS)
+    assert machine.data is OF_HV7
+
+
+def test_what_newer_data_leave_out_is_judged_all_the_same() -> None:
+    """Each names what differs from the data before it, which were never judged by."""
+    machine = filled()
+    one, two = (prefix(guest) for guest in GUESTS[:2])
+    without_one = data([f"{guest} AS65007" for guest in GUESTS[1:]])
+    without_two = data([f"{guest} AS65007" for guest in GUESTS[2:]])
+    machine.handle(replaced(OF_HV7), 0.0)
+    machine.handle(replaced(without_one, [one]), 0.0)
+    machine.handle(replaced(without_two, [two]), 0.0)
+    settled(machine)
+    assert announced(machine) == set(GUESTS[2:])
+
+
+def test_a_release_waits_for_the_data_under_way() -> None:
+    machine = filled(limits=Limits(50, 1))
+    machine.handle(replaced(NOBODYS), 0.0)
+    machine.handle(GuardReleased("test"), 0.0)
+    said = [line for step in settled(machine) for line in told(step)]
+    assert said[-1] == f"guard: released {len(GUESTS)}, 0 held"
+    assert announced(machine) == set()
+
+
+def test_another_policy_goes_through_in_slices_too() -> None:
+    machine = filled()
+    strict = host_group(ipv4_lengths=frozenset({31}))
+    machine.handle(PolicyReplaced((strict,), NO_GUARD, 30.0), 0.0)
+    assert machine.is_busy
+    settled(machine)
+    assert announced(machine) == set()
+    machine.handle(PolicyReplaced((HOSTS,), NO_GUARD, 30.0), 0.0)
+    settled(machine)
+    assert announced(machine) == set(GUESTS)
+
+
+class SlicedMachine(RuleBasedStateMachine):
+    """Everything at once, one route to a slice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = [
+            patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
+            patch.object(revalidation, "SLICE", 1),
+        ]
+        for each in self.patches:
+            each.start()
+        self.engine = new_engine()
+        self.by = START
+        self.models = [Model(OWN_ASN, MODEL_HOSTS, ROUTERS, START, MAX_OVER_LIMIT)]
+        """One for the data at the last rest, and one for each that came since."""
+        self.ledger = Ledger()
+        self.seen: dict[tuple[str, Prefix], Paths] = {}
+
+    def teardown(self) -> None:
+        for each in self.patches:
+            each.stop()
+
+    def follow(self, actions: Actions) -> None:
+        """What the log and the changes for routers say is what is."""
+        self.ledger.read(actions.audit)
+        now = verdicts(self.engine)
+        assert self.ledger.known == {r.key: (v.kind, v.reasons) for r, v in now.items()}
+        have = routes_out(self.engine)
+        named = {(change.group, change.prefix) for change in actions.out}
+        assert difference(self.seen, have) <= named
+        self.seen = have
+
+    @rule(update=speakers.flatmap(updates))
+    def update(self, update: Update) -> None:
+        for model in self.models:
+            for slot in update.withdrawn:
+                model.withdraw(update.neighbor, slot)
+            for nlri in update.announced:
+                key = RouteKey(update.neighbor, nlri.prefix, nlri.path_id)
+                model.announce(Route(key, update.asn, update.attributes, nlri.next_hops))
+        self.follow(self.engine.handle(update, 0.0))
+
+    @rule(speaker=speakers, is_up=st.booleans())
+    def session(self, speaker: Speaker, is_up: bool) -> None:
+        for model in self.models:
+            model.drop(speaker.neighbor)
+        down = SessionDown(*speaker, "lost", administrative=False)
+        self.follow(self.engine.handle(down, 0.0))
+        if is_up:
+            self.follow(self.engine.handle(SessionUp(*speaker), 0.0))
+
+    @rule(new=data_sets(), is_vague=st.booleans())
+    def data_replaced(self, new: Data, is_vague: bool) -> None:
+        touched, asns = what_changed(self.by, new)
+        self.by = new
+        last = self.models[-1]
+        model = Model(OWN_ASN, MODEL_HOSTS, ROUTERS, new, MAX_OVER_LIMIT)
+        model.announced = {neighbor: dict(table) for neighbor, table in last.announced.items()}
+        self.models.append(model)
+        event = DataReplaced(new, "truth", "", None if is_vague else touched, asns)
+        self.follow(self.engine.handle(event, 0.0))
+
+    @precondition(lambda self: self.engine.is_busy)
+    @rule(slices=st.integers(1, 6))
+    def go_on(self, slices: int) -> None:
+        for _ in range(slices):
+            self.follow(self.engine.expire(0.0))
+
+    @invariant()
+    def routers_have_nothing_else(self) -> None:
+        """What every data set since the last rest says they should have is there, and nothing
+        is that none of them says."""
+        wanted = [set(model.routes_out()) for model in self.models]
+        assert set.intersection(*wanted) <= set(self.seen) <= set.union(*wanted)
+
+    @invariant()
+    def at_rest_all_is_as_the_newest_data_say(self) -> None:
+        if self.engine.is_busy:
+            return
+        self.models = self.models[-1:]
+        assert verdicts(self.engine) == self.models[0].verdicts()
+        assert self.seen == self.models[0].routes_out()
+
+
+SlicedMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestSlicedMachine = SlicedMachine.TestCase
