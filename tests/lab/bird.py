@@ -218,12 +218,20 @@ TELL = 'print "received|", net, "|", bgp_next_hop, "|", bgp_path, "|", bgp_commu
 class BirdRouter(Bird, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
+    def asks_for_refresh(self) -> None:
+        """Have it ask the route servers to send everything again."""
+        for name in self.sessions():
+            self.control(f"reload in {name}")
+
     def _configuration(self) -> str:
         text = self._head()
         channel = f"import filter {{{{ {TELL} accept; }}}}; export none;" + (
             " add paths rx;" if self.paths == "all" else ""
         )
-        options = f"passive on; hold time {HOLD_TIME_S}; debug {{ routes }};"
+        first = "on" if self.enforces_first_as else "off"
+        options = (
+            f"passive on; hold time {HOLD_TIME_S}; enforce first as {first}; debug {{ routes }};"
+        )
         for other in self._route_servers:
             for family in self.carried:
                 text += self._session(other, family, options, channel)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
 from typing import Any
@@ -70,6 +71,8 @@ class RouteServer(ExaBgp):
         self._recorded = recorded
         self.program = "exabgp"
         """How ExaBGP is started: words for a shell."""
+        self.keeps_recordings = False
+        """Each filter writes a recording; it still is ExaBGP's own child."""
         self.configuration = self.place / "rsfilter.toml"
         self.truth = self.place / "truth.json"
         self.audit = Audit(self.place / "audit", lab.report)
@@ -106,6 +109,8 @@ class RouteServer(ExaBgp):
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
         if self._recorded:
             self._record_the_pipes()
+        if self.keeps_recordings:
+            self._has_its_filter("exec {command} --record {place}/recording.$$")
         command = f"set -a; . ./exabgp.env; exec {self.program} server exabgp.conf"
         self.run(["sh", "-c", command], self._listens, **self._environment())
 
@@ -144,17 +149,26 @@ class RouteServer(ExaBgp):
 
     def _record_the_pipes(self) -> None:
         """Put `tee` before and after the filter, so that tests see each line and each command."""
+        self._has_its_filter("tee -a {place}/lines | {command} | tee -a {place}/commands")
+
+    def _has_its_filter(self, script: str) -> None:
+        """Put a script of the shell in the place of the filter, which is its {command}."""
         path = self.place / "exabgp.conf"
         text = path.read_text()
         match = re.search(r"^\s*run (?P<command>.*);$", text, re.MULTILINE)
         assert match is not None, text
         wrapper = self.place / "recorded"
-        lines, commands = (shlex.quote(str(self.place / name)) for name in ("lines", "commands"))
-        wrapper.write_text(f"#!/bin/sh\ntee -a {lines} | {match['command']} | tee -a {commands}\n")
+        script = script.format(place=shlex.quote(str(self.place)), command=match["command"])
+        wrapper.write_text(f"#!/bin/sh\n{script}\n")
         wrapper.chmod(0o755)
         path.write_text(
             text[: match.start("command")] + str(wrapper) + text[match.end("command") :]
         )
+
+    def recordings(self) -> list[list[dict[str, Any]]]:
+        """What each filter was told by ExaBGP, in the order of their lives (`keeps_recordings`)."""
+        files = sorted(self.place.glob("recording.*"), key=lambda file: file.stat().st_ctime)
+        return [list(_told(file)) for file in files]
 
     def commands(self, since: int = 0) -> list[str]:
         """The commands that rsfilter has given, from a `moment` on."""
@@ -241,6 +255,14 @@ neighbor {other.addresses[family]} {{
     def _further(self, other: Endpoint) -> str:
         """More about the neighbor."""
         return ""
+
+
+def _told(recording: Path) -> Iterator[dict[str, Any]]:
+    for turn in recording.read_text().splitlines():
+        with contextlib.suppress(ValueError):  # the end of a turn is being written, or never was
+            for line in json.loads(turn).get("lines", []):
+                if line.startswith("{"):
+                    yield json.loads(line)
 
 
 def _host(end: str) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from lab.core import LabError, family_of
@@ -110,12 +111,12 @@ class Frr(Speaker):
 
 
 class FrrRouter(Frr, Router):
-    """A router that learns from route servers; it takes ADD-PATH from whoever offers it.
+    """A router that learns from route servers; it takes ADD-PATH from whoever offers it."""
 
-    `enforces_first_as`: it insists on its neighbor's ASN as the first of each path.
-    """
-
-    enforces_first_as = False
+    def asks_for_refresh(self) -> None:
+        """Have it ask the route servers to send everything again."""
+        for family in self.addresses:
+            self.control(f"clear bgp ipv{family} unicast * soft in")
 
     def _configuration(self) -> str:
         lines = self._head()
@@ -135,21 +136,31 @@ class FrrRouter(Frr, Router):
 
 
 class FrrHost(Frr, Host):
-    """A host whose routes are `network` statements; FRR itself puts its ASN and address in."""
+    """A host whose routes are `network` statements; FRR itself puts its ASN and address in.
 
-    def starts(self) -> None:
-        """Start it; returns when it answers."""
-        super().starts()
-        self._announce(list(self._announced))
+    Each announcement has a route map of its own, which stays: 8.4 corrupts its memory when one is
+    deleted that was in use.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._numbers = count()
+
+    def connects(self) -> None:
+        """Connect now, as another process: 8.4 without zebra never tries again after a refusal, and
+        ends with a segmentation fault when it is told to."""
+        self.dies()
+        self.starts()
 
     def _announce(self, prefixes: Sequence[str]) -> None:
         for prefix in prefixes:
+            name = f"announcement-{next(self._numbers)}"
             self.control(
                 "configure terminal",
-                *_route_map(prefix, self._announced[prefix]),
+                *_route_map(name, self._announced[prefix]),
                 f"router bgp {self.asn}",
                 f"address-family ipv{family_of(prefix)} unicast",
-                f"network {prefix} route-map {_map_name(prefix)}",
+                f"network {prefix} route-map {name}",
             )
 
     def _withdraw(self, gone: dict[str, Announcement]) -> None:
@@ -160,7 +171,10 @@ class FrrHost(Frr, Host):
             )
 
     def _configuration(self) -> str:
-        lines = [*self._head(), " no bgp network import-check"]
+        names = {prefix: f"announcement-{next(self._numbers)}" for prefix in self._announced}
+        maps = [line for p, how in self._announced.items() for line in _route_map(names[p], how)]
+        # The maps first: a `network` whose map comes later is announced seconds after End-of-RIB.
+        lines = [*maps, *self._head(), " no bgp network import-check"]
         for other in self._route_servers:
             for over in self.carried:
                 lines += self._neighbor(other, over, self._hold_time_s)
@@ -170,25 +184,22 @@ class FrrHost(Frr, Host):
             for family in families:
                 lines.append(f" address-family ipv{family} unicast")
                 lines += [f"  neighbor {o.addresses[over]} activate" for o in self._route_servers]
+                lines += [f"  network {p} route-map {names[p]}" for p in self._announced_in(family)]
                 lines.append(" exit-address-family")
         return "\n".join(lines) + "\n"
 
 
-def _map_name(prefix: str) -> str:
-    return "announce-" + prefix.replace("/", "-").replace(":", "_")
-
-
-def _route_map(prefix: str, announcement: Announcement) -> list[str]:
+def _route_map(name: str, announcement: Announcement) -> list[str]:
     if announcement.as_path is not None or announcement.next_hop is not None:
         raise LabError("FRR sends its own ASN and address: a host that lies is a BirdHost")
-    lines = [f"route-map {_map_name(prefix)} permit 1"]
+    lines = [f"route-map {name} permit 1"]
     if announcement.med is not None:
         lines.append(f"set metric {announcement.med}")
     if announcement.communities:
         lines.append(f"set community {_words(announcement.communities)}")
     if announcement.large_communities:
         lines.append(f"set large-community {_words(announcement.large_communities)}")
-    return [f"no {lines[0]}", *lines, "exit"]
+    return [*lines, "exit"]
 
 
 def _words(communities: Sequence[Community]) -> str:

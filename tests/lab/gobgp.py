@@ -119,6 +119,12 @@ class GoBgp(Speaker):
 class GoBgpRouter(GoBgp, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
+    def asks_for_refresh(self) -> None:
+        """Have it ask the route servers to send everything again."""
+        for other in self._route_servers:
+            for over in self.carried:
+                self.control("neighbor", other.addresses[over], "softresetin")
+
     def _neighbors(self) -> list[dict[str, Any]]:
         return [
             self._route_server(other, over)

@@ -31,6 +31,9 @@ class Host(Speaker):
         self._hold_time_s = hold_time_s
         self._announced: dict[str, Announcement] = {}
 
+    def connects(self) -> None:
+        """Connect now, where the daemon would wait for very long after a refusal."""
+
     def announces(self, *prefixes: str, **how: Any) -> None:
         """Announce prefixes, all in the same way; `how`: the fields of `Announcement`."""
         tell(f"{self.name} announces {listing(prefixes)}{details(how)}")

@@ -17,6 +17,9 @@ class Router(Speaker):
     `over`: one session over that family carries both; None: a session for each.
     """
 
+    enforces_first_as = False
+    """It insists on its neighbor's ASN as the first of each path. GoBGP never does."""
+
     def __init__(
         self,
         lab: Lab,
@@ -31,6 +34,10 @@ class Router(Speaker):
         self.speaks_only_over(over)
         self.paths = paths
         self._route_servers = route_servers
+
+    def asks_for_refresh(self) -> None:
+        """Have it ask the route servers to send everything again (RFC 2918)."""
+        raise NotImplementedError
 
     # Expectations -----------------------------------------------------------------------------
 

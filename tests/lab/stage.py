@@ -14,7 +14,6 @@ from typing import Any
 
 from lab.core import Lab, family_of
 from lab.exabgp import RouteServer, group_of
-from lab.frr import FrrRouter
 from lab.host import Host
 from lab.router import Router
 from lab.story import expecting
@@ -60,12 +59,12 @@ class Stage:
     def add_router(
         self, kind: type[Router], name: str, as_path: str = "transparent", **settings: Any
     ) -> None:
-        """A router. `as_path`: what the route servers send it; `settings`: those of its kind."""
+        """A router. `as_path`: what the route servers send it, and "prepend" is what it insists on;
+        `settings`: those of its kind."""
         number = FIRST_ROUTER + len(self.routers)
         asn = ROUTER_ASN + len(self.routers)
         router = kind(self.lab, name, number, asn, self._endpoints, **settings)
-        if isinstance(router, FrrRouter):
-            router.enforces_first_as = as_path == "prepend"
+        router.enforces_first_as = as_path == "prepend"
         self.routers[name] = router
         self._as_path[name] = as_path
 
