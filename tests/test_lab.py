@@ -232,8 +232,8 @@ def test_birds_history_is_read() -> None:
         "<TRACE> rs_4.ipv4 > added [best] 203.0.113.1/32 2L 3G unreachable\n"
     )
     assert parse_changes(before, after) == [
-        ("replaced", "203.0.113.1/32", 1),
-        ("added", "203.0.113.1/32", 2),
-        ("removed", "203.0.113.1/32", 1),
-        ("added", "203.0.113.1/32", 2),
+        ("replaced", "203.0.113.1/32"),
+        ("added", "203.0.113.1/32"),
+        ("removed", "203.0.113.1/32"),
+        ("added", "203.0.113.1/32"),
     ]

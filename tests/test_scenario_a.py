@@ -206,6 +206,9 @@ def test_a6_every_cache_dies(site: Site) -> None:
     for cache in site.caches:
         cache.dies()
     throughout(nothing_changes, 3.0, site.lab.report)  # several times `retry`
+    caches = site.route_server.status()["rtr"]["caches"]
+    assert {cache["state"] for cache in caches} == {"connecting"}
+    assert all(cache["age_s"] > 3 and cache["errors"] > 0 for cache in caches)
 
     for cache in site.caches:
         cache.starts()

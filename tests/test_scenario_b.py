@@ -14,6 +14,7 @@ from lab.bird import BirdHost, BirdHostOnLink, BirdRouter
 from lab.core import Lab, family_of
 from lab.frr import FrrRouter
 from lab.gobgp import GoBgpRouter
+from lab.probe import Probe
 from lab.stage import Stage
 
 pytestmark = pytest.mark.lab
@@ -75,24 +76,9 @@ def family(request: pytest.FixtureRequest, running: Stage) -> int:
     return request.param
 
 
-def birds(stage: Stage) -> list[BirdRouter]:
-    """The routers that keep a history."""
-    return [router for router in stage if isinstance(router, BirdRouter)]
-
-
-def moments(stage: Stage) -> dict[BirdRouter, int]:
-    """Now, as `seen` and `lost` take it."""
-    return {router: router.moment() for router in birds(stage)}
-
-
-def seen(since: dict[BirdRouter, int]) -> list[tuple[str, str]]:
-    """What happened to these routers' tables."""
-    return [change for router, moment in since.items() for change in router.changes(moment)]
-
-
-def lost(since: dict[BirdRouter, int]) -> set[str]:
-    """What any of them was without, for an instant."""
-    return {prefix for router, moment in since.items() for prefix in router.lost(moment)}
+def watch(stage: Stage) -> Probe:
+    """The history of the BIRD routers: one with every path, one with the best."""
+    return Probe(*(router for router in stage if isinstance(router, BirdRouter)))
 
 
 def owned_by(name: str, *others: str) -> dict[str, list[str]]:
@@ -123,7 +109,8 @@ def test_b2_a_migration_bgp_first(stage: Stage, family: int) -> None:
     moving = guest(1, family)
     stage.host("hv1").announces(moving)
     stage.all_have(moving, "hv1")
-    before = moments(stage)
+    probe = watch(stage)
+    before = probe.moment()
 
     stage.host("hv2").announces(moving)
     stage.audit.has(prefix=moving, host="hv2", verdict="rejected", reasons=["origin_invalid_asn"])
@@ -132,7 +119,7 @@ def test_b2_a_migration_bgp_first(stage: Stage, family: int) -> None:
     stage.host("hv1").withdraws(moving)
     stage.all_have(moving, "hv2")
 
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing([moving], before)
     for host, verdict, was in (
         ("hv1", "rejected", "accepted"),
         ("hv2", "accepted", "rejected"),
@@ -148,7 +135,8 @@ def test_b2_a_migration_truth_first(stage: Stage, family: int) -> None:
     moving = guest(1, family)
     stage.host("hv1").announces(moving)
     stage.all_have(moving, "hv1")
-    before = moments(stage)
+    probe = watch(stage)
+    before = probe.moment()
 
     stage.owners(owned_by("hv1", "hv2"), revision="moving")
     stage.truth_is_in_force()
@@ -160,7 +148,7 @@ def test_b2_a_migration_truth_first(stage: Stage, family: int) -> None:
     stage.truth_is_in_force()
     stage.all_have(moving, "hv2")
 
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing([moving], before)
     told = [r for r in stage.audit.records(prefix=moving) if r["host"] in ("hv1", "hv2")]
     assert [(r["event"], r["host"], r["verdict"], r["was"]) for r in told[-3:]] == [
         ("verdict", "hv1", "accepted", None),
@@ -188,14 +176,16 @@ def test_b3_a_theft(stage: Stage, family: int) -> None:
     stolen = guest(1, family)
     stage.host("hv1").announces(stolen)
     stage.all_have(stolen, "hv1")
-    before = moments(stage)
+    probe = watch(stage)
+    before = probe.moment()
     stage.host("hv3").announces(stolen)
     record = stage.audit.has(
         prefix=stolen, host="hv3", verdict="rejected", reasons=["origin_invalid_asn"]
     )
     assert "AS65001" in str(record["vrps"])
     stage.all_have(stolen, "hv1")
-    assert seen(before) == []
+    probe.quiet(before)
+    probe.never_had([stolen], asn=stage.host("hv3").asn)
 
 
 LEAKS = {
@@ -236,15 +226,15 @@ def test_b6_two_planes(stage: Stage, family: int) -> None:
         stage.host(plane).announces(own)
     stage.all_have(own, *PLANES)
     stage.route_server.tolerated.append("peer reset")
-    before = moments(stage)
+    probe = watch(stage)
+    before = probe.moment()
 
     stage.host("hv4.red").dies()
 
     stage.all_have(own, "hv4.blue")
-    assert sorted(change for change in seen(before) if change[1] == own) == [
-        ("removed", own),  # one of two
-        ("replaced", own),  # the only one
-    ]
+    probe.never_missing([own], before)
+    changes = [(change.router, change.now is None) for change in probe.changes(before)]
+    assert changes == [("leaf1", True), ("leaf2", False)]  # one of two; the only one is replaced
     stage.host("hv4.red").starts()
     stage.all_have(own, *PLANES)
 

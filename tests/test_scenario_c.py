@@ -17,6 +17,7 @@ from lab.core import Lab
 from lab.frr import FrrHost, FrrRouter
 from lab.gobgp import GoBgpRouter
 from lab.healthcheck import HealthcheckHost
+from lab.probe import Probe
 from lab.stage import Stage
 from lab.story import expecting
 from lab.waiting import eventually
@@ -81,14 +82,14 @@ def address(stage: Stage, name: str) -> str:
     return stage.host(name).addresses[6]
 
 
-def birds(stage: Stage) -> dict[BirdRouter, int]:
-    """The routers that keep a history, and the present moment of each."""
-    return {router: router.moment() for router in stage if isinstance(router, BirdRouter)}
+def watch(stage: Stage) -> Probe:
+    """The history of the BIRD routers: one with every path, one with the best."""
+    return Probe(*birds(stage))
 
 
-def lost(since: dict[BirdRouter, int]) -> set[str]:
-    """What any router was without, for an instant."""
-    return {prefix for router, moment in since.items() for prefix in router.lost(moment)}
+def birds(stage: Stage) -> list[BirdRouter]:
+    """The routers that keep a history."""
+    return [router for router in stage if isinstance(router, BirdRouter)]
 
 
 def goes_to(stage: Stage, vip: str, name: str, med: int) -> None:
@@ -130,7 +131,8 @@ def test_c1_each_address_goes_to_its_first_node(stage: Stage) -> None:
 
 def test_c2_a_service_dies(stage: Stage) -> None:
     """The MED of its node rises, its address moves to the next one, and is never absent."""
-    before = birds(stage)
+    probe = watch(stage)
+    before = probe.moment()
     node(stage, "web.1").service_dies()
     goes_to(stage, VIPS[0], "web.3", 101)
     stage.audit.has(prefix=VIPS[0], neighbor=address(stage, "web.3"), verdict="accepted")
@@ -139,12 +141,13 @@ def test_c2_a_service_dies(stage: Stage) -> None:
             router.has(VIPS[0], paths=6, next_hop=address(stage, "web.1"), med=1000)
     node(stage, "web.1").service_recovers()
     everybody_is_well(stage)
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing(VIPS, before)
 
 
 def test_c3_a_disable_file(stage: Stage) -> None:
     """MED 500 and more for one node, and a withdrawal for the node that withdraws when down."""
-    before = birds(stage)
+    probe = watch(stage)
+    before = probe.moment()
     node(stage, "web.2").has_file("disable")
     goes_to(stage, VIPS[1], "web.1", 101)
     for router in stage:
@@ -162,7 +165,7 @@ def test_c3_a_disable_file(stage: Stage) -> None:
     )
     node(stage, "web.3").has_no_file("disable")
     everybody_is_well(stage)
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing(VIPS, before)
 
 
 def test_c4_a_node_vanishes_and_one_is_killed(stage: Stage) -> None:
@@ -171,7 +174,8 @@ def test_c4_a_node_vanishes_and_one_is_killed(stage: Stage) -> None:
         route_server.tolerated += LOST
     for name in NODES:
         stage.host(name).tolerated += [*LOST, "Traceback"]  # its healthcheck outlives ExaBGP
-    before = birds(stage)
+    probe = watch(stage)
+    before = probe.moment()
     stage.host("web.2").vanishes()
     vanished = datetime.now(UTC)
     goes_to(stage, VIPS[1], "web.1", 101)
@@ -190,7 +194,7 @@ def test_c4_a_node_vanishes_and_one_is_killed(stage: Stage) -> None:
     goes_to(stage, VIPS[0], "web.3", 101)
     stage.host("web.1").starts()
     everybody_is_well(stage)
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing(VIPS, before)
 
 
 def test_c5_one_prefix_too_many(stage: Stage) -> None:
@@ -198,15 +202,16 @@ def test_c5_one_prefix_too_many(stage: Stage) -> None:
     stage.host("greedy").announces(*OTHERS[:MAX_PREFIXES])
     for router in stage:
         router.has_exactly(*VIPS, *OTHERS[:MAX_PREFIXES])
-    before = birds(stage)
+    probe = watch(stage)
+    before = probe.moment()
     eleventh = OTHERS[MAX_PREFIXES]
     stage.host("greedy").announces(eleventh)
     for route_server in stage.route_servers:
         route_server.audit.has(
             prefix=eleventh, host="greedy", verdict="rejected", reasons=["max_prefixes"]
         )
-    for router, moment in before.items():
-        assert router.changes(moment) == []
+    probe.quiet(before)
+    for router in stage:
         router.has_exactly(*VIPS, *OTHERS[:MAX_PREFIXES])
 
 
@@ -221,11 +226,12 @@ def test_c6_a_network_is_no_host_route(stage: Stage) -> None:
 def test_c7_the_filter_is_killed(stage: Stage) -> None:
     """kill -9: ExaBGP starts another one, and no router sees a withdrawal or an announcement."""
     everything_has_arrived(stage, MARKERS[0])
-    before, received = birds(stage), {router: router.received() for router in birds(stage)}
+    probe, received = watch(stage), {router: router.received() for router in birds(stage)}
+    before = probe.moment()
     stage.route_server.filter_restarts()
     everything_has_arrived(stage, MARKERS[1])
-    for router, moment in before.items():
-        assert {prefix for _, prefix in router.changes(moment)} == {MARKERS[1]}
+    assert {change.place.prefix for change in probe.changes(before)} == {MARKERS[1]}
+    for router in birds(stage):
         assert router.received() - received[router] == len(stage.route_servers)
     everybody_is_well(stage)
     assert len(stage.audit.records(event="start")) == 2
@@ -234,25 +240,25 @@ def test_c7_the_filter_is_killed(stage: Stage) -> None:
 def test_c9_repetitions_cost_nothing(stage: Stage) -> None:
     """Nodes announce all again and again: routers are sent nothing, the audit gets no line."""
     everything_has_arrived(stage, MARKERS[3])
-    before = birds(stage)
-    received, lines = {router: router.received() for router in before}, len(stage.audit.records())
+    probe, received = watch(stage), {router: router.received() for router in birds(stage)}
+    before, lines = probe.moment(), len(stage.audit.records())
     repetitions = {name: node(stage, name).repetitions() for name in NODES}
 
-    def probe() -> str | None:
+    def repeated() -> str | None:
         often = {name: node(stage, name).repetitions() - repetitions[name] for name in NODES}
         return None if min(often.values()) >= 4 else f"only {often} repetitions"
 
     with expecting("every node has announced everything four times more"):
-        eventually(probe, stage.lab.report)
-    assert {router: router.received() for router in before} == received
-    assert all(router.changes(moment) == [] for router, moment in before.items())
+        eventually(repeated, stage.lab.report)
+    assert {router: router.received() for router in birds(stage)} == received
+    probe.quiet(before)
     assert len(stage.audit.records()) == lines
 
 
 def test_c8_two_route_servers_are_one(stage: Stage) -> None:
     """Both give each router the same; one is killed, and nothing is lost."""
 
-    def probe() -> str | None:
+    def differ() -> str | None:
         for router in birds(stage):
             given: dict[str, set[object]] = {"rs_6": set(), "rs2_6": set()}
             for prefix, paths in router.table().items():
@@ -263,11 +269,12 @@ def test_c8_two_route_servers_are_one(stage: Stage) -> None:
         return None
 
     with expecting("both route servers give each router the same"):
-        eventually(probe, stage.lab.report)
+        eventually(differ, stage.lab.report)
     for peer in (*stage, *stage.hosts.values()):
         peer.tolerated += LOST
-    before = birds(stage)
+    probe = watch(stage)
+    before = probe.moment()
     stage.route_servers[1].dies()
     everything_has_arrived(stage, MARKERS[2], route_servers=1)
     everybody_is_well(stage)
-    assert lost(before) == set(), stage.lab.report()
+    probe.never_missing(VIPS, before)

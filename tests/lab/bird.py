@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lab.core import LabError
 from lab.host import Host
@@ -251,13 +251,6 @@ class BirdRouter(Bird, Router):
 
     def changes(self, since: int = 0) -> list[tuple[str, str]]:
         """What happened to the table: ("added" | "replaced" | "removed", prefix), in order."""
-        return [(change.verb, change.prefix) for change in self._history(since)]
-
-    def lost(self, since: int = 0) -> set[str]:
-        """The prefixes that were without any path at some instant."""
-        return {change.prefix for change in self._history(since) if change.left == 0}
-
-    def _history(self, since: int) -> list[Change]:
         with open(self.log, "rb") as log:
             before = log.read(since).decode(errors="replace")
             after = log.read().decode(errors="replace")
@@ -337,34 +330,24 @@ _CHANGE = re.compile(
 )
 
 
-class Change(NamedTuple):
-    """Something that happened to a router's table."""
-
-    verb: str
-    """ "added", "replaced" or "removed": one path."""
-    prefix: str
-    left: int
-    """Paths that the prefix has afterwards."""
-
-
-def parse_changes(before: str, after: str) -> list[Change]:
+def parse_changes(before: str, after: str) -> list[tuple[str, str]]:
     """The changes in `after`; `before` is the log up to there.
 
     BIRD writes "added" for a new path and for a changed one, with the path's local number: what
     was there before tells one from the other.
     """
-    present: dict[str, set[tuple[str, str]]] = {}
+    present: set[tuple[str, str, str]] = set()
     changes = []
     for text, wanted in ((before, False), (after, True)):
         for match in _CHANGE.finditer(text):
-            path, verb = (match["channel"], match["path"]), match["verb"]
-            paths = present.setdefault(match["prefix"], set())
+            path = (match["channel"], match["prefix"], match["path"])
+            verb = match["verb"]
             if verb == "removed":
-                paths.discard(path)
-            elif path in paths:
+                present.discard(path)
+            elif path in present:
                 verb = "replaced"
             else:
-                paths.add(path)
+                present.add(path)
             if wanted:
-                changes.append(Change(verb, match["prefix"], len(paths)))
+                changes.append((verb, match["prefix"]))
     return changes

@@ -128,6 +128,19 @@ class RouteServer(ExaBgp):
         argv = [sys.executable, "-P", "-m", "rsfilter", *arguments]
         return self.lab.run(argv, cwd=self.place, env=self._environment())
 
+    def status(self) -> dict[str, Any]:
+        """What `rsfilter status` says. Raises LabError when something is wrong."""
+        found: dict[str, Any] = json.loads(self.rsfilter("status", "-c", "rsfilter.toml", "--json"))
+        return found
+
+    def metric(self, name: str) -> float:
+        """A metric by its name with labels, as it stands in /metrics."""
+        fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+        url = f"http://{self.http}/metrics"
+        text = self.lab.run([sys.executable, "-c", fetch, url], env=self._environment())
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{name} "))
+        return float(line.rpartition(" ")[2])
+
     def filter_pid(self) -> int:
         """The PID of rsfilter itself, as this process sees it."""
         (pid,) = self.lab.find(f"rsfilter run -c {self.configuration}")
