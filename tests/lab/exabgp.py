@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
@@ -157,6 +158,29 @@ class RouteServer(ExaBgp):
             return None if pids and old not in pids else "no other filter runs"
 
         eventually(probe, self.lab.report)
+
+    def reloads(self) -> None:
+        """Render again, and have ExaBGP take it in (SIGUSR1); returns when it has.
+
+        ExaBGP 5.0.15 forgets the signal while a router has routes that were not sent yet.
+        """
+        self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
+        before, again_at = self._reloads(), 0.0
+
+        def probe() -> str | None:
+            nonlocal again_at
+            if self._reloads() > before:
+                return None
+            if (now := time.monotonic()) >= again_at:
+                self.process.send(SIGUSR1)
+                again_at = now + 1.0
+            return f"{self.name} has not reloaded"
+
+        tell(f"{self.name} reloads exabgp.conf")
+        eventually(probe, self.lab.report)
+
+    def _reloads(self) -> int:
+        return self.log.read_text(errors="replace").count("loaded new configuration successfully")
 
     # What went through the pipes ------------------------------------------------------------
 
