@@ -92,7 +92,7 @@ floods: setup ## a million prefixes, flaps, stalls, full disks, huge truths: wha
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
 	@echo "bench: 200,000 routes, and clients that ask for all of them"
-	@$(RUN) tests/bench/http.py
+	@$(RUN) tests/bench/web.py
 
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)

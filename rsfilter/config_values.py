@@ -16,6 +16,9 @@ from rsfilter.tables import HintError, Parsed
 MAX_STALE_TIME = 2**24 - 1
 """Seconds. RFC 9494 section 3.1: the Long-Lived Stale Time has 24 bits."""
 
+MAX_COUNT = 1_000_000_000
+"""Routes: more than any table has."""
+
 MAX_PREPENDS = 254
 """RFC 4271 section 4.3: an AS_PATH segment counts its ASNs in one octet; one is the host's own."""
 
@@ -119,8 +122,10 @@ Network = Annotated[
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a TCP port, 1 to 65535")]
 PortOrZero = Annotated[int, Meta(ge=0, le=65535, description="a TCP port, or 0")]
-Count = Annotated[int, Meta(ge=0, description="an integer >= 0")]
-CountFromOne = Annotated[int, Meta(ge=1, description="an integer >= 1")]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT, description=f"an integer from 0 to {MAX_COUNT}")]
+CountFromOne = Annotated[
+    int, Meta(ge=1, le=MAX_COUNT, description=f"an integer from 1 to {MAX_COUNT}")
+]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_SECONDS, description=f"seconds from 1 to {MAX_SECONDS}")]
 IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
 IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]

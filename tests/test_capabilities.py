@@ -35,6 +35,7 @@ CAPTURE = Path(__file__).parent.parent / "fixtures/exabgp/5.0/show-adj-rib-repli
             {6},
         ),
         ({"69": {"ipv4/unicast": "invalid (9)"}}, {4}, set()),
+        ({"69": {"ipv4/unicast": {"send": "receive"}}}, {4}, set()),
     ],
 )
 def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -> None:

@@ -239,17 +239,17 @@ EDITS = [
     (
         'name = "hypervisors"',
         'name = "a"\nmax_prefixes = "x"',
-        'hosts[0].max_prefixes: expected an integer >= 1, got "x"',
+        'hosts[0].max_prefixes: expected an integer from 1 to 1000000000, got "x"',
     ),
     (
         'name = "hypervisors"',
         'name = "a"\nmax_prefixes = 0',
-        "hosts[0].max_prefixes: expected an integer >= 1, got 0",
+        "hosts[0].max_prefixes: expected an integer from 1 to 1000000000, got 0",
     ),
     (
         'name = "hypervisors"',
         'name = "a"\nmax_prefixes = 1.0',
-        "hosts[0].max_prefixes: expected an integer >= 1, got 1.0",
+        "hosts[0].max_prefixes: expected an integer from 1 to 1000000000, got 1.0",
     ),
     (
         'name = "hypervisors"',
@@ -490,7 +490,14 @@ ADDITIONS = [
         "[guard]\nmax_loss_percent = 101\n",
         "guard.max_loss_percent: expected an integer from 1 to 100, got 101",
     ),
-    ("[guard]\nmin_loss = -1\n", "guard.min_loss: expected an integer >= 0, got -1"),
+    (
+        "[guard]\nmin_loss = -1\n",
+        "guard.min_loss: expected an integer from 0 to 1000000000, got -1",
+    ),
+    (
+        "[guard]\nmin_loss = 1000000001\n",
+        "guard.min_loss: expected an integer from 0 to 1000000000, got 1000000001",
+    ),
     (
         "[readiness]\ndrain_time = 0\n",
         "readiness.drain_time: expected seconds from 1 to 172800, got 0",

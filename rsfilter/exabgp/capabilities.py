@@ -18,7 +18,7 @@ from rsfilter.routing.model import UNICAST, Address
 _OPEN_NAMES = {name.replace(" ", "/"): family for family, name in UNICAST.items()}
 _SHOW_NAMES = {name: family for family, name in UNICAST.items()}
 
-_RECEIVES = frozenset({"receive", "send/receive"})
+_RECEIVES = ("receive", "send/receive")
 """The directions of ADD-PATH in which a neighbor takes several paths."""
 
 

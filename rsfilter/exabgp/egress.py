@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import WINDOW, Phase, RouterState
+from rsfilter.exabgp.router import WINDOW, Change, Phase, RouterState
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Address, Prefix, RouterGroup
 
@@ -212,23 +212,19 @@ class Egress:
             self._doubt(self.routers)
 
     def _changes(self) -> Iterator[bytes]:
-        batches: dict[Batch, dict[Prefix, list[Address]]] = {}
+        batches: dict[Batch, dict[Address, list[Prefix]]] = {}
         flushes: list[Address] = []
         for name, states in self._groups.items():
             desired = self._desired(name)
             for state in states:
-                for change in state.take(desired, self._room(state)):
-                    if change.is_repeat and state.address in self._internal:
-                        flushes.append(state.address)
-                    batch = Batch(
-                        change.attributes, change.path_id, change.prefix.family, change.is_repeat
-                    )
-                    prefixes = batches.setdefault(batch, {})
-                    prefixes.setdefault(change.prefix, []).append(state.address)
+                changes = state.take(desired, self._room(state))
+                if state.address in self._internal and any(c.is_repeat for c in changes):
+                    flushes.append(state.address)
+                _gather(batches, state.address, changes)
         announcements_first = sorted(batches.items(), key=lambda item: item[0].attributes is None)
-        for batch, prefixes in announcements_first:
-            yield from self._lines(batch, prefixes)
-        for address in dict.fromkeys(flushes):
+        for batch, told in announcements_first:
+            yield from self._lines(batch, told)
+        for address in flushes:
             yield self._sent(encode.flush(address), 0)
 
     def _room(self, state: RouterState) -> int:
@@ -239,11 +235,8 @@ class Egress:
             return WINDOW - self._unanswered_prefixes
         return WINDOW - state.under_way
 
-    def _lines(self, batch: Batch, prefixes: dict[Prefix, list[Address]]) -> Iterator[bytes]:
-        by_routers: dict[tuple[Address, ...], list[Prefix]] = {}
-        for prefix, addresses in prefixes.items():
-            by_routers.setdefault(tuple(addresses), []).append(prefix)
-        for routers, together in by_routers.items():
+    def _lines(self, batch: Batch, told: dict[Address, list[Prefix]]) -> Iterator[bytes]:
+        for routers, together in _by_routers(told):
             if batch.attributes is None:
                 self.counters["withdrawn"] += len(together) * len(routers)
                 lines = encode.withdraw(routers, batch.path_id, batch.family, together)
@@ -280,3 +273,35 @@ class Egress:
         self._unanswered.append(Written(prefixes, barrier, self._now))
         self._unanswered_prefixes += prefixes
         return line
+
+
+def _gather(
+    batches: dict[Batch, dict[Address, list[Prefix]]], router: Address, changes: list[Change]
+) -> None:
+    """Adds the changes of a router to the batches; hundreds in a row belong to one."""
+    last: Batch | None = None
+    prefixes: list[Prefix] = []
+    for prefix, path_id, attributes, is_repeat in changes:
+        batch = Batch(attributes, path_id, prefix.family, is_repeat)
+        if batch != last:
+            last = batch
+            prefixes = batches.setdefault(batch, {}).setdefault(router, [])
+        prefixes.append(prefix)
+
+
+def _by_routers(
+    told: dict[Address, list[Prefix]],
+) -> list[tuple[tuple[Address, ...], list[Prefix]]]:
+    """The prefixes, each with all the routers that are to be told of it: mostly all of them the
+    same, else whatever has the same routers goes together."""
+    first, *others = told.values()
+    if all(prefixes == first for prefixes in others):
+        return [(tuple(told), first)]
+    routers: dict[Prefix, list[Address]] = {}
+    for router, prefixes in told.items():
+        for prefix in prefixes:
+            routers.setdefault(prefix, []).append(router)
+    together: dict[tuple[Address, ...], list[Prefix]] = {}
+    for prefix, whose in routers.items():
+        together.setdefault(tuple(whose), []).append(prefix)
+    return list(together.items())

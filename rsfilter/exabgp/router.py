@@ -220,6 +220,8 @@ class RouterState:
 
     def _difference(self, prefix: Prefix, desired: Paths) -> list[Change]:
         wanted = self._for_us(prefix, desired)
+        if prefix not in self.told and prefix not in self.doubtful:
+            return self._first(prefix, wanted)
         told = dict(self.told.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
         wanted_ids = frozenset(path_id for path_id, _ in wanted)
@@ -246,6 +248,13 @@ class RouterState:
         else:
             self.told.pop(prefix, None)
         return changes
+
+    def _first(self, prefix: Prefix, wanted: Paths) -> list[Change]:
+        """What to tell of a prefix that the router has never had."""
+        if wanted:
+            self._issued[prefix] = frozenset(path_id for path_id, _ in wanted)
+            self.told[prefix] = wanted
+        return [Change(prefix, path_id, attributes, False) for path_id, attributes in wanted]
 
     def _for_us(self, prefix: Prefix, desired: Paths) -> Paths:
         """What of it this router can take: `desired` has the best path first."""

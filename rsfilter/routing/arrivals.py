@@ -33,12 +33,16 @@ class Arrivals(Generic[T]):
         self._next = 0
         self._chunks: dict[int, list[T | None]] = {}
         """By number >> BITS, in rising order."""
+        self._newest: list[T | None] = []
+        """The chunk that is being filled."""
 
     def add(self, entry: T) -> None:
         """Numbers an entry and keeps it."""
-        entry.number = self._next
-        self._chunks.setdefault(self._next >> BITS, []).append(entry)
-        self._next += 1
+        entry.number = number = self._next
+        if not number & (SIZE - 1):
+            self._newest = self._chunks[number >> BITS] = []
+        self._newest.append(entry)
+        self._next = number + 1
 
     def remove(self, entry: T) -> None:
         """Forgets an entry that is here."""

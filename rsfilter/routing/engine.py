@@ -210,10 +210,9 @@ class Engine:
         table = self.rib_in.table(neighbor)
         table.asns.add(update.asn)
         not_kept = self.counters["not_kept"]
-        for nlri in update.announced:
-            key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
-            route = Route(key, update.asn, update.attributes, nlri.next_hops)
-            self._announce(route, group, table)
+        for prefix, path_id, next_hops in update.announced:
+            key = RouteKey(neighbor, prefix, path_id)
+            self._announce(Route(key, update.asn, update.attributes, next_hops), group, table)
         if not_kept := self.counters["not_kept"] - not_kept:
             name = self.verdicts.host_name(update.asn, neighbor)
             self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
@@ -234,9 +233,10 @@ class Engine:
         )
 
     def _announce(self, route: Route, group: HostGroup | None, table: NeighborTable) -> None:
-        slot = (route.key.prefix, route.key.path_id)
+        _, prefix, path_id = route.key
+        slot = (prefix, path_id)
         if table.unrepeated:
-            table.unrepeated.get(UNICAST[route.key.prefix.family], set()).discard(slot)
+            table.unrepeated.get(UNICAST[prefix.family], set()).discard(slot)
         entry = table.entries.get(slot)
         is_back = slot in table.stale
         if is_back and not table.has_room((group or NO_GROUP).max_prefixes):

@@ -63,6 +63,8 @@ class Guard:
 
     def forget(self, key: RouteKey) -> None:
         """The host changed or withdrew the route: it is held no longer."""
+        if not self._held and not self._expected:
+            return
         if key in self._held or key in self._expected:
             self._held.pop(key, None)
             self._expected.pop(key, None)
@@ -101,6 +103,8 @@ class Guard:
     def verdict(self, route: Route, verdict: Verdict) -> Verdict:
         """What becomes of a verdict by the data in force: held, if the route is, or was before a
         restart."""
+        if not self._held and not self._expected:
+            return verdict
         key = route.key
         if key in self._expected and "data_unavailable" not in verdict.reasons:
             expected = self._expected.pop(key)

@@ -71,7 +71,10 @@ class Prefix(NamedTuple):
         return cls(family, value, int(length_text))
 
     def __str__(self) -> str:
-        return f"{_address_text(self.family, self.network)}/{self.length}"
+        family, bits, length = self
+        if family == IPV4:  # written out: every command and every record has one
+            return f"{bits >> 24}.{bits >> 16 & 255}.{bits >> 8 & 255}.{bits & 255}/{length}"
+        return f"{_ipv6_text(bits)}/{length}"
 
     @property
     def is_well_formed(self) -> bool:

@@ -185,11 +185,9 @@ def check_attributes(route: Route, _group: HostGroup, _data: Data) -> Reasons:
     return ("attribute_malformed",) if route.attributes.malformed else _OK
 
 
-def check_prefix(route: Route, group: HostGroup, _data: Data) -> Reasons:
-    """The prefix can be one, and is a host route as the group defines them."""
+def check_length(route: Route, group: HostGroup, _data: Data) -> Reasons:
+    """The prefix is a host route as the group defines them."""
     prefix = route.key.prefix
-    if not prefix.is_well_formed:
-        return ("prefix_malformed",)
     lengths = group.ipv4_lengths if prefix.family == IPV4 else group.ipv6_lengths
     if prefix.length in lengths:
         return _OK
@@ -200,8 +198,6 @@ def check_prefix(route: Route, group: HostGroup, _data: Data) -> Reasons:
 def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
     """The prefix neither lies in a bogon nor holds one (a default route holds them all)."""
     prefix = route.key.prefix
-    if not prefix.is_well_formed:
-        return _OK
     octet = prefix.network >> (BITS[prefix.family] - 8)
     if prefix.length >= 8 and octet not in _BOGON_OCTETS[prefix.family]:
         return _OK
@@ -279,25 +275,25 @@ PATH_CHECKS: tuple[Check, ...] = (
     check_bogon_asn,
     check_as_path,
     check_next_hop,
-)
-"""Those that look at all of a route but its prefix."""
-
-PREFIX_CHECKS: tuple[Check, ...] = (
-    check_prefix,
-    check_bogon_prefix,
     check_next_hop_family,
 )
-"""Those that look at the prefix. Origin validation does too, and answers with the VRPs that
-decided as well."""
+"""Those that look at all of a route but its prefix, and of that at the family alone."""
+
+PREFIX_CHECKS: tuple[Check, ...] = (
+    check_length,
+    check_bogon_prefix,
+)
+"""Those that look at the prefix, which is well formed. Origin validation does too, and answers with
+the VRPs that decided as well."""
+
+MALFORMED: Reasons = ("prefix_malformed",)
+"""All there is to say of a prefix that cannot be one."""
 
 
 def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
-    """RFC 6811 for the session's AS."""
-    prefix = route.key.prefix
-    if not prefix.is_well_formed:
-        return _OK, _NOT_VALIDATED
+    """RFC 6811 for the session's AS; the prefix is well formed."""
     try:
-        validation = origin(prefix, route.asn, data)
+        validation = origin(route.key.prefix, route.asn, data)
     except DataUnavailableError:
         return ("data_unavailable",), _NOT_VALIDATED
     if validation.state is OriginState.VALID:
@@ -322,17 +318,27 @@ def judge(
 
     `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
     """
-    return _conclude(_judge_path(route, group, data), route, group, data, within_limit)
+    found = _judge_path(route, group, data)
+    by_prefix, validation = _judge_prefix(route, group, data)
+    return _conclude(found + by_prefix, validation, within_limit)
 
 
 def findings(route: Route, group: HostGroup | None, data: Data) -> dict[str, Reasons]:
     """`judge` check by check, in order of checking: the names of the reasons that each found."""
     rules = group or NO_GROUP
     found: dict[str, Reasons] = {"group": _OK if group else ("neighbor_unknown",)}
-    for check in (*PATH_CHECKS, *PREFIX_CHECKS):
-        found[check.__name__.removeprefix("check_")] = check(route, rules, data)
-    found["origin"] = check_origin(route, rules, data)[0]
+    for check in PATH_CHECKS:
+        found[_name(check)] = check(route, rules, data)
+    is_well_formed = route.key.prefix.is_well_formed
+    found["prefix"] = _OK if is_well_formed else MALFORMED
+    for check in PREFIX_CHECKS:
+        found[_name(check)] = check(route, rules, data) if is_well_formed else _OK
+    found["origin"] = check_origin(route, rules, data)[0] if is_well_formed else _OK
     return found
+
+
+def _name(check: Check) -> str:
+    return check.__name__.removeprefix("check_")
 
 
 class Judge:
@@ -343,44 +349,51 @@ class Judge:
         self._rules: tuple[HostGroup | None, Data | None] = (None, None)
         self._path: tuple[object, ...] = ()
         """With the rules, everything that the path checks of the last route looked at."""
-        self._found: list[str] = []
+        self._by_path: Reasons = _OK
         """And what they found."""
-        self._last: Verdict | None = None
+        self._found: tuple[Reasons, Validation, bool] | None = None
+        """All that was found of the last route, and whether it is within its limit."""
+        self._verdict = Verdict(VerdictKind.REJECTED, _OK, _NOT_VALIDATED)
+        """What follows from it."""
 
     def __call__(
         self, route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
     ) -> Verdict:
         """See `judge`."""
-        path = (route.key.neighbor, route.asn, route.attributes, route.next_hops)
+        (neighbor, prefix, _), asn, attributes, next_hops = route
+        path = (neighbor, asn, attributes, next_hops, prefix.family)
         last_group, last_data = self._rules  # compared by identity: data can be large
         if path != self._path or last_group is not group or last_data is not data:
             self._rules, self._path = (group, data), path
-            self._found = _judge_path(route, group, data)
-        verdict = _conclude(self._found, route, group, data, within_limit)
-        if verdict != self._last:
-            self._last = verdict
-        return self._last
+            self._by_path = _judge_path(route, group, data)
+        by_prefix, validation = _judge_prefix(route, group, data)
+        found = (self._by_path + by_prefix, validation, within_limit)
+        if found != self._found:
+            self._found, self._verdict = found, _conclude(*found)
+        return self._verdict
 
 
-def _judge_path(route: Route, group: HostGroup | None, data: Data) -> list[str]:
+def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
     rules = group or NO_GROUP
-    found = ["neighbor_unknown"] if group is None else []
+    found = _OK if group else ("neighbor_unknown",)
     for check in PATH_CHECKS:
         found += check(route, rules, data)
     return found
 
 
-def _conclude(
-    by_path: list[str], route: Route, group: HostGroup | None, data: Data, within_limit: bool
-) -> Verdict:
+def _judge_prefix(route: Route, group: HostGroup | None, data: Data) -> tuple[Reasons, Validation]:
+    if not route.key.prefix.is_well_formed:
+        return MALFORMED, _NOT_VALIDATED
     rules = group or NO_GROUP
-    found = by_path.copy()
+    found, validation = check_origin(route, rules, data)
     for check in PREFIX_CHECKS:
         found += check(route, rules, data)
-    by_origin, validation = check_origin(route, rules, data)
-    found += by_origin
+    return found, validation
+
+
+def _conclude(found: Reasons, validation: Validation, within_limit: bool) -> Verdict:
     if not within_limit:
-        found.append("max_prefixes")
+        found = (*found, "max_prefixes")
     if not found:
         return Verdict(VerdictKind.ACCEPTED, (), validation)
     reasons = tuple(name for name in REASONS if name in found)

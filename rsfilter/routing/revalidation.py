@@ -116,7 +116,7 @@ def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
     whoever changes them means it."""
     rib_in, group_of = verdicts.rib_in, verdicts.neighbors.group
     limit_before = {n: (group_of(n) or NO_GROUP).max_prefixes for n in rib_in.tables}
-    verdicts.neighbors.replace_hosts(event.hosts)
+    verdicts.replace_hosts(event.hosts)
     verdicts.guard.limits = event.limits
     group_of = verdicts.neighbors.group
     for neighbor, table in rib_in.tables.items():

@@ -131,16 +131,18 @@ class AdjRibIn:
         """Adds a route under a key that is not there yet."""
         self.arrivals.add(entry)
         self.accepted += entry.is_accepted
-        key = entry.route.key
-        table = self.table(key.neighbor)
-        slot = (key.prefix, key.path_id)
+        neighbor, prefix, path_id = entry.route.key
+        table = self.table(neighbor)
+        slot = (prefix, path_id)
         table.entries[slot] = entry
         if not entry.within_limit:
             table.over_limit[slot] = None
-        others = self._by_prefix.get(key.prefix, ())
-        self._by_prefix[key.prefix] = (*others, entry)
-        if not others:
-            self._index.add(key.prefix)
+        others = self._by_prefix.get(prefix)
+        if others is None:
+            self._by_prefix[prefix] = (entry,)
+            self._index.add(prefix)
+        else:
+            self._by_prefix[prefix] = (*others, entry)
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
@@ -242,12 +244,13 @@ class AdjRibOut:
 
     def _wanted(self, candidates: list[Route]) -> Paths:
         """The best path first. Where two path ids collide, the better path keeps it."""
+        if not self._all_paths:
+            best = next(filter(None, map(self._export.attributes, candidates)), None)
+            return ((BEST_PATH_ID, best),) if best else ()
         found: dict[int, OutAttributes] = {}
         for route in candidates:
             attributes = self._export.attributes(route)
             if attributes is None:
                 continue
-            if not self._all_paths:
-                return ((BEST_PATH_ID, attributes),)
             found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
         return tuple(found.items())

@@ -47,6 +47,8 @@ class Verdicts:
         self.actions = Actions([], [])
         """What has followed since they were taken."""
         self._judge = Judge()
+        self._named = (0, Address(0, 0), data, "")
+        """The last host that was asked for, by what data, and its name."""
 
     def take_actions(self) -> Actions:
         """What has followed since the last call, in order."""
@@ -98,10 +100,19 @@ class Verdicts:
             VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
         )
 
+    def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
+        """Other host groups are in force; nothing is judged by them yet."""
+        self.neighbors.replace_hosts(hosts)
+        self._named = (0, Address(0, 0), self.data, "")
+
     def host_name(self, asn: int, neighbor: Address) -> str:
         """The truth's name for a host, else its group's."""
-        host = self.data.host(asn, neighbor)
-        return host.name if host else self.neighbors.role(neighbor)[1]
+        last_asn, last_neighbor, data, name = self._named
+        if asn != last_asn or neighbor != last_neighbor or data is not self.data:
+            host = self.data.host(asn, neighbor)
+            name = host.name if host else self.neighbors.role(neighbor)[1]
+            self._named = asn, neighbor, self.data, name
+        return name
 
     def export(self, prefix: Prefix) -> None:
         """Brings every router's table up to date with the candidates of a prefix."""

@@ -69,10 +69,12 @@ class VrpSet:
     Iterates in the natural order of `Vrp`: family, network, length, maxLength, ASN.
     """
 
-    __slots__ = ("_count", "_tables")
+    __slots__ = ("_count", "_last", "_tables")
 
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
+        self._last: tuple[list[_Found], Validation] = ([], _NOT_FOUND)
+        """The VRPs that matched the last time, and what followed: one decides many routes."""
         self._count = sum(sum(map(len, table.buckets.values())) for table in self._all())
 
     @classmethod
@@ -163,7 +165,11 @@ class VrpSet:
             if says & MAX_ASN == asn and prefix.length <= says >> _ASN_BITS:
                 matching.append(found)
         if matching and asn != _NO_ASN:
-            return Validation(OriginState.VALID, _named(matching))
+            last, validation = self._last
+            if matching != last:
+                validation = Validation(OriginState.VALID, _named(matching))
+                self._last = matching, validation
+            return validation
         covering.sort(key=lambda found: found[3] & MAX_ASN != asn)
         return Validation(OriginState.INVALID, _named(covering))
 

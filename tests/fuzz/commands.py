@@ -116,7 +116,8 @@ def _ask_exabgp(
     except Exception as error:
         raise AssertionError(f"ExaBGP stumbles over {text[:300]!a}") from error
     assert found, f"ExaBGP refuses {text[:300]!a}: {_api.configuration.error}"
-    assert [str(each.nlri.cidr) for each in found] == prefixes, text[:300]
+    understood = [ip_network(str(each.nlri.cidr)) for each in found]
+    assert understood == list(map(ip_network, prefixes)), text[:300]
     path = PathInfo(ip=change["path_id"]) if change["path_id"] else PathInfo.NOPATH
     assert all(each.nlri.path_info == path for each in found), text[:300]
     if change["withdraw"]:

@@ -1,6 +1,6 @@
 """Does a client of the HTTP API delay routes? From a host's UPDATE to ExaBGP's command, measured.
 
-    python tests/bench/http.py [--routes 200000] [--probes 300]
+    python tests/bench/web.py [--routes 200000] [--probes 300]
 
 A real `rsfilter run` behind a scripted ExaBGP has a full table. A host announces one more prefix
 again and again, and the time until the command for it is there is taken: first while nobody asks,
