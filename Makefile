@@ -78,6 +78,11 @@ bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in 
 	@echo "bench: a full table, with real daemons"
 	@$(RUN) tests/bench/scale.py
 
+.PHONY: benchhosts
+benchhosts: setup ## sessions of 100 to 2,000 hypervisors with one ExaBGP, in CPU seconds (10 minutes; HOSTS="500 4000" MINUTES=60)
+	@echo "bench: thousands of hypervisors, in one real session each"
+	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) --minutes $(or $(MINUTES),10)
+
 .PHONY: benchaudit
 benchaudit: setup ## questions to 10,000,000 audit records, beside grep and jq (a quarter of an hour, 2 GB of disk)
 	@echo "bench: the audit log"

@@ -1,0 +1,250 @@
+"""Thousands of hypervisors: how many sessions one ExaBGP with rsfilter holds, and what they cost.
+
+    python tests/bench/hypervisors.py [--hosts 100 500 1000 2000] [--guests 25] [--minutes 10]
+
+One process is all hypervisors (`bgp_hosts`), each with its session, address and ASN. Every one
+announces its guests and one of somebody else's; the sessions are rendered from the truth file. At
+each number of hypervisors
+
+    up       every one comes up, until the router has exactly the guests that are allowed
+    idle     nothing happens but keepalives
+    added    a hypervisor more in truth, rendered, reloaded, up: no other session may notice
+    restart  rsfilter is killed: the next one asks everybody, and the router sees no change
+
+A number is left out when what came before it says that it would not fit into the minutes. Costs
+are CPU seconds: times on the clock mean little on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab.bird import BirdRouter
+from lab.core import Daemon, Lab, LabError
+from lab.exabgp import RouteServer, group_of
+from lab.usage import cpu_s, descriptors, rss_mb
+from lab.waiting import eventually
+
+from bench.scale import command, count
+
+HOSTS = (100, 500, 1000, 2000)
+FIRST_ASN = 4_200_000_000
+RANGE = "127.64.0.0/14"
+"""Hypervisors' addresses: the loopback has all of them, in every network namespace."""
+
+IDLE_S = 10.0
+GROWTH = 1.6
+"""Twice as many hypervisors take three times as long: what ExaBGP does for a session grows with the
+sessions that it has."""
+
+TELL = Console(stderr=True)
+PROGRAM = Path(__file__).parents[1] / "bgp_hosts.py"
+PROGRAMS = ("ExaBGP", "rsfilter")
+COLUMNS = (
+    *("hosts", "", "clock s", "ExaBGP CPU s", "rsfilter CPU s"),
+    *("ExaBGP MB", "rsfilter MB", "ExaBGP's files"),
+)
+
+
+class Hypervisor(NamedTuple):
+    """One of them, by its number."""
+
+    number: int
+    guests_each: int
+
+    @property
+    def address(self) -> str:
+        """Where its session ends."""
+        return f"127.{64 + (self.number >> 16)}.{self.number >> 8 & 255}.{self.number & 255}"
+
+    @property
+    def asn(self) -> int:
+        """Its own."""
+        return FIRST_ASN + self.number
+
+    @property
+    def guests(self) -> list[str]:
+        """Their host routes."""
+        first = self.number * self.guests_each
+        numbers = range(first, first + self.guests_each)
+        return [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
+
+    @property
+    def entry(self) -> dict[str, object]:
+        """What truth says of it."""
+        own = {"name": f"hv{self.number}", "asn": self.asn}
+        return own | {"neighbors": [self.address], "prefixes": self.guests}
+
+
+class Hypervisors(Daemon):
+    """One process that is many of them: `bgp_hosts`."""
+
+    def __init__(
+        self, lab: Lab, name: str, those: Sequence[Hypervisor], rs: RouteServer, stolen: str = ""
+    ) -> None:
+        """`stolen`: the guest of somebody else that each announces too."""
+        super().__init__(lab, name)
+        self.log = self.place / "output"
+        self._server = [rs.addresses[4], str(rs.port)]
+        more = [stolen] if stolen else []
+        entries = [(h.address, h.asn, [*h.guests, *more]) for h in those]
+        (self.place / "hosts").write_text(json.dumps(entries))
+
+    def starts(self) -> None:
+        """Start it; it connects as soon as it can."""
+        self.run([sys.executable, str(PROGRAM), "hosts", *self._server], lambda: None)
+
+    def count(self, what: str) -> int:
+        """How often a session was `up` or `lost`."""
+        return sum(line.startswith(f"{what} ") for line in self.log.read_text().splitlines())
+
+
+class Site:
+    """Hypervisors, a route server and a router."""
+
+    def __init__(self, lab: Lab, hosts: int, guests: int, deadline_s: float) -> None:
+        self.lab = lab
+        self._deadline_s = deadline_s
+        self.rs = rs = RouteServer(lab)
+        self.router = BirdRouter(lab, "leaf", 200, 65200, [rs.endpoint], over=4)
+        *self.known, self.newcomer = (Hypervisor(n, guests) for n in range(1, hosts + 2))
+        self.hosts = Hypervisors(lab, "hypervisors", self.known, rs, self.newcomer.guests[0])
+        self._truth(self.known)
+        group: dict[str, object] = {"name": "hypervisors", "neighbors": [RANGE]}
+        rs.configure(
+            [group | {"max_prefixes": 2 * guests}],
+            [group_of("leaves", self.router, port=lab.bgp_port)],
+            truth={"file": "truth.json"},
+        )
+
+    def _truth(self, those: Sequence[Hypervisor]) -> None:
+        self.rs.writes_truth({"hosts": [hypervisor.entry for hypervisor in those]})
+
+    def starts(self) -> None:
+        """Everybody but the hypervisors; returns when the filter knows what there is."""
+        self.router.starts()
+        self.rs.starts()
+        eventually(lambda: None if self._metric("rsfilter_resynced") else "no filter yet")
+
+    def pids(self) -> dict[str, int]:
+        """ExaBGP and rsfilter."""
+        (exabgp,) = [p for p in self.lab.find("exabgp server") if "sh" not in command(p)[:1]]
+        return dict(zip(PROGRAMS, (exabgp, self.rs.filter_pid()), strict=True))
+
+    def has_exactly(self, those: Sequence[Hypervisor]) -> None:
+        """Wait until the router has these hypervisors' guests; then compare route by route."""
+        wanted = {guest: [h.address] for h in those for guest in h.guests}
+
+        def probe() -> str | None:
+            has = count(self.router)
+            return None if has == len(wanted) else f"{has} of {len(wanted)} routes"
+
+        eventually(probe, self._progress, self._deadline_s, interval_s=0.5)
+        table = {p: [path.next_hop for path in paths] for p, paths in self.router.table().items()}
+        assert table == wanted
+
+    def _progress(self) -> str:
+        up, lost = self.hosts.count("up"), self.hosts.count("lost")
+        who = f"{up} sessions of {len(self.known)} hypervisors came up, {lost} were lost"
+        return f"{who}\n{self.rs.report()}"
+
+    def adds_one(self) -> None:
+        """The newcomer: truth, rendered, reloaded, up. Nobody else's session may notice."""
+        before = self.hosts.count("lost")
+        everybody = [*self.known, self.newcomer]
+        self._truth(everybody)
+        self.rs.reloads()
+        Hypervisors(self.lab, "newcomer", [self.newcomer], self.rs).starts()
+        self.has_exactly(everybody)
+        assert self.hosts.count("lost") == before, "a session was lost"
+        self.known = everybody
+
+    def restarts_the_filter(self) -> None:
+        """The next one asks everybody, and nothing changes in the router."""
+        before = self.router.received()
+        self.rs.filter_restarts()
+
+        expected = sum(len(hypervisor.guests) for hypervisor in self.known)
+
+        def probe() -> str | None:
+            knows = self._metric('rsfilter_routes{verdict="accepted"}')
+            is_done = self._metric("rsfilter_resynced") and knows == expected
+            return None if is_done else f"the filter knows {knows:.0f} of {expected} routes"
+
+        eventually(probe, self.rs.report, self._deadline_s, interval_s=0.5)
+        self.has_exactly(self.known)
+        assert self.router.received() == before, "the router was told something again"
+
+    def _metric(self, name: str) -> float:
+        """0 while nobody answers."""
+        with suppress(LabError):
+            return self.rs.metric(name)
+        return 0.0
+
+
+@contextmanager
+def measured(table: Table, site: Site, what: str) -> Iterator[None]:
+    """A row of what ExaBGP and rsfilter use meanwhile; a new rsfilter counts from its beginning."""
+    pids, started = site.pids(), time.monotonic()
+    before = {program: cpu_s(pid) for program, pid in pids.items()}
+    yield
+    took, now = time.monotonic() - started, site.pids()
+    used = [cpu_s(now[p]) - (before[p] if now[p] == pids[p] else 0.0) for p in PROGRAMS]
+    memory = [rss_mb(now[program]) for program in PROGRAMS]
+    size = str(len(site.known))
+    row = [size, what, f"{took:.1f}", *(f"{n:.1f}" for n in used), *(f"{n:.0f}" for n in memory)]
+    table.add_row(*row, str(descriptors(now["ExaBGP"])))
+    TELL.print(*row, sep="\t")
+
+
+def run(table: Table, hosts: int, guests: int, deadline_s: float) -> None:
+    """All of it at one size. AssertionError when something is wrong."""
+    with Lab() as lab:
+        site = Site(lab, hosts, guests, deadline_s)
+        site.starts()
+        with measured(table, site, "up"):
+            site.hosts.starts()
+            site.has_exactly(site.known)
+        with measured(table, site, "idle"):
+            time.sleep(IDLE_S)
+        with measured(table, site, "added"):
+            site.adds_one()
+        with measured(table, site, "restart"):
+            site.restarts_the_filter()
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", type=int, nargs="+", default=list(HOSTS))
+    parser.add_argument("--guests", type=int, default=25, help="of each hypervisor")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all of it")
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    table = Table(*COLUMNS, title=f"{arguments.guests} guests each, one router")
+    took, last = 0.0, arguments.hosts[0]
+    for hosts in arguments.hosts:
+        left = end - time.monotonic()
+        if IDLE_S + took * (hosts / last) ** GROWTH > left:
+            TELL.print(f"{hosts} hypervisors: no time is left (--minutes)")
+            break
+        run(table, hosts, arguments.guests, left)
+        took, last = left - (end - time.monotonic()) - IDLE_S, hosts
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
