@@ -41,7 +41,7 @@ def test_reasons() -> None:
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
 
 
-@pytest.mark.parametrize("name", ["guarantees.md"])
+@pytest.mark.parametrize("name", ["guarantees.md", "scenarios.md"])
 def test_every_test_that_is_named_is_there(name: str) -> None:
     named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", (DOCS / name).read_text())
     assert named

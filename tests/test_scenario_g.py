@@ -81,6 +81,89 @@ def guard_says(site: Site, action: str) -> Record:
     return site.audit.records(event="guard")[-1]
 
 
+def test_g1_impact_foretells_what_the_next_revision_does(lab: Lab) -> None:
+    """One guest moves to the other host, which has announced it already, and one is gone."""
+    site = start(lab, "truth")
+    moved, gone = GUESTS[HV1][:2]
+    site.hosts[HV2].announces(moved)
+    site.audit.has(prefix=moved, asn=HV2, reasons=["origin_invalid_asn"])
+    new = data([*EVERYTHING[2:]])
+    document = {**roas([*new, Vrp(HV2, moved, 32)]), "metadata": {"revision": "r2"}}
+    proposal = site.route_server.place / "proposal.json"
+    proposal.write_text(json.dumps(document))
+
+    ask = ("impact", "-c", "rsfilter.toml", "--truth", str(proposal), "--json")
+    found = json.loads(site.route_server.rsfilter(*ask, code=3))
+    assert {(f["prefix"], f["neighbor"], f["verdict"]) for f in found["flips"]} == {
+        (moved, site.address(HV1, 4), "rejected"),
+        (gone, site.address(HV1, 4), "rejected"),
+        (moved, site.address(HV2, 4), "accepted"),
+    }
+    unchanged = nothing_changes(site)
+    throughout(unchanged, 0.5, lab.report)
+
+    site.route_server.writes_truth(document)
+    for router in site.routers:
+        router.has_exactly(moved, *EVERYTHING[2:])
+    flipped = [
+        (record["prefix"], record["neighbor"], record["verdict"])
+        for record in site.audit.records(event="verdict", cause="data")
+        if record["truth"]["revision"] == "r2"
+    ]
+    assert sorted(flipped) == sorted(
+        (f["prefix"], f["neighbor"], f["verdict"]) for f in found["flips"]
+    )
+    nothing_more = json.loads(site.route_server.rsfilter(*ask))
+    assert (nothing_more["lost"], nothing_more["gained"]) == (0, 0)
+    lab.no_errors()
+
+
+def test_g2_rendered_twice_is_the_same_octets(lab: Lab) -> None:
+    site = Site(lab, "truth", data(), list(GUESTS))
+    rs = site.route_server
+    rs.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", "one")
+    rs.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", "two")
+    for name in ("exabgp.conf", "exabgp.env"):
+        one, two = ((rs.place / place / name).read_bytes() for place in ("one", "two"))
+        assert one.replace(b"/one/", b"/two/") == two
+    again = rs.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", "one")
+    assert again.count("unchanged ") == 2
+
+
+MISTAKES: dict[str, tuple[dict[str, object], str]] = {
+    "host bits": ({"prefixes": ["10.1.0.1/24"]}, "/hosts/1/prefixes/0"),
+    "maxLength < length": (
+        {"prefixes": [{"prefix": "10.1.0.0/24", "max_length": 20}]},
+        "/hosts/1/prefixes/0/max_length",
+    ),
+    "ASN 0": ({"asn": 0}, "/hosts/1/asn"),
+    "a neighbor twice": ({"neighbors": ["192.0.2.12", "192.0.2.12"]}, "/hosts/1/neighbors/1"),
+    "another host's neighbor": ({"neighbors": ["192.0.2.11"]}, "/hosts/1/neighbors/0"),
+    "another host's prefix": ({"prefixes": ["10.1.0.7/32"]}, "/hosts/1/prefixes/0"),
+}
+
+
+def test_g3_a_mistake_has_its_place_and_changes_nothing(lab: Lab) -> None:
+    """`check` ends with 2 and names each; the running filter keeps the truth that it has."""
+    site = start(lab, "truth")
+    rs = site.route_server
+    rs.tolerated.append("the truth that is in force stays")
+    unchanged = nothing_changes(site)
+    good = rs.truth.read_text()
+    for number, (mistake, place) in enumerate(MISTAKES.values(), 1):
+        hosts = [
+            {"name": "hv1", "asn": HV1, "neighbors": ["192.0.2.11"], "prefixes": ["10.1.0.0/24"]},
+            {"name": "hv2", "asn": HV2, "neighbors": ["192.0.2.12"], "prefixes": ["10.2.0.0/24"]},
+        ]
+        rs.writes_truth({"hosts": [hosts[0], hosts[1] | mistake]})
+        assert f"truth.json: {place}:" in rs.rsfilter("check", "-c", "rsfilter.toml", code=2)
+        is_refused(site, number)
+    rs.writes_truth(json.loads(good))
+    rs.rsfilter("check", "-c", "rsfilter.toml")
+    throughout(unchanged, 0.5, lab.report)
+    lab.no_errors()
+
+
 def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
     """Nine of ten VRPs vanish: routers keep everything, the alarm says so, a signal lets go."""
     unchanged = nothing_changes(site)

@@ -158,10 +158,12 @@ class Lab:
         argv: list[str],
         *,
         check: bool = True,
+        code: int = 0,
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
     ) -> str:
-        """Run a program inside the lab to its end; what it wrote. Raises LabError if it failed."""
+        """Run a program inside the lab to its end; what it wrote. Raises LabError if it ended with
+        another exit code, unless `check` is false."""
         descriptor, name = tempfile.mkstemp(dir=self.directory)
         os.close(descriptor)
         process = self.spawn(argv, cwd=cwd or self.directory, log=Path(name), env=env)
@@ -171,7 +173,7 @@ class Lab:
         )
         output = Path(name).read_text(errors="replace")
         Path(name).unlink()
-        if check and process.exit_code != 0:
+        if check and process.exit_code != code:
             raise LabError(f"{' '.join(argv)} ended with {process.exit_code}: {output}")
         return output
 

@@ -124,10 +124,11 @@ class RouteServer(ExaBgp):
             f"$EDITOR {self.truth}",
         ]
 
-    def rsfilter(self, *arguments: str) -> str:
-        """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError."""
+    def rsfilter(self, *arguments: str, code: int = 0) -> str:
+        """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError if it
+        ends with another exit code."""
         argv = [sys.executable, "-P", "-m", "rsfilter", *arguments]
-        return self.lab.run(argv, cwd=self.place, env=self._environment())
+        return self.lab.run(argv, code=code, cwd=self.place, env=self._environment())
 
     def status(self) -> dict[str, Any]:
         """What `rsfilter status` says. Raises LabError when something is wrong."""
