@@ -296,14 +296,46 @@ def test_talk_without_end_is_not_waited_for_without_end() -> None:
 
 
 @pytest.mark.parametrize("replies", [[], [DONE]])
-def test_replies_are_waited_for_longer_than_hosts(replies: list[Reply]) -> None:
+def test_a_host_is_not_silent_before_exabgp_has_asked_it(replies: list[Reply]) -> None:
+    """ExaBGP may be busy for long: with a reload, or with thousands of other sessions."""
     resync = after_questions(HOST_UP)
     ask(resync, *replies)
     assert resync.commands(REFRESH_SILENCE_S) == []
     assert not resync.is_done
     assert resync.next_timer() == REFRESH_LIMIT_S
-    ask(resync, *[DONE] * (2 - len(replies)))
+    for reply in [DONE] * (2 - len(replies)):
+        resync.message(reply, 50.0)
+    assert resync.next_timer() == 50.0 + REFRESH_SILENCE_S
+    assert done_at(resync, 50.0, 50.0 + REFRESH_SILENCE_S) == [False, True]
+    assert resync.problems == {}
+
+
+def test_exabgp_may_take_long_to_ask_as_long_as_it_goes_on() -> None:
+    resync = after_questions(HOST_UP, shown(OTHER, 65002))
+    for now in (100.0, 200.0, 300.0):
+        resync.message(DONE, now)
+        assert done_at(resync, now + REFRESH_LIMIT_S - 1) == [False]
+    resync.message(DONE, 400.0)
+    for host in (HOST, OTHER):
+        for family in ("ipv4 unicast", "ipv6 unicast"):
+            assert not resync.is_done
+            resync.message(EndOfRib(host, 65001, family), 405.0)
     assert resync.is_done
+    assert resync.problems == {}
+
+
+def test_thousands_of_silent_hosts_are_given_up_one_by_one() -> None:
+    """Each at its own time, and each giving up costs no look at all the others."""
+    hosts = [Address(4, (198 << 24) + number) for number in range(8000)]
+    resync = after_questions(*(shown(host, 65001) for host in hosts))
+    ask(resync, *[DONE] * (2 * len(hosts)))
+    for number, host in enumerate(hosts):
+        resync.message(announced(host, f"203.0.{number >> 8}.{number & 255}/32"), number / 1000)
+    for number in range(len(hosts) - 1):
+        assert resync.next_timer() == number / 1000 + REFRESH_SILENCE_S
+        resync.commands(number / 1000 + REFRESH_SILENCE_S)
+        assert not resync.is_done
+    assert done_at(resync, 7.999 + REFRESH_SILENCE_S) == [True]
     assert resync.problems == {}
 
 

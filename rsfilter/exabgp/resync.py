@@ -17,9 +17,10 @@ Pure: messages come in, command lines and findings come out.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from enum import Enum
+from itertools import takewhile
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
@@ -42,7 +43,8 @@ second time (healthchecks repeat themselves every few seconds), is not waited fo
 change reaches a router."""
 
 REFRESH_LIMIT_S = 120.0
-"""However much they talk: 200,000 routes pass through ExaBGP in a third of it."""
+"""However much they talk, once they are asked: 200,000 routes pass through ExaBGP in a third of it.
+And for how long ExaBGP may pass on none of the questions."""
 
 MARK = (b"#\n", b"reset\n", b"version\n")
 """The comment spoils what ExaBGP 4.2 glues to our first line: the half line of a dead process."""
@@ -93,8 +95,8 @@ class Resync:
         self._unrepeated: set[tuple[Address, str]] = set()
         self._deadline: float | None = None
         self._limit = 0.0
-        self._silent_at: dict[Address, float] = {}
-        """When a host that has not finished will have been silent for too long."""
+        self._silent_at: OrderedDict[Address, float] = OrderedDict()
+        """When a host that has not finished will have been silent for too long, the first first."""
         self._said: set[tuple[Address, Prefix, int]] = set()
         """What such hosts have repeated, with path ids."""
 
@@ -128,10 +130,11 @@ class Resync:
             self._is_asked = False
         elif now < self._limit:
             # Hosts that do not say that they have finished are waited for no longer; replies are.
-            silent = {host for host, at in self._silent_at.items() if now >= at}
-            self._silent_at = {h: at for h, at in self._silent_at.items() if h not in silent}
-            self._unrepeated = {pair for pair in self._unrepeated if pair[0] not in silent}
-            self._deadline = min([*self._silent_at.values(), self._limit])
+            silent = takewhile(lambda entry: now >= entry[1], self._silent_at.items())
+            for host, _ in list(silent):
+                del self._silent_at[host]
+                self._unrepeated -= {(host, family) for family in UNICAST.values()}
+            self._deadline = min(next(iter(self._silent_at.values()), self._limit), self._limit)
             self._finish_if_repeated()
         else:
             self.problems["unanswered"] += 1
@@ -170,7 +173,7 @@ class Resync:
         if not reply.ok and self.step is not Step.REFRESH:
             self.problems["refused"] += 1
         if self.step is Step.REFRESH:
-            self._finish_if_repeated()
+            self._passed_on(now)
         elif not self._replies:
             self._answered(now)
 
@@ -224,16 +227,26 @@ class Resync:
         asked = [(host, f) for host in sorted(self._hosts) for f in sorted(self._hosts[host])]
         self._questions = [encode.request_refresh(host, family) for host, family in asked]
         self._unrepeated = {(host, UNICAST[family]) for host, family in asked}
-        self._limit = now + REFRESH_LIMIT_S
-        self._silent_at = dict.fromkeys((host for host, _ in asked), now + REFRESH_SILENCE_S)
-        self._deadline = now + REFRESH_SILENCE_S
+        self._limit = self._deadline = now + REFRESH_LIMIT_S
         if not asked:
             self._finish()
+
+    def _passed_on(self, now: float) -> None:
+        """ExaBGP has passed on a question, or all of them: only then a silence says something about
+        a host. It looks for each host among all its sessions: minutes, with thousands."""
+        self._limit = self._deadline = now + REFRESH_LIMIT_S
+        if self._replies:
+            return
+        unfinished = sorted({host for host, _ in self._unrepeated})
+        self._silent_at = OrderedDict.fromkeys(unfinished, now + REFRESH_SILENCE_S)
+        self._deadline = now + REFRESH_SILENCE_S
+        self._finish_if_repeated()
 
     def _heard(self, message: RefreshMark | EndOfRib | Update, now: float) -> None:
         host = message.neighbor
         if host in self._silent_at and self._is_new(message):
             self._silent_at[host] = now + REFRESH_SILENCE_S
+            self._silent_at.move_to_end(host)
         if isinstance(message, EndOfRib) or (isinstance(message, RefreshMark) and message.is_end):
             self._repeated(host, message.family)
 
