@@ -99,6 +99,12 @@ benchhttp: setup ## what clients of the HTTP API cost a route on its way, in mil
 	@echo "bench: 200,000 routes, and clients that ask for all of them"
 	@$(RUN) tests/bench/web.py
 
+.PHONY: benchpage
+benchpage: setup ## what one waits for on the page with 200,000 routes, in milliseconds (a minute)
+	@.ci/packages test
+	@echo "bench: the page in Chromium"
+	@$(RUN) tests/bench/page.py
+
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
 	@echo "lint: ruff check"

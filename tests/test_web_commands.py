@@ -200,6 +200,7 @@ def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
     held = said(capsys, "routes", "--verdict", "held").splitlines()
     assert len(held) == 4
     assert "held_by_guard" in held[1]
+    assert said(capsys, "guard", "show").splitlines() == held
     assert said(capsys, "guard", "release") == "3 routes were let go, 0 are held\n"
     assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
     assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5

@@ -40,11 +40,23 @@ def add_arguments(commands: Subparsers) -> None:
     _add_routes(commands, [reaching, printing])
     guard = commands.add_parser("guard", help="what the guard holds")
     actions = guard.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser(
+        "show",
+        parents=[reaching, printing],
+        help="the routes that are held, and why",
+        description="They stay with routers by the data that accepted them.",
+    )
+    _add_limit(show)
+    show.set_defaults(
+        handler=_routes,
+        verdict="held",
+        **dict.fromkeys(("prefix", "asn", "neighbor", "reason", "family", "snapshot")),
+    )
     release = actions.add_parser(
         "release",
         parents=[reaching, printing],
         help="let go of all that is held: it is withdrawn",
-        description="See first what is held: rsfilter routes --verdict held",
+        description="See first what is held: rsfilter guard show",
     )
     release.set_defaults(handler=_release)
     drain = commands.add_parser(
@@ -100,16 +112,20 @@ def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]
     parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
     parser.add_argument("--reason", choices=list(REASONS), metavar="REASON")
     parser.add_argument("--family", choices=["ipv4", "ipv6"])
+    _add_limit(parser)
+    parser.add_argument(
+        "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
+    )
+    parser.set_defaults(handler=_routes)
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         type=int,
         metavar="N",
         help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
     )
-    parser.add_argument(
-        "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
-    )
-    parser.set_defaults(handler=_routes)
 
 
 # Commands ----------------------------------------------------------------------------------------
