@@ -99,6 +99,11 @@ benchhttp: setup ## what clients of the HTTP API cost a route on its way, in mil
 	@echo "bench: 200,000 routes, and clients that ask for all of them"
 	@$(RUN) tests/bench/web.py
 
+.PHONY: benchcore
+benchcore: setup ## what a route and a change of data cost rsfilter alone, beside msgspec and an afternoon's loop (5 minutes)
+	@echo "bench: the filter alone"
+	@$(RUN) tests/bench/core.py
+
 .PHONY: benchpage
 benchpage: setup ## what one waits for on the page with 200,000 routes, in milliseconds (a minute)
 	@.ci/packages test

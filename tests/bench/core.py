@@ -1,0 +1,397 @@
+"""The filter alone, without daemons: what a route costs, and a change of data. CPU time.
+
+    python tests/bench/core.py [--routes 100000] [--times 3] [-o results.json]
+
+Each figure is the median of several processes of their own, taken in turns. Lines are those of
+ExaBGP 5.0 for UPDATEs of 500 prefixes; every tenth route is another host's and is rejected. What
+ExaBGP would reply is played by the bench and counts as ours.
+
+For comparison: msgspec decoding the same octets, which is the least that anybody has to do, and
+what one would write in an afternoon (json, netaddr, and a loop over the VRPs), without tables,
+routers or an audit log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from netaddr import IPNetwork
+from rich.console import Console
+from rich.table import Table
+
+from rsfilter.audit.log import AuditLog
+from rsfilter.config import load_config
+from rsfilter.exabgp.resync import Step
+from rsfilter.filter import Filter
+from rsfilter.routing.actions import DataChange
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import Truth, parse_truth
+from rsfilter.rpki.vrps import VrpSet
+from rsfilter.service import COLLECTOR
+
+HOSTS = 20
+PER_UPDATE = 500
+ROUTER = "192.0.2.10"
+MEGABYTE = 1 << 20
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "192.0.2.100"
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/24"]
+max_prefixes = 1000000
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+
+[guard]
+min_loss = 1000000000
+"""
+
+
+# What ExaBGP would say ---------------------------------------------------------------------------
+
+
+def _line(neighbor: str, asn: int, rest: str) -> bytes:
+    return (
+        '{ "exabgp": "5.0.0", "time": 1795376896.8, "host" : "rs", "pid" : 1, "ppid" : 1, '
+        f'"counter": 1, "type": "{"state" if rest.startswith(chr(34) + "state") else "update"}", '
+        f'"neighbor": {{ "address": {{ "local": "192.0.2.100", "peer": "{neighbor}" }}, '
+        f'"asn": {{ "local": 65100, "peer": {asn} }}, {rest} }} }}'
+    ).encode()
+
+
+def _up(neighbor: str, asn: int) -> bytes:
+    return _line(neighbor, asn, '"state": "up"')
+
+
+def _update(host: int, prefixes: list[str]) -> bytes:
+    asn, address = 65001 + host, f"198.51.100.{1 + host}"
+    nlri = ", ".join(f'{{ "nlri": "{prefix}" }}' for prefix in prefixes)
+    return _line(
+        address,
+        asn,
+        '"direction": "receive", "message": { "update": { "attribute": { "origin": "igp", '
+        f'"as-path": {{ "0": {{ "element": "as-sequence", "value": [ {asn} ] }} }}, '
+        '"confederation-path": [], "local-preference": 100 }, "announce": { "ipv4 unicast": '
+        f'{{ "{address}": [ {nlri} ] }} }} }} }}',
+    )
+
+
+_END_OF_RIB = _line(
+    ROUTER,
+    65200,
+    '"direction": "send", "message": { "eor": { "afi": "ipv4", "safi": "unicast" } }',
+)
+
+
+def guest(host: int, number: int) -> str:
+    """A host has the /13 with its number: room for half a million guests."""
+    return (
+        f"{(10 << 24 | host << 19 | number) >> 24}."
+        + ".".join(str((10 << 24 | host << 19 | number) >> shift & 255) for shift in (16, 8, 0))
+        + "/32"
+    )
+
+
+def updates(routes: int) -> list[bytes]:
+    """All hosts announce; every tenth prefix is the next host's."""
+    share = routes // HOSTS
+    found = []
+    for host in range(HOSTS):
+        owners = [host if n % 10 else (host + 1) % HOSTS for n in range(share)]
+        texts = [guest(owner, 2 * n + (owner != host)) for n, owner in enumerate(owners)]
+        starts = range(0, share, PER_UPDATE)
+        found += [_update(host, texts[first : first + PER_UPDATE]) for first in starts]
+    return found
+
+
+def truth(last: int = 32) -> Truth:
+    """Each host's block, up to this length."""
+    roas = [
+        {"prefix": f"10.{host << 3}.0.0/13", "maxLength": last, "asn": 65001 + host}
+        for host in range(HOSTS)
+    ]
+    return parse_truth(json.dumps({"roas": roas}).encode(), "truth.json", 0.0)
+
+
+class Alone:
+    """The filter with its data, its hosts and a router in session."""
+
+    def __init__(self, directory: Path, *, audited: bool) -> None:
+        (directory / "rsfilter.toml").write_text(CONFIG)
+        (directory / "truth.json").write_text("{}")
+        config = load_config(directory / "rsfilter.toml")
+        self.sources = Sources.of(config)
+        self.filter = Filter(config, self.sources.nothing)
+        self.filter.resync.step = Step.DONE
+        self.audit = AuditLog(directory / "audit", synchronous=True) if audited else None
+        self.now = 0.0
+        self.replace(truth())
+        for neighbor, asn in [(ROUTER, 65200)] + [
+            (f"198.51.100.{1 + host}", 65001 + host) for host in range(HOSTS)
+        ]:
+            self.filter.line(_up(neighbor, asn), self.now)
+        self.settle()
+
+    def feed(self, lines: list[bytes]) -> None:
+        """Lines from hosts, four to a turn as ExaBGP's pipe brings them."""
+        for first in range(0, len(lines), 4):
+            for line in lines[first : first + 4]:
+                self.filter.line(line, self.now)
+            self.settle()
+        if self.audit:
+            self.audit.close()
+
+    def replace(self, new: Truth) -> list[float]:
+        """Other data; the CPU seconds of each slice."""
+        event = self.sources.truth_loaded(new)
+        assert event is not None
+        slices = [_cpu(lambda: self.filter.data_replaced(event, self.now))]
+        while self.filter.engine.is_busy:
+            slices.append(_cpu(self.turn))
+        return slices
+
+    def settle(self) -> None:
+        """Turns until there is nothing more to say."""
+        while self.turn():
+            pass
+
+    def turn(self) -> bool:
+        """What a turn of the service does, and ExaBGP's replies; says whether there were any."""
+        self.now += 0.01
+        commands = self.filter.commands(self.now)
+        for command in commands:
+            self.filter.line(b"done", self.now)
+            if b" eor " in command:
+                self.filter.line(_END_OF_RIB, self.now)
+        for event in self.filter.take_audit():
+            if self.audit:
+                self.audit.append(1795376896.0, event)
+        return bool(commands)
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+# Measured, each in a process of its own -----------------------------------------------------------
+
+
+def measure_filter(routes: int, *, audited: bool) -> dict[str, float]:
+    """What a route costs, and takes."""
+    with tempfile.TemporaryDirectory() as directory:
+        lines = updates(routes)
+        alone = Alone(Path(directory), audited=audited)
+        gc.collect()
+        before = _resident()
+        used = _cpu(lambda: alone.feed(lines))
+        entries = alone.filter.engine.rib_in
+        assert len(entries) == routes
+        assert entries.accepted == routes * 9 // 10
+        return {"us": used / routes * 1e6, "octets": (_resident() - before) / routes}
+
+
+def measure_floor(routes: int) -> dict[str, float]:
+    """msgspec decodes the same octets."""
+    lines = updates(routes)
+    decode = msgspec.json.Decoder().decode
+    return {"us": _cpu(lambda: [decode(line) for line in lines]) / routes * 1e6}
+
+
+def measure_afternoon(routes: int) -> dict[str, float]:
+    """json, netaddr, and a loop over the VRPs: a thousand of them, fifty of each host."""
+    routes = min(routes, 10_000)
+    lines = updates(routes)
+    vrps = [
+        (network, 32, 65001 + host)
+        for host in range(HOSTS)
+        for network in islice(IPNetwork(f"10.{host << 3}.0.0/13").subnet(20), 50)
+    ]
+
+    def work() -> int:
+        accepted = 0
+        for line in lines:
+            neighbor = json.loads(line)["neighbor"]
+            asn = neighbor["asn"]["peer"]
+            update = neighbor["message"]["update"]
+            if update["attribute"]["as-path"]["0"]["value"] != [asn]:
+                continue
+            for found in update["announce"]["ipv4 unicast"].values():
+                for nlri in found:
+                    prefix = IPNetwork(nlri["nlri"])
+                    accepted += any(
+                        prefix in network and prefix.prefixlen <= longest and asn == owner
+                        for network, longest, owner in vrps
+                    )
+        return accepted
+
+    return {"us": _cpu(work) / routes * 1e6}
+
+
+def measure_data(routes: int) -> dict[str, float]:
+    """One VRP changes, then all of them."""
+    with tempfile.TemporaryDirectory() as directory:
+        alone = Alone(Path(directory), audited=False)
+        alone.feed(updates(routes))
+        entry = next(alone.filter.engine.rib_in.entries()).route.key.prefix
+        roas = [
+            {"prefix": str(vrp.prefix), "maxLength": vrp.max_length, "asn": vrp.asn}
+            for vrp in truth().vrps
+        ]
+        one = [*roas, {"prefix": str(entry), "maxLength": 32, "asn": 65099}]
+        event = alone.sources.truth_loaded(
+            parse_truth(json.dumps({"roas": one}).encode(), "truth.json", 0.0)
+        )
+        assert event is not None
+        single = _cpu(lambda: alone.filter.data_replaced(event, alone.now))
+        changes = [e for e in alone.filter.take_audit() if isinstance(e, DataChange)]
+        slices = alone.replace(truth(24))  # every host route is too long now
+        assert alone.filter.engine.rib_in.accepted == 0
+        return {
+            "one_ms": single * 1000,
+            "one_judged": float(changes[-1].rejudged),
+            "all_s": sum(slices),
+            "worst_slice_ms": max(slices) * 1000,
+        }
+
+
+def measure_start(_routes: int) -> dict[str, float]:
+    """500,000 VRPs as one finds them in a cache, and a truth of 100,000 entries."""
+    numbers = [(4, (n << 8) + (1 << 24), 24, 24, 64512 + n % 1000) for n in range(500_000)]
+    octets = msgspec.json.encode(numbers)
+    document = json.dumps(
+        {
+            "roas": [
+                {"prefix": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32", "asn": 65001 + n % 1000}
+                for n in range(100_000)
+            ]
+        }
+    ).encode()
+    decoding = _cpu(lambda: (msgspec.json.decode(octets), msgspec.json.decode(document)))
+    ours = _cpu(lambda: (VrpSet.of_numbers(numbers), parse_truth(document, "truth.json", 0.0)))
+    return {"decoding_s": decoding, "ours_s": ours}
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+PARTS: dict[str, Callable[[int], dict[str, float]]] = {
+    "audited": lambda routes: measure_filter(routes, audited=True),
+    "bare": lambda routes: measure_filter(routes, audited=False),
+    "floor": measure_floor,
+    "afternoon": measure_afternoon,
+    "data": measure_data,
+    "start": measure_start,
+}
+
+
+# All of it ---------------------------------------------------------------------------------------
+
+
+def medians(runs: list[tuple[str, int]], times: int) -> dict[str, dict[str, float]]:
+    """Each run so many times, in turns; by "part routes"."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(times):
+        for part, routes in runs:
+            argv = [sys.executable, __file__, "--part", part, "--routes", str(routes)]
+            said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+            found.setdefault(f"{part} {routes}", []).append(json.loads(said))
+    return {
+        name: {key: statistics.median(each[key] for each in all_) for key in all_[0]}
+        for name, all_ in found.items()
+    }
+
+
+def table(found: dict[str, dict[str, float]], routes: int, sizes: list[int]) -> Table:
+    """The figures beside what is aimed at."""
+    shown = Table("", "seen", "aim", title=f"rsfilter alone, {routes} routes")
+
+    def of(part: str) -> dict[str, float]:
+        return found[f"{part} {routes}"]
+
+    floor = of("floor")["us"]
+    for name, part, aim in [
+        ("a route, lines to commands", "bare", "6"),
+        ("a route, with its audit record", "audited", "10"),
+        ("a route and 1,000 VRPs, written in an afternoon", "afternoon", ""),
+    ]:
+        us = of(part)["us"]
+        shown.add_row(name, f"{us:.1f} µs, {us / floor:.0f} x decoding", aim and f"{aim} µs")
+    shown.add_row("the same octets decoded by msgspec", f"{floor:.2f} µs", "")
+    costs = [found[f"bare {size}"]["us"] for size in sizes]
+    listed = ", ".join(f"{size}: {us:.1f}" for size, us in zip(sizes, costs, strict=True))
+    shown.add_row("a route, by size of table", f"{listed} µs", "within 1.3")
+    biggest = found[f"bare {sizes[-1]}"]["octets"]
+    shown.add_row(f"memory of a route, {sizes[-1]} of them", f"{biggest:.0f} octets", "500")
+    data = of("data")
+    judged = f"{data['one_ms']:.1f} ms, {data['one_judged']:.0f} judged"
+    shown.add_row("one VRP changes", judged, "5 ms")
+    shown.add_row("every route is lost to new data", f"{data['all_s']:.2f} s", "5 s for a million")
+    shown.add_row(
+        "the longest that a route waits then", f"{data['worst_slice_ms']:.0f} ms", "50 ms"
+    )
+    start = of("start")
+    ratio = f"{start['ours_s'] / start['decoding_s']:.1f} x decoding ({start['ours_s']:.2f} s)"
+    shown.add_row("500,000 VRPs and a truth of 100,000 entries", ratio, "2 x")
+    return shown
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--routes", type=int, default=100_000)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("-o", "--output", type=Path, help="write the figures there too, as JSON")
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.part:
+        gc.set_threshold(*COLLECTOR)
+        json.dump(PARTS[args.part](args.routes), sys.stdout)
+        return
+    sizes = [args.routes // 100, args.routes // 10, args.routes, args.routes * 10]
+    runs = [(part, args.routes) for part in PARTS]
+    runs += [("bare", size) for size in sizes if size != args.routes]
+    found = medians(runs, args.times)
+    Console(width=110).print(table(found, args.routes, sizes))
+    machine: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rsfilter": version("rsfilter"),
+        "msgspec": version("msgspec"),
+    }
+    Console().print(", ".join(f"{name} {what}" for name, what in machine.items()))
+    if args.output:
+        args.output.write_text(json.dumps({"machine": machine, "figures": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
