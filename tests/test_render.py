@@ -132,6 +132,30 @@ def test_an_address_outside_every_group_is_a_warning() -> None:
     )
 
 
+def test_two_route_servers_with_one_truth_share_its_hosts_out() -> None:
+    """Each warns of the other's, but not of thousands one by one."""
+    hosts = [(f"hv{n}", 4200000000 + n, [f"10.{n // 100}.0.{n % 100}"]) for n in range(200)]
+    own_section = BASE.partition("[[hosts]]")[0]
+    shards = [
+        plan(
+            config(f'{own_section}[[hosts]]\nname = "hv"\nneighbors = ["{own}"]\n' + LEAVES),
+            truth(*hosts),
+        )
+        for own in ("10.0.0.0/24", "10.1.0.0/24")
+    ]
+    assert [[str(host.address) for host in shard.hosts] for shard in shards] == [
+        [f"10.{n}.0.{host}" for host in range(100)] for n in (0, 1)
+    ]
+    for shard, first in zip(shards, ("10.1.0.0", "10.0.0.0"), strict=True):
+        assert not shard.problems
+        assert len(shard.warnings) == 6
+        assert f"{first} is in no [[hosts]] group" in shard.warnings[0]
+        assert shard.warnings[5] == (
+            "truth: 95 more addresses of hosts are in no [[hosts]] group; they are not rendered, "
+            "as is right for the hosts of another route server"
+        )
+
+
 def test_an_address_without_an_asn_is_a_problem() -> None:
     with pytest.raises(RenderError) as caught:
         rendered(by=truth(HV1))

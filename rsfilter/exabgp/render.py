@@ -30,6 +30,9 @@ RESTART_TIME = 120
 ExaBGP is up again within seconds; validation data may take `startup_wait`, and hosts reconnect by
 their own timers, often of a minute."""
 
+MAX_OUTSIDE = 5
+"""Addresses in no group that are warned of one by one: more of them are no slips of the pen."""
+
 ROUTER_ECHO = "parsed; update;"
 """What ExaBGP shows us of what it sends to routers: the End-of-RIB that comes back is the barrier
 which keeps two changes of one prefix apart."""
@@ -100,12 +103,12 @@ def plan(config: Config, truth: Truth | None) -> Plan:
     """The host neighbors that truth binds or the configuration names one by one."""
     group_of = HostGroups(config.hosts)
     hosts: dict[Address, HostNeighbor] = {}
-    warnings, problems = [], []
+    outside, problems = [], []
     for host in truth.hosts if truth else ():
         for address in sorted(host.neighbors):
             group = group_of(address)
             if group is None:
-                warnings.append(
+                outside.append(
                     f"truth host {host.name!a}: {address} is in no [[hosts]] group; it is "
                     "not rendered, widen the neighbors of a group or correct the truth"
                 )
@@ -126,7 +129,17 @@ def plan(config: Config, truth: Truth | None) -> Plan:
             f"{config.path}: hosts: no address of a host is named; ranges only authorise, list "
             "addresses in neighbors, or bind them to hosts in truth"
         )
-    return Plan(tuple(sorted(hosts.values())), tuple(warnings), tuple(problems))
+    return Plan(tuple(sorted(hosts.values())), tuple(_abridged(outside)), tuple(problems))
+
+
+def _abridged(outside: list[str]) -> Iterator[str]:
+    """Warnings of addresses outside every group: in one shard of many most of truth is."""
+    yield from outside[:MAX_OUTSIDE]
+    if more := outside[MAX_OUTSIDE:]:
+        yield (
+            f"truth: {len(more)} more addresses of hosts are in no [[hosts]] group; they are not "
+            "rendered, as is right for the hosts of another route server"
+        )
 
 
 # The files -------------------------------------------------------------------------------------
