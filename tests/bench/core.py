@@ -272,13 +272,34 @@ def measure_data(routes: int) -> dict[str, float]:
         assert event is not None
         single = _cpu(lambda: alone.filter.data_replaced(event, alone.now))
         changes = [e for e in alone.filter.take_audit() if isinstance(e, DataChange)]
+        alone.replace(truth())
+        twice = parse_truth(
+            json.dumps(
+                {
+                    "roas": [
+                        {
+                            "prefix": f"10.{host << 3}.0.0/{length}",
+                            "maxLength": 32,
+                            "asn": 65001 + host,
+                        }
+                        for host in range(HOSTS)
+                        for length in (13, 14)
+                    ]
+                }
+            ).encode(),
+            "truth.json",
+            0.0,
+        )
+        same = alone.replace(twice)
+        assert alone.filter.engine.rib_in.accepted == routes * 9 // 10
         slices = alone.replace(truth(24))  # every host route is too long now
         assert alone.filter.engine.rib_in.accepted == 0
         return {
             "one_ms": single * 1000,
             "one_judged": float(changes[-1].rejudged),
+            "same_s": sum(same),
             "all_s": sum(slices),
-            "worst_slice_ms": max(slices) * 1000,
+            "worst_slice_ms": max(*same, *slices) * 1000,
         }
 
 
@@ -355,6 +376,9 @@ def table(found: dict[str, dict[str, float]], routes: int, sizes: list[int]) -> 
     data = of("data")
     judged = f"{data['one_ms']:.1f} ms, {data['one_judged']:.0f} judged"
     shown.add_row("one VRP changes", judged, "5 ms")
+    shown.add_row(
+        "new data for every route, same verdicts", f"{data['same_s']:.2f} s", "5 s for a million"
+    )
     shown.add_row("every route is lost to new data", f"{data['all_s']:.2f} s", "5 s for a million")
     shown.add_row(
         "the longest that a route waits then", f"{data['worst_slice_ms']:.0f} ms", "50 ms"

@@ -43,6 +43,27 @@ class ExaBgp(Speaker):
         path = f"{PROGRAMS}:{ENVIRONMENT['PATH']}"
         return {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
+    def _takes_in_its_file(self) -> None:
+        """Have it reload (SIGUSR1); returns when it has.
+
+        ExaBGP 5.0.15 forgets the signal while a peer has routes that were not sent yet.
+        """
+        before, again_at = self._reloads(), 0.0
+
+        def probe() -> str | None:
+            nonlocal again_at
+            if self._reloads() > before:
+                return None
+            if (now := time.monotonic()) >= again_at:
+                self.process.send(SIGUSR1)
+                again_at = now + 1.0
+            return f"{self.name} has not reloaded"
+
+        eventually(probe, self.lab.report)
+
+    def _reloads(self) -> int:
+        return self.log.read_text(errors="replace").count("loaded new configuration successfully")
+
     def _listens(self) -> None:
         """Raises OSError while it does not listen on all its addresses."""
         for address in self.addresses.values():
@@ -161,27 +182,10 @@ class RouteServer(ExaBgp):
         eventually(probe, self.lab.report)
 
     def reloads(self) -> None:
-        """Render again, and have ExaBGP take it in (SIGUSR1); returns when it has.
-
-        ExaBGP 5.0.15 forgets the signal while a router has routes that were not sent yet.
-        """
+        """Render again, and have ExaBGP take it in; returns when it has."""
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
-        before, again_at = self._reloads(), 0.0
-
-        def probe() -> str | None:
-            nonlocal again_at
-            if self._reloads() > before:
-                return None
-            if (now := time.monotonic()) >= again_at:
-                self.process.send(SIGUSR1)
-                again_at = now + 1.0
-            return f"{self.name} has not reloaded"
-
         tell(f"{self.name} reloads exabgp.conf")
-        eventually(probe, self.lab.report)
-
-    def _reloads(self) -> int:
-        return self.log.read_text(errors="replace").count("loaded new configuration successfully")
+        self._takes_in_its_file()
 
     # What went through the pipes ------------------------------------------------------------
 
@@ -230,11 +234,11 @@ class ExaBgpHost(ExaBgp, Host):
 
     def _announce(self, prefixes: Sequence[str]) -> None:
         self._write()
-        self.process.send(SIGUSR1)
+        self._takes_in_its_file()
 
     def _withdraw(self, gone: dict[str, Announcement]) -> None:
         self._write()
-        self.process.send(SIGUSR1)
+        self._takes_in_its_file()
 
     def sessions(self) -> dict[str, bool]:
         """Its sessions by name, and which have a connection: ExaBGP tells no more."""
