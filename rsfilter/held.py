@@ -118,8 +118,10 @@ class HeldFile:
         with temporary.open("wb") as file:
             file.writelines(_line("+", key, said) for key, said in self._held.items())
             file.flush()
+            # In place before it is on the disk: whoever kills us must not have to wait for that,
+            # and a power failure takes ExaBGP along with what it would be needed for.
+            temporary.replace(self._path)
             os.fsync(file.fileno())
-        temporary.replace(self._path)
 
 
 def _line(sign: str, key: RouteKey, *rest: str) -> bytes:

@@ -18,6 +18,8 @@ from lab.site import Site, Source
 from lab.stayrtr import Vrp, roas
 from lab.waiting import eventually, throughout
 
+from rsfilter import held
+
 pytestmark = pytest.mark.lab
 
 HV1, HV2 = 65001, 65002
@@ -79,6 +81,17 @@ def guard_says(site: Site, action: str) -> Record:
 
     eventually(probe, site.lab.report)
     return site.audit.records(event="guard")[-1]
+
+
+def is_written_down(site: Site, count: int) -> None:
+    """Wait until a restart would know of so many held routes: some milliseconds."""
+    file = site.audit.directory / held.NAME
+
+    def probe() -> str | None:
+        lines = len(file.read_bytes().splitlines()) if file.exists() else 0
+        return None if lines >= count else f"{lines} of {count} held routes are written down"
+
+    eventually(probe, site.lab.report)
 
 
 def test_g1_impact_foretells_what_the_next_revision_does(lab: Lab) -> None:
@@ -205,6 +218,7 @@ def test_g4_what_is_held_survives_a_restart(lab: Lab) -> None:
     unchanged = nothing_changes(site)
     site.has_data(data(A_TENTH))
     guard_says(site, "held")
+    is_written_down(site, len(HELD))
     withdrawn = HELD[0]
     for _ in range(2):
         site.route_server.filter_restarts()
