@@ -20,6 +20,7 @@ from typing import Any
 from audit_samples import records
 from speaker import Speaker, announce, line, state
 
+from rsfilter.audit.flood import DEFAULT_BUDGET
 from rsfilter.audit.verify import verify
 
 ROUTER, HOSTILE, HONEST = "192.0.2.10", "198.51.100.1", "198.51.100.2"
@@ -196,6 +197,15 @@ class Site:
     def grown_mb(self) -> float:
         """By how much that is more than at the start."""
         return self.rss_mb() - self._rss
+
+    def is_summed_up(self) -> None:
+        """Wait until the log has said all of the floods: more than a filter that ends has time
+        for. Nothing is written for longer than a summary waits."""
+        last, since = self.audit_mb(), time.monotonic()
+        while time.monotonic() < since + 2 * DEFAULT_BUDGET.window_s:
+            if (size := self.audit_mb()) != last:
+                last, since = size, time.monotonic()
+            time.sleep(1)
 
     def audit_mb(self) -> float:
         """The audit log on the disk, in megabytes."""
