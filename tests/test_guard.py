@@ -528,8 +528,10 @@ class GuardMachine(RuleBasedStateMachine):
         moved=st.sampled_from([ONE, TWO, THREE, FOUR, None]),
     )
     def restart(self, is_data_late: bool, gone: str | None, moved: str | None) -> None:
-        """Another engine, which gets what was written down; hosts have changed meanwhile."""
+        """Another engine, which gets what was written down; hosts have changed meanwhile. That one
+        was gone and is back as it was, nobody could know."""
         neighbor, asn = SPEAKERS[0]
+        moved = None if moved == gone else moved
         if gone is not None:
             key = RouteKey(neighbor, prefix(gone), 0)
             self.held.discard(key)
