@@ -128,6 +128,16 @@ def test_a_host_that_is_lost_in_between_keeps_nothing_that_the_new_data_reject()
     assert announced(machine) == set()
 
 
+def test_a_route_that_moves_up_in_between_is_not_judged_as_beyond_the_limit() -> None:
+    machine = engine(OF_HV8, limits=NO_GUARD, hosts=host_group(max_prefixes=1))
+    after(machine, up(HV7, 65007), update(route(GUESTS[0])), update(route(GUESTS[1])))
+    machine.handle(replaced(OF_HV7), 0.0)
+    machine.expire(0.0)  # both are judged, and nothing is set yet
+    machine.handle(withdraw(route(GUESTS[0]).key), 0.0)
+    settled(machine)
+    assert announced(machine) == {GUESTS[1]}
+
+
 def test_the_next_data_wait_for_their_turn_and_the_newest_win() -> None:
     machine = filled()
     for newer in (NOBODYS, OF_HV8, NOBODYS, OF_HV7):

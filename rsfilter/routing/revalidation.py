@@ -11,12 +11,12 @@ and go meanwhile; what hosts announce then is judged by the new data already.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from rsfilter.routing.actions import DataChange, GuardChange
 from rsfilter.routing.events import DataReplaced, GuardReleased, PolicyReplaced
 from rsfilter.routing.guard import can_hold, comes_of_data
-from rsfilter.routing.model import Prefix, Route, Verdict, VerdictKind
+from rsfilter.routing.model import Prefix, VerdictKind
 from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.rib import AdjRibIn, Entry
 from rsfilter.routing.verdicts import Verdicts
@@ -28,19 +28,10 @@ _PER_LIST = 10
 """What finding a list of routes costs, in routes that are judged."""
 
 
-class Finding(NamedTuple):
-    """A route that the new data judge otherwise."""
-
-    entry: Entry
-    route: Route
-    """As it was when it was judged."""
-    verdict: Verdict
-
-
 def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     """Other data are in force from now on."""
     before, verdicts.data = verdicts.data, event.data
-    findings: dict[Prefix, list[Finding]] = {}
+    differing: dict[Prefix, list[Entry]] = {}
     rejudged = lost = work = 0
     for entries in _concerned(verdicts.rib_in, event):
         rejudged += len(entries)
@@ -48,8 +39,7 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
             verdict = verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
             if verdict != entry.verdict:
                 lost += entry.is_accepted and can_hold(verdict)
-                finding = Finding(entry, entry.route, verdict)
-                findings.setdefault(entry.route.key.prefix, []).append(finding)
+                differing.setdefault(entry.route.key.prefix, []).append(entry)
         work += len(entries) + _PER_LIST
         if work >= SLICE:
             yield
@@ -57,26 +47,16 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     accepted = verdicts.rib_in.accepted
     holds = not verdicts.guard.limits.allow(lost, accepted)
     flipped = held = 0
-    for found in findings.values():
-        flips, holding = _set_together(verdicts, found, holds=holds)
+    for entries in differing.values():
+        flips, holding = _set_together(verdicts, entries, holds=holds)
         flipped += flips
         held += holding
-        work += len(found)
+        work += len(entries)
         if work >= SLICE:
             yield
             work = 0
-    if event.prefixes is None or before.provenance != event.data.provenance or findings:
-        verdicts.actions.audit.append(
-            DataChange(
-                source=event.source,
-                detail=event.detail,
-                added=event.added,
-                removed=event.removed,
-                rejudged=rejudged,
-                flipped=flipped,
-                provenance=event.data.provenance,
-            )
-        )
+    if event.prefixes is None or before.provenance != event.data.provenance or differing:
+        verdicts.actions.audit.append(_change(event, rejudged, flipped))
     if held:
         verdicts.actions.audit.append(
             GuardChange(
@@ -94,17 +74,7 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
 def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> DataReplaced:
     """Data that were replaced before anything was judged by them are told of; the event that does
     the work of both."""
-    verdicts.actions.audit.append(
-        DataChange(
-            source=event.source,
-            detail=event.detail,
-            added=event.added,
-            removed=event.removed,
-            rejudged=0,
-            flipped=0,
-            provenance=event.data.provenance,
-        )
-    )
+    verdicts.actions.audit.append(_change(event))
     prefixes = by.prefixes
     if prefixes is not None:
         prefixes = None if event.prefixes is None else prefixes | event.prefixes
@@ -165,15 +135,24 @@ def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
         )
 
 
-def _set_together(verdicts: Verdicts, found: list[Finding], *, holds: bool) -> tuple[int, int]:
-    """The verdicts of one prefix; how many are of another kind than before, and how many accepted
-    routes are held from now on."""
+def _change(event: DataReplaced, rejudged: int = 0, flipped: int = 0) -> DataChange:
+    return DataChange(
+        source=event.source,
+        detail=event.detail,
+        added=event.added,
+        removed=event.removed,
+        rejudged=rejudged,
+        flipped=flipped,
+        provenance=event.data.provenance,
+    )
+
+
+def _set_together(verdicts: Verdicts, entries: list[Entry], *, holds: bool) -> tuple[int, int]:
+    """Sets the verdicts of one prefix: as they are by now, whatever hosts did since they were found
+    to differ. How many are of another kind than before, and how many accepted routes are held."""
     flipped = held = 0
-    for entry, route, verdict in found:
-        if not verdicts.rib_in.has(entry):
-            continue
-        if entry.route is not route:  # its host changed it after we looked, or was lost
-            verdict = verdicts.judge(entry, verdicts.neighbors.group(route.key.neighbor))
+    for entry in filter(verdicts.rib_in.has, entries):
+        verdict = verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
         if holds and entry.is_accepted and can_hold(verdict):
             verdicts.guard.hold(entry.route)
             held += 1
@@ -181,7 +160,7 @@ def _set_together(verdicts: Verdicts, found: list[Finding], *, holds: bool) -> t
         verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "data")
         flipped += entry.verdict.kind is not was
     if flipped:
-        verdicts.export(found[0].route.key.prefix)
+        verdicts.export(entries[0].route.key.prefix)
     return flipped, held
 
 

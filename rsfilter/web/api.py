@@ -19,7 +19,7 @@ from rsfilter.exabgp.router import RouterState
 from rsfilter.routing.model import Address
 from rsfilter.rpki import truth as rpki_truth
 from rsfilter.rpki.cache import CacheStatus
-from rsfilter.web import shapes
+from rsfilter.web import shapes, status_shapes
 from rsfilter.web.answers import respond
 from rsfilter.web.census import CensusTaker, Counts
 from rsfilter.web.errors import ApiError, bad_request
@@ -98,12 +98,12 @@ async def metrics(api: Api, _request: web.Request, _asked: None) -> web.Response
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-async def status(api: Api, _request: web.Request, _asked: None) -> shapes.Status:
+async def status(api: Api, _request: web.Request, _asked: None) -> status_shapes.Status:
     """Everything at a glance."""
     running = api.running
     census = await api.census.census()
     config, machine = running.config, running.filter
-    return shapes.Status(
+    return status_shapes.Status(
         version=__version__,
         configuration=str(config.path),
         asn=config.route_server.asn,
@@ -125,7 +125,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> shapes.Status
     )
 
 
-async def truth(api: Api, _request: web.Request, _asked: None) -> shapes.Truth:
+async def truth(api: Api, _request: web.Request, _asked: None) -> status_shapes.Truth:
     """The truth in force."""
     found = _truth(api.running)
     if found is None:
@@ -133,7 +133,7 @@ async def truth(api: Api, _request: web.Request, _asked: None) -> shapes.Truth:
     return found
 
 
-async def rtr(api: Api, _request: web.Request, _asked: None) -> shapes.Rtr:
+async def rtr(api: Api, _request: web.Request, _asked: None) -> status_shapes.Rtr:
     """The RTR caches."""
     found = _rtr(api.running)
     if found is None:
@@ -201,7 +201,7 @@ async def audit(api: Api, _request: web.Request, asked: shapes.AuditAsked) -> sh
         raise ApiError(503, "audit_unreadable", f"{directory}: {error.strerror}") from None
 
 
-def _health_response(health: shapes.Health) -> web.Response:
+def _health_response(health: status_shapes.Health) -> web.Response:
     return respond(health, 200 if health.status == "ok" else 503)
 
 
@@ -220,12 +220,12 @@ def route_counts(counts: Counts) -> shapes.RouteCounts:
     )
 
 
-def _sessions(running: Running) -> shapes.SessionCounts:
+def _sessions(running: Running) -> status_shapes.SessionCounts:
     engine = running.filter.engine
     found: Counter[tuple[str, bool]] = Counter()
     for address, session in engine.sessions.items():
         found[role_of(running, address), session.is_up] += 1
-    return shapes.SessionCounts(
+    return status_shapes.SessionCounts(
         hosts_up=found["host", True],
         hosts_down=found["host", False],
         routers_up=found["router", True],
@@ -239,28 +239,28 @@ def role_of(running: Running, address: Address) -> str:
     return running.filter.engine.neighbors.role(address)[0]
 
 
-def drain_status(running: Running) -> shapes.DrainStatus:
+def drain_status(running: Running) -> status_shapes.DrainStatus:
     """Whether the filter is in service."""
     phase, why, until = running.filter.drain_state
-    return shapes.DrainStatus(
+    return status_shapes.DrainStatus(
         phase=phase.value,
         why=list(why),
         until=None if until is None else timestamp(running.wall_clock(until)),
     )
 
 
-def _guard(running: Running) -> shapes.GuardStatus:
+def _guard(running: Running) -> status_shapes.GuardStatus:
     limits = running.config.guard
-    return shapes.GuardStatus(
+    return status_shapes.GuardStatus(
         held=running.filter.engine.guard.held,
         max_loss_percent=limits.max_loss_percent,
         min_loss=limits.min_loss,
     )
 
 
-def _commands(running: Running) -> shapes.CommandStatus:
+def _commands(running: Running) -> status_shapes.CommandStatus:
     reader, writer, machine = running.reader, running.writer, running.filter
-    return shapes.CommandStatus(
+    return status_shapes.CommandStatus(
         dialect=machine.dialect,
         lines_read=reader.counters["lines"] if reader else 0,
         commands_written=writer.counters["lines"] if writer else 0,
@@ -270,9 +270,9 @@ def _commands(running: Running) -> shapes.CommandStatus:
     )
 
 
-def _audit(running: Running) -> shapes.AuditStatus:
+def _audit(running: Running) -> status_shapes.AuditStatus:
     health = running.audit.health
-    return shapes.AuditStatus(
+    return status_shapes.AuditStatus(
         is_ok=health.is_ok, reason=health.reason, queued=health.queued, dropped=health.dropped
     )
 
@@ -291,13 +291,13 @@ def truth_summary(found: rpki_truth.Truth) -> shapes.TruthSummary:
     )
 
 
-def _truth(running: Running) -> shapes.Truth | None:
+def _truth(running: Running) -> status_shapes.Truth | None:
     config, found = running.config.truth, running.sources.truth
     if config is None:
         return None
     error = running.watcher.error if running.watcher else None
     loaded = running.truth_loaded
-    return shapes.Truth(
+    return status_shapes.Truth(
         file=str(config.file),
         mode=config.mode.value,
         loaded=None if loaded is None else timestamp(loaded),
@@ -306,11 +306,11 @@ def _truth(running: Running) -> shapes.Truth | None:
     )
 
 
-def _rtr(running: Running) -> shapes.Rtr | None:
+def _rtr(running: Running) -> status_shapes.Rtr | None:
     config, caches = running.config.rtr, running.caches
     if config is None:
         return None
-    return shapes.Rtr(
+    return status_shapes.Rtr(
         is_fresh=caches is not None and caches.is_fresh,
         on_expire=config.on_expire,
         expire_s=config.expire,
@@ -318,8 +318,8 @@ def _rtr(running: Running) -> shapes.Rtr | None:
     )
 
 
-def _cache(cache: CacheStatus) -> shapes.Cache:
-    return shapes.Cache(
+def _cache(cache: CacheStatus) -> status_shapes.Cache:
+    return status_shapes.Cache(
         address=str(cache.address),
         transport=cache.address.transport,
         state=cache.state,

@@ -11,7 +11,7 @@ from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
 from rsfilter.routing.model import Limits
 from rsfilter.routing.policy import Data
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
-from rsfilter.web import shapes
+from rsfilter.web import shapes, status_shapes
 from rsfilter.web.api import Api, drain_status, truth, truth_summary
 from rsfilter.web.errors import ApiError
 
@@ -36,13 +36,15 @@ async def release_guard(api: Api, request: web.Request, _asked: None) -> shapes.
     return shapes.GuardReleased(released=before, held=guard.held)
 
 
-async def drain(api: Api, request: web.Request, asked: shapes.DrainWanted) -> shapes.DrainStatus:
+async def drain(
+    api: Api, request: web.Request, asked: shapes.DrainWanted
+) -> status_shapes.DrainStatus:
     """Leaves service, or comes back."""
     api.running.drain(asked.on, _by(request))
     return drain_status(api.running)
 
 
-async def reload_truth(api: Api, request: web.Request, asked: None) -> shapes.Truth:
+async def reload_truth(api: Api, request: web.Request, asked: None) -> status_shapes.Truth:
     """Reads the truth file now, whatever its time stamps say."""
     watcher = api.running.watcher
     if watcher is None:

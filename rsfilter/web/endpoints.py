@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from rsfilter.web import api, control, listening, openapi, routes, shapes, validity
+from rsfilter.web import api, control, listening, openapi, routes, shapes, status_shapes, validity
 from rsfilter.web.answers import NDJSON
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -35,10 +35,10 @@ class Endpoint(NamedTuple):
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/healthz", api.healthz, shapes.Health, errors=(503,)),
-    Endpoint("GET", "/readyz", api.readyz, shapes.Health, errors=(503,)),
+    Endpoint("GET", "/healthz", api.healthz, status_shapes.Health, errors=(503,)),
+    Endpoint("GET", "/readyz", api.readyz, status_shapes.Health, errors=(503,)),
     Endpoint("GET", "/metrics", api.metrics, media=("text/plain",)),
-    Endpoint("GET", "/api/v1/status", api.status, shapes.Status),
+    Endpoint("GET", "/api/v1/status", api.status, status_shapes.Status),
     Endpoint("GET", "/api/v1/neighbors", api.neighbors, shapes.Neighbors, shapes.NeighborsAsked),
     Endpoint(
         "GET", "/api/v1/routes", routes.routes, shapes.Routes, shapes.RoutesAsked, media=(NDJSON,)
@@ -62,8 +62,8 @@ ENDPOINTS = (
     Endpoint(
         "GET", "/api/v1/audit", api.audit, shapes.AuditRecords, shapes.AuditAsked, errors=(503,)
     ),
-    Endpoint("GET", "/api/v1/truth", api.truth, shapes.Truth, errors=(404,)),
-    Endpoint("GET", "/api/v1/rtr", api.rtr, shapes.Rtr, errors=(404,)),
+    Endpoint("GET", "/api/v1/truth", api.truth, status_shapes.Truth, errors=(404,)),
+    Endpoint("GET", "/api/v1/rtr", api.rtr, status_shapes.Rtr, errors=(404,)),
     Endpoint(
         "GET",
         "/api/v1/validity/{asn}/{prefix}",
@@ -108,7 +108,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/drain",
         control.drain,
-        shapes.DrainStatus,
+        status_shapes.DrainStatus,
         shapes.DrainWanted,
         needs_token=True,
         errors=(413,),
@@ -117,7 +117,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/truth/reload",
         control.reload_truth,
-        shapes.Truth,
+        status_shapes.Truth,
         needs_token=True,
         errors=(409, 422),
     ),

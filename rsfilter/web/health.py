@@ -15,7 +15,7 @@ from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import Phase
 from rsfilter.routing.policy import Source
 from rsfilter.web.running import Running
-from rsfilter.web.shapes import Finding, Health
+from rsfilter.web.status_shapes import Finding, Health
 
 INTERVAL_S = 1.0
 """Between two looks at the pipe."""

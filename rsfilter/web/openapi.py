@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from rsfilter import __version__
-from rsfilter.web import shapes
+from rsfilter.web import shapes, status_shapes
 from rsfilter.web.answers import JSON
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
     statuses = [400, *endpoint.errors, *((401, 403) if endpoint.needs_token else ())]
     for status in statuses:
         responses[str(status)] = {"description": _STATUSES[status], **error}
-    if endpoint.answer is shapes.Health:
+    if endpoint.answer is status_shapes.Health:
         responses["503"] = {"description": "not good", "content": content}
     operation: Json = {
         "summary": (endpoint.handler.__doc__ or "").splitlines()[0],
