@@ -110,6 +110,13 @@ benchpage: setup ## what one waits for on the page with 200,000 routes, in milli
 	@echo "bench: the page in Chromium"
 	@$(RUN) tests/bench/page.py
 
+.PHONY: dist
+dist: setup ## build dist/: the source archive, and from it the wheel
+	@rm -rf dist
+	@echo "dist: python -m build"
+	@.venv/bin/python -m build --outdir dist . >/dev/null
+	@cd dist && sha256sum -- *
+
 .PHONY: lint
 lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
 	@echo "lint: ruff check"
