@@ -232,6 +232,13 @@ async def test_the_audit_log_can_be_asked(bench: Bench) -> None:
         assert await client.get("/api/v1/audit?until=2020-01-01") == {"records": []}
 
 
+async def test_an_audit_log_that_is_not_there_yet_has_no_records(bench: Bench) -> None:
+    nowhere = bench.config.audit.directory / "nothing here"
+    object.__setattr__(bench.config.audit, "directory", nowhere)
+    async with bench.client() as client:
+        assert await client.get("/api/v1/audit") == {"records": []}
+
+
 async def test_truth_tells_what_is_in_force(bench: Bench) -> None:
     async with bench.client() as client:
         said = await client.get("/api/v1/truth")

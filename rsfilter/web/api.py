@@ -197,6 +197,8 @@ async def audit(api: Api, _request: web.Request, asked: shapes.AuditAsked) -> sh
     except GaveUpError:
         detail = f"not answered in {AUDIT_TIME_S:.0f} s: ask for less with `since`, or use the CLI"
         raise ApiError(503, "too_much", detail) from None
+    except FileNotFoundError:
+        return shapes.AuditRecords(records=[])  # the first record is still on its way
     except OSError as error:
         raise ApiError(503, "audit_unreadable", f"{directory}: {error.strerror}") from None
 
