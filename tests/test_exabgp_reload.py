@@ -77,7 +77,7 @@ class Site:
         self.best.has_exactly(ONE, TWO, BOTH)
         self.all.has_exactly(ONE, TWO, BOTH)
         self.all.has(BOTH, paths=2)
-        self.best.has(BOTH, paths=1)
+        self.best.has(BOTH, paths=1, next_hop=self.hosts[0].addresses[4])
 
     def is_quick(self) -> None:
         """A withdraw still reaches every router that is there: nobody waits for something lost."""

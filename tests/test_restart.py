@@ -44,6 +44,10 @@ def site() -> Iterator[Site]:
         running.hosts[HV2].announces(OTHER, ANYCAST)
         for router in running.routers:
             router.has_exactly(GUEST, ANYCAST, OTHER)
+        # The other host's path may have come first: a later change of it is the host's.
+        for router in (running.leaf1, running.leaf3):
+            router.has(ANYCAST, next_hop=running.address(HV1, 4))
+        running.leaf2.has(ANYCAST, paths=2)
         yield running
 
 
