@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 
 from rsfilter.plain import clean, to_json
 
@@ -27,17 +27,15 @@ def console() -> Console:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """One line for a row, however wide: what is asked with grep must not be folded."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(clean(column))
-    for row in rows:
-        table.add_row(*map(clean_cell, row))
-    wide = console()
-    wide.width = len(columns) * (_MAX_WIDTH + 2)
-    with wide.capture() as capture:
-        wide.print(table)
-    for line in capture.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
+    lines = [[clean_cell(value) for value in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        padded = map(set_cell_size, line, widths)
+        text = "  ".join(padded).rstrip()
+        if number:
+            sys.stdout.write(text + "\n")
+        else:
+            console().print(text, style="bold", soft_wrap=True)
 
 
 def clean_cell(value: object) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from audit_samples import DAY, NOON, note, verdict_change, write_log
 
-from rsfilter.audit.files import FileKey
-from rsfilter.audit.index import DIRECTORY, build, index_path
+from rsfilter.audit.files import FILE_MODE, FileKey
+from rsfilter.audit.index import DIRECTORY, build, counts_path, index_path
 from rsfilter.audit.query import query
-from rsfilter.audit.sql import COLUMNS, sql, stats
+from rsfilter.audit.sql import COLUMNS, sql
+from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import verify
 
 FIRST = FileKey("2026-11-22", 0)
@@ -77,6 +78,32 @@ def test_sql_and_stats_are_the_same(directory: Path) -> None:
     assert stats(directory) == counts
 
 
+PERIODS = [(None, None)] + [
+    (NOON + first, NOON + first + length)
+    for first in (-DAY, 0, 2, DAY - 1, DAY, DAY + 3, 2 * DAY)
+    for length in (1, DAY, DAY + 3, 5 * DAY)
+]
+
+
+@pytest.mark.parametrize(("since", "until"), PERIODS)
+def test_stats_of_a_time_are_the_same(
+    directory: Path, since: float | None, until: float | None
+) -> None:
+    """Whether a file lies in the time as a whole, in part, or not at all."""
+    counts = stats(directory, since, until)
+    list(build(directory))
+    assert stats(directory, since, until) == counts
+
+
+def test_stats_of_what_is_indexed_read_no_records(directory: Path) -> None:
+    counts = stats(directory, until=NOON + 2 * DAY)
+    assert counts["records"] == 14
+    list(build(directory))
+    for path in (directory / DIRECTORY).glob("*.parquet"):
+        path.write_bytes(b"")
+    assert stats(directory, until=NOON + 2 * DAY) == counts
+
+
 def test_what_is_indexed_is_not_indexed_again(directory: Path) -> None:
     list(build(directory))
     assert list(build(directory)) == [(0, 0)]
@@ -98,8 +125,21 @@ def test_an_index_of_a_file_that_is_gone_goes(directory: Path) -> None:
     list(build(directory))
     (directory / FIRST.compressed_name).unlink()
     list(build(directory))
-    (left,) = (directory / DIRECTORY).iterdir()
-    assert left == index_path(directory, FileKey("2026-11-23", 0))
+    left = sorted((directory / DIRECTORY).iterdir())
+    day = FileKey("2026-11-23", 0)
+    assert left == sorted([index_path(directory, day), counts_path(directory, day)])
+    for path in left:
+        assert path.stat().st_mode & 0o777 == FILE_MODE
+
+
+def test_what_a_killed_process_left_goes(directory: Path) -> None:
+    list(build(directory))
+    whole = sorted((directory / DIRECTORY).iterdir())
+    (whole[0].with_suffix(".sort")).mkdir()
+    (whole[0].with_suffix(".parquet.tmp")).write_text("half")
+    whole[0].unlink()
+    list(build(directory))
+    assert sorted((directory / DIRECTORY).iterdir()) == whole
 
 
 def test_a_damaged_index_says_what_to_do(directory: Path) -> None:
@@ -109,6 +149,11 @@ def test_a_damaged_index_says_what_to_do(directory: Path) -> None:
     path.write_bytes(b"PAR1 no more")
     with pytest.raises(OSError, match="delete it"):
         list(query(directory, asn=65002))
+    counts = counts_path(directory, FIRST)
+    assert counts
+    counts.write_bytes(b"PAR1 no more")
+    with pytest.raises(OSError, match="delete it"):
+        stats(directory)
 
 
 def test_a_damaged_file_has_no_index(directory: Path) -> None:

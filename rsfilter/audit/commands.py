@@ -17,7 +17,8 @@ from rich.progress import Progress
 
 from rsfilter.audit.index import build
 from rsfilter.audit.query import Record, parse_time, query, tail
-from rsfilter.audit.sql import SqlError, sql, stats
+from rsfilter.audit.sql import SqlError, sql
+from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.plain import clean, clean_lines
 from rsfilter.routing.reasons import REASONS

@@ -1,9 +1,10 @@
 """A columnar copy of closed files, so that a question about millions of records takes no minutes.
 
     audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.parquet      of audit-2026-11-22.jsonl.gz
+    audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.counts       what `stats` counts in it
 
 Only an index: it is made from the log, can be deleted at any time, and `verify` never looks at it.
-Its name has the CRC and size of the file that it was made from (the end of its gzip form, RFC
+Their names have the CRC and size of the file that it was made from (the end of its gzip form, RFC
 1952); where they differ it does not count, and the file itself is read. Rows are in the order
 of their prefixes, so that a question about one reads a small part of a file.
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsfilter.audit.counts import COUNTING, TABLE
 from rsfilter.audit.files import DIRECTORY_MODE, FILE_MODE, TEMPORARY, FileKey, list_keys
 from rsfilter.routing.model import BITS, Prefix
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DIRECTORY = "index"
+
+_COUNTS = ".counts"
+"""How the counts of a file end: as well Parquet, (name, value, number)."""
 
 _TRAILER = 8
 """Octets of CRC-32 and size at the end of a gzip file."""
@@ -42,6 +47,13 @@ def index_path(directory: Path, key: FileKey) -> Path | None:
     """The index that was made from this very file; None when there is none."""
     path = _path(directory, key)
     return path if path is not None and path.exists() else None
+
+
+def counts_path(directory: Path, key: FileKey) -> Path | None:
+    """The counts of this very file (`stats.COUNTING`); None when there are none."""
+    path = _path(directory, key)
+    counts = path and path.with_suffix(_COUNTS)
+    return counts if counts and counts.exists() else None
 
 
 def _path(directory: Path, key: FileKey) -> Path | None:
@@ -63,10 +75,17 @@ def build(directory: Path) -> Iterator[tuple[int, int]]:
     """
     (directory / DIRECTORY).mkdir(DIRECTORY_MODE, exist_ok=True)
     wanted = {path: key for key in list_keys(directory) if (path := _path(directory, key))}
+    counts = {path.with_suffix(_COUNTS): path for path in wanted}
     for path in (directory / DIRECTORY).iterdir():
-        if path not in wanted:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path not in wanted and path not in counts:
             path.unlink()
-    missing = [(path, key) for path, key in wanted.items() if not path.exists()]
+    missing = [
+        (path, wanted[path])
+        for counted, path in counts.items()
+        if not (path.exists() and counted.exists())
+    ]
     for done, (path, key) in enumerate(missing):
         yield done, len(missing)
         _build(directory / key.compressed_name, path)
@@ -79,6 +98,8 @@ def _build(log_file: Path, path: Path) -> None:
     from rsfilter.audit.sql import IN_LINE, STRUCTURE
 
     temporary = path.with_name(path.name + TEMPORARY)
+    counts = path.with_suffix(_COUNTS)
+    counts_temporary = counts.with_name(counts.name + TEMPORARY)
     # What is not ours in the statements: names of files, quoted.
     read = f"read_ndjson_objects({_quoted(log_file)}, compression = 'gzip', ignore_errors = true)"
     try:
@@ -101,12 +122,18 @@ def _build(log_file: Path, path: Path) -> None:
                 f"WHERE seq IS NOT NULL ORDER BY low, seq) TO {_quoted(temporary)} "
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS})"
             )
-        temporary.chmod(FILE_MODE)
-        temporary.replace(path)
+            connection.execute(
+                f"CREATE VIEW {TABLE} AS SELECT * FROM read_parquet({_quoted(temporary)})"  # noqa: S608
+            )
+            connection.execute(f"COPY ({COUNTING}) TO {_quoted(counts_temporary)} (FORMAT parquet)")
+        for made, place in ((temporary, path), (counts_temporary, counts)):
+            made.chmod(FILE_MODE)
+            made.replace(place)
     except duckdb.Error as error:
         log.warning("%s is not indexed; `rsfilter audit verify` may say more: %s", log_file, error)
     finally:
         temporary.unlink(missing_ok=True)
+        counts_temporary.unlink(missing_ok=True)
         shutil.rmtree(path.with_suffix(".sort"), ignore_errors=True)
 
 
@@ -124,6 +151,24 @@ def lines(path: Path, conditions: Mapping[str, object]) -> Iterator[bytes]:
                 yield line.encode() + b"\n"
     except duckdb.Error as error:
         raise OSError(f"{path}: delete it: {error}") from None
+
+
+def sums(paths: Sequence[Path], names: Sequence[str] | None = None) -> list[tuple[str, str, int]]:
+    """The counts in these files added up: (name, value, number), of all names or of some. OSError
+    when one is damaged."""
+    import duckdb
+
+    if not paths:
+        return []
+    statement = (
+        "SELECT name, value, sum(number)::BIGINT FROM read_parquet($paths) "
+        "WHERE $names IS NULL OR list_contains($names, name) GROUP BY name, value"
+    )
+    try:
+        given = {"paths": list(map(str, paths)), "names": names}
+        return _reader().execute(statement, given).fetchall()
+    except duckdb.Error as error:
+        raise OSError(f"{paths[0].parent}: delete it: {error}") from None
 
 
 def _reader() -> duckdb.DuckDBPyConnection:

@@ -99,7 +99,7 @@ def query(
     wanted.should_end = should_end or wanted.should_end
     if prefix is not None:
         wanted.tests.append(_prefix_test(prefix, match))
-        wanted.is_near = _space_test(Prefix.parse(prefix), match)
+        wanted.is_near = _line_test(_space_test(Prefix.parse(prefix), match))
         wanted.indexed |= _prefix_conditions(Prefix.parse(prefix), match)
         text = f'{Prefix.parse(prefix)}"' if match == "exact" else ""
         wanted.needles.append(b'"prefix":"' + text.encode())
@@ -148,8 +148,8 @@ class _Wanted:
     tests: list[Callable[[Record], bool]]
     indexed: dict[str, object]
     """Necessary too, of rows of an index: SQL by value."""
-    is_near: Callable[[Prefix], bool] | None = None
-    """Of the space that the record's prefix lies in, before the whole line is decoded."""
+    is_near: Callable[[bytes], bool] | None = None
+    """By the line's prefix alone; necessary, and cheaper than to decode all of the line."""
     should_end: Callable[[], bool] = lambda: False
 
 
@@ -200,14 +200,23 @@ def _space_test(asked: Prefix, match: Match) -> Callable[[Prefix], bool]:
     return asked.covers
 
 
-def _is_near(line: bytes, test: Callable[[Prefix], bool]) -> bool:
-    """In a line of ours there is one such member: inside a text its quotation marks have a
-    backslash before them. What cannot be read is left to the reader of the whole line."""
-    start = line.find(_PREFIX) + len(_PREFIX)
-    try:
-        return test(_recorded(line[start : line.index(b'"', start)].decode()))
-    except ValueError:
-        return True
+def _line_test(is_near: Callable[[Prefix], bool]) -> Callable[[bytes], bool]:
+    """The same test of a line. In a line of ours there is one such member: inside a text its
+    quotation marks have a backslash before them. What cannot be read is left to the reader of the
+    whole line."""
+
+    @lru_cache(maxsize=1 << 16)
+    def test(text: bytes) -> bool:
+        try:
+            return is_near(_recorded(text.decode()))
+        except ValueError:
+            return True
+
+    def test_line(line: bytes) -> bool:
+        start = line.find(_PREFIX) + len(_PREFIX)
+        return test(line[start : line.find(b'"', start)])
+
+    return test_line
 
 
 _PREFIX = b'"prefix":"'
@@ -262,7 +271,7 @@ def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
             raise GaveUpError([])
         if not all(needle in line for needle in needles):
             continue
-        if wanted.is_near is not None and not _is_near(line, wanted.is_near):
+        if wanted.is_near is not None and not wanted.is_near(line):
             continue
         record = _record(line, key)
         if record is not None and all(test(record) for test in tests):

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rsfilter import __version__
 from rsfilter.audit.query import Record, query
-from rsfilter.audit.sql import stats
+from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.plain import clean
 

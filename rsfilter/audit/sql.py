@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rsfilter.audit.files import FileKey, list_keys
 from rsfilter.audit.index import index_path
-from rsfilter.audit.record import MAX_LINE, timestamp
+from rsfilter.audit.record import MAX_LINE
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,12 +66,6 @@ STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items
 MEMORY_LIMIT = "1GB"
 """A reviewer's question must not take the memory of the filter that runs beside it."""
 
-MAX_HOURS = 96
-"""Bars of a time line that one can look at: four days by the hour."""
-
-TOP = 20
-"""Neighbors, hosts and prefixes that `stats` names."""
-
 
 class SqlError(Exception):
     """A statement cannot be run, or a file of the log is too damaged for it; the message is
@@ -88,89 +82,17 @@ class SqlResult(NamedTuple):
 def sql(directory: Path, statement: str) -> SqlResult:
     """The rows of one SELECT over the table `audit`. SqlError, or OSError when a file cannot be
     read."""
-    with _connection(directory, list_keys(directory)) as connection:
-        return _select(connection, statement, {})
-
-
-def stats(
-    directory: Path, since: float | None = None, until: float | None = None
-) -> dict[str, Any]:
-    """Counts of the records in a time (seconds since the epoch; `until` is exclusive).
-
-    `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
-    `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes`,
-    `changed_prefixes` (flaps), `hosts` and truth `revisions`: each a list of [value, count], most
-    first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or day when there are
-    more than `MAX_HOURS`. Raises as `sql` does.
-    """
-    period = {
-        "since": timestamp(since or 0.0),
-        "until": timestamp(float("inf") if until is None else until),
-    }
-    # No file holds records of a later day than its own.
-    keys = [key for key in list_keys(directory) if key.date >= period["since"][:10]]
-    with _connection(directory, keys) as connection:
-        (count, first, last), *_ = _select(connection, _TOTALS, period).rows
-        found: dict[str, Any] = {"records": count, "first": first, "last": last}
-        for name, (expression, condition) in _COUNTS.items():
-            statement = _COUNT.format(expression=expression, condition=condition)
-            rows = _select(connection, statement, {**period, "top": TOP}).rows
-            found[name] = [list(row) for row in rows]
-        hours = _select(connection, _TIMELINE.format(unit="hour"), period).rows
-        if len(hours) > MAX_HOURS:
-            hours = _select(connection, _TIMELINE.format(unit="day"), period).rows
-        found["timeline"] = [list(row) for row in hours]
-    return found
-
-
-_TIMELINE = """
-SELECT
-    strftime(date_trunc('{unit}', "at"), '%Y-%m-%dT%H:%M:%SZ') AS "time",
-    count(*) FILTER (verdict = 'accepted'),
-    count(*) FILTER (verdict = 'rejected'),
-    count(*) FILTER (verdict = 'held'),
-    count(*) FILTER (event = 'withdraw')
-FROM audit
-WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND event IN ('verdict', 'withdraw')
-GROUP BY "time" ORDER BY "time"
-"""
-
-
-_TOTALS = """
-SELECT
-    count(*),
-    strftime(min("at"), '%Y-%m-%dT%H:%M:%S.%fZ'),
-    strftime(max("at"), '%Y-%m-%dT%H:%M:%S.%fZ')
-FROM audit
-WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP
-"""
-
-_COUNT = """
-SELECT value, count(*) AS records
-FROM (
-    SELECT {expression} AS value
-    FROM audit
-    WHERE "at" >= $since::TIMESTAMP AND "at" < $until::TIMESTAMP AND {condition}
-)
-GROUP BY value ORDER BY records DESC, value LIMIT $top
-"""
-
-_COUNTS = {
-    "events": ("event", "true"),
-    "verdicts": ("verdict", "verdict IS NOT NULL"),
-    "reasons": ("unnest(reasons)", "event = 'verdict'"),
-    "rejected_neighbors": ("neighbor", "verdict = 'rejected'"),
-    "rejected_prefixes": ("prefix", "verdict = 'rejected'"),
-    "changed_prefixes": ("prefix", "event IN ('verdict', 'withdraw')"),
-    "hosts": ("host", "event = 'verdict'"),
-    "revisions": ("truth.revision", "truth IS NOT NULL"),
-}
-"""Name: what is counted, and where."""
+    with connect(directory, list_keys(directory)) as connection:
+        return select(connection, statement)
 
 
 @contextlib.contextmanager
-def _connection(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory with the view `audit`, locked away from everything else."""
+def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory with the view `audit` of these files, locked away from everything else.
+
+    SqlError for whatever DuckDB has against what is done with it; OSError when a file cannot be
+    read.
+    """
     import duckdb  # takes a while, and only those who ask need it
 
     with ExitStack() as stack:
@@ -193,9 +115,8 @@ def _connection(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.Duc
             raise SqlError(str(error)) from None
 
 
-def _select(
-    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, object]
-) -> SqlResult:
+def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:
+    """The rows of one SELECT. SqlError when it is anything else."""
     import duckdb
 
     try:
@@ -206,7 +127,7 @@ def _select(
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         # COPY could write to the very files that may be read.
         raise SqlError("exactly one SELECT is needed")
-    connection.execute(statements[0], dict(parameters))
+    connection.execute(statements[0])
     columns = tuple(column[0] for column in connection.description or ())
     return SqlResult(columns, connection.fetchall())
 

@@ -1,0 +1,104 @@
+"""How many of what in a time, for `audit stats` and the report.
+
+Files that are indexed and whose records all lie in the time are not read: their counts are added
+up. Only what is left is counted, the file that is being written above all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from rsfilter.audit import index
+from rsfilter.audit.counts import COLUMNS, COUNTING, FIRST, HOURS, LAST, RECORDS, TABLE, VALUES
+from rsfilter.audit.files import FileKey, list_keys
+from rsfilter.audit.record import timestamp
+from rsfilter.audit.sql import connect, select
+
+MAX_HOURS = 96
+"""Bars of a time line that one can look at: four days by the hour."""
+
+TOP = 20
+"""Neighbors, hosts and prefixes that are named."""
+
+Counts = dict[str, Counter[str | None]]
+"""By name and value."""
+
+
+def stats(
+    directory: Path, since: float | None = None, until: float | None = None
+) -> dict[str, Any]:
+    """Counts of the records in a time (seconds since the epoch; `until` is exclusive).
+
+    `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
+    `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes`,
+    `changed_prefixes` (flaps), `hosts` and truth `revisions`: each a list of [value, count], most
+    first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or day when there are
+    more than `MAX_HOURS`. SqlError when a file is too damaged, OSError when one cannot be read.
+    """
+    begin = timestamp(since or 0.0)
+    end = timestamp(float("inf") if until is None else until)
+    # No file holds records of a later day than its own.
+    keys = [key for key in list_keys(directory) if key.date >= begin[:10]]
+    whole = {
+        key: path
+        for key in keys
+        if (path := index.counts_path(directory, key)) and _lies_in(path, begin, end)
+    }
+    counts: Counts = defaultdict(Counter)
+    for name, value, number in index.sums(list(whole.values())):
+        counts[name][value] += number
+    for key in keys:
+        if key not in whole:
+            for name, value, number in _counted(directory, key, begin, end):
+                counts[name][value] += number
+    return {
+        "records": counts[RECORDS][None],
+        "first": min(filter(None, counts[FIRST]), default=None),
+        "last": max(filter(None, counts[LAST]), default=None),
+        **{name: _most(counts[name]) for name in VALUES},
+        "timeline": _timeline(counts),
+    }
+
+
+def _lies_in(path: Path, begin: str, end: str) -> bool:
+    """Whether all records that were counted are of the time."""
+    times = {name: value for name, value, _ in index.sums([path], [FIRST, LAST])}
+    return times[FIRST] is None or begin <= times[FIRST] <= times[LAST] < end
+
+
+def _counted(directory: Path, key: FileKey, begin: str, end: str) -> list[tuple[Any, ...]]:
+    """The counts of what lies in the time, as the file says now."""
+    with connect(directory, [key]) as connection:
+        # A table, so that the file is read once. Nothing in the statement comes from outside but
+        # numbers: `timestamp` wrote them.
+        connection.execute(
+            f"CREATE TEMP TABLE {TABLE} AS SELECT {', '.join(COLUMNS)} FROM audit "  # noqa: S608
+            f"WHERE \"at\" >= '{begin}'::TIMESTAMP AND \"at\" < '{end}'::TIMESTAMP"
+        )
+        return select(connection, COUNTING).rows
+
+
+def _most(counter: Counter[str | None]) -> list[list[Any]]:
+    """[value, count] of the most frequent, equal ones by value, what has no value last."""
+    in_order = sorted(counter.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
+    return [list(item) for item in in_order[:TOP]]
+
+
+def _timeline(counts: Counts) -> list[list[Any]]:
+    """[time, count by each name of `HOURS`], of hours or days in which there was anything."""
+    by_hour = {name: counts[name] for name in HOURS}
+    times = sorted({hour for counter in by_hour.values() for hour in counter if hour})
+    if len(times) <= MAX_HOURS:
+        return [[time, *(counter[time] for counter in by_hour.values())] for time in times]
+    days = {
+        name: sum((Counter({_day(h): n}) for h, n in counter.items()), Counter())
+        for name, counter in by_hour.items()
+    }
+    times = sorted({day for counter in days.values() for day in counter})
+    return [[time, *(counter[time] for counter in days.values())] for time in times]
+
+
+def _day(hour: str | None) -> str:
+    return f"{(hour or '')[:10]}T00:00:00Z"
