@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from lab.core import Lab
 from lab.demo import GUESTS, HIJACKER, HONEST, Demo
+from lab.relay import relayed
 from lab.stayrtr import Vrp
+from lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -38,6 +41,18 @@ def test_one_screen(tmp_path: Path) -> None:
     assert "origin_invalid_asn" in hijack[0]
     assert any("as_path_too_long, origin_invalid_asn" in line for line in lines)
     assert list((tmp_path / ".lab" / "demo" / "audit").glob("*.jsonl"))
+
+
+def test_the_page_can_be_seen_from_outside(lab: Lab) -> None:
+    """Whoever keeps the demo has a browser out here, and the filter listens in there."""
+    (lab.directory / "index.html").write_text("in there")
+    server = ["-m", "http.server", "--bind", "127.0.0.1", "8480"]
+    lab.spawn([sys.executable, *server], cwd=lab.directory, log=lab.directory / "log")
+    eventually(lambda: None if lab.is_listening("127.0.0.1", 8480) else "nobody listens")
+    with relayed(lab, "127.0.0.1:8480") as address:
+        for _ in range(2):
+            with urlopen(f"http://{address}/") as answer:
+                assert answer.read() == b"in there"
 
 
 def test_it_fails_when_a_hijack_succeeds(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab, LabError
 from lab.exabgp import RouteServer, group_of
 from lab.frr import FrrRouter
+from lab.relay import relayed
 from lab.speaker import Speaker
 from lab.stayrtr import StayRtr, Vrp
 from lab.waiting import DEADLINE_S
@@ -161,14 +162,19 @@ class Demo:
 
 def wait_for_the_end(demo: Demo, console: Console) -> None:
     """Keep all running until Ctrl-C or SIGTERM."""
-    console.print(
-        f"Everything keeps running; Ctrl-C ends it. Files: {demo.lab.directory}\n"
-        f"  a router's table   birdc -s {demo.bird.place}/bird.ctl show route all\n"
-        f"  a host's side      birdc -s {demo.hosts[0].place}/bird.ctl show protocols\n"
-        f"  the audit log      tail -f {AUDIT}/*.jsonl",
-        soft_wrap=True,
-    )
-    signal.pause()
+    with relayed(demo.lab, demo.route_server.http) as address:
+        url = f"--url http://{address}"
+        console.print(
+            f"Everything keeps running; Ctrl-C ends it. Files: {demo.lab.directory}\n"
+            f"  the page           http://{address}/\n"
+            f"  why not?           .venv/bin/rsfilter routes {GUESTS[4][HONEST]} {url}\n"
+            f"  is all well?       .venv/bin/rsfilter status {url}\n"
+            f"  a router's table   birdc -s {demo.bird.place}/bird.ctl show route all\n"
+            f"  a host's side      birdc -s {demo.hosts[0].place}/bird.ctl show protocols\n"
+            f"  the audit log      .venv/bin/rsfilter audit tail -f --directory {AUDIT}",
+            soft_wrap=True,
+        )
+        signal.pause()
 
 
 def main() -> int:
