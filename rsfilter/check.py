@@ -12,8 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from rsfilter import terminal
 from rsfilter.config import Config, load_config
 from rsfilter.config_files import file_warnings
 from rsfilter.exabgp.render import plan
@@ -207,7 +207,7 @@ MAX_LISTED = 20
 
 def print_report(found: Report) -> None:
     """Draws the report as tables, for people."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = terminal.console()
     console.print(clean(f"{found['configuration']} is good."), soft_wrap=True)
     _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)
     _print_groups(console, "hosts", found["hosts"], _HOSTS)
@@ -229,25 +229,20 @@ def print_report(found: Report) -> None:
 
 def _print_fields(console: Console, title: str, values: Report, names: tuple[str, ...]) -> None:
     """One thing: a row for each of its fields."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    fields = terminal.table("", "", title=title)
     for name in names:
-        table.add_row(_label(name), _cell(values[name]))
-    console.print(table)
+        fields.add_row(_label(name), _cell(values[name]))
+    console.print(fields)
 
 
 def _print_groups(
     console: Console, title: str, groups: list[Report], names: tuple[str, ...]
 ) -> None:
     """Several things of a kind: a column for each, as they have many fields."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
-    for _ in groups:
-        table.add_column(overflow="fold")
+    fields = terminal.table("", *("" for _ in groups), title=title)
     for name in names:
-        table.add_row(_label(name), *(_cell(group[name]) for group in groups))
-    console.print(table)
+        fields.add_row(_label(name), *(_cell(group[name]) for group in groups))
+    console.print(fields)
 
 
 def _label(name: str) -> str:

@@ -11,10 +11,9 @@ import asyncio
 import sys
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from rsfilter import terminal
 from rsfilter.config import Config, load_config
 from rsfilter.plain import clean, to_json
 from rsfilter.routing.actions import Provenance
@@ -153,20 +152,18 @@ def _as_json(explanation: Explanation) -> dict[str, object]:
 
 def _print(explanation: Explanation) -> None:
     route, _, checks, verdict, data = explanation
-    console = Console(highlight=False, markup=False)
-    console.print(
-        f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}"
-    )
-    table = Table("", "check", "finding")
+    out = terminal.console()
+    out.print(f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}")
+    found = terminal.table("", "check", "finding")
     for name, reasons in checks.items():
         texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]
         mark = Text("✗", "red") if reasons else Text("✓", "green")
-        table.add_row(mark, name, "\n".join(texts) or "good")
-    console.print(table)
-    console.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
-    console.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
+        found.add_row(mark, name, "\n".join(texts) or "good")
+    out.print(found)
+    out.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
+    out.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
     for reason in verdict.reasons:
-        console.print(f"against {reason}: {REASONS[reason].remedy}", soft_wrap=True)
+        out.print(f"against {reason}: {REASONS[reason].remedy}", soft_wrap=True)
 
 
 def _validated(verdict: Verdict) -> str:

@@ -9,20 +9,43 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.table import Table
 
 from rsfilter.plain import clean, to_json
 
-__all__ = ["clean", "clean_cell", "console", "print_json", "print_table"]
+__all__ = ["clean", "clean_cell", "console", "print_json", "print_table", "table"]
 
 _MAX_WIDTH = 120
 """Of a cell: one long text must not push all others apart."""
 
+_PIPED_WIDTH = 1000
+"""Of a line that a program reads: it is not to be folded."""
+
 
 def console() -> Console:
-    """Prints text as it is: nothing in it is markup."""
-    return Console(highlight=False, markup=False, emoji=False)
+    """Prints text as it is: nothing in it is markup. What is piped is not folded."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """To be filled, and printed on `console()`: with rules on a terminal, plain when piped. The
+    first column is never folded."""
+    is_terminal = sys.stdout.isatty()
+    made = Table(
+        title=title,
+        title_justify="left",
+        show_header=any(columns),
+        box=box.HEAVY_HEAD if is_terminal else None,
+        pad_edge=is_terminal,
+    )
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    made.columns[0].no_wrap = True
+    return made
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
