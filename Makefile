@@ -110,6 +110,17 @@ benchpage: setup ## what one waits for on the page with 200,000 routes, in milli
 	@echo "bench: the page in Chromium"
 	@$(RUN) tests/bench/page.py
 
+.PHONY: docs
+docs: .venv/docs-installed ## build site/: the manual with search, to be opened from the disk; bad links are errors
+	@echo "docs: mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs --quiet build --strict
+	@echo "docs: site/index.html"
+
+.venv/docs-installed: .venv/installed
+	@echo "docs: pip install --editable .[docs]"
+	@.venv/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[docs]'
+	@touch .venv/docs-installed
+
 .PHONY: dist
 dist: setup ## build dist/: the source archive, and from it the wheel
 	@rm -rf dist

@@ -1,0 +1,53 @@
+"""How mkdocs makes one site of docs/ and of the project's own files beside it.
+
+The pages stay as the repository shows them. Whatever the nav of mkdocs.yml names and docs/ does not
+have is taken from the root of the repository (CHANGELOG.md), and links between the two, which the
+site has in one directory, are written anew while it is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import dirname, join, normpath, relpath
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+DOCS = "docs/"
+
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)[^)#\s]+")
+"""The path of `[text](path#anchor)`, where it is no URL."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of the nav that are not in docs/."""
+    for name in nav_pages(config.nav):
+        if files.get_file_from_path(name) is None and (ROOT / name).is_file():
+            files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+    return files
+
+
+def nav_pages(nav: Any) -> Iterator[str]:
+    """Every page that the nav names, however deep."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for item in nav.values() if isinstance(nav, dict) else nav or ():
+            yield from nav_pages(item)
+
+
+def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: object) -> str:
+    """The page with each link as the site needs it."""
+    source = page.file.src_uri
+    in_repository = source if page.file.generated_by else DOCS + source
+
+    def rewritten(link: re.Match[str]) -> str:
+        target = normpath(join(dirname(in_repository), link[0])).removeprefix(DOCS)
+        return relpath(target, dirname(source)) if files.get_file_from_path(target) else link[0]
+
+    return LINK.sub(rewritten, markdown)
