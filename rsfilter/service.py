@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from rsfilter import alarms, held, reload
+from rsfilter import __version__, alarms, held, reload
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import Config, ConfigError, ReadinessConfig, parse_config, read_config
@@ -117,7 +117,7 @@ class Service:
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
         )
         self._running.reader, self._running.writer = self._reader, self._writer
-        self._note("start", configuration=str(self._config.path))
+        self._note("start", configuration=str(self._config.path), version=__version__)
         self._reader.start()
         self._writer.start()
         async with contextlib.AsyncExitStack() as stack:

@@ -107,6 +107,17 @@ def test_the_alerts_ask_for_metrics_that_exist(exposition: str) -> None:
     assert [each for each in ours if not known(each, families(exposition))] == []
 
 
+def test_each_alert_says_what_to_do() -> None:
+    """Its runbook is a heading in the manual, and no heading is of an alert that is not there."""
+    rules = (EXAMPLES / "prometheus-rules.yml").read_text()
+    alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE)
+    assert len(alerts) >= 10
+    runbooks = re.findall(r"^ +runbook: docs/operations.md#(\w+)$", rules, re.MULTILINE)
+    assert runbooks == [alert.lower() for alert in alerts]
+    _, _, manual = (DOCS / "operations.md").read_text().partition("\n## Alarms\n")
+    assert re.findall(r"^### (\w+)$", manual, re.MULTILINE) == alerts
+
+
 def promtool(*arguments: str, stdin: str = "") -> str:
     """What promtool says; it has to be content."""
     done = subprocess.run(

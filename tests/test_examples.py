@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -122,32 +121,51 @@ def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: 
     assert playbook.files() == before
 
 
-def test_the_unit_is_sound_and_hardened(playbook: Playbook) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd on this machine")
-    program = playbook.directory / "opt" / "venv" / "bin" / "exabgp"
-    program.parent.mkdir(parents=True)
-    program.symlink_to(PROGRAMS / "exabgp")
+UNIT = EXAMPLES / "systemd" / "rsfilter.service"
+
+
+def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
+    """There are two of them, since Ansible's has variables; with their defaults they are one."""
     template = EXAMPLES / "ansible/roles/rsfilter/templates/rsfilter.service.j2"
-    unit = playbook.directory / "rsfilter.service"
-    playbook.variables["rsfilter_prefix"] = "/opt/rsfilter"
+    written = playbook.directory / "rsfilter.service"
+    places = {
+        "rsfilter_user": "rsfilter",
+        "rsfilter_group": "rsfilter",
+        "rsfilter_prefix": "/opt/rsfilter",
+        "rsfilter_etc": "/etc/rsfilter",
+        "rsfilter_state": "/var/lib/rsfilter",
+    }
     subprocess.run(
         [
             *(PROGRAMS / "ansible", "localhost", "--connection=local", "--module-name=template"),
-            *("--args", json.dumps({"src": str(template), "dest": str(unit)})),
-            *("--extra-vars", json.dumps(playbook.variables)),
+            *("--args", json.dumps({"src": str(template), "dest": str(written)})),
+            *("--extra-vars", json.dumps(playbook.variables | places)),
         ],
         env=os.environ | {"ANSIBLE_HOME": str(playbook.directory / "ansible")},
         capture_output=True,
         check=True,
     )
-    text = unit.read_text().replace("/opt/rsfilter/venv/bin/exabgp", "/bin/true")
-    unit.write_text(text)
+    managed, _, text = written.read_text().partition("\n")
+    assert managed.startswith("#")
+    assert text == UNIT.read_text()
+
+
+def test_the_unit_is_sound_and_hardened(tmp_path: Path) -> None:
+    unit = tmp_path / "rsfilter.service"
+    unit.write_text(UNIT.read_text().replace("/opt/rsfilter/venv/bin/exabgp", "/bin/true"))
     analyze = partial(subprocess.run, capture_output=True, text=True, check=False)
     verified = analyze(["systemd-analyze", "verify", "--man=no", unit])
     assert verified.returncode == 0, verified.stderr
     rated = analyze(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit])
     assert rated.returncode == 0, rated.stdout  # at most 2.0 of 10: "OK" ends at 5
+
+
+def test_the_installer_is_a_sound_script() -> None:
+    for script in (EXAMPLES / "install.sh", ROOT / ".ci" / "packages", ROOT / ".ci" / "venv"):
+        checked = subprocess.run(
+            ["shellcheck", script], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stdout
 
 
 # NetBox --------------------------------------------------------------------------------------

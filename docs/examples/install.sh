@@ -1,0 +1,91 @@
+#!/bin/sh
+# rsfilter, and the ExaBGP that it needs (Debian's is too old), under /opt/rsfilter.
+#
+#   install.sh WHEEL     install, or upgrade to this: a wheel, or whatever else pip takes
+#   install.sh --back    what was in force before the last upgrade
+#
+# Every version has a virtual environment of its own in versions/, and the link venv names the one in
+# force. A version that does not accept the configuration does not get there. Then rsfilter ends, and
+# ExaBGP, which goes on, starts it again: no session is lost, and no router hears of it. ExaBGP itself
+# stays what it was until it is restarted. Old versions are not deleted.
+#
+# PREFIX (/opt/rsfilter) and ETC (/etc/rsfilter) may be others. As root it also installs librtr and
+# makes the user and the service.
+set -eu
+
+PREFIX=${PREFIX:-/opt/rsfilter}
+ETC=${ETC:-/etc/rsfilter}
+here=$(dirname "$(readlink -f "$0")")
+
+case $PREFIX in *[[:space:]]*)
+  echo "install: PREFIX must have no spaces: programs begin with its path" >&2
+  exit 2
+  ;;
+esac
+
+say() { echo "install: $*"; }
+
+system() {
+  missing=
+  for package in python3-venv librtr0; do
+    dpkg-query --show --showformat='${db:Status-Status}' $package 2>/dev/null | grep -qx installed ||
+      missing="$missing $package"
+  done
+  if [ -n "$missing" ]; then
+    say "apt-get install$missing"
+    # shellcheck disable=SC2086 # several words
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $missing
+  fi
+  getent passwd rsfilter >/dev/null ||
+    useradd --system --user-group --no-create-home --home-dir /var/lib/rsfilter --shell /usr/sbin/nologin rsfilter
+  install -d -o rsfilter -g rsfilter -m 0750 /var/lib/rsfilter
+  install -d -m 0755 "$ETC"
+  if [ -d /run/systemd/system ]; then
+    install -m 0644 "$here/systemd/rsfilter.service" /etc/systemd/system/rsfilter.service
+    systemctl daemon-reload
+  fi
+}
+
+# $1 is in force from now on, and what was is `previous`. A link is replaced in one step.
+switch() {
+  was=$(readlink "$PREFIX/venv" || true)
+  if [ -n "$was" ] && [ "$was" != "$1" ]; then
+    ln -sfn "$was" "$PREFIX/previous"
+  fi
+  ln -sfn "$1" "$PREFIX/venv.new"
+  mv -T "$PREFIX/venv.new" "$PREFIX/venv"
+  say "$("$PREFIX/venv/bin/rsfilter" --version) is in force"
+  if pkill --signal TERM --full "rsfilter run -c $ETC/rsfilter.toml"; then
+    say "rsfilter ended, and ExaBGP starts it again"
+  fi
+}
+
+accepts() {
+  [ ! -e "$ETC/rsfilter.toml" ] || "$PREFIX/$1/bin/python" -P -m rsfilter check -c "$ETC/rsfilter.toml" >/dev/null
+}
+
+case ${1:-} in
+  --back)
+    target=$(readlink "$PREFIX/previous")
+    ;;
+  '' | -*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+  *)
+    if [ "$(id -u)" = 0 ] && [ "$PREFIX" = /opt/rsfilter ]; then system; fi
+    target=versions/$(date -u +%Y%m%dT%H%M%SZ)
+    mkdir -p "$PREFIX/versions"
+    python3 -m venv "$PREFIX/$target"
+    "$PREFIX/$target/bin/python" -m pip --quiet --disable-pip-version-check install "$1"
+    # `rsfilter render` writes down how it was started: by the link, or ExaBGP would start this
+    # version for ever.
+    sed -i "1s|^#!.*|#!$PREFIX/venv/bin/python|" "$PREFIX/$target/bin/rsfilter"
+    ;;
+esac
+
+if ! accepts "$target"; then
+  say "this version does not accept $ETC/rsfilter.toml; nothing was changed" >&2
+  exit 1
+fi
+switch "$target"
