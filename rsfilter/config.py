@@ -189,7 +189,7 @@ class _Builder:
             truth=file.truth,
             guard=file.guard,
             readiness=file.readiness,
-            audit=AuditConfig(file.audit.directory or path.parent / "audit"),
+            audit=AuditConfig(path.parent / file.audit.directory),
             http=file.http,
         )
 

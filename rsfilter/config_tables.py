@@ -1,7 +1,8 @@
 """The shape of `rsfilter.toml`: a dataclass for each table, a field for each key.
 
 Those named `...Config` go into the configuration as they are; those named `...Table` are made into
-the words of the core first (`rsfilter.config`). Meanings are in docs/configuration.md.
+the words of the core first (`rsfilter.config`). What they mean is in docs/rsfilter.example.toml,
+from where docs/configuration.md has it.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class RtrTable:
 
 @dataclass(frozen=True, slots=True)
 class AuditTable:
-    directory: Path | None = None
+    directory: Path = Path("audit")
+    """As a default relative to the directory of the file."""
 
 
 @dataclass(frozen=True, slots=True)

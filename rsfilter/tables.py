@@ -82,7 +82,7 @@ class TableReader:
                 except BadValueError:
                     continue
             elif name in required:
-                self.problem(where, f"missing; expected {_what(type_)}")
+                self.problem(where, f"missing; expected {described(type_)}")
         return cls(**values) if required <= values.keys() else None
 
     def _value(self, type_: Any, value: object, place: str) -> Any:
@@ -127,7 +127,7 @@ class TableReader:
             raise self._expected(declared, value, place) from None
 
     def _expected(self, type_: Any, value: object, place: str, hint: str = "") -> BadValueError:
-        self.problem(place, f"expected {_what(type_)}, got {_shown(value)}{hint}")
+        self.problem(place, f"expected {described(type_)}, got {_shown(value)}{hint}")
         return BadValueError()
 
 
@@ -171,17 +171,15 @@ def _shape(type_: Any) -> type | None:
     return dict if is_dataclass(type_) else None
 
 
-def _what(type_: Any) -> str:
-    """What a type wants, for people."""
+def described(type_: Any) -> str:
+    """What the file may have for a field of this type, for people."""
     for meta in _metadata(type_):
         if isinstance(meta, msgspec.Meta) and meta.description:
             return meta.description
-    members = _members(type_)
-    if len(members) > 1:
-        return " or ".join(_what(member) for member in members)
-    (type_,) = members
+    if (members := _members(type_)) != [type_]:
+        return " or ".join(described(member) for member in members)
     if get_origin(type_) is tuple:
-        return f"a list of at least one item, each {_what(get_args(type_)[0])}"
+        return f"a list of at least one item, each {described(get_args(type_)[0])}"
     if get_origin(type_) is Literal:
         return _one_of(get_args(type_))
     if isinstance(type_, type) and issubclass(type_, Enum):

@@ -170,6 +170,24 @@ def test_the_reference_file_is_good_and_shows_the_defaults() -> None:
     assert taken_in.http.listen == config.http.listen == defaults.http.listen
 
 
+def test_the_reference_file_shows_a_cache_over_ssh() -> None:
+    """It is commented by `# `: taken in, it stands in place of `caches`."""
+    text = (ROOT / "docs" / "rsfilter.example.toml").read_text()
+    table = re.sub(r"^caches = .*|^# (?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
+    config = parse_config(table, HERE)
+    assert config.rtr is not None
+    assert config.rtr.caches == (
+        CacheAddress(
+            "192.0.2.51",
+            8283,
+            transport="ssh",
+            user="rpki",
+            key="/etc/rsfilter/keys/id_ed25519",
+            known_hosts="/etc/rsfilter/keys/known_hosts",
+        ),
+    )
+
+
 EDITS = [
     # what is replaced in the minimal file, by what, and the problem
     ("asn = 65100", "", "route_server.asn: missing; expected an ASN"),
@@ -230,6 +248,11 @@ EDITS = [
         "route_server.port: expected a TCP port, 1 to 65535, got 0",
     ),
     ("[truth]", "[thruth]", 'thruth: unknown key; did you mean "truth"?'),
+    (
+        'name = "hypervisors"',
+        'name = "hypervisors"\nasn = "65001"',
+        'hosts[0].asn: expected an ASN, got "65001"',
+    ),
     (
         'name = "hypervisors"',
         'name = "hyper visors"',

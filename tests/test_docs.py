@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+import config_reference
 import pytest
 
 from rsfilter.routing.reasons import REASONS
@@ -39,6 +40,48 @@ def is_current(name: str, text: str) -> bool:
 def test_reasons() -> None:
     rows = [f"| `{r.name}` | {r.text} | {r.remedy} | {r.euro_ix} |\n" for r in REASONS.values()]
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
+
+
+EXAMPLE = (DOCS / "rsfilter.example.toml").read_text()
+
+
+def test_the_example_says_of_keys_what_the_code_does() -> None:
+    assert list(config_reference.contradictions(EXAMPLE)) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "contradiction"),
+    [
+        ("#port = 179  ", "#port = 180  ", "route_server.port: the default is 179"),
+        ("0 to 254", "0 to 255", "hosts.max_prepends: the limits are {('0', '254')}"),
+        (
+            "must be there. Default: none",
+            "must be there",
+            "readiness.ready_file: the default is None",
+        ),
+        ("#refresh =", "#refreshed =", "[rtr] has other keys"),
+        ("[http]", "[https]", "[http] is only in one"),
+    ],
+)
+def test_an_example_that_says_something_else_is_noticed(
+    said: str, instead: str, contradiction: str
+) -> None:
+    changed = EXAMPLE.replace(said, instead, 1)
+    found = list(config_reference.contradictions(changed))
+    assert any(each.startswith(contradiction) for each in found)
+
+
+def test_keys_of_the_configuration() -> None:
+    """docs/configuration.md has the table of each section, in its place."""
+    text = (DOCS / "configuration.md").read_text()
+    places = re.compile(r"(?<=<!-- keys of )([a-z_.]+)( -->\n\n)(?:\|.*\n)*(?=\n<!-- end -->\n)")
+    assert {match[1] for match in places.finditer(text)} == config_reference.examples(
+        EXAMPLE
+    ).keys()
+    assert is_current(
+        "configuration.md",
+        places.sub(lambda m: m[1] + m[2] + config_reference.keys(EXAMPLE, m[1]), text),
+    )
 
 
 @pytest.mark.parametrize("name", ["guarantees.md", "scenarios.md"])
