@@ -137,6 +137,19 @@ def test_every_page_is_in_the_index_or_in_that_of_its_directory() -> None:
         assert beside - listed == set()
 
 
+def test_every_example_and_image_is_shown_by_a_page() -> None:
+    there = {
+        path
+        for directory in ("examples", "images")
+        for path in (DOCS / directory).rglob("*")
+        if path.is_file() and path.suffix not in (".md", ".pyc")
+    }
+    shown = {
+        (page.parent / link.partition("#")[0]).resolve() for page in TEXTS for link in links(page)
+    }
+    assert there - shown == set()
+
+
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)
 def test_the_site_reads_the_page_as_the_repository_does(page: Path) -> None:
     """Python-Markdown takes what follows a paragraph without a blank line for more of it."""
