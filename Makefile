@@ -83,6 +83,11 @@ benchhosts: setup ## sessions of 100 to 2,000 hypervisors with one ExaBGP, in CP
 	@echo "bench: thousands of hypervisors, in one real session each"
 	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) --minutes $(or $(MINUTES),10)
 
+.PHONY: benchfanout
+benchfanout: setup ## what 1 to 64 routers cost ExaBGP, and with one BIRD between (10 minutes; ROUTERS="1 16")
+	@echo "bench: routers, with and without a fan-out"
+	@$(RUN) tests/bench/fanout.py $(if $(ROUTERS),--routers $(ROUTERS))
+
 .PHONY: benchaudit
 benchaudit: setup ## questions to 10,000,000 audit records, beside grep and jq (a quarter of an hour, 2 GB of disk)
 	@echo "bench: the audit log"

@@ -74,7 +74,11 @@ def report(config: Config, truth: Truth | None) -> Report:
         "hosts": [
             _host_group(group, bound[group.name], rendered[group.name]) for group in config.hosts
         ],
-        "routers": [_router_group(group) for group in config.routers],
+        "routers": [
+            _router_group(group)
+            for group in (config.fanout.groups if config.fanout else config.routers)
+        ],
+        "fanout": _fanout(config),
         "rtr": _rtr(config),
         "truth": _truth(config, truth),
         "guard": asdict(config.guard),
@@ -123,6 +127,16 @@ def _router_group(group: RouterGroup) -> Report:
         "port": group.port,
         "paths": "all" if group.all_paths else "best",
         "as_path": "prepend" if group.prepend else "transparent",
+    }
+
+
+def _fanout(config: Config) -> Report | None:
+    if config.fanout is None:
+        return None
+    return {
+        "addresses": [str(address) for address in config.fanout.addresses],
+        "port": config.fanout.port,
+        "shards": [str(address) for address in config.fanout.shards],
     }
 
 
@@ -212,6 +226,8 @@ def print_report(found: Report) -> None:
     _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)
     _print_groups(console, "hosts", found["hosts"], _HOSTS)
     _print_groups(console, "routers", found["routers"], _ROUTERS)
+    if found["fanout"]:
+        _print_fields(console, "fan-out", found["fanout"], ("addresses", "port", "shards"))
     if found["rtr"]:
         caches = [f"{c['address']} ({c['transport']})" for c in found["rtr"]["caches"]]
         _print_fields(console, "RTR", {**found["rtr"], "caches": caches}, _RTR)

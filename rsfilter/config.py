@@ -16,6 +16,7 @@ from typing import Any, Literal
 from rsfilter.config_checks import Claim, conflicts
 from rsfilter.config_tables import (
     CacheTable,
+    FanoutTable,
     FileTables,
     GuardConfig,
     HostsTable,
@@ -35,6 +36,7 @@ __all__ = [
     "AuditConfig",
     "Config",
     "ConfigError",
+    "Fanout",
     "GuardConfig",
     "HttpConfig",
     "ReadinessConfig",
@@ -78,6 +80,31 @@ class RouteServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Fanout:
+    """BIRDs between ExaBGPs and routers: `[fanout]`."""
+
+    addresses: tuple[Address, ...]
+    """Of each one."""
+    port: int
+    """TCP port where they listen."""
+    shards: tuple[Address, ...]
+    """The ExaBGPs that they serve; we are among them."""
+    groups: tuple[RouterGroup, ...]
+    """The routers, as `[[routers]]` has them."""
+
+    def as_routers(self, asn: int) -> RouterGroup:
+        """What ExaBGP has to serve in place of the routers. `asn` is our own. Every path that any
+        router takes has to pass."""
+        return RouterGroup(
+            name="fanout",
+            neighbors=self.addresses,
+            asn=asn,
+            port=self.port,
+            all_paths=any(group.all_paths for group in self.groups),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RtrConfig:
     """The RTR caches: `[rtr]`. Times are seconds."""
 
@@ -108,6 +135,8 @@ class Config:
     route_server: RouteServer
     hosts: tuple[HostGroup, ...]
     routers: tuple[RouterGroup, ...]
+    """Those that ExaBGP serves itself: with `[fanout]` the fan-outs."""
+    fanout: Fanout | None
     rtr: RtrConfig | None
     truth: TruthConfig | None
     guard: GuardConfig
@@ -175,7 +204,8 @@ class _Builder:
         self._check_sections()
         routers = tuple(self._router_group(i, table) for i, table in enumerate(file.routers))
         hosts = tuple(_host_group(table) for table in file.hosts)
-        self._check_neighbors(hosts, routers)
+        fanout = self._fanout(file.fanout, routers) if file.fanout else None
+        self._check_neighbors(hosts, routers, fanout)
         rtr = self._rtr(file.rtr) if file.rtr else None
         self._check_http()
         if self._reader.problems or file.route_server is None:
@@ -184,7 +214,8 @@ class _Builder:
             path=path,
             route_server=_route_server(file.route_server),
             hosts=hosts,
-            routers=routers,
+            routers=(fanout.as_routers(file.route_server.asn),) if fanout else routers,
+            fanout=fanout,
             rtr=rtr,
             truth=file.truth,
             guard=file.guard,
@@ -224,8 +255,25 @@ class _Builder:
             prepend=table.as_path == "prepend",
         )
 
+    def _fanout(self, table: FanoutTable, groups: tuple[RouterGroup, ...]) -> Fanout:
+        own = self._file.route_server
+        local = _local_addresses(own) if own else ()
+        if own and table.shards and not set(local) & set(table.shards):
+            self._problem("fanout.shards", "our own local_address is not among them")
+        shards = table.shards or local
+        for index, address in enumerate(table.addresses):
+            if shards and address.family not in {shard.family for shard in shards}:
+                self._problem(
+                    f"fanout.addresses[{index}]",
+                    f"{address} has no shard to speak to: none has an IPv{address.family} address",
+                )
+        return Fanout(table.addresses, table.port, shards, groups)
+
     def _check_neighbors(
-        self, hosts: tuple[HostGroup, ...], routers: tuple[RouterGroup, ...]
+        self,
+        hosts: tuple[HostGroup, ...],
+        routers: tuple[RouterGroup, ...],
+        fanout: Fanout | None,
     ) -> None:
         """No address has two roles, and every session has an end here."""
         own = self._file.route_server
@@ -233,6 +281,12 @@ class _Builder:
         claims = [
             Claim(_host_route(a), "route_server", "route_server.local_address") for a in local
         ]
+        if fanout:
+            shards = set(fanout.shards) - set(local)
+            claims += (
+                Claim(_host_route(a), "router", "fanout.addresses") for a in fanout.addresses
+            )
+            claims += (Claim(_host_route(a), "route_server", "fanout.shards") for a in shards)
         for index, hosts_group in enumerate(hosts):
             place = f"hosts[{index}].neighbors"
             claims += (Claim(network, "host", place) for network in hosts_group.networks)
@@ -241,7 +295,8 @@ class _Builder:
             claims += (Claim(_host_route(a), "router", place) for a in routers_group.neighbors)
         for place, text in conflicts(claims):
             self._problem(place, text)
-        self._check_local(local, claims)
+        ours = [c for c in claims if not (fanout and c.place.startswith("routers["))]
+        self._check_local(local, ours)
 
     def _check_local(self, local: tuple[Address, ...], claims: Iterable[Claim]) -> None:
         have = {address.family for address in local}

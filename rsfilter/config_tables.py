@@ -107,6 +107,13 @@ class RoutersTable:
 
 
 @dataclass(frozen=True, slots=True)
+class FanoutTable:
+    addresses: tuple[SessionAddress, ...]
+    port: Port = 179
+    shards: tuple[SessionAddress, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CacheTable:
     address: Cache
     transport: Literal["tcp", "ssh"] = "tcp"
@@ -136,6 +143,7 @@ class FileTables:
     route_server: RouteServerTable | None = None
     hosts: tuple[HostsTable, ...] = ()
     routers: tuple[RoutersTable, ...] = ()
+    fanout: FanoutTable | None = None
     rtr: RtrTable | None = None
     truth: TruthConfig | None = None
     guard: GuardConfig = GuardConfig()

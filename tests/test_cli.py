@@ -165,6 +165,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
                 "as_path": "transparent",
             }
         ],
+        "fanout": None,
         "rtr": None,
         "truth": {
             "file": str(place / "truth.json"),

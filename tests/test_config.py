@@ -73,6 +73,7 @@ def test_minimal_has_every_default() -> None:
                 prepend=False,
             ),
         ),
+        fanout=None,
         rtr=None,
         truth=TruthConfig(Path("/etc/rsfilter/truth.json"), Mode.AUTHORITATIVE),
         guard=GuardConfig(max_loss_percent=20, min_loss=10),
@@ -534,6 +535,19 @@ ADDITIONS = [
         '[http]\nlisten = "localhost:8480"\n',
         'http.listen: expected address:port, an IPv6 address in brackets, got "localhost:8480"',
     ),
+    ("[fanout]\n", "fanout.addresses: missing; expected a list of at least one item"),
+    (
+        '[fanout]\naddresses = ["192.0.2.10"]\n',
+        "routers[0].neighbors: 192.0.2.10/32 is in fanout.addresses too",
+    ),
+    (
+        '[fanout]\naddresses = ["192.0.2.100"]\n',
+        "fanout.addresses: 192.0.2.100/32 is in route_server.local_address too",
+    ),
+    (
+        '[fanout]\naddresses = ["192.0.2.30"]\nshards = ["192.0.2.101"]\n',
+        "fanout.shards: our own local_address is not among them",
+    ),
     ("[audit]\ndirectory = 3\n", "audit.directory: expected a path, got 3"),
     (
         "[audit]\ncompress = true\n",
@@ -629,6 +643,35 @@ def test_an_empty_file_says_what_is_needed() -> None:
         "routers: missing; at least one [[routers]] section is needed",
         "rtr: missing; [rtr] or [truth] is needed to judge routes by",
     ]
+
+
+def test_with_a_fanout_exabgp_serves_nobody_else() -> None:
+    section = '[fanout]\naddresses = ["192.0.2.30"]\nport = 1179\n'
+    config = parse_config(MINIMAL + section, HERE)
+    (fanout,) = config.routers
+    assert (fanout.neighbors, fanout.asn, fanout.port) == (
+        (Address.parse("192.0.2.30"),),
+        65100,
+        1179,
+    )
+    assert (fanout.all_paths, fanout.prepend) == (False, False)
+    assert config.fanout
+    assert config.fanout.shards == (Address.parse("192.0.2.100"),)
+    assert config.fanout.groups == parse_config(MINIMAL, HERE).routers
+    several = MINIMAL.replace("asn = 65200", 'asn = 65200\npaths = "all"\nas_path = "prepend"')
+    (fanout,) = parse_config(several + section, HERE).routers
+    assert (fanout.all_paths, fanout.prepend) == (True, False)
+
+
+def test_a_router_behind_a_fanout_needs_no_address_of_ours() -> None:
+    text = MINIMAL.replace('"192.0.2.11"', '"2001:db8::11"')
+    assert "no IPv6 address" in problems(text)[0]
+    parse_config(text + '[fanout]\naddresses = ["192.0.2.30"]\n', HERE)
+
+
+def test_a_fanout_speaks_to_shards_of_its_own_family() -> None:
+    section = '[fanout]\naddresses = ["2001:db8::30"]\n'
+    assert "fanout.addresses[0]: 2001:db8::30 has no shard" in problems(MINIMAL + section)[0]
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.config import Config, parse_config
-from rsfilter.exabgp.commands import validate
+from rsfilter.exabgp.commands import validate, validate_fanouts
+from rsfilter.exabgp.fanout import render_fanouts
 from rsfilter.exabgp.render import HostNeighbor, Rendered, RenderError, plan, render
 from rsfilter.routing.model import Address
 from rsfilter.rpki.truth import Truth, parse_truth
@@ -494,3 +496,48 @@ def test_exabgp_starts_the_process_and_listens(tmp_path: Path) -> None:
         for address in ("127.31.0.1", "::1"):
             wait_for(lambda a=address: accepts(a, port), process, place / "log")
     assert done.read_text().splitlines() == ["-x", "run", "-c", str(by.path), str(0o27)]
+
+
+# Fan-outs ------------------------------------------------------------------------------------
+
+
+FANOUT = """
+[fanout]
+addresses = ["192.0.2.30", "2001:db8::31"]
+"""
+
+
+def test_without_the_section_there_is_no_fanout() -> None:
+    assert render_fanouts(config()) == {}
+
+
+def test_each_fanout_has_a_file_that_bird_takes(tmp_path: Path) -> None:
+    files = render_fanouts(config(BASE + LEAVES + SPINES + FANOUT))
+    assert set(files) == {"bird-192.0.2.30.conf", "bird-2001:db8::31.conf"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    validate_fanouts([tmp_path / name for name in files])
+    one = files["bird-192.0.2.30.conf"]
+    assert re.findall(r"neighbor (\S+) +(?:port (\d+) )?as (\d+)", one) == [
+        ("192.0.2.100", "1790", "65100"),
+        ("192.0.2.11", "1179", "65200"),
+        ("192.0.2.10", "1179", "65200"),
+        ("2001:db8::10", "1179", "65200"),
+        ("192.0.2.20", "", "65100"),
+    ]
+    assert one.count("add paths rx") == 2  # a router takes all paths
+    assert one.count("add paths tx") == 2
+    assert "neighbor 2001:db8::100 port 1790 as 65100" in files["bird-2001:db8::31.conf"]
+
+
+def test_exabgp_is_told_of_fanouts_alone() -> None:
+    text = rendered(config(BASE + LEAVES + SPINES + FANOUT)).files["exabgp.conf"]
+    assert "neighbor 192.0.2.30 {" in text
+    assert "neighbor 192.0.2.10 {" not in text
+
+
+def test_what_bird_refuses_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "bird.conf"
+    path.write_text("protocol bgp { }\n")
+    with pytest.raises(RenderError, match="BIRD refuses"):
+        validate_fanouts([path])

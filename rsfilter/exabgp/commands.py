@@ -1,18 +1,20 @@
-"""`rsfilter render exabgp`: writes ExaBGP's files, once ExaBGP itself has found them good."""
+"""`rsfilter render exabgp`: writes the files of ExaBGP and BIRD, once these find them good."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import pwd
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rsfilter.config import load_config
+from rsfilter.exabgp.fanout import render_fanouts
 from rsfilter.exabgp.render import CONFIG_NAME, RenderError, render
 from rsfilter.plain import clean
 from rsfilter.rpki.truth import load_truth
@@ -31,7 +33,7 @@ def add_arguments(
     exabgp = programs.add_parser(
         "exabgp",
         parents=[configured],
-        help="exabgp.conf and exabgp.env",
+        help="exabgp.conf and exabgp.env, and bird.conf for a fan-out",
         description="Writes exabgp.conf and exabgp.env from configuration and truth, after "
         "ExaBGP has validated them. Files that would not change are left alone. Start with: "
         "set -a; . DIR/exabgp.env; exabgp server DIR/exabgp.conf",
@@ -70,11 +72,14 @@ def _render(args: argparse.Namespace) -> int:
     for warning in rendered.warnings:
         sys.stderr.write(clean(f"warning: {warning}") + "\n")
     args.output.mkdir(parents=True, exist_ok=True)
+    fanouts = render_fanouts(config)
     with TemporaryDirectory(prefix=".render-", dir=args.output) as scratch:
-        drafts = {name: Path(scratch, name) for name in rendered.files}
-        for name, text in rendered.files.items():
+        drafts = {}
+        for name, text in (rendered.files | fanouts).items():
+            drafts[name] = Path(scratch, name)
             drafts[name].write_text(text, encoding="utf-8")
         validate(drafts[CONFIG_NAME], rendered.environment)
+        validate_fanouts([drafts[name] for name in fanouts])
         for name, draft in drafts.items():
             target = args.output / name
             is_new = not target.exists() or target.read_bytes() != draft.read_bytes()
@@ -82,6 +87,25 @@ def _render(args: argparse.Namespace) -> int:
                 draft.replace(target)
             sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
     return 0
+
+
+def validate_fanouts(paths: Sequence[Path]) -> None:
+    """Has BIRD read each configuration, where there is a BIRD. Raises RenderError."""
+    bird = shutil.which("bird", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if paths and bird is None:
+        sys.stderr.write("warning: bird.conf is not validated: BIRD is not installed here\n")
+        return
+    for path in paths:
+        result = subprocess.run(  # noqa: S603 - no shell
+            [str(bird), "-p", "-c", str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            check=False,
+        )
+        if result.returncode != 0:
+            raise RenderError(["BIRD refuses what was rendered:", result.stderr.strip()])
 
 
 def validate(path: Path, environment: Mapping[str, str]) -> None:

@@ -1,0 +1,49 @@
+"""Renders BIRD as a fan-out: one session for each ExaBGP, any number for the routers.
+
+ExaBGP's cost grows with its routers, BIRD's hardly does; and several ExaBGPs (shards) look like one
+route server behind it. A shard is an iBGP session, so paths, next hops, MED and communities come
+through as they are; towards routers the fan-out is a route server (RFC 7947) of the same AS. Text
+is made from parsed values only.
+"""
+
+from __future__ import annotations
+
+from rsfilter import __version__
+from rsfilter.config import Config
+from rsfilter.routing.model import IPV4, IPV6
+
+CHANNELS = {IPV4: "ipv4", IPV6: "ipv6"}
+"""What BIRD calls the address families."""
+
+
+def render_fanouts(config: Config) -> dict[str, str]:
+    """BIRD's configuration for each fan-out, by file name; none without `[fanout]`. The name is
+    `bird.conf`, or has the address where there are several."""
+    if config.fanout is None:
+        return {}
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # takes a while to load
+
+    fanout = config.fanout
+    template = Environment(
+        loader=PackageLoader("rsfilter.exabgp"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML, and nothing but numbers, addresses and names
+    ).get_template("bird.conf")
+    is_single = len(fanout.addresses) == 1
+    return {
+        "bird.conf" if is_single else f"bird-{address}.conf": template.render(
+            version=__version__,
+            address=address,
+            port=fanout.port,
+            own_asn=config.route_server.asn,
+            has_add_path=any(group.all_paths for group in fanout.groups),
+            shards=[shard for shard in fanout.shards if shard.family == address.family],
+            shard_port=config.route_server.port,
+            groups=fanout.groups,
+            channels=list(CHANNELS.values()),
+        )
+        for address in fanout.addresses
+    }
