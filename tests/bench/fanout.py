@@ -118,7 +118,6 @@ def measure(
         site.fills()
         took = time.monotonic() - began
         used = [sum(map(cpu_s, pids)) - before[name] for name, pids in programs.items()]
-        lab.no_errors()
     between = "BIRD" if has_fanout else "nothing"
     rate = f"{site.routes / took:,.0f}"
     return (str(routers), between, str(shards), *(f"{cpu:.1f}" for cpu in used), rate)
