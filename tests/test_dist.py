@@ -20,6 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from config_sample import configuration
 from lab.waiting import eventually
 from speaker import announce, state
 
@@ -31,27 +32,13 @@ ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*cache", ".git", ".venv", ".lab", "*.so", "*.egg-info", "build")
 """As a fresh clone: what an earlier build left must not help this one."""
 
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/25"]
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-
+CONFIG = (
+    configuration()
+    + """
 [http]
 listen = "{listen}"
 """
+)
 OWNER = {
     "name": "hv1",
     "asn": 65001,

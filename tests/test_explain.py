@@ -8,27 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from config_sample import configuration
 
 from rsfilter.cli import main
 
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/24"]
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-"""
+CONFIG = configuration()
 
 TRUTH = {
     "hosts": [

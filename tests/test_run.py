@@ -10,30 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from config_sample import configuration
 from speaker import Speaker, announce, line, state
 
 ROUTER, HOST, OTHER = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 ROUTERS = {ROUTER: 65200}
 
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/24"]
-max_prefixes = 1000000
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-"""
+CONFIG = configuration(max_prefixes=1_000_000)
 
 TRUTH = {
     "roas": [

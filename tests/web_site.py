@@ -10,30 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from config_sample import configuration
 from speaker import Speaker, announce, state
 
 ROUTER = "192.0.2.10"
 HV1, HV2 = ("198.51.100.1", 65001), ("198.51.100.2", 65002)
 TOKEN = "0123456789abcdef"
 
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/25"]
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-
+CONFIG = (
+    configuration()
+    + """
 [guard]
 min_loss = 2
 
@@ -44,6 +30,7 @@ drain_time = 60
 listen = "{listen}"
 token_file = "token"
 """
+)
 
 
 def hosts(**owned: list[str]) -> dict[str, Any]:

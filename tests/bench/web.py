@@ -27,29 +27,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from config_sample import configuration
 from speaker import CHANGE, Speaker, announce, state
 
 ROUTER, HOST, PROBE = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 
-CONFIG = """
-[route_server]
-asn = 65100
-router_id = "192.0.2.100"
-local_address = "192.0.2.100"
-
-[[hosts]]
-name = "hypervisors"
-neighbors = ["198.51.100.0/24"]
-max_prefixes = 1000000
-
-[[routers]]
-name = "leaves"
-neighbors = ["192.0.2.10"]
-asn = 65200
-
-[truth]
-file = "truth.json"
-"""
+CONFIG = configuration(max_prefixes=1_000_000)
 
 CLIENT = """
 import http.client, sys
