@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -119,11 +120,16 @@ def _add_run(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_run)
 
 
+WORK_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What they do by default is to kill."""
+
 SHORTEST_LIFE_S = 15.0
 """Of a filter that cannot run. ExaBGP gives up at the sixth exit within 64 s; this makes four."""
 
 
 def _run(args: argparse.Namespace) -> int:
+    # Whoever sends one of these means a filter at work: until it is, they wait (`service`).
+    signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
     from rsfilter.exabgp.pipe import linger
     from rsfilter.service import run
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config, parse_config
+from rsfilter.exabgp.messages import ShowLine
 from rsfilter.filter import Filter
 from rsfilter.plain import clean
 from rsfilter.recording import Entry, Moment, RecordingError, read
@@ -38,13 +39,15 @@ def replay(
         entries = chain.from_iterable(map(read, paths))
         first = next(entries, None)
         if first is None:
-            return 0
+            raise RecordingError("there is no line to replay")
         machine = Machine(config, audit, commands or sys.stdout.buffer)
         if first.lines is not None:  # a recording begins with a note, or with data
             machine.load(first.moment, vrps)
         for entry in chain((first,), entries):
             machine.turn(entry)
         machine.close()
+        if not machine.has_understood:
+            raise RecordingError("no line is one of ExaBGP, or of a recording")
     except RecordingError as error:
         print(clean(f"rsfilter replay: {error}"), file=sys.stderr)  # noqa: T201
         return 2
@@ -60,6 +63,12 @@ class Machine:
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(audit, synchronous=True)
         self._commands = commands
+
+    @property
+    def has_understood(self) -> bool:
+        """There was a message of ExaBGP, or none of its lines. Any text may be an answer of its."""
+        kinds = {kind for kind in self._filter.counters if not kind.startswith("skipped_")}
+        return not self._filter.counters or bool(kinds - {ShowLine.__name__})
 
     def load(self, moment: Moment, vrps: Path | None) -> None:
         """Loads the data that a recording without its own is judged by."""

@@ -112,6 +112,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came while we started is for us now
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")

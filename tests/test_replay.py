@@ -234,3 +234,14 @@ def test_a_turn_that_cannot_be_read_is_named(site: Path, turn: str) -> None:
     (site / "recording").write_text('{"now": 1, "time": 1, "lines": []}\n' + turn + "\n")
     with pytest.raises(RecordingError, match="recording:2: not a turn"):
         list(read(site / "recording"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"prefix,asn\n10.0.0.1/32,65001\n", b"\xff\xfe\n"])
+def test_what_is_no_recording_is_an_error(
+    site: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = site / "a table"
+    path.write_bytes(content)
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [path], audit=site / "replayed") == 2
+    assert "rsfilter replay: " in capfd.readouterr().err

@@ -59,6 +59,24 @@ def test_a_route_goes_all_the_way(speaker: Speaker) -> None:
     speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
 
 
+def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
+    """SIGHUP, SIGUSR1 and SIGUSR2 would kill a program that does not expect them."""
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        status = Path(f"/proc/{speaker.process.pid}/status")
+        blocked = 1 << (signal.SIGHUP - 1)
+        speaker.wait(
+            "expecting signals",
+            lambda: bool(int(status.read_text().partition("SigBlk:")[2].split()[0], 16) & blocked),
+        )
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(speaker.process.pid, number)
+        log = site / "rsfilter.log"
+        speaker.wait("said", lambda: "SIGUSR1 is for ExaBGP" in log.read_text())
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+
+
 def test_nothing_is_kept_of_a_host_that_was_removed(site: Path) -> None:
     """Its routes would be stale for an hour, had it been lost."""
     retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 3600")
