@@ -93,6 +93,8 @@ class RouteServer(ExaBgp):
         self._recorded = recorded
         self.program = "exabgp"
         """How ExaBGP is started: words for a shell."""
+        self.replaced_by = ""
+        """What ExaBGP starts in place of the filter: words for a shell."""
         self.keeps_recordings = False
         """Each filter writes a recording; it still is ExaBGP's own child."""
         self.configuration = self.place / "rsfilter.toml"
@@ -129,6 +131,8 @@ class RouteServer(ExaBgp):
     def starts(self) -> None:
         """Render and start ExaBGP; returns when it listens."""
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
+        if self.replaced_by:
+            self._has_its_filter(self.replaced_by)
         if self._recorded:
             self._record_the_pipes()
         if self.keeps_recordings:

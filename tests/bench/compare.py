@@ -1,0 +1,245 @@
+"""rsfilter beside what it could at best be, and beside BIRD: the same load, in one run.
+
+    python tests/bench/compare.py [--loads 20000x1 100000x1 20000x4] [--repeat 3]
+
+    rsfilter   ExaBGP and rsfilter, audit on
+    null       ExaBGP and a helper that announces everything and judges nothing: the ceiling
+    BIRD       BIRD as the route server, with the same policy as a filter
+
+20 BIRD hosts announce what is theirs; each BIRD router has to end with all of it. The systems take
+turns, and medians are printed: CPU seconds by the operating system's accounts, and routes per
+second that the last router has. ROUTESxROUTERS is a load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab.bird import Bird, BirdHost, BirdRouter
+from lab.core import Lab
+from lab.exabgp import RouteServer, group_of
+from lab.speaker import Endpoint
+from lab.usage import cpu_s
+from lab.waiting import eventually
+
+from bench.scale import command, count, guest
+
+HOSTS = 20
+DEADLINE_S = 900.0
+
+
+class Load(NamedTuple):
+    """How much."""
+
+    routes: int
+    routers: int
+
+    @classmethod
+    def parse(cls, text: str) -> Load:
+        """20000x4. ValueError otherwise."""
+        routes, _, routers = text.partition("x")
+        return cls(int(routes), int(routers or 1))
+
+
+class Cost(NamedTuple):
+    """Of a load, until the last router has everything."""
+
+    speaker_s: float
+    """CPU seconds of the route server's BGP daemon."""
+    filter_s: float
+    clock_s: float
+
+
+OWN_PATH = """
+function is_own(int their_asn; ip their_end) {
+  if net.len != 32 || bgp_path.len != 1 || bgp_path.first != their_asn then return false;
+  if bgp_next_hop != their_end then return false;
+  return roa_check(owners, net, their_asn) = ROA_VALID;
+}
+"""
+"""rsfilter's policy here, as BIRD has it."""
+
+
+class BirdServer(Bird):
+    """BIRD as the route server."""
+
+    hosts: Sequence[BirdHost] = ()
+    routers: Sequence[BirdRouter] = ()
+
+    def _configuration(self) -> str:
+        roas = "".join(
+            f"  route {block(n)} max 32 as {host.asn};\n" for n, host in enumerate(self.hosts)
+        )
+        text = self._head() + "roa4 table owners;\n"
+        text += f"protocol static roas {{\n  roa4 {{ table owners; }};\n{roas}}}\n{OWN_PATH}"
+        for host in self.hosts:
+            check = f"if is_own({host.asn}, {host.addresses[4]}) then accept; reject;"
+            channel = f"import filter {{{{ {check} }}}}; export none;"
+            text += self._session(host.endpoint, 4, "rs client; passive on;", channel)
+        channel = "import none; next hop keep; export where source = RTS_BGP;"
+        for router in self.routers:
+            text += self._session(router.endpoint, 4, "rs client;", channel)
+        return text
+
+
+class Site:
+    """One system under one load."""
+
+    def __init__(self, lab: Lab, system: str, load: Load) -> None:
+        self.lab = lab
+        self.system = system
+        share = load.routes // HOSTS
+        self.routes = share * HOSTS
+        self.rs: RouteServer | BirdServer = (
+            BirdServer(lab, "rs", 100, 65100) if system == "BIRD" else RouteServer(lab)
+        )
+        ends: list[Endpoint] = [self.rs.endpoint]
+        self.hosts = [BirdHost(lab, f"hv{n}", 10 + n, 65001 + n, ends) for n in range(HOSTS)]
+        self.routers = [
+            BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=4) for n in range(load.routers)
+        ]
+        self.guests = [[guest(n, g) for g in range(share)] for n in range(HOSTS)]
+        for host in self.hosts:
+            host.speaks_only_over(4)
+        self.rs.speaks_only_over(4)
+        if isinstance(self.rs, BirdServer):
+            self.rs.hosts, self.rs.routers = self.hosts, self.routers
+        else:
+            self._configures(self.rs, share)
+
+    def _configures(self, rs: RouteServer, share: int) -> None:
+        owned = [
+            {"prefix": block(n), "maxLength": 32, "asn": host.asn}
+            for n, host in enumerate(self.hosts)
+        ]
+        rs.writes_truth({"roas": owned})
+        rs.configure(
+            [group_of(h.name, h, max_prefixes=2 * share) for h in self.hosts],
+            [group_of("leaves", *self.routers, port=self.lab.bgp_port)],
+            truth={"file": "truth.json"},
+        )
+        if self.system == "null":
+            words = [sys.executable, str(Path(__file__).with_name("null_helper.py"))]
+            words += [router.addresses[4] for router in self.routers]
+            rs.replaced_by = "exec " + " ".join(map(shlex.quote, words))
+
+    def fills(self) -> Cost:
+        """Every session is up: from the first announcement until every router has every route."""
+        for daemon in (*self.routers, self.rs, *self.hosts):
+            daemon.starts()
+        for peer in (*self.routers, *self.hosts):
+            peer.is_up()
+        speaker, helper = self._pids()
+        before, began = (total(speaker), total(helper)), time.monotonic()
+        for host, guests in zip(self.hosts, self.guests, strict=True):
+            host.announces(*guests)
+
+        def probe() -> str | None:
+            for router in self.routers:
+                if (has := count(router)) != self.routes:
+                    return f"{router.name} has {has} of {self.routes}"
+            return None
+
+        eventually(probe, self.lab.report, DEADLINE_S, interval_s=0.1)
+        took = time.monotonic() - began
+        return Cost(total(speaker) - before[0], total(helper) - before[1], took)
+
+    def _pids(self) -> tuple[list[int], list[int]]:
+        """Of the BGP daemon, and of its helper."""
+        if isinstance(self.rs, BirdServer):
+            birds = self.lab.find("bird -f")
+            return [p for p in birds if Path(f"/proc/{p}/cwd").resolve() == self.rs.place], []
+        daemon = [p for p in self.lab.find("exabgp server") if command(p)[0] != "sh"]
+        words = "null_helper.py" if self.system == "null" else "rsfilter run -c"
+        return daemon, self.lab.find(words)
+
+
+def block(host: int) -> str:
+    """What a host owns."""
+    return f"10.{host}.0.0/16"
+
+
+def total(pids: list[int]) -> float:
+    """CPU seconds of all of them."""
+    return sum(map(cpu_s, pids))
+
+
+def measure(system: str, load: Load) -> Cost:
+    """One run, in a lab of its own."""
+    with Lab() as lab:
+        return Site(lab, system, load).fills()
+
+
+SYSTEMS = ("rsfilter", "null", "BIRD")
+
+
+def rows(loads: Sequence[Load], repeat: int) -> Table:
+    """The whole of it."""
+    table = Table(
+        *("routes", "routers", "", "daemon", "helper", "routes/s", "helper/daemon", "of null"),
+        title="until the last router has everything: CPU s, medians",
+    )
+    with Progress(transient=True) as progress:
+        task = progress.add_task("measuring", total=len(loads) * repeat * len(SYSTEMS))
+        for load in loads:
+            costs: dict[str, list[Cost]] = {system: [] for system in SYSTEMS}
+            for _ in range(repeat):
+                for system in SYSTEMS:
+                    costs[system].append(measure(system, load))
+                    progress.advance(task)
+            medians = {
+                system: Cost(*map(statistics.median, zip(*found, strict=True)))
+                for system, found in costs.items()
+            }
+            for system, cost in medians.items():
+                ratio = cost.filter_s / cost.speaker_s if system != "BIRD" else 0.0
+                table.add_row(
+                    f"{load.routes:,}",
+                    str(load.routers),
+                    system,
+                    f"{cost.speaker_s:.1f}",
+                    f"{cost.filter_s:.1f}",
+                    f"{load.routes / cost.clock_s:,.0f}",
+                    f"{ratio:.2f}" if ratio else "",
+                    f"{medians['null'].clock_s / cost.clock_s:.2f}",
+                )
+            table.add_section()
+    return table
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    loads = [Load(20_000, 1), Load(20_000, 4), Load(100_000, 1)]
+    parser.add_argument("--loads", type=Load.parse, nargs="+", default=loads)
+    parser.add_argument("--repeat", type=int, default=3)
+    args = parser.parse_args()
+    console = Console()
+    console.print(rows(args.loads, args.repeat))
+    bird = subprocess.run(["bird", "--version"], capture_output=True, text=True, check=True)
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"ExaBGP {version('exabgp')}, {bird.stderr.strip() or bird.stdout.strip()}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
