@@ -74,8 +74,14 @@ soak: setup ## everything at once for MINUTES=20: churn, flaps, deaths, changes 
 	@$(RUN) tests/soak.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
 
 .PHONY: bench
-bench: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
-	@echo "bench: a full table, with real daemons"
+bench: setup ## rsfilter beside a null helper and beside BIRD: CPU, routes per second, delays (a quarter of an hour)
+	@echo "bench: the same load with ExaBGP and rsfilter, ExaBGP alone, and BIRD"
+	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/compare.py $(if $(LOADS),--loads $(LOADS))
+	@$(RUN) tests/bench/changes.py
+
+.PHONY: benchscale
+benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
+	@echo "benchscale: a full table, with real daemons"
 	@$(RUN) tests/bench/scale.py
 
 .PHONY: benchhosts

@@ -4,7 +4,7 @@
 
     rsfilter   ExaBGP and rsfilter, audit on
     null       ExaBGP and a helper that announces everything and judges nothing: the ceiling
-    BIRD       BIRD as the route server, with the same policy as a filter
+    BIRD       BIRD as the route server, with the same policy as a filter, and StayRTR
 
 20 BIRD hosts announce what is theirs; each BIRD router has to end with all of it. The systems take
 turns, and medians are printed: CPU seconds by the operating system's accounts, and routes per
@@ -36,12 +36,14 @@ from lab.bird import Bird, BirdHost, BirdRouter
 from lab.core import Lab
 from lab.exabgp import RouteServer, group_of
 from lab.speaker import Endpoint
+from lab.stayrtr import StayRtr, Vrp, roas
 from lab.usage import cpu_s
 from lab.waiting import eventually
 
 from bench.scale import command, count, guest
 
 HOSTS = 20
+FIRST_ASN = 65001
 DEADLINE_S = 900.0
 
 
@@ -78,20 +80,31 @@ function is_own(int their_asn; ip their_end) {
 
 
 class BirdServer(Bird):
-    """BIRD as the route server."""
+    """BIRD as the route server; its VRPs come from a StayRTR of its own."""
 
     hosts: Sequence[BirdHost] = ()
     routers: Sequence[BirdRouter] = ()
 
+    def __init__(self, lab: Lab, vrps: Sequence[Vrp]) -> None:
+        super().__init__(lab, "rs", 100, 65100)
+        self.cache = StayRtr(lab, "cache", 99, vrps)
+
+    def starts(self) -> None:
+        """Start the cache, then BIRD; returns when it answers."""
+        self.cache.starts()
+        super().starts()
+
     def _configuration(self) -> str:
-        roas = "".join(
-            f"  route {block(n)} max 32 as {host.asn};\n" for n, host in enumerate(self.hosts)
-        )
+        address, _, port = self.cache.address.partition(":")
         text = self._head() + "roa4 table owners;\n"
-        text += f"protocol static roas {{\n  roa4 {{ table owners; }};\n{roas}}}\n{OWN_PATH}"
+        text += (
+            f'protocol rpki cache {{ roa4 {{ table owners; }}; remote "{address}" port {port}; }}'
+        )
+        text += OWN_PATH
         for host in self.hosts:
             check = f"if is_own({host.asn}, {host.addresses[4]}) then accept; reject;"
-            channel = f"import filter {{{{ {check} }}}}; export none;"
+            # `import table`: what was rejected is kept, and judged again when VRPs change.
+            channel = f"import table on; import filter {{{{ {check} }}}}; export none;"
             text += self._session(host.endpoint, 4, "rs client; passive on;", channel)
         channel = "import none; next hop keep; export where source = RTS_BGP;"
         for router in self.routers:
@@ -102,36 +115,54 @@ class BirdServer(Bird):
 class Site:
     """One system under one load."""
 
-    def __init__(self, lab: Lab, system: str, load: Load) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        system: str,
+        load: Load,
+        *,
+        more: Sequence[int] = (),
+        moved: Sequence[str] = (),
+    ) -> None:
+        """`more`: further hosts, with so many guests each. `moved`: guests of the first host that
+        are not in its block, and have a VRP each."""
         self.lab = lab
         self.system = system
-        share = load.routes // HOSTS
-        self.routes = share * HOSTS
+        shares = [load.routes // HOSTS] * HOSTS + list(more)
+        self.routes = sum(shares) + len(moved)
+        self.vrps = [Vrp(FIRST_ASN + n, block(n), 32) for n in range(len(shares))]
+        self.vrps += [Vrp(FIRST_ASN, prefix, 32) for prefix in moved]
         self.rs: RouteServer | BirdServer = (
-            BirdServer(lab, "rs", 100, 65100) if system == "BIRD" else RouteServer(lab)
+            BirdServer(lab, self.vrps) if system == "BIRD" else RouteServer(lab)
         )
         ends: list[Endpoint] = [self.rs.endpoint]
-        self.hosts = [BirdHost(lab, f"hv{n}", 10 + n, 65001 + n, ends) for n in range(HOSTS)]
+        self.hosts = [
+            BirdHost(lab, f"hv{n}", 10 + n, FIRST_ASN + n, ends) for n in range(len(shares))
+        ]
         self.routers = [
             BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=4) for n in range(load.routers)
         ]
-        self.guests = [[guest(n, g) for g in range(share)] for n in range(HOSTS)]
+        self.guests = [[guest(n, g) for g in range(share)] for n, share in enumerate(shares)]
+        self.guests[0] += moved
         for host in self.hosts:
             host.speaks_only_over(4)
         self.rs.speaks_only_over(4)
         if isinstance(self.rs, BirdServer):
             self.rs.hosts, self.rs.routers = self.hosts, self.routers
         else:
-            self._configures(self.rs, share)
+            self._configures(self.rs)
+            self.owners_are(self.vrps)
 
-    def _configures(self, rs: RouteServer, share: int) -> None:
-        owned = [
-            {"prefix": block(n), "maxLength": 32, "asn": host.asn}
-            for n, host in enumerate(self.hosts)
-        ]
-        rs.writes_truth({"roas": owned})
+    def owners_are(self, vrps: Sequence[Vrp]) -> None:
+        """Replace the truth file, or what the cache serves."""
+        if isinstance(self.rs, RouteServer):
+            self.rs.writes_truth(roas(vrps))
+        else:
+            self.rs.cache.serves(vrps)
+
+    def _configures(self, rs: RouteServer) -> None:
         rs.configure(
-            [group_of(h.name, h, max_prefixes=2 * share) for h in self.hosts],
+            [group_of(h.name, h, max_prefixes=self.routes) for h in self.hosts],
             [group_of("leaves", *self.routers, port=self.lab.bgp_port)],
             truth={"file": "truth.json"},
         )
@@ -146,7 +177,7 @@ class Site:
             daemon.starts()
         for peer in (*self.routers, *self.hosts):
             peer.is_up()
-        speaker, helper = self._pids()
+        speaker, helper = self.pids()
         before, began = (total(speaker), total(helper)), time.monotonic()
         for host, guests in zip(self.hosts, self.guests, strict=True):
             host.announces(*guests)
@@ -161,7 +192,7 @@ class Site:
         took = time.monotonic() - began
         return Cost(total(speaker) - before[0], total(helper) - before[1], took)
 
-    def _pids(self) -> tuple[list[int], list[int]]:
+    def pids(self) -> tuple[list[int], list[int]]:
         """Of the BGP daemon, and of its helper."""
         if isinstance(self.rs, BirdServer):
             birds = self.lab.find("bird -f")
@@ -224,6 +255,15 @@ def rows(loads: Sequence[Load], repeat: int) -> Table:
     return table
 
 
+def machine() -> str:
+    """What this was measured on, and with."""
+    bird = subprocess.run(["bird", "--version"], capture_output=True, text=True, check=True)
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"ExaBGP {version('exabgp')}, {bird.stderr.strip() or bird.stdout.strip()}"
+    )
+
+
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -233,11 +273,7 @@ def main() -> int:
     args = parser.parse_args()
     console = Console()
     console.print(rows(args.loads, args.repeat))
-    bird = subprocess.run(["bird", "--version"], capture_output=True, text=True, check=True)
-    console.print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"ExaBGP {version('exabgp')}, {bird.stderr.strip() or bird.stdout.strip()}"
-    )
+    console.print(machine())
     return 0
 
 

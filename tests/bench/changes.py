@@ -1,0 +1,184 @@
+"""How long a change takes to reach the router: of a host's route, and of the truth.
+
+    python tests/bench/changes.py [--routes 100000] [--samples 100] [--per-second 1000]
+
+The systems are those of compare.py. A host announces a route and withdraws it, again and again,
+while nothing else happens, and while other hosts change as many routes a second as is said. Then
+the truth takes one route, and the twentieth part of all, away from a host, and gives them back.
+Times are from the host's or the operator's word until the router's log has it, on one clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab.bird import BirdHost
+from lab.core import Lab
+from lab.probe import Moment, Probe
+from lab.stayrtr import Vrp
+from lab.waiting import eventually
+
+from bench.compare import HOSTS, SYSTEMS, Load, Site, machine
+from bench.scale import guest
+
+FLAPPING = 20
+"""Hosts that flap, each with so many guests: a change is a host's word about all of them."""
+
+GUESTS = 25
+MEASURED = HOSTS
+"""The number of the host with the one guest that is measured; the flapping ones follow."""
+
+BASE_ROUTES = 20_000
+"""In the tables while single changes are measured."""
+
+MOVED = "10.100.0.1/32"
+"""The guest of the first host that has a VRP of its own."""
+
+DEADLINE_S = 120.0
+INTERVAL_S = 0.005
+"""Between two looks at the router's log: what is measured is in the log, not when it was seen."""
+
+
+class Changes:
+    """A system with its routes, and its router's log."""
+
+    def __init__(self, lab: Lab, system: str, routes: int) -> None:
+        more = [1] + [GUESTS] * FLAPPING
+        self.site = Site(lab, system, Load(routes, 1), more=more, moved=[MOVED])
+        self.site.fills()
+        self.probe = Probe(*self.site.routers)
+
+    def single(self, samples: int) -> list[float]:
+        """Seconds from a host's announcement or withdrawal of a route until the router has it."""
+        host, prefix = self.site.hosts[MEASURED], guest(MEASURED, 0)
+        found = []
+        for verb, _ in zip(itertools.cycle(["disable", "enable"]), range(samples), strict=False):
+            since, began = self.probe.moment(), time.time()
+            host.control(f"{verb} static4")
+            found.append(self._seen({prefix}, since) - began)
+        return found
+
+    def loses(self, prefixes: Sequence[str], vrps: Sequence[Vrp]) -> float:
+        """Seconds from a truth that has only these VRPs until the router has lost the last of the
+        prefixes; then all is as it was."""
+        wanted = set(prefixes)
+        since, began = self.probe.moment(), time.time()
+        self.site.owners_are(vrps)
+        took = self._seen(wanted, since) - began
+        since = self.probe.moment()
+        self.site.owners_are(self.site.vrps)
+        self._seen(wanted, since)
+        return took
+
+    def _seen(self, prefixes: set[str], since: Moment) -> float:
+        """When the last of these changed."""
+        last = 0.0
+
+        def probe() -> str | None:
+            nonlocal last
+            changed = {c.place.prefix: c.at for c in self.probe.changes(since)}
+            missing = prefixes - changed.keys()
+            last = max(changed.values(), default=0.0)
+            return f"the router heard nothing of {len(missing)} routes" if missing else None
+
+        eventually(probe, self.site.lab.report, DEADLINE_S, INTERVAL_S)
+        return last
+
+
+@contextlib.contextmanager
+def flapping(hosts: Sequence[BirdHost], per_second: float) -> Iterator[None]:
+    """So many changes a second meanwhile: hosts in turn withdraw and announce what they have."""
+    ended = threading.Event()
+
+    def flap() -> None:
+        due = time.monotonic()
+        for verb in itertools.cycle(["disable", "enable"]):
+            for host in hosts:
+                host.control(f"{verb} static4")
+                due += GUESTS / per_second
+                if ended.wait(max(0.0, due - time.monotonic())):
+                    return
+
+    thread = threading.Thread(target=flap)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def quantiles(delays: Sequence[float]) -> str:
+    """p50 and p99 in milliseconds."""
+    cuts = statistics.quantiles(delays, n=100, method="inclusive")
+    return f"{cuts[49] * 1000:.0f}, {cuts[98] * 1000:.0f}"
+
+
+def of_routes(system: str, samples: int, per_second: float) -> list[str]:
+    """Single changes while nothing else happens, and under load."""
+    with Lab() as lab:
+        changes = Changes(lab, system, BASE_ROUTES)
+        idle = changes.single(samples)
+        with flapping(changes.site.hosts[MEASURED + 1 :], per_second):
+            busy = changes.single(samples)
+    return [quantiles(idle), quantiles(busy)]
+
+
+def of_truth(system: str, routes: int, times: int) -> list[str]:
+    """Medians: the truth takes one route away, and those of one host."""
+    with Lab() as lab:
+        changes = Changes(lab, system, routes)
+        site = changes.site
+        one = [changes.loses([MOVED], site.vrps[:-1]) for _ in range(times)]
+        block = [guest for guest in site.guests[0] if guest != MOVED]
+        many = [changes.loses(block, site.vrps[1:]) for _ in range(times)]
+    return [f"{statistics.median(took) * 1000:.0f}" for took in (one, many)]
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--routes", type=int, default=100_000, help="while the truth changes")
+    parser.add_argument("--times", type=int, default=3, help="that the truth changes")
+    parser.add_argument("--samples", type=int, default=100, help="single changes")
+    parser.add_argument("--per-second", type=float, default=1000.0, help="changes beside them")
+    args = parser.parse_args()
+    table = Table(
+        "",
+        "idle: p50, p99",
+        f"{args.per_second:,.0f} changes/s: p50, p99",
+        f"truth, {args.routes:,} routes: 1 lost",
+        f"{args.routes // HOSTS:,} lost",
+        title="until the router has it: ms",
+    )
+    with Progress(transient=True) as progress:
+        task = progress.add_task("measuring", total=2 * len(SYSTEMS))
+        for system in SYSTEMS:
+            cells = of_routes(system, args.samples, args.per_second)
+            progress.advance(task)
+            # The null helper knows no truth.
+            cells += of_truth(system, args.routes, args.times) if system != "null" else []
+            progress.advance(task)
+            table.add_row(system, *cells)
+    console = Console()
+    console.print(table)
+    console.print(machine())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
