@@ -1,8 +1,8 @@
 """Two shards and two fan-outs, as `[fanout]` renders them: what routers get, and what they lose
 when one of the four dies.
 
-Each host has a session with both shards, each shard one with both fan-outs, each router one with
-both fan-outs.
+`hv1` and `hv2` have a session with both shards, `hv3` and `hv4` with one each. Each shard has one
+with both fan-outs, and so has each router.
 """
 
 from __future__ import annotations
@@ -20,16 +20,26 @@ from lab.probe import Probe
 
 pytestmark = pytest.mark.lab
 
-HV1, HV2 = 65001, 65002
+HV1, HV2, HV3, HV4 = 65001, 65002, 65003, 65004
 ONE, TWO, BOTH = "10.1.0.1/32", "10.2.0.1/32", "10.9.0.1/32"
+SIX = "2001:db8:1::1/128"
 STOLEN = "10.1.0.66/32"
+MOVED = "10.8.0.1/32"
 MARKER = "10.1.255.255/32"
+WANTED = [ONE, TWO, BOTH, SIX]
+"""What hosts announce all the time."""
 BLOCKS = [
     ("10.1.0.0/16", HV1),
     ("10.2.0.0/16", HV2),
     ("10.9.0.0/16", HV1),
     ("10.9.0.0/16", HV2),
+    ("2001:db8:1::/64", HV1),
+    ("10.8.0.0/16", HV3),
+    ("10.8.0.0/16", HV4),
 ]
+LLGR_STALE = (65535, 6)
+KEPT_S = 600
+"""How long shards keep a lost host's routes: longer than the tests take."""
 
 
 class Sharded:
@@ -40,7 +50,11 @@ class Sharded:
         self.shards = [RouteServer(lab, f"shard{n}", 99 + n) for n in (1, 2)]
         ends = [shard.endpoint for shard in self.shards]
         self.hosts = [BirdHost(lab, f"hv{n}", 10 + n, 65000 + n, ends) for n in (1, 2)]
-        for host in self.hosts:
+        self.hosts += [
+            BirdHost(lab, f"hv{n}", 10 + n, 65000 + n, [end])
+            for n, end in zip((3, 4), ends, strict=True)
+        ]
+        for host in self.hosts[2:]:
             host.speaks_only_over(4)
         self.fanouts = [Fanout(lab, f"fanout{n}", 150 + n, self.shards[0]) for n in (1, 2)]
         theirs = [fanout.endpoint for fanout in self.fanouts]
@@ -48,15 +62,24 @@ class Sharded:
         self.all = BirdRouter(lab, "all", 202, 65201, theirs, paths="all", over=4)
         self.frr = FrrRouter(lab, "frr", 203, 65200, theirs, over=4)
         self.prepended = BirdRouter(lab, "prepended", 204, 65202, theirs, over=4)
-        self.routers = [self.best, self.all, self.frr, self.prepended]
-        for shard in self.shards:
+        self.alone = BirdRouter(lab, "alone", 205, 65200, theirs, over=4)
+        self.routers = [self.best, self.all, self.frr, self.prepended, self.alone]
+        for shard, own in zip(self.shards, self.hosts[2:], strict=True):
             shard.writes_truth(
-                {"roas": [{"prefix": p, "maxLength": 32, "asn": asn} for p, asn in BLOCKS]}
+                {
+                    "roas": [
+                        {"prefix": p, "maxLength": 128 if ":" in p else 32, "asn": asn}
+                        for p, asn in BLOCKS
+                    ]
+                }
             )
             shard.configure(
-                [group_of(h.name, h) for h in self.hosts],
                 [
-                    group_of("best", self.best, self.frr, port=lab.bgp_port),
+                    group_of(h.name, h, stale_time=KEPT_S, max_prepends=2)
+                    for h in (*self.hosts[:2], own)
+                ],
+                [
+                    group_of("best", self.best, self.frr, self.alone, port=lab.bgp_port),
                     group_of("all", self.all, port=lab.bgp_port, paths="all"),
                     group_of("prepended", self.prepended, port=lab.bgp_port, as_path="prepend"),
                 ],
@@ -72,7 +95,7 @@ class Sharded:
         """Start all; returns when every session of a router is up."""
         for daemon in (*self.shards, *self.fanouts, *self.routers, *self.hosts):
             daemon.starts()
-        for daemon in (*self.fanouts, *self.hosts):
+        for daemon in (*self.routers, *self.hosts):
             daemon.is_up()
 
 
@@ -80,21 +103,24 @@ class Sharded:
 def site() -> Iterator[Sharded]:
     with Lab() as lab:
         site = Sharded(lab)
+        one, two = site.hosts[:2]
+        one.announces(ONE, med=50, communities=[(65001, 7)])
+        one.announces(BOTH, med=20)
+        two.announces(BOTH, med=10)
+        two.announces(TWO)
+        one.announces(SIX)
+        two.announces(STOLEN)
         site.starts()
         yield site
 
 
 def test_routers_get_what_is_accepted_as_the_hosts_said_it(site: Sharded) -> None:
-    one, two = site.hosts
-    one.announces(ONE, med=50, communities=[(65001, 7)])
-    one.announces(BOTH, med=20)
-    two.announces(BOTH, med=10)
-    two.announces(TWO)
-    two.announces(STOLEN)
+    one, two = site.hosts[:2]
     for shard in site.shards:
         shard.audit.has(prefix=STOLEN, verdict="rejected", reasons=["origin_invalid_asn"])
     for router in site.routers:
-        router.has_exactly(ONE, TWO, BOTH)
+        router.has_exactly(*WANTED)
+    site.best.has(SIX, next_hop=one.addresses[6], as_path=[HV1])
     for router in (site.best, site.frr):
         router.has(ONE, next_hop=one.addresses[4], as_path=[HV1], med=50, communities=[(65001, 7)])
         router.has(BOTH, next_hop=two.addresses[4], med=10)
@@ -104,10 +130,54 @@ def test_routers_get_what_is_accepted_as_the_hosts_said_it(site: Sharded) -> Non
     site.all.has(BOTH, next_hop=two.addresses[4])
 
 
+def test_a_guest_moves_from_shard_to_shard(site: Sharded) -> None:
+    """From one shard's host to the other's. At no instant it has no path; nobody takes it who
+    must not; the best path is the one with the lowest MED, however long it is."""
+    old, new = site.hosts[2:]
+    new.announces(STOLEN)
+    site.shards[1].audit.has(prefix=STOLEN, asn=HV4, verdict="rejected")
+    old.announces(MOVED, med=10)
+    for router in site.routers:
+        router.has(MOVED, next_hop=old.addresses[4])
+    probe = Probe(site.best, site.all, site.alone)
+    start = probe.moment()
+    new.announces(MOVED, med=5, as_path=[HV4, HV4, HV4])
+    for router in (site.best, site.frr, site.alone):
+        router.has(MOVED, next_hop=new.addresses[4], as_path=[HV4, HV4, HV4])
+    old.withdraws(MOVED)
+    site.all.has(MOVED, paths=2)  # one shard's, through each fan-out
+    probe.never_missing([MOVED], start)
+    new.withdraws(MOVED, STOLEN)
+    for router in site.routers:
+        router.lacks(MOVED)
+    probe.never_had([STOLEN])
+
+
+def test_a_stale_path_is_the_last_choice(site: Sharded) -> None:
+    """A host is lost and its shard keeps the route: routers have it while there is no other."""
+    lost, other = site.hosts[2:]
+    lost.announces(MOVED, med=1)
+    site.best.has(MOVED, next_hop=lost.addresses[4])
+    lost.process.stop(SIGKILL)
+    for router in site.routers:
+        router.has(MOVED, next_hop=lost.addresses[4], communities=[LLGR_STALE])
+    other.announces(MOVED, med=50)
+    for router in (site.best, site.frr, site.alone):
+        router.has(MOVED, next_hop=other.addresses[4])
+    other.withdraws(MOVED)
+    site.best.has(MOVED, communities=[LLGR_STALE])
+    lost.starts()
+    lost.withdraws(MOVED)
+    for router in site.routers:
+        router.lacks(MOVED)
+
+
 def is_whole(site: Sharded) -> None:
     """Wait until every path is there: of each shard through each fan-out."""
-    for daemon in (*site.fanouts, *site.hosts):
+    for daemon in (*site.routers, *site.hosts):
         daemon.is_up()
+    for fanout in site.fanouts:
+        fanout.has_recovered()
     site.all.has(ONE, paths=4)
     site.best.has(ONE, paths=2)
 
@@ -127,13 +197,13 @@ def follows(site: Sharded) -> None:
 def nothing_is_missed(site: Sharded) -> Iterator[None]:
     """At no instant of the test a router lacks what hosts announce all the time."""
     is_whole(site)
-    probe = Probe(site.best, site.all)
+    probe = Probe(site.best, site.all, site.alone)
     start = probe.moment()
     yield
     is_whole(site)
-    probe.never_missing([ONE, BOTH, TWO], start)
+    probe.never_missing(WANTED, start)
     for router in site.routers:
-        router.has_exactly(ONE, BOTH, TWO)
+        router.has_exactly(*WANTED)
 
 
 @pytest.mark.usefixtures("nothing_is_missed")
@@ -155,6 +225,20 @@ def test_a_fanout_dies(site: Sharded) -> None:
     site.fanouts[0].process.stop(SIGKILL)
     follows(site)
     site.fanouts[0].starts()
+
+
+def test_the_only_fanout_dies(site: Sharded) -> None:
+    """A router that has no other keeps its routes until the fan-out has them again."""
+    is_whole(site)
+    site.alone.control("disable fanout2_4")
+    site.alone.has(*WANTED, paths=1)
+    probe = Probe(site.alone)
+    start = probe.moment()
+    site.fanouts[0].process.stop(SIGKILL)
+    site.fanouts[0].starts()
+    follows(site)
+    probe.never_missing(WANTED, start)
+    site.alone.control("enable fanout2_4")
 
 
 @pytest.mark.usefixtures("nothing_is_missed")

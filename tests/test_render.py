@@ -512,7 +512,7 @@ def test_without_the_section_there_is_no_fanout() -> None:
 
 
 def test_each_fanout_has_a_file_that_bird_takes(tmp_path: Path) -> None:
-    files = render_fanouts(config(BASE + LEAVES + SPINES + FANOUT))
+    files = render_fanouts(config(BASE + "ipv6_lengths = [128, 64]" + LEAVES + SPINES + FANOUT))
     assert set(files) == {"bird-192.0.2.30.conf", "bird-2001:db8::31.conf"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -527,6 +527,12 @@ def test_each_fanout_has_a_file_that_bird_takes(tmp_path: Path) -> None:
     ]
     assert one.count("add paths rx") == 2  # a router takes all paths
     assert one.count("add paths tx") == 2
+    assert re.findall(r"import (.*);", one) == [
+        "where net.len ~ [ 32 ]",
+        "where net.len ~ [ 64, 128 ]",
+        *["none; export filter to_group1"] * 2,  # nothing of what routers say is taken
+        *["none; export filter to_group2"] * 2,
+    ]
     assert "neighbor 2001:db8::100 port 1790 as 65100" in files["bird-2001:db8::31.conf"]
 
 

@@ -8,12 +8,17 @@ is made from parsed values only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsfilter import __version__
 from rsfilter.config import Config
-from rsfilter.routing.model import IPV4, IPV6
+from rsfilter.routing.model import HostGroup
 
-CHANNELS = {IPV4: "ipv4", IPV6: "ipv6"}
-"""What BIRD calls the address families."""
+RECOVERY_S = 60
+"""Seconds that a BIRD started with -R waits at most for every neighbor's End-of-RIB before it tells
+routers anything. BIRD waits for routers too, so a single one that is away makes it wait so long:
+its own default, 240, is longer than routers keep what they had. In 60 an ExaBGP repeats 200,000
+routes (docs/scale.md)."""
 
 
 def render_fanouts(config: Config) -> dict[str, str]:
@@ -43,7 +48,16 @@ def render_fanouts(config: Config) -> dict[str, str]:
             shards=[shard for shard in fanout.shards if shard.family == address.family],
             shard_port=config.route_server.port,
             groups=fanout.groups,
-            channels=list(CHANNELS.values()),
+            channels=_channels(config.hosts),
+            recovery_s=RECOVERY_S,
         )
         for address in fanout.addresses
+    }
+
+
+def _channels(groups: Iterable[HostGroup]) -> dict[str, list[int]]:
+    """What BIRD calls each address family, and the prefix lengths that any host may announce."""
+    return {
+        "ipv4": sorted({length for group in groups for length in group.ipv4_lengths}),
+        "ipv6": sorted({length for group in groups for length in group.ipv6_lengths}),
     }

@@ -5,15 +5,29 @@ from __future__ import annotations
 from lab.bird import Bird
 from lab.core import Lab
 from lab.exabgp import RouteServer
+from lab.waiting import eventually
 
 
 class Fanout(Bird):
     """One BIRD; `shard` is the route server that has rendered its file."""
 
+    OPTIONS = ("-R",)
+    """Its start is a graceful restart, as docs/scale.md asks for."""
+
     def __init__(self, lab: Lab, name: str, number: int, shard: RouteServer) -> None:
         super().__init__(lab, name, number, shard.asn)
         self._shard = shard
         self.log = self.place / "output"  # as it is rendered, it writes to stderr
+
+    def has_recovered(self) -> None:
+        """Wait until it has told its routers everything: one that is killed before that takes
+        what they still keep along (RFC 4724 section 4.2, consecutive restarts)."""
+
+        def probe() -> str | None:
+            is_recovering = any("recovery" in line for line in self.control("show status"))
+            return f"{self.name} is still recovering" if is_recovering else None
+
+        eventually(probe, self.lab.report)
 
     def _configuration(self) -> str:
         own = self._shard.place / f"bird-{self.addresses[4]}.conf"
