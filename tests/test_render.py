@@ -542,6 +542,16 @@ def test_exabgp_is_told_of_fanouts_alone() -> None:
     assert "neighbor 192.0.2.10 {" not in text
 
 
+def test_without_a_bird_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    validate_fanouts([Path("bird.conf")])
+    assert "bird.conf is not validated: BIRD is not installed" in capsys.readouterr().err
+    validate_fanouts([])
+    assert capsys.readouterr().err == ""
+
+
 def test_what_bird_refuses_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "bird.conf"
     path.write_text("protocol bgp { }\n")

@@ -28,7 +28,7 @@ class Bird(Speaker):
     ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
     REACH = "multihop;"
     """How far its neighbors are: all addresses of a lab are on one loopback."""
-    OPTIONS: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     """More words for its command line."""
 
     # Life -------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ class Bird(Speaker):
             "bird.ctl",
             "-P",
             "bird.pid",
-            *self.OPTIONS,
+            *self.options,
         ]
         self.run(argv, lambda: self.control("show status"))
 

@@ -9,14 +9,17 @@ from lab.waiting import eventually
 
 
 class Fanout(Bird):
-    """One BIRD; `shard` is the route server that has rendered its file."""
+    """One BIRD; `shard` is the route server that has rendered its file.
 
-    OPTIONS = ("-R",)
-    """Its start is a graceful restart, as docs/scale.md asks for."""
+    `recovers`: each start is a graceful restart, as docs/scale.md asks for.
+    """
 
-    def __init__(self, lab: Lab, name: str, number: int, shard: RouteServer) -> None:
+    def __init__(
+        self, lab: Lab, name: str, number: int, shard: RouteServer, *, recovers: bool = True
+    ) -> None:
         super().__init__(lab, name, number, shard.asn)
         self._shard = shard
+        self.options = ("-R",) if recovers else ()
         self.log = self.place / "output"  # as it is rendered, it writes to stderr
 
     def has_recovered(self) -> None:
