@@ -12,7 +12,7 @@ import pytest
 from exabgp_model import ExaBGP
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, Egress
+from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, IN_STEP_S, Egress
 from rsfilter.exabgp.router import WINDOW, Phase
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import IPV4, Address, Prefix, RouterGroup
@@ -479,6 +479,78 @@ def test_routers_that_want_the_same_share_a_command() -> None:
     lines = egress.commands(0.0)
     assert lines[0].startswith(b"neighbor 192.0.2.1 , neighbor 192.0.2.2 announce attributes ")
     assert len(lines) == 1
+
+
+class Pair:
+    """Two settled routers of a group, each with a barrier under way behind a window of prefixes; of
+    `count` new ones for both."""
+
+    def __init__(self, count: int = 3 * WINDOW) -> None:
+        self.desired: dict[Prefix, Paths] = {A: ((0, attributes(1)),)}
+        self.egress = Egress(
+            OWN_ASN, [RouterGroup("leaves", tuple(ROUTERS), 65200)], lambda _: self.desired
+        )
+        self.egress.is_ready = True
+        for router in ROUTERS:
+            self.egress.router_up(router)
+        self.taken(self.egress.commands(0.0))
+        for _ in range(2):  # both families
+            self.end_of_ribs(ROUTERS)
+        for value in range(count):
+            self.wants(Prefix(IPV4, 0x0A000000 + value, 32), 1)
+        self.taken(self.egress.commands(1.0))
+
+    def wants(self, prefix: Prefix, host: int) -> None:
+        self.desired[prefix] = ((0, attributes(host)),)
+        self.egress.changed("leaves", prefix)
+
+    def taken(self, lines: list[bytes]) -> None:
+        for _ in lines:
+            self.egress.replied(ok=True, now=1.0)
+
+    def end_of_ribs(self, routers: list[Address]) -> None:
+        for router in routers:
+            self.egress.end_of_rib_sent(router)
+
+
+def test_routers_that_are_told_much_stay_in_step() -> None:
+    """ExaBGP parses a command once, whatever the number of its routers."""
+    pair = Pair()
+    pair.end_of_ribs(ROUTERS[:1])
+    assert pair.egress.commands(1.1) == []
+    pair.end_of_ribs(ROUTERS[1:])
+    lines = [line.decode() for line in pair.egress.commands(1.2)]
+    announcements = [line for line in lines if " nlri " in line]
+    assert announced(announcements) == WINDOW
+    assert all(line.startswith("neighbor 192.0.2.1 , neighbor 192") for line in announcements)
+
+
+def test_an_urgent_change_does_not_wait_for_the_step() -> None:
+    pair = Pair()
+    pair.end_of_ribs(ROUTERS[:1])
+    pair.wants(A, 2)
+    (line,) = [line.decode() for line in pair.egress.commands(1.1) if b" nlri " in line]
+    assert line.startswith("neighbor 192.0.2.1 announce")
+    assert line.endswith(f"nlri {A}\n")
+
+
+def test_a_few_new_prefixes_do_not_wait_for_the_step() -> None:
+    pair = Pair(WINDOW + encode.BATCH)
+    pair.end_of_ribs(ROUTERS[:1])
+    (line,) = [line.decode() for line in pair.egress.commands(1.1) if b" nlri " in line]
+    assert line.startswith("neighbor 192.0.2.1 announce")
+    assert announced([line]) == encode.BATCH
+
+
+def test_a_router_that_hangs_holds_up_the_others_for_seconds_only() -> None:
+    pair = Pair()
+    pair.end_of_ribs(ROUTERS[:1])
+    assert pair.egress.commands(1.1) == []
+    assert pair.egress.next_timer() == 1.0 + IN_STEP_S
+    lines = [line.decode() for line in pair.egress.commands(1.0 + IN_STEP_S)]
+    announcements = [line for line in lines if " nlri " in line]
+    assert announced(announcements) == WINDOW
+    assert all(line.startswith("neighbor 192.0.2.1 announce") for line in announcements)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ BARRIER_TIMEOUT_S = 120.0
 """A barrier without its End-of-RIB for so long is lost, and so is a reply: counted, and we start
 over. ExaBGP repeats a table of 200,000 routes to a router that came back in well under this."""
 
+IN_STEP_S = 5.0
+"""For so long a router that is to be told of many new prefixes waits for the barriers of others in
+its group: ExaBGP parses a command once, whatever the number of its routers. A window of prefixes
+takes it a quarter of a second for each router, and a router that hangs must not hold up the rest."""
+
 RECONCILE_INTERVAL_S = 5.0
 """After an `error` reply nothing is written before so long after the last one: a command that
 ExaBGP always refuses must not become a loop."""
@@ -180,6 +185,11 @@ class Egress:
         if self._unanswered:
             since.append(self._unanswered[0].at)
         due = [at + BARRIER_TIMEOUT_S for at in since]
+        due += [
+            self._barrier_at[state.address] + IN_STEP_S
+            for state in self.routers.values()
+            if state.is_in_bulk and state.address in self._barrier_at and not self._is_late(state)
+        ]
         if self._resume_at is not None and not self._unanswered:
             due.append(self._resume_at)
         return min(due, default=None)
@@ -216,8 +226,10 @@ class Egress:
         flushes: list[Address] = []
         for name, states in self._groups.items():
             desired = self._desired(name)
+            in_step = self._room_in_step(states)
             for state in states:
-                changes = state.take(desired, self._room(state))
+                room = self._room(state)
+                changes = state.take(desired, room, in_step if state.is_in_bulk else room)
                 if state.address in self._internal and any(c.is_repeat for c in changes):
                     flushes.append(state.address)
                 _gather(batches, state.address, changes)
@@ -226,6 +238,17 @@ class Egress:
             yield from self._lines(batch, told)
         for address in flushes:
             yield self._sent(encode.flush(address), 0)
+
+    def _room_in_step(self, states: list[RouterState]) -> int:
+        """For new prefixes, of every router that is to be told of many of them: what all of these
+        have room for, and nothing as long as that would not make a whole command."""
+        waited_for = [state for state in states if state.is_in_bulk and not self._is_late(state)]
+        room = min(map(self._room, waited_for), default=WINDOW)
+        return room if room >= encode.BATCH else 0
+
+    def _is_late(self, state: RouterState) -> bool:
+        """The others of its group no longer wait for its barrier."""
+        return self._now >= self._barrier_at.get(state.address, self._now) + IN_STEP_S
 
     def _room(self, state: RouterState) -> int:
         """While a router fills, replies bound what is outstanding; then barriers do."""

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from rsfilter.exabgp.encode import BATCH
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
 from rsfilter.routing.model import IPV4, IPV6, Address, Prefix
 
@@ -111,6 +112,11 @@ class RouterState:
     def is_idle(self) -> bool:
         """Up, and told everything."""
         return self.phase is Phase.SETTLED and not (self._urgent or self._fresh or self._blocked)
+
+    @property
+    def is_in_bulk(self) -> bool:
+        """Settled, and to be told of more new prefixes than go into one command."""
+        return self.phase is Phase.SETTLED and len(self._fresh) > BATCH
 
     @property
     def under_way(self) -> int:
@@ -206,15 +212,20 @@ class RouterState:
 
     # What follows ------------------------------------------------------------------------------
 
-    def take(self, desired: Mapping[Prefix, Paths], room: int) -> list[Change]:
-        """The changes to tell now, of at most `room` prefixes; they count as told."""
+    def take(
+        self, desired: Mapping[Prefix, Paths], room: int, fresh_room: int = WINDOW
+    ) -> list[Change]:
+        """The changes to tell now, of at most `room` prefixes, and of at most `fresh_room` that
+        the router does not have yet; they count as told."""
         changes: list[Change] = []
-        for queue in (self._urgent, self._fresh):
-            while queue and room > 0:
+        for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
+            most = min(most, room)
+            while queue and most > 0:
                 prefix, _ = queue.popitem(last=False)
                 found = self._difference(prefix, desired.get(prefix, ()))
                 if found:
                     changes += found
+                    most -= 1
                     room -= 1
         return changes
 
@@ -278,7 +289,7 @@ class RouterState:
         if self.phase is Phase.FILLING:
             if self._urgent or self._fresh:
                 return []
-        elif self._blocked or self._urgent or self._fresh:
+        elif self._blocked or (self._issued and (self._urgent or self._fresh)):
             families = families[:1]
         else:
             return []
