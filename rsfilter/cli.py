@@ -129,7 +129,7 @@ SHORTEST_LIFE_S = 15.0
 
 def _run(args: argparse.Namespace) -> int:
     # Whoever sends one of these means a filter at work: until it is, they wait (`service`).
-    signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
     from rsfilter.exabgp.pipe import linger
     from rsfilter.service import run
 
@@ -145,6 +145,8 @@ def _run(args: argparse.Namespace) -> int:
             code = FAILED
         linger(0, started + SHORTEST_LIFE_S)
         return code
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _add_replay(commands: Subparsers, configured: argparse.ArgumentParser) -> None:

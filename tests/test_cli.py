@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -415,6 +416,9 @@ def test_an_interrupt_is_quiet(
     monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=interrupted))
     assert main(["run"]) == 130
     assert capsys.readouterr() == ("", "")
+    assert not {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2} & signal.pthread_sigmask(
+        signal.SIG_BLOCK, ()
+    )
 
 
 def test_a_reader_that_leaves_is_quiet(place: Path) -> None:

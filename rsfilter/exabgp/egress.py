@@ -23,7 +23,7 @@ over. ExaBGP repeats a table of 200,000 routes to a router that came back in wel
 IN_STEP_S = 5.0
 """For so long a router that is to be told of many new prefixes waits for the barriers of others in
 its group: ExaBGP parses a command once, whatever the number of its routers. A window of prefixes
-takes it a quarter of a second for each router, and a router that hangs must not hold up the rest."""
+takes it a quarter of a second for each of them. A router that hangs must not hold up the rest."""
 
 RECONCILE_INTERVAL_S = 5.0
 """After an `error` reply nothing is written before so long after the last one: a command that
