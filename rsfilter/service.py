@@ -195,12 +195,19 @@ class Service:
             )
 
     def _flush(self, moment: Moment) -> None:
+        """Hand on what follows from what happened."""
         self._writer.write(self._filter.commands(moment.now))
         self._held.take(self._filter.take_held())
         self._tell(moment)
         if self._revalidating_since and not self._filter.engine.is_busy:
             self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
             self._revalidating_since = None
+
+    def _happened(self, moment: Moment) -> None:
+        """Something happened outside of a turn: what it needs time for goes on in the turns, which
+        may be asleep until the next line."""
+        self._flush(moment)
+        self._wake.set()
 
     def _tell(self, moment: Moment) -> None:
         for event in self._filter.take_audit():
@@ -224,7 +231,7 @@ class Service:
         if self._recorder:
             self._recorder.held(moment, self._held_before)
         self._filter.guard_restored(self._held_before, moment.now)
-        self._flush(moment)
+        self._happened(moment)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -236,7 +243,7 @@ class Service:
         if self._recorder:
             self._recorder.release(moment, by)
         self._filter.guard_released(by, moment.now)
-        self._flush(moment)
+        self._happened(moment)
 
     @property
     def drain_state(self) -> DrainState:
@@ -249,7 +256,7 @@ class Service:
         if self._recorder:
             self._recorder.drain(moment, DrainAsked(source, on, by))
         self._filter.drain(on, by, moment.now, source)
-        self._flush(moment)
+        self._happened(moment)
 
     def _hang_up(self) -> None:
         task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
@@ -292,7 +299,7 @@ class Service:
         if self._recorder:
             self._recorder.config(moment, text, str(wanted.path))
         self._filter.configured(wanted, moment.now)
-        self._flush(moment)
+        self._happened(moment)
         await self._readiness.configure(wanted.readiness or ReadinessConfig())
 
     def _readiness_changed(self, why: str) -> None:
@@ -378,7 +385,7 @@ class Service:
             log.info("data in force: %s: %s", event.source, event.detail)
             self._filter.data_replaced(event, moment.now)
             self._revalidating_since = self._revalidating_since or moment.now
-            self._flush(moment)
+            self._happened(moment)
 
 
 def _moment() -> Moment:

@@ -193,6 +193,25 @@ def test_a_hang_up_reads_the_configuration_again(speaker: Speaker) -> None:
     speaker.wait("announced again", lambda: len(speaker.tables[ROUTER]) == 2)
 
 
+def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, site: Path) -> None:
+    """It is more than one slice of work, and no line comes that would wake the filter."""
+    everything = prefixes(10_000)
+    for start in range(0, len(everything), 500):
+        speaker.write(announce(HOST, 65001, everything[start : start + 500]))
+    speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == len(everything))
+    speaker.write(announce(HOST, 65001, ["192.0.2.99/32"]))
+    audit = site / "audit"
+    speaker.wait("worked off", lambda: b"192.0.2.99/32" in logged(audit))
+    other = {"prefix": "10.0.0.0/8", "maxLength": 32, "asn": "AS65009"}
+    (site / "truth.json").write_text(json.dumps({"roas": [other]}))
+    speaker.wait("judged", lambda: b'"rejudged":10000' in logged(audit))
+
+
+def logged(directory: Path) -> bytes:
+    """Of all files of an audit log."""
+    return b"".join(path.read_bytes() for path in directory.glob("audit-*.jsonl"))
+
+
 REFUSED = {
     "what cannot be read": (CONFIG + "[nonsense]\n", "nonsense"),
     "another role": (
