@@ -383,6 +383,8 @@ def test_the_environment_survives_a_shell_and_exabgp(tmp_path: Path) -> None:
         "terminate": "true",
         "attributes": "false",
         "umask": "0o27",
+        "processes": "false",
+        "statistics": "false",
         "user": "root",
         "destination": "stderr",
         "speed": "0.1",

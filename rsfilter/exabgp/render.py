@@ -52,6 +52,8 @@ ENVIRONMENT = {
     "exabgp_log_destination": "stderr",
     "exabgp_log_enable": "true",
     "exabgp_log_level": "INFO",
+    "exabgp_log_processes": "false",  # a line for each route of a command, a sixth of the CPU
+    "exabgp_log_statistics": "false",  # lines for each neighbor that says it is alive
     "exabgp_reactor_speed": "0.1",  # commands wait for the loop: four times as fast as at 1.0
     "exabgp_tcp_attempts": "0",
     "exabgp_tcp_once": "false",
