@@ -11,6 +11,7 @@ import pytest
 from core_samples import OWN_ASN, address, prefix, prefixes, router_group
 
 from rsfilter.exabgp import egress as egress_module
+from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, FIRST_TAG, RECONCILE_INTERVAL_S, Egress
 from rsfilter.exabgp.router import WINDOW, Change, Phase, RouterState
 from rsfilter.routing.export import OutAttributes, Paths
@@ -735,26 +736,56 @@ def test_lost_replies_give_their_room_back(monkeypatch: pytest.MonkeyPatch) -> N
     assert desk.lines(BARRIER_TIMEOUT_S)[0] == announce(1, f"{A} {B}", to=f"neighbor {TWO}")
 
 
-def test_replies_make_no_room_once_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egress_module, "WINDOW", 2)
-    desk = Desk()
-    desk.settle(str(ONE))
-    desk.want(1, A, B)
-    desk.reply(len(desk.lines()))
-    desk.want(1, C)
-    assert desk.lines() == [f"neighbor {ONE} announce eor ipv4 unicast"]
-
-
-def test_barriers_make_room_once_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replies_make_room_once_it_is_settled_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress_module, "WINDOW", 2)
     desk = Desk()
     desk.settle(str(ONE))
     desk.want(1, A, B, C)
+    assert desk.lines() == [announce(1, f"{A} {B}")]
+    assert desk.lines() == []
+    desk.reply(1)
+    assert desk.lines() == [announce(1, str(C))]
+
+
+def full_desk(monkeypatch: pytest.MonkeyPatch, *told: Prefix) -> Desk:
+    """A desk with a settled router that has what was `told`; A and B are behind a barrier that
+    ExaBGP has taken, and there is no room for more."""
+    desk = Desk()
+    desk.want(1, *told)
+    desk.settle(str(ONE))
+    for module in (egress_module, router_module):
+        monkeypatch.setattr(module, "WINDOW", 2)
+    monkeypatch.setattr(router_module, "MAX_UNCONFIRMED", 2)
+    desk.want(1, A, B)
     assert desk.lines() == [
         announce(1, f"{A} {B}"),
         f"neighbor {ONE} announce eor ipv4 unicast",
     ]
     desk.reply(2)
+    return desk
+
+
+def test_a_barrier_comes_before_too_much_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = full_desk(monkeypatch)
+    desk.want(1, C)
     assert desk.lines() == []
     desk.egress.end_of_rib_sent(ONE)
     assert desk.lines() == [announce(1, str(C))]
+
+
+def test_a_withdraw_waits_for_no_barrier_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = full_desk(monkeypatch, C)
+    desk.drop(C)
+    assert desk.lines() == [f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {C}"]
+
+
+def test_withdraws_let_a_barrier_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ExaBGP sends no End-of-RIB while there is something else to send."""
+    told = prefixes("203.0.113.4 203.0.113.5 203.0.113.6")
+    desk = full_desk(monkeypatch, *told)
+    desk.drop(*told)
+    assert desk.lines() == [f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {told[0]} {told[1]}"]
+    desk.reply(1)
+    assert desk.lines() == []
+    desk.egress.end_of_rib_sent(ONE)
+    assert f"{WITHDRAW} 0.0.0.0 nlri {told[2]}" in desk.lines()[0]

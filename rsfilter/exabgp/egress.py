@@ -224,12 +224,13 @@ class Egress:
     def _changes(self) -> Iterator[bytes]:
         batches: dict[Batch, dict[Address, list[Prefix]]] = {}
         flushes: list[Address] = []
+        room = WINDOW - self._unanswered_prefixes
         for name, states in self._groups.items():
             desired = self._desired(name)
-            in_step = self._room_in_step(states)
+            in_step = self._room_in_step(states, room)
             for state in states:
-                room = self._room(state)
-                changes = state.take(desired, room, in_step if state.is_in_bulk else room)
+                fresh_room = min(state.fresh_room, in_step if state.is_in_bulk else room)
+                changes = state.take(desired, min(state.room, room), fresh_room)
                 if state.address in self._internal and any(c.is_repeat for c in changes):
                     flushes.append(state.address)
                 _gather(batches, state.address, changes)
@@ -239,24 +240,16 @@ class Egress:
         for address in flushes:
             yield self._sent(encode.flush(address), 0)
 
-    def _room_in_step(self, states: list[RouterState]) -> int:
+    def _room_in_step(self, states: list[RouterState], room: int) -> int:
         """For new prefixes, of every router that is to be told of many of them: what all of these
         have room for, and nothing as long as that would not make a whole command."""
-        waited_for = [state for state in states if state.is_in_bulk and not self._is_late(state)]
-        room = min(map(self._room, waited_for), default=WINDOW)
+        waited_for = (state for state in states if state.is_in_bulk and not self._is_late(state))
+        room = min([room, *(state.fresh_room for state in waited_for)])
         return room if room >= encode.BATCH else 0
 
     def _is_late(self, state: RouterState) -> bool:
         """The others of its group no longer wait for its barrier."""
         return self._now >= self._barrier_at.get(state.address, self._now) + IN_STEP_S
-
-    def _room(self, state: RouterState) -> int:
-        """While a router fills, replies bound what is outstanding; then barriers do."""
-        if state.phase is Phase.DOWN:
-            return 0
-        if state.phase is Phase.FILLING and not state.is_waiting:
-            return WINDOW - self._unanswered_prefixes
-        return WINDOW - state.under_way
 
     def _lines(self, batch: Batch, told: dict[Address, list[Prefix]]) -> Iterator[bytes]:
         for routers, together in _by_routers(told):

@@ -33,8 +33,13 @@ from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
 from rsfilter.routing.model import IPV4, IPV6, Address, Prefix
 
 WINDOW = 2000
-"""Prefixes under way at one router. ExaBGP works them off in a quarter of a second or so: that is
-what the next change may have to wait behind, even when a full table is on its way."""
+"""Prefixes that ExaBGP has not replied to, or that hold up a barrier. It works them off in a third
+of a second or so: that is what the next change may have to wait behind, even when a full table is
+on its way."""
+
+MAX_UNCONFIRMED = 5 * WINDOW
+"""Changed prefixes at one router after which a barrier is due although nothing waits for one: a
+session that ends puts no more of them in doubt. At each barrier ExaBGP runs out of work."""
 
 Told = tuple[tuple[int, OutAttributes | None], ...]
 """What ExaBGP was told of a prefix: (path id, attributes); None: something, we do not know what."""
@@ -122,6 +127,17 @@ class RouterState:
     def under_way(self) -> int:
         """Prefixes with a change that no barrier has confirmed."""
         return len(self._issued) + len(self._confirming)
+
+    @property
+    def room(self) -> int:
+        """Of how many prefixes changes may be told before the barrier under way has passed: it
+        does not as long as ExaBGP has something else to send."""
+        return WINDOW - len(self._issued) if self.is_waiting else WINDOW
+
+    @property
+    def fresh_room(self) -> int:
+        """The same for prefixes that the router does not have yet: they let the barrier pass."""
+        return WINDOW - self.under_way if self.is_waiting else WINDOW
 
     # What happens ------------------------------------------------------------------------------
 
@@ -289,7 +305,7 @@ class RouterState:
         if self.phase is Phase.FILLING:
             if self._urgent or self._fresh:
                 return []
-        elif self._blocked or (self._issued and (self._urgent or self._fresh)):
+        elif self._blocked or len(self._issued) >= MAX_UNCONFIRMED:
             families = families[:1]
         else:
             return []
