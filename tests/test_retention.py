@@ -131,7 +131,7 @@ def test_a_host_that_comes_and_goes_has_one_timer() -> None:
     group = host_group(stale_time=STALE_TIME)
     for now, where in [(0.0, ONE), (10.0, TWO)]:
         entry = Entry(route(where), Verdict(VerdictKind.ACCEPTED, (), NOT_FOUND), True)
-        table.entries[entry.route.key.prefix, 0] = entry
+        table.entries[entry.route.key] = entry
         retention.lose(address(HV7), group, now)
     assert retention.expired(119.0) == []
     assert retention.expired(120.0) == [route(ONE).key]

@@ -133,9 +133,9 @@ def test_a_table_is_full_of_routes_beyond_the_limit(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rib, "MAX_OVER_LIMIT", 2)
     table = NeighborTable()
     assert not table.is_full
-    table.over_limit = dict.fromkeys([(prefix("203.0.113.1"), 0)])
+    table.over_limit = dict.fromkeys([route("203.0.113.1").key])
     assert not table.is_full
-    table.over_limit = dict.fromkeys([(prefix("203.0.113.1"), 0), (prefix("203.0.113.2"), 0)])
+    table.over_limit = dict.fromkeys([route("203.0.113.1").key, route("203.0.113.2").key])
     assert table.is_full
 
 

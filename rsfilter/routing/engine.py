@@ -233,14 +233,13 @@ class Engine:
         )
 
     def _announce(self, route: Route, group: HostGroup | None, table: NeighborTable) -> None:
-        _, prefix, path_id = route.key
-        slot = (prefix, path_id)
+        key = route.key
         if table.unrepeated:
-            table.unrepeated.get(UNICAST[prefix.family], set()).discard(slot)
-        entry = table.entries.get(slot)
-        is_back = slot in table.stale
+            table.unrepeated.get(UNICAST[key.prefix.family], set()).discard(key)
+        entry = table.entries.get(key)
+        is_back = key in table.stale
         if is_back and not table.has_room((group or NO_GROUP).max_prefixes):
-            self._withdraw(route.key, "max_prefixes")  # others have come before it this time
+            self._withdraw(key, "max_prefixes")  # others have come before it this time
             entry = None
         elif entry is not None and entry.route == route and not is_back:
             self.counters["repeated"] += 1
@@ -254,14 +253,14 @@ class Engine:
             self.verdicts.insert(route, group, within_limit=within)
             return
         if is_back:
-            del table.stale[slot]
+            del table.stale[key]
             self._come_back(entry, route, group)
             return
         entry.route = route
         was_announced = entry.is_announced
         self.verdicts.rejudge(entry, group, "announce")
         if was_announced or entry.is_announced:
-            self.verdicts.export(route.key.prefix)
+            self.verdicts.export(key.prefix)
 
     def _come_back(self, entry: Entry, route: Route, group: HostGroup | None) -> None:
         """A host announces again what was kept of it. If nothing else changed, its verdict stands,
@@ -290,15 +289,15 @@ class Engine:
     def _move_up(self, neighbor: Address) -> None:
         """A place within `max_prefixes` became free: the oldest beyond the limit takes it."""
         table = self.rib_in.table(neighbor)
-        slot = next(iter(table.over_limit), None)
-        if slot is None:
+        key = next(iter(table.over_limit), None)
+        if key is None:
             return
-        del table.over_limit[slot]
-        entry = table.entries[slot]
+        del table.over_limit[key]
+        entry = table.entries[key]
         entry.within_limit = True
         self.verdicts.rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
         if entry.is_accepted:
-            self.verdicts.export(entry.route.key.prefix)
+            self.verdicts.export(key.prefix)
 
     def _lose(self, neighbor: Address, cause: str, now: float) -> None:
         """The host is gone, without having said that it would go."""
@@ -314,16 +313,16 @@ class Engine:
         for entry in lost.kept:
             self.verdicts.audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
             self.verdicts.export(entry.route.key.prefix)
-        for prefix, path_id in lost.gone:
-            self._withdraw(RouteKey(neighbor, prefix, path_id), cause)
+        for key in lost.gone:
+            self._withdraw(key, cause)
 
     def _end_of_rib(self, event: EndOfRib) -> None:
         """The host is back and has said all: what it did not repeat is gone."""
         table = self.rib_in.tables.get(event.neighbor)
         if table is None:
             return
-        for prefix, path_id in [s for s in table.stale if UNICAST[s[0].family] == event.family]:
-            self._withdraw(RouteKey(event.neighbor, prefix, path_id), "end_of_rib")
+        for key in [k for k in table.stale if UNICAST[k.prefix.family] == event.family]:
+            self._withdraw(key, "end_of_rib")
 
     def _drop_all(self, neighbor: Address, cause: str) -> None:
         table = self.rib_in.tables.get(neighbor)
@@ -331,8 +330,8 @@ class Engine:
             return
         table.over_limit.clear()  # nothing moves up: all of it goes
         table.unrepeated.clear()
-        for prefix, path_id in list(table.entries):
-            self._withdraw(RouteKey(neighbor, prefix, path_id), cause)
+        for key in list(table.entries):
+            self._withdraw(key, cause)
         del self.rib_in.tables[neighbor]
 
     def _refresh_mark(self, mark: RefreshMark) -> None:
@@ -342,14 +341,14 @@ class Engine:
             return
         if not mark.is_end:
             table.unrepeated[mark.family] = {
-                slot for slot in table.entries if UNICAST[slot[0].family] == mark.family
+                key for key in table.entries if UNICAST[key.prefix.family] == mark.family
             }
             return
         gone = sorted(table.unrepeated.pop(mark.family, ()))
-        for slot in gone:
-            table.over_limit.pop(slot, None)  # none of them moves up before it goes
-        for prefix, path_id in gone:
-            self._withdraw(RouteKey(mark.neighbor, prefix, path_id), "withdraw")
+        for key in gone:
+            table.over_limit.pop(key, None)  # none of them moves up before it goes
+        for key in gone:
+            self._withdraw(key, "withdraw")
 
     # The whole table --------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rsfilter.routing.export import LLGR_STALE, is_stale
 from rsfilter.routing.model import Address, Attributes, HostGroup, Route, RouteKey
-from rsfilter.routing.rib import Entry, NeighborTable, Slot
+from rsfilter.routing.rib import Entry, NeighborTable
 
 NO_LLGR = (65535, 7)
 """RFC 9494 section 4.2.3: a route that must not outlive its session."""
@@ -26,7 +26,7 @@ class Lost(NamedTuple):
 
     kept: list[Entry]
     """Stale from now on."""
-    gone: list[Slot]
+    gone: list[RouteKey]
     """To be withdrawn now."""
 
 
@@ -50,17 +50,17 @@ class Retention:
         table = self._tables[neighbor]
         lost = Lost([], [])
         marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
-        for slot, entry in table.entries.items():
-            if slot in table.stale:
+        for key, entry in table.entries.items():
+            if key in table.stale:
                 continue
             if not may_stay(entry):
-                lost.gone.append(slot)
+                lost.gone.append(key)
                 continue
             attributes = entry.route.attributes
             if attributes not in marked:
                 marked[attributes] = as_stale(entry.route).attributes
             entry.route = entry.route._replace(attributes=marked[attributes])
-            table.stale[slot] = now + group.stale_time
+            table.stale[key] = now + group.stale_time
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)
         lost.gone.extend(islice(table.stale, too_many))
@@ -79,11 +79,11 @@ class Retention:
             _, neighbor = heappop(self._timers)
             self._timed.discard(neighbor)
             table = self._tables.get(neighbor)
-            for (prefix, path_id), until in table.stale.items() if table else ():
+            for key, until in table.stale.items() if table else ():
                 if until > now:
                     self._set_timer(neighbor, until)
                     break
-                found.append(RouteKey(neighbor, prefix, path_id))
+                found.append(key)
         return found
 
     def _set_timer(self, neighbor: Address, at: float) -> None:

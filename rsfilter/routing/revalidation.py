@@ -110,7 +110,7 @@ def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
     released = verdicts.guard.release()
     by_prefix: dict[Prefix, list[Entry]] = {}
     for key in released:
-        entry = verdicts.rib_in.tables[key.neighbor].entries[key.prefix, key.path_id]
+        entry = verdicts.rib_in.tables[key.neighbor].entries[key]
         by_prefix.setdefault(key.prefix, []).append(entry)
     for number, prefixes in enumerate(_slices(list(by_prefix))):
         if number:

@@ -33,9 +33,6 @@ from rsfilter.routing.model import (
 )
 from rsfilter.routing.prefix_index import PrefixIndex
 
-Slot = tuple[Prefix, int]
-"""(prefix, received path id): a route's place in its neighbor's table."""
-
 MAX_OVER_LIMIT = 1000
 """Routes beyond `max_prefixes` that are kept for one neighbor, to be told as rejected and to move
 up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
@@ -69,17 +66,17 @@ class Entry:
 class NeighborTable:
     """What one neighbor has announced, in order of first announcement."""
 
-    entries: dict[Slot, Entry] = field(default_factory=dict)
-    over_limit: OrderedDict[Slot, None] = field(default_factory=OrderedDict)
+    entries: dict[RouteKey, Entry] = field(default_factory=dict)
+    over_limit: OrderedDict[RouteKey, None] = field(default_factory=OrderedDict)
     """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered:
     a plain dict finds its first key slowly once many before it have left."""
     asns: set[int] = field(default_factory=set)
     """Of its session, and of earlier ones whose routes are still here."""
-    unrepeated: dict[str, set[Slot]] = field(default_factory=dict)
+    unrepeated: dict[str, set[RouteKey]] = field(default_factory=dict)
     """By family: what a refresh under way (RFC 7313) has not repeated yet."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """(family, NLRI) of what cannot be a route and was told of: each once, up to a limit."""
-    stale: OrderedDict[Slot, float] = field(default_factory=OrderedDict)
+    stale: OrderedDict[RouteKey, float] = field(default_factory=OrderedDict)
     """Those of earlier sessions that were not repeated since, and when each ends, the soonest
     first. They do not count against `max_prefixes`: the host does not announce them."""
 
@@ -97,13 +94,13 @@ class NeighborTable:
         announcement."""
         self.over_limit.clear()
         room = max_prefixes
-        for slot, entry in self.entries.items():
-            if slot in self.stale:
+        for key, entry in self.entries.items():
+            if key in self.stale:
                 continue
             entry.within_limit = room > 0
             room -= 1
             if not entry.within_limit:
-                self.over_limit[slot] = None
+                self.over_limit[key] = None
 
 
 class AdjRibIn:
@@ -131,12 +128,12 @@ class AdjRibIn:
         """Adds a route under a key that is not there yet."""
         self.arrivals.add(entry)
         self.accepted += entry.is_accepted
-        neighbor, prefix, path_id = entry.route.key
-        table = self.table(neighbor)
-        slot = (prefix, path_id)
-        table.entries[slot] = entry
+        key = entry.route.key
+        table = self.table(key.neighbor)
+        table.entries[key] = entry
         if not entry.within_limit:
-            table.over_limit[slot] = None
+            table.over_limit[key] = None
+        prefix = key.prefix
         others = self._by_prefix.get(prefix)
         if others is None:
             self._by_prefix[prefix] = (entry,)
@@ -147,11 +144,11 @@ class AdjRibIn:
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
         table = self.tables.get(key.neighbor)
-        entry = table.entries.pop((key.prefix, key.path_id), None) if table else None
+        entry = table.entries.pop(key, None) if table else None
         if table is None or entry is None:
             return None
-        table.over_limit.pop((key.prefix, key.path_id), None)
-        table.stale.pop((key.prefix, key.path_id), None)
+        table.over_limit.pop(key, None)
+        table.stale.pop(key, None)
         self.arrivals.remove(entry)
         self.accepted -= entry.is_accepted
         others = tuple(e for e in self._by_prefix[key.prefix] if e is not entry)
@@ -170,14 +167,14 @@ class AdjRibIn:
 
     def has(self, entry: Entry) -> bool:
         """The entry is still here."""
-        neighbor, prefix, path_id = entry.route.key
-        table = self.tables.get(neighbor)
-        return table is not None and table.entries.get((prefix, path_id)) is entry
+        key = entry.route.key
+        table = self.tables.get(key.neighbor)
+        return table is not None and table.entries.get(key) is entry
 
     def is_stale(self, key: RouteKey) -> bool:
         """The route is kept for a host that has not repeated it since it was lost."""
         table = self.tables.get(key.neighbor)
-        return table is not None and (key.prefix, key.path_id) in table.stale
+        return table is not None and key in table.stale
 
     def candidates(self, prefix: Prefix) -> list[Route]:
         """The accepted routes of a prefix, best first; after them those that the guard holds:

@@ -229,7 +229,7 @@ def _story(api: Api, entry: Entry) -> shapes.RouteStory:
     found = findings(route, engine.neighbors.group(route.key.neighbor), engine.data)
     found["max_prefixes"] = () if entry.within_limit else ("max_prefixes",)
     table = engine.rib_in.tables[route.key.neighbor]
-    until = table.stale.get((route.key.prefix, route.key.path_id))
+    until = table.stale.get(route.key)
     return shapes.RouteStory(
         route=route_shape(api, entry),
         origin=attributes.origin,
