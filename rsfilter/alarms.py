@@ -53,7 +53,7 @@ def _tell_of_guard(change: GuardChange) -> None:
             log.error(
                 "guard: this change of %s would lose %d of %d accepted routes: they stay where "
                 "they are (%d held in all). Put the data right; or, if they are, let go with: "
-                "kill -USR2 %d",
+                "rsfilter guard release (or kill -USR2 %d)",
                 change.source,
                 change.routes,
                 change.accepted,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from rsfilter import __version__, check, impact
+from rsfilter import __version__, arguments, check, impact
 from rsfilter.audit import commands as audit_commands
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
@@ -24,7 +24,6 @@ from rsfilter.exabgp.render import RenderError
 from rsfilter.plain import PlainFormatter, clean_lines, write_anything
 from rsfilter.rpki import commands as truth_commands
 from rsfilter.rpki.truth import TruthError
-from rsfilter.rpki.vrps import MAX_ASN
 from rsfilter.terminal import clean
 from rsfilter.web import commands as web_commands
 from rsfilter.web.client import ClientError
@@ -40,7 +39,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and answers with its exit code. Usage errors raise SystemExit(2)."""
-    args = _parser().parse_args(argv)
+    args = _parsed(argv)
     write_anything()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
@@ -65,6 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        is_file = any(word.endswith(".toml") for word in unknown)
+        hint = "; name the configuration with -c FILE" if is_file else ""
+        parser.error(f"{args.command} does not take {clean(' '.join(unknown))}{hint}")
+    return args
 
 
 def _told(error: OSError) -> str:
@@ -187,9 +196,19 @@ def _add_explain(commands: Subparsers, configured: argparse.ArgumentParser) -> N
         description="Judges one route by the data of this moment: each check, the verdict, and "
         "the VRPs that decided.",
     )
-    parser.add_argument("prefix", metavar="PREFIX", help="what is announced")
-    parser.add_argument("--asn", type=_asn, required=True, metavar="N", help="the host's ASN")
-    parser.add_argument("--neighbor", metavar="ADDRESS", help="the host's session address")
+    parser.add_argument(
+        "prefix", type=arguments.prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"
+    )
+    parser.add_argument(
+        "--asn", type=arguments.asn, required=True, metavar="N", help="the host's ASN"
+    )
+    parser.add_argument(
+        "--neighbor",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="the host's session address (default: the one that truth binds to the ASN, else one "
+        "of the first host group)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=_explain)
 
@@ -207,7 +226,7 @@ def _add_completion(commands: Subparsers) -> None:
         description="bash: rsfilter completion bash > /etc/bash_completion.d/rsfilter; "
         "zsh: rsfilter completion zsh > a directory of $fpath, as _rsfilter",
     )
-    parser.add_argument("shell", choices=["bash", "zsh"])
+    parser.add_argument("shell", choices=["bash", "zsh"], metavar="{bash,zsh}")
     parser.set_defaults(handler=_completion)
 
 
@@ -216,10 +235,3 @@ def _completion(args: argparse.Namespace) -> int:
 
     sys.stdout.write(shtab.complete(_parser(), args.shell) + "\n")
     return 0
-
-
-def _asn(text: str) -> int:
-    digits = text.upper().removeprefix("AS")
-    if not (digits.isascii() and digits.isdigit() and int(digits[:11]) <= MAX_ASN):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an ASN")
-    return int(digits)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from rsfilter import terminal
 from rsfilter.config import Config, load_config
-from rsfilter.plain import clean, to_json
+from rsfilter.plain import to_json
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.model import (
     Address,
@@ -41,12 +41,8 @@ CACHE_TIMEOUT_S = 10.0
 def explain(args: argparse.Namespace) -> int:
     """Runs `rsfilter explain PREFIX --asn N [--neighbor A] [--json]`; the exit code."""
     config = load_config(args.config)
-    try:
-        prefix = Prefix.parse(args.prefix)
-        neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
-    except ValueError as error:
-        print(clean(f"rsfilter explain: {error}"), file=sys.stderr)  # noqa: T201
-        return 2
+    prefix = Prefix.parse(args.prefix)
+    neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
     truth = load_truth(config.truth.file) if config.truth else None
     neighbor = neighbor or _likely_neighbor(config, truth, prefix.family, args.asn)
     route, group = _route(config, prefix, args.asn, neighbor)

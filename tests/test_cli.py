@@ -92,6 +92,38 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
     assert captured.err.startswith("usage: rsfilter")
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "check rsfilter.toml",
+            "check does not take rsfilter.toml; name the configuration with -c",
+        ),
+        ("status now", "status does not take now\n"),
+        ("drain", "required: {on,off}"),
+        ("completion", "required: {bash,zsh}"),
+        (
+            "explain 203.0.113 --asn 1",
+            "'203.0.113' is no prefix or address, such as 203.0.113.0/28",
+        ),
+        ("explain 203.0.113.1/x --asn 1", "'203.0.113.1/x' is no prefix or address"),
+        ("explain 203.0.113.1 --asn 1 --neighbor hv1", "'hv1' is no address, such as"),
+        ("explain 203.0.113.1 --asn hv1", "'hv1' is no ASN, such as 65001 or AS65001"),
+        ("routes hv1", "'hv1' is no prefix or address"),
+        ("routes --asn ASX", "'ASX' is no ASN"),
+        ("routes --limit -1", "'-1' is no number from 0 to 999999999"),
+        ("guard show --limit 1000000000", "'1000000000' is no number from 0 to 999999999"),
+        ("audit query --asn 4294967296", "'4294967296' is no ASN"),
+        ("audit tail --count x", "'x' is no number"),
+    ],
+)
+def test_wrong_usage_is_told_with_what_would_be_right(
+    line: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage_error(*line.split())
+    assert told in capsys.readouterr().err
+
+
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -131,5 +131,7 @@ def test_a_neighbor_of_the_prefixs_family_is_assumed(
 def test_a_prefix_that_is_none_is_a_usage_error(
     site: Path, capsys: pytest.CaptureFixture[str], prefix: str
 ) -> None:
-    assert main(["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65001"]) == 2
-    assert "rsfilter explain:" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65001"])
+    assert ended.value.code == 2
+    assert f"{prefix!r} is no prefix or address" in capsys.readouterr().err

@@ -55,6 +55,12 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "status")["routes"]["accepted"] == 3
 
 
+def test_an_asn_and_a_limit_of_routes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "routes", "--asn", "AS65001") == said(capsys, "routes", "--asn", "65001")
+    assert len(said(capsys, "routes", "--json", "--limit", "2").splitlines()) == 2
+    assert len(said(capsys, "routes", "--json", "--limit", "0").splitlines()) == 4
+
+
 def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
     everything = [json.loads(line) for line in said(capsys, "routes", "--json").splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in everything} == {
@@ -188,6 +194,8 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     assert "needs the token" in capsys.readouterr().err
     assert main(["drain", "on", *where]) == 1
     assert "--token-file" in capsys.readouterr().err
+    assert main(["drain", "on", "--token-file", str(wrong)]) == 1  # in place of our own
+    assert "needs the token" in capsys.readouterr().err
     assert told(capsys, "status")["drain"]["phase"] == "in_service"
 
 

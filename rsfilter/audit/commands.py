@@ -15,6 +15,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import Progress
 
+from rsfilter import arguments
 from rsfilter.audit.index import build
 from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql
@@ -40,10 +41,14 @@ def add_arguments(commands: Subparsers) -> None:
     where = argparse.ArgumentParser(add_help=False)
     place = where.add_mutually_exclusive_group()
     place.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help="the configuration that names the log"
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration that names the log (default: ./rsfilter.toml)",
     )
     place.add_argument("--directory", type=Path, metavar="DIR", help="the log itself")
-    where.add_argument("--json", action="store_true", help="print JSON Lines")
+    where.add_argument("--json", action="store_true", help="print JSON, one object to a line")
     _add_query(actions, where)
     _add_tail(actions, where)
     _add_stats(actions, where)
@@ -68,16 +73,20 @@ def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         default="covering",
         help="records whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
     )
-    parser.add_argument("--asn", type=_asn, metavar="N")
+    parser.add_argument("--asn", type=arguments.asn, metavar="N", help="of the session")
     parser.add_argument("--host", metavar="NAME", help="the host's name in the truth")
-    parser.add_argument("--neighbor", metavar="ADDRESS")
-    parser.add_argument("--reason", choices=list(REASONS), metavar="REASON")
+    parser.add_argument(
+        "--neighbor", type=arguments.address, metavar="ADDRESS", help="the other end of the session"
+    )
+    parser.add_argument(
+        "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
+    )
     parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
     parser.add_argument("--event", metavar="EVENT", help="verdict, withdraw, session_down, ...")
     _add_period(parser)
     parser.add_argument(
         "--limit",
-        type=_count,
+        type=arguments.count,
         metavar="N",
         help=f"only the newest N; 0 for all (default: {SHOWN}, with --json all)",
     )
@@ -96,8 +105,15 @@ def _add_tail(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         help="the latest records",
         description="Prints the latest records, oldest first; with -f also those that come.",
     )
-    parser.add_argument("-n", "--count", type=_count, default=10, metavar="N")
-    parser.add_argument("-f", "--follow", action="store_true", help="and those that come")
+    parser.add_argument(
+        "-n",
+        "--count",
+        type=arguments.count,
+        default=10,
+        metavar="N",
+        help="how many (default: %(default)s)",
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with those that come")
     parser.set_defaults(handler=_tail)
 
 
@@ -140,8 +156,8 @@ def _add_report(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         "report",
         parents=[where],
         help="some time of the log as one HTML file, for reviewers",
-        description="Tables, a time line, who announced what belongs to others, and whether the "
-        "log is intact. The file loads nothing and runs nothing.",
+        description="Writes tables, a time line, who announced what belongs to others, and whether "
+        "the log is intact. The file loads nothing and runs nothing.",
     )
     _add_period(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
@@ -149,9 +165,9 @@ def _add_report(actions: Subparsers, where: argparse.ArgumentParser) -> None:
 
 
 def _add_period(parser: argparse.ArgumentParser) -> None:
-    form = "RFC 3339, a day, or so long ago: 90s, 15m, 2h, 3d, 1w"
+    form = "from then on: 2026-11-22T10:00:00Z, a day, or so long ago: 90s, 15m, 2h, 3d, 1w"
     parser.add_argument("--since", type=_time, metavar="TIME", help=form)
-    parser.add_argument("--until", type=_time, metavar="TIME", help="exclusive")
+    parser.add_argument("--until", type=_time, metavar="TIME", help="before, in the same forms")
 
 
 # Commands ----------------------------------------------------------------------------------------
@@ -340,22 +356,10 @@ def _directory(args: argparse.Namespace) -> Path:
 
         directory = load_config(args.config or DEFAULT_PATH).audit.directory
     if not directory.is_dir():
-        sys.stderr.write(clean(f"rsfilter audit: {directory}: there is no audit log") + "\n")
+        hint = "the filter makes it when it starts; --directory names another"
+        sys.stderr.write(clean(f"rsfilter audit: {directory}: there is no audit log; {hint}\n"))
         raise SystemExit(INVALID)
     return directory
-
-
-def _asn(text: str) -> int:
-    digits = text.upper().removeprefix("AS")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an ASN")
-    return int(digits)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
 
 
 def _time(text: str) -> float:

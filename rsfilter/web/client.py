@@ -34,10 +34,10 @@ class Client:
         self._hint = hint
 
     @classmethod
-    def of(cls, config: Config) -> Client:
-        """The filter that runs by this configuration."""
+    def of(cls, config: Config, token_file: Path | None = None) -> Client:
+        """The filter that runs by this configuration; with its own token, or that of a file."""
         hint = f"{config.path}: [http] listen says so"
-        return cls(f"http://{config.http.listen}", config.http.token_file, hint)
+        return cls(f"http://{config.http.listen}", token_file or config.http.token_file, hint)
 
     def get(self, path: str, **query: object) -> Any:
         """What `path` answers. Raises ClientError."""

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from rsfilter import arguments
 from rsfilter.config import DEFAULT_PATH, load_config
 from rsfilter.routing.reasons import REASONS
 from rsfilter.terminal import clean, console, print_json, print_table
@@ -34,7 +35,8 @@ def add_arguments(commands: Subparsers) -> None:
         "status",
         parents=[reaching, printing],
         help="is the filter well, and what is in force?",
-        description="Exit code 1: the filter says that something is wrong.",
+        description="Prints how the running filter is and what is in force, the most urgent "
+        "first. Exit code 1: the filter says that something is wrong.",
     )
     status.set_defaults(handler=_status)
     _add_routes(commands, [reaching, printing])
@@ -44,7 +46,8 @@ def add_arguments(commands: Subparsers) -> None:
         "show",
         parents=[reaching, printing],
         help="the routes that are held, and why",
-        description="They stay with routers by the data that accepted them.",
+        description="Prints the routes that a change of data would lose. Routers keep them until "
+        "the data accept them again, or somebody lets them go.",
     )
     _add_limit(show)
     show.set_defaults(
@@ -55,8 +58,9 @@ def add_arguments(commands: Subparsers) -> None:
     release = actions.add_parser(
         "release",
         parents=[reaching, printing],
-        help="let go of all that is held: it is withdrawn",
-        description="See first what is held: rsfilter guard show",
+        help="let go of all that is held",
+        description="Everything that is held is judged by the data in force: what they reject is "
+        "withdrawn from routers. Look at it first: rsfilter guard show",
     )
     release.set_defaults(handler=_release)
     drain = commands.add_parser(
@@ -66,7 +70,7 @@ def add_arguments(commands: Subparsers) -> None:
         description="on: everything is announced with GRACEFUL_SHUTDOWN (RFC 8326) for drain_time "
         "seconds, then withdrawn. off: everything is announced as before.",
     )
-    drain.add_argument("state", choices=["on", "off"])
+    drain.add_argument("state", choices=["on", "off"], metavar="{on,off}")
     drain.set_defaults(handler=_drain)
 
 
@@ -82,7 +86,12 @@ def reaching_arguments() -> argparse.ArgumentParser:
         help="the filter's configuration (default: ./%(default)s)",
     )
     parser.add_argument("--url", help="where its API is, instead, such as http://127.0.0.1:8480")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="with --url: its token")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="its token, for what changes the filter (default: token_file of the configuration)",
+    )
     return parser
 
 
@@ -90,7 +99,7 @@ def client_of(args: argparse.Namespace) -> Client:
     """The filter that is meant. Raises ConfigError and ClientError."""
     if args.url:
         return Client(args.url, args.token_file)
-    return Client.of(load_config(args.config))
+    return Client.of(load_config(args.config), args.token_file)
 
 
 def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -100,17 +109,26 @@ def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]
         help="every route of every host, with its verdict",
         description="Prints the routes that meet every condition, in order of arrival.",
     )
-    parser.add_argument("prefix", nargs="?", metavar="PREFIX", help="a prefix or an address")
+    parser.add_argument(
+        "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="a prefix or an address"
+    )
     parser.add_argument(
         "--match",
         choices=["covering", "covered", "exact"],
         default="covering",
         help="routes whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
     )
-    parser.add_argument("--asn", type=int, metavar="N")
-    parser.add_argument("--neighbor", metavar="ADDRESS")
+    parser.add_argument("--asn", type=arguments.asn, metavar="N", help="of the session")
+    parser.add_argument(
+        "--neighbor",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="the host's end of the session",
+    )
     parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
-    parser.add_argument("--reason", choices=list(REASONS), metavar="REASON")
+    parser.add_argument(
+        "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
+    )
     parser.add_argument("--family", choices=["ipv4", "ipv6"])
     _add_limit(parser)
     parser.add_argument(
@@ -122,7 +140,7 @@ def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]
 def _add_limit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
-        type=int,
+        type=arguments.count,
         metavar="N",
         help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
     )
@@ -253,4 +271,8 @@ def _drain(args: argparse.Namespace) -> int:
     until = f" until {answer['until']}" if answer["until"] else ""
     why = f" ({', '.join(answer['why'])})" if answer["why"] else ""
     console().print(clean(f"{answer['phase'].replace('_', ' ')}{until}{why}"), soft_wrap=True)
+    if args.state == "on" and answer["phase"] == "in_service":
+        sys.stderr.write(
+            "The filter has only just started: it leaves service once it knows what routers have.\n"
+        )
     return 0

@@ -1,0 +1,42 @@
+"""Types of command-line arguments that several commands take. Errors say what would be right."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+
+from rsfilter.routing.model import Address, Prefix
+from rsfilter.rpki.vrps import MAX_ASN
+
+
+def asn(text: str) -> int:
+    """An ASN, as `65001` or `AS65001`."""
+    digits = text.upper().removeprefix("AS")
+    if not (digits.isascii() and digits.isdigit() and int(digits[:11]) <= MAX_ASN):
+        raise ArgumentTypeError(f"{text!r} is no ASN, such as 65001 or AS65001")
+    return int(digits)
+
+
+def count(text: str) -> int:
+    """How many, from 0 on."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ArgumentTypeError(f"{text!r} is no number from 0 to 999999999")
+    return int(text)
+
+
+def prefix(text: str) -> str:
+    """A prefix, or an address for its host route; as it was written."""
+    try:
+        Prefix.parse(text)
+    except ValueError:
+        example = "such as 203.0.113.0/28 or 203.0.113.7"
+        raise ArgumentTypeError(f"{text!r} is no prefix or address, {example}") from None
+    return text
+
+
+def address(text: str) -> str:
+    """An address, as it was written."""
+    try:
+        Address.parse(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no address, such as 198.51.100.1") from None
+    return text
