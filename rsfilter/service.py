@@ -281,6 +281,7 @@ class Service:
             problems = error.problems
         else:
             problems = [f"{path}: {why}" for why in reload.refusals(self._config, wanted)]
+        self._running.reload_problems = problems
         if problems:
             log.error("the configuration that is in force stays: %s", "; ".join(problems))
             self._note("reload_refused", by=by, problems=problems[:10])

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from config_sample import configuration
@@ -233,6 +234,10 @@ def test_a_hang_up_that_cannot_be_obeyed_changes_nothing(
     log = site / "rsfilter.log"
     speaker.wait("refused", lambda: "the configuration that is in force stays" in log.read_text())
     assert why in log.read_text()
+    with urlopen(f"http://{speaker.http}/healthz") as answer:
+        (warning,) = json.load(answer)["warnings"]
+    assert warning["name"] == "reload_refused"
+    assert why in warning["detail"]
     speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
     speaker.wait("announced too", lambda: len(speaker.tables[ROUTER]) == 2)
     records = [

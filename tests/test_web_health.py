@@ -13,6 +13,9 @@ from web_bench import CONFIG, HV7, HV8, ROUTER, TRUTH, Bench
 
 from rsfilter.audit.flood import Budget, Floods
 from rsfilter.audit.log import Health
+from rsfilter.exabgp.capabilities import Shown
+from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
+from rsfilter.routing.model import Address
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.health import NOT_READING_S, NOT_REPLYING_S
 
@@ -57,6 +60,19 @@ def test_a_flood_is_a_warning(tmp_path: Path) -> None:
     health = bench.api.watch.health()
     assert (names(health), [finding.name for finding in health.warnings]) == ([], ["flood"])
     assert HV7 in health.warnings[0].detail
+
+
+def test_hosts_that_end_of_rib_waits_for_are_a_warning(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    deferral = bench.running.filter.deferral = Deferral([])
+    deferral.begin([Shown(Address.parse(HV7), 0, None)], now=0.0)
+    (warning,) = bench.api.watch.health().warnings
+    assert (warning.name, warning.detail) == (
+        "deferral",
+        f"nothing is withdrawn yet, hosts are still to come: {HV7}",
+    )
+    deferral.expire(DEADLINE_S)
+    assert bench.api.watch.health().warnings == []
 
 
 def test_expired_data_are_red(tmp_path: Path) -> None:

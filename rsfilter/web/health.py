@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import Phase
+from rsfilter.routing.model import Address
 from rsfilter.routing.policy import Source
 from rsfilter.web.running import Running
 from rsfilter.web.status_shapes import Finding, Health
@@ -117,14 +118,25 @@ def _warnings(running: Running) -> Iterator[Finding]:
     if running.watcher is not None and running.watcher.error is not None:
         first = str(running.watcher.error.problems[0])
         yield Finding(name="truth_refused", detail=f"the truth in force stays: {first}")
+    if running.reload_problems:
+        detail = f"the configuration in force stays: {running.reload_problems[0]}"
+        yield Finding(name="reload_refused", detail=detail)
+    deferral = running.filter.deferral
+    if running.filter.resync.is_done and not deferral.is_over:
+        detail = f"nothing is withdrawn yet, hosts are still to come: {_some(deferral.awaited)}"
+        yield Finding(name="deferral", detail=detail)
     if held := running.filter.engine.guard.held:
         yield Finding(name="guard_holds", detail=f"{held} routes are held by the guard")
     if flooding := running.filter.floods.neighbors:
-        named = ", ".join(map(str, flooding[:MAX_NAMED])) + (" ..." * (len(flooding) > MAX_NAMED))
-        yield Finding(name="flood", detail=f"more than the audit log tells line by line: {named}")
+        detail = f"more than the audit log tells line by line: {_some(flooding)}"
+        yield Finding(name="flood", detail=detail)
     for cache in running.caches.status() if running.caches else ():
         if not cache.is_fresh:
             yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")
+
+
+def _some(neighbors: Sequence[Address]) -> str:
+    return ", ".join(map(str, neighbors[:MAX_NAMED])) + " ..." * (len(neighbors) > MAX_NAMED)
 
 
 def _not_ready(running: Running) -> Iterator[Finding]:

@@ -45,6 +45,8 @@ class Running:
     caches: RtrCaches | None = None
     watcher: TruthWatcher | None = None
     """Both None: not configured, or not yet."""
+    reload_problems: list[str] = field(default_factory=list)
+    """Why the configuration in force is not that of the file; empty: nobody asked in vain."""
     truth_loaded: float | None = None
     """When the truth in force was read, in seconds since the epoch."""
 
