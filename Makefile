@@ -17,7 +17,7 @@ BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/r
 help: ## explain the targets
 	@echo "rsfilter: route-server filter behind ExaBGP"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup packages
 setup: .venv/installed ## install what is missing: Debian packages (asks sudo), .venv, the librtr binding
