@@ -107,7 +107,7 @@ def _listen(text: str) -> Listen:
     return Listen(Address.parse(cache.host), cache.port)
 
 
-Asn = Annotated[int, Meta(description="an ASN"), Parsed(int, _asn)]
+Asn = Annotated[int, Meta(description="an ASN such as 65001"), Parsed(int, _asn)]
 Name = Annotated[
     str,
     Meta(

@@ -192,15 +192,24 @@ def test_the_reference_file_shows_a_cache_over_ssh() -> None:
 EDITS = [
     # what is replaced in the minimal file, by what, and the problem
     ("asn = 65100", "", "route_server.asn: missing; expected an ASN"),
-    ("asn = 65100", 'asn = "65100"', 'route_server.asn: expected an ASN, got "65100"'),
-    ("asn = 65100", "asn = true", "route_server.asn: expected an ASN, got true"),
-    ("asn = 65100", "asn = 4294967296", "route_server.asn: expected an ASN, got 4294967296"),
-    ("asn = 65100", "asn = -1", "route_server.asn: expected an ASN, got -1"),
+    (
+        "asn = 65100",
+        'asn = "65100"',
+        'route_server.asn: expected an ASN such as 65001, got "65100"',
+    ),
+    ("asn = 65100", "asn = true", "route_server.asn: expected an ASN such as 65001, got true"),
+    (
+        "asn = 65100",
+        "asn = 4294967296",
+        "route_server.asn: expected an ASN such as 65001, got 4294967296",
+    ),
+    ("asn = 65100", "asn = -1", "route_server.asn: expected an ASN such as 65001, got -1"),
     *(
         (
             "asn = 65200",
             f"asn = {asn}",
-            f"routers[0].asn: expected an ASN, got {asn}: nobody may use it (RFC 7607, 6793, 7300)",
+            f"routers[0].asn: expected an ASN such as 65001, got {asn}: "
+            "nobody may use it (RFC 7607, 6793, 7300)",
         )
         for asn in (0, 23456, 65535, 4294967295)
     ),
@@ -252,7 +261,7 @@ EDITS = [
     (
         'name = "hypervisors"',
         'name = "hypervisors"\nasn = "65001"',
-        'hosts[0].asn: expected an ASN, got "65001"',
+        'hosts[0].asn: expected an ASN such as 65001, got "65001"',
     ),
     (
         'name = "hypervisors"',
@@ -395,7 +404,7 @@ EDITS = [
     (
         "asn = 65100",
         f"asn = 0x{'f' * 5000}",
-        "route_server.asn: expected an ASN, got a number with too many digits",
+        "route_server.asn: expected an ASN such as 65001, got a number with too many digits",
     ),
     (
         "[truth]",
@@ -410,7 +419,7 @@ EDITS = [
     (
         "asn = 65100",
         f"asn{'.a' * 3000} = 1",
-        "route_server.asn: expected an ASN, got tables nested too deeply",
+        "route_server.asn: expected an ASN such as 65001, got tables nested too deeply",
     ),
     ("[[hosts]]", "[hosts]", "hosts: expected a list of at least one item, each a table, got"),
 ]

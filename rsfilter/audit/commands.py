@@ -261,7 +261,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _index(args: argparse.Namespace) -> int:
     done = 0
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("indexing", total=None)
         for done, total in build(_directory(args)):
             progress.update(task, completed=done, total=total)
@@ -357,7 +358,8 @@ def _directory(args: argparse.Namespace) -> Path:
         directory = load_config(args.config or DEFAULT_PATH).audit.directory
     if not directory.is_dir():
         hint = "the filter makes it when it starts; --directory names another"
-        sys.stderr.write(clean(f"rsfilter audit: {directory}: there is no audit log; {hint}\n"))
+        told = f"rsfilter audit: {directory}: there is no audit log; {hint}"
+        sys.stderr.write(clean(told) + "\n")
         raise SystemExit(INVALID)
     return directory
 
