@@ -271,4 +271,4 @@ def _cell(value: object) -> str:
         if len(value) > MAX_LISTED:
             items.append(f"and {len(value) - MAX_LISTED} more")
         return "\n".join(map(clean, items))
-    return "" if value is None else clean(str(value))
+    return "none" if value is None or value == "" else clean(str(value))
