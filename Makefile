@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 RUN := exec setpriv --pdeathsig TERM .venv/bin/python
+JSON = $(if $(RESULTS),--json "$(RESULTS)/$(1).json")# of benchmarks, with RESULTS=directory
 BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/rpki/*.h rsfilter/rpki/*_build.py))
 
 .PHONY: help
@@ -76,8 +77,8 @@ soak: setup ## everything at once for MINUTES=20: churn, flaps, deaths, changes 
 .PHONY: bench
 bench: setup ## rsfilter beside a null helper and beside BIRD: CPU, routes per second, delays (a quarter of an hour)
 	@echo "bench: the same load with ExaBGP and rsfilter, ExaBGP alone, and BIRD"
-	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/compare.py $(if $(LOADS),--loads $(LOADS))
-	@$(RUN) tests/bench/changes.py
+	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/compare.py $(if $(LOADS),--loads $(LOADS)) $(call JSON,compare)
+	@$(RUN) tests/bench/changes.py $(call JSON,changes)
 
 .PHONY: benchscale
 benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
@@ -92,7 +93,7 @@ benchhosts: setup ## sessions of 100 to 2,000 hypervisors with one ExaBGP, in CP
 .PHONY: benchfanout
 benchfanout: setup ## what 1 to 64 routers cost ExaBGP, and with one BIRD between (10 minutes; ROUTERS="1 16")
 	@echo "bench: routers, with and without a fan-out"
-	@$(RUN) tests/bench/fanout.py $(if $(ROUTERS),--routers $(ROUTERS))
+	@$(RUN) tests/bench/fanout.py $(if $(ROUTERS),--routers $(ROUTERS)) $(call JSON,fanout)
 
 .PHONY: benchaudit
 benchaudit: setup ## questions to 10,000,000 audit records, beside grep and jq (a quarter of an hour, 2 GB of disk)
@@ -113,7 +114,7 @@ benchhttp: setup ## what clients of the HTTP API cost a route on its way, in mil
 .PHONY: benchcore
 benchcore: setup ## what a route and a change of data cost rsfilter alone, beside msgspec and an afternoon's loop (5 minutes)
 	@echo "bench: the filter alone"
-	@$(RUN) tests/bench/core.py
+	@$(RUN) tests/bench/core.py $(call JSON,core)
 
 .PHONY: benchpage
 benchpage: setup ## what one waits for on the page with 200,000 routes, in milliseconds (a minute)

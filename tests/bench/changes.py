@@ -1,6 +1,7 @@
 """How long a change takes to reach the router: of a host's route, and of the truth.
 
     python tests/bench/changes.py [--routes 100000] [--samples 100] [--per-second 1000]
+                                   [--json FILE]
 
 The systems are those of compare.py. A host announces a route and withdraws it, again and again,
 while nothing else happens, and while other hosts change as many routes a second as is said. Then
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress
@@ -32,7 +34,9 @@ from lab.probe import Moment, Probe
 from lab.stayrtr import Vrp
 from lab.waiting import eventually
 
-from bench.compare import HOSTS, SYSTEMS, Load, Site, machine
+from bench import results
+from bench.compare import HOSTS, SYSTEMS, Load, Site
+from bench.results import Results
 from bench.scale import guest
 
 FLAPPING = 20
@@ -61,12 +65,13 @@ class Changes:
         self.site = Site(lab, system, Load(routes, 1), more=more, moved=[MOVED])
         self.site.fills()
         self.probe = Probe(*self.site.routers)
+        self._verbs = itertools.cycle(["disable", "enable"])
 
     def single(self, samples: int) -> list[float]:
         """Seconds from a host's announcement or withdrawal of a route until the router has it."""
         host, prefix = self.site.hosts[MEASURED], guest(MEASURED, 0)
         found = []
-        for verb, _ in zip(itertools.cycle(["disable", "enable"]), range(samples), strict=False):
+        for verb in itertools.islice(self._verbs, samples):
             since, began = self.probe.moment(), time.time()
             host.control(f"{verb} static4")
             found.append(self._seen({prefix}, since) - began)
@@ -122,23 +127,43 @@ def flapping(hosts: Sequence[BirdHost], per_second: float) -> Iterator[None]:
         thread.join()
 
 
-def quantiles(delays: Sequence[float]) -> str:
-    """p50 and p99 in milliseconds."""
+class Row(NamedTuple):
+    """How long a kind of change takes in a system."""
+
+    system: str
+    change: str
+    """One of CHANGES."""
+    p50_ms: float
+    p99_ms: float | None
+    """None: there are too few samples."""
+
+
+CHANGES = ("idle", "busy", "truth_one", "truth_many")
+"""A route of a host, while nothing else happens and beside others; the truth takes one route away,
+and all those of a host."""
+
+
+def quantiles(delays: Sequence[float]) -> tuple[float, float]:
+    """p50 and p99, in the unit of the delays."""
     cuts = statistics.quantiles(delays, n=100, method="inclusive")
-    return f"{cuts[49] * 1000:.0f}, {cuts[98] * 1000:.0f}"
+    return cuts[49], cuts[98]
 
 
-def of_routes(system: str, samples: int, per_second: float) -> list[str]:
+def of_routes(system: str, samples: int, per_second: float) -> list[Row]:
     """Single changes while nothing else happens, and under load."""
     with Lab() as lab:
         changes = Changes(lab, system, BASE_ROUTES)
         idle = changes.single(samples)
         with flapping(changes.site.hosts[MEASURED + 1 :], per_second):
             busy = changes.single(samples)
-    return [quantiles(idle), quantiles(busy)]
+    found = []
+    for change, delays in (("idle", idle), ("busy", busy)):
+        p50, p99 = quantiles(delays)
+        found.append(Row(system, change, p50 * 1000, p99 * 1000))
+    return found
 
 
-def of_truth(system: str, routes: int, times: int) -> list[str]:
+def of_truth(system: str, routes: int, times: int) -> list[Row]:
     """Medians: the truth takes one route away, and those of one host."""
     with Lab() as lab:
         changes = Changes(lab, system, routes)
@@ -146,7 +171,45 @@ def of_truth(system: str, routes: int, times: int) -> list[str]:
         one = [changes.loses([MOVED], site.vrps[:-1]) for _ in range(times)]
         block = [guest for guest in site.guests[0] if guest != MOVED]
         many = [changes.loses(block, site.vrps[1:]) for _ in range(times)]
-    return [f"{statistics.median(took) * 1000:.0f}" for took in (one, many)]
+    return [
+        Row(system, change, statistics.median(took) * 1000, None)
+        for change, took in (("truth_one", one), ("truth_many", many))
+    ]
+
+
+def rows(routes: int, times: int, samples: int, per_second: float) -> list[Row]:
+    """The whole of it, system by system."""
+    found = []
+    with Progress(transient=True) as progress:
+        task = progress.add_task("measuring", total=2 * len(SYSTEMS))
+        for system in SYSTEMS:
+            found += of_routes(system, samples, per_second)
+            progress.advance(task)
+            # The null helper knows no truth.
+            found += of_truth(system, routes, times) if system != "null" else []
+            progress.advance(task)
+    return found
+
+
+def table(found: Sequence[Row], routes: int, per_second: float) -> Table:
+    """The rows of a system beside each other."""
+    shown = Table(
+        "",
+        "idle: p50, p99",
+        f"{per_second:,.0f} changes/s: p50, p99",
+        f"truth, {routes:,} routes: 1 lost",
+        f"{routes // HOSTS:,} lost",
+        title="until the router has it: ms",
+    )
+    for system in SYSTEMS:
+        cells = [
+            f"{row.p50_ms:.0f}" + ("" if row.p99_ms is None else f", {row.p99_ms:.0f}")
+            for change in CHANGES
+            for row in found
+            if (row.system, row.change) == (system, change)
+        ]
+        shown.add_row(system, *cells)
+    return shown
 
 
 def main() -> int:
@@ -156,27 +219,22 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=3, help="that the truth changes")
     parser.add_argument("--samples", type=int, default=100, help="single changes")
     parser.add_argument("--per-second", type=float, default=1000.0, help="changes beside them")
+    results.add_option(parser)
     args = parser.parse_args()
-    table = Table(
-        "",
-        "idle: p50, p99",
-        f"{args.per_second:,.0f} changes/s: p50, p99",
-        f"truth, {args.routes:,} routes: 1 lost",
-        f"{args.routes // HOSTS:,} lost",
-        title="until the router has it: ms",
-    )
-    with Progress(transient=True) as progress:
-        task = progress.add_task("measuring", total=2 * len(SYSTEMS))
-        for system in SYSTEMS:
-            cells = of_routes(system, args.samples, args.per_second)
-            progress.advance(task)
-            # The null helper knows no truth.
-            cells += of_truth(system, args.routes, args.times) if system != "null" else []
-            progress.advance(task)
-            table.add_row(system, *cells)
+    found = rows(args.routes, args.times, args.samples, args.per_second)
     console = Console()
-    console.print(table)
-    console.print(machine())
+    console.print(table(found, args.routes, args.per_second))
+    measured = Results.of(
+        "changes",
+        [row._asdict() for row in found],
+        truth_routes=args.routes,
+        truth_lost_routes=args.routes // HOSTS,
+        truth_times=args.times,
+        routes=BASE_ROUTES,
+        samples=args.samples,
+        changes_per_s=args.per_second,
+    )
+    results.tell(console, measured, args.json)
     return 0
 
 

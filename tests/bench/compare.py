@@ -1,6 +1,6 @@
 """rsfilter beside what it could at best be, and beside BIRD: the same load, in one run.
 
-    python tests/bench/compare.py [--loads 20000x1 100000x1 20000x4] [--repeat 3]
+    python tests/bench/compare.py [--loads 20000x1 100000x1 20000x4] [--repeat 3] [--json FILE]
 
     rsfilter   ExaBGP and rsfilter, audit on
     null       ExaBGP and a helper that announces everything and judges nothing: the ceiling
@@ -14,15 +14,11 @@ second that the last router has. ROUTESxROUTERS is a load.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +36,8 @@ from lab.stayrtr import StayRtr, Vrp, roas
 from lab.usage import cpu_s
 from lab.waiting import eventually
 
+from bench import results
+from bench.results import Results
 from bench.scale import command, count, guest
 
 HOSTS = 20
@@ -221,12 +219,29 @@ def measure(system: str, load: Load) -> Cost:
 SYSTEMS = ("rsfilter", "null", "BIRD")
 
 
-def rows(loads: Sequence[Load], repeat: int) -> Table:
-    """The whole of it."""
-    table = Table(
-        *("routes", "routers", "", "daemon", "helper", "routes/s", "helper/daemon", "of null"),
-        title="until the last router has everything: CPU s, medians",
-    )
+class Row(NamedTuple):
+    """Medians of a system under a load."""
+
+    routes: int
+    routers: int
+    system: str
+    daemon_cpu_s: float
+    helper_cpu_s: float | None
+    """None: there is no helper."""
+    clock_s: float
+    routes_per_s: float
+
+    @classmethod
+    def of(cls, load: Load, system: str, costs: Sequence[Cost]) -> Row:
+        """From several runs."""
+        cost = Cost(*map(statistics.median, zip(*costs, strict=True)))
+        helper = None if system == "BIRD" else cost.filter_s
+        return cls(*load, system, cost.speaker_s, helper, cost.clock_s, load.routes / cost.clock_s)
+
+
+def rows(loads: Sequence[Load], repeat: int) -> list[Row]:
+    """The whole of it, load by load."""
+    found = []
     with Progress(transient=True) as progress:
         task = progress.add_task("measuring", total=len(loads) * repeat * len(SYSTEMS))
         for load in loads:
@@ -235,33 +250,31 @@ def rows(loads: Sequence[Load], repeat: int) -> Table:
                 for system in SYSTEMS:
                     costs[system].append(measure(system, load))
                     progress.advance(task)
-            medians = {
-                system: Cost(*map(statistics.median, zip(*found, strict=True)))
-                for system, found in costs.items()
-            }
-            for system, cost in medians.items():
-                ratio = cost.filter_s / cost.speaker_s if system != "BIRD" else 0.0
-                table.add_row(
-                    f"{load.routes:,}",
-                    str(load.routers),
-                    system,
-                    f"{cost.speaker_s:.1f}",
-                    f"{cost.filter_s:.1f}",
-                    f"{load.routes / cost.clock_s:,.0f}",
-                    f"{ratio:.2f}" if ratio else "",
-                    f"{medians['null'].clock_s / cost.clock_s:.2f}",
-                )
-            table.add_section()
-    return table
+            found += [Row.of(load, system, costs[system]) for system in SYSTEMS]
+    return found
 
 
-def machine() -> str:
-    """What this was measured on, and with."""
-    bird = subprocess.run(["bird", "--version"], capture_output=True, text=True, check=True)
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"ExaBGP {version('exabgp')}, {bird.stderr.strip() or bird.stdout.strip()}"
+def table(found: Sequence[Row]) -> Table:
+    """The rows beside each other."""
+    shown = Table(
+        *("routes", "routers", "", "daemon", "helper", "routes/s", "helper/daemon", "of null"),
+        title="until the last router has everything: CPU s, medians",
     )
+    null = {(row.routes, row.routers): row.clock_s for row in found if row.system == "null"}
+    for row in found:
+        helper = row.helper_cpu_s
+        shown.add_row(
+            f"{row.routes:,}",
+            str(row.routers),
+            row.system,
+            f"{row.daemon_cpu_s:.1f}",
+            "" if helper is None else f"{helper:.1f}",
+            f"{row.routes_per_s:,.0f}",
+            "" if helper is None else f"{helper / row.daemon_cpu_s:.2f}",
+            f"{null[row.routes, row.routers] / row.clock_s:.2f}",
+            end_section=row.system == SYSTEMS[-1],
+        )
+    return shown
 
 
 def main() -> int:
@@ -270,10 +283,14 @@ def main() -> int:
     loads = [Load(20_000, 1), Load(20_000, 4), Load(100_000, 1)]
     parser.add_argument("--loads", type=Load.parse, nargs="+", default=loads)
     parser.add_argument("--repeat", type=int, default=3)
+    results.add_option(parser)
     args = parser.parse_args()
+    found = rows(args.loads, args.repeat)
     console = Console()
-    console.print(rows(args.loads, args.repeat))
-    console.print(machine())
+    console.print(table(found))
+    results.tell(
+        console, Results.of("compare", [r._asdict() for r in found], repeat=args.repeat), args.json
+    )
     return 0
 
 

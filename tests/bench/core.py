@@ -1,6 +1,6 @@
 """The filter alone, without daemons: what a route costs, and a change of data. CPU time.
 
-    python tests/bench/core.py [--routes 100000] [--times 3] [-o results.json]
+    python tests/bench/core.py [--routes 100000] [--times 3] [--json FILE]
 
 Each figure is the median of several processes of their own, taken in turns. Lines are those of
 ExaBGP 5.0 for UPDATEs of 500 prefixes; every tenth route is another host's and is rejected. What
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,16 +23,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from netaddr import IPNetwork
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import results
+from bench.results import Results
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import load_config
 from rsfilter.exabgp.resync import Step
@@ -215,14 +216,14 @@ def measure_filter(routes: int, *, audited: bool) -> dict[str, float]:
         entries = alone.filter.engine.rib_in
         assert len(entries) == routes
         assert entries.accepted == routes * 9 // 10
-        return {"us": used / routes * 1e6, "octets": (_resident() - before) / routes}
+        return {"cpu_us": used / routes * 1e6, "memory_octets": (_resident() - before) / routes}
 
 
 def measure_floor(routes: int) -> dict[str, float]:
     """msgspec decodes the same octets."""
     lines = updates(routes)
     decode = msgspec.json.Decoder().decode
-    return {"us": _cpu(lambda: [decode(line) for line in lines]) / routes * 1e6}
+    return {"cpu_us": _cpu(lambda: [decode(line) for line in lines]) / routes * 1e6}
 
 
 def measure_afternoon(routes: int) -> dict[str, float]:
@@ -252,7 +253,7 @@ def measure_afternoon(routes: int) -> dict[str, float]:
                     )
         return accepted
 
-    return {"us": _cpu(work) / routes * 1e6}
+    return {"cpu_us": _cpu(work) / routes * 1e6}
 
 
 def measure_data(routes: int) -> dict[str, float]:
@@ -359,19 +360,19 @@ def table(found: dict[str, dict[str, float]], routes: int, sizes: list[int]) -> 
     def of(part: str) -> dict[str, float]:
         return found[f"{part} {routes}"]
 
-    floor = of("floor")["us"]
+    floor = of("floor")["cpu_us"]
     for name, part, aim in [
         ("a route, lines to commands", "bare", "6"),
         ("a route, with its audit record", "audited", "10"),
         ("a route and 1,000 VRPs, written in an afternoon", "afternoon", ""),
     ]:
-        us = of(part)["us"]
+        us = of(part)["cpu_us"]
         shown.add_row(name, f"{us:.1f} µs, {us / floor:.0f} x decoding", aim and f"{aim} µs")
     shown.add_row("the same octets decoded by msgspec", f"{floor:.2f} µs", "")
-    costs = [found[f"bare {size}"]["us"] for size in sizes]
+    costs = [found[f"bare {size}"]["cpu_us"] for size in sizes]
     listed = ", ".join(f"{size}: {us:.1f}" for size, us in zip(sizes, costs, strict=True))
     shown.add_row("a route, by size of table", f"{listed} µs", "within 1.3")
-    biggest = found[f"bare {sizes[-1]}"]["octets"]
+    biggest = found[f"bare {sizes[-1]}"]["memory_octets"]
     shown.add_row(f"memory of a route, {sizes[-1]} of them", f"{biggest:.0f} octets", "500")
     data = of("data")
     judged = f"{data['one_ms']:.1f} ms, {data['one_judged']:.0f} judged"
@@ -394,7 +395,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--routes", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, help="write the figures there too, as JSON")
+    results.add_option(parser)
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
@@ -405,16 +406,10 @@ def main() -> None:
     runs = [(part, args.routes) for part in PARTS]
     runs += [("bare", size) for size in sizes if size != args.routes]
     found = medians(runs, args.times)
-    Console(width=110).print(table(found, args.routes, sizes))
-    machine: dict[str, Any] = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rsfilter": version("rsfilter"),
-        "msgspec": version("msgspec"),
-    }
-    Console().print(", ".join(f"{name} {what}" for name, what in machine.items()))
-    if args.output:
-        args.output.write_text(json.dumps({"machine": machine, "figures": found}, indent=1))
+    console = Console(width=110)
+    console.print(table(found, args.routes, sizes))
+    measured = [{"part": part, "routes": size, **found[f"{part} {size}"]} for part, size in runs]
+    results.tell(console, Results.of("core", measured, times=args.times), args.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What routers cost ExaBGP, and what they cost with one BIRD between.
 
     python tests/bench/fanout.py [--routers 1 4 16 64] [--hosts 10] [--routes 20000] [--shards 2]
+                                  [--json FILE]
 
 BIRD hosts announce their guests; every router has to end with all of them. CPU seconds of ExaBGP,
 of rsfilter and of the fan-out, and routes that the last router has per second on the clock. With
@@ -12,7 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -27,11 +30,36 @@ from lab.speaker import Endpoint
 from lab.usage import cpu_s
 from lab.waiting import eventually
 
+from bench import results
+from bench.results import Results
 from bench.scale import command, count, guest
 
 DEADLINE_S = 1200.0
 
 COLUMNS = ("routers", "between", "shards", "ExaBGP", "rsfilter", "BIRD between", "routes/s")
+
+
+class Row(NamedTuple):
+    """What so many routers cost, until the last has every route."""
+
+    routers: int
+    has_fanout: bool
+    shards: int
+    exabgp_cpu_s: float
+    rsfilter_cpu_s: float
+    fanout_cpu_s: float
+    routes_per_s: float
+
+    @property
+    def cells(self) -> list[str]:
+        """As the table has it."""
+        return [
+            str(self.routers),
+            "BIRD" if self.has_fanout else "nothing",
+            str(self.shards),
+            *(f"{cpu:.1f}" for cpu in (self.exabgp_cpu_s, self.rsfilter_cpu_s, self.fanout_cpu_s)),
+            f"{self.routes_per_s:,.0f}",
+        ]
 
 
 class Site:
@@ -108,10 +136,8 @@ class Site:
         eventually(probe, self.lab.report, DEADLINE_S, interval_s=0.2)
 
 
-def measure(
-    routers: int, hosts: int, routes: int, shards: int, *, has_fanout: bool
-) -> tuple[str, ...]:
-    """A row of the table."""
+def measure(routers: int, hosts: int, routes: int, shards: int, *, has_fanout: bool) -> Row:
+    """One run, in a lab of its own."""
     with Lab() as lab:
         site = Site(lab, routers, hosts, routes, shards, has_fanout=has_fanout)
         site.starts()
@@ -121,9 +147,15 @@ def measure(
         site.fills()
         took = time.monotonic() - began
         used = [sum(map(cpu_s, pids)) - before[name] for name, pids in programs.items()]
-    between = "BIRD" if has_fanout else "nothing"
-    rate = f"{site.routes / took:,.0f}"
-    return (str(routers), between, str(shards), *(f"{cpu:.1f}" for cpu in used), rate)
+    return Row(routers, has_fanout, shards, *used, site.routes / took)
+
+
+def table(rows: Sequence[Row], routes: int, hosts: int) -> Table:
+    """A run in each row."""
+    shown = Table(*COLUMNS, title=f"{routes} routes of {hosts} hosts: CPU s")
+    for row in rows:
+        shown.add_row(*row.cells)
+    return shown
 
 
 def main() -> int:
@@ -133,13 +165,20 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--routes", type=int, default=20_000)
     parser.add_argument("--shards", type=int, default=2)
+    results.add_option(parser)
     args = parser.parse_args()
-    table = Table(*COLUMNS, title=f"{args.routes} routes of {args.hosts} hosts: CPU s")
-    for routers in args.routers:
-        for has_fanout in (False, True):
-            table.add_row(*measure(routers, args.hosts, args.routes, 1, has_fanout=has_fanout))
-    table.add_row(*measure(args.routers[0], args.hosts, args.routes, args.shards, has_fanout=True))
-    Console().print(table)
+    runs = [(routers, 1, has) for routers in args.routers for has in (False, True)]
+    runs.append((args.routers[0], args.shards, True))
+    rows = [
+        measure(routers, args.hosts, args.routes, shards, has_fanout=has)
+        for routers, shards, has in runs
+    ]
+    console = Console()
+    console.print(table(rows, args.routes, args.hosts))
+    measured = Results.of(
+        "fanout", [row._asdict() for row in rows], routes=args.routes, hosts=args.hosts
+    )
+    results.tell(console, measured, args.json)
     return 0
 
 
