@@ -80,6 +80,11 @@ bench: setup ## rsfilter beside a null helper and beside BIRD: CPU, routes per s
 	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/compare.py $(if $(LOADS),--loads $(LOADS)) $(call JSON,compare)
 	@$(RUN) tests/bench/changes.py $(call JSON,changes)
 
+.PHONY: benchchurn
+benchchurn: setup ## 500 changes of routes a second for MINUTES=10: delays, backlog, memory and CPU of each minute
+	@echo "benchchurn: BIRD hosts, ExaBGP with rsfilter, a BIRD router"
+	@$(RUN) tests/bench/churn.py --minutes $(or $(MINUTES),10) $(call JSON,churn)
+
 .PHONY: benchscale
 benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
 	@echo "benchscale: a full table, with real daemons"
