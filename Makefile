@@ -127,6 +127,11 @@ benchpage: setup ## what one waits for on the page with 200,000 routes, in milli
 	@echo "bench: the page in Chromium"
 	@$(RUN) tests/bench/page.py
 
+.PHONY: benchplots
+benchplots: setup ## draw what docs/benchmarks/*.json say into docs/images and docs/performance.md (RESULTS=directory)
+	@echo "benchplots: bench, benchcore, benchfanout and benchchurn leave them there with RESULTS=docs/benchmarks"
+	@$(RUN) tests/bench/plots.py $(if $(RESULTS),--results "$(RESULTS)")
+
 .PHONY: docs
 docs: .venv/docs-installed ## build site/: the manual with search, to be opened from the disk; bad links are errors
 	@echo "docs: mkdocs build --strict"
