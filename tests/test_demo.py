@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ from lab.waiting import eventually
 pytestmark = pytest.mark.lab
 
 TESTS = Path(__file__).resolve().parent
+README = TESTS.parent / "README.md"
+
+SHOWN = re.findall(r"^    (203\.0\.113\..+)$", README.read_text(), re.MULTILINE)
+"""The rows that the README shows of both tables."""
 
 
 def test_one_screen(tmp_path: Path) -> None:
@@ -40,6 +45,10 @@ def test_one_screen(tmp_path: Path) -> None:
     assert "rejected" in hijack[0]
     assert "origin_invalid_asn" in hijack[0]
     assert any("as_path_too_long, origin_invalid_asn" in line for line in lines)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert len(SHOWN) == 4
+    for row in SHOWN:
+        assert re.split(r" {2,}", row) in rows
     assert list((tmp_path / ".lab" / "demo" / "audit").glob("*.jsonl"))
 
 

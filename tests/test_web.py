@@ -287,6 +287,20 @@ async def test_what_cannot_be_answered_is_said_in_one_shape(
     assert said.keys() <= {"error", "detail", "pointer"}
 
 
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/api/v1/neighbors?grup=x", "grup: this takes no such parameter; it takes role, group"),
+        ("/api/v1/status?x=1", "x: this takes no such parameter"),
+    ],
+)
+async def test_a_misspelt_parameter_is_told_with_those_that_are_there(
+    bench: Bench, path: str, detail: str
+) -> None:
+    async with bench.client() as client:
+        assert (await client.get(path, 400))["detail"] == detail
+
+
 async def test_a_failure_of_ours_tells_nothing_and_is_logged(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

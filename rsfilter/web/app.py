@@ -256,8 +256,11 @@ async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
             raise bad_request(f"{name}: given twice")
         given[name] = value
     is_body = endpoint.method == "POST"
-    if given and (is_body or endpoint.asked is None):
-        raise bad_request(f"{next(iter(given))}: this takes no such parameter")
+    known = () if is_body or endpoint.asked is None else endpoint.asked.__struct_encode_fields__
+    for name in given:
+        if name not in known:
+            instead = f"; it takes {', '.join(known)}" if known else ""
+            raise bad_request(f"{name}: this takes no such parameter{instead}")
     if endpoint.asked is None:
         return None
     try:
