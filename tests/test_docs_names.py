@@ -19,8 +19,9 @@ from rsfilter.cli import _parser
 
 COMMAND = re.compile(r"(?:^|[\s/;(])rsfilter (?P<words>-?[a-z].*)")
 TARGET = re.compile(r"\bmake (?P<target>[a-z][a-z-]*)")
-FILE = re.compile(r"(?<![\w/.-])(?:docs|tests|rsfilter|fixtures|\.ci)/[\w./-]*[\w/](?![\w*<])")
-"""A path from the root, without those that stand for several (`tests/test_<module>.py`)."""
+FILE = re.compile(r"(?<![\w/.=-])(?:docs|tests|rsfilter|fixtures|\.ci)/[\w./-]*[\w/](?![\w*<])")
+"""A path from the root, without those that stand for several (`tests/test_<module>.py`) or are made
+(`RESULTS=docs/benchmarks`)."""
 
 ENDS = {"|", "||", "&&", ">", ">>", ";", "&"}
 """The words of a shell after which another command begins, or none."""
