@@ -63,7 +63,10 @@ class ReadinessWatcher:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            await self._check()
+            try:
+                await self._check()
+            except Exception:  # whatever it is: the next look may be the one that counts
+                log.exception("readiness: cannot follow the files")
 
     async def _check(self) -> None:
         async with self._lock:
@@ -72,8 +75,8 @@ class ReadinessWatcher:
 
     def _tell(self, why: str) -> None:
         if why != self._why:
-            self._why = why
             self._on_change(why)
+            self._why = why
 
     def _look(self) -> str:
         ready, disable = self._config.ready_file, self._config.disable_file

@@ -15,6 +15,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rsfilter import __version__, alarms, held, reload
@@ -98,6 +99,8 @@ class Service:
         self._reloads: set[asyncio.Task[list[str]]] = set()
         self._wake = asyncio.Event()
         self._is_ending = False
+        self._failure: Exception | None = None
+        """Of something that happened outside of a turn: the filter's state is not to be trusted."""
         self._is_dialect_known = False
         self._revalidating_since: float | None = None
         """When the first of the data came that are on their way through the table."""
@@ -135,6 +138,8 @@ class Service:
         self._note("stop", moment)
         self._writer.close(CLOSE_TIMEOUT_S)
         self._audit.close(CLOSE_TIMEOUT_S)
+        if self._failure:
+            raise self._failure
         return 0
 
     def _end(self, why: str) -> None:
@@ -203,10 +208,18 @@ class Service:
             self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
             self._revalidating_since = None
 
-    def _happened(self, moment: Moment) -> None:
-        """Something happened outside of a turn: what it needs time for goes on in the turns, which
-        may be asleep until the next line."""
-        self._flush(moment)
+    @contextlib.contextmanager
+    def _outside(self, moment: Moment) -> Iterator[None]:
+        """Something happens outside of a turn. What it needs time for goes on in the turns, which
+        may be asleep until the next line. If it fails, so does the filter: ExaBGP starts another,
+        which is better than one that has judged half of its table."""
+        try:
+            yield
+            self._flush(moment)
+        except Exception as error:
+            self._failure = error
+            self._end("a failure")
+            raise
         self._wake.set()
 
     def _tell(self, moment: Moment) -> None:
@@ -230,8 +243,8 @@ class Service:
         moment = _moment()
         if self._recorder:
             self._recorder.held(moment, self._held_before)
-        self._filter.guard_restored(self._held_before, moment.now)
-        self._happened(moment)
+        with self._outside(moment):
+            self._filter.guard_restored(self._held_before, moment.now)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -242,8 +255,8 @@ class Service:
             log.warning("guard: %s, and nothing is held", by)
         if self._recorder:
             self._recorder.release(moment, by)
-        self._filter.guard_released(by, moment.now)
-        self._happened(moment)
+        with self._outside(moment):
+            self._filter.guard_released(by, moment.now)
 
     @property
     def drain_state(self) -> DrainState:
@@ -255,8 +268,8 @@ class Service:
         moment = _moment()
         if self._recorder:
             self._recorder.drain(moment, DrainAsked(source, on, by))
-        self._filter.drain(on, by, moment.now, source)
-        self._happened(moment)
+        with self._outside(moment):
+            self._filter.drain(on, by, moment.now, source)
 
     def _hang_up(self) -> None:
         task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
@@ -299,8 +312,8 @@ class Service:
         moment = _moment()
         if self._recorder:
             self._recorder.config(moment, text, str(wanted.path))
-        self._filter.configured(wanted, moment.now)
-        self._happened(moment)
+        with self._outside(moment):
+            self._filter.configured(wanted, moment.now)
         await self._readiness.configure(wanted.readiness or ReadinessConfig())
 
     def _readiness_changed(self, why: str) -> None:
@@ -384,9 +397,9 @@ class Service:
     def _replace(self, event: DataReplaced | None, moment: Moment) -> None:
         if event is not None:
             log.info("data in force: %s: %s", event.source, event.detail)
-            self._filter.data_replaced(event, moment.now)
             self._revalidating_since = self._revalidating_since or moment.now
-            self._happened(moment)
+            with self._outside(moment):
+                self._filter.data_replaced(event, moment.now)
 
 
 def _moment() -> Moment:

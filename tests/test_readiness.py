@@ -108,3 +108,25 @@ async def test_what_cannot_be_seen_changes_nothing(
         assert looks >= 5
     assert told == [f"{disable} is there", ""]
     assert caplog.text.count("cannot look for") == 1
+
+
+async def test_what_fails_to_be_told_is_told_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: Told = []
+
+    def tell(why: str) -> None:
+        told.append(why)
+        if len(told) == 1:
+            raise RuntimeError("a bug of the taker")
+
+    disable = tmp_path / "disable"
+    watcher = ReadinessWatcher(ReadinessConfig(disable_file=disable), tell, interval=0.01)
+    await watcher.start()
+    disable.touch()
+    async with asyncio.timeout(10):
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
+    await watcher.stop()
+    assert told == [f"{disable} is there"] * 2
+    assert "a bug of the taker" in caplog.text

@@ -14,6 +14,8 @@ import pytest
 from config_sample import configuration
 from speaker import Speaker, announce, line, state
 
+from rsfilter.cli import FAILED
+
 ROUTER, HOST, OTHER = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 ROUTERS = {ROUTER: 65200}
 
@@ -26,6 +28,8 @@ TRUTH = {
         {"prefix": "2001:db8::/32", "maxLength": 128, "asn": "AS65001"},
     ]
 }
+
+SOMEBODY_ELSES = {"prefix": "10.0.0.0/8", "maxLength": 32, "asn": "AS65009"}
 
 
 @pytest.fixture
@@ -203,9 +207,41 @@ def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, sit
     speaker.write(announce(HOST, 65001, ["192.0.2.99/32"]))
     audit = site / "audit"
     speaker.wait("worked off", lambda: b"192.0.2.99/32" in logged(audit))
-    other = {"prefix": "10.0.0.0/8", "maxLength": 32, "asn": "AS65009"}
-    (site / "truth.json").write_text(json.dumps({"roas": [other]}))
+    (site / "truth.json").write_text(json.dumps({"roas": [SOMEBODY_ELSES]}))
     speaker.wait("judged", lambda: b'"rejudged":10000' in logged(audit))
+
+
+BROKEN = """
+from rsfilter.filter import Filter
+
+whole = Filter.data_replaced
+
+def broken(self, event, now):
+    if self.engine.rib_in.accepted:
+        raise ArithmeticError("half judged")
+    whole(self, event, now)
+
+Filter.data_replaced = broken
+"""
+
+
+def test_a_filter_that_fails_over_new_data_ends(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ExaBGP starts another, which judges the whole table."""
+    (site / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+        (site / "truth.json").write_text(json.dumps({"roas": [SOMEBODY_ELSES]}))
+        log = site / "rsfilter.log"
+        speaker.wait("failed", lambda: "the filter cannot run" in log.read_text())
+        assert "ArithmeticError: half judged" in log.read_text()
+        assert speaker.process.stdin
+        speaker.process.stdin.close()
+        assert speaker.process.wait(10) == FAILED
 
 
 def logged(directory: Path) -> bytes:

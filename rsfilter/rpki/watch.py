@@ -26,7 +26,7 @@ from typing import NamedTuple
 from watchfiles import awatch
 from watchfiles.main import FileChange
 
-from rsfilter.rpki.document import TruthError
+from rsfilter.rpki.document import Problem, TruthError
 from rsfilter.rpki.truth import Truth, parse_truth, read_file
 
 _QUIET_MS = 50
@@ -109,22 +109,24 @@ class TruthWatcher:
             async for _ in wakes:
                 try:
                     await self._check()
-                except Exception:  # whatever the callbacks raise: the next change must be seen
+                except Exception as error:  # of a callback: the next change must be seen
                     logger.exception("cannot take over %s", self.path)
+                    problem = Problem(str(self.path), "", f"cannot be taken over: {error!r}")
+                    self.error = TruthError((problem,))
 
     async def _wakes(self) -> AsyncGenerator[None, None]:
         """Yields whenever the file may have changed, and at every tick."""
         while True:
-            directories = self._directories()
             try:
+                directories = self._directories()
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
                         yield
                         if self._directories() != directories:
                             break
-            except (OSError, RuntimeError, ExceptionGroup) as error:
+            except Exception as error:
                 # No such directory, no permission, no inotify watches left: the tick remains.
-                logger.debug("cannot watch %s: %s", ", ".join(sorted(directories)), error)
+                logger.debug("cannot watch beside %s: %s", self.path, error)
                 await asyncio.sleep(_TICK_MS / 1000)
                 yield
 
