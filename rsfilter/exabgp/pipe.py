@@ -66,7 +66,7 @@ class LineReader:
         try:
             while chunk := os.read(self._fd, READ_BYTES):
                 self._split(chunk)
-        except OSError as error:
+        except Exception as error:  # whatever it was: a filter that is deaf must not go on
             log.error("stdin cannot be read any more: %s", error)
         self.is_at_end = True
         self._on_lines()
@@ -102,7 +102,8 @@ class CommandWriter:
     """Writes lines on a thread of its own, in order, each whole."""
 
     def __init__(self, fd: int, on_broken: Callable[[], object]) -> None:
-        """`on_broken` is called on the writing thread when nobody reads any more."""
+        """`on_broken` is called on the writing thread when nothing will be written any more:
+        nobody reads, or writing itself failed."""
         self.counters: Counter[str] = Counter()
         """lines, bytes."""
         self._fd = fd
@@ -139,13 +140,12 @@ class CommandWriter:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while line := self._next():
-            try:
+        try:
+            while line := self._next():
                 self._write(line)
-            except OSError as error:
-                log.error("stdout cannot be written any more: %s", error)
-                self._on_broken()
-                return
+        except Exception as error:  # whatever it was: a filter that is mute must not go on
+            log.error("stdout cannot be written any more: %s", error)
+            self._on_broken()
 
     def _next(self) -> bytes | None:
         with self._ready:

@@ -1,0 +1,117 @@
+"""The pipe to ExaBGP, on real pipes: lines whole whatever their pieces, and an end that is told."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsfilter.exabgp import pipe
+from rsfilter.exabgp.pipe import CommandWriter, LineReader
+
+DEADLINE_S = 20.0
+
+
+class Ended(threading.Event):
+    """What is called on another thread."""
+
+    def expect(self) -> None:
+        assert self.wait(DEADLINE_S), "nobody was told"
+
+
+def read_all(pieces: list[bytes]) -> LineReader:
+    """A reader at its end, which got `pieces` one by one."""
+    reader = LineReader(-1, lambda: None)
+    for piece in pieces:
+        reader._split(piece)
+    return reader
+
+
+@given(st.lists(st.text("ab\n", max_size=8), max_size=8))
+def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    reader = read_all([piece.encode() for piece in pieces if piece])
+    assert [line.decode() for line in reader.take()] == text.split("\n")[:-1]
+    assert reader.take() == []
+
+
+def test_a_line_without_end_is_dropped_and_the_next_one_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipe, "MAX_LINE_BYTES", 10)
+    reader = read_all([b"first\n123456", b"7890abc", b'{"looks": "good"}\nlast\n'])
+    first, dropped, last = reader.take()
+    assert (first, last) == (b"first", b"last")
+    assert dropped.startswith(pipe.TOO_LONG)
+    assert reader.counters["too_long"] == 1
+
+
+def test_the_end_of_stdin_is_told_after_the_last_line() -> None:
+    at_end = Ended()
+    reading, writing = os.pipe()
+    reader = LineReader(reading, lambda: reader.is_at_end and at_end.set())
+    reader.start()
+    os.write(writing, b"one\ntwo\ncut off")
+    os.close(writing)
+    at_end.expect()
+    assert reader.take() == [b"one", b"two"]
+    os.close(reading)
+
+
+def failing(*_: object) -> None:
+    raise MemoryError("no room")
+
+
+def test_a_reader_that_fails_is_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that is deaf and does not know would keep every route for ever."""
+    at_end = Ended()
+    reading, writing = os.pipe()
+    reader = LineReader(reading, at_end.set)
+    monkeypatch.setattr(reader, "_split", failing)
+    reader.start()
+    os.write(writing, b"one\n")
+    at_end.expect()
+    assert reader.is_at_end
+    os.close(writing)
+    os.close(reading)
+
+
+def closed(reading: int, writer: CommandWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.close(reading)
+
+
+def broken(reading: int, writer: CommandWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_write", failing)
+
+
+@pytest.mark.parametrize("breaks", [closed, broken])
+def test_a_writer_that_cannot_write_says_so(
+    breaks: Callable[[int, CommandWriter, pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_broken = Ended()
+    reading, writing = os.pipe()
+    writer = CommandWriter(writing, is_broken.set)
+    breaks(reading, writer, monkeypatch)
+    writer.start()
+    writer.write([b"announce\n"])
+    is_broken.expect()
+
+
+def test_a_writer_writes_all_before_it_closes_and_complains_of_nothing() -> None:
+    is_broken = Ended()
+    reading, writing = os.pipe()
+    writer = CommandWriter(writing, is_broken.set)
+    lines = [f"announce {number}\n".encode() for number in range(1_000)]
+    writer.start()
+    writer.write(lines)
+    writer.close(DEADLINE_S)
+    assert os.read(reading, 1 << 20) == b"".join(lines)
+    assert not is_broken.is_set()
+    assert writer.counters["lines"] == len(lines)
+    os.close(writing)
+    os.close(reading)
