@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab.audit import Record
 from lab.bird import BirdRouter
 from lab.core import Lab, family_of
 from lab.frr import FrrRouter
@@ -215,6 +216,18 @@ def out_of_service(site: Site) -> None:
         router.has_exactly()
 
 
+def drains(site: Site, number: int) -> list[Record]:
+    """The records of draining, which come later than the withdraws themselves."""
+    found: list[Record] = []
+
+    def probe() -> str | None:
+        found[:] = site.audit.records(event="drain")
+        return None if len(found) == number else f"{len(found)} records of draining, not {number}"
+
+    eventually(probe, site.lab.report)
+    return found
+
+
 def disable_file(site: Site) -> Path:
     return site.route_server.place / "disable"
 
@@ -229,7 +242,7 @@ def test_d5_a_disable_file_says_good_bye_before_it_withdraws(site: Site) -> None
     assert sorted(seen) == sorted(
         (verb, vip) for verb in ("replaced", "removed") for vip in VIPS
     )  # marked without a gap, then gone
-    draining, drained = site.audit.records(event="drain")
+    draining, drained = drains(site, 2)
     assert [r["data"]["phase"] for r in (draining, drained)] == ["draining", "drained"]
 
     # Hosts notice nothing; what they announce meanwhile is judged, and comes with the rest.
@@ -248,9 +261,9 @@ def test_d5_a_disable_file_says_good_bye_before_it_withdraws(site: Site) -> None
 def test_d5_a_new_filter_announces_nothing_while_the_file_is_there(site: Site) -> None:
     disable_file(site).touch()
     out_of_service(site)
+    drains(site, 2)
     site.route_server.filter_restarts()
-    site.audit.has(event="start")
-    eventually(lambda: None if len(site.audit.records(event="drain")) == 3 else "no third record")
+    drains(site, 3)
     throughout(lambda: "routes" if site.leaf2.table() else None, 2.0, site.lab.report)
     disable_file(site).unlink()
     in_service(site)

@@ -21,13 +21,13 @@ class Audit:
         self._evidence = evidence
 
     def records(self, **fields: object) -> list[Record]:
-        """The lines whose fields are all as given, in order."""
+        """The lines whose fields are all as given, in order; not one that is being written."""
         lines = [
             line
             for path in sorted(self.directory.glob("*.jsonl"))
-            for line in path.read_text().splitlines()
+            for line in path.read_text().splitlines(keepends=True)
         ]
-        records = [json.loads(line) for line in lines]
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
         return [record for record in records if _matches(record, fields)]
 
     def has(self, *, deadline_s: float = DEADLINE_S, **fields: object) -> Record:
