@@ -23,7 +23,9 @@ from rtr_cache import NO_DATA, NOTIFY, Answer, Fault, RtrCache, error, pdu, reco
 from rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
 
 from rsfilter.routing.model import Prefix, Vrp
+from rsfilter.rpki import cache as cache_module
 from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrError, RtrSnapshot
+from rsfilter.rpki.librtr import Table
 
 TIMEOUT_S = 15.0
 
@@ -463,28 +465,56 @@ async def test_what_fails_again_and_again_does_not_take_the_processor(
         assert turns == 2
 
 
-async def test_a_callback_that_raises_does_not_stop_the_caches(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    seen: list[int] = []
+class FailsFirst(Watched):
+    """Whoever is told of new data, or of their expiry, fails the first time."""
 
-    async def fails(snapshot: RtrSnapshot, _reason: str) -> None:
-        seen.append(snapshot.serial)
-        raise ValueError("no")
+    def __init__(self, *addresses: CacheAddress) -> None:
+        super().__init__(*addresses, expire=3)
+        self.failed: set[str] = set()
 
+    def _fail(self, what: str) -> None:
+        if what not in self.failed:
+            self.failed.add(what)
+            raise RuntimeError("can't start new thread")
+
+    async def _changed(self, snapshot: RtrSnapshot, reason: str) -> None:
+        self._fail("change")
+        await super()._changed(snapshot, reason)
+
+    def _expired(self) -> None:
+        self._fail("expiry")
+        super()._expired()
+
+
+async def test_what_a_callback_failed_over_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Else the data that are in force would not be those of the cache until it has others."""
     async with RtrCache(OLD) as cache:
-        caches = RtrCaches(
-            [cache.address],
-            refresh=1,
-            retry=1,
-            expire=60,
-            on_change=fails,
-            on_expired=lambda: None,
-        )
-        await caches.start()
-        await eventually(lambda: seen == [1])
-        cache.holds(NEW)
-        cache.notifies()
-        await eventually(lambda: seen == [1, 2])
-        await caches.stop()
-    assert "ValueError: no" in caplog.text
+        rtr = FailsFirst(cache.address)
+        await rtr.caches.start()
+        try:
+            await rtr.holds(OLD)
+            await cache.dies()
+            await eventually(lambda: rtr.expirations == 1)
+        finally:
+            await rtr.caches.stop()
+    assert rtr.failed == {"change", "expiry"}
+    assert "can't start new thread" in caplog.text
+
+
+async def test_a_snapshot_that_could_not_be_read_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cache says it once."""
+    read, failed = cache_module._read_table, []
+
+    def fails_first(records: bytes, known: list[Table]) -> Table:
+        if not failed:
+            failed.append(records)
+            raise MemoryError
+        return read(records, known)
+
+    monkeypatch.setattr(cache_module, "_read_table", fails_first)
+    async with RtrCache(OLD) as cache, watched(cache.address) as rtr:
+        await rtr.holds(OLD)
+        assert failed
+        assert rtr.history == [OLD]

@@ -186,9 +186,11 @@ class RtrCaches:
         return decision.deadline
 
     async def _poll(self, index: int, cache: _Cache, report: Report) -> None:
-        if report.records is not None:
+        cache.unread = cache.unread if report.records is None else report.records
+        if cache.unread is not None:
             known = [other.table for other in self._caches if other.table]
-            table = await asyncio.to_thread(_read_table, report.records, known)
+            table = await asyncio.to_thread(_read_table, cache.unread, known)
+            cache.unread = None
             cache.is_empty = len(table.vrps) == 0
             if cache.is_empty:
                 log.error("RTR cache %s has no VRPs: not taken for data", cache.address)
@@ -211,11 +213,11 @@ class RtrCaches:
     async def _apply(self, decision: Decision) -> None:
         if decision.cache is None:
             return
-        was_fresh, self._is_fresh = self._is_fresh, decision.is_fresh
         before, self._decides = self._decides, decision.cache
         if not decision.is_fresh:
-            if was_fresh:
+            if self._is_fresh:
                 self._on_expired()
+            self._is_fresh = False
             return
         cache = self._caches[decision.cache]
         table, report = cache.table, cache.report
@@ -223,15 +225,15 @@ class RtrCaches:
             return
         if before not in (None, decision.cache):
             log.warning("RTR cache %s decides now", cache.address)
-        if was_fresh and self._in_force and self._in_force.digest == table.digest:
+        if self._is_fresh and self._in_force and self._in_force.digest == table.digest:
             return
-        self._in_force = table
         snapshot = RtrSnapshot(
             table.vrps, str(cache.address), report.session, report.serial, report.confirmed
         )
         await self._on_change(
             snapshot, f"{cache.address}, serial {report.serial}: {len(table.vrps)} VRPs"
         )
+        self._in_force, self._is_fresh = table, True  # not before: what failed is tried again
 
 
 class _Cache:
@@ -241,6 +243,8 @@ class _Cache:
         self.address = address
         self.connection: Connection | None = None
         self.table: Table | None = None
+        self.unread: bytes | None = None
+        """Records that are not a table yet: librtr gives each snapshot away once."""
         self.is_empty = False
         self.report = Report(
             state="not started",
