@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
 import logging
 import signal
 import sys
@@ -30,7 +29,7 @@ from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
-from rsfilter.rpki.truth import Truth, TruthError, read_file
+from rsfilter.rpki.truth import Truth, TruthError
 from rsfilter.rpki.watch import TruthWatcher
 from rsfilter.web.app import WebServer
 from rsfilter.web.running import Running
@@ -344,25 +343,15 @@ class Service:
             give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
             stack.callback(give_up.cancel)
 
-    async def _truth_loaded(self, truth: Truth) -> None:
+    async def _truth_loaded(self, truth: Truth, content: bytes) -> None:
         for warning in truth.warnings:
             log.warning("%s", warning)
         prepared = await asyncio.to_thread(self._sources.prepare_truth, truth)
         moment = _moment()
         self._running.truth_loaded = moment.time
-        self._replace(self._sources.truth_loaded(truth, prepared), moment)
         if self._recorder and self._config.truth:
-            self._record_truth(moment, self._config.truth.file, truth.sha256)
-
-    def _record_truth(self, moment: Moment, file: Path, sha256: str) -> None:
-        """The watcher hands on what it read, not the bytes: read them once more."""
-        content = b""
-        with contextlib.suppress(TruthError):
-            content = read_file(file)
-        if self._recorder and hashlib.sha256(content).hexdigest() == sha256:
-            self._recorder.truth(moment, content, str(file))
-        else:
-            log.warning("%s has changed again: the recording lacks a truth", file)
+            self._recorder.truth(moment, content, str(self._config.truth.file))
+        self._replace(self._sources.truth_loaded(truth, prepared), moment)
 
     def _truth_refused(self, error: TruthError) -> None:
         log.error("the truth that is in force stays: %s", error)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -39,7 +41,8 @@ class Seen:
         self.errors: list[TruthError] = []
         self.watcher = TruthWatcher(path, self._truth, self.errors.append)
 
-    async def _truth(self, truth: Truth) -> None:
+    async def _truth(self, truth: Truth, content: bytes) -> None:
+        assert hashlib.sha256(content).hexdigest() == truth.sha256
         self.asns += [vrp.asn for vrp in truth.vrps]
 
     async def until(self, condition: Callable[[], bool]) -> float:
@@ -227,28 +230,76 @@ async def test_the_file_is_read_when_start_returns_and_never_after_stop(path: Pa
     assert [task.get_name() for task in asyncio.all_tasks() if "truth" in task.get_name()] == []
 
 
-async def test_a_callback_that_fails_does_not_end_the_watch(
-    path: Path, caplog: pytest.LogCaptureFixture
+async def test_what_a_taker_failed_over_it_gets_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    taken: list[Truth] = []
+    """Or the filter would judge by an earlier truth until the file has a third one."""
+    monkeypatch.setattr("rsfilter.rpki.watch._RETRY_S", 0.1)
+    got: list[bytes] = []
 
-    async def take(truth: Truth) -> None:
-        taken.append(truth)
-        if len(taken) == 2:
-            raise RuntimeError("a bug of the taker")
+    async def take(_truth: Truth, content: bytes) -> None:
+        got.append(content)
+        if len(got) == 2:
+            raise RuntimeError("can't start new thread")
 
     path.write_text(text(1))
     watcher = TruthWatcher(path, take, lambda error: None)
     await watcher.start()
-    for count in (2, 3):
-        replace(path, text(count))
-        async with asyncio.timeout(PATIENCE_S):
-            while len(taken) < count or (watcher.error is None) is (count == 2):
-                await asyncio.sleep(0.005)
-        if count == 2:
-            assert "a bug of the taker" in str(watcher.error)
+    one, two = text(1).encode(), text(2).encode()
+    replace(path, text(2))
+    async with asyncio.timeout(PATIENCE_S):
+        while watcher.error is None:
+            await asyncio.sleep(0.005)
+        assert "can't start new thread" in str(watcher.error)
+        while watcher.error is not None:
+            await asyncio.sleep(0.005)
     await watcher.stop()
-    assert "a bug of the taker" in caplog.text
+    assert got == [one, two, two]
+    assert "can't start new thread" in caplog.text
+
+
+async def test_a_failure_is_over_when_the_file_is_as_before(path: Path) -> None:
+    async def take(_truth: Truth, content: bytes) -> None:
+        if content == text(2).encode():
+            raise RuntimeError("can't start new thread")
+
+    path.write_text(text(1))
+    watcher = TruthWatcher(path, take, lambda error: None)
+    assert await watcher.reload() is None
+    replace(path, text(2))
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await watcher.reload()
+    replace(path, text(1))
+    assert await watcher.reload() is None
+
+
+async def test_a_file_system_that_takes_its_time_does_not_stop_the_loop(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filtering goes on, by the truth in force, while a server of files is gone."""
+    looked: dict[str, set[int]] = {"stat": set(), "realpath": set()}
+    stat, realpath = os.stat, os.path.realpath
+
+    def seen_stat(name: object, **options: object) -> os.stat_result:
+        if name == path:
+            looked["stat"].add(threading.get_ident())
+        return stat(name, **options)  # type: ignore[arg-type, call-overload]
+
+    def seen_realpath(name: object, **options: object) -> str:
+        if name == path:
+            looked["realpath"].add(threading.get_ident())
+        return realpath(name, **options)  # type: ignore[arg-type, call-overload]
+
+    monkeypatch.setattr(os, "stat", seen_stat)
+    monkeypatch.setattr(os.path, "realpath", seen_realpath)
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: bool(looked["stat"] and looked["realpath"]))
+        replace(path, text(2))
+        await seen.until(lambda: seen.asns == [1, 2])
+    for threads in looked.values():
+        assert threading.get_ident() not in threads
 
 
 async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path) -> None:

@@ -56,7 +56,7 @@ async def test_truth_is_read_again_at_once(bench: Bench) -> None:
     file.write_text(json.dumps(TRUTH))
     loaded: list[str] = []
 
-    async def take(truth: Truth) -> None:
+    async def take(truth: Truth, _content: bytes) -> None:
         loaded.append(truth.format)
 
     watcher = TruthWatcher(file, take, lambda _: None)

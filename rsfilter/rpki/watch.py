@@ -4,7 +4,7 @@ Owns when the file is read again. `watchfiles` wakes it at once, the file's stat
 there is anything to read, and a slow tick covers what no event tells: a directory that is not
 there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
 which people deploy files works: rename, rewrite, delete and create, and the link swap of a
-Kubernetes ConfigMap.
+Kubernetes ConfigMap. Every look is a thread's: a file system may take its time.
 
 A file that is being written in place is half old, half new, or short. It is only looked at when
 the directory has been quiet for `_QUIET_MS`, and not believed when its status changed while it
@@ -42,6 +42,9 @@ _SETTLE_S = 2.0
 """A status younger than this proves nothing: two writes within one tick of the file system's clock
 look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
 
+_RETRY_S = 5.0
+"""After a failure to take a truth over, which may go on: each attempt parses the file again."""
+
 logger = logging.getLogger(__name__)
 
 _Status = tuple[int, ...]
@@ -50,25 +53,29 @@ _Status = tuple[int, ...]
 class _Content(NamedTuple):
     """What a look at the file found."""
 
+    status: _Status | None
+    """Before it was read."""
     key: str
     """SHA-256 of the bytes, or why there are none: equal keys need no second telling."""
     outcome: Truth | TruthError | None
     """None: content that was told before."""
+    data: bytes = b""
+    """What a truth was parsed from."""
 
 
 class TruthWatcher:
     """Reads a truth file whenever its content changes, in a worker thread.
 
-    `on_truth` gets each good content that differs from the last good one, `on_error` the error of
-    each bad content once; both are called on the event loop, and `on_truth` is waited for. After
-    an error the last good truth still stands, and `error` says what is wrong until the file is good
-    again.
+    `on_truth` gets each good content that differs from the last good one, parsed and in octets,
+    `on_error` the error of each bad content once; both are called on the event loop, and `on_truth`
+    is waited for. What they fail over they get again. After an error the last good truth still
+    stands, and `error` says what is wrong until the file is good again.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        on_truth: Callable[[Truth], Awaitable[None]],
+        on_truth: Callable[[Truth, bytes], Awaitable[None]],
         on_error: Callable[[TruthError], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -110,19 +117,22 @@ class TruthWatcher:
                 try:
                     await self._check()
                 except Exception as error:  # of a callback: the next change must be seen
-                    logger.exception("cannot take over %s", self.path)
+                    logger.exception("cannot take over %s, trying again", self.path)
                     problem = Problem(str(self.path), "", f"cannot be taken over: {error!r}")
                     self.error = TruthError((problem,))
+                    await asyncio.sleep(_RETRY_S)
 
     async def _wakes(self) -> AsyncGenerator[None, None]:
         """Yields whenever the file may have changed, and at every tick."""
         while True:
             try:
-                directories = self._directories()
+                directories = await asyncio.to_thread(self._directories)
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
+                        # Asked before the look: a link that moves during it wakes us again.
+                        has_moved = await asyncio.to_thread(self._directories) != directories
                         yield
-                        if self._directories() != directories:
+                        if has_moved:
                             break
             except Exception as error:
                 # No such directory, no permission, no inotify watches left: the tick remains.
@@ -146,45 +156,49 @@ class TruthWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            status = self._status()
-            if status is not None and status == self._settled:
-                return
-            content = await asyncio.to_thread(self._read, status)
+            content = await asyncio.to_thread(self._look)
             if content is None:
                 return
+            if content.key != self._seen:
+                self._seen, self._settled = "", None  # until it was told
+                await self._tell(content)
+                self._seen = content.key
+            status = content.status
             if status is not None and abs(self._clock() - status[-1] / 1e9) > _SETTLE_S:
                 self._settled = status
-            if content.key != self._seen:
-                self._seen = content.key
-                await self._tell(content)
 
-    def _read(self, status: _Status | None) -> _Content | None:
-        """The content, parsed when it is new; None when it changed while it was read."""
+    def _look(self) -> _Content | None:
+        """The content, parsed when it is new; None when it is settled, or changed while it was
+        read."""
+        status = self._status()
+        if status is not None and status == self._settled:
+            return None
         try:
             data = read_file(self.path)
         except TruthError as error:
-            return _Content(str(error), error)
+            return _Content(status, str(error), error)
         if self._status() != status:
             return None
         key = hashlib.sha256(data).hexdigest()
         if key in (self._seen, self._good):
-            return _Content(key, None)
+            return _Content(status, key, None)
         try:
-            return _Content(key, parse_truth(data, os.fspath(self.path), self._clock()))
+            truth = parse_truth(data, os.fspath(self.path), self._clock())
         except TruthError as error:
-            return _Content(key, error)
+            return _Content(status, key, error)
+        return _Content(status, key, truth, data)
 
     async def _tell(self, content: _Content) -> None:
         if isinstance(content.outcome, TruthError):
             self.error = content.outcome
             self._on_error(content.outcome)
             return
+        if content.outcome is not None:
+            await self._on_truth(content.outcome, content.data)
+            self._good = content.key
         if self.error is not None:
             self.error = None
             logger.info("%s is good again", self.path)
-        if content.outcome is not None:
-            self._good = content.key
-            await self._on_truth(content.outcome)
 
 
 def _events(directories: frozenset[str]) -> AsyncGenerator[set[FileChange], None]:
