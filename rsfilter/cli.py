@@ -124,7 +124,10 @@ def _add_run(commands: Subparsers, configured: argparse.ArgumentParser) -> None:
         "logs to stderr. ExaBGP starts it; it ends with ExaBGP.",
     )
     parser.add_argument(
-        "--record", type=Path, metavar="FILE", help="record all that comes in, for replay"
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="record all that comes in, for replay; a FILE that is there becomes FILE.1",
     )
     parser.set_defaults(handler=_run)
 

@@ -20,11 +20,15 @@ as the characters of the same number (Latin-1), so that lines which are not UTF-
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
+from io import FileIO
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -34,6 +38,11 @@ from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.vrps import VrpSet
+
+log = logging.getLogger(__name__)
+
+KEPT = 3
+"""Earlier recordings: somebody restarts the service before anybody has looked."""
 
 
 class Moment(NamedTuple):
@@ -68,10 +77,17 @@ class RecordingError(Exception):
 
 
 class Recorder:
-    """Writes a recording."""
+    """Writes a recording. Where it cannot, the recording ends, and the filter goes on.
+
+    A file that is there is kept as `NAME.1`: a process that failed is restarted with the same
+    arguments, and its recording is the one that says why. OSError when the file cannot be made.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open("w", encoding="ascii")
+        _keep_earlier(path)
+        self._path = path
+        self._file: FileIO | None = path.open("wb", buffering=0)
+        self._size = 0
 
     def lines(self, moment: Moment, lines: list[bytes]) -> None:
         """A turn with what ExaBGP wrote."""
@@ -118,9 +134,31 @@ class Recorder:
         self._write(moment, note=event.event, data=dict(event.data))
 
     def _write(self, moment: Moment, **content: object) -> None:
-        json.dump({"now": moment.now, "time": moment.time, **content}, self._file)
-        self._file.write("\n")
-        self._file.flush()
+        if self._file is None:
+            return
+        turn = json.dumps({"now": moment.now, "time": moment.time, **content})
+        rest = memoryview(turn.encode() + b"\n")
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            log.error("the recording %s ends here, filtering goes on: %s", self._path, error)
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)  # half a turn cannot be replayed
+            self._file.close()
+            self._file = None
+        else:
+            self._size += len(turn) + 1
+
+
+def _keep_earlier(path: Path) -> None:
+    """Earlier recordings get the next number, and the oldest goes."""
+    if not path.is_file():
+        return  # none, or /dev/null
+    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT + 1))]
+    for newer, older in reversed(list(pairwise(names))):
+        if newer.exists():
+            newer.replace(older)
 
 
 def read(path: Path) -> Iterator[Entry]:

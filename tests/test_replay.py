@@ -51,6 +51,15 @@ def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
     assert len(audit(site / "audit").splitlines()) >= 10
 
 
+def test_a_recording_without_room_does_not_stop_the_filter(site: Path) -> None:
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", "/dev/full") as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+        speaker.ends()
+    assert "the recording /dev/full ends here" in (site / "rsfilter.log").read_text()
+
+
 def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     recording, commands = site / "recording", io.BytesIO()
     guests = [f"203.0.113.{n}/32" for n in range(20)]

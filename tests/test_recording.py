@@ -1,0 +1,63 @@
+"""What a recorder leaves behind: whole turns, of this process and of those before it."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from pathlib import Path
+
+import pytest
+
+from rsfilter.recording import KEPT, Moment, Recorder, read
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a recording"
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return [line for entry in read(path) for line in entry.lines or ()]
+
+
+def record(path: Path, text: bytes) -> None:
+    Recorder(path).lines(Moment(1.0, 2.0), [text])
+
+
+def test_recordings_of_earlier_processes_are_kept(path: Path) -> None:
+    """A process that failed is started again with the same arguments."""
+    for number in range(KEPT + 3):
+        record(path, b"process %d" % number)
+    kept = [path, *(path.with_name(f"{path.name}.{number}") for number in (1, 2, 3))]
+    assert [lines_of(each) for each in kept] == [
+        [b"process 5"],
+        [b"process 4"],
+        [b"process 3"],
+        [b"process 2"],
+    ]
+    assert sorted(path.parent.iterdir()) == sorted(kept)
+
+
+def test_what_is_no_file_stays_where_it_is(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    device.symlink_to("/dev/null")
+    for _ in range(2):
+        record(device, b"nothing")
+    assert list(tmp_path.iterdir()) == [device]
+
+
+def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(path)
+    recorder.lines(Moment(1.0, 2.0), [b"first"])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        recorder.lines(Moment(2.0, 3.0), [b"x" * 10_000])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    recorder.lines(Moment(3.0, 4.0), [b"too late: a turn is missing"])
+    assert lines_of(path) == [b"first"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "ends here, filtering goes on" in caplog.text
