@@ -123,23 +123,32 @@ class Service:
         self._note("start", configuration=str(self._config.path), version=__version__)
         self._reader.start()
         self._writer.start()
-        async with contextlib.AsyncExitStack() as stack:
-            self._restore_held()
-            self._held.start()
-            stack.push_async_callback(self._held.stop)
-            await self._web.start()
-            stack.push_async_callback(self._web.stop)
-            await self._start_data(stack)
-            await self._turns()
-        moment = _moment()
-        self._filter.end(moment.now)
-        self._tell(moment)
-        self._note("stop", moment)
-        self._writer.close(CLOSE_TIMEOUT_S)
-        self._audit.close(CLOSE_TIMEOUT_S)
-        if self._failure:
-            raise self._failure
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                self._restore_held()
+                self._held.start()
+                stack.push_async_callback(self._held.stop)
+                await self._web.start()
+                stack.push_async_callback(self._web.stop)
+                await self._start_data(stack)
+                await self._turns()
+            if self._failure:
+                raise self._failure
+        finally:
+            self._close()
         return 0
+
+    def _close(self) -> None:
+        """Writes what is known, also when something has failed: then most of all."""
+        self._reader.stop()
+        moment = _moment()
+        try:
+            self._filter.end(moment.now)
+            self._tell(moment)
+            self._note("stop", moment)
+        finally:
+            self._writer.close(CLOSE_TIMEOUT_S)
+            self._audit.close(CLOSE_TIMEOUT_S)
 
     def _end(self, why: str) -> None:
         log.info("ending: %s", why)
@@ -158,12 +167,13 @@ class Service:
     async def _turns(self) -> None:
         pending: list[bytes] = []
         while not self._is_ending:
+            is_at_end = self._reader.is_at_end  # before the last lines are taken, not after
             pending += self._reader.take()
             self._turn(pending[:TURN_LINES])
             del pending[:TURN_LINES]
             if self._filter.is_shut_down:
                 self._end("ExaBGP shuts down")
-            elif not pending and self._reader.is_at_end:
+            elif not pending and is_at_end:
                 self._end("stdin has ended")
             elif pending:
                 await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.exabgp import pipe
-from rsfilter.exabgp.pipe import CommandWriter, LineReader
+from rsfilter.exabgp.pipe import CommandWriter, LineReader, linger
 
 DEADLINE_S = 20.0
 
@@ -114,4 +115,49 @@ def test_a_writer_writes_all_before_it_closes_and_complains_of_nothing() -> None
     assert not is_broken.is_set()
     assert writer.counters["lines"] == len(lines)
     os.close(writing)
+    os.close(reading)
+
+
+def test_a_reader_that_is_stopped_calls_nobody_and_leaves_the_rest() -> None:
+    """What it would wake is gone: an event loop that is closed."""
+    called: list[None] = []
+    reading, writing = os.pipe()
+    reader = LineReader(reading, lambda: called.append(None))
+    reader.start()
+    reader.stop()
+    os.write(writing, b"one\n")
+    reader._thread.join(DEADLINE_S)
+    os.write(writing, b"two\n")
+    assert os.read(reading, 100) == b"two\n"
+    assert (called, reader.take(), reader.is_at_end) == ([], [], False)
+    os.close(writing)
+    os.close(reading)
+
+
+def test_who_lingers_does_not_wait_for_what_another_has_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reader of the filter that failed may be quicker; then nothing more comes for hours, and
+    nobody filters."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr("select.select", lambda *_: ([reading], [], []))
+    until = time.monotonic() + 0.2
+    lingering = threading.Thread(target=linger, args=(reading, until), daemon=True)
+    lingering.start()
+    lingering.join(DEADLINE_S)
+    assert not lingering.is_alive()
+    assert time.monotonic() >= until
+    os.close(writing)
+    os.close(reading)
+
+
+def test_who_lingers_reads_on_and_ends_with_exabgp() -> None:
+    reading, writing = os.pipe()
+    lingering = threading.Thread(target=linger, args=(reading, time.monotonic() + 2 * DEADLINE_S))
+    lingering.start()
+    os.write(writing, b"more than a pipe holds" * 100_000)
+    assert lingering.is_alive()
+    os.close(writing)
+    lingering.join(DEADLINE_S)
+    assert not lingering.is_alive()
     os.close(reading)

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -214,34 +214,52 @@ def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, sit
 BROKEN = """
 from rsfilter.filter import Filter
 
-whole = Filter.data_replaced
+replaced, line = Filter.data_replaced, Filter.line
 
-def broken(self, event, now):
+def breaks_over_data(self, event, now):
     if self.engine.rib_in.accepted:
         raise ArithmeticError("half judged")
-    whole(self, event, now)
+    replaced(self, event, now)
 
-Filter.data_replaced = broken
+def breaks_over_a_line(self, text, now):
+    if b"203.0.113.66" in text:
+        raise ArithmeticError("half judged")
+    line(self, text, now)
+
+Filter.data_replaced, Filter.line = breaks_over_data, breaks_over_a_line
 """
 
 
-def test_a_filter_that_fails_over_new_data_ends(
-    site: Path, monkeypatch: pytest.MonkeyPatch
+def new_data(site: Path, _speaker: Speaker) -> None:
+    (site / "truth.json").write_text(json.dumps({"roas": [SOMEBODY_ELSES]}))
+
+
+def a_line(_site: Path, speaker: Speaker) -> None:
+    speaker.write(announce(HOST, 65001, ["203.0.113.66/32"]))
+
+
+@pytest.mark.parametrize("breaks", [new_data, a_line])
+def test_a_filter_that_fails_ends(
+    site: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[Path, Speaker], None]
 ) -> None:
-    """ExaBGP starts another, which judges the whole table."""
+    """ExaBGP starts another, which judges the whole table. Until then somebody has to read."""
     (site / "sitecustomize.py").write_text(BROKEN)
     monkeypatch.setenv("PYTHONPATH", str(site))
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
-        (site / "truth.json").write_text(json.dumps({"roas": [SOMEBODY_ELSES]}))
+        breaks(site, speaker)
         log = site / "rsfilter.log"
         speaker.wait("failed", lambda: "the filter cannot run" in log.read_text())
         assert "ArithmeticError: half judged" in log.read_text()
+        assert logged(site / "audit").splitlines()[-1].count(b'"event":"stop"') == 1
+        for _ in range(100):  # more than the pipe holds
+            speaker.write(announce(HOST, 65001, prefixes(500)))
         assert speaker.process.stdin
         speaker.process.stdin.close()
         assert speaker.process.wait(10) == FAILED
+        assert "Event loop is closed" not in log.read_text()
 
 
 def logged(directory: Path) -> bytes:

@@ -9,6 +9,7 @@ bounded by the egress, what waits to be judged by how fast ExaBGP can print.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -42,7 +43,8 @@ class LineReader:
         self.counters: Counter[str] = Counter()
         """lines, bytes, too_long."""
         self.is_at_end = False
-        """Nothing will come any more."""
+        """Nothing will come any more; what is still to be taken is complete."""
+        self._is_stopped = False
         self._fd = fd
         self._on_lines = on_lines
         self._lock = threading.Lock()
@@ -62,14 +64,20 @@ class LineReader:
             lines, self._lines = self._lines, []
         return lines
 
+    def stop(self) -> None:
+        """Nobody takes any more, nor wants to be called. The thread leaves stdin to others with the
+        next that comes."""
+        self._is_stopped = True
+
     def _run(self) -> None:
         try:
-            while chunk := os.read(self._fd, READ_BYTES):
+            while (chunk := os.read(self._fd, READ_BYTES)) and not self._is_stopped:
                 self._split(chunk)
         except Exception as error:  # whatever it was: a filter that is deaf must not go on
             log.error("stdin cannot be read any more: %s", error)
-        self.is_at_end = True
-        self._on_lines()
+        if not self._is_stopped:
+            self.is_at_end = True
+            self._on_lines()
 
     def _split(self, chunk: bytes) -> None:
         self.counters["bytes"] += len(chunk)
@@ -169,9 +177,11 @@ def linger(fd: int, until: float) -> None:
     """
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return  # nobody who would start us again
+    os.set_blocking(fd, False)  # the thread of a filter that failed may take what was announced
     while (left := until - time.monotonic()) > 0:
-        if select.select([fd], [], [], left)[0] and not os.read(fd, READ_BYTES):
-            return
+        with contextlib.suppress(BlockingIOError):
+            if select.select([fd], [], [], left)[0] and not os.read(fd, READ_BYTES):
+                return
 
 
 def enlarge(fd: int) -> None:
