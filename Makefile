@@ -85,6 +85,11 @@ benchchurn: setup ## 500 changes of routes a second for MINUTES=10: delays, back
 	@echo "benchchurn: BIRD hosts, ExaBGP with rsfilter, a BIRD router"
 	@$(RUN) tests/bench/churn.py --minutes $(or $(MINUTES),10) $(call JSON,churn)
 
+.PHONY: benchtuning
+benchtuning: setup ## what makes ExaBGP cheaper: its settings, commands, logs and interpreters, one at a time (an hour; ONLY="speed log", EXABGP="PyPy=/somewhere/bin/exabgp")
+	@echo "benchtuning: one thing changed at a time, in CPU seconds of ExaBGP"
+	@$(RUN) tests/bench/tuning.py $(if $(ONLY),--only $(ONLY)) $(if $(EXABGP),--exabgp $(EXABGP)) $(call JSON,tuning)
+
 .PHONY: benchscale
 benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter, in CPU seconds (2 minutes)
 	@echo "benchscale: a full table, with real daemons"

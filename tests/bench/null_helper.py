@@ -1,6 +1,9 @@
 """The least that a helper of ExaBGP's can do: announce to the routers whatever hosts announce.
 
-    python null_helper.py ROUTER [ROUTER ...]
+    python null_helper.py [--batch 300] [--apart] [--singly] [--no-origin] ROUTER [ROUTER ...]
+
+--apart: a command for each router, instead of one for all. --singly: a command for each prefix, in
+the words that are meant for one. --no-origin: what ExaBGP adds by itself is not said.
 
 It judges nothing and remembers nothing; of each line it decodes what a command needs. What is left
 of the rate with it is ExaBGP's own. A thread reads, so that ExaBGP is never kept waiting.
@@ -8,10 +11,12 @@ of the rate with it is ExaBGP's own. A thread reads, so that ExaBGP is never kep
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import threading
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import msgspec
 
@@ -64,7 +69,18 @@ def read(lines: SimpleQueue[bytes | None]) -> None:
     lines.put(None)
 
 
-def commands(line: bytes, routers: str) -> list[str]:
+class Wording(NamedTuple):
+    """How commands are said."""
+
+    selectors: list[str]
+    """One command for each."""
+    batch: int
+    """Prefixes in a command."""
+    is_singly: bool
+    origin: str
+
+
+def commands(line: bytes, wording: Wording) -> list[str]:
     """What an UPDATE of a host is to the routers."""
     if b'"update"' not in line:
         return []
@@ -76,33 +92,47 @@ def commands(line: bytes, routers: str) -> list[str]:
         return []
     said = []
     for gone in update.withdraw.values():
-        said += batches(f"{routers} withdraw attributes next-hop 0.0.0.0 nlri", gone)
+        said += batches("withdraw", "next-hop 0.0.0.0", gone, wording)
     for by_next_hop in update.announce.values():
         for next_hop, prefixes in by_next_hop.items():
             path = " ".join(str(n) for e in update.attribute.as_path.values() for n in e.value)
-            attributes = f"next-hop {next_hop} as-path [ {path} ] origin igp"
-            said += batches(f"{routers} announce attributes {attributes} nlri", prefixes)
+            attributes = f"next-hop {next_hop} as-path [ {path} ]{wording.origin}"
+            said += batches("announce", attributes, prefixes, wording)
     return said
 
 
-def batches(head: str, prefixes: list[Nlri]) -> list[str]:
-    """Commands of at most BATCH prefixes."""
-    return [
-        f"{head} {' '.join(each.nlri for each in prefixes[start : start + BATCH])}\n"
-        for start in range(0, len(prefixes), BATCH)
-    ]
+def batches(verb: str, attributes: str, prefixes: list[Nlri], wording: Wording) -> list[str]:
+    """The commands for all of `prefixes`."""
+    texts = [each.nlri for each in prefixes]
+    if wording.is_singly:
+        heads = [f"{selector} {verb} route" for selector in wording.selectors]
+        return [f"{head} {text} {attributes}\n" for text in texts for head in heads]
+    heads = [f"{selector} {verb} attributes {attributes} nlri" for selector in wording.selectors]
+    starts = range(0, len(texts), wording.batch)
+    together = [" ".join(texts[start : start + wording.batch]) for start in starts]
+    return [f"{head} {words}\n" for words in together for head in heads]
 
 
-def main(addresses: list[str]) -> None:
+def main() -> None:
     """Until stdin ends."""
-    routers = " , ".join(f"neighbor {address}" for address in addresses)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--singly", action="store_true")
+    parser.add_argument("--no-origin", action="store_true")
+    parser.add_argument("routers", nargs="+")
+    args = parser.parse_args()
+    routers = [f"neighbor {address}" for address in args.routers]
+    selectors = routers if args.apart else [" , ".join(routers)]
+    origin = "" if args.no_origin else " origin igp"
+    wording = Wording(selectors, args.batch, args.singly, origin)
     lines: SimpleQueue[bytes | None] = SimpleQueue()
     threading.Thread(target=read, args=[lines], daemon=True).start()
     while (line := lines.get()) is not None:
-        if said := commands(line, routers):
+        if said := commands(line, wording):
             sys.stdout.write("".join(said))
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

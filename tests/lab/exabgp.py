@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
 from typing import Any
@@ -95,6 +95,8 @@ class RouteServer(ExaBgp):
         """How ExaBGP is started: words for a shell."""
         self.replaced_by = ""
         """What ExaBGP starts in place of the filter: words for a shell."""
+        self.altered: Callable[[str], str] = str
+        """What becomes of the text of exabgp.conf once it is rendered."""
         self.keeps_recordings = False
         """Each filter writes a recording; it still is ExaBGP's own child."""
         self.configuration = self.place / "rsfilter.toml"
@@ -131,6 +133,8 @@ class RouteServer(ExaBgp):
     def starts(self) -> None:
         """Render and start ExaBGP; returns when it listens."""
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
+        path = self.place / "exabgp.conf"
+        path.write_text(self.altered(path.read_text()))
         if self.replaced_by:
             self._has_its_filter(self.replaced_by)
         if self._recorded:
