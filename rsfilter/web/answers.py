@@ -29,12 +29,16 @@ def respond(answer: msgspec.Struct, status: int = 200) -> web.Response:
 @asynccontextmanager
 async def stream(request: web.Request, content_type: str) -> AsyncIterator[Stream]:
     """An answer without a known end. Whatever fails after its beginning cuts the connection: a
-    second answer would read like more of the first."""
+    second answer would read like more of the first. A client that has gone ends it, and is no
+    failure: its exception would refer to its own frames, with all that waited for the client, and
+    such cycles are hardly ever collected here (`service.COLLECTOR`)."""
     response = web.StreamResponse()
     response.content_type = content_type
     await response.prepare(request)
     try:
         yield Stream(response)
+    except ConnectionResetError:
+        return
     except BaseException:
         if request.transport is not None:
             request.transport.abort()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import NoReturn
 
 from aiohttp import web
 
@@ -21,7 +20,7 @@ HEARTBEAT_S = 15.0
 """A comment when nothing happens: proxies close what is silent for a minute."""
 
 
-async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> NoReturn:
+async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> web.StreamResponse:
     """What happens, as it happens."""
     kinds = frozenset(asked.kinds.split(",")) if asked.kinds else frozenset()
     if unknown := kinds.difference(KIND_NAMES):
@@ -39,6 +38,7 @@ async def events(api: Api, request: web.Request, asked: shapes.EventsAsked) -> N
                 await api.slices.pause()
         finally:
             api.events.clients.discard(client)
+    return answer.response
 
 
 async def _next(client: Client) -> bytes:
