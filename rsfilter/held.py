@@ -172,7 +172,8 @@ class HeldKeeper:
         changes, self._changes = self._changes, {}
         try:
             await asyncio.to_thread(self._file.write, changes)
-        except OSError as error:
+        except Exception as error:  # whatever it was: the next attempt may be the one that counts
+            self._changes = changes | self._changes
             if not self._has_failed:
                 log.error(
                     "guard: a restart would let go of what is held: %s: %s", self._path, error

@@ -401,6 +401,30 @@ def test_a_disk_that_does_not_answer_is_told(tmp_path, monkeypatch):
     assert verify(tmp_path).is_ok
 
 
+class NoMemory(audit_log.Disk):
+    """Fails the first time, in a way that no disk does."""
+
+    has_failed = False
+
+    def write(self, descriptor, data):
+        if not self.has_failed:
+            self.has_failed = True
+            super().write(descriptor, data[:100])
+            raise MemoryError
+        return super().write(descriptor, data)
+
+
+def test_a_log_goes_on_whatever_fails(tmp_path, caplog):
+    log = AuditLog(tmp_path, disk=NoMemory(), retry_s=0.005)
+    log.append(NOON, note("a"))
+    wait_for(lambda: log.health == (True, "", 0, 0), "no recovery")
+    log.append(NOON + 1, note("b"))
+    log.close()
+    assert texts(tmp_path) == ["a", "b"]
+    assert verify(tmp_path).is_ok
+    assert f"{tmp_path}: MemoryError()" in caplog.text
+
+
 def test_a_place_where_no_directory_can_be(tmp_path):
     (tmp_path / "audit").write_text("a file")
     log = AuditLog(tmp_path / "audit", retry_s=0.005)

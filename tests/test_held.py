@@ -195,6 +195,32 @@ async def test_the_keeper_throws_away_what_nobody_expects(path: Path) -> None:
     assert not path.exists()
 
 
+async def test_the_keeper_goes_on_whatever_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or the next restart would let go of what the guard holds, and nobody would know before."""
+    write, failures = asyncio.to_thread, 0
+
+    async def fails_twice(*arguments: object) -> object:
+        nonlocal failures
+        if failures < 2:
+            failures += 1
+            raise RuntimeError("can't start new thread")
+        return await write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "to_thread", fails_twice)
+    monkeypatch.setattr(held, "PULSE_S", 0.01)
+    keeper = HeldKeeper(path, {})
+    keeper.take({ONE.key: ONE})
+    keeper.start()
+    async with asyncio.timeout(10):
+        while reloaded(path) != {ONE.key: SAID[ONE.key]}:
+            await asyncio.sleep(0.01)
+    await keeper.stop()
+    assert failures == 2
+    assert "can't start new thread" in caplog.text
+
+
 async def test_the_keeper_tells_of_a_disk_that_fails_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

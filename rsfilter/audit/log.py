@@ -180,7 +180,7 @@ class AuditLog:
                 if sync_at is not None and now >= sync_at:
                     self._writer.sync()
                     sync_at = None
-            except OSError as error:
+            except Exception as error:  # whatever it was: nobody would see that the log has ended
                 if not self._fail(error):
                     break
             else:
@@ -206,12 +206,14 @@ class AuditLog:
                     self._changed.wait(rest)
         return True
 
-    def _fail(self, error: OSError) -> bool:
+    def _fail(self, error: Exception) -> bool:
         """Waits to try again; False: the end does not wait for the disk."""
         self._busy_since = None
-        reason = f"{self._directory}: {error}"
+        is_disk = isinstance(error, OSError)
+        reason = f"{self._directory}: {error if is_disk else repr(error)}"
         if reason != self._failure:
-            log.error("audit log fails, filtering goes on: %s", reason)
+            trace = None if is_disk else error
+            log.error("audit log fails, filtering goes on: %s", reason, exc_info=trace)
         self._failure = reason
         with self._changed:
             self._changed.wait_for(lambda: self._is_closing, self._retry_s)
