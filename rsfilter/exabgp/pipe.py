@@ -65,16 +65,18 @@ class LineReader:
         return lines
 
     def stop(self) -> None:
-        """Nobody takes any more, nor wants to be called. The thread leaves stdin to others with the
-        next that comes."""
+        """Nobody takes any more, nor wants to be called. What comes is thrown away: an ExaBGP that
+        is blocked in a write when we end gives up all its sessions."""
         self._is_stopped = True
 
     def _run(self) -> None:
         try:
-            while (chunk := os.read(self._fd, READ_BYTES)) and not self._is_stopped:
-                self._split(chunk)
+            while chunk := os.read(self._fd, READ_BYTES):
+                if not self._is_stopped:
+                    self._split(chunk)
         except Exception as error:  # whatever it was: a filter that is deaf must not go on
-            log.error("stdin cannot be read any more: %s", error)
+            if not self._is_stopped:
+                log.error("stdin cannot be read any more: %s", error)
         if not self._is_stopped:
             self.is_at_end = True
             self._on_lines()
