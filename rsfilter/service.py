@@ -290,8 +290,8 @@ class Service:
         configuration, one text each: then the one that is in force stays."""
         async with self._reload_lock:
             problems = await self._reload_config(by)
-            if self._running.watcher:
-                await self._running.watcher.reload()
+        if self._running.watcher:
+            await self._running.watcher.reload()
         return problems
 
     async def _reload_config(self, by: str) -> list[str]:

@@ -302,6 +302,26 @@ async def test_a_file_system_that_takes_its_time_does_not_stop_the_loop(
         assert threading.get_ident() not in threads
 
 
+async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a server that is gone. A start goes on without it: hosts withdraw routes meanwhile."""
+    answers = threading.Event()
+
+    def read_late(name: Path) -> bytes:
+        assert answers.wait(PATIENCE_S)
+        return read_file(name)
+
+    monkeypatch.setattr("rsfilter.rpki.watch._STALL_S", 0.05)
+    monkeypatch.setattr("rsfilter.rpki.watch.read_file", read_late)
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        assert seen.asns == []
+        await seen.until(lambda: "has not answered" in str(seen.watcher.error))
+        answers.set()
+        await seen.until(lambda: seen.asns == [1] and seen.watcher.error is None)
+
+
 async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path) -> None:
     path.write_text(text(1))
     async with watching(path) as seen:

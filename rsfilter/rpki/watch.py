@@ -42,6 +42,10 @@ _SETTLE_S = 2.0
 """A status younger than this proves nothing: two writes within one tick of the file system's clock
 look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
 
+_STALL_S = 30.0
+"""A file that does not answer for so long is told of, and a start waits for it no longer. To read
+and parse the largest truth takes a third of it."""
+
 _RETRY_S = 5.0
 """After a failure to take a truth over, which may go on: each attempt parses the file again."""
 
@@ -80,8 +84,7 @@ class TruthWatcher:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
-        self.error: TruthError | None = None
-        """What is wrong with the file as it is now; None: nothing."""
+        self._error: TruthError | None = None
         self._on_truth = on_truth
         self._on_error = on_error
         self._clock = clock
@@ -89,12 +92,17 @@ class TruthWatcher:
         self._seen = ""  # key of the last content
         self._settled: _Status | None = None  # the status of a content that needs no second look
         self._lock = asyncio.Lock()
+        self._looking_since: float | None = None  # by the monotonic clock
+        self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Read the file, then keep watching it until `stop`."""
-        await self._check()
+        """Read the file, then keep watching it until `stop`. One that does not answer is read as
+        soon as it does."""
         self._task = asyncio.create_task(self._watch(), name="truth watcher")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STALL_S):
+                await self._has_looked.wait()
 
     async def stop(self) -> None:
         """Stop watching. Nothing is called afterwards."""
@@ -103,6 +111,14 @@ class TruthWatcher:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+
+    @property
+    def error(self) -> TruthError | None:
+        """What is wrong with the file as it is now; None: nothing."""
+        since = self._looking_since
+        if since is not None and (waiting := time.monotonic() - since) > _STALL_S:
+            return self._problem(f"has not answered for {waiting:.0f} s")
+        return self._error
 
     async def reload(self) -> TruthError | None:
         """Look at the content now, whatever the file's status says. Returns the error that
@@ -113,14 +129,23 @@ class TruthWatcher:
 
     async def _watch(self) -> None:
         async with aclosing(self._wakes()) as wakes:
+            await self._try_check()
+            self._has_looked.set()
             async for _ in wakes:
-                try:
-                    await self._check()
-                except Exception as error:  # of a callback: the next change must be seen
-                    logger.exception("cannot take over %s, trying again", self.path)
-                    problem = Problem(str(self.path), "", f"cannot be taken over: {error!r}")
-                    self.error = TruthError((problem,))
+                if not await self._try_check():
                     await asyncio.sleep(_RETRY_S)
+
+    async def _try_check(self) -> bool:
+        try:
+            await self._check()
+        except Exception as error:  # of a callback: the next change must be seen
+            logger.exception("cannot take over %s, trying again", self.path)
+            self._error = self._problem(f"cannot be taken over: {error!r}")
+            return False
+        return True
+
+    def _problem(self, text: str) -> TruthError:
+        return TruthError((Problem(str(self.path), "", text),))
 
     async def _wakes(self) -> AsyncGenerator[None, None]:
         """Yields whenever the file may have changed, and at every tick."""
@@ -156,7 +181,11 @@ class TruthWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            content = await asyncio.to_thread(self._look)
+            self._looking_since = time.monotonic()
+            try:
+                content = await asyncio.to_thread(self._look)
+            finally:
+                self._looking_since = None
             if content is None:
                 return
             if content.key != self._seen:
@@ -190,14 +219,14 @@ class TruthWatcher:
 
     async def _tell(self, content: _Content) -> None:
         if isinstance(content.outcome, TruthError):
-            self.error = content.outcome
+            self._error = content.outcome
             self._on_error(content.outcome)
             return
         if content.outcome is not None:
             await self._on_truth(content.outcome, content.data)
             self._good = content.key
-        if self.error is not None:
-            self.error = None
+        if self._error is not None:
+            self._error = None
             logger.info("%s is good again", self.path)
 
 
