@@ -368,6 +368,18 @@ def test_expiry_before_the_start_starts_nothing() -> None:
     assert not found.is_started
 
 
+def test_a_truth_that_comes_after_the_expiry_decides_alone() -> None:
+    """Nobody gives up on caches that have delivered."""
+    found = both(reject_expired=True)
+    assert found.rtr_changed(rtr(OTHERS), "first") is None
+    assert found.rtr_expired() is None
+    assert not found.waits_for_caches
+    event = found.truth_loaded(truth(MINE))
+    assert event is not None
+    assert (event.data.truth, event.data.rtr_source) == (vrps(MINE), Source.UNAVAILABLE)
+    assert event.prefixes is None
+
+
 # Whatever happens --------------------------------------------------------------------------------
 
 SETS = st.lists(st.sampled_from([MINE, OTHERS, SIX, "203.0.113.0/24 AS65009"]), unique=True)

@@ -197,7 +197,9 @@ class Sources:
     @property
     def waits_for_caches(self) -> bool:
         """Nothing is in force for want of a first End of Data; truth may be missing as well."""
-        return not self.is_started and self._rtr_source is Source.UNAVAILABLE
+        return (
+            self._rtr_source is Source.UNAVAILABLE and self._rtr is None and not self._has_given_up
+        )
 
     def give_up_waiting(self) -> DataReplaced | None:
         """The caches did not deliver in time: truth alone decides what it covers."""
@@ -216,13 +218,7 @@ class Sources:
         asns: frozenset[int] = frozenset(),
         everything: bool = False,
     ) -> DataReplaced | None:
-        if self._truth_source is Source.UNAVAILABLE:
-            return None
-        if (
-            self._rtr_source is Source.UNAVAILABLE
-            and not self.is_started
-            and not self._has_given_up
-        ):
+        if self._truth_source is Source.UNAVAILABLE or self.waits_for_caches:
             return None
         everything = everything or not self.is_started
         self.is_started = True
