@@ -84,6 +84,42 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     assert told == [("held", 20), ("released", 20)]
 
 
+def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None:
+    """Each change takes several slices, the next one comes before it has ended, and so do hosts'
+    routes, a release and a drain."""
+    recording, commands, disable = site / "recording", io.BytesIO(), site / "disable"
+    leaving = '[readiness]\ndisable_file = "disable"\ndrain_time = 1\n'
+    (site / "rsfilter.toml").write_text(CONFIG + leaving)
+    everything = [f"10.0.{n >> 8}.{n & 255}/32" for n in range(12_000)]
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        for start in range(0, len(everything), 500):
+            speaker.write(announce(HOST, 65001, everything[start : start + 500]))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == len(everything))
+        log, owners = site / "rsfilter.log", (65002, 65003, 65001, 65002, 65001)
+        for number, owner in enumerate(owners, 1):
+            TruthFile(site).gives_everything_to(owner)
+            taken = "data in force: truth"
+            speaker.wait("taken", lambda: log.read_text().count(taken) > number)  # noqa: B023
+            speaker.write(announce(OTHER, 65002, [f"203.0.113.{number}/32"]))
+            os.kill(speaker.process.pid, signal.SIGUSR2)
+        disable.touch()
+        speaker.write(state(HOST, 65001, "down", "closing connection"))
+        speaker.wait("drained", lambda: not speaker.tables[ROUTER])
+        speaker.wait("judged", lambda: told(site, "data") == 1 + len(owners))
+        speaker.ends()
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    assert told(site, "guard") > 0
+
+
+def told(site: Path, event: str) -> int:
+    """How many records of such an event there are."""
+    return audit(site / "audit").count(b'"event":"%s"' % event.encode())
+
+
 def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
     guests = [f"203.0.113.{n}/32" for n in range(20)]
 
