@@ -11,7 +11,7 @@ from audit_samples import DAY, NOON, note, verdict_change, write_log
 
 from rsfilter.audit.files import FILE_MODE, FileKey
 from rsfilter.audit.index import DIRECTORY, build, counts_path, index_path
-from rsfilter.audit.query import query
+from rsfilter.audit.query import GaveUpError, query
 from rsfilter.audit.sql import COLUMNS, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import verify
@@ -67,6 +67,30 @@ def test_the_same_answers_with_and_without(directory: Path, question: dict[str, 
     assert list(build(directory))[-1] == (2, 2)
     assert index_path(directory, FIRST)
     assert list(query(directory, **question)) == before
+
+
+def test_a_question_that_finds_nothing_can_be_given_up(directory: Path) -> None:
+    """A year has a thousand files or more."""
+    list(build(directory))
+    asked = 0
+
+    def is_enough() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 2
+
+    with pytest.raises(GaveUpError):
+        list(query(directory, asn=64999, should_end=is_enough))
+    assert asked == 2
+
+
+def test_two_processes_do_not_index_at_once(directory: Path) -> None:
+    first = build(directory)
+    assert next(first) == (0, 2)
+    with pytest.raises(OSError, match="another process makes this index"):
+        list(build(directory))
+    assert list(first)[-1] == (2, 2)
+    assert list(build(directory)) == [(0, 0)]
 
 
 def test_sql_and_stats_are_the_same(directory: Path) -> None:

@@ -11,10 +11,12 @@ of their prefixes, so that a question about one reads a small part of a file.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,10 +72,29 @@ def _path(directory: Path, key: FileKey) -> Path | None:
 def build(directory: Path) -> Iterator[tuple[int, int]]:
     """Indexes every closed file that has no index: (done, to do), before each and at the end.
 
-    Indexes of files that are gone go too. OSError when the directory cannot be made; a file
-    that is damaged, or for which there is no room, stays without one, and the log says so.
+    Indexes of files that are gone go too. OSError when the directory cannot be made, or another
+    process is at it; a file that is damaged, or for which there is no room, stays without one, and
+    the log says so.
     """
     (directory / DIRECTORY).mkdir(DIRECTORY_MODE, exist_ok=True)
+    with _locked(directory / DIRECTORY):
+        yield from _build_missing(directory)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Two processes would take each other's unfinished files for their own."""
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BlockingIOError(f"{directory}: another process makes this index") from None
+    finally:
+        os.close(lock)
+
+
+def _build_missing(directory: Path) -> Iterator[tuple[int, int]]:
     wanted = {path: key for key in list_keys(directory) if (path := _path(directory, key))}
     counts = {path.with_suffix(_COUNTS): path for path in wanted}
     for path in (directory / DIRECTORY).iterdir():

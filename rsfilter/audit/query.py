@@ -266,7 +266,9 @@ _decode = msgspec.json.Decoder(Record).decode
 
 def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
     needles, tests = wanted.needles, wanted.tests
-    for number, line in enumerate(_lines(directory, key, wanted)):
+    if wanted.should_end():  # the index of a file may have no line that meets the conditions
+        raise GaveUpError([])
+    for number, line in enumerate(_lines(directory, key, wanted), 1):
         if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
             raise GaveUpError([])
         if not all(needle in line for needle in needles):
