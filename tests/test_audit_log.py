@@ -401,6 +401,27 @@ def test_a_disk_that_does_not_answer_is_told(tmp_path, monkeypatch):
     assert verify(tmp_path).is_ok
 
 
+def test_what_a_full_disk_kept_from_being_compressed_is_later(tmp_path):
+    disk = FullDisk(float("inf"))
+    writer = ChainWriter(tmp_path, 1 << 20, disk)
+    for day in range(3):
+        if day == 1:  # the first file is closed while there is room for records only
+            writer.write([(NOON + DAY, note("1"))])
+            disk.room = 0
+        else:
+            disk.free()
+            writer.write([(NOON + day * DAY, note(str(day)))])
+        writer.tidy()
+    writer.close()
+    names = sorted(path.name for path in tmp_path.glob("audit-*"))
+    assert names == [
+        "audit-2026-11-22.jsonl.gz",
+        "audit-2026-11-23.jsonl.gz",
+        "audit-2026-11-24.jsonl",
+    ]
+    assert texts(tmp_path) == ["0", "1", "2"]
+
+
 class NoMemory(audit_log.Disk):
     """Fails the first time, in a way that no disk does."""
 

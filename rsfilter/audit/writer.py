@@ -67,6 +67,8 @@ class ChainWriter:
         self._to_note: dict[str, Any] = {}
         """What recovery found and has not been written yet."""
         self._to_compress: list[FileKey] = []
+        self._not_compressed: list[FileKey] = []
+        """For want of room: tried again with the next file that is closed."""
         self._body = Bodies()
 
     def write(self, entries: Sequence[Entry]) -> int:
@@ -102,13 +104,15 @@ class ChainWriter:
 
     def tidy(self) -> None:
         """Compresses files that were closed. What cannot be compressed stays as it is until the
-        next start."""
+        next file is closed; where others have its names, until the next start."""
         while self._to_compress:
             key = self._to_compress.pop()
             try:
                 compress(self._directory, key, self._disk)
             except OSError as error:
                 log.warning("%s is not compressed: %s", self._directory / key.name, error)
+                if not isinstance(error, FileExistsError | FileNotFoundError):
+                    self._not_compressed.append(key)
 
     def close(self) -> None:
         """Syncs, and lets another writer in."""
@@ -166,7 +170,7 @@ class ChainWriter:
         if end.notes:
             log.warning("audit log %s: recovered: %s", self._directory, end.notes)
         self._to_note |= end.notes
-        self._key, self._to_compress = end.newest, list(end.closed)
+        self._key, self._to_compress, self._not_compressed = end.newest, list(end.closed), []
         if end.newest is not None and end.is_appendable:
             self._open(end.newest)
         self._last = end.last
@@ -196,7 +200,8 @@ class ChainWriter:
                 return key, file
             self.sync()
             self._close_file()
-            self._to_compress.append(key)
+            self._to_compress += [*self._not_compressed, key]
+            self._not_compressed = []
         if key is None or date > key.date:
             key = FileKey(date, 0)
         else:
