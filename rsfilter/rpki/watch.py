@@ -42,9 +42,9 @@ _SETTLE_S = 2.0
 """A status younger than this proves nothing: two writes within one tick of the file system's clock
 look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
 
-_STALL_S = 30.0
-"""A file that does not answer for so long is told of, and a start waits for it no longer. To read
-and parse the largest truth takes a third of it."""
+_STALL_S = 60.0
+"""A file that does not answer for so long is told of, and a start waits for it no longer. A million
+entries are read and parsed in 4 s, the largest file in some 40."""
 
 _RETRY_S = 5.0
 """After a failure to take a truth over, which may go on: each attempt parses the file again."""
