@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rsfilter.routing.guard import Changes, fingerprint
 from rsfilter.routing.model import Address, Prefix, Route, RouteKey
+from rsfilter.threads import on_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ MAX_AGE_S = 300.0
 
 PULSE_S = 30.0
 """How often the file of a running filter is made young."""
+
+STOP_TIMEOUT_S = 2.0
+"""For the last changes at the end. ExaBGP starts nobody else before we are gone."""
 
 SLACK_LINES = 1000
 """More lines than this, and than twice what is held: the file is written anew."""
@@ -153,11 +157,15 @@ class HeldKeeper:
             self._wake.set()
 
     async def stop(self) -> None:
-        """Write what is left, and stop."""
+        """Write what is left, and stop. A disk that does not answer is waited for briefly."""
         self._is_ending = True
         self._wake.set()
         if self._task is not None:
-            await self._task
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._task
+            except TimeoutError:
+                log.error("guard: %s is not up to date: the disk does not answer", self._path)
 
     async def _run(self) -> None:
         while not self._is_ending:
@@ -171,7 +179,7 @@ class HeldKeeper:
     async def _write(self) -> None:
         changes, self._changes = self._changes, {}
         try:
-            await asyncio.to_thread(self._file.write, changes)
+            await on_own_thread(self._file.write, changes)
         except Exception as error:  # whatever it was: the next attempt may be the one that counts
             self._changes = changes | self._changes
             if not self._has_failed:

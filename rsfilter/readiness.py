@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rsfilter.config import ReadinessConfig
+from rsfilter.threads import on_own_thread
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class ReadinessWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            why = await asyncio.to_thread(self._look)  # a file system may take its time
+            why = await on_own_thread(self._look)  # a file system may not answer
             self._tell(why)
 
     def _tell(self, why: str) -> None:

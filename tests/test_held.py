@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,7 @@ async def test_the_keeper_goes_on_whatever_fails(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or the next restart would let go of what the guard holds, and nobody would know before."""
-    write, failures = asyncio.to_thread, 0
+    write, failures = held.on_own_thread, 0
 
     async def fails_twice(*arguments: object) -> object:
         nonlocal failures
@@ -208,7 +209,7 @@ async def test_the_keeper_goes_on_whatever_fails(
             raise RuntimeError("can't start new thread")
         return await write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(asyncio, "to_thread", fails_twice)
+    monkeypatch.setattr(held, "on_own_thread", fails_twice)
     monkeypatch.setattr(held, "PULSE_S", 0.01)
     keeper = HeldKeeper(path, {})
     keeper.take({ONE.key: ONE})
@@ -219,6 +220,18 @@ async def test_the_keeper_goes_on_whatever_fails(
     await keeper.stop()
     assert failures == 2
     assert "can't start new thread" in caplog.text
+
+
+async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(HeldFile, "write", lambda *_: threading.Event().wait())
+    monkeypatch.setattr(held, "STOP_TIMEOUT_S", 0.05)
+    keeper = HeldKeeper(path, {})
+    keeper.start()
+    async with asyncio.timeout(10):
+        await keeper.stop()
+    assert "the disk does not answer" in caplog.text
 
 
 async def test_the_keeper_tells_of_a_disk_that_fails_once(

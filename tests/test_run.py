@@ -262,6 +262,41 @@ def test_a_filter_that_fails_ends(
         assert "Event loop is closed" not in log.read_text()
 
 
+SERVER_OF_FILES = """
+import threading
+from pathlib import Path
+from rsfilter.rpki import watch
+
+read = watch.read_file
+
+def read_from_server(path):
+    if path.with_name("gone").exists():
+        path.with_name("asked").touch()
+        threading.Event().wait()
+    return read(path)
+
+watch.read_file = read_from_server
+"""
+
+
+def test_a_file_server_that_is_gone_keeps_the_filter_neither_from_work_nor_from_its_end(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "sitecustomize.py").write_text(SERVER_OF_FILES)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+        (site / "gone").touch()
+        (site / "truth.json").touch()
+        speaker.wait("asked for the truth", (site / "asked").exists)
+        speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
+        speaker.wait("announced too", lambda: "203.0.113.2/32" in speaker.tables[ROUTER])
+        os.kill(speaker.process.pid, signal.SIGTERM)
+        assert speaker.process.wait(10) == 0
+
+
 def logged(directory: Path) -> bytes:
     """Of all files of an audit log."""
     return b"".join(path.read_bytes() for path in directory.glob("audit-*.jsonl"))

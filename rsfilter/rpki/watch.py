@@ -4,7 +4,7 @@ Owns when the file is read again. `watchfiles` wakes it at once, the file's stat
 there is anything to read, and a slow tick covers what no event tells: a directory that is not
 there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
 which people deploy files works: rename, rewrite, delete and create, and the link swap of a
-Kubernetes ConfigMap. Every look is a thread's: a file system may take its time.
+Kubernetes ConfigMap. Every look is a thread's own: a file system may not answer.
 
 A file that is being written in place is half old, half new, or short. It is only looked at when
 the directory has been quiet for `_QUIET_MS`, and not believed when its status changed while it
@@ -28,6 +28,7 @@ from watchfiles.main import FileChange
 
 from rsfilter.rpki.document import Problem, TruthError
 from rsfilter.rpki.truth import Truth, parse_truth, read_file
+from rsfilter.threads import on_own_thread
 
 _QUIET_MS = 50
 """How long the directory must be quiet before the file is read."""
@@ -68,7 +69,7 @@ class _Content(NamedTuple):
 
 
 class TruthWatcher:
-    """Reads a truth file whenever its content changes, in a worker thread.
+    """Reads a truth file whenever its content changes, on a thread of its own.
 
     `on_truth` gets each good content that differs from the last good one, parsed and in octets,
     `on_error` the error of each bad content once; both are called on the event loop, and `on_truth`
@@ -151,11 +152,11 @@ class TruthWatcher:
         """Yields whenever the file may have changed, and at every tick."""
         while True:
             try:
-                directories = await asyncio.to_thread(self._directories)
+                directories = await on_own_thread(self._directories)
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
                         # Asked before the look: a link that moves during it wakes us again.
-                        has_moved = await asyncio.to_thread(self._directories) != directories
+                        has_moved = await on_own_thread(self._directories) != directories
                         yield
                         if has_moved:
                             break
@@ -183,7 +184,7 @@ class TruthWatcher:
         async with self._lock:
             self._looking_since = time.monotonic()
             try:
-                content = await asyncio.to_thread(self._look)
+                content = await on_own_thread(self._look)
             finally:
                 self._looking_since = None
             if content is None:
