@@ -322,6 +322,31 @@ async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
         await seen.until(lambda: seen.asns == [1] and seen.watcher.error is None)
 
 
+@pytest.mark.parametrize("asked", ["stat", "realpath"])
+async def test_a_file_system_that_goes_away_is_told_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Whatever it was asked last: changes of the file are no longer seen."""
+    module = os if asked == "stat" else os.path
+    ask, answers = getattr(module, asked), threading.Event()
+    is_gone = False
+
+    def answered(name: object, **options: object) -> object:
+        if is_gone and name == path:
+            assert answers.wait(PATIENCE_S)
+        return ask(name, **options)
+
+    monkeypatch.setattr("rsfilter.rpki.watch._STALL_S", 0.05)
+    monkeypatch.setattr(module, asked, answered)
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        is_gone = True
+        await seen.until(lambda: "has not answered" in str(seen.watcher.error))
+        answers.set()
+        await seen.until(lambda: seen.watcher.error is None)
+
+
 async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path) -> None:
     path.write_text(text(1))
     async with watching(path) as seen:

@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from watchfiles import awatch
 from watchfiles.main import FileChange
@@ -53,6 +53,8 @@ _RETRY_S = 5.0
 logger = logging.getLogger(__name__)
 
 _Status = tuple[int, ...]
+
+T = TypeVar("T")
 
 
 class _Content(NamedTuple):
@@ -93,7 +95,7 @@ class TruthWatcher:
         self._seen = ""  # key of the last content
         self._settled: _Status | None = None  # the status of a content that needs no second look
         self._lock = asyncio.Lock()
-        self._looking_since: float | None = None  # by the monotonic clock
+        self._asked: list[float] = []  # since when the file system owes answers (monotonic)
         self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -116,8 +118,8 @@ class TruthWatcher:
     @property
     def error(self) -> TruthError | None:
         """What is wrong with the file as it is now; None: nothing."""
-        since = self._looking_since
-        if since is not None and (waiting := time.monotonic() - since) > _STALL_S:
+        now = time.monotonic()
+        if (waiting := now - min(self._asked, default=now)) > _STALL_S:
             return self._problem(f"has not answered for {waiting:.0f} s")
         return self._error
 
@@ -145,6 +147,15 @@ class TruthWatcher:
             return False
         return True
 
+    async def _ask(self, look: Callable[[], T]) -> T:
+        """What a look at the file system finds, however long it takes."""
+        since = time.monotonic()
+        self._asked.append(since)
+        try:
+            return await on_own_thread(look)
+        finally:
+            self._asked.remove(since)
+
     def _problem(self, text: str) -> TruthError:
         return TruthError((Problem(str(self.path), "", text),))
 
@@ -152,11 +163,11 @@ class TruthWatcher:
         """Yields whenever the file may have changed, and at every tick."""
         while True:
             try:
-                directories = await on_own_thread(self._directories)
+                directories = await self._ask(self._directories)
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
                         # Asked before the look: a link that moves during it wakes us again.
-                        has_moved = await on_own_thread(self._directories) != directories
+                        has_moved = await self._ask(self._directories) != directories
                         yield
                         if has_moved:
                             break
@@ -182,11 +193,7 @@ class TruthWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            self._looking_since = time.monotonic()
-            try:
-                content = await on_own_thread(self._look)
-            finally:
-                self._looking_since = None
+            content = await self._ask(self._look)
             if content is None:
                 return
             if content.key != self._seen:
