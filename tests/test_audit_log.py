@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from audit_samples import (
     write_log,
 )
 
+from rsfilter.audit import files as audit_files
 from rsfilter.audit import log as audit_log
 from rsfilter.audit import verify as audit_verify
 from rsfilter.audit.files import list_keys
@@ -420,6 +422,40 @@ def test_what_a_full_disk_kept_from_being_compressed_is_later(tmp_path):
         "audit-2026-11-24.jsonl",
     ]
     assert texts(tmp_path) == ["0", "1", "2"]
+
+
+def test_an_end_in_a_hurry_writes_records_and_leaves_files_to_the_next_start(tmp_path, monkeypatch):
+    """A file of 256 MiB is compressed for many seconds; ExaBGP does not wait for long."""
+    begun, never = threading.Event(), threading.Event()
+
+    class SlowZlib:
+        def compress(self, chunk):
+            begun.set()
+            never.wait(0.02)
+            return b""
+
+        def flush(self):
+            return b""
+
+    log = AuditLog(tmp_path)
+    for number in range(3000):
+        log.append(NOON, note(str(number)))
+    wait_for(lambda: log.health.queued == 0, "not written")
+    monkeypatch.setattr(audit_files, "_CHUNK", 256)  # some 4,000 of them take more than a minute
+    monkeypatch.setattr(audit_files.zlib, "compressobj", lambda *_: SlowZlib())
+    log.append(NOON + DAY, note("next day"))
+    assert begun.wait(10)
+    log.append(NOON + DAY, note("last"))
+    log.close(timeout=10)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.glob("audit-*")) == [
+        "audit-2026-11-22.jsonl",
+        "audit-2026-11-23.jsonl",
+    ]
+    assert texts(tmp_path)[-2:] == ["next day", "last"]
+    write_log(tmp_path, (NOON + DAY, note("restarted")))
+    assert (tmp_path / "audit-2026-11-22.jsonl.gz").exists()
+    assert verify(tmp_path).is_ok
 
 
 class NoMemory(audit_log.Disk):

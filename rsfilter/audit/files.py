@@ -16,7 +16,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -190,11 +190,14 @@ def sync_directory(directory: Path, disk: Disk) -> None:
         os.close(descriptor)
 
 
-def compress(directory: Path, key: FileKey, disk: Disk) -> None:
+def compress(
+    directory: Path, key: FileKey, disk: Disk, should_stop: Callable[[], bool] = lambda: False
+) -> None:
     """Compresses a closed file, or completes what a crash interrupted.
 
     OSError when it cannot; FileExistsError when other content has the name already: then both
-    stay for `verify` to tell.
+    stay for `verify` to tell. InterruptedError when `should_stop`, which is asked now and then,
+    says so: then all is as before.
     """
     plain, compressed = directory / key.name, directory / key.compressed_name
     if compressed.exists():
@@ -202,13 +205,15 @@ def compress(directory: Path, key: FileKey, disk: Disk) -> None:
             raise FileExistsError(f"{compressed} is there and is not {plain} compressed")
     else:
         with plain.open("rb") as file:
-            replace_file(directory, key.compressed_name, _deflated(file), disk)
+            replace_file(directory, key.compressed_name, _deflated(file, should_stop), disk)
     plain.unlink()
 
 
-def _deflated(file: BinaryIO) -> Iterator[bytes]:
+def _deflated(file: BinaryIO, should_stop: Callable[[], bool]) -> Iterator[bytes]:
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP)
     while chunk := file.read(_CHUNK):
+        if should_stop():
+            raise InterruptedError("there is no time for it now")
         yield compressor.compress(chunk)
     yield compressor.flush()
 

@@ -93,6 +93,8 @@ class AuditLog:
         self._failure = ""
         self._busy_since: float | None = None
         self._is_closing = False
+        self._is_hurried = False
+        """Closing, and with little time: records go before the compression of files."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         if not synchronous:
@@ -128,6 +130,7 @@ class AuditLog:
             self._write_all()
             self._writer.close()
             return
+        self._is_hurried = timeout is not None
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -165,7 +168,7 @@ class AuditLog:
         with self._changed:
             for _ in range(done):
                 self._queue.popleft()
-        self._writer.tidy()
+        self._writer.tidy(lambda: self._is_hurried)
 
     # The thread --------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,14 @@ class ChainWriter:
         write_head(self._directory, self._last, self._disk)
         self._is_synced = True
 
-    def tidy(self) -> None:
-        """Compresses files that were closed. What cannot be compressed stays as it is until the
-        next file is closed; where others have its names, until the next start."""
+    def tidy(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Compresses files that were closed, which takes seconds. What cannot be compressed, or is
+        not because of `should_stop`, stays as it is until the next file is closed; where others
+        have its names, until the next start."""
         while self._to_compress:
             key = self._to_compress.pop()
             try:
-                compress(self._directory, key, self._disk)
+                compress(self._directory, key, self._disk, should_stop)
             except OSError as error:
                 log.warning("%s is not compressed: %s", self._directory / key.name, error)
                 if not isinstance(error, FileExistsError | FileNotFoundError):
