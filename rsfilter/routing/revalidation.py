@@ -11,6 +11,7 @@ and go meanwhile; what hosts announce then is judged by the new data already.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rsfilter.routing.actions import DataChange, GuardChange
@@ -31,32 +32,23 @@ _PER_LIST = 10
 def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     """Other data are in force from now on."""
     before, verdicts.data = verdicts.data, event.data
-    differing: dict[Prefix, list[Entry]] = {}
-    rejudged = lost = work = 0
+    pace = _Pace()
+    found = _Differing()
     for entries in _concerned(verdicts.rib_in, event):
-        rejudged += len(entries)
-        for entry in entries:
-            verdict = verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
-            if verdict != entry.verdict:
-                lost += entry.is_accepted and can_hold(verdict)
-                differing.setdefault(entry.route.key.prefix, []).append(entry)
-        work += len(entries) + _PER_LIST
-        if work >= SLICE:
+        found.add(verdicts, entries)
+        if pace.is_pause_due(len(entries) + _PER_LIST):
             yield
-            work = 0
     accepted = verdicts.rib_in.accepted
-    holds = not verdicts.guard.limits.allow(lost, accepted)
+    holds = not verdicts.guard.limits.allow(found.lost, accepted)
     flipped = held = 0
-    for entries in differing.values():
+    for entries in found.by_prefix.values():
         flips, holding = _set_together(verdicts, entries, holds=holds)
         flipped += flips
         held += holding
-        work += len(entries)
-        if work >= SLICE:
+        if pace.is_pause_due(len(entries)):
             yield
-            work = 0
-    if event.prefixes is None or before.provenance != event.data.provenance or differing:
-        verdicts.actions.audit.append(_change(event, rejudged, flipped))
+    if event.prefixes is None or before.provenance != event.data.provenance or found.by_prefix:
+        verdicts.actions.audit.append(_change(event, found.rejudged, flipped))
     if held:
         verdicts.actions.audit.append(
             GuardChange(
@@ -71,9 +63,44 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
         )
 
 
+class _Pace:
+    """Says when it is time for a pause."""
+
+    def __init__(self) -> None:
+        self._work = 0
+
+    def is_pause_due(self, work: int) -> bool:
+        """So much more work, in routes, has been done: is the slice full? Then the next begins."""
+        self._work += work
+        if self._work < SLICE:
+            return False
+        self._work = 0
+        return True
+
+
+@dataclass(slots=True)
+class _Differing:
+    """The routes on which other data decide otherwise."""
+
+    by_prefix: dict[Prefix, list[Entry]] = field(default_factory=dict)
+    rejudged: int = 0
+    """How many routes were judged to find them."""
+    lost: int = 0
+    """Accepted routes whose loss the guard can hold."""
+
+    def add(self, verdicts: Verdicts, entries: list[Entry]) -> None:
+        """Judges some more routes by the data in force; sets nothing."""
+        self.rejudged += len(entries)
+        for entry in entries:
+            verdict = verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
+            if verdict != entry.verdict:
+                self.lost += entry.is_accepted and can_hold(verdict)
+                self.by_prefix.setdefault(entry.route.key.prefix, []).append(entry)
+
+
 def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> DataReplaced:
-    """Data that were replaced before anything was judged by them are told of; the event that does
-    the work of both."""
+    """The event that does the work of both, when data are replaced before anything was judged by
+    them. That they came is audited all the same."""
     verdicts.actions.audit.append(_change(event))
     prefixes = by.prefixes
     if prefixes is not None:
