@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.routing.arrivals import SIZE, Arrivals
+from rsfilter.routing.arrivals import CHUNK_SIZE as SIZE
+from rsfilter.routing.arrivals import Arrivals
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from test_run import CONFIG, HOST, ROUTER, TRUTH
 
 from rsfilter.config import parse_config
 from rsfilter.filter import Filter
-from rsfilter.routing.drain import Drain, DrainState, Phase
+from rsfilter.routing.drain import Drain, DrainPhase, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.export import GRACEFUL_SHUTDOWN
@@ -35,12 +35,12 @@ def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> 
 
 def test_it_leaves_slowly_and_is_gone() -> None:
     drain = Drain(30.0)
-    assert drain.state == DrainState(Phase.IN_SERVICE, (), None)
+    assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
     assert drain.ask(ask(), 100.0)
-    assert drain.state == DrainState(Phase.DRAINING, ("operator: alice",), 130.0)
+    assert drain.state == DrainState(DrainPhase.DRAINING, ("operator: alice",), 130.0)
     assert not drain.expire(129.9)
     assert drain.expire(130.0)
-    assert drain.state == DrainState(Phase.DRAINED, ("operator: alice",), None)
+    assert drain.state == DrainState(DrainPhase.DRAINED, ("operator: alice",), None)
     assert not drain.expire(1000.0)
 
 
@@ -57,9 +57,9 @@ def test_it_is_back_when_the_last_one_lets_it() -> None:
     assert drain.ask(ask(source="readiness"), 101.0)
     assert drain.state.why == ("operator: alice", "readiness: alice")
     assert drain.ask(ask(on=False), 102.0)
-    assert drain.state == DrainState(Phase.DRAINING, ("readiness: alice",), 130.0)
+    assert drain.state == DrainState(DrainPhase.DRAINING, ("readiness: alice",), 130.0)
     assert drain.ask(ask(on=False, source="readiness"), 103.0)
-    assert drain.state == DrainState(Phase.IN_SERVICE, (), None)
+    assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
     assert not drain.expire(1000.0)
 
 
@@ -70,9 +70,9 @@ def test_nobody_asked_is_no_news() -> None:
 def test_with_nothing_to_lose_it_is_gone_at_once() -> None:
     drain = Drain(30.0)
     drain.ask(ask(at_once=True), 100.0)
-    assert drain.state == DrainState(Phase.DRAINED, ("operator: alice",), None)
+    assert drain.state == DrainState(DrainPhase.DRAINED, ("operator: alice",), None)
     drain.ask(ask(source="readiness"), 101.0)  # it does not come back to leave again
-    assert drain.state.phase is Phase.DRAINED
+    assert drain.state.phase is DrainPhase.DRAINED
 
 
 # What routers get --------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_a_new_process_that_is_asked_before_it_knows_anything_announces_nothing(
     bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
     bench.lines(*MARKED, b"[]", b"done")
     bench.lines(*MARKED, b"done", state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
-    assert bench.filter.drain_state.phase is Phase.DRAINED
+    assert bench.filter.drain_state.phase is DrainPhase.DRAINED
     assert not [c for c in bench.lines(announce(HOST, 65001, ["203.0.113.1/32"])) if "nlri" in c]
     bench.filter.drain(on=False, by="ready", now=1.0, source="readiness")
     assert [c for c in bench.commands() if "nlri 203.0.113.1/32" in c]
@@ -229,7 +229,7 @@ def test_a_new_process_says_good_bye_for_the_one_before_it(is_asked_late: bool) 
     bench.lines(*MARKED, TOLD, b"done")
     if is_asked_late:
         bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
-    assert bench.filter.drain_state.phase is Phase.DRAINING
+    assert bench.filter.drain_state.phase is DrainPhase.DRAINING
     bench.lines(state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))
     commands = bench.lines(announce(HOST, 65001, ["203.0.113.1/32"]))
     (announced,) = [c for c in commands if "nlri 203.0.113.1/32" in c]

@@ -14,7 +14,7 @@ from rsfilter.routing.prefix_index import PrefixIndex
 
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefix_index, "RUN", 4)
+    monkeypatch.setattr(prefix_index, "RUN_SIZE", 4)
 
 
 def well_formed(family: int, network: int, spare: int) -> Prefix:

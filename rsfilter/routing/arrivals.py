@@ -11,8 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-BITS = 5
-SIZE = 1 << BITS
+CHUNK_BITS = 5
+CHUNK_SIZE = 1 << CHUNK_BITS
 """Entries of a chunk. What has gone leaves its place empty until the whole chunk is: a host that
 keeps one route of each chunk costs this many pointers for it, less than the route itself."""
 
@@ -32,24 +32,24 @@ class Arrivals(Generic[T]):
     def __init__(self) -> None:
         self._next = 0
         self._chunks: dict[int, list[T | None]] = {}
-        """By number >> BITS, in rising order."""
+        """By number >> CHUNK_BITS, in rising order."""
         self._newest: list[T | None] = []
         """The chunk that is being filled."""
 
     def add(self, entry: T) -> None:
         """Numbers an entry and keeps it."""
         entry.number = number = self._next
-        if not number & (SIZE - 1):
-            self._newest = self._chunks[number >> BITS] = []
+        if not number & (CHUNK_SIZE - 1):
+            self._newest = self._chunks[number >> CHUNK_BITS] = []
         self._newest.append(entry)
         self._next = number + 1
 
     def remove(self, entry: T) -> None:
         """Forgets an entry that is here."""
-        key, place = entry.number >> BITS, entry.number & (SIZE - 1)
+        key, place = entry.number >> CHUNK_BITS, entry.number & (CHUNK_SIZE - 1)
         chunk = self._chunks[key]
         chunk[place] = None
-        if len(chunk) == SIZE and not any(chunk):
+        if len(chunk) == CHUNK_SIZE and not any(chunk):
             del self._chunks[key]
 
     def read(self, start: int, size: int) -> Iterator[list[T]]:
@@ -57,7 +57,7 @@ class Arrivals(Generic[T]):
         moment that each list is asked for. What is here all the time comes exactly once; what
         arrives meanwhile may not come."""
         keys = list(self._chunks)
-        step = max(1, size >> BITS)
-        for first in range(bisect_left(keys, start >> BITS), len(keys), step):
+        step = max(1, size >> CHUNK_BITS)
+        for first in range(bisect_left(keys, start >> CHUNK_BITS), len(keys), step):
             chunks = (self._chunks.get(key, ()) for key in keys[first : first + step])
             yield [e for chunk in chunks for e in chunk if e is not None and e.number >= start]

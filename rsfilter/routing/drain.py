@@ -16,7 +16,7 @@ from rsfilter.routing.events import DrainAsked
 DEFAULT_DRAIN_TIME_S = 30.0
 
 
-class Phase(Enum):
+class DrainPhase(Enum):
     """Where the filter stands between service and silence."""
 
     IN_SERVICE = "in_service"
@@ -29,7 +29,7 @@ class Phase(Enum):
 class DrainState(NamedTuple):
     """A drain as people see it."""
 
-    phase: Phase
+    phase: DrainPhase
     why: tuple[str, ...]
     """Who keeps the filter out of service, one text each; none: nobody."""
     until: float | None
@@ -44,7 +44,7 @@ class Drain:
         """Seconds; another value counts for the next drain."""
         self._asked: dict[str, str] = {}
         """By source: in whose words."""
-        self._phase = Phase.IN_SERVICE
+        self._phase = DrainPhase.IN_SERVICE
         self._until: float | None = None
 
     @property
@@ -60,16 +60,16 @@ class Drain:
         else:
             self._asked.pop(event.source, None)
         if not self._asked:
-            self._phase, self._until = Phase.IN_SERVICE, None
-        elif self._phase is Phase.IN_SERVICE and event.at_once:
-            self._phase = Phase.DRAINED
-        elif self._phase is Phase.IN_SERVICE:
-            self._phase, self._until = Phase.DRAINING, now + self.drain_time
+            self._phase, self._until = DrainPhase.IN_SERVICE, None
+        elif self._phase is DrainPhase.IN_SERVICE and event.at_once:
+            self._phase = DrainPhase.DRAINED
+        elif self._phase is DrainPhase.IN_SERVICE:
+            self._phase, self._until = DrainPhase.DRAINING, now + self.drain_time
         return self.state != before
 
     def expire(self, now: float) -> bool:
         """Says once that the time to withdraw everything has come."""
         if self._until is None or now < self._until:
             return False
-        self._phase, self._until = Phase.DRAINED, None
+        self._phase, self._until = DrainPhase.DRAINED, None
         return True

@@ -209,11 +209,11 @@ class Engine:
         group = self.neighbors.group(neighbor)
         table = self.rib_in.table(neighbor)
         table.asns.add(update.asn)
-        not_kept = self.counters["not_kept"]
+        before = self.counters["not_kept"]
         for prefix, path_id, next_hops in update.announced:
             key = RouteKey(neighbor, prefix, path_id)
             self._announce(Route(key, update.asn, update.attributes, next_hops), group, table)
-        if not_kept := self.counters["not_kept"] - not_kept:
+        if not_kept := self.counters["not_kept"] - before:
             name = self.verdicts.host_name(update.asn, neighbor)
             self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
 
@@ -394,5 +394,13 @@ class Engine:
 
     def _audit_guard(self, action: str, routes: int = 0, *, detail: str) -> None:
         self.verdicts.actions.audit.append(
-            GuardChange(action, routes, 0, self.guard.held, "", detail, self.data.provenance)
+            GuardChange(
+                action=action,
+                routes=routes,
+                accepted=0,
+                held=self.guard.held,
+                source="",
+                detail=detail,
+                provenance=self.data.provenance,
+            )
         )

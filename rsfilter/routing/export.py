@@ -1,4 +1,4 @@
-"""What routers are told of an accepted route (DESIGN: "What routers get").
+"""What routers are told of an accepted route, and which route of a prefix is the best.
 
 Built from parsed values only. The AS path is always made from the session's ASN: ExaBGP lets
 AS4_PATH and confederation segments pass for a plain path.
@@ -44,7 +44,6 @@ Paths = tuple[tuple[int, OutAttributes], ...]
 
 BEST_PATH_ID = 0
 """The path id toward routers that get only the best path: ADD-PATH is not spoken with them."""
-
 
 _CACHED_SETS = 1 << 14
 """Attribute sets that are remembered: two for each of the 8,000 hosts that one instance is sized

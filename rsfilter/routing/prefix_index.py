@@ -14,7 +14,7 @@ from collections import deque
 
 from rsfilter.routing.model import BITS, Prefix
 
-RUN = 1 << 13
+RUN_SIZE = 1 << 13
 """Prefixes of a run: sorting as many takes some 5 ms, and a million make 120 runs."""
 
 
@@ -40,7 +40,7 @@ class PrefixIndex:
             return
         self._recent[prefix] = None
         self._sorted = None
-        if len(self._recent) >= RUN:
+        if len(self._recent) >= RUN_SIZE:
             self._tidy()
             self._runs.append(sorted(self._recent))
             self._recent = {}
@@ -53,7 +53,7 @@ class PrefixIndex:
             return
         self._gone.add(prefix)
         self._removed += 1
-        if self._removed >= RUN:
+        if self._removed >= RUN_SIZE:
             self._removed = 0
             self._tidy()
 
@@ -77,4 +77,4 @@ class PrefixIndex:
         listed = [prefix for run in oldest for prefix in run]
         kept = sorted(prefix for prefix in listed if prefix not in self._gone)
         self._gone.difference_update(listed)
-        self._runs.extend(kept[at : at + RUN] for at in range(0, len(kept), RUN))
+        self._runs.extend(kept[at : at + RUN_SIZE] for at in range(0, len(kept), RUN_SIZE))

@@ -1,10 +1,9 @@
 """Every reason for which a route is rejected or held, once.
 
-The order is the order in which reasons are told: that the guard holds the route, who speaks, then
-what is wrong with the message, then with the prefix, the path, the next hop, and last what the data
-say. Documentation, pages and
-metrics are generated from this table. The numbers up to 13 are Euro-IX's list of standard reject
-reasons for route servers; from 2001 on they are rsfilter's own.
+Reasons are always given in the order of this table, the most telling first: that the guard holds
+the route, who speaks, what is wrong with the message, the prefix, the path and the next hop, and
+last what the data say. Documentation, pages and metrics are generated from it. The numbers up to 13
+are Euro-IX's standard reject reasons for route servers; those from 2001 on are rsfilter's own.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ class Reason(NamedTuple):
     remedy: str
     """What would have the route accepted."""
     euro_ix: int
+    """Its number; see above."""
 
 
 _ALL = (
@@ -158,4 +158,4 @@ _ALL = (
 )
 
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ALL}
-"""Reasons by name, in telling order."""
+"""Reasons by name, in the order in which they are given."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from rsfilter.routing.arrivals import Arrivals
-from rsfilter.routing.drain import Phase
+from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.export import (
     BEST_PATH_ID,
     Export,
@@ -214,20 +214,20 @@ class AdjRibOut:
 
     def __init__(self, own_asn: int, group: RouterGroup) -> None:
         self.routes: dict[Prefix, Paths] = {}
-        self.phase = Phase.IN_SERVICE
+        self.phase = DrainPhase.IN_SERVICE
         self._all_paths = group.all_paths
         self._last: Paths = ()
         """What the last prefix got: equal paths are one object."""
         self._export = Export(own_asn, group)
 
-    def drain(self, phase: Phase) -> None:
+    def drain(self, phase: DrainPhase) -> None:
         """Another phase of a drain: every prefix has to be brought up to date."""
         self.phase = phase
-        self._export.is_draining = phase is Phase.DRAINING
+        self._export.is_draining = phase is DrainPhase.DRAINING
 
     def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
         """Brings a prefix up to date with its candidates, best first; says whether it changed."""
-        wanted = () if self.phase is Phase.DRAINED else self._wanted(candidates)
+        wanted = () if self.phase is DrainPhase.DRAINED else self._wanted(candidates)
         if wanted != self._last:
             self._last = wanted
         wanted = self._last

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rsfilter.exabgp.resync import Step
-from rsfilter.routing.drain import Phase
+from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import Address
 from rsfilter.routing.policy import Source
 from rsfilter.web.running import Running
@@ -148,7 +148,7 @@ def _not_ready(running: Running) -> Iterator[Finding]:
     elif data.rtr_source is Source.UNAVAILABLE and data.truth is None:
         yield Finding(name="data_expired", detail="no validation data: every route is rejected")
     drain = running.filter.drain_state
-    if drain.phase is not Phase.IN_SERVICE:
+    if drain.phase is not DrainPhase.IN_SERVICE:
         yield Finding(name=drain.phase.value, detail="; ".join(drain.why))
 
 

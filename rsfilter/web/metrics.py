@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from rsfilter import __version__
 from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
-from rsfilter.routing.drain import Phase
+from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import VerdictKind
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.census import Census
@@ -236,7 +236,7 @@ class Metrics(Collector):
         is_done = running.filter.resync.is_done
         yield _value("resynced", "What was before this process is known", is_done)
         phase = running.filter.drain_state.phase
-        phases = {each.value: int(each is phase) for each in Phase}
+        phases = {each.value: int(each is phase) for each in DrainPhase}
         yield _gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
         held = running.filter.engine.guard.held
         yield _value("guard_held_routes", "Routes that the guard holds", held)

@@ -1,4 +1,4 @@
-"""What may be accepted, from the words of the manual (docs/, DESIGN "How a route is judged").
+"""What may be accepted, from the words of the manual (docs/reasons.md, docs/configuration.md).
 
 Shares nothing with `rsfilter.routing.policy`: every accepted route of the tables is held against
 these few lines, and against the brute force of tests/oracle.py.
