@@ -2,7 +2,8 @@
 
 Each second asks for both names, whatever happened to their directories. Where the file system does
 not answer (no permission, a network file system that is gone) the last answer stands: not being
-able to see is no reason to leave service.
+able to see is no reason to leave service. A file that there never was an answer about counts as
+not there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 """Between two looks. A load-balancer that probes a health check asks about as often."""
+
+PATIENCE_S = 10.0
+"""For the first answer. Without it the filter starts its work, which is to withdraw as well."""
 
 
 class ReadinessWatcher:
@@ -41,12 +45,19 @@ class ReadinessWatcher:
         """What cannot be looked at, and was told of."""
         self._why = ""
         self._lock = asyncio.Lock()
+        self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Look, then keep looking until `stop`."""
-        await self._check()
         self._task = asyncio.create_task(self._watch(), name="readiness watcher")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._has_looked.wait()
+        except TimeoutError:
+            log.warning("readiness: the file system does not answer")
+            if self._config.ready_file is not None:
+                self._tell(f"{self._config.ready_file} cannot be looked for")
 
     async def configure(self, config: ReadinessConfig) -> None:
         """Look for other files from now on."""
@@ -63,11 +74,12 @@ class ReadinessWatcher:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._interval)
             try:
                 await self._check()
             except Exception:  # whatever it is: the next look may be the one that counts
                 log.exception("readiness: cannot follow the files")
+            self._has_looked.set()
+            await asyncio.sleep(self._interval)
 
     async def _check(self) -> None:
         async with self._lock:

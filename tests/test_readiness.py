@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +33,28 @@ async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], A
         yield told, says
     finally:
         await watcher.stop()
+
+
+@pytest.mark.parametrize("name", ["ready_file", "disable_file"])
+async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What is not answered is not there, as with a permission that is missing."""
+    file = tmp_path / "file"
+    file.touch()
+    answers = threading.Event()
+    look = ReadinessWatcher._look
+
+    def look_late(watcher: ReadinessWatcher) -> str:
+        assert answers.wait(20)
+        return look(watcher)
+
+    monkeypatch.setattr(ReadinessWatcher, "_look", look_late)
+    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 0.05)
+    async with watching(**{name: file}) as (told, says):
+        assert told == ([f"{file} cannot be looked for"] if name == "ready_file" else [])
+        answers.set()
+        await says("" if name == "ready_file" else f"{file} is there")
 
 
 async def test_what_must_be_there(tmp_path: Path) -> None:
