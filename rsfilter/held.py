@@ -107,7 +107,11 @@ class HeldFile:
         self._lines = None  # until all went well
         if not self._held:
             self._path.unlink(missing_ok=True)
-        elif count is None or count > max(SLACK_LINES, 2 * len(self._held)):
+        elif (
+            count is None
+            or count > max(SLACK_LINES, 2 * len(self._held))
+            or not self._path.exists()  # somebody has cleared up, or started a second filter
+        ):
             self._write_anew()
             self._lines = len(self._held)
         else:

@@ -59,6 +59,16 @@ def test_the_format(path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("changes", [{}, {TWO.key: TWO}])
+def test_a_file_that_somebody_removed_comes_back_whole(path: Path, changes: Changes) -> None:
+    file = HeldFile(path, {})
+    file.write({ONE.key: ONE})
+    file.write({})
+    path.unlink()
+    file.write(changes)
+    assert reloaded(path) == {key: SAID[key] for key in (ONE.key, *changes)}
+
+
 def test_a_line_that_was_cut_is_as_if_it_had_not_been_written(path: Path) -> None:
     HeldFile(path, {}).write({ONE.key: ONE, TWO.key: TWO})
     content = path.read_bytes()
