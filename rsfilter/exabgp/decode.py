@@ -1,10 +1,10 @@
 """One line of ExaBGP's JSON API -> one `Message`. Never raises, never guesses.
 
-Owns the envelope: which dialect, which neighbor, which kind of message. `attributes` and `nlri`
-read the inside of an update. Speaks the API of ExaBGP 4.2, 5.0 and, as far as its shapes are known,
-6.0: the same facts become the same events. Whoever acts on a line must be able to trust three
-things in it, so these never come from text that a host chooses (a shutdown communication, a
-hostname capability, a community's rendering):
+Owns the envelope: which dialect, which neighbor, which kind of message. `shapes` has the members of
+each; `attributes` and `nlri` read the inside of an update. Speaks the API of ExaBGP 4.2, 5.0 and,
+as far as its shapes are known, 6.0: the same facts become the same events. Whoever acts on a line
+must be able to trust three things in it, so these never come from text that a host chooses (a
+shutdown communication, a hostname capability, a community's rendering):
 
 - The neighbor and its AS are read at their places in the parsed structure. The line is decoded
   whole, an object with a repeated name is refused, and text inside a string stays inside it.
@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 
-from rsfilter.exabgp import attributes, capabilities, nlri
+from rsfilter.exabgp import attributes, capabilities, nlri, shapes
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
@@ -100,88 +99,9 @@ _DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 """4.2 prints the text of a NOTIFICATION raw; JSON has these only escaped."""
 
-
-_Unused = Raw | UnsetType
-"""A member that is named only so that `repeated_names` finds the line whole at first sight."""
-
-
-class _Addresses(Struct, omit_defaults=True):
-    peer: str
-    local: _Unused = UNSET
-
-
-class _Asns(Struct, omit_defaults=True):
-    peer: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
-    local: _Unused = UNSET
-
-
-class _RouteRefresh(Struct):
-    afi: str
-    safi: str
-    subtype: str
-
-
-class _Neighbor(Struct, omit_defaults=True, rename="kebab"):
-    address: _Addresses
-    asn: _Asns
-    router_id: _Unused = UNSET
-    direction: str | UnsetType = UNSET
-    message: Raw | UnsetType = UNSET
-    state: str | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    route_refresh: _RouteRefresh | UnsetType = UNSET
-    open: Raw | UnsetType = UNSET
-    negotiated: _Unused = UNSET
-
-
-class _Line(Struct, omit_defaults=True):
-    exabgp: str
-    type: str
-    neighbor: _Neighbor | UnsetType = UNSET
-    notification: str | UnsetType = UNSET
-    time: _Unused = UNSET
-    host: _Unused = UNSET
-    pid: _Unused = UNSET
-    ppid: _Unused = UNSET
-    counter: _Unused = UNSET
-    header: _Unused = UNSET
-    body: _Unused = UNSET
-
-
-class _Update(Struct, omit_defaults=True):
-    attribute: Raw | UnsetType = UNSET
-    announce: dict[str, Any] | UnsetType = UNSET
-    withdraw: dict[str, Any] | UnsetType = UNSET
-
-
-class _EndOfRib(Struct):
-    afi: str
-    safi: str
-
-
-class _Received(Struct, omit_defaults=True):
-    """The "message" of a received UPDATE: one of the three."""
-
-    update: _Update | UnsetType = UNSET
-    eor: _EndOfRib | UnsetType = UNSET
-    category: _Unused = UNSET
-    header: _Unused = UNSET
-    body: _Unused = UNSET
-
-
-class _Copied(Struct, omit_defaults=True):
-    """The "message" of a sent UPDATE; what was announced in it is not looked at."""
-
-    update: Raw | UnsetType = UNSET
-    eor: _EndOfRib | UnsetType = UNSET
-    category: int | UnsetType = UNSET
-    header: _Unused = UNSET
-    body: str | UnsetType = UNSET
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-_decode_received = msgspec.json.Decoder(_Received).decode
-_decode_copied = msgspec.json.Decoder(_Copied).decode
+_decode_line = msgspec.json.Decoder(shapes.Line).decode
+_decode_received = msgspec.json.Decoder(shapes.Received).decode
+_decode_copied = msgspec.json.Decoder(shapes.Copied).decode
 
 
 def decode(line: bytes) -> Message:
@@ -215,7 +135,7 @@ def dialect(line: bytes) -> str | None:
     return DIALECTS.get(head[1].decode()) if head else None
 
 
-def _decode_envelope(line: bytes, envelope: _Line) -> Message:
+def _decode_envelope(line: bytes, envelope: shapes.Line) -> Message:
     if envelope.exabgp.partition(".")[0] not in DIALECTS:
         return Skipped("unknown_dialect")
     if repeated_names(line, envelope):
@@ -234,7 +154,7 @@ def _decode_envelope(line: bytes, envelope: _Line) -> Message:
     return handler(envelope.type, address, neighbor)
 
 
-def _decode_update(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+def _decode_update(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
     raw = neighbor.message
     if raw is UNSET:
         return _BAD_SHAPE
@@ -248,14 +168,14 @@ def _decode_update(_kind: str, address: Address, neighbor: _Neighbor) -> Message
     if message.update is not UNSET:
         return _update(address, neighbor.asn.peer, message.update)
     if message.eor is not UNSET:
-        family = f"{message.eor.afi} {message.eor.safi}"
+        family = message.eor.family
         if family not in _FAMILIES:
             return Ignored("other_family")
         return EndOfRib(address, neighbor.asn.peer, family)
     return _BAD_SHAPE if message.category is UNSET else Ignored("packets")
 
 
-def _update(address: Address, asn: int, update: _Update) -> Update:
+def _update(address: Address, asn: int, update: shapes.Update) -> Update:
     announced = nlri.announced({} if update.announce is UNSET else update.announce)
     withdrawn = nlri.withdrawn({} if update.withdraw is UNSET else update.withdraw)
     if update.attribute is UNSET and not update.announce:
@@ -277,7 +197,7 @@ def _decode_copy(address: Address, raw: Raw) -> Message:
     """A copy of what ExaBGP sent: the End-of-RIB is a barrier, the rest is of no interest."""
     message = _decode_copied(raw)
     if message.eor is not UNSET:
-        family = f"{message.eor.afi} {message.eor.safi}"
+        family = message.eor.family
     elif message.category == _UPDATE and message.body is not UNSET:
         family = _raw_end_of_rib(message.body)
     else:
@@ -303,7 +223,7 @@ def _raw_end_of_rib(body: str) -> str:
     return _AFI_SAFI.get(unreach[1], "") if unreach else ""
 
 
-def _decode_state(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+def _decode_state(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
     asn = neighbor.asn.peer
     if neighbor.state == "up":
         return SessionUp(address, asn)
@@ -316,13 +236,13 @@ def _decode_state(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
     return SessionDown(address, asn, reason, bool(_ADMINISTRATIVE.match(reason)))
 
 
-def _decode_refresh(_kind: str, address: Address, neighbor: _Neighbor) -> Message:
+def _decode_refresh(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
     if neighbor.direction == "send":
         return _SENT
     refresh = neighbor.route_refresh
     if refresh is UNSET:
         return _BAD_SHAPE if neighbor.message is UNSET else Ignored("packets")
-    family = f"{refresh.afi} {refresh.safi}"
+    family = refresh.family
     if neighbor.direction != "receive" or refresh.subtype not in ("query", "begin", "end"):
         return _BAD_SHAPE
     if family not in _FAMILIES:
@@ -332,7 +252,7 @@ def _decode_refresh(_kind: str, address: Address, neighbor: _Neighbor) -> Messag
     return RefreshMark(address, neighbor.asn.peer, family, is_end=refresh.subtype == "end")
 
 
-def _decode_open(kind: str, address: Address, neighbor: _Neighbor) -> Message:
+def _decode_open(kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
     if neighbor.direction != "receive" or neighbor.open is UNSET:
         return _decode_uninteresting(kind, address, neighbor)
     if repeated_names(bytes(neighbor.open), msgspec.json.decode(neighbor.open)):
@@ -340,11 +260,11 @@ def _decode_open(kind: str, address: Address, neighbor: _Neighbor) -> Message:
     return capabilities.opened(address, neighbor.open)
 
 
-def _decode_uninteresting(kind: str, _address: Address, neighbor: _Neighbor) -> Message:
+def _decode_uninteresting(kind: str, _address: Address, neighbor: shapes.Neighbor) -> Message:
     return _SENT if neighbor.direction == "send" else Ignored(kind)
 
 
-_HANDLERS: dict[str, Callable[[str, Address, _Neighbor], Message]] = {
+_HANDLERS: dict[str, Callable[[str, Address, shapes.Neighbor], Message]] = {
     "update": _decode_update,
     "state": _decode_state,
     "refresh": _decode_refresh,
