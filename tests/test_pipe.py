@@ -43,7 +43,7 @@ def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
 def test_a_line_without_end_is_dropped_and_the_next_one_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipe, "MAX_LINE_BYTES", 10)
+    monkeypatch.setattr(pipe, "MAX_LINE_OCTETS", 10)
     reader = read_all([b"first\n123456", b"7890abc", b'{"looks": "good"}\nlast\n'])
     first, dropped, last = reader.take()
     assert (first, last) == (b"first", b"last")

@@ -20,6 +20,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from rsfilter.exabgp.decode import MAX_LINE_OCTETS
+
 log = logging.getLogger(__name__)
 
 PIPE_BYTES = 1 << 20
@@ -28,10 +30,6 @@ that ExaBGP can write before it blocks, instead of 200."""
 
 READ_BYTES = 1 << 18
 """One read. Whole megabytes at a time would hold the interpreter too long at each split."""
-
-MAX_LINE_BYTES = 16 << 20
-"""A longer line is dropped, and counted: no decoder takes one either. The longest that ExaBGP
-prints of one message (RFC 8654: 65,535 octets) has some 3.5 MB."""
 
 
 class LineReader:
@@ -90,8 +88,7 @@ class LineReader:
         if rest:
             self._rest.append(rest)
             self._rest_bytes += len(rest)
-        if self._rest_bytes > MAX_LINE_BYTES:
-            # Keep the last piece only: what is left of the line will not pass for a message.
+        if self._rest_bytes > MAX_LINE_OCTETS:
             self._rest, self._rest_bytes = [TOO_LONG], len(TOO_LONG)
             self.counters["too_long"] += 1
         if not lines:
@@ -105,7 +102,8 @@ class LineReader:
 
 
 TOO_LONG = b"\x00too long\x00"
-"""Stands at the head of what is left of a dropped line: no decoder takes it for a message."""
+"""Stands for the dropped beginning of a line that is longer than `decode` takes: what is left of it
+will not pass for a message."""
 
 
 class CommandWriter:
