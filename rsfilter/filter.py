@@ -20,7 +20,7 @@ from rsfilter.exabgp.decode import decode, dialect
 from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
-from rsfilter.exabgp.resync import Resync, Told
+from rsfilter.exabgp.resync import Inherited, Resync
 from rsfilter.routing.actions import Actions
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.engine import Engine
@@ -167,7 +167,7 @@ class Filter:
 
     def _resync(self, message: Message, now: float) -> None:
         for found in self.resync.message(message, now):
-            if isinstance(found, Told):
+            if isinstance(found, Inherited):
                 self._has_predecessor = True
                 self.egress.adopt(found.router, found.prefix, found.path_id)
             else:

@@ -13,9 +13,9 @@ from rsfilter.exabgp.resync import (
     ANSWER_SILENCE_S,
     REFRESH_LIMIT_S,
     REFRESH_SILENCE_S,
+    Inherited,
     Resync,
     Step,
-    Told,
 )
 from rsfilter.routing.events import EndOfRib, Nlri, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.model import Address, Attributes, Prefix
@@ -90,8 +90,8 @@ def test_one_question_after_the_other() -> None:
     ask(resync, DONE)
     assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
     assert ask(resync, DONE, *MARKED, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
-        Told(ROUTER, Prefix.parse("203.0.113.1/32"), 0),
-        Told(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value),
+        Inherited(ROUTER, Prefix.parse("203.0.113.1/32"), 0),
+        Inherited(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value),
     ]
     ask(resync, DONE)
     assert resync.commands(0.0) == [

@@ -96,16 +96,7 @@ def validate_fanouts(paths: Sequence[Path]) -> None:
         sys.stderr.write("warning: bird.conf is not validated: BIRD is not installed here\n")
         return
     for path in paths:
-        result = subprocess.run(  # noqa: S603 - no shell
-            [str(bird), "-p", "-c", str(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            check=False,
-        )
-        if result.returncode != 0:
-            raise RenderError(["BIRD refuses what was rendered:", result.stderr.strip()])
+        _ask("BIRD", [str(bird), "-p", "-c", str(path)])
 
 
 def validate(path: Path, environment: Mapping[str, str]) -> None:
@@ -113,9 +104,17 @@ def validate(path: Path, environment: Mapping[str, str]) -> None:
     if find_spec("exabgp") is None:
         sys.stderr.write("warning: not validated: ExaBGP is not installed beside rsfilter\n")
         return
-    result = subprocess.run(  # noqa: S603 - our own Python, no shell
-        [sys.executable, "-P", "-m", "exabgp", "validate", str(path)],
-        env={**os.environ, **environment},
+    _ask("ExaBGP", [sys.executable, "-P", "-m", "exabgp", "validate", str(path)], environment)
+
+
+def _ask(
+    program: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> None:
+    """Lets a program read what was rendered for it, with these variables set as well. RenderError
+    when it refuses."""
+    result = subprocess.run(  # noqa: S603 - no shell; a program that we looked up ourselves
+        command,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -123,4 +122,4 @@ def validate(path: Path, environment: Mapping[str, str]) -> None:
         check=False,
     )
     if result.returncode != 0:
-        raise RenderError(["ExaBGP refuses what was rendered:", result.stderr.strip()])
+        raise RenderError([f"{program} refuses what was rendered:", result.stderr.strip()])

@@ -135,16 +135,14 @@ def _next_hop(text: str) -> tuple[Address, ...]:
         return ()
 
 
-def _merge(hops: dict[PathKey, tuple[Address, ...]], keys: list[PathKey], hop: Any) -> None:
-    """Add the next hop `hop` to each of `keys` that does not have it yet."""
+def _merge(
+    hops: dict[PathKey, tuple[Address, ...]], keys: list[PathKey], hop: tuple[Address, ...]
+) -> None:
+    """Adds the next hop (or none) to each of `keys` that does not have it yet."""
     for key in keys:
         known = hops.get(key, ())
         added = tuple(address for address in hop if address not in known)
-        hops[key] = tuple(sorted(known + added, key=_is_link_local))
-
-
-def _is_link_local(address: Address) -> bool:
-    return address.is_link_local
+        hops[key] = tuple(sorted(known + added, key=lambda address: address.is_link_local))
 
 
 def _foreign(by_next_hop: Any) -> Iterable[str]:

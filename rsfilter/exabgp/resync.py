@@ -53,8 +53,8 @@ MARKED = "exabgp "
 """So begins the answer to `version`, and to nothing else."""
 
 
-class Told(NamedTuple):
-    """ExaBGP's table for a router has a route."""
+class Inherited(NamedTuple):
+    """ExaBGP's table for a router has a path, which a process before us announced."""
 
     router: Address
     prefix: Prefix
@@ -140,7 +140,7 @@ class Resync:
             self.problems["unanswered"] += 1
             self._finish()
 
-    def message(self, message: Message, now: float) -> list[Established | Told]:
+    def message(self, message: Message, now: float) -> list[Established | Inherited]:
         """Takes part in a message; says what was found out."""
         match message:
             case ShowLine():
@@ -153,7 +153,7 @@ class Resync:
                 self._started_anew(message.neighbor)
         return []
 
-    def _shown(self, text: str, now: float) -> list[Established | Told]:
+    def _shown(self, text: str, now: float) -> list[Established | Inherited]:
         if self.step is not Step.REFRESH:
             self._deadline = now + ANSWER_SILENCE_S
         if text.startswith(MARKED):
@@ -184,7 +184,7 @@ class Resync:
         for family in UNICAST.values():
             self._repeated(neighbor, family)
 
-    def _neighbors(self, text: str) -> list[Established | Told]:
+    def _neighbors(self, text: str) -> list[Established | Inherited]:
         try:
             answer = list(shown(text))
         except ValueError:
@@ -201,7 +201,7 @@ class Resync:
         )
         return list(unseen)
 
-    def _told(self, text: str) -> list[Established | Told]:
+    def _told(self, text: str) -> list[Established | Inherited]:
         """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`; 4.2 begins it with
         `neighbor`."""
         words = text.removeprefix("neighbor ").split()
@@ -214,7 +214,7 @@ class Resync:
         except (ValueError, IndexError):
             self.problems["unreadable"] += 1
             return []
-        return [Told(router, prefix, identifier.value)] if router in self._routers else []
+        return [Inherited(router, prefix, identifier.value)] if router in self._routers else []
 
     def _answered(self, now: float) -> None:
         """The last reply to a question about ExaBGP itself came: on to the next one."""
