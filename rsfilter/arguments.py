@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
+from typing import TypeAlias
 
 from rsfilter.routing.model import Address, Prefix
-from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.rpki.document import read_asn
+
+Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
+"""What commands add themselves to; argparse has no public name for it."""
 
 
 def asn(text: str) -> int:
     """An ASN, as `65001` or `AS65001`."""
-    digits = text.upper().removeprefix("AS")
-    if not (digits.isascii() and digits.isdigit() and int(digits[:11]) <= MAX_ASN):
-        raise ArgumentTypeError(f"{text!r} is no ASN, such as 65001 or AS65001")
-    return int(digits)
+    try:
+        return read_asn(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no ASN, such as 65001 or AS65001") from None
 
 
 def count(text: str) -> int:

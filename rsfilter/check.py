@@ -14,9 +14,11 @@ from typing import Any
 from rich.console import Console
 
 from rsfilter import terminal
+from rsfilter.arguments import Subparsers
 from rsfilter.config import Config, load_config
 from rsfilter.config_files import file_warnings
 from rsfilter.exabgp.render import plan
+from rsfilter.exit_codes import GOOD
 from rsfilter.plain import clean, to_json
 from rsfilter.routing.model import HostGroup, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
@@ -26,7 +28,7 @@ Report = dict[str, Any]
 
 
 def add_arguments(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Subparsers,
     configured: argparse.ArgumentParser,
 ) -> None:
     """Adds `check` to the command line."""
@@ -49,7 +51,7 @@ def _check(args: argparse.Namespace) -> int:
         sys.stdout.write(to_json(found, indent=2) + "\n")
     else:
         print_report(found)
-    return 0
+    return GOOD
 
 
 def report(config: Config, truth: Truth | None) -> Report:

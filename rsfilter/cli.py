@@ -14,27 +14,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from rsfilter import __version__, arguments, check, impact
+from rsfilter.arguments import Subparsers
 from rsfilter.audit import commands as audit_commands
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
 from rsfilter.exabgp.render import RenderError
+from rsfilter.exit_codes import FAILED, GOOD, INTERRUPTED, INVALID
 from rsfilter.plain import PlainFormatter, clean_lines, write_anything
 from rsfilter.rpki import commands as truth_commands
 from rsfilter.rpki.truth import TruthError
 from rsfilter.terminal import clean
 from rsfilter.web import commands as web_commands
 from rsfilter.web.client import ClientError
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-FAILED = 1
-INVALID = 2
-"""Usage, configuration or truth."""
-INTERRUPTED = 130
-"""What shells say of a program that SIGINT ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -237,4 +230,4 @@ def _completion(args: argparse.Namespace) -> int:
     import shtab
 
     sys.stdout.write(shtab.complete(_parser(), args.shell) + "\n")
-    return 0
+    return GOOD

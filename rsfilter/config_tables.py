@@ -33,6 +33,7 @@ from rsfilter.config_values import (
     SessionAddress,
     StaleTime,
 )
+from rsfilter.routing.model import Limits
 from rsfilter.routing.policy import Mode
 
 
@@ -52,6 +53,11 @@ class GuardConfig:
     """Of accepted routes."""
     min_loss: Count = 10
     """Routes; a smaller loss is never held."""
+
+    @property
+    def limits(self) -> Limits:
+        """The same as the core has it."""
+        return Limits(self.max_loss_percent, self.min_loss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from rsfilter import terminal
 from rsfilter.config import Config, load_config
+from rsfilter.exit_codes import GOOD
 from rsfilter.plain import to_json
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.model import (
@@ -51,7 +52,7 @@ def explain(args: argparse.Namespace) -> int:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
         _print(explanation)
-    return 0
+    return GOOD
 
 
 class Explanation(NamedTuple):

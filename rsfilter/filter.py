@@ -39,7 +39,7 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.guard import Changes
-from rsfilter.routing.model import Limits, RouteKey
+from rsfilter.routing.model import RouteKey
 from rsfilter.routing.policy import Data
 
 REMOVED = "[removed]"
@@ -213,6 +213,6 @@ def _policy(config: Config) -> PolicyReplaced:
     readiness = config.readiness
     return PolicyReplaced(
         config.hosts,
-        Limits(config.guard.max_loss_percent, config.guard.min_loss),
+        config.guard.limits,
         readiness.drain_time if readiness else DEFAULT_DRAIN_TIME_S,
     )

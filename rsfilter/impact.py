@@ -13,16 +13,18 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from rsfilter.arguments import Subparsers
 from rsfilter.config import Config, load_config
+from rsfilter.exit_codes import GOOD, LOSSES
 from rsfilter.explain import data_of
+from rsfilter.routing.guard import BY_DATA
 from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
 from rsfilter.routing.model import (
     Address,
     AsPath,
     Attributes,
-    Limits,
     OriginState,
     Prefix,
     Route,
@@ -39,25 +41,10 @@ from rsfilter.terminal import clean, console, print_json, print_table
 from rsfilter.web.client import ClientError
 from rsfilter.web.commands import client_of, reaching_arguments
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-LOSSES = 3
-"""Exit code."""
-
 MAX_LINE = 1 << 16
 """Octets of a snapshot's line: a route takes some 400."""
 
-BY_DATA = frozenset(
-    (
-        "neighbor_not_bound",
-        "next_hop_not_owned",
-        "origin_not_found",
-        "origin_invalid_asn",
-        "origin_invalid_length",
-        "data_unavailable",
-        "held_by_guard",
-    )
-)
+MOVABLE = BY_DATA | {"data_unavailable", "held_by_guard"}
 """Reasons that other data can take away. A route that is rejected for another one stays so."""
 
 
@@ -98,7 +85,7 @@ def _impact(args: argparse.Namespace) -> int:
         sys.stdout.write(markdown(found))
     else:
         _print(found)
-    return LOSSES if found["lost"] else 0
+    return LOSSES if found["lost"] else GOOD
 
 
 # By a snapshot -----------------------------------------------------------------------------------
@@ -110,7 +97,7 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     unmoved = 0
     for entry in _entries(snapshot):
-        if BY_DATA.issuperset(entry.verdict.reasons):
+        if MOVABLE.issuperset(entry.verdict.reasons):
             impact.add([entry])
         else:
             unmoved += 1
@@ -122,9 +109,7 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
         "lost": impact.lost,
         "gained": impact.gained,
         "lost_by_reason": dict(impact.lost_by_reason.most_common()),
-        "would_hold": impact.would_hold(
-            Limits(config.guard.max_loss_percent, config.guard.min_loss)
-        ),
+        "would_hold": impact.would_hold(config.guard.limits),
         "flips": [_flip(flip) for flip in flips],
         "is_complete": len(flips) == impact.lost + impact.gained,
     }

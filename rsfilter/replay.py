@@ -16,6 +16,7 @@ from typing import BinaryIO
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config, parse_config
 from rsfilter.exabgp.messages import ShowLine
+from rsfilter.exit_codes import GOOD, INVALID
 from rsfilter.filter import Filter
 from rsfilter.plain import clean
 from rsfilter.recording import Entry, Moment, RecordingError, read
@@ -50,8 +51,8 @@ def replay(
             raise RecordingError("no line is one of ExaBGP, or of a recording")
     except RecordingError as error:
         print(clean(f"rsfilter replay: {error}"), file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+        return INVALID
+    return GOOD
 
 
 class Machine:

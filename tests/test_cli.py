@@ -114,6 +114,7 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
         ("routes --limit -1", "'-1' is no number from 0 to 999999999"),
         ("guard show --limit 1000000000", "'1000000000' is no number from 0 to 999999999"),
         ("audit query --asn 4294967296", "'4294967296' is no ASN"),
+        ("audit query --asn 000000000009999999999", "'000000000009999999999' is no ASN"),
         ("audit tail --count x", "'x' is no number"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from config_sample import configuration
 from speaker import Speaker, announce, line, state
 
-from rsfilter.cli import FAILED
+from rsfilter.exit_codes import FAILED
 
 ROUTER, HOST, OTHER = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 ROUTERS = {ROUTER: 65200}

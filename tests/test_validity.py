@@ -168,7 +168,10 @@ async def test_host_bits_name_the_network(tmp_path: Path) -> None:
     assert said["validated_route"]["route"]["prefix"] == "203.0.113.0/28"
 
 
-@pytest.mark.parametrize("path", ["x/203.0.113.1/32", "4294967296/::/0", "1/x/32", "1/::/129"])
+@pytest.mark.parametrize(
+    "path",
+    ["x/203.0.113.1/32", "4294967296/::/0", "000000000009999999999/::/0", "1/x/32", "1/::/129"],
+)
 async def test_what_is_no_route_is_refused(tmp_path: Path, path: str) -> None:
     async with Bench(tmp_path).client() as client:
         assert (await client.get(f"/api/v1/validity/{path}", 400))["error"] == "bad_request"

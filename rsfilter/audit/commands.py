@@ -10,25 +10,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import Progress
 
 from rsfilter import arguments
+from rsfilter.arguments import Subparsers
 from rsfilter.audit.index import build
 from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
+from rsfilter.exit_codes import FAILED, GOOD, INVALID
 from rsfilter.plain import clean, clean_lines
 from rsfilter.routing.reasons import REASONS
 from rsfilter.terminal import clean_cell, console, print_json, print_table
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-FAILED = 1
-INVALID = 2
 
 SHOWN = 100
 """Records in a table unless told otherwise: what one can look through."""
@@ -197,12 +193,12 @@ def _query(args: argparse.Namespace) -> int:
         return INVALID
     if args.json:
         print_json(records)
-        return 0
+        return GOOD
     shown = list(records)
     _print_records(shown)
     if args.limit is None and len(shown) == SHOWN:
         sys.stderr.write(f"These are the newest {SHOWN}; --limit 0 prints all.\n")
-    return 0
+    return GOOD
 
 
 def _query_sql(args: argparse.Namespace) -> int:
@@ -215,7 +211,7 @@ def _query_sql(args: argparse.Namespace) -> int:
         print_json(dict(zip(columns, row, strict=True)) for row in rows)
     else:
         print_table(columns, rows)
-    return 0
+    return GOOD
 
 
 def _tail(args: argparse.Namespace) -> int:
@@ -227,7 +223,7 @@ def _tail(args: argparse.Namespace) -> int:
             print("  ".join(map(clean_cell, _row(record))), flush=True)  # noqa: T201
     else:
         _print_records(records)
-    return 0
+    return GOOD
 
 
 def _stats(args: argparse.Namespace) -> int:
@@ -238,12 +234,12 @@ def _stats(args: argparse.Namespace) -> int:
         return FAILED
     if args.json:
         print_json([found])
-        return 0
+        return GOOD
     console().print(f"{found['records']} records, {found['first']} to {found['last']}")
     for name, rows in found.items():
         if isinstance(rows, list) and rows:
             print_table(_STATS_COLUMNS.get(name, (name.replace("_", " "), "records")), rows)
-    return 0
+    return GOOD
 
 
 _STATS_COLUMNS = {"timeline": ("time", "accepted", "rejected", "held", "gone")}
@@ -256,7 +252,7 @@ def _verify(args: argparse.Namespace) -> int:
         print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
     else:
         _print_result(result)
-    return 0 if result.is_ok and result.records else FAILED
+    return GOOD if result.is_ok and result.records else FAILED
 
 
 def _index(args: argparse.Namespace) -> int:
@@ -270,7 +266,7 @@ def _index(args: argparse.Namespace) -> int:
         print_json([{"indexed": done}])
     else:
         console().print(f"{done} files were indexed")
-    return 0
+    return GOOD
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -286,7 +282,7 @@ def _report(args: argparse.Namespace) -> int:
         print_json([{"wrote": str(args.output)}])
     else:
         console().print(f"wrote {clean(str(args.output))}", soft_wrap=True)
-    return 0
+    return GOOD
 
 
 def _print_result(result: VerifyResult) -> None:

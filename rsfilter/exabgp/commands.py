@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rsfilter.arguments import Subparsers
 from rsfilter.config import load_config
 from rsfilter.exabgp.fanout import render_fanouts
 from rsfilter.exabgp.render import CONFIG_NAME, RenderError, render
+from rsfilter.exit_codes import GOOD
 from rsfilter.plain import clean
 from rsfilter.rpki.truth import load_truth
 
@@ -24,7 +26,7 @@ COMMAND = (sys.executable, "-P", "-m", "rsfilter")
 
 
 def add_arguments(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Subparsers,
     configured: argparse.ArgumentParser,
 ) -> None:
     """Adds `render` to the command line."""
@@ -86,7 +88,7 @@ def _render(args: argparse.Namespace) -> int:
             if is_new:
                 draft.replace(target)
             sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
-    return 0
+    return GOOD
 
 
 def validate_fanouts(paths: Sequence[Path]) -> None:

@@ -24,7 +24,7 @@ from rsfilter.routing.model import Limits, Route, RouteKey, Verdict, VerdictKind
 
 DEFAULT_LIMITS = Limits()
 
-_BY_DATA = frozenset(
+BY_DATA = frozenset(
     {
         "neighbor_not_bound",
         "next_hop_not_owned",
@@ -123,7 +123,7 @@ class Guard:
 
 def comes_of_data(verdict: Verdict) -> bool:
     """Nothing but the data rejects the route, if anything does."""
-    return _BY_DATA.issuperset(verdict.reasons)
+    return BY_DATA.issuperset(verdict.reasons)
 
 
 def fingerprint(route: Route) -> str:

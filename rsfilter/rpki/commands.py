@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rsfilter.arguments import Subparsers
+from rsfilter.exit_codes import GOOD, INVALID
 from rsfilter.plain import clean, to_json
 from rsfilter.rpki.truth import Truth, load_truth, truth_export
 
-INVALID = 2
 
-
-def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_arguments(commands: Subparsers) -> None:
     """Adds `truth` to the command line."""
     parser = commands.add_parser("truth", help="check a truth file, or convert it")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -44,12 +44,12 @@ def _check(args: argparse.Namespace) -> int:
     summary = _summary(truth)
     if args.json:
         sys.stdout.write(to_json({"file": str(args.file), **summary}, indent=2) + "\n")
-        return 0
+        return GOOD
     sys.stdout.write(clean(f"{args.file} is good.") + "\n")
     for name, value in summary.items():
         for line in value if isinstance(value, list) else [value]:
             sys.stdout.write(clean(f"{name}: {line}") + "\n")
-    return 0
+    return GOOD
 
 
 def _summary(truth: Truth) -> dict[str, Any]:
@@ -71,4 +71,4 @@ def _export(args: argparse.Namespace) -> int:
         sys.stderr.write(clean(f"{args.file}: {error}") + "\n")
         return INVALID
     sys.stdout.write(exported.decode())
-    return 0
+    return GOOD

@@ -12,15 +12,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from rsfilter import arguments
+from rsfilter.arguments import Subparsers
 from rsfilter.config import DEFAULT_PATH, load_config
+from rsfilter.exit_codes import FAILED, GOOD
 from rsfilter.routing.reasons import REASONS
 from rsfilter.terminal import clean, console, print_json, print_table
 from rsfilter.web.client import Client
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SHOWN = 100
 """Routes in a table unless told otherwise: what one can look through."""
@@ -155,7 +155,7 @@ def _status(args: argparse.Namespace) -> int:
         print_json([status])
     else:
         print_table(("what", "is"), list(_status_rows(status)))
-    return 0 if status["health"]["status"] == "ok" else 1
+    return GOOD if status["health"]["status"] == "ok" else FAILED
 
 
 def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -225,7 +225,7 @@ def _routes(args: argparse.Namespace) -> int:
     shown = islice(found, limit)
     if args.json:
         print_json(shown)
-        return 0
+        return GOOD
     rows = [
         (*(route[name] for name in _COLUMNS), _why(route), "stale" if route["stale"] else "")
         for route in shown
@@ -233,7 +233,7 @@ def _routes(args: argparse.Namespace) -> int:
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
     if args.limit is None and next(found, None) is not None:
         sys.stderr.write(f"These are the first {SHOWN}; --limit 0 prints all.\n")
-    return 0
+    return GOOD
 
 
 def _why(route: dict[str, Any]) -> str:
@@ -250,7 +250,7 @@ def _write_snapshot(path: Path, routes: Iterator[dict[str, Any]]) -> int:
             count += 1
     draft.replace(path)
     console().print(f"wrote {count} routes to {clean(str(path))}", soft_wrap=True)
-    return 0
+    return GOOD
 
 
 def _release(args: argparse.Namespace) -> int:
@@ -259,7 +259,7 @@ def _release(args: argparse.Namespace) -> int:
         print_json([answer])
     else:
         console().print(f"{answer['released']} routes were let go, {answer['held']} are held")
-    return 0
+    return GOOD
 
 
 def _drain(args: argparse.Namespace) -> int:
@@ -267,7 +267,7 @@ def _drain(args: argparse.Namespace) -> int:
     answer = client_of(args).post("/api/v1/drain", body)
     if args.json:
         print_json([answer])
-        return 0
+        return GOOD
     until = f" until {answer['until']}" if answer["until"] else ""
     why = f" ({', '.join(answer['why'])})" if answer["why"] else ""
     console().print(clean(f"{answer['phase'].replace('_', ' ')}{until}{why}"), soft_wrap=True)
@@ -275,4 +275,4 @@ def _drain(args: argparse.Namespace) -> int:
         sys.stderr.write(
             "The filter has only just started: it leaves service once it knows what routers have.\n"
         )
-    return 0
+    return GOOD

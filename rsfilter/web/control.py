@@ -8,7 +8,6 @@ import time
 from aiohttp import web
 
 from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
-from rsfilter.routing.model import Limits
 from rsfilter.routing.policy import Data
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
 from rsfilter.web import shapes, status_shapes
@@ -81,7 +80,7 @@ def _read(api: Api, content: bytes) -> tuple[Truth, Data]:
 
 
 async def _judge(api: Api, found: Truth, data: Data) -> shapes.Impact:
-    engine, limits = api.running.filter.engine, api.running.config.guard
+    engine = api.running.filter.engine
     all_of_it = Impact(engine.neighbors, data)
     async for entries in api.slices.entries(engine.rib_in, size=JUDGED_AT_ONCE):
         all_of_it.add(entries)
@@ -98,7 +97,7 @@ async def _judge(api: Api, found: Truth, data: Data) -> shapes.Impact:
         lost=all_of_it.lost,
         gained=all_of_it.gained,
         lost_by_reason=dict(all_of_it.lost_by_reason.most_common()),
-        would_hold=all_of_it.would_hold(Limits(limits.max_loss_percent, limits.min_loss)),
+        would_hold=all_of_it.would_hold(api.running.config.guard.limits),
         flips=shown,
         is_complete=len(flips) == all_of_it.lost + all_of_it.gained,
     )

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.model import BITS, OriginState, Prefix, Vrp
 from rsfilter.routing.policy import Data, DataUnavailableError, Mode, OriginTable, Source, origin
-from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.rpki.document import read_asn
 from rsfilter.web import shapes
 from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError, bad_request
@@ -47,7 +47,7 @@ async def validity(
         text = asked.prefix
     else:
         text = f"{asked.address}/{asked.length}"
-    asn, prefix = parse_asn(asked.asn), _network(text)
+    asn, prefix = _asn(asked.asn), _network(text)
     try:
         found = answer(asn, prefix, api.running.filter.engine.data)
     except DataUnavailableError:
@@ -57,12 +57,12 @@ async def validity(
     return shapes.ValidityAnswer(validated_route=found, generatedTime=now)
 
 
-def parse_asn(text: str) -> int:
+def _asn(text: str) -> int:
     """An ASN, with or without AS in front; ApiError for another text."""
-    digits = text[2:] if text[:2].upper() == "AS" else text
-    if not (digits.isascii() and digits.isdigit() and int(digits[:11]) <= MAX_ASN):
-        raise bad_request(f"asn: {text!r} is not an ASN")
-    return int(digits)
+    try:
+        return read_asn(text)
+    except ValueError:
+        raise bad_request(f"asn: {text!r} is not an ASN") from None
 
 
 def _network(text: str) -> Prefix:
