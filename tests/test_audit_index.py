@@ -12,7 +12,8 @@ from audit_samples import DAY, NOON, note, verdict_change, write_log
 from rsfilter.audit.files import FILE_MODE, FileKey
 from rsfilter.audit.index import DIRECTORY, build, counts_path, index_path
 from rsfilter.audit.query import GaveUpError, query
-from rsfilter.audit.sql import COLUMNS, sql
+from rsfilter.audit.schema import COLUMNS
+from rsfilter.audit.sql import sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import verify
 

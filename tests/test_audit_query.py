@@ -11,7 +11,8 @@ from audit_samples import DAY, HOUR, NOON, lines_of_file, note, put_lines, verdi
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.query import query, tail
 from rsfilter.audit.record import ServiceEvent
-from rsfilter.audit.sql import COLUMNS, SqlError, sql
+from rsfilter.audit.schema import COLUMNS
+from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.routing.actions import SessionChange
 from rsfilter.routing.model import Address, VerdictKind

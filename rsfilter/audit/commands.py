@@ -21,6 +21,7 @@ from rsfilter.audit.query import Record, parse_time, query, tail
 from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
+from rsfilter.config import DEFAULT_PATH, load_config
 from rsfilter.exit_codes import FAILED, GOOD, INVALID
 from rsfilter.plain import clean, clean_lines
 from rsfilter.routing.reasons import REASONS
@@ -270,7 +271,7 @@ def _index(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from rsfilter.audit.report import report
+    from rsfilter.audit.report import report  # loads Jinja, which only this command needs
 
     try:
         text = report(_directory(args), args.since, args.until)
@@ -349,8 +350,6 @@ def _print_records(records: Iterable[Record]) -> None:
 def _directory(args: argparse.Namespace) -> Path:
     directory: Path | None = args.directory
     if directory is None:
-        from rsfilter.config import DEFAULT_PATH, load_config
-
         directory = load_config(args.config or DEFAULT_PATH).audit.directory
     if not directory.is_dir():
         hint = "the filter makes it when it starts; --directory names another"

@@ -4,9 +4,9 @@
     audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.counts       what `stats` counts in it
 
 Only an index: it is made from the log, can be deleted at any time, and `verify` never looks at it.
-Their names have the CRC and size of the file that it was made from (the end of its gzip form, RFC
-1952); where they differ it does not count, and the file itself is read. Rows are in the order
-of their prefixes, so that a question about one reads a small part of a file.
+A name has the CRC and the size of the file that the index was made from (the end of its gzip form,
+RFC 1952); where they differ the index does not count, and the file itself is read. Rows are in the
+order of their prefixes, so that a question about one reads a small part of a file.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 
 from rsfilter.audit.counts import COUNTING, TABLE
 from rsfilter.audit.files import DIRECTORY_MODE, FILE_MODE, TEMPORARY, FileKey, list_keys
+from rsfilter.audit.schema import IN_LINE, STRUCTURE
 from rsfilter.routing.model import BITS, Prefix
 
 if TYPE_CHECKING:
-    import duckdb
+    import duckdb  # elsewhere where it is needed: loading it takes a tenth of a second
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,6 @@ def _build_missing(directory: Path) -> Iterator[tuple[int, int]]:
 def _build(log_file: Path, path: Path) -> None:
     import duckdb
 
-    from rsfilter.audit.sql import IN_LINE, STRUCTURE
-
     temporary = path.with_name(path.name + TEMPORARY)
     counts = path.with_suffix(_COUNTS)
     counts_temporary = counts.with_name(counts.name + TEMPORARY)
@@ -158,7 +157,7 @@ def _build(log_file: Path, path: Path) -> None:
         shutil.rmtree(path.with_suffix(".sort"), ignore_errors=True)
 
 
-def lines(path: Path, conditions: Mapping[str, object]) -> Iterator[bytes]:
+def indexed_lines(path: Path, conditions: Mapping[str, object]) -> Iterator[bytes]:
     """The lines in an index that meet the conditions (SQL -> value), in order. OSError when it is
     damaged."""
     import duckdb

@@ -20,9 +20,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from rsfilter.audit import index
 from rsfilter.audit.files import UNREADABLE, FileKey, lines_of, list_keys, open_log
-from rsfilter.audit.index import bounds, index_path
+from rsfilter.audit.index import bounds, index_path, indexed_lines
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.model import BITS, Prefix
 
@@ -296,7 +295,7 @@ def _record(line: bytes, key: FileKey) -> Record | None:
 
 def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
     if wanted.indexed and (indexed := index_path(directory, key)):
-        yield from index.lines(indexed, wanted.indexed)
+        yield from indexed_lines(indexed, wanted.indexed)
         return
     with open_log(directory, key) as file:
         try:

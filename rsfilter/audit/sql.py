@@ -8,60 +8,18 @@ meanwhile is still read to its end. Only SELECT runs, and what is asked about go
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.files import FileKey, list_keys
 from rsfilter.audit.index import index_path
-from rsfilter.audit.record import MAX_LINE
+from rsfilter.audit.schema import COLUMNS, IN_LINE
 
 if TYPE_CHECKING:
     import duckdb
-
-COLUMNS = {
-    "v": "INTEGER",
-    "seq": "BIGINT",
-    "at": "TIMESTAMP",
-    "event": "VARCHAR",
-    "neighbor": "VARCHAR",
-    "host": "VARCHAR",
-    "asn": "BIGINT",
-    "prefix": "VARCHAR",
-    "path_id": "BIGINT",
-    "as_path": "VARCHAR",
-    "as_path_length": "BIGINT",
-    "next_hop": "VARCHAR",
-    "verdict": "VARCHAR",
-    "was": "VARCHAR",
-    "reasons": "VARCHAR[]",
-    "cause": "VARCHAR",
-    "state": "VARCHAR",
-    "vrps": "VARCHAR[]",
-    "truth": "STRUCT(revision VARCHAR, sha256 VARCHAR)",
-    "rtr": "STRUCT(cache VARCHAR, session BIGINT, serial BIGINT)",
-    "data": "JSON",
-    "prev": "VARCHAR",
-    "hash": "VARCHAR",
-}
-"""The table, by DuckDB's types. `at` is UTC."""
-
-
-def _structure(type_: str) -> object:
-    """A type as `json_transform` wants it."""
-    if type_.startswith("STRUCT("):
-        fields = (field.split(" ") for field in type_[7:-1].split(", "))
-        return dict(fields)
-    return [type_[:-2]] if type_.endswith("[]") else type_
-
-
-IN_LINE = ("prev", "hash")
-"""Columns that an index has in its copy of the whole line only."""
-
-STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items()})
-"""The same for `json_transform`."""
 
 MEMORY_LIMIT = "1GB"
 """A reviewer's question must not take the memory of the filter that runs beside it."""
