@@ -13,19 +13,8 @@ from audit_samples import PROVENANCE, VRP, note, verdict_change
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rsfilter.audit.record import (
-    GENESIS,
-    MAX_LINE,
-    MAX_TEXT,
-    Bodies,
-    NotARecord,
-    ServiceEvent,
-    body,
-    claimed_link,
-    is_intact,
-    seal,
-    timestamp,
-)
+from rsfilter.audit.chain import GENESIS, MAX_LINE, NotARecord, claimed_link, is_intact, seal
+from rsfilter.audit.record import MAX_TEXT, Bodies, ServiceEvent, body, timestamp
 from rsfilter.routing.actions import (
     NO_PROVENANCE,
     DataChange,

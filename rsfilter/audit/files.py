@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from rsfilter.audit.record import MAX_LINE, Link
+from rsfilter.audit.chain import MAX_LINE, Link
 
 HEAD_NAME = "head.json"
 LOCK_NAME = "lock"

@@ -1,27 +1,22 @@
-"""The audit record: one event as one line of JSON (RFC 8259), chained to the line before it.
+"""The audit record: one event as the members of one JSON object (RFC 8259).
 
-A line is ASCII without any control character, whatever a host put into the names and texts in it.
-Its `hash` is the SHA-256 (FIPS 180-4) of the line as written without the `,"hash":"…"` at its end
-and without the line feed. `prev`, the hash of the line before, is under that hash, and so a line
-vouches for all lines before it. docs/audit.md explains every field.
-
-Nothing here reads a clock or a file: what the writer and the readers share is pure.
+It is ASCII without any control character, whatever a host put into the names and texts in it.
+`chain` makes a line of it. docs/audit.md explains every member. Pure: no clock, no file.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
+from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.flood import Audited, Flood
 from rsfilter.routing.actions import (
     DataChange,
@@ -33,15 +28,6 @@ from rsfilter.routing.actions import (
     VerdictChange,
 )
 from rsfilter.routing.model import AsPath, VerdictKind, Vrp
-
-VERSION = 1
-
-GENESIS = "0" * 64
-"""`prev` of the first line."""
-
-MAX_LINE = 64 * 1024
-"""Octets of a line, line feed included, so that a reader can refuse to read on for ever. The bounds
-below keep a record of a route far under it."""
 
 _MAX_BODY = MAX_LINE - 512
 """What the chain adds takes less."""
@@ -85,18 +71,6 @@ Auditable = Audited | ServiceEvent
 """What the log takes."""
 
 
-class Link(NamedTuple):
-    """What chains a line to its neighbors."""
-
-    seq: int
-    prev: str
-    hash: str
-
-
-class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
-    """The line is none that this program wrote; the message says why."""
-
-
 def timestamp(at: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, with microseconds, always of one width.
 
@@ -115,41 +89,6 @@ def body(event: Auditable) -> bytes:
     if len(encoded) > _MAX_BODY:
         encoded = _ascii({"event": members["event"], "data": {"too_large": len(encoded)}})
     return encoded[1:-1]
-
-
-def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, Link]:
-    """The line, line feed included, of a body at its place in the chain."""
-    content = b'{"v":%d,"seq":%d,"at":"%s",%s,"prev":"%s"' % (
-        VERSION,
-        seq,
-        at.encode(),
-        members,
-        prev.encode(),
-    )
-    digest = sha256(content + b"}").hexdigest()
-    return b'%s,"hash":"%s"}\n' % (content, digest.encode()), Link(seq, prev, digest)
-
-
-_LINE = re.compile(
-    rb'\{"v":\d{1,9},"seq":(\d{1,18}),"at":".*,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n?',
-    re.DOTALL,
-)
-_HASH_SIZE = len(',"hash":""}') + 64
-
-
-def claimed_link(line: bytes) -> Link:
-    """What a line says of its place, be it true or not. NotARecord when it says nothing."""
-    match = _LINE.fullmatch(line)
-    if match is None or len(line) > MAX_LINE:
-        raise NotARecord("is not an audit record")
-    seq, prev, digest = match.groups()
-    return Link(int(seq), prev.decode(), digest.decode())
-
-
-def is_intact(line: bytes, link: Link) -> bool:
-    """The content of the line is what its hash says."""
-    content = line.removesuffix(b"\n")[:-_HASH_SIZE]
-    return sha256(content + b"}").hexdigest() == link.hash
 
 
 # Members -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsfilter.audit.chain import GENESIS, Link, NotARecord, claimed_link, is_intact
 from rsfilter.audit.files import (
     HEAD_NAME,
     TEMPORARY,
@@ -26,7 +27,6 @@ from rsfilter.audit.files import (
     read_head,
     read_tail,
 )
-from rsfilter.audit.record import GENESIS, Link, NotARecord, claimed_link, is_intact
 
 _START = Link(0, "", GENESIS)
 

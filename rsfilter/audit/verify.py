@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from rsfilter.audit.chain import GENESIS, Link, NotARecord, claimed_link, is_intact
 from rsfilter.audit.files import (
     HEAD_NAME,
     UNREADABLE,
@@ -23,7 +24,6 @@ from rsfilter.audit.files import (
     open_log,
     read_head,
 )
-from rsfilter.audit.record import GENESIS, Link, NotARecord, claimed_link, is_intact
 
 MAX_PROBLEMS = 100
 """Problems that are told. A log with more is told to be so."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsfilter.audit.chain import GENESIS, Link, seal
 from rsfilter.audit.files import (
     DIRECTORY_MODE,
     FILE_MODE,
@@ -28,16 +29,7 @@ from rsfilter.audit.files import (
     sync_directory,
     write_head,
 )
-from rsfilter.audit.record import (
-    GENESIS,
-    Auditable,
-    Bodies,
-    Link,
-    ServiceEvent,
-    body,
-    seal,
-    timestamp,
-)
+from rsfilter.audit.record import Auditable, Bodies, ServiceEvent, body, timestamp
 from rsfilter.audit.recovery import find_end
 
 log = logging.getLogger(__name__)

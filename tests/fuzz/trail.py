@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 
 from fuzz.text import assert_plain
 from fuzz.world import World
+from rsfilter.audit.chain import GENESIS, MAX_LINE, claimed_link, is_intact, seal
 from rsfilter.audit.files import Disk
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.query import query
-from rsfilter.audit.record import GENESIS, MAX_LINE, Bodies, body, claimed_link, is_intact, seal
+from rsfilter.audit.record import Bodies, body
 from rsfilter.audit.verify import verify
 from rsfilter.cli import main
 from rsfilter.routing.actions import AuditEvent, VerdictChange
