@@ -518,3 +518,23 @@ async def test_a_snapshot_that_could_not_be_read_is_read_again(
         await rtr.holds(OLD)
         assert failed
         assert rtr.history == [OLD]
+
+
+async def test_a_cache_whose_data_cannot_be_read_leaves_it_to_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = cache_module._read_table
+
+    def fails_over_many(records: bytes, known: list[Table]) -> Table:
+        if len(records) > 24 * len(FEW):
+            raise MemoryError
+        return read(records, known)
+
+    monkeypatch.setattr(cache_module, "_read_table", fails_over_many)
+    async with (
+        RtrCache(OLD) as first,
+        RtrCache(FEW) as second,
+        watched(first.address, second.address) as rtr,
+    ):
+        await rtr.holds(FEW)
+        assert [cache.is_fresh for cache in rtr.caches.status()] == [False, True]

@@ -183,22 +183,16 @@ class RtrCaches:
                 await self._poll(index, cache, cache.connection.poll())
         decision = self._failover.decide(time.monotonic())
         await self._apply(decision)
-        return decision.deadline
+        times = [] if decision.deadline is None else [decision.deadline]
+        if any(cache.unread is not None for cache in self._caches):
+            times.append(time.monotonic() + self._retry)
+        return min(times, default=None)
 
     async def _poll(self, index: int, cache: _Cache, report: Report) -> None:
         cache.unread = cache.unread if report.records is None else report.records
         if cache.unread is not None:
-            known = [other.table for other in self._caches if other.table]
-            table = await asyncio.to_thread(_read_table, cache.unread, known)
-            cache.unread = None
-            cache.is_empty = len(table.vrps) == 0
-            if cache.is_empty:
-                log.error("RTR cache %s has no VRPs: not taken for data", cache.address)
-            else:
-                cache.table = table
-                if table.dropped:
-                    log.warning("RTR cache %s: dropped %d non-VRPs", cache.address, table.dropped)
-        if cache.is_empty:
+            await self._read(cache, cache.unread)
+        if cache.is_empty or cache.unread is not None:
             was = cache.report
             report = report._replace(
                 confirmed=was.confirmed,
@@ -209,6 +203,22 @@ class RtrCaches:
         _log_change(cache, report)
         cache.report = report._replace(records=None)
         self._failover.report(index, report.confirmed, report.lost)
+
+    async def _read(self, cache: _Cache, records: bytes) -> None:
+        known = [other.table for other in self._caches if other.table]
+        try:
+            table = await asyncio.to_thread(_read_table, records, known)
+        except Exception:  # no memory, no thread: the other caches go on
+            log.exception("RTR cache %s: cannot read its data, trying again", cache.address)
+            return
+        cache.unread = None
+        cache.is_empty = len(table.vrps) == 0
+        if cache.is_empty:
+            log.error("RTR cache %s has no VRPs: not taken for data", cache.address)
+            return
+        cache.table = table
+        if table.dropped:
+            log.warning("RTR cache %s: dropped %d non-VRPs", cache.address, table.dropped)
 
     async def _apply(self, decision: Decision) -> None:
         if decision.cache is None:
