@@ -30,13 +30,13 @@ def changed(running: Config, wanted: Config) -> list[str]:
 
 
 def _other_roles(running: Config, wanted: Config) -> Iterator[str]:
-    """A session's routes would be judged that were not, or no longer be. Hosts may be ranges, but
-    every router has an address: so those are looked at."""
-    both = (running, wanted)
-    roles = [Neighbors(config.hosts, config.routers) for config in both]
-    groups = [group for config in both for group in config.routers]
+    """A host that becomes a router, or a router that becomes a host: its routes would be judged
+    that were not, or no longer be. Hosts may be ranges, but every router has an address: so those
+    are looked at."""
+    before, after = (Neighbors(c.hosts, c.routers) for c in (running, wanted))
+    groups = (*running.routers, *wanted.routers)
     for address in sorted({address for group in groups for address in group.neighbors}):
-        was, would_be = (neighbors.role(address)[0] for neighbors in roles)
+        was, would_be = before.identify(address).role, after.identify(address).role
         if {was, would_be} == {"host", "router"}:
             yield f"{address} would change its role from {was} to {would_be}"
 

@@ -322,7 +322,7 @@ def test_a_session_that_comes_up_is_told() -> None:
 )
 def test_roles(neighbor: str, role: str, group: str) -> None:
     machine = engine()
-    assert machine.neighbors.role(address(neighbor)) == (role, group)
+    assert machine.neighbors.identify(address(neighbor)) == (role, group)
     actions = after(machine, down(neighbor))
     assert actions.audit == [SessionChange(address(neighbor), 65007, role, group, False, "lost")]
 

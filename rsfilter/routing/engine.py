@@ -189,7 +189,7 @@ class Engine:
         self, neighbor: Address, asn: int, *, is_up: bool, reason: str, now: float
     ) -> None:
         self.sessions[neighbor] = Session(asn, is_up, now)
-        role, group = self.neighbors.role(neighbor)
+        role, group = self.neighbors.identify(neighbor)
         self.verdicts.actions.audit.append(SessionChange(neighbor, asn, role, group, is_up, reason))
 
     # Routes ------------------------------------------------------------------------------------

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
+
+Role = Literal["host", "router", "unknown"]
+
+
+class Identity(NamedTuple):
+    """Who a neighbor is."""
+
+    role: Role
+    group: str
+    """The group's name; empty when it is in none."""
 
 
 class HostGroups:
@@ -43,10 +54,10 @@ class Neighbors:
         """The configuration names it as a router."""
         return neighbor in self._router_of
 
-    def role(self, neighbor: Address) -> tuple[str, str]:
-        """(role, name of its group): host, router or unknown."""
+    def identify(self, neighbor: Address) -> Identity:
+        """What the configuration says of an address."""
         if router := self._router_of.get(neighbor):
-            return "router", router.name
+            return Identity("router", router.name)
         if group := self.group(neighbor):
-            return "host", group.name
-        return "unknown", ""
+            return Identity("host", group.name)
+        return Identity("unknown", "")

@@ -110,7 +110,7 @@ class Verdicts:
         last_asn, last_neighbor, data, name = self._named
         if asn != last_asn or neighbor != last_neighbor or data is not self.data:
             host = self.data.host(asn, neighbor)
-            name = host.name if host else self.neighbors.role(neighbor)[1]
+            name = host.name if host else self.neighbors.identify(neighbor).group
             self._named = asn, neighbor, self.data, name
         return name
 

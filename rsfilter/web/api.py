@@ -16,7 +16,6 @@ from rsfilter import __version__
 from rsfilter.audit.query import GaveUpError, Record, parse_time, query
 from rsfilter.audit.record import timestamp
 from rsfilter.exabgp.router import RouterState
-from rsfilter.routing.model import Address
 from rsfilter.rpki import truth as rpki_truth
 from rsfilter.rpki.cache import CacheStatus
 from rsfilter.web import shapes, status_shapes
@@ -152,7 +151,7 @@ async def neighbors(
         if number % 100 == 99:
             await api.slices.pause()
         session = engine.sessions.get(address)
-        role, group = engine.neighbors.role(address)
+        role, group = engine.neighbors.identify(address)
         if session is None or asked.role not in (None, role) or asked.group not in (None, group):
             continue
         host = engine.data.host(session.asn, address)
@@ -161,7 +160,7 @@ async def neighbors(
         found.append(
             shapes.Neighbor(
                 neighbor=str(address),
-                role=role,  # type: ignore[arg-type]
+                role=role,
                 group=group,
                 host=host.name if host else group,
                 asn=session.asn,
@@ -226,7 +225,7 @@ def _sessions(running: Running) -> status_shapes.SessionCounts:
     engine = running.filter.engine
     found: Counter[tuple[str, bool]] = Counter()
     for address, session in engine.sessions.items():
-        found[role_of(running, address), session.is_up] += 1
+        found[engine.neighbors.identify(address).role, session.is_up] += 1
     return status_shapes.SessionCounts(
         hosts_up=found["host", True],
         hosts_down=found["host", False],
@@ -234,11 +233,6 @@ def _sessions(running: Running) -> status_shapes.SessionCounts:
         routers_down=found["router", False],
         unknown=found["unknown", True] + found["unknown", False],
     )
-
-
-def role_of(running: Running, address: Address) -> str:
-    """host, router or unknown."""
-    return running.filter.engine.neighbors.role(address)[0]
 
 
 def drain_status(running: Running) -> status_shapes.DrainStatus:

@@ -29,7 +29,7 @@ from rsfilter.web.census import Census
 from rsfilter.web.events import Events
 from rsfilter.web.running import Running
 
-# They would say for each histogram when the process began.
+# They would say for each histogram when the process began. (The function has no annotations.)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _TIMES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -160,7 +160,7 @@ class Metrics(Collector):
         engine, egress = self._running.filter.engine, self._running.filter.egress
         found: Counter[tuple[str, str, bool]] = Counter()
         for address, session in engine.sessions.items():
-            role, group = engine.neighbors.role(address)
+            role, group = engine.neighbors.identify(address)
             found[role, group, session.is_up] += 1
         sessions = GaugeMetricFamily(
             "rsfilter_sessions", "BGP sessions", labels=("role", "group", "state")

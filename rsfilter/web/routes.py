@@ -158,7 +158,7 @@ def route_shape(api: Api, entry: Entry) -> shapes.Route:
     """A route as JSON shows it."""
     engine = api.running.filter.engine
     key, asn, attributes, next_hops = entry.route
-    group = engine.neighbors.role(key.neighbor)[1]
+    group = engine.neighbors.identify(key.neighbor).group
     host = engine.data.host(asn, key.neighbor)
     path, path_length = path_text(attributes.as_path)
     verdict = entry.verdict

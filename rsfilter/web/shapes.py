@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rsfilter.routing.neighbors import Role
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.vrps import MAX_ASN
 
 VerdictName = Literal["accepted", "rejected", "held"]
 StateName = Literal["Valid", "Invalid", "NotFound"]
-RoleName = Literal["host", "router", "unknown"]
 FamilyName = Literal["ipv4", "ipv6"]
 ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
 Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
@@ -41,7 +41,7 @@ class Error(Shape, omit_defaults=True):
     """JSON pointer (RFC 6901) into the body that was sent."""
 
 
-# Health ------------------------------------------------------------------------------------------
+# Parts of several answers ------------------------------------------------------------------------
 
 
 class RouteCounts(Shape):
@@ -71,10 +71,13 @@ class TruthSummary(Shape):
     warnings: list[str]
 
 
+# Neighbors ---------------------------------------------------------------------------------------
+
+
 class NeighborsAsked(Asked):
     """Filters of `/api/v1/neighbors`."""
 
-    role: RoleName | None = None
+    role: Role | None = None
     group: Text | None = None
 
 
@@ -92,7 +95,7 @@ class Neighbor(Shape):
     """One session."""
 
     neighbor: str
-    role: RoleName
+    role: Role
     group: str
     host: str
     """The truth's name for the host, else its group's."""

@@ -142,6 +142,3 @@ class Status(Shape):
     audit: AuditStatus
     truth: Truth | None
     rtr: Rtr | None
-
-
-# Neighbors ---------------------------------------------------------------------------------------
