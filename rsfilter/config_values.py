@@ -29,7 +29,6 @@ MAX_RETRY = 7200
 MAX_SECONDS = 172800
 """RFC 8210 section 6: the longest Expire Interval, two days. No other wait here is longer."""
 
-
 _NOT_FOR_SESSIONS = tuple(
     Prefix.parse(text)
     for text in ("0.0.0.0/8", "224.0.0.0/3", "::/128", "::ffff:0:0/96", "ff00::/8")

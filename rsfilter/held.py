@@ -1,10 +1,10 @@
 """What the guard holds, written down so that a restart does not let it go.
 
-`held.state` beside the audit log. A line for each change, `["+",neighbor,prefix,path_id,said]` with
-the route's fingerprint or `["-",neighbor,prefix,path_id]`, so that a change among 100,000 held
-routes costs one line; it is written anew when most of it is past. When nothing is held there is no
-file. Its age says when a filter that held these routes was last alive: an old one says nothing of
-what routers have now.
+The file is `held.state`, beside the audit log. It has a line for each change, so that a change among
+100,000 held routes costs one line: `["+",neighbor,prefix,path_id,fingerprint]` for a route that is
+held from then on, `["-",neighbor,prefix,path_id]` for one that no longer is. It is written anew when
+most of it is past; when nothing is held there is no file. Its age says when a filter that held these
+routes was last alive: an old one says nothing of what routers have now.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ SLACK_LINES = 1000
 
 
 def load(path: Path, now: float) -> Held:
-    """What a filter that was alive at most `MAX_AGE_S` before `now` (wall clock) held. A file that
-    cannot be used is told of; then nothing was held."""
+    """What a filter that was alive at most `MAX_AGE_S` before `now` (wall clock) held. Nothing, and
+    an error in the log, when the file cannot be used."""
     try:
         with path.open("rb") as file:
             age = now - os.fstat(file.fileno()).st_mtime
@@ -84,8 +84,8 @@ def _parse(content: bytes) -> Held:
 
 
 class HeldFile:
-    """Writes the file, on one thread at a time. OSError when the disk fails; a later call makes
-    good for it."""
+    """Writes the file, on one thread at a time. OSError when the disk fails; the next call that
+    succeeds makes up for it."""
 
     def __init__(self, path: Path, held: Held) -> None:
         """`held`: what the file says now."""
@@ -124,7 +124,7 @@ class HeldFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as file:
-            file.writelines(_line("+", key, said) for key, said in self._held.items())
+            file.writelines(_line("+", *held) for held in self._held.items())
             file.flush()
             # In place before it is on the disk: whoever kills us must not have to wait for that,
             # and a power failure takes ExaBGP along with what it would be needed for.

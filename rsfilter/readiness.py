@@ -42,7 +42,7 @@ class ReadinessWatcher:
         self._exists: dict[Path, bool] = {}
         """Last answers."""
         self._unseen: set[Path] = set()
-        """What cannot be looked at, and was told of."""
+        """What cannot be looked at; the log has said so."""
         self._why = ""
         self._lock = asyncio.Lock()
         self._has_looked = asyncio.Event()

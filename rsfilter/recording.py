@@ -122,7 +122,10 @@ class Recorder:
 
     def held(self, moment: Moment, held: Mapping[RouteKey, str]) -> None:
         """The guard of a process before this one held routes."""
-        rows = [(str(k.neighbor), str(k.prefix), k.path_id, said) for k, said in held.items()]
+        rows = [
+            (str(neighbor), str(prefix), path_id, fingerprint)
+            for (neighbor, prefix, path_id), fingerprint in held.items()
+        ]
         self._write(moment, held=rows)
 
     def drain(self, moment: Moment, asked: DrainAsked) -> None:
@@ -243,6 +246,6 @@ def _snapshot(rtr: _Rtr, at: float) -> RtrSnapshot:
 
 def _held(rows: list[tuple[str, str, int, str]]) -> dict[RouteKey, str]:
     return {
-        RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): said
-        for neighbor, prefix, path_id, said in rows
+        RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): fingerprint
+        for neighbor, prefix, path_id, fingerprint in rows
     }

@@ -1,4 +1,4 @@
-"""The guard: may this mass change go out?
+"""The guard: holds a mass loss that a change of data would bring.
 
 A change of data that would lose very many accepted routes at once is more often a broken file or
 cache than a decision. Its losses are held: these routes stay where they are, by the data that
@@ -127,10 +127,10 @@ def comes_of_data(verdict: Verdict) -> bool:
 
 
 def fingerprint(route: Route) -> str:
-    """The same for a route that is announced again unchanged, by whatever release. What we add to
-    a lost host's routes does not count."""
+    """The same text for a route that is announced again unchanged, in every release of rsfilter.
+    What we add to a lost host's routes does not count."""
     received = route.attributes
-    said = (
+    content = (
         route.asn,
         str(received.as_path),
         received.origin,
@@ -140,7 +140,7 @@ def fingerprint(route: Route) -> str:
         list(received.extended_communities),
         [str(hop) for hop in route.next_hops],
     )
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
 
 
 def can_hold(verdict: Verdict) -> bool:

@@ -207,18 +207,13 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
     if not isinstance(given, dict):
         problems.add(("metadata",), f"must be an object, not {show(given)}")
         return MappingProxyType({})
-    ordered = sorted(
-        given.items(), key=lambda item: item[0] != "revision"
-    )  # never beyond the limit
-    scalars = ((name, value) for name, value in ordered if not isinstance(value, dict | list))
-    kept = [
-        (
-            printable(name, MAX_METADATA_TEXT),
-            printable(value if isinstance(value, str) else json.dumps(value), MAX_METADATA_TEXT),
-        )
-        for (name, value), _ in zip(scalars, range(MAX_METADATA), strict=False)
-    ]
-    return MappingProxyType(dict(kept))
+    scalars = [item for item in given.items() if not isinstance(item[1], dict | list)]
+    scalars.sort(key=lambda item: item[0] != "revision")  # which is kept whatever the limit
+    kept = {}
+    for name, value in scalars[:MAX_METADATA]:
+        text = value if isinstance(value, str) else json.dumps(value)
+        kept[printable(name, MAX_METADATA_TEXT)] = printable(text, MAX_METADATA_TEXT)
+    return MappingProxyType(kept)
 
 
 # The roas form -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """An immutable set of VRPs that answers RFC 6811.
 
-Owns the table and its algebra (difference, removal); knows nothing of where VRPs come
-from or of what becomes of a route. The table is one dict per prefix length, keyed by the masked
+Owns the table and its algebra (difference, removal); knows nothing of where VRPs come from or of
+what becomes of a route. The table is one dict per prefix length, keyed by the masked
 network: a lookup asks each length that exists, once. With the few lengths that an operator's own
 space has this takes a microsecond, as fast as a trie in C behind a foreign-function call.
 """
@@ -27,7 +27,6 @@ _NO_ASN = 0
 
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
-
 _ASN_BITS = 32
 
 _Bucket = tuple[int, ...]
@@ -35,6 +34,9 @@ _Bucket = tuple[int, ...]
 
 _Buckets = dict[int, _Bucket]
 """By network."""
+
+_Found = tuple[int, int, int, int]
+"""A VRP in a table: family, network, length, and what a bucket says."""
 
 _Numbers = tuple[int, int, int, int, int]
 """A VRP as (family, network, length, maxLength, ASN)."""
@@ -227,10 +229,6 @@ class VrpSet:
                     same = there.get(network, ())
                     if bucket != same and (beyond := len({*bucket}.difference(same))):
                         yield Prefix(family, network, length), beyond
-
-
-_Found = tuple[int, int, int, int]
-"""A VRP in a table: family, network, length, and what a bucket says."""
 
 
 @lru_cache(maxsize=1 << 14)  # one VRP decides many routes: each verdict names the same object
