@@ -1,10 +1,10 @@
 """What the guard holds, written down so that a restart does not let it go.
 
-The file is `held.state`, beside the audit log. It has a line for each change, so that a change among
+The file is `held.state`, beside the audit log. It has a line for each change, so that one among
 100,000 held routes costs one line: `["+",neighbor,prefix,path_id,fingerprint]` for a route that is
-held from then on, `["-",neighbor,prefix,path_id]` for one that no longer is. It is written anew when
-most of it is past; when nothing is held there is no file. Its age says when a filter that held these
-routes was last alive: an old one says nothing of what routers have now.
+held from then on, `["-",neighbor,prefix,path_id]` for one that no longer is. It is written anew
+when most of it is past; when nothing is held there is no file. Its age says when a filter that held
+these routes was last alive: an old one says nothing of what routers have now.
 """
 
 from __future__ import annotations

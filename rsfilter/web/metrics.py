@@ -24,6 +24,7 @@ from rsfilter import __version__
 from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import VerdictKind
+from rsfilter.routing.neighbors import Role
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.census import Census
 from rsfilter.web.events import Events
@@ -158,7 +159,7 @@ class Metrics(Collector):
 
     def _sessions(self) -> Iterator[Metric]:
         engine, egress = self._running.filter.engine, self._running.filter.egress
-        found: Counter[tuple[str, str, bool]] = Counter()
+        found: Counter[tuple[Role, str, bool]] = Counter()
         for address, session in engine.sessions.items():
             role, group = engine.neighbors.identify(address)
             found[role, group, session.is_up] += 1
