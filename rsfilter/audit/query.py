@@ -12,7 +12,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +34,9 @@ FOLLOW_S = 0.5
 
 LINES_BETWEEN_LOOKS = 500
 """Lines that are read before a query looks whether it should end: a millisecond or so."""
+
+_PREFIX = b'"prefix":"'
+"""Before the prefix of a record, in its line."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -85,31 +87,18 @@ def query(
     none or has host bits set, or a neighbor that is no address; OSError when a file cannot be read.
     `should_end` is asked now and then; GaveUpError when it says so.
     """
-    wanted = _wanted(
-        {
-            "asn": asn,
-            "host": host,
-            "neighbor": None if neighbor is None else _address(neighbor),
-            "event": event,
-            "verdict": verdict,
-        },
-        reason,
-    )
-    wanted.should_end = should_end or wanted.should_end
+    wanted = _Wanted(should_end)
+    wanted.equal("asn", asn)
+    wanted.equal("host", host)
+    wanted.equal("neighbor", None if neighbor is None else _address(neighbor))
+    wanted.equal("event", event)
+    wanted.equal("verdict", verdict)
+    if reason is not None:
+        wanted.reason(reason)
     if prefix is not None:
-        wanted.tests.append(_prefix_test(prefix, match))
-        wanted.is_near = _line_test(_space_test(Prefix.parse(prefix), match))
-        wanted.indexed |= _prefix_conditions(Prefix.parse(prefix), match)
-        text = f'{Prefix.parse(prefix)}"' if match == "exact" else ""
-        wanted.needles.append(b'"prefix":"' + text.encode())
+        wanted.prefix(prefix, match)
     first = "" if since is None else timestamp(since)
-    if since is not None:
-        wanted.tests.append(lambda record: record["at"] >= first)
-        wanted.indexed['"at" >= ?::TIMESTAMP'] = first
-    if until is not None:
-        last = timestamp(until)
-        wanted.tests.append(lambda record: record["at"] < last)
-        wanted.indexed['"at" < ?::TIMESTAMP'] = last
+    wanted.period(first, None if until is None else timestamp(until))
     keys = [key for key in list_keys(directory) if key.date >= first[:10]]
     if limit is None:
         return (record for key in keys for record in _found(directory, key, wanted))
@@ -139,37 +128,53 @@ def tail(
 # Conditions --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class _Wanted:
-    """Conditions. The needles are cheap and only necessary; the tests decide."""
+    """Conditions, of which all have to hold. `tests` decide; the others are necessary only, and
+    spare most records the cost of them."""
 
-    needles: list[bytes]
-    tests: list[Callable[[Record], bool]]
-    indexed: dict[str, object]
-    """Necessary too, of rows of an index: SQL by value."""
-    is_near: Callable[[bytes], bool] | None = None
-    """By the line's prefix alone; necessary, and cheaper than to decode all of the line."""
-    should_end: Callable[[], bool] = lambda: False
+    def __init__(self, should_end: Callable[[], bool] | None) -> None:
+        self.needles: list[bytes] = []
+        """In the line, octet for octet."""
+        self.is_near: Callable[[bytes], bool] | None = None
+        """By the line's prefix alone: cheaper than to decode all of the line."""
+        self.indexed: dict[str, object] = {}
+        """Of rows of an index: SQL by value."""
+        self.tests: list[Callable[[Record], bool]] = []
+        self.should_end = should_end or (lambda: False)
 
+    def equal(self, name: str, value: object) -> None:
+        """A member has this value; None: any."""
+        if value is None:
+            return
+        # Only ASCII text is written as it is asked for.
+        if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+            self.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
+        self.indexed[f"{name} = ?"] = value
+        self.tests.append(lambda record: record.get(name) == value)
 
-def _wanted(equal: dict[str, object], reason: str | None) -> _Wanted:
-    wanted = _Wanted([], [], {})
-    for name, value in equal.items():
-        if value is not None:
-            # Only ASCII text is written as it is asked for.
-            if not isinstance(value, str) or (value.isascii() and value.isprintable()):
-                wanted.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
-            wanted.tests.append(_is_equal(name, value))
-            wanted.indexed[f"{name} = ?"] = value
-    if reason is not None:
-        wanted.indexed["list_contains(reasons, ?)"] = reason
-        wanted.tests.append(lambda record: reason in record.get("reasons", ()))
-        wanted.needles.append(msgspec.json.encode(reason))
-    return wanted
+    def reason(self, reason: str) -> None:
+        """It is among the record's reasons."""
+        self.needles.append(msgspec.json.encode(reason))
+        self.indexed["list_contains(reasons, ?)"] = reason
+        self.tests.append(lambda record: reason in record.get("reasons", ()))
 
+    def prefix(self, text: str, match: Match) -> None:
+        """The record's prefix stands so to this one. ValueError when it is none."""
+        asked = Prefix.parse(text)
+        self.tests.append(_prefix_test(text, match))
+        self.is_near = _line_test(_space_test(asked, match))
+        self.indexed |= _prefix_conditions(asked, match)
+        exactly = f'{asked}"' if match == "exact" else ""
+        self.needles.append(_PREFIX + exactly.encode())
 
-def _is_equal(name: str, value: object) -> Callable[[Record], bool]:
-    return lambda record: record.get(name) == value
+    def period(self, first: str, last: str | None) -> None:
+        """From `first` on (empty: from the beginning), before `last`."""
+        if first:
+            self.indexed['"at" >= ?::TIMESTAMP'] = first
+            self.tests.append(lambda record: record["at"] >= first)
+        if last is not None:
+            self.indexed['"at" < ?::TIMESTAMP'] = last
+            self.tests.append(lambda record: record["at"] < last)
 
 
 def _address(text: str) -> str:
@@ -216,9 +221,6 @@ def _line_test(is_near: Callable[[Prefix], bool]) -> Callable[[bytes], bool]:
         return test(line[start : line.find(b'"', start)])
 
     return test_line
-
-
-_PREFIX = b'"prefix":"'
 
 
 def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
