@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_in_every_field_of_a_line(text: str) -> None:
     for line in (
         b"@truth " + site.TRUTHS[0],
         site.state(site.ROUTERS[0], 65200, "up"),
-        *(site.state(host, asn, "up") for host, asn in (("127.10.1.1", 65005),)),
+        site.state("127.10.1.1", 65005, "up"),
     ):
         world.line(line)
     for document in DOCUMENTS:
@@ -152,14 +153,10 @@ FORGED = "\x1b]0;x\x07\x1b[2J\x7f\u202e\r\n<script>\"'&rejected"
 
 def forged_records() -> list[bytes]:
     """Records in which each member is hostile, or has a hostile one inside."""
-    with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(_temporary_directory()))
-        sample_log(directory)
-        record = json.loads(
-            next(
-                line for line in all_lines(directory) if b'"vrps":["' in line and b'"rtr":{' in line
-            )
-        )
+    with TemporaryDirectory() as directory:
+        sample_log(Path(directory))
+        lines = all_lines(Path(directory))
+        record = json.loads(next(x for x in lines if b'"vrps":["' in x and b'"rtr":{' in x))
     kinds = [
         replaced({**record, "data": {}, "extra": 1}, way, value)
         for way in [*places(record), ("data",), ("extra",)]
@@ -167,12 +164,6 @@ def forged_records() -> list[bytes]:
         if way != ("seq",)
     ]
     return [json.dumps(kind, ensure_ascii=raw).encode() + b"\n" for kind in kinds for raw in (0, 1)]
-
-
-def _temporary_directory() -> contextlib.AbstractContextManager[str]:
-    from tempfile import TemporaryDirectory
-
-    return TemporaryDirectory()
 
 
 def exit_code(*arguments: str) -> str | int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from speaker import state
-from web_bench import HV7, HV8, ROUTER, TOKEN, Bench
+from web_bench import CONFIG, HV7, HV8, ROUTER, TOKEN, Bench
 
 from rsfilter.web import app, routes
 from rsfilter.web.answers import NDJSON
@@ -366,8 +366,6 @@ async def test_nothing_changes_without_the_token(
 
 
 async def test_without_a_token_file_nothing_can_be_changed(tmp_path: Path) -> None:
-    from web_bench import CONFIG
-
     bench = Bench(tmp_path, CONFIG.partition("[http]")[0])
     async with bench.client() as client:
         said = await client.post("/api/v1/drain", {"on": True}, status=403)

@@ -17,6 +17,7 @@ from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
 from rsfilter.routing.model import Address
 from rsfilter.routing.reasons import REASONS
+from rsfilter.rpki.cache import CacheAddress, CacheStatus
 from rsfilter.web.health import NOT_READING_S, NOT_REPLYING_S
 
 
@@ -203,8 +204,6 @@ async def test_requests_are_counted_by_their_place_in_the_api(tmp_path: Path) ->
 
 
 async def test_with_caches_their_state_is_shown(tmp_path: Path) -> None:
-    from rsfilter.rpki.cache import CacheAddress, CacheStatus
-
     class Caches:
         is_fresh = True
 
