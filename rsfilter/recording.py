@@ -3,7 +3,8 @@
 JSON Lines. One object for each turn of the filter, in order:
 
     {"now": 12.5, "time": 1795376896.8, "lines": ["…", …]}        what ExaBGP wrote (may be empty)
-    {"now": …, "time": …, "truth": "…", "file": "truth.json"}     another truth, as in its file
+    {"now": …, "time": …, "truth": "…", "file": "truth.json", "read": 1795376896.5}
+                                                  another truth, as in its file at `read`
     {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
@@ -57,8 +58,8 @@ class Entry(NamedTuple):
 
     moment: Moment
     lines: list[bytes] | None = None
-    truth: tuple[bytes, str] | None = None
-    """(content, file name)."""
+    truth: tuple[bytes, str, float] | None = None
+    """(content, file name, when it was read)."""
     rtr: tuple[RtrSnapshot, str] | None = None
     """(snapshot, reason)."""
     source: str = ""
@@ -93,9 +94,9 @@ class Recorder:
         """A turn with what ExaBGP wrote."""
         self._write(moment, lines=[line.decode("latin-1") for line in lines])
 
-    def truth(self, moment: Moment, content: bytes, file: str) -> None:
-        """Another truth is in force."""
-        self._write(moment, truth=content.decode("latin-1"), file=file)
+    def truth(self, moment: Moment, content: bytes, file: str, read: float) -> None:
+        """Another truth is in force. `read`: by what time of day some of it had expired."""
+        self._write(moment, truth=content.decode("latin-1"), file=file, read=read)
 
     def rtr(self, moment: Moment, snapshot: RtrSnapshot, reason: str) -> None:
         """Another RTR snapshot decides."""
@@ -197,6 +198,7 @@ class _Turn(msgspec.Struct):
     lines: list[str] | None = None
     truth: str | None = None
     file: str = ""
+    read: float | None = None
     rtr: _Rtr | None = None
     reason: str = ""
     note: str | None = None
@@ -215,7 +217,8 @@ def _entry(turn: _Turn) -> Entry:
     if turn.lines is not None:
         return Entry(moment, lines=[line.encode("latin-1") for line in turn.lines])
     if turn.truth is not None:
-        return Entry(moment, truth=(turn.truth.encode("latin-1"), turn.file))
+        read_at = moment.time if turn.read is None else turn.read
+        return Entry(moment, truth=(turn.truth.encode("latin-1"), turn.file, read_at))
     if turn.rtr is not None:
         return Entry(moment, rtr=(_snapshot(turn.rtr, moment.now), turn.reason))
     if turn.note is not None:

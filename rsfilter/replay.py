@@ -118,9 +118,7 @@ class Machine:
 
     def _data(self, entry: Entry) -> Iterator[DataReplaced | None]:
         if entry.truth is not None:
-            content, file = entry.truth
-            truth = parse_truth(content, file, entry.moment.time)
-            yield self._sources.truth_loaded(truth)
+            yield self._sources.truth_loaded(parse_truth(*entry.truth))
         if entry.rtr is not None:
             yield self._sources.rtr_changed(*entry.rtr)
         if entry.source == "expired":

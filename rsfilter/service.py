@@ -29,8 +29,8 @@ from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
 from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
-from rsfilter.rpki.truth import Truth, TruthError
-from rsfilter.rpki.watch import TruthWatcher
+from rsfilter.rpki.truth import TruthError
+from rsfilter.rpki.watch import Reading, TruthWatcher
 from rsfilter.web.app import WebServer
 from rsfilter.web.running import Running
 
@@ -353,14 +353,16 @@ class Service:
             give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
             stack.callback(give_up.cancel)
 
-    async def _truth_loaded(self, truth: Truth, content: bytes) -> None:
+    async def _truth_loaded(self, reading: Reading) -> None:
+        truth = reading.truth
         for warning in truth.warnings:
             log.warning("%s", warning)
         prepared = await asyncio.to_thread(self._sources.prepare_truth, truth)
         moment = _moment()
         self._running.truth_loaded = moment.time
         if self._recorder and self._config.truth:
-            self._recorder.truth(moment, content, str(self._config.truth.file))
+            file = str(self._config.truth.file)
+            self._recorder.truth(moment, reading.content, file, reading.at)
         self._replace(self._sources.truth_loaded(truth, prepared), moment)
 
     def _truth_refused(self, error: TruthError) -> None:

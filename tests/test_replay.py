@@ -12,9 +12,10 @@ import pytest
 from speaker import MARKED, Speaker, announce, state
 from test_run import CONFIG, HOST, OTHER, ROUTER, ROUTERS, TRUTH
 
+from rsfilter.audit.record import ServiceEvent
 from rsfilter.cli import main
 from rsfilter.config import load_config
-from rsfilter.recording import RecordingError, read
+from rsfilter.recording import Moment, Recorder, RecordingError, read
 from rsfilter.replay import replay
 
 CAPTURES = Path(__file__).parent.parent / "fixtures/exabgp/5.0"
@@ -82,6 +83,19 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     records = [json.loads(line) for line in audit(site / "audit").splitlines()]
     told = [(r["data"]["action"], r["data"]["routes"]) for r in records if r["event"] == "guard"]
     assert told == [("held", 20), ("released", 20)]
+
+
+def test_a_truth_is_replayed_as_it_was_when_it_was_read(site: Path) -> None:
+    """An entry of it expires before it is in force: a large one is parsed for seconds."""
+    content = json.dumps({"roas": [{**TRUTH["roas"][0], "expires": 1000}]}).encode()
+    recorder = Recorder(site / "recording")
+    recorder.note(Moment(1.0, 998.0), ServiceEvent("start", {}))
+    recorder.truth(Moment(2.0, 1001.0), content, "truth.json", 999.0)
+    recorder.lines(Moment(3.0, 1002.0), announce(HOST, 65001, ["203.0.113.1/32"]).splitlines())
+    config = load_config(site / "rsfilter.toml")
+    replayed = site / "replayed"
+    assert replay(config, [site / "recording"], audit=replayed, commands=io.BytesIO()) == 0
+    assert b'"verdict":"accepted"' in audit(replayed)
 
 
 def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None:

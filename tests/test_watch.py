@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.rpki.truth import Truth, TruthError, read_file
-from rsfilter.rpki.watch import TruthWatcher
+from rsfilter.rpki.truth import TruthError, read_file
+from rsfilter.rpki.watch import Reading, TruthWatcher
 
 PATIENCE_S = 10.0
 """How long a test waits for what must come; a slow machine must not fail it."""
@@ -41,7 +41,8 @@ class Seen:
         self.errors: list[TruthError] = []
         self.watcher = TruthWatcher(path, self._truth, self.errors.append)
 
-    async def _truth(self, truth: Truth, content: bytes) -> None:
+    async def _truth(self, reading: Reading) -> None:
+        truth, content, _ = reading
         assert hashlib.sha256(content).hexdigest() == truth.sha256
         self.asns += [vrp.asn for vrp in truth.vrps]
 
@@ -237,8 +238,8 @@ async def test_what_a_taker_failed_over_it_gets_again(
     monkeypatch.setattr("rsfilter.rpki.watch._RETRY_S", 0.1)
     got: list[bytes] = []
 
-    async def take(_truth: Truth, content: bytes) -> None:
-        got.append(content)
+    async def take(reading: Reading) -> None:
+        got.append(reading.content)
         if len(got) == 2:
             raise RuntimeError("can't start new thread")
 
@@ -259,8 +260,8 @@ async def test_what_a_taker_failed_over_it_gets_again(
 
 
 async def test_a_failure_is_over_when_the_file_is_as_before(path: Path) -> None:
-    async def take(_truth: Truth, content: bytes) -> None:
-        if content == text(2).encode():
+    async def take(reading: Reading) -> None:
+        if reading.content == text(2).encode():
             raise RuntimeError("can't start new thread")
 
     path.write_text(text(1))

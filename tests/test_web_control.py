@@ -14,8 +14,7 @@ import pytest
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, TRUTH, Bench
 
-from rsfilter.rpki.truth import Truth
-from rsfilter.rpki.watch import TruthWatcher
+from rsfilter.rpki.watch import Reading, TruthWatcher
 
 GUESTS = [f"203.0.113.{n}/32" for n in range(15)]
 
@@ -59,8 +58,8 @@ async def test_truth_is_read_again_at_once(bench: Bench) -> None:
     file.write_text(json.dumps(TRUTH))
     loaded: list[str] = []
 
-    async def take(truth: Truth, _content: bytes) -> None:
-        loaded.append(truth.format)
+    async def take(reading: Reading) -> None:
+        loaded.append(reading.truth.format)
 
     watcher = TruthWatcher(file, take, lambda _: None)
     bench.running.watcher = watcher

@@ -57,6 +57,15 @@ _Status = tuple[int, ...]
 T = TypeVar("T")
 
 
+class Reading(NamedTuple):
+    """A truth, and what it was parsed from."""
+
+    truth: Truth
+    content: bytes
+    at: float
+    """When, in seconds since the epoch: entries that had expired are left out."""
+
+
 class _Content(NamedTuple):
     """What a look at the file found."""
 
@@ -64,16 +73,14 @@ class _Content(NamedTuple):
     """Before it was read."""
     key: str
     """SHA-256 of the bytes, or why there are none: equal keys need no second telling."""
-    outcome: Truth | TruthError | None
+    outcome: Reading | TruthError | None
     """None: content that was told before."""
-    data: bytes = b""
-    """What a truth was parsed from."""
 
 
 class TruthWatcher:
     """Reads a truth file whenever its content changes, on a thread of its own.
 
-    `on_truth` gets each good content that differs from the last good one, parsed and in octets,
+    `on_truth` gets each good content that differs from the last good one,
     `on_error` the error of each bad content once; both are called on the event loop, and `on_truth`
     is waited for. What they fail over they get again. After an error the last good truth still
     stands, and `error` says what is wrong until the file is good again.
@@ -82,7 +89,7 @@ class TruthWatcher:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        on_truth: Callable[[Truth, bytes], Awaitable[None]],
+        on_truth: Callable[[Reading], Awaitable[None]],
         on_error: Callable[[TruthError], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -219,11 +226,12 @@ class TruthWatcher:
         key = hashlib.sha256(data).hexdigest()
         if key in (self._seen, self._good):
             return _Content(status, key, None)
+        at = self._clock()
         try:
-            truth = parse_truth(data, os.fspath(self.path), self._clock())
+            truth = parse_truth(data, os.fspath(self.path), at)
         except TruthError as error:
             return _Content(status, key, error)
-        return _Content(status, key, truth, data)
+        return _Content(status, key, Reading(truth, data, at))
 
     async def _tell(self, content: _Content) -> None:
         if isinstance(content.outcome, TruthError):
@@ -231,7 +239,7 @@ class TruthWatcher:
             self._on_error(content.outcome)
             return
         if content.outcome is not None:
-            await self._on_truth(content.outcome, content.data)
+            await self._on_truth(content.outcome)
             self._good = content.key
         if self._error is not None:
             self._error = None

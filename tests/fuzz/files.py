@@ -220,7 +220,7 @@ def recording_seeds() -> Iterable[bytes]:
     turns: list[Callable[[Recorder], None]] = [
         lambda recorder: recorder.note(moment, ServiceEvent("start", {"configuration": "x"})),
         lambda recorder: recorder.held(moment, {key: "0123"}),
-        lambda recorder: recorder.truth(moment, site.TRUTHS[0], "truth.json"),
+        lambda recorder: recorder.truth(moment, site.TRUTHS[0], "truth.json", 1.0),
         lambda recorder: recorder.rtr(moment, snapshot, "fresh"),
         lambda recorder: recorder.lines(moment, [*life, b"done", b"exabgp 5.0.15", b"\xff"]),
         lambda recorder: recorder.source(moment, "expired"),
