@@ -31,47 +31,11 @@ def add_arguments(commands: Subparsers) -> None:
     reaching = reaching_arguments()
     printing = argparse.ArgumentParser(add_help=False)
     printing.add_argument("--json", action="store_true", help="print JSON")
-    status = commands.add_parser(
-        "status",
-        parents=[reaching, printing],
-        help="is the filter well, and what is in force?",
-        description="Prints how the running filter is and what is in force, the most urgent "
-        "first. Exit code 1: the filter says that something is wrong.",
-    )
-    status.set_defaults(handler=_status)
-    _add_routes(commands, [reaching, printing])
-    guard = commands.add_parser("guard", help="what the guard holds")
-    actions = guard.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser(
-        "show",
-        parents=[reaching, printing],
-        help="the routes that are held, and why",
-        description="Prints the routes that a change of data would lose. Routers keep them until "
-        "the data accept them again, or somebody lets them go.",
-    )
-    _add_limit(show)
-    show.set_defaults(
-        handler=_routes,
-        verdict="held",
-        **dict.fromkeys(("prefix", "asn", "neighbor", "reason", "family", "snapshot")),
-    )
-    release = actions.add_parser(
-        "release",
-        parents=[reaching, printing],
-        help="let go of all that is held",
-        description="Everything that is held is judged by the data in force: what they reject is "
-        "withdrawn from routers. Look at it first: rsfilter guard show",
-    )
-    release.set_defaults(handler=_release)
-    drain = commands.add_parser(
-        "drain",
-        parents=[reaching, printing],
-        help="leave service, or come back",
-        description="on: everything is announced with GRACEFUL_SHUTDOWN (RFC 8326) for drain_time "
-        "seconds, then withdrawn. off: everything is announced as before.",
-    )
-    drain.add_argument("state", choices=["on", "off"], metavar="{on,off}")
-    drain.set_defaults(handler=_drain)
+    parents = [reaching, printing]
+    _add_status(commands, parents)
+    _add_routes(commands, parents)
+    _add_guard(commands, parents)
+    _add_drain(commands, parents)
 
 
 def reaching_arguments() -> argparse.ArgumentParser:
@@ -100,6 +64,17 @@ def client_of(args: argparse.Namespace) -> Client:
     if args.url:
         return Client(args.url, args.token_file)
     return Client.of(load_config(args.config), args.token_file)
+
+
+def _add_status(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "status",
+        parents=parents,
+        help="is the filter well, and what is in force?",
+        description="Prints how the running filter is and what is in force, the most urgent "
+        "first. Exit code 1: the filter says that something is wrong.",
+    )
+    parser.set_defaults(handler=_status)
 
 
 def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -135,6 +110,44 @@ def _add_routes(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]
         "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
     )
     parser.set_defaults(handler=_routes)
+
+
+def _add_guard(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("guard", help="what the guard holds")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser(
+        "show",
+        parents=parents,
+        help="the routes that are held, and why",
+        description="Prints the routes that a change of data would lose. Routers keep them until "
+        "the data accept them again, or somebody lets them go.",
+    )
+    _add_limit(show)
+    show.set_defaults(
+        handler=_routes,
+        verdict="held",
+        **dict.fromkeys(("prefix", "asn", "neighbor", "reason", "family", "snapshot")),
+    )
+    release = actions.add_parser(
+        "release",
+        parents=parents,
+        help="let go of all that is held",
+        description="Everything that is held is judged by the data in force: what they reject is "
+        "withdrawn from routers. Look at it first: rsfilter guard show",
+    )
+    release.set_defaults(handler=_release)
+
+
+def _add_drain(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "drain",
+        parents=parents,
+        help="leave service, or come back",
+        description="on: everything is announced with GRACEFUL_SHUTDOWN (RFC 8326) for drain_time "
+        "seconds, then withdrawn. off: everything is announced as before.",
+    )
+    parser.add_argument("state", choices=["on", "off"], metavar="{on,off}")
+    parser.set_defaults(handler=_drain)
 
 
 def _add_limit(parser: argparse.ArgumentParser) -> None:
