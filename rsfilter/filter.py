@@ -51,8 +51,10 @@ class Filter:
 
     def __init__(self, config: Config, data: Data) -> None:
         own_asn = config.route_server.asn
-        hosts, limits, drain_time = _policy(config)
-        self.engine = Engine(own_asn, hosts, config.routers, data, limits, drain_time)
+        policy = _policy(config)
+        self.engine = Engine(
+            own_asn, policy.hosts, config.routers, data, policy.limits, policy.drain_time
+        )
         self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
         self.resync = Resync(self.egress.routers)
         self.deferral = Deferral(self.egress.routers)

@@ -1,4 +1,7 @@
-"""What can happen to the engine. Edges make events; the core never sees JSON, bytes or sockets."""
+"""What can happen to the engine. Edges make events; the core never sees JSON, bytes or sockets.
+
+What comes with every line is a NamedTuple: a frozen dataclass takes twice as long to make.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import NamedTuple
 
 from rsfilter.routing.model import Address, Attributes, HostGroup, Limits, Prefix, RouteKey
 from rsfilter.routing.policy import Data
+
+# Neighbors ----------------------------------------------------------------------------------------
 
 
 class Nlri(NamedTuple):
@@ -60,48 +65,6 @@ class SessionDown:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardReleased:
-    """The operator lets go of what the guard holds."""
-
-    by: str
-    """For people: who, or how."""
-
-
-class PolicyReplaced(NamedTuple):
-    """The configuration has other rules for hosts."""
-
-    hosts: tuple[HostGroup, ...]
-    limits: Limits
-    drain_time: float
-    """Seconds; of the next drain."""
-
-
-class GuardRestored(NamedTuple):
-    """The guard of a process before this one held routes."""
-
-    held: Mapping[RouteKey, str]
-    """Fingerprints (`guard.fingerprint`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class AllRepeated:
-    """Whoever was there before a restart has said all."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainAsked:
-    """Somebody wants the filter to leave service, or no longer does."""
-
-    source: str
-    """operator or readiness: each has a word of its own, and one is enough to stay away."""
-    on: bool
-    by: str
-    """For people: who, or why."""
-    at_once: bool = False
-    """Routers have nothing of ours that they could lose."""
-
-
-@dataclass(frozen=True, slots=True)
 class EndOfRib:
     """The neighbor has sent all it has of a family (RFC 4724 section 2)."""
 
@@ -121,7 +84,11 @@ class RefreshMark:
     is_end: bool
 
 
-class DataReplaced(NamedTuple):
+# Data and configuration ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DataReplaced:
     """Other validation data are in force from now on."""
 
     data: Data
@@ -138,6 +105,56 @@ class DataReplaced(NamedTuple):
     """VRPs that came and went."""
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyReplaced:
+    """The configuration has other rules for hosts."""
+
+    hosts: tuple[HostGroup, ...]
+    limits: Limits
+    drain_time: float
+    """Seconds; of the next drain."""
+
+
+# The operator, and those who watch over the filter ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GuardReleased:
+    """The operator lets go of what the guard holds."""
+
+    by: str
+    """For people: who, or how."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """Somebody wants the filter to leave service, or no longer does."""
+
+    source: str
+    """operator or readiness: each has a word of its own, and one is enough to stay away."""
+    on: bool
+    by: str
+    """For people: who, or why."""
+    at_once: bool = False
+    """Routers have nothing of ours that they could lose."""
+
+
+# A restart ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRestored:
+    """The guard of a process before this one held routes."""
+
+    held: Mapping[RouteKey, str]
+    """Fingerprints (`guard.fingerprint`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllRepeated:
+    """Whoever was there before a restart has said all."""
+
+
 Event = (
     Update
     | SessionUp
@@ -145,10 +162,10 @@ Event = (
     | EndOfRib
     | RefreshMark
     | DataReplaced
-    | GuardReleased
-    | GuardRestored
     | PolicyReplaced
-    | AllRepeated
+    | GuardReleased
     | DrainAsked
+    | GuardRestored
+    | AllRepeated
 )
 """What the engine handles."""

@@ -11,7 +11,7 @@ and go meanwhile; what hosts announce then is judged by the new data already.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rsfilter.routing.actions import DataChange, GuardChange
@@ -105,7 +105,7 @@ def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> Data
     prefixes = by.prefixes
     if prefixes is not None:
         prefixes = None if event.prefixes is None else prefixes | event.prefixes
-    return by._replace(prefixes=prefixes, asns=by.asns | event.asns)
+    return replace(by, prefixes=prefixes, asns=by.asns | event.asns)
 
 
 def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
