@@ -319,6 +319,8 @@ async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
     async with watching(path) as seen:
         assert seen.asns == []
         await seen.until(lambda: "has not answered" in str(seen.watcher.error))
+        async with asyncio.timeout(PATIENCE_S):
+            assert "has not answered" in str(await seen.watcher.reload())
         answers.set()
         await seen.until(lambda: seen.asns == [1] and seen.watcher.error is None)
 

@@ -80,10 +80,10 @@ class _Content(NamedTuple):
 class TruthWatcher:
     """Reads a truth file whenever its content changes, on a thread of its own.
 
-    `on_truth` gets each good content that differs from the last good one,
-    `on_error` the error of each bad content once; both are called on the event loop, and `on_truth`
-    is waited for. What they fail over they get again. After an error the last good truth still
-    stands, and `error` says what is wrong until the file is good again.
+    `on_truth` gets each good content that differs from the last good one, `on_error` the error of
+    each bad content once; both are called on the event loop, and `on_truth` is waited for. What
+    they fail over they get again. After an error the last good truth still stands, and `error`
+    says what is wrong until the file is good again.
     """
 
     def __init__(
@@ -125,15 +125,21 @@ class TruthWatcher:
     @property
     def error(self) -> TruthError | None:
         """What is wrong with the file as it is now; None: nothing."""
+        return self._stall() or self._error
+
+    def _stall(self) -> TruthError | None:
         now = time.monotonic()
-        if (waiting := now - min(self._asked, default=now)) > _STALL_S:
-            return self._problem(f"has not answered for {waiting:.0f} s")
-        return self._error
+        waiting = now - min(self._asked, default=now)
+        if waiting <= _STALL_S:
+            return None
+        return self._problem(f"has not answered for {waiting:.0f} s")
 
     async def reload(self) -> TruthError | None:
         """Look at the content now, whatever the file's status says. Returns the error that
-        stands afterwards."""
+        stands afterwards. One that does not answer is looked at once it does."""
         self._settled = None
+        if stall := self._stall():
+            return stall
         await self._check()
         return self.error
 
