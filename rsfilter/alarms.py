@@ -1,4 +1,4 @@
-"""What people are told of in the log, beside the audit: what needs somebody to act, or nearly."""
+"""Warnings in the log, beside the audit: what somebody has to act on, or nearly."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rsfilter.routing.model import Address
 log = logging.getLogger(__name__)
 
 NAMED_HOSTS = 5
-"""More of them make no line that one reads."""
+"""Hosts that a line names: nobody reads on after that many."""
 
 
 def tell(event: Audited) -> None:
-    """Says what is worth it of an audit event."""
+    """Logs an audit event, if it is worth a warning."""
     if isinstance(event, GuardChange):
         _tell_of_guard(event)
     elif isinstance(event, DrainChange):

@@ -1,6 +1,6 @@
 """`rsfilter.toml` as frozen dataclasses. Every error is found, each with its place.
 
-What a key means is told in docs/configuration.md and docs/rsfilter.example.toml. Reading opens no
+docs/configuration.md and docs/rsfilter.example.toml say what each key means. Reading opens no
 file but the configuration itself: whether the truth or a key can be read is for those who read it.
 """
 

@@ -1,4 +1,4 @@
-"""The files that a configuration names: can whoever asks use them?
+"""The files that a configuration names: can the user of this process use them?
 
 Reading a configuration opens nothing (`rsfilter.config`), and `run` goes on without any of these:
 one cache less, no audit log, nothing that can be changed over HTTP. `check` says so beforehand. The

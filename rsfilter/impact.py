@@ -73,7 +73,7 @@ def add_arguments(commands: Subparsers) -> None:
 
 
 def _impact(args: argparse.Namespace) -> int:
-    load_truth(args.truth)  # what is wrong with it is told in the words of `truth check`
+    load_truth(args.truth)  # a bad one is an error in the words of `truth check`
     if args.snapshot:
         found = by_snapshot(load_config(args.config), args.truth, args.snapshot)
     else:

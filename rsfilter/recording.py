@@ -134,7 +134,7 @@ class Recorder:
         self._write(moment, drain=asked.on, source=asked.source, by=asked.by)
 
     def note(self, moment: Moment, event: ServiceEvent) -> None:
-        """The audit log was told of something that is not the filter's."""
+        """Something was audited that does not come from the filter."""
         self._write(moment, note=event.event, data=dict(event.data))
 
     def _write(self, moment: Moment, **content: object) -> None:

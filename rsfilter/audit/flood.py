@@ -3,7 +3,7 @@
 A host decides how much happens: it can let a prefix flap thousands of times a second, or announce
 millions of them. A line for each would hand it the disk, and the reviewer's day. So each neighbor
 has a budget of lines. Once it is spent the log says so (`flood`, begins), and from then on the
-neighbor is told of once a minute: how much happened, and how its routes stand.
+neighbor is summed up once a minute: how much happened, and how its routes stand.
 
 Nothing is lost uncounted. Of the changes in a flood each is either in the `changes` of a line that
 is written for its route, or in `untold` of a `flood` record. Untold are only routes that nobody
@@ -30,8 +30,8 @@ from rsfilter.routing.actions import (
 from rsfilter.routing.model import Address, Attributes, Route, VerdictKind
 
 MAX_SESSIONS = 4
-"""Changes of its session in a window that are told at once even in a flood: that the host was shut
-down is what the reader waits for."""
+"""Changes of its session in a window that are written at once even in a flood: that the host was
+shut down is what the reader waits for."""
 
 LINES_AT_ONCE = 500
 """Lines of a summary in one go: some 3 ms, so that routes do not wait for the log."""
@@ -90,7 +90,7 @@ class Flood(NamedTuple):
     routes: int = 0
     """Lines that follow, each with the number of its `changes`."""
     untold: int = 0
-    """Of `changes`: those that no line tells of."""
+    """Of `changes`: those that are in no line."""
     not_kept: int = 0
     """Announcements so far beyond `max_prefixes` that they were not even kept."""
 
@@ -221,7 +221,7 @@ class Floods:
         return list(self._flooding)
 
     def pass_on(self, events: Iterable[AuditEvent], now: float) -> Iterator[Audited]:
-        """What the log is to be told of these events now."""
+        """What of these events is to be written now."""
         for event in events:
             if isinstance(event, VerdictChange):
                 key = event.route.key
@@ -250,7 +250,7 @@ class Floods:
         return first.window.since + self._budget.window_s if first and first.window else None
 
     def expire(self, now: float) -> Iterator[Audited]:
-        """What the log is to be told because of the time; `next_timer` says when to come back."""
+        """What is to be written because of the time; `next_timer` says when to come back."""
         while self._flooding:
             neighbor = next(iter(self._flooding.values()))
             window = neighbor.window

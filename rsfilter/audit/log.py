@@ -39,7 +39,7 @@ RETRY_S = 1.0
 """Between attempts while the disk fails."""
 
 STALL_S = 10.0
-"""A disk that has not answered for this long is said to fail."""
+"""A disk that has not answered for this long counts as failing."""
 
 
 class Health(NamedTuple):

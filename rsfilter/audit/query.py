@@ -1,8 +1,8 @@
 """Reads the audit log: what happened to a prefix, a host, an ASN, in some time.
 
 Records are read as they were written and one file at a time, newest first, so that a question
-about the last hour of a year of files costs one file. Lines that are no records are passed over
-and said on the log: what is left of a damaged file can still be asked, and `verify` tells more.
+about the last hour of a year of files costs one file. Lines that are no records are passed over,
+with a warning: what is left of a damaged file can still be read, and `verify` says more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds the end of the chain, at a start or when somebody changed the files of a running log.
 
 A line that a crash cut is removed. A file whose last line is not what its hash says is left alone,
-and the chain goes on in a new one. Either is told in the log itself (`recovered`), and so is what
+and the chain goes on in a new one. Either is noted in the log itself (`recovered`), and so is what
 is missing: `head.json` and a running writer know how far the chain has been.
 """
 

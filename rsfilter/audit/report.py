@@ -1,6 +1,6 @@
 """`rsfilter audit report`: some time of the log as one HTML file, for reviewers.
 
-Everything in it was said by hosts, caches and files: the template escapes all of it, and the file
+What it shows comes from hosts, caches and files: the template escapes all of it, and the file
 loads nothing and runs nothing.
 """
 

@@ -26,7 +26,7 @@ from rsfilter.audit.files import (
 )
 
 MAX_PROBLEMS = 100
-"""Problems that are told. A log with more is told to be so."""
+"""Problems that are listed: of a log with more, nobody reads on."""
 
 WRITER_PATIENCE = (20, 0.05)
 """A line that has no end yet may be in the middle of being written: attempts, seconds between."""

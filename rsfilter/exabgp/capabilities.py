@@ -61,7 +61,7 @@ class _Open(msgspec.Struct):
 
 
 class _Side(msgspec.Struct, rename="kebab"):
-    """null: nobody knows, the neighbor has not said it."""
+    """null: not known, because the neighbor has not sent it."""
 
     address: str = ""
     asn: int | None = msgspec.field(name="as", default=None)

@@ -30,7 +30,7 @@ DEADLINE_S = 90.0
 for, more than the minute after which BGP speakers connect again at the latest."""
 
 SILENCE_S = 5.0
-"""A host that is up and has not sent anything for so long has no more to say. Hosts send their
+"""A host that is up and has not sent anything for this long has no more to say. Hosts send their
 table in one go; 200 routes take a fraction of a second."""
 
 

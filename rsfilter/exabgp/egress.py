@@ -17,17 +17,17 @@ from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Address, Prefix, RouterGroup
 
 BARRIER_TIMEOUT_S = 120.0
-"""A barrier without its End-of-RIB for so long is lost, and so is a reply: counted, and we start
+"""A barrier without its End-of-RIB for this long is lost, and so is a reply: counted, and we start
 over. ExaBGP repeats a table of 200,000 routes to a router that came back in well under this."""
 
 IN_STEP_S = 5.0
-"""For so long a router that is to be told of many new prefixes waits for the barriers of others in
-its group: ExaBGP parses a command once, whatever the number of its routers. A window of prefixes
-takes it a quarter of a second for each of them. A router that hangs must not hold up the rest."""
+"""How long a router with many new prefixes to come waits for the barriers of others in its group:
+ExaBGP parses a command once, whatever the number of its routers. A window of prefixes takes it a
+quarter of a second for each of them. A router that hangs must not hold up the rest."""
 
 RECONCILE_INTERVAL_S = 5.0
-"""After an `error` reply nothing is written before so long after the last one: a command that
-ExaBGP always refuses must not become a loop."""
+"""Between two fresh starts after `error` replies: a command that ExaBGP always refuses must not
+become a loop."""
 
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent."""
@@ -241,8 +241,8 @@ class Egress:
             yield self._sent(encode.flush(address), 0)
 
     def _room_in_step(self, states: list[RouterState], room: int) -> int:
-        """For new prefixes, of every router that is to be told of many of them: what all of these
-        have room for, and nothing as long as that would not make a whole command."""
+        """How many new prefixes each router with many of them may be told: what all of these have
+        room for, and nothing as long as that would not make a whole command."""
         waited_for = (state for state in states if state.is_in_bulk and not self._is_late(state))
         room = min([room, *(state.fresh_room for state in waited_for)])
         return room if room >= encode.BATCH else 0
@@ -308,8 +308,7 @@ def _gather(
 def _by_routers(
     told: dict[Address, list[Prefix]],
 ) -> list[tuple[tuple[Address, ...], list[Prefix]]]:
-    """The prefixes, each with all the routers that are to be told of it: mostly all of them the
-    same, else whatever has the same routers goes together."""
+    """(routers, prefixes): prefixes that go to the same routers, together. Mostly all go to all."""
     first, *others = told.values()
     if all(prefixes == first for prefixes in others):
         return [(tuple(told), first)]

@@ -37,7 +37,7 @@ class LineReader:
 
     def __init__(self, fd: int, on_lines: Callable[[], object]) -> None:
         """`on_lines` is called on the reading thread when there is something to take and there
-        was nothing before; it must only wake up whoever takes."""
+        was nothing before; it must only wake the thread that takes."""
         self.counters: Counter[str] = Counter()
         """lines, bytes, too_long."""
         self.is_at_end = False

@@ -31,13 +31,13 @@ from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, UNICAST, Address, Prefix
 
 ANSWER_SILENCE_S = 30.0
-"""A question without a line of its answer for so long is asked again. ExaBGP answers within a
+"""A question without a line of its answer for this long is asked again. ExaBGP answers within a
 second, and prints 50 lines of a long answer at a time; a minute of anything else in between would
 have cost it its sessions."""
 
 REFRESH_SILENCE_S = 10.0
-"""A host that has not finished repeating itself, and has said nothing new for so long, is taken at
-its word so far. FRR takes 7 s for an empty family, BIRD 3 s; a host without enhanced refresh
+"""A host that has not finished repeating itself, and has said nothing new for this long, is taken
+at its word so far. FRR takes 7 s for an empty family, BIRD 3 s; a host without enhanced refresh
 (RFC 7313), as ExaBGP is, never says that it has finished. What others say, and what it says for the
 second time (healthchecks repeat themselves every few seconds), is not waited for: meanwhile no
 change reaches a router."""

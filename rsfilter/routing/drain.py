@@ -1,9 +1,9 @@
 """The drain: leaving service on purpose, and coming back.
 
-Whoever wants the filter out of service has a word of its own (`operator`, `readiness`), and one of
-them is enough. Leaving is RFC 8326: for a while everything stays announced with GRACEFUL_SHUTDOWN,
-so that routers find other ways first, and then it is withdrawn. Where routers have nothing of ours
-there is nothing to leave slowly: nothing is announced then.
+Several can want the filter out of service (`operator`, `readiness`): each asks for itself, and one
+of them is enough. Leaving is RFC 8326: for a while everything stays announced with
+GRACEFUL_SHUTDOWN, so that routers find other ways first, and then it is withdrawn. Where routers
+have nothing of ours there is nothing to leave slowly: nothing is announced then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from rsfilter.routing.events import DrainAsked
 
 DEFAULT_DRAIN_TIME_S = 30.0
+"""Enough for routers to find other ways, which takes them seconds."""
 
 
 class DrainPhase(Enum):
@@ -53,7 +54,7 @@ class Drain:
         return DrainState(self._phase, why, self._until)
 
     def ask(self, event: DrainAsked, now: float) -> bool:
-        """Somebody wants it, or no longer does; says whether that is news."""
+        """Somebody wants it, or no longer does; answers whether anything has changed."""
         before = self.state
         if event.on:
             self._asked[event.source] = event.by
@@ -68,7 +69,7 @@ class Drain:
         return self.state != before
 
     def expire(self, now: float) -> bool:
-        """Says once that the time to withdraw everything has come."""
+        """Answers, once, that the time to withdraw everything has come."""
         if self._until is None or now < self._until:
             return False
         self._phase, self._until = DrainPhase.DRAINED, None

@@ -61,7 +61,7 @@ from rsfilter.routing.rib import Entry, NeighborTable
 from rsfilter.routing.verdicts import Verdicts
 
 MAX_REFUSED = 100
-"""NLRIs of a neighbor that are told of although no route can be made of them. Its session does not
+"""NLRIs of one neighbor that are audited although no route can be made of them. Sessions do not
 carry other families: even one is a surprise."""
 
 
@@ -218,7 +218,7 @@ class Engine:
             self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
 
     def _refuse(self, update: Update, family: str, nlri: str) -> None:
-        """No route can be made of it, so there is nothing to keep: it is told of once."""
+        """No route can be made of it, so there is nothing to keep: it is audited once."""
         self.counters["refused"] += 1
         refused = self.rib_in.table(update.neighbor).refused
         if (family, nlri) in refused or len(refused) >= MAX_REFUSED:

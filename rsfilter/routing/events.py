@@ -131,7 +131,7 @@ class DrainAsked:
     """Somebody wants the filter to leave service, or no longer does."""
 
     source: str
-    """operator or readiness: each has a word of its own, and one is enough to stay away."""
+    """operator or readiness: each asks for itself, and one is enough to keep the filter out."""
     on: bool
     by: str
     """For people: who, or why."""
@@ -152,7 +152,7 @@ class GuardRestored:
 
 @dataclass(frozen=True, slots=True)
 class AllRepeated:
-    """Whoever was there before a restart has said all."""
+    """After a restart: every host has repeated its routes, or is not waited for any longer."""
 
 
 Event = (

@@ -5,7 +5,7 @@ cache than a decision. Its losses are held: these routes stay where they are, by
 accepted them, until newer data accept them, until somebody releases them, or until their host
 itself changes or withdraws them. All else follows the new data at once.
 
-A restart does not end it: `take_changes` says what to write down, `expect` takes it back. A route
+A restart does not end it: `take_changes` says what to write down, `expect` takes that back. A route
 that comes again exactly as it was held is held again, if nothing but the data rejects it; until
 `stop_expecting`, when every host has repeated itself.
 
@@ -71,7 +71,7 @@ class Guard:
             self._changes[key] = None
 
     def release(self) -> list[RouteKey]:
-        """Lets go of all that is held, and says what it was. The next mass change is held again."""
+        """Lets go of all that is held; answers what it was. The next mass loss is held again."""
         self.stop_expecting()
         released, self._held = list(self._held), {}
         self._changes.update(dict.fromkeys(released))
@@ -79,7 +79,7 @@ class Guard:
         return released
 
     def has_ended(self) -> bool:
-        """Says once that the last held route is gone or accepted, without a release."""
+        """Answers, once, that the last held route is gone or accepted, without a release."""
         ended = self._has_alarmed and not (self._held or self._expected)
         if ended:
             self._has_alarmed = False

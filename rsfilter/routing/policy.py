@@ -241,7 +241,7 @@ def check_next_hop(route: Route, group: HostGroup, data: Data) -> Reasons:
     host, or one that the group lists. An IPv6 link-local beside a global is ignored (RFC 2545).
     """
     if not route.next_hops and route.attributes.malformed:
-        return _OK  # the speaker kept none: what is wrong is said already
+        return _OK  # the speaker kept none: `check_attributes` says what is wrong
     routable = [hop for hop in route.next_hops if not hop.is_link_local]
     if len(routable) != 1 or not _owns(routable[0], route, group, data):
         return ("next_hop_not_owned",)

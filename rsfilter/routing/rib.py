@@ -34,7 +34,7 @@ from rsfilter.routing.model import (
 from rsfilter.routing.prefix_index import PrefixIndex
 
 MAX_OVER_LIMIT = 1000
-"""Routes beyond `max_prefixes` that are kept for one neighbor, to be told as rejected and to move
+"""Routes beyond `max_prefixes` that are kept for one neighbor, to be shown as rejected and to move
 up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
 (an UPDATE full of communities): further ones are not even kept."""
 
@@ -75,7 +75,7 @@ class NeighborTable:
     unrepeated: dict[str, set[RouteKey]] = field(default_factory=dict)
     """By family: what a refresh under way (RFC 7313) has not repeated yet."""
     refused: set[tuple[str, str]] = field(default_factory=set)
-    """(family, NLRI) of what cannot be a route and was told of: each once, up to a limit."""
+    """(family, NLRI) of what cannot be a route and was audited: each once, up to a limit."""
     stale: OrderedDict[RouteKey, float] = field(default_factory=OrderedDict)
     """Those of earlier sessions that were not repeated since, and when each ends, the soonest
     first. They do not count against `max_prefixes`: the host does not announce them."""

@@ -75,7 +75,7 @@ class Verdicts:
         self.set(entry, self.judge(entry, group), cause)
 
     def set(self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False) -> None:
-        """Another verdict. `is_back`: the route was stale until now, which is told of even if its
+        """Another verdict. `is_back`: the route was stale until now, which is audited even if its
         verdict stays."""
         was = entry.verdict
         self.rib_in.set_verdict(entry, verdict)
@@ -94,7 +94,7 @@ class Verdicts:
         *,
         stale: bool | None = None,
     ) -> None:
-        """Tells of a verdict, or of a route that is gone (None)."""
+        """Notes a verdict for the audit log, or that a route is gone (None)."""
         name = self.host_name(route.asn, route.key.neighbor)
         self.actions.audit.append(
             VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)

@@ -143,8 +143,7 @@ class Sources:
     def truth_loaded(
         self, truth: Truth, prepared: PreparedTruth | None = None
     ) -> DataReplaced | None:
-        """A good truth file was read. `prepared`: what `prepare_truth` said of it, if it was
-        asked."""
+        """A good truth file was read. `prepared`: what `prepare_truth` found, if it was asked."""
         if (
             prepared is None
             or prepared.truth is not truth

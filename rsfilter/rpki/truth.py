@@ -2,8 +2,8 @@
 
 Owns the formats (docs: "The truth file"): the `roas` list of GoRTR and StayRTR with its relatives
 from Routinator and rpki-client, SLURM (RFC 8416), and the native `hosts` form, which also binds
-identity. A file is recognised by what is in it. It is used whole or not at all: one bad entry, or
-nothing in it, and `TruthError` says where; whoever holds a truth keeps it then.
+identity. A file is recognised by what is in it. It is used whole or not at all: for one bad entry,
+or none at all, there is a `TruthError` that says where, and the truth in force stays.
 """
 
 from __future__ import annotations

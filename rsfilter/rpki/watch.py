@@ -44,7 +44,7 @@ _SETTLE_S = 2.0
 look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
 
 _STALL_S = 60.0
-"""A file that does not answer for so long is told of, and a start waits for it no longer. A million
+"""A file that does not answer for this long is an error, and a start waits no longer. A million
 entries are read and parsed in 4 s, the largest file in some 40."""
 
 _RETRY_S = 5.0

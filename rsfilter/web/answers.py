@@ -15,7 +15,7 @@ from rsfilter.web.errors import ApiError
 encode = msgspec.json.Encoder().encode
 
 WRITE_TIMEOUT_S = 30.0
-"""A client of a stream that takes nothing for so long has gone, or wants to hold the connection."""
+"""A client of a stream that takes nothing for this long has gone, or is holding the connection."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

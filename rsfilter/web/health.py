@@ -22,12 +22,12 @@ INTERVAL_S = 1.0
 """Between two looks at the pipe."""
 
 NOT_READING_S = 10.0
-"""Commands wait and ExaBGP takes none of them for so long: it takes one in well under a second,
+"""Commands wait and ExaBGP takes none of them for this long: it takes one in well under a second,
 even in the middle of a full table."""
 
 NOT_REPLYING_S = 60.0
-"""Commands are unanswered and no reply comes for so long. ExaBGP replies when a command has had its
-effect, which takes seconds while a table of 200,000 routes goes out."""
+"""Commands are unanswered and no reply comes for this long. ExaBGP replies when a command has had
+its effect, which takes seconds while a table of 200,000 routes goes out."""
 
 MAX_NAMED = 5
 """Neighbors that a warning names: more is a list for another place."""

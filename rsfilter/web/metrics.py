@@ -74,12 +74,12 @@ class Metrics(Collector):
     # What happens ------------------------------------------------------------------------------
 
     def turned(self, lines: int, seconds: float) -> None:
-        """A turn with lines of ExaBGP took so long."""
+        """A turn with lines of ExaBGP took this many seconds."""
         self._judge.observe(seconds)
         self._judged.observe(lines)
 
     def revalidated(self, seconds: float) -> None:
-        """A change of data took so long."""
+        """A change of data took this many seconds."""
         self._revalidation.observe(seconds)
 
     def told(self, event: object) -> None:

@@ -1,4 +1,4 @@
-"""Who may change state: whoever knows the token (RFC 6750, a Bearer token).
+"""Who may change state: those who know the token (RFC 6750, a Bearer token).
 
 The file is read for each request that needs it, in a thread: a new token holds as soon as the file
 has it, and needs no signal. The token itself is never logged or answered.
