@@ -44,7 +44,6 @@ class ReadinessWatcher:
         self._unseen: set[Path] = set()
         """What cannot be looked at; the log has said so."""
         self._why = ""
-        self._lock = asyncio.Lock()
         self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -56,13 +55,16 @@ class ReadinessWatcher:
                 await self._has_looked.wait()
         except TimeoutError:
             log.warning("readiness: the file system does not answer")
-            if self._config.ready_file is not None:
-                self._tell(f"{self._config.ready_file} cannot be looked for")
+            ready = self._config.ready_file
+            if ready is not None and not self._exists.get(ready, False):
+                self._tell(f"{ready} cannot be looked for")
 
     async def configure(self, config: ReadinessConfig) -> None:
-        """Look for other files from now on."""
+        """Look for other files from now on, whether the earlier ones answer or not."""
+        await self.stop()
         self._config = config
-        await self._check()
+        self._has_looked.clear()
+        await self.start()
 
     async def stop(self) -> None:
         """Stop looking. Nothing is called afterwards."""
@@ -82,9 +84,7 @@ class ReadinessWatcher:
             await asyncio.sleep(self._interval)
 
     async def _check(self) -> None:
-        async with self._lock:
-            why = await on_own_thread(self._look)  # a file system may not answer
-            self._tell(why)
+        self._tell(await on_own_thread(self._look))  # a file system may not answer
 
     def _tell(self, why: str) -> None:
         if why != self._why:

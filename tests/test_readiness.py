@@ -57,6 +57,33 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
         await says("" if name == "ready_file" else f"{file} is there")
 
 
+async def test_other_files_are_looked_for_although_the_first_do_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may be why the configuration is another one."""
+    gone, asked, answers = tmp_path / "gone", threading.Event(), threading.Event()
+    look = ReadinessWatcher._is_there
+
+    def look_late(watcher: ReadinessWatcher, path: Path) -> bool:
+        if path == gone:
+            asked.set()
+            assert answers.wait(20)
+        return look(watcher, path)
+
+    monkeypatch.setattr(ReadinessWatcher, "_is_there", look_late)
+    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 0.05)
+    told: Told = []
+    watcher = ReadinessWatcher(ReadinessConfig(ready_file=gone), told.append, interval=0.01)
+    await watcher.start()
+    assert asked.is_set()
+    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 20.0)
+    async with asyncio.timeout(10):
+        await watcher.configure(ReadinessConfig(disable_file=tmp_path / "disable"))
+    assert told == [f"{gone} cannot be looked for", ""]
+    answers.set()
+    await watcher.stop()
+
+
 async def test_what_must_be_there(tmp_path: Path) -> None:
     ready = tmp_path / "a dir" / "ready"
     async with watching(ready_file=ready) as (told, says):
