@@ -78,13 +78,11 @@ def _router_id(text: str) -> Address:
 def _network(text: str) -> Prefix:
     network = Prefix.parse(text)
     if not network.is_well_formed:
-        spare = BITS[network.family] - network.length
-        if spare < 0:
+        if network.length > BITS[network.family]:
             raise HintError("the length is impossible")
-        cleared = network._replace(network=network.network >> spare << spare)
-        raise HintError(f"host bits are set; the network is {cleared}")
+        raise HintError(f"host bits are set; the network is {network.masked(network.length)}")
     if network.length == BITS[network.family]:
-        _unicast(str(Address(network.family, network.network)))
+        _unicast(str(network.address))
     return network
 
 

@@ -77,8 +77,7 @@ def _route(
     group = HostGroups(config.hosts)(neighbor)
     next_hop = neighbor
     if group is not None and group.next_hops:
-        allowed = group.next_hops[0]
-        next_hop = Address(allowed.family, allowed.network)
+        next_hop = group.next_hops[0].address
     route = Route(
         RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=AsPath.sequence(asn)), (next_hop,)
     )
@@ -90,7 +89,7 @@ def _likely_neighbor(config: Config, truth: Truth | None, family: int, asn: int)
     family where there are both."""
     hosts = truth.hosts_by_asn().get(asn, ()) if truth else ()
     bound = sorted(address for host in hosts for address in host.neighbors)
-    others = [Address(n.family, n.network) for n in config.hosts[0].networks]
+    others = [network.address for network in config.hosts[0].networks]
     return min(bound or others, key=lambda address: address.family != family)
 
 

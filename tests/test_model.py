@@ -176,6 +176,25 @@ def test_well_formed_prefixes(text: str, expected: bool) -> None:
     assert Prefix.parse(text).is_well_formed is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [
+        ("203.0.113.7", 32, "203.0.113.7/32"),
+        ("203.0.113.7/28", 28, "203.0.113.0/28"),
+        ("203.0.113.255/33", 25, "203.0.113.128/25"),
+        ("203.0.113.7", 0, "0.0.0.0/0"),
+        ("2001:db8:ffff::1/64", 33, "2001:db8:8000::/33"),
+    ],
+)
+def test_masking_clears_the_host_bits(text: str, length: int, expected: str) -> None:
+    assert str(Prefix.parse(text).masked(length)) == expected
+
+
+def test_the_address_part_of_a_prefix() -> None:
+    assert Prefix.parse("203.0.113.7/24").address == Address.parse("203.0.113.7")
+    assert Prefix.parse("2001:db8::/32").address == Address.parse("2001:db8::")
+
+
 @given(networks(), networks())
 def test_covering_is_that_of_ipaddress(
     one: ipaddress.IPv4Network | ipaddress.IPv6Network,

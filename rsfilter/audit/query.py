@@ -236,10 +236,8 @@ def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
 def _recorded(text: str) -> Prefix:
     """The prefix of a record, malformed ones as the space that they lie in: 10.0.0.1/24 as
     10.0.0.0/24."""
-    family, network, length = Prefix.parse(text)
-    length = min(length, BITS[family])
-    spare = BITS[family] - length
-    return Prefix(family, network >> spare << spare, length)
+    prefix = Prefix.parse(text)
+    return prefix.masked(min(prefix.length, BITS[prefix.family]))
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -82,6 +82,16 @@ class Prefix(NamedTuple):
         spare = BITS[self.family] - self.length
         return spare >= 0 and self.network & ((1 << spare) - 1) == 0
 
+    @property
+    def address(self) -> Address:
+        """The address part: the first address, when no host bit is set."""
+        return Address(self.family, self.network)
+
+    def masked(self, length: int) -> Prefix:
+        """The prefix of this length, at most the family's, that the address part lies in."""
+        spare = BITS[self.family] - length
+        return Prefix(self.family, self.network >> spare << spare, length)
+
     def covers(self, other: Prefix) -> bool:
         """`other` is this prefix or more specific. Both must be well formed."""
         return (

@@ -28,7 +28,7 @@ class HostGroups:
         for group in groups:
             for network in group.networks:
                 if network.length == BITS[network.family]:
-                    self.addresses[Address(network.family, network.network)] = group
+                    self.addresses[network.address] = group
                 else:
                     self._ranges.append((network, group))
 

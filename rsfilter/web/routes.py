@@ -10,7 +10,7 @@ from aiohttp import web
 from rsfilter.audit.query import GaveUpError, Record, query
 from rsfilter.audit.record import path_text, timestamp
 from rsfilter.routing.export import OutAttributes, path_id
-from rsfilter.routing.model import BITS, Address, Prefix
+from rsfilter.routing.model import Address, Prefix
 from rsfilter.routing.policy import findings
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.rib import Entry
@@ -145,10 +145,9 @@ def _number(entry: Entry) -> int:
 def _at_or_above(api: Api, prefix: Prefix, match: str) -> Iterator[Entry]:
     """The routes of exactly this prefix; `covering`: and of every less specific one."""
     rib = api.running.filter.engine.rib_in
-    family, network, length = prefix
-    for shorter in range(0 if match == "covering" else length, length + 1):
-        spare = BITS[family] - shorter
-        yield from rib.at(Prefix(family, network >> spare << spare, shorter))
+    shortest = 0 if match == "covering" else prefix.length
+    for length in range(shortest, prefix.length + 1):
+        yield from rib.at(prefix.masked(length))
 
 
 # One route ---------------------------------------------------------------------------------------

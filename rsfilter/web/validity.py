@@ -71,10 +71,9 @@ def _network(text: str) -> Prefix:
         prefix = Prefix.parse(text)
     except ValueError as error:
         raise bad_request(f"prefix: {error}") from None
-    spare = BITS[prefix.family] - prefix.length
-    if spare < 0:
+    if prefix.length > BITS[prefix.family]:
         raise bad_request(f"prefix: {text!r} has an impossible length")
-    return prefix._replace(network=prefix.network >> spare << spare)
+    return prefix.masked(prefix.length)
 
 
 def answer(asn: int, prefix: Prefix, data: Data) -> shapes.ValidatedRoute:

@@ -65,7 +65,7 @@ def _check_attributes(attributes: Attributes) -> None:
 
 
 def _check_slot(prefix: Prefix, path_id: int) -> None:
-    _check_address(Address(prefix.family, prefix.network))
+    _check_address(prefix.address)
     assert 0 <= prefix.length <= 999
     assert 0 <= path_id < 1 << 32
 
