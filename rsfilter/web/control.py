@@ -11,8 +11,9 @@ from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
 from rsfilter.routing.policy import Data
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
 from rsfilter.web import shapes, status_shapes
-from rsfilter.web.api import Api, drain_status, truth, truth_summary
+from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError
+from rsfilter.web.status import drain_status, truth, truth_summary
 
 JUDGED_AT_ONCE = 100
 """Routes judged in one slice: a millisecond."""

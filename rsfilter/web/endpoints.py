@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from rsfilter.web import api, control, listening, openapi, routes, shapes, status_shapes, validity
+from rsfilter.web import (
+    control,
+    listening,
+    openapi,
+    routes,
+    shapes,
+    status,
+    status_shapes,
+    validity,
+)
 from rsfilter.web.answers import NDJSON
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -35,11 +44,11 @@ class Endpoint(NamedTuple):
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/healthz", api.healthz, status_shapes.Health, errors=(503,)),
-    Endpoint("GET", "/readyz", api.readyz, status_shapes.Health, errors=(503,)),
-    Endpoint("GET", "/metrics", api.metrics, media=("text/plain",)),
-    Endpoint("GET", "/api/v1/status", api.status, status_shapes.Status),
-    Endpoint("GET", "/api/v1/neighbors", api.neighbors, shapes.Neighbors, shapes.NeighborsAsked),
+    Endpoint("GET", "/healthz", status.healthz, status_shapes.Health, errors=(503,)),
+    Endpoint("GET", "/readyz", status.readyz, status_shapes.Health, errors=(503,)),
+    Endpoint("GET", "/metrics", status.metrics, media=("text/plain",)),
+    Endpoint("GET", "/api/v1/status", status.status, status_shapes.Status),
+    Endpoint("GET", "/api/v1/neighbors", status.neighbors, shapes.Neighbors, shapes.NeighborsAsked),
     Endpoint(
         "GET", "/api/v1/routes", routes.routes, shapes.Routes, shapes.RoutesAsked, media=(NDJSON,)
     ),
@@ -60,10 +69,10 @@ ENDPOINTS = (
         errors=(404,),
     ),
     Endpoint(
-        "GET", "/api/v1/audit", api.audit, shapes.AuditRecords, shapes.AuditAsked, errors=(503,)
+        "GET", "/api/v1/audit", status.audit, shapes.AuditRecords, shapes.AuditAsked, errors=(503,)
     ),
-    Endpoint("GET", "/api/v1/truth", api.truth, status_shapes.Truth, errors=(404,)),
-    Endpoint("GET", "/api/v1/rtr", api.rtr, status_shapes.Rtr, errors=(404,)),
+    Endpoint("GET", "/api/v1/truth", status.truth, status_shapes.Truth, errors=(404,)),
+    Endpoint("GET", "/api/v1/rtr", status.rtr, status_shapes.Rtr, errors=(404,)),
     Endpoint(
         "GET",
         "/api/v1/validity/{asn}/{prefix}",

@@ -16,9 +16,12 @@ from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.rib import Entry
 from rsfilter.web import shapes
 from rsfilter.web.answers import NDJSON, encode, stream
-from rsfilter.web.api import STORY_AUDIT_TIME_S, Api
+from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError, bad_request
 from rsfilter.web.slices import SLICE
+
+STORY_AUDIT_TIME_S = 2.0
+"""How long the audit log is searched for a route's story, which should come at once."""
 
 STORY_RECORDS = 20
 """Audit records beside a route's story: the last few changes; `/api/v1/audit` has all."""
