@@ -81,14 +81,18 @@ class Recorder:
     """Writes a recording. Where it cannot, the recording ends, and the filter goes on.
 
     A file that is there is kept as `NAME.1`: a process that failed is restarted with the same
-    arguments, and its recording is the one that says why. OSError when the file cannot be made.
+    arguments, and its recording is the one that says why.
     """
 
     def __init__(self, path: Path) -> None:
-        _keep_earlier(path)
         self._path = path
-        self._file: FileIO | None = path.open("wb", buffering=0)
+        self._file: FileIO | None = None
         self._size = 0
+        try:
+            _keep_earlier(path)
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            log.error("there is no recording, filtering goes on: %s", error)
 
     def lines(self, moment: Moment, lines: list[bytes]) -> None:
         """A turn with what ExaBGP wrote."""

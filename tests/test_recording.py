@@ -61,3 +61,15 @@ def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
     assert lines_of(path) == [b"first"]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "ends here, filtering goes on" in caplog.text
+
+
+def test_without_a_recording_the_filter_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Months later somebody restarts it, and the directory is not there any more."""
+    path = tmp_path / "gone" / "recording"
+    record(path, b"a line")
+    assert (
+        f"there is no recording, filtering goes on: [Errno 2] No such file or directory: '{path}'"
+        in caplog.text
+    )
