@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {_told(error)}\n"))
+        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {_message(error)}\n"))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -69,8 +69,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _told(error: OSError) -> str:
-    """Without the number, and with the name as it was given."""
+def _message(error: OSError) -> str:
+    """What failed and why, without the number, and with the file's name as it was given."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{os.fsdecode(error.filename)}: {error.strerror}"

@@ -64,13 +64,13 @@ class Filter:
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
         """ExaBGP's release as its lines tell it, once one has come."""
+        self.floods = Floods()
         self._is_resynced = False
         self._has_data = False
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
         self._asked_to_drain: list[DrainAsked] = []
-        """Before anything was known of routers."""
-        self.floods = Floods()
+        """While it was not known what routers have."""
         self._audit: list[Audited] = []
 
     def line(self, line: bytes, now: float) -> None:
@@ -121,8 +121,9 @@ class Filter:
     def drain(self, on: bool, by: str, now: float, source: str = "operator") -> None:
         """Somebody wants the filter to leave service, or no longer does (`DrainAsked`).
 
-        In service again when no source wants it to leave. A process that is asked before it has
-        found out what routers have announces nothing; or what they have, on its way out.
+        It is in service again when no source wants it to leave. Asked before it knows what routers
+        have, it waits until it does: then it leaves as always, or if they have nothing, announces
+        nothing at all.
         """
         self._asked_to_drain.append(DrainAsked(source, on, by))
         if self._is_resynced:

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Any) -> str:
-    """What stands in a cell is text, whatever a host or a file has put there (none of it may)."""
+def _markdown_row(cells: Iterable[object]) -> str:
+    """One row of a table. Cells are text: nothing in them may act as Markdown or HTML."""
     texts = (clean(str(cell)).replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(text.replace('<', '&lt;').replace('`', '') for text in texts)} |"

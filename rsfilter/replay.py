@@ -67,7 +67,8 @@ class Machine:
 
     @property
     def has_understood(self) -> bool:
-        """There was a message of ExaBGP, or none of its lines. Any text may be an answer of its."""
+        """A line was a message of ExaBGP, or there was no line at all. A ShowLine proves nothing:
+        any text can be one."""
         kinds = {kind for kind in self._filter.counters if not kind.startswith("skipped_")}
         return not self._filter.counters or bool(kinds - {ShowLine.__name__})
 

@@ -370,7 +370,7 @@ class Service:
         self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 
     async def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
-        prepared = await asyncio.to_thread(self._sources.prepare, snapshot)
+        prepared = await asyncio.to_thread(self._sources.prepare_rtr, snapshot)
         moment = _moment()
         if self._recorder:
             self._recorder.rtr(moment, snapshot, reason)

@@ -415,7 +415,7 @@ def test_what_a_thread_found_is_used() -> None:
     found.truth_loaded(slurm("198.51.100.0/24"))
     snapshot = rtr(OTHERS, SIX, serial=2)
     before = found.data
-    prepared = found.prepare(snapshot)
+    prepared = found.prepare_rtr(snapshot)
     assert found.data == before
     event = found.rtr_changed(snapshot, "", prepared)
     assert changed(event) == frozenset(prefixes("2001:db8:aa::/64"))
@@ -428,7 +428,7 @@ def test_what_a_thread_found_for_another_truth_is_not() -> None:
     found = both()
     found.truth_loaded(slurm("198.51.100.0/24"))
     snapshot = rtr(OTHERS, SIX)
-    prepared = found.prepare(snapshot)
+    prepared = found.prepare_rtr(snapshot)
     found.truth_loaded(slurm("2001:db8:aa::/64"))
     event = found.rtr_changed(snapshot, "", prepared)
     assert event is not None
@@ -438,7 +438,7 @@ def test_what_a_thread_found_for_another_truth_is_not() -> None:
 def test_what_a_thread_found_beside_other_data_is_not() -> None:
     found = started()
     snapshot = rtr(OTHERS, SIX, serial=2)
-    prepared = found.prepare(snapshot)
+    prepared = found.prepare_rtr(snapshot)
     found.rtr_changed(rtr(SIX, serial=3), "")
     event = found.rtr_changed(snapshot, "", prepared)
     assert changed(event) == frozenset(prefixes("203.0.113.16/28"))

@@ -271,7 +271,7 @@ class Floods:
         while self._due:
             yield from self._pay(LINES_AT_ONCE)
 
-    # ---------------------------------------------------------------------------------------------
+    # One event, one summary ----------------------------------------------------------------------
 
     def _neighbor(self, address: Address, asn: int, host: str, now: float) -> _Neighbor:
         found = self._neighbors.get(address)

@@ -118,7 +118,7 @@ class ChainWriter:
                 self._lock = None
             self._is_recovered, self._last = False, None
 
-    # ---------------------------------------------------------------------------------------------
+    # Lines and files -----------------------------------------------------------------------------
 
     def _with_notes(
         self, entries: Sequence[Entry], key: FileKey

@@ -13,9 +13,9 @@ and suppresses a repetition. Hence three rules:
 3. What was under way when a session ended, or when an `error` came back, is in doubt: after the
    next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
 
-An End-of-RIB says what a barrier has to say when ExaBGP sent it after it took our command for one:
-everything we wrote before had left then. ExaBGP tells us both, in order, so an End-of-RIB counts
-from the command's reply on, and one that was left over from an earlier session does no harm.
+An End-of-RIB passes a barrier if ExaBGP sent it after taking our command for one: by then all that
+we wrote before has left. ExaBGP shows us both, in order. So an End-of-RIB counts from the command's
+reply on, and one that is left over from an earlier session does no harm.
 
 Pure: no command lines here (`encode`), no clock.
 """

@@ -49,6 +49,7 @@ class Guard:
         """Held before a restart and not seen since, by fingerprint."""
         self._changes: dict[RouteKey, Route | None] = {}
         self._has_alarmed = False
+        """The operator was told that routes are held, and not yet that this has ended."""
 
     @property
     def held(self) -> int:

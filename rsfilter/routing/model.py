@@ -175,7 +175,7 @@ class Attributes(NamedTuple):
 
     as_path: AsPath = AsPath(())
     origin: str = "igp"
-    """igp, egp or incomplete; whatever else ExaBGP printed is malformed."""
+    """igp, egp or incomplete; anything else is malformed."""
     med: int | None = None
     communities: tuple[tuple[int, int], ...] = ()
     """RFC 1997, in the order received."""

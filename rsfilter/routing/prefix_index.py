@@ -31,7 +31,7 @@ class PrefixIndex:
         self._gone: set[Prefix] = set()
         """In a run, and removed."""
         self._removed = 0
-        """Since runs were tidied because of removals."""
+        """How many, since runs were last tidied because of that."""
 
     def add(self, prefix: Prefix) -> None:
         """Adds a prefix that is not there."""
@@ -71,8 +71,8 @@ class PrefixIndex:
         return [each for each in found if each not in self._gone] if self._gone else found
 
     def _tidy(self) -> None:
-        """The two oldest runs without what is gone, as one run when that is enough. Two for each
-        new one, and for as many removals: so what is kept in vain stays in proportion."""
+        """Writes the two oldest runs anew, without what is gone; as one, where that is enough. As
+        it is done for each new run, and for as many removals, little is ever kept in vain."""
         oldest = [self._runs.popleft() for _ in range(min(2, len(self._runs)))]
         listed = [prefix for run in oldest for prefix in run]
         kept = sorted(prefix for prefix in listed if prefix not in self._gone)

@@ -4,8 +4,9 @@ Pure: snapshots come in, `DataReplaced` events for the engine come out. Until tr
 the first End of Data has come (or the caches were given up on), no data are in force at all and
 nothing is announced.
 
-What a new snapshot changes takes a tenth of a second to find where it is the whole RPKI: `prepare`
-and `prepare_truth` do that and change nothing, so that a thread can do it while the loop goes on.
+What a new snapshot changes takes a tenth of a second to find where it is the whole RPKI.
+`prepare_rtr` and `prepare_truth` do that and change nothing, so that a thread can do it while the
+loop goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ they cover."""
 _NO_CHANGE = Difference(0, 0, frozenset())
 
 
-class Prepared(NamedTuple):
+class PreparedRtr(NamedTuple):
     """What a snapshot would change."""
 
     vrps: VrpSet
@@ -162,23 +163,23 @@ class Sources:
             asns=prepared.asns,
         )
 
-    def prepare(self, snapshot: RtrSnapshot) -> Prepared:
+    def prepare_rtr(self, snapshot: RtrSnapshot) -> PreparedRtr:
         """What `rtr_changed` needs to know of a snapshot. Changes nothing; for any thread."""
         truth, before = self._truth, self._rtr_vrps
         vrps = truth.filter_rtr(snapshot.vrps) if truth else snapshot.vrps
-        return Prepared(vrps, _difference(before, vrps), truth, before)
+        return PreparedRtr(vrps, _difference(before, vrps), truth, before)
 
     def rtr_changed(
-        self, snapshot: RtrSnapshot, reason: str, prepared: Prepared | None = None
+        self, snapshot: RtrSnapshot, reason: str, prepared: PreparedRtr | None = None
     ) -> DataReplaced | None:
         """Another whole snapshot decides, or the same one is fresh again. `prepared`: what
-        `prepare` said of it, if it was asked."""
+        `prepare_rtr` found, if it was asked."""
         if (
             prepared is None
             or prepared.truth is not self._truth  # another one came meanwhile
             or prepared.before is not self._rtr_vrps
         ):
-            prepared = self.prepare(snapshot)
+            prepared = self.prepare_rtr(snapshot)
         was_ready = self._rtr_source is Source.READY
         self._rtr, self._rtr_source = snapshot, Source.READY
         self._rtr_vrps = prepared.vrps
