@@ -32,8 +32,16 @@ def audit(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(directory.glob("*.jsonl")))
 
 
+def replayed(site: Path, recording: Path) -> bytes:
+    """Replays a recording, with the audit log into `site / "replayed"`; the commands."""
+    commands = io.BytesIO()
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    return commands.getvalue()
+
+
 def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
-    recording, commands = site / "recording", io.BytesIO()
+    recording = site / "recording"
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32", "203.0.113.2/32"]))
@@ -45,9 +53,7 @@ def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
         speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
         speaker.ends()
     (site / "truth.json").unlink()  # the recording brings its own
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     assert len(audit(site / "audit").splitlines()) >= 10
 
@@ -62,7 +68,7 @@ def test_a_recording_without_room_does_not_stop_the_filter(site: Path) -> None:
 
 
 def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
-    recording, commands = site / "recording", io.BytesIO()
+    recording = site / "recording"
     guests = [f"203.0.113.{n}/32" for n in range(20)]
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
@@ -76,9 +82,7 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
         speaker.wait("released", lambda: list(speaker.tables[ROUTER]) == ["203.0.113.30/32"])
         os.kill(speaker.process.pid, signal.SIGUSR2)  # with nothing to release
         speaker.ends()
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     records = [json.loads(line) for line in audit(site / "audit").splitlines()]
     told = [(r["data"]["action"], r["data"]["routes"]) for r in records if r["event"] == "guard"]
@@ -92,16 +96,14 @@ def test_a_truth_is_replayed_as_it_was_when_it_was_read(site: Path) -> None:
     recorder.note(Moment(1.0, 998.0), ServiceEvent("start", {}))
     recorder.truth(Moment(2.0, 1001.0), content, "truth.json", 999.0)
     recorder.lines(Moment(3.0, 1002.0), announce(HOST, 65001, ["203.0.113.1/32"]).splitlines())
-    config = load_config(site / "rsfilter.toml")
-    replayed = site / "replayed"
-    assert replay(config, [site / "recording"], audit=replayed, commands=io.BytesIO()) == 0
-    assert b'"verdict":"accepted"' in audit(replayed)
+    replayed(site, site / "recording")
+    assert b'"verdict":"accepted"' in audit(site / "replayed")
 
 
 def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None:
     """Each change takes several slices, the next one comes before it has ended, and so do hosts'
     routes, a release and a drain."""
-    recording, commands, disable = site / "recording", io.BytesIO(), site / "disable"
+    recording, disable = site / "recording", site / "disable"
     leaving = '[readiness]\ndisable_file = "disable"\ndrain_time = 1\n'
     (site / "rsfilter.toml").write_text(CONFIG + leaving)
     everything = [f"10.0.{n >> 8}.{n & 255}/32" for n in range(12_000)]
@@ -122,9 +124,7 @@ def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None
         speaker.wait("drained", lambda: not speaker.tables[ROUTER])
         speaker.wait("judged", lambda: told(site, "data") == 1 + len(owners))
         speaker.ends()
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     assert told(site, "guard") > 0
 
@@ -147,16 +147,14 @@ def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
         TruthFile(site).gives_everything_to(65002)
         file = site / "audit" / "held.state"
         speaker.wait("held", lambda: file.exists() and len(file.read_bytes().splitlines()) == 20)
-    recording, commands = site / "recording", io.BytesIO()
+    recording = site / "recording"
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
         starts(speaker)
         os.kill(speaker.process.pid, signal.SIGUSR2)
         speaker.wait("released", lambda: not speaker.tables[ROUTER])
         speaker.ends()
     assert not file.exists()
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
 
     def guard(directory: Path) -> list[tuple[str, int]]:
         records = [json.loads(line) for line in audit(directory).splitlines()]
@@ -168,7 +166,7 @@ def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
 
 
 def test_a_reload_is_replayed(site: Path) -> None:
-    recording, commands = site / "recording", io.BytesIO()
+    recording = site / "recording"
     guests = [f"203.0.113.{n}/32" for n in range(4)]
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
@@ -181,15 +179,13 @@ def test_a_reload_is_replayed(site: Path) -> None:
         speaker.wait("refused", lambda: refused in audit(site / "audit"))
         speaker.ends()
     (site / "rsfilter.toml").write_text(CONFIG)
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     assert b'"cause":"config"' in audit(site / "audit")
 
 
 def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
-    recording, commands = site / "recording", io.BytesIO()
+    recording = site / "recording"
     retaining = CONFIG.replace("max_prefixes = 1000000", "stale_time = 1")
     (site / "rsfilter.toml").write_text(retaining)
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
@@ -200,15 +196,13 @@ def test_stale_routes_end_in_the_same_turn(site: Path) -> None:
         speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
         speaker.ends()
     assert b"65535:6" in speaker.received
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     assert b'"cause":"stale_time"' in audit(site / "audit")
 
 
 def test_a_drain_is_replayed(site: Path) -> None:
-    recording, commands, disable = site / "recording", io.BytesIO(), site / "disable"
+    recording, disable = site / "recording", site / "disable"
     leaving = '[readiness]\ndisable_file = "disable"\ndrain_time = 1\n'
     (site / "rsfilter.toml").write_text(CONFIG + leaving)
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
@@ -221,9 +215,7 @@ def test_a_drain_is_replayed(site: Path) -> None:
         speaker.wait("announced again", lambda: len(speaker.tables[ROUTER]) == 1)
         speaker.ends()
     assert speaker.received.count(b"community [ 65535:0 ]") == 1
-    config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
-    assert commands.getvalue() == bytes(speaker.received)
+    assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     records = [json.loads(line) for line in audit(site / "audit").splitlines()]
     told = [(r["data"]["phase"], r["data"]["why"]) for r in records if r["event"] == "drain"]
