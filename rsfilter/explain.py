@@ -124,7 +124,7 @@ async def _ask_caches(config: Config, sources: Sources) -> None:
         async with asyncio.timeout(CACHE_TIMEOUT_S):
             await arrived.wait()
     except TimeoutError:
-        print("rsfilter explain: no RTR cache answered", file=sys.stderr)  # noqa: T201
+        sys.stderr.write("rsfilter explain: no RTR cache answered\n")
     finally:
         await caches.stop()
 

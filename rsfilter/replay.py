@@ -50,7 +50,7 @@ def replay(
         if not machine.has_understood:
             raise RecordingError("no line is one of ExaBGP, or of a recording")
     except RecordingError as error:
-        print(clean(f"rsfilter replay: {error}"), file=sys.stderr)  # noqa: T201
+        sys.stderr.write(clean(f"rsfilter replay: {error}") + "\n")
         return INVALID
     return GOOD
 

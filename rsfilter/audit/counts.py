@@ -43,9 +43,9 @@ _COUNT = (
 
 COUNTING = " UNION ALL ".join(
     (
-        f"SELECT '{RECORDS}' AS name, NULL::VARCHAR AS value, count(*) AS number FROM {TABLE}",  # noqa: S608
-        f"SELECT '{FIRST}', {_TIME.format(which='min')}, 0 FROM {TABLE}",  # noqa: S608
-        f"SELECT '{LAST}', {_TIME.format(which='max')}, 0 FROM {TABLE}",  # noqa: S608
+        f"SELECT '{RECORDS}' AS name, NULL::VARCHAR AS value, count(*) AS number FROM {TABLE}",
+        f"SELECT '{FIRST}', {_TIME.format(which='min')}, 0 FROM {TABLE}",
+        f"SELECT '{LAST}', {_TIME.format(which='max')}, 0 FROM {TABLE}",
         *(
             _COUNT.format(name=name, what=what, table=TABLE, where=where)
             for name, (what, where) in (VALUES | HOURS).items()

@@ -127,7 +127,7 @@ def _build(log_file: Path, path: Path) -> None:
             connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
             connection.execute("SET preserve_insertion_order = false")
             connection.execute(f"SET temp_directory = {_quoted(path.with_suffix('.sort'))}")
-            found = connection.execute(f"SELECT DISTINCT json->>'prefix' FROM {read}")  # noqa: S608
+            found = connection.execute(f"SELECT DISTINCT json->>'prefix' FROM {read}")
             spaces = list(_spaces(text for (text,) in found.fetchall()))
             connection.execute(
                 "CREATE TEMP TABLE space AS SELECT unnest($1::VARCHAR[]) AS prefix, "
@@ -136,14 +136,14 @@ def _build(log_file: Path, path: Path) -> None:
             )
             # What is looked at rarely stays in the line, which is there whole.
             connection.execute(
-                f"COPY (SELECT record.* EXCLUDE ({', '.join(IN_LINE)}), low, high FROM ("  # noqa: S608
+                f"COPY (SELECT record.* EXCLUDE ({', '.join(IN_LINE)}), low, high FROM ("
                 f"SELECT unnest(json_transform(json, '{STRUCTURE}')), json::VARCHAR AS line "
                 f"FROM {read}) AS record LEFT JOIN space USING (prefix) "
                 f"WHERE seq IS NOT NULL ORDER BY low, seq) TO {_quoted(temporary)} "
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS})"
             )
             connection.execute(
-                f"CREATE VIEW {TABLE} AS SELECT * FROM read_parquet({_quoted(temporary)})"  # noqa: S608
+                f"CREATE VIEW {TABLE} AS SELECT * FROM read_parquet({_quoted(temporary)})"
             )
             connection.execute(f"COPY ({COUNTING}) TO {_quoted(counts_temporary)} (FORMAT parquet)")
         for made, place in ((temporary, path), (counts_temporary, counts)):
@@ -163,7 +163,7 @@ def indexed_lines(path: Path, conditions: Mapping[str, object]) -> Iterator[byte
     import duckdb
 
     where = " AND ".join(("true", *conditions))
-    statement = f"SELECT line FROM read_parquet(?) WHERE {where} ORDER BY seq"  # noqa: S608
+    statement = f"SELECT line FROM read_parquet(?) WHERE {where} ORDER BY seq"
     try:
         result = _reader().execute(statement, [str(path), *conditions.values()])
         while rows := result.fetchmany(1000):

@@ -120,15 +120,15 @@ def _view(files: Sequence[BinaryIO]) -> str:
             names = ", ".join(
                 f"line->>'{name}' AS {name}" if name in IN_LINE else f'"{name}"' for name in COLUMNS
             )
-            parts.append(f"SELECT {names} FROM read_parquet([{', '.join(paths)}])")  # noqa: S608
+            parts.append(f"SELECT {names} FROM read_parquet([{', '.join(paths)}])")
         else:
             compression = "gzip" if suffix == ".gz" else "uncompressed"
             parts.append(
-                f"SELECT * FROM read_json([{', '.join(paths)}], "  # noqa: S608
+                f"SELECT * FROM read_json([{', '.join(paths)}], "
                 f"compression = '{compression}', {options})"
             )
     if not parts:
         empty = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in COLUMNS.items())
         parts.append(f"SELECT {empty}")
     # What is no record, such as a line that is being written, has no number.
-    return f"CREATE VIEW audit AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE seq IS NOT NULL"  # noqa: S608
+    return f"CREATE VIEW audit AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE seq IS NOT NULL"

@@ -74,7 +74,7 @@ def _counted(directory: Path, key: FileKey, begin: str, end: str) -> list[tuple[
         # A table, so that the file is read once. Nothing in the statement comes from outside but
         # numbers: `timestamp` wrote them.
         connection.execute(
-            f"CREATE TEMP TABLE {TABLE} AS SELECT {', '.join(COLUMNS)} FROM audit "  # noqa: S608
+            f"CREATE TEMP TABLE {TABLE} AS SELECT {', '.join(COLUMNS)} FROM audit "
             f"WHERE \"at\" >= '{begin}'::TIMESTAMP AND \"at\" < '{end}'::TIMESTAMP"
         )
         return select(connection, COUNTING).rows

@@ -307,7 +307,7 @@ class ValidityAnswer(Shape):
     """`/api/v1/validity/{asn}/{prefix}`."""
 
     validated_route: ValidatedRoute
-    generatedTime: str  # noqa: N815
+    generatedTime: str  # noqa: N815 - as Routinator spells it
 
 
 # What changes or asks more -----------------------------------------------------------------------
