@@ -108,9 +108,11 @@ class GuardChange(NamedTuple):
     """The guard holds routes that a change of data would lose, or no longer does."""
 
     action: str
-    """held, released (by the operator) or ended (the data or the hosts have settled it)."""
+    """held, released (by the operator), ended (the data or the hosts have settled it) or restored
+    (after a restart)."""
     routes: int
-    """held: what this change of data would have lost. released: what was let go."""
+    """held: what this change of data would have lost. released: what was let go. restored: what
+    was held before the restart."""
     accepted: int
     """held: so many routes were accepted before."""
     held: int

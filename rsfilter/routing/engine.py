@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from rsfilter.routing.actions import (
     Actions,
     DrainChange,
-    GuardChange,
     NlriRefused,
     NotKept,
     SessionChange,
@@ -132,7 +131,7 @@ class Engine:
                 self._go_on()
             case GuardRestored():
                 self.guard.expect(event.held)
-                self._audit_guard("restored", len(event.held), detail="held before a restart")
+                self.verdicts.audit_guard("restored", len(event.held), "held before a restart")
             case AllRepeated():
                 self.guard.stop_expecting()
             case DrainAsked():
@@ -163,7 +162,7 @@ class Engine:
 
     def _finished(self) -> Actions:
         if self.guard.has_ended():
-            self._audit_guard("ended", detail="nothing is held any more")
+            self.verdicts.audit_guard("ended", 0, "nothing is held any more")
         return self.verdicts.take_actions()
 
     # Neighbors ---------------------------------------------------------------------------------
@@ -391,16 +390,3 @@ class Engine:
             rib.drain(phase)
         for prefix in self.rib_in.prefixes() if is_other else ():
             self.verdicts.export(prefix)
-
-    def _audit_guard(self, action: str, routes: int = 0, *, detail: str) -> None:
-        self.verdicts.actions.audit.append(
-            GuardChange(
-                action=action,
-                routes=routes,
-                accepted=0,
-                held=self.guard.held,
-                source="",
-                detail=detail,
-                provenance=self.data.provenance,
-            )
-        )

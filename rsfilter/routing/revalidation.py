@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from rsfilter.routing.actions import DataChange, GuardChange
+from rsfilter.routing.actions import DataChange
 from rsfilter.routing.events import DataReplaced, GuardReleased, PolicyReplaced
 from rsfilter.routing.guard import can_hold, comes_of_data
 from rsfilter.routing.model import Prefix, VerdictKind
@@ -50,17 +50,7 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     if event.prefixes is None or before.provenance != event.data.provenance or found.by_prefix:
         verdicts.actions.audit.append(_change(event, found.rejudged, flipped))
     if held:
-        verdicts.actions.audit.append(
-            GuardChange(
-                action="held",
-                routes=held,
-                accepted=accepted,
-                held=verdicts.guard.held,
-                source=event.source,
-                detail=event.detail,
-                provenance=event.data.provenance,
-            )
-        )
+        verdicts.audit_guard("held", held, event.detail, accepted=accepted, source=event.source)
 
 
 class _Pace:
@@ -149,17 +139,7 @@ def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
                     verdicts.rejudge(entry, group, "guard")
             verdicts.export(prefix)
     if released:
-        verdicts.actions.audit.append(
-            GuardChange(
-                action="released",
-                routes=len(released),
-                accepted=0,
-                held=verdicts.guard.held,
-                source="operator",
-                detail=event.by,
-                provenance=verdicts.data.provenance,
-            )
-        )
+        verdicts.audit_guard("released", len(released), event.by, source="operator")
 
 
 def _change(event: DataReplaced, rejudged: int = 0, flipped: int = 0) -> DataChange:

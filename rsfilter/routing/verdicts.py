@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rsfilter.routing.actions import Actions, OutChange, VerdictChange
+from rsfilter.routing.actions import Actions, GuardChange, OutChange, VerdictChange
 from rsfilter.routing.guard import Guard
 from rsfilter.routing.model import (
     Address,
@@ -98,6 +98,22 @@ class Verdicts:
         name = self.host_name(route.asn, route.key.neighbor)
         self.actions.audit.append(
             VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
+        )
+
+    def audit_guard(
+        self, action: str, routes: int, detail: str, *, accepted: int = 0, source: str = ""
+    ) -> None:
+        """Notes for the audit log what the guard has done: see `GuardChange`."""
+        self.actions.audit.append(
+            GuardChange(
+                action=action,
+                routes=routes,
+                accepted=accepted,
+                held=self.guard.held,
+                source=source,
+                detail=detail,
+                provenance=self.data.provenance,
+            )
         )
 
     def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
