@@ -82,25 +82,25 @@ def _read(api: Api, content: bytes) -> tuple[Truth, Data]:
 
 async def _judge(api: Api, found: Truth, data: Data) -> shapes.Impact:
     engine = api.running.filter.engine
-    all_of_it = Impact(engine.neighbors, data)
+    total = Impact(engine.neighbors, data)
     async for entries in api.slices.entries(engine.rib_in, size=JUDGED_AT_ONCE):
-        all_of_it.add(entries)
-    flips = (all_of_it.lost_routes + all_of_it.gained_routes)[:MAX_FLIPS]
+        total.add(entries)
+    flips = (total.lost_routes + total.gained_routes)[:MAX_FLIPS]
     shown: list[shapes.Flip] = []
     for start in range(0, len(flips), JUDGED_AT_ONCE):
         await api.slices.pause()
         shown += (_flip(flip, data) for flip in flips[start : start + JUDGED_AT_ONCE])
     return shapes.Impact(
         truth=truth_summary(found),
-        judged=all_of_it.judged,
-        accepted_before=all_of_it.accepted_before,
-        accepted_after=all_of_it.accepted_after,
-        lost=all_of_it.lost,
-        gained=all_of_it.gained,
-        lost_by_reason=dict(all_of_it.lost_by_reason.most_common()),
-        would_hold=all_of_it.would_hold(api.running.config.guard.limits),
+        judged=total.judged,
+        accepted_before=total.accepted_before,
+        accepted_after=total.accepted_after,
+        lost=total.lost,
+        gained=total.gained,
+        lost_by_reason=dict(total.lost_by_reason.most_common()),
+        would_hold=total.would_hold(api.running.config.guard.limits),
         flips=shown,
-        is_complete=len(flips) == all_of_it.lost + all_of_it.gained,
+        is_complete=len(flips) == total.lost + total.gained,
     )
 
 

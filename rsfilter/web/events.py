@@ -1,4 +1,4 @@
-"""`/api/v1/events`: what happens, as it happens (Server-Sent Events, HTML Living Standard 9.2).
+"""What happens, as it happens, for each client (Server-Sent Events, HTML Living Standard 9.2).
 
 An event's `data` is the audit record of docs/audit.md without its chain. A client that reads more
 slowly than things happen loses events and is told how many (`event: dropped`): the filter never

@@ -1,4 +1,4 @@
-"""`/api/v1/events`: one client of the events."""
+"""`/api/v1/events`: serves one client. What it gets is in `events`."""
 
 from __future__ import annotations
 
