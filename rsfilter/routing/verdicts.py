@@ -47,8 +47,8 @@ class Verdicts:
         self.actions = Actions([], [])
         """What has followed since they were taken."""
         self._judge = Judge()
-        self._named = (0, Address(0, 0), data, "")
-        """The last host that was asked for, by what data, and its name."""
+        self._named: tuple[int, Address, Data, str] | None = None
+        """The last host that was asked for, by what data, and its name; None: ask anew."""
 
     def take_actions(self) -> Actions:
         """What has followed since the last call, in order."""
@@ -119,15 +119,17 @@ class Verdicts:
     def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
         """Other host groups are in force; nothing is judged by them yet."""
         self.neighbors.replace_hosts(hosts)
-        self._named = (0, Address(0, 0), self.data, "")
+        self._named = None
 
     def host_name(self, asn: int, neighbor: Address) -> str:
         """The truth's name for a host, else its group's."""
-        last_asn, last_neighbor, data, name = self._named
-        if asn != last_asn or neighbor != last_neighbor or data is not self.data:
-            host = self.data.host(asn, neighbor)
-            name = host.name if host else self.neighbors.identify(neighbor).group
-            self._named = asn, neighbor, self.data, name
+        if self._named is not None:
+            last_asn, last_neighbor, data, name = self._named
+            if asn == last_asn and neighbor == last_neighbor and data is self.data:
+                return name
+        host = self.data.host(asn, neighbor)
+        name = host.name if host else self.neighbors.identify(neighbor).group
+        self._named = asn, neighbor, self.data, name
         return name
 
     def export(self, prefix: Prefix) -> None:
