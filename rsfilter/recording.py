@@ -128,8 +128,8 @@ class Recorder:
     def held(self, moment: Moment, held: Mapping[RouteKey, str]) -> None:
         """The guard of a process before this one held routes."""
         rows = [
-            (str(neighbor), str(prefix), path_id, fingerprint)
-            for (neighbor, prefix, path_id), fingerprint in held.items()
+            (str(key.neighbor), str(key.prefix), key.path_id, fingerprint)
+            for key, fingerprint in held.items()
         ]
         self._write(moment, held=rows)
 

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import astuple
+
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import (
     Address,
@@ -44,7 +46,7 @@ class Model:
     # Events ------------------------------------------------------------------------------------
 
     def announce(self, route: Route) -> None:
-        neighbor, prefix, path_id = route.key
+        neighbor, prefix, path_id = astuple(route.key)
         table = self.announced.setdefault(neighbor, {})
         self.unrepeated.get((neighbor, prefix.family), set()).discard((prefix, path_id))
         room = self._rules(neighbor).max_prefixes + self.max_over_limit

@@ -34,10 +34,11 @@ def pdu(kind: int, code: int = 0, body: bytes = b"", *, version: int = 1) -> byt
 
 def record(vrp: Vrp, flags: int = 1, *, version: int = 1) -> bytes:
     """Prefix PDU: flags 1 announces, 0 withdraws. The VRP need not be one."""
-    (family, network, length), max_length, asn = vrp
-    address = network.to_bytes(4 if family == 4 else 16, "big")
-    body = bytes([flags, length, max_length, 0]) + address + asn.to_bytes(4, "big")
-    return pdu(IPV4_PREFIX if family == 4 else IPV6_PREFIX, 0, body, version=version)
+    prefix = vrp.prefix
+    address = prefix.network.to_bytes(4 if prefix.family == 4 else 16, "big")
+    lengths = bytes([flags, prefix.length, vrp.max_length, 0])
+    body = lengths + address + vrp.asn.to_bytes(4, "big")
+    return pdu(IPV4_PREFIX if prefix.family == 4 else IPV6_PREFIX, 0, body, version=version)
 
 
 def error(code: int, *, version: int = 1) -> bytes:

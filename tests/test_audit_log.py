@@ -31,6 +31,7 @@ from audit_samples import (
     verdict_change,
     write_log,
 )
+from msgspec.structs import replace
 
 from rsfilter.audit import files as audit_files
 from rsfilter.audit import log as audit_log
@@ -544,7 +545,7 @@ def texts_after_damage(directory: Path) -> list[str]:
 
 
 def test_an_event_that_cannot_be_written_does_not_end_the_log(tmp_path):
-    broken = verdict_change()._replace(route=None)
+    broken = replace(verdict_change(), route=None)
     write_log(tmp_path, (NOON, note("a")), (NOON, broken), (NOON, note("b")))
     assert [record["event"] for record in records(tmp_path)] == ["file", "note", "gap", "note"]
     assert verify(tmp_path).is_ok

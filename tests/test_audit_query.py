@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from audit_samples import DAY, HOUR, NOON, lines_of_file, note, put_lines, verdict_change, write_log
+from msgspec.structs import replace
 
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.query import query, tail
@@ -31,8 +32,11 @@ ENTRIES = (
     ),
     (
         NOON + 2 * DAY + 1,
-        verdict_change("203.0.113.1/32", reasons=())._replace(
-            verdict=None, was=VerdictKind.ACCEPTED, cause="withdraw"
+        replace(
+            verdict_change("203.0.113.1/32", reasons=()),
+            verdict=None,
+            was=VerdictKind.ACCEPTED,
+            cause="withdraw",
         ),
     ),
 )

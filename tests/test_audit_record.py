@@ -12,6 +12,7 @@ import pytest
 from audit_samples import PROVENANCE, VRP, note, verdict_change
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rsfilter.audit.chain import GENESIS, MAX_LINE, NotARecord, claimed_link, is_intact, seal
 from rsfilter.audit.record import MAX_TEXT, Bodies, ServiceEvent, body, timestamp
@@ -78,8 +79,12 @@ def test_a_rejected_route():
 
 
 def test_a_withdrawn_route_has_no_verdict():
-    gone = verdict_change()._replace(
-        verdict=None, was=VerdictKind.ACCEPTED, cause="session_down", provenance=NO_PROVENANCE
+    gone = replace(
+        verdict_change(),
+        verdict=None,
+        was=VerdictKind.ACCEPTED,
+        cause="session_down",
+        provenance=NO_PROVENANCE,
     )
     record = read(gone)
     assert record["event"] == "withdraw"
@@ -93,14 +98,14 @@ def test_a_withdrawn_route_has_no_verdict():
 def test_two_next_hops_and_what_was_malformed():
     change = verdict_change(malformed="attribute 4: length 3")
     hops = (Address.parse("2001:db8::1"), Address.parse("fe80::1"))
-    record = read(change._replace(route=change.route._replace(next_hops=hops)))
+    record = read(replace(change, route=replace(change.route, next_hops=hops)))
     assert record["next_hop"] == "2001:db8::1 fe80::1"
     assert record["data"] == {"malformed": "attribute 4: length 3"}
 
 
 @pytest.mark.parametrize("is_stale", [True, False])
 def test_a_route_that_becomes_stale_or_fresh(is_stale):
-    change = verdict_change(reasons=())._replace(was=VerdictKind.ACCEPTED, stale=is_stale)
+    change = replace(verdict_change(reasons=()), was=VerdictKind.ACCEPTED, stale=is_stale)
     record = read(change)
     assert (record["verdict"], record["was"]) == ("accepted", "accepted")
     assert record["data"] == {"stale": is_stale}
@@ -199,7 +204,7 @@ def test_many_vrps_are_cut():
     verdict = Verdict(
         VerdictKind.REJECTED, ("origin_invalid_asn",), Validation(OriginState.INVALID, (VRP,) * 40)
     )
-    vrps = read(verdict_change()._replace(verdict=verdict))["vrps"]
+    vrps = read(replace(verdict_change(), verdict=verdict))["vrps"]
     assert vrps == ["203.0.113.0/28-32 AS65002"] * 32 + ["... 8 more"]
 
 
@@ -209,7 +214,7 @@ def test_the_largest_record_of_a_route_fits_into_a_line():
     verdict = Verdict(VerdictKind.REJECTED, ("max_prefixes",) * 30, Validation(OriginState.INVALID))
     path = AsPath.sequence(*[4294967295] * 5000)
     change = verdict_change(host=worst, malformed=worst, path=path)
-    line = line_of(change._replace(provenance=provenance, verdict=verdict))
+    line = line_of(replace(change, provenance=provenance, verdict=verdict))
     assert len(line) < MAX_LINE
     assert json.loads(line)["host"] == "\U0001f600" * 1000
 
@@ -320,11 +325,11 @@ RELATED = [
     verdict_change("2001:db8::1/128"),
     verdict_change(asn=65002),
     verdict_change(reasons=()),
-    verdict_change(reasons=())._replace(stale=True),
-    verdict_change()._replace(verdict=None, cause="withdraw"),
-    verdict_change()._replace(provenance=NO_PROVENANCE),
+    replace(verdict_change(reasons=()), stale=True),
+    replace(verdict_change(), verdict=None, cause="withdraw"),
+    replace(verdict_change(), provenance=NO_PROVENANCE),
     STRANGE,
-    STRANGE._replace(host="hv1"),
+    replace(STRANGE, host="hv1"),
     verdict_change(malformed="m" * MAX_TEXT, reasons=("r" * 64,) * 1024),
     note(),
 ]

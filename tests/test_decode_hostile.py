@@ -11,6 +11,7 @@ import pytest
 from exabgp_lines import LINES, SHORT_LINES, capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rsfilter.exabgp import attributes
 from rsfilter.exabgp.decode import decode, dialect, line_time
@@ -85,7 +86,7 @@ def test_a_changed_octet_outside_the_message_leaves_the_routes_alone() -> None:
         for octet in b'"\\{}[],: 0a\x00\xff':
             got = decode(line[:at] + bytes([octet]) + line[at + 1 :])
             if isinstance(got, Update):
-                assert got._replace(neighbor=before.neighbor, asn=before.asn) == before  # type: ignore[union-attr]
+                assert replace(got, neighbor=before.neighbor, asn=before.asn) == before  # type: ignore[union-attr]
 
 
 HARMLESS = (Skipped, ShowLine, Reply)

@@ -19,6 +19,7 @@ from core_samples import (
     withdraw,
 )
 from engine_bench import OWNED, after, changed, engine, paths, told, verdicts
+from msgspec import structs
 
 from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
 from rsfilter.routing.engine import MAX_REFUSED, Engine, Session
@@ -416,7 +417,7 @@ def test_other_families_are_refused_and_told_of_once() -> None:
     assert after(machine, foreign) == ([], [])
     assert machine.counters["refused"] == 4
     assert len(machine.rib_in) == 0
-    other = foreign._replace(neighbor=address(HV8), asn=65008)
+    other = structs.replace(foreign, neighbor=address(HV8), asn=65008)
     assert len(after(machine, other).audit) == 2, "each neighbor has its own"
 
 

@@ -9,6 +9,7 @@ import pytest
 from audit_samples import PROVENANCE, verdict_change
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rsfilter.audit import flood
 from rsfilter.audit.flood import Audited, Budget, Flood, Floods
@@ -39,7 +40,7 @@ def change(
     kind = _KINDS[now]
     reasons = () if kind is ACCEPTED else base.verdict.reasons
     verdict = None if kind is None else Verdict(kind, reasons, base.verdict.validation)
-    return base._replace(verdict=verdict, was=_KINDS[was], cause=cause)
+    return replace(base, verdict=verdict, was=_KINDS[was], cause=cause)
 
 
 def session(is_up: bool, role: str = "host", neighbor: str = HOST) -> SessionChange:
@@ -266,7 +267,7 @@ def test_the_end_tells_all() -> None:
 
 def fat(attributes: Attributes) -> VerdictChange:
     event = change(1, "gone", "rejected")
-    return event._replace(route=event.route._replace(attributes=attributes))
+    return replace(event, route=replace(event.route, attributes=attributes))
 
 
 def test_what_no_line_shows_does_not_wait_for_the_disk() -> None:

@@ -13,6 +13,7 @@ import pytest
 from fuzz import commands, run, site, trail, world
 from fuzz.targets import TARGETS
 from fuzz.text import assert_plain
+from msgspec.structs import replace
 
 FOUND = sorted(Path(__file__).parent.parent.glob("fixtures/fuzz/*/*"))
 
@@ -99,7 +100,7 @@ def test_a_wrong_accept_is_noticed() -> None:
     end = world.run(b"\n".join(script))
     (entry,) = end.filter.engine.rib_in.entries()
     assert entry.is_accepted
-    entry.route = entry.route._replace(asn=65006)
+    entry.route = replace(entry.route, asn=65006)
     with pytest.raises(AssertionError, match="accepted"):
         end.turn()
 

@@ -12,6 +12,7 @@ import pytest
 from core_samples import route
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rsfilter import held
 from rsfilter.held import MAX_AGE_S, NAME, Held, HeldFile, HeldKeeper, load
@@ -161,7 +162,7 @@ def test_a_later_write_makes_good_for_one_that_failed(path: Path) -> None:
 
 
 KEYS = [RouteKey(Address.parse(f"198.51.100.{n}"), Prefix.parse("10.0.0.1/32"), n) for n in (1, 2)]
-ROUTES = [ONE._replace(key=key) for key in KEYS]
+ROUTES = [replace(ONE, key=key) for key in KEYS]
 
 
 @settings(max_examples=50)

@@ -22,6 +22,7 @@ import pytest
 import rtr_client
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 from rtr_cache import RtrCache
 
 from rsfilter.routing.model import Prefix, Vrp
@@ -34,7 +35,7 @@ RECORD = ">BBBxI16s"
 
 
 def packed(prefix: str, max_length: int, asn: int) -> bytes:
-    (family, network, length) = Prefix.parse(prefix)
+    family, network, length = astuple(Prefix.parse(prefix))
     return struct.pack(RECORD, family, length, max_length, asn, network.to_bytes(16, "big"))
 
 
@@ -204,7 +205,7 @@ class StayRtr:
             self._process.wait()
 
     def serves(self, vrps: frozenset[Vrp]) -> None:
-        roas = [{"prefix": str(p), "maxLength": length, "asn": asn} for p, length, asn in vrps]
+        roas = [{"prefix": str(v.prefix), "maxLength": v.max_length, "asn": v.asn} for v in vrps]
         new = self._directory / "new"
         new.write_text(json.dumps({"roas": roas}))
         new.rename(self._directory / "vrps.json")

@@ -48,7 +48,7 @@ def as_prefix(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Prefix:
 @given(IP)
 def test_an_address_reads_what_it_writes(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     parsed = Address.parse(str(ip))
-    assert parsed == (ip.version, int(ip))
+    assert parsed == Address(ip.version, int(ip))
     assert str(parsed) == str(ip)
 
 
@@ -117,7 +117,7 @@ def test_addresses_order_by_family_and_then_as_numbers() -> None:
     ],
 )
 def test_prefixes_are_read_as_they_were_sent(text: str, expected: tuple[int, int, int]) -> None:
-    assert Prefix.parse(text) == expected
+    assert Prefix.parse(text) == Prefix(*expected)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from core_samples import address, data, host_group, hosts, route, vrp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from policy_cases import CASES, GROUP, MINE, MINE_SHORT, NO_TRUTH, OTHERS, Case
 
 from rsfilter.routing import policy
@@ -19,6 +20,7 @@ from rsfilter.routing.model import (
     OriginState,
     Prefix,
     Validation,
+    Verdict,
     VerdictKind,
     Vrp,
 )
@@ -57,8 +59,8 @@ def test_path_checks_look_at_the_family_of_a_prefix_alone() -> None:
         for other in CASES:
             if other.route.key.prefix.family != case.route.key.prefix.family:
                 continue
-            key = case.route.key._replace(prefix=other.route.key.prefix)
-            moved = case.route._replace(key=key)
+            key = structs.replace(case.route.key, prefix=other.route.key.prefix)
+            moved = structs.replace(case.route, key=key)
             for check in policy.PATH_CHECKS:
                 found = check(case.route, group, case.data)
                 assert check(moved, group, case.data) == found, check
@@ -124,12 +126,12 @@ def test_the_table_has_every_reason() -> None:
     ],
 )  # fmt: skip
 def test_a_verdict_names_its_vrps(by: Data, state: OriginState, named: list[str]) -> None:
-    assert judge(route(), GROUP, by).validation == (state, tuple(map(vrp, named)))
+    assert judge(route(), GROUP, by).validation == Validation(state, tuple(map(vrp, named)))
 
 
 def test_what_is_no_prefix_is_not_validated() -> None:
     verdict = judge(route("203.0.113.1/31"), GROUP, NO_TRUTH)
-    assert verdict == (
+    assert verdict == Verdict(
         VerdictKind.REJECTED,
         ("prefix_malformed",),
         Validation(OriginState.NOT_FOUND),

@@ -47,8 +47,8 @@ def test_routes_are_found_by_neighbor_and_by_prefix() -> None:
     rib_in = table_of(one, other, elsewhere)
     assert len(rib_in) == 3
     assert list(rib_in.entries()) == [one, elsewhere, other]
-    assert rib_in.at(prefix("203.0.113.1/32")) == [one, other]
-    assert rib_in.at(prefix("203.0.113.3/32")) == []
+    assert rib_in.at(prefix("203.0.113.1/32")) == (one, other)
+    assert rib_in.at(prefix("203.0.113.3/32")) == ()
     assert rib_in.candidates(prefix("203.0.113.1/32")) == [one.route]
     assert rib_in.candidates(prefix("203.0.113.3/32")) == []
 
@@ -79,9 +79,9 @@ def test_candidates_are_sorted_by_preference() -> None:
 def test_paths_of_one_neighbor_are_told_apart() -> None:
     one, other = entry(route(path_id=1)), entry(route(path_id=2))
     rib_in = table_of(one, other)
-    assert rib_in.at(prefix("203.0.113.1/32")) == [one, other]
+    assert rib_in.at(prefix("203.0.113.1/32")) == (one, other)
     assert rib_in.remove(one.route.key) is one
-    assert rib_in.at(prefix("203.0.113.1/32")) == [other]
+    assert rib_in.at(prefix("203.0.113.1/32")) == (other,)
 
 
 def test_what_is_removed_is_gone_everywhere() -> None:
@@ -90,7 +90,7 @@ def test_what_is_removed_is_gone_everywhere() -> None:
     assert rib_in.remove(one.route.key) is one
     assert rib_in.remove(one.route.key) is None
     assert len(rib_in) == 0
-    assert rib_in.at(one.route.key.prefix) == []
+    assert rib_in.at(one.route.key.prefix) == ()
     assert rib_in.inside(prefix("0.0.0.0/0")) == []
     assert not rib_in.tables[one.route.key.neighbor].over_limit
 

@@ -20,6 +20,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from rsfilter.routing.actions import (
     AuditEvent,
     NlriRefused,
@@ -123,8 +125,8 @@ class _Folded:
     def line(self) -> Foldable:
         """All of it in one."""
         if isinstance(self.last, VerdictChange):
-            return self.last._replace(was=self.was, changes=self.changes)
-        return self.last._replace(changes=self.changes)
+            return replace(self.last, was=self.was, changes=self.changes)
+        return replace(self.last, changes=self.changes)
 
 
 @dataclass(slots=True)
@@ -227,7 +229,7 @@ class Floods:
                 key = event.route.key
                 slim = self._slim(event.route)
                 if slim is not event.route:
-                    event = event._replace(route=slim)
+                    event = replace(event, route=slim)
                 neighbor = self._neighbor(key.neighbor, event.route.asn, event.host, now)
                 yield from self._change(event, neighbor, key, now)
             elif isinstance(event, NlriRefused):
@@ -367,7 +369,7 @@ class _Slim:
         attributes = route.attributes
         if attributes is not self._last:  # those of one UPDATE share them
             self._last, self._slim = attributes, _slimmed(attributes)
-        return route if self._slim is attributes else route._replace(attributes=self._slim)
+        return route if self._slim is attributes else replace(route, attributes=self._slim)
 
 
 def _slimmed(attributes: Attributes) -> Attributes:

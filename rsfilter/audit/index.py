@@ -215,10 +215,10 @@ def _spaces(texts: Iterator[str | None]) -> Iterator[tuple[str, str, str]]:
 def bounds(prefix: Prefix) -> tuple[str, str]:
     """Its first and last address, as texts that compare as the addresses do; those of a malformed
     one as of the space that it lies in."""
-    family, network, length = prefix
-    spare = max(0, BITS[family] - length)
-    first = network >> spare << spare
-    return f"{family}{first:032x}", f"{family}{first | ((1 << spare) - 1):032x}"
+    spare = max(0, BITS[prefix.family] - prefix.length)
+    first = prefix.network >> spare << spare
+    last = first | ((1 << spare) - 1)
+    return f"{prefix.family}{first:032x}", f"{prefix.family}{last:032x}"
 
 
 def _quoted(path: Path) -> str:

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.flood import Audited, Flood
@@ -112,7 +113,7 @@ def _members_before(change: VerdictChange) -> dict[str, Any]:
 
 def _members_after(change: VerdictChange) -> dict[str, Any]:
     """Those after the path id."""
-    _, _, attributes, next_hops = change.route
+    attributes, next_hops = change.route.attributes, change.route.next_hops
     verdict = change.verdict
     path, path_length = path_text(attributes.as_path)
     members: dict[str, Any] = {
@@ -153,8 +154,8 @@ class Bodies:
         """See `body`."""
         if not isinstance(event, VerdictChange):
             return body(event)
-        key, *rest = event.route
-        shared = (key.neighbor, rest, event[1:])
+        key = event.route.key
+        shared = (key.neighbor, astuple(event.route)[1:], astuple(event)[1:])
         if shared != self._shared:
             self._shared = shared
             self._before = _ascii(_members_before(event))[1:-1]

@@ -297,8 +297,9 @@ def _gather(
     """Adds the changes of a router to the batches; hundreds in a row belong to one."""
     last: Batch | None = None
     prefixes: list[Prefix] = []
-    for prefix, path_id, attributes, is_repeat in changes:
-        batch = Batch(attributes, path_id, prefix.family, is_repeat)
+    for change in changes:
+        prefix = change.prefix
+        batch = Batch(change.attributes, change.path_id, prefix.family, change.is_repeat)
         if batch != last:
             last = batch
             prefixes = batches.setdefault(batch, {}).setdefault(router, [])

@@ -26,7 +26,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rsfilter.exabgp.encode import BATCH
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
@@ -68,7 +69,7 @@ class Barrier(Enum):
     """ExaBGP has replied to it: the next End-of-RIB that goes out passes it."""
 
 
-class Change(NamedTuple):
+class Change(Struct, frozen=True, gc=False):
     """One path of one prefix to be announced, or withdrawn when there are no attributes."""
 
     prefix: Prefix

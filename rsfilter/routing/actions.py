@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
 
 
@@ -22,7 +24,7 @@ class Provenance(NamedTuple):
 NO_PROVENANCE = Provenance()
 
 
-class VerdictChange(NamedTuple):
+class VerdictChange(Struct, frozen=True, gc=False):
     """A route's verdict or its reasons changed, or the route is gone."""
 
     route: Route
@@ -43,7 +45,7 @@ class VerdictChange(NamedTuple):
     """0: one change. Else: so many, in a flood, of which this is what came of it."""
 
 
-class NlriRefused(NamedTuple):
+class NlriRefused(Struct, frozen=True, gc=False):
     """A host announced what cannot be a route here: it is rejected, and not kept."""
 
     neighbor: Address
@@ -60,7 +62,7 @@ class NlriRefused(NamedTuple):
     """As `VerdictChange.changes`."""
 
 
-class NotKept(NamedTuple):
+class NotKept(Struct, frozen=True, gc=False):
     """A host announced routes so far beyond `max_prefixes` that they were not even kept."""
 
     neighbor: Address
@@ -71,7 +73,7 @@ class NotKept(NamedTuple):
     """In one UPDATE."""
 
 
-class SessionChange(NamedTuple):
+class SessionChange(Struct, frozen=True, gc=False):
     """A neighbor came up or went down."""
 
     neighbor: Address
@@ -141,7 +143,7 @@ AuditEvent = (
 )
 
 
-class OutChange(NamedTuple):
+class OutChange(Struct, frozen=True, gc=False):
     """A router group should have other paths of a prefix than before, or none."""
 
     group: str

@@ -209,9 +209,10 @@ class Engine:
         table = self.rib_in.table(neighbor)
         table.asns.add(update.asn)
         before = self.counters["not_kept"]
-        for prefix, path_id, next_hops in update.announced:
-            key = RouteKey(neighbor, prefix, path_id)
-            self._announce(Route(key, update.asn, update.attributes, next_hops), group, table)
+        for nlri in update.announced:
+            key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
+            route = Route(key, update.asn, update.attributes, nlri.next_hops)
+            self._announce(route, group, table)
         if not_kept := self.counters["not_kept"] - before:
             name = self.verdicts.host_name(update.asn, neighbor)
             self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))

@@ -1,13 +1,14 @@
 """What can happen to the engine. Edges make events; the core never sees JSON, bytes or sockets.
 
-What comes with every line is a NamedTuple: a frozen dataclass takes twice as long to make.
+What comes with every line is a Struct: see `model`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from rsfilter.routing.model import Address, Attributes, HostGroup, Limits, Prefix, RouteKey
 from rsfilter.routing.policy import Data
@@ -15,7 +16,7 @@ from rsfilter.routing.policy import Data
 # Neighbors ----------------------------------------------------------------------------------------
 
 
-class Nlri(NamedTuple):
+class Nlri(Struct, frozen=True, gc=False):
     """One announced prefix of an UPDATE."""
 
     prefix: Prefix
@@ -24,7 +25,7 @@ class Nlri(NamedTuple):
     """As `Route.next_hops`."""
 
 
-class Update(NamedTuple):
+class Update(Struct, frozen=True, gc=False):
     """One UPDATE from a neighbor. What it withdraws is applied before what it announces.
 
     An UPDATE that the speaker turned into withdraws because an attribute was malformed

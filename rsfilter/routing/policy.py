@@ -360,8 +360,8 @@ class Judge:
         self, route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
     ) -> Verdict:
         """See `judge`."""
-        (neighbor, prefix, _), asn, attributes, next_hops = route
-        path = (neighbor, asn, attributes, next_hops, prefix.family)
+        key = route.key
+        path = (key.neighbor, route.asn, route.attributes, route.next_hops, key.prefix.family)
         last_group, last_data = self._rules  # compared by identity: data can be large
         if path != self._path or last_group is not group or last_data is not data:
             self._rules, self._path = (group, data), path

@@ -59,15 +59,14 @@ class PrefixIndex:
 
     def inside(self, prefix: Prefix) -> list[Prefix]:
         """Those that `prefix` (well formed) covers, each once."""
-        family, network, length = prefix
-        bits = BITS[family]
-        first = (family, network, length)
-        last = (family, network | ((1 << (bits - length)) - 1), bits)
+        bits = BITS[prefix.family]
+        last_address = prefix.network | ((1 << (bits - prefix.length)) - 1)
+        last = Prefix(prefix.family, last_address, bits)
         if self._sorted is None:
             self._sorted = sorted(self._recent)
         found: list[Prefix] = []
         for run in (*self._runs, self._sorted):
-            found += run[bisect_left(run, first) : bisect_right(run, last)]
+            found += run[bisect_left(run, prefix) : bisect_right(run, last)]
         return [each for each in found if each not in self._gone] if self._gone else found
 
     def _tidy(self) -> None:

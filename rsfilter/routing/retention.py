@@ -13,6 +13,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from rsfilter.routing.export import LLGR_STALE, is_stale
 from rsfilter.routing.model import Address, Attributes, HostGroup, Route, RouteKey
 from rsfilter.routing.rib import Entry, NeighborTable
@@ -59,7 +61,7 @@ class Retention:
             attributes = entry.route.attributes
             if attributes not in marked:
                 marked[attributes] = as_stale(entry.route).attributes
-            entry.route = entry.route._replace(attributes=marked[attributes])
+            entry.route = replace(entry.route, attributes=marked[attributes])
             table.stale[key] = now + group.stale_time
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)
@@ -102,4 +104,4 @@ def as_stale(route: Route) -> Route:
         return route
     received = route.attributes
     marked = received._replace(communities=(*received.communities, LLGR_STALE))
-    return route._replace(attributes=marked)
+    return replace(route, attributes=marked)

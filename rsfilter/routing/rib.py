@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from rsfilter.routing.arrivals import Arrivals
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.export import (
@@ -39,8 +41,7 @@ up later. A host that is over by more leaks a table or is hostile, and one route
 (an UPDATE full of communities): further ones are not even kept."""
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct, eq=False, gc=False):
     """A route in Adj-RIB-In with its current verdict."""
 
     route: Route
@@ -49,7 +50,7 @@ class Entry:
     within_limit: bool
     """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
     was lost."""
-    number: int = field(default=0, compare=False)
+    number: int = 0
     """Its place in the order of arrival, set by `AdjRibIn.insert`. Stays when the route changes."""
 
     @property
@@ -108,7 +109,8 @@ class AdjRibIn:
 
     def __init__(self) -> None:
         self.tables: dict[Address, NeighborTable] = {}
-        self._by_prefix: dict[Prefix, tuple[Entry, ...]] = {}
+        self._by_prefix: dict[Prefix, Entry | tuple[Entry, ...]] = {}
+        """Mostly there is one: it stands for itself, which a table of a million feels."""
         self._index = PrefixIndex()
         self.arrivals: Arrivals[Entry] = Arrivals()
         self.accepted = 0
@@ -134,12 +136,11 @@ class AdjRibIn:
         if not entry.within_limit:
             table.over_limit[key] = None
         prefix = key.prefix
-        others = self._by_prefix.get(prefix)
-        if others is None:
-            self._by_prefix[prefix] = (entry,)
-            self._index.add(prefix)
+        if prefix in self._by_prefix:
+            self._by_prefix[prefix] = (*self.at(prefix), entry)
         else:
-            self._by_prefix[prefix] = (*others, entry)
+            self._by_prefix[prefix] = entry
+            self._index.add(prefix)
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
@@ -151,9 +152,9 @@ class AdjRibIn:
         table.stale.pop(key, None)
         self.arrivals.remove(entry)
         self.accepted -= entry.is_accepted
-        others = tuple(e for e in self._by_prefix[key.prefix] if e is not entry)
+        others = tuple(e for e in self.at(key.prefix) if e is not entry)
         if others:
-            self._by_prefix[key.prefix] = others
+            self._by_prefix[key.prefix] = others if len(others) > 1 else others[0]
         else:
             del self._by_prefix[key.prefix]
             self._index.remove(key.prefix)
@@ -179,7 +180,7 @@ class AdjRibIn:
     def candidates(self, prefix: Prefix) -> list[Route]:
         """The accepted routes of a prefix, best first; after them those that the guard holds:
         an owner by the newest data never loses traffic to an earlier one."""
-        entries = [e for e in self._by_prefix.get(prefix, ()) if e.is_announced]
+        entries = [entry for entry in self.at(prefix) if entry.is_announced]
         if len(entries) > 1:
             entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
         return [entry.route for entry in entries]
@@ -193,9 +194,10 @@ class AdjRibIn:
         """Every prefix there is, in order of first announcement."""
         return list(self._by_prefix)
 
-    def at(self, prefix: Prefix) -> list[Entry]:
+    def at(self, prefix: Prefix) -> tuple[Entry, ...]:
         """The routes of exactly this prefix, accepted or not."""
-        return list(self._by_prefix.get(prefix, ()))
+        found = self._by_prefix.get(prefix, ())
+        return found if isinstance(found, tuple) else (found,)
 
     def inside(self, prefix: Prefix) -> list[Prefix]:
         """Every prefix there is that `prefix` (well formed) covers."""

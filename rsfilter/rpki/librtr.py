@@ -177,8 +177,15 @@ def _packed(vrps: VrpSet) -> bytes:
     low = (1 << 64) - 1
     return b"".join(
         sorted(
-            _RECORD.pack(p.family, p.length, max_length, asn, p.network >> 64, p.network & low)
-            for p, max_length, asn in vrps
+            _RECORD.pack(
+                vrp.prefix.family,
+                vrp.prefix.length,
+                vrp.max_length,
+                vrp.asn,
+                vrp.prefix.network >> 64,
+                vrp.prefix.network & low,
+            )
+            for vrp in vrps
         )
     )
 

@@ -83,8 +83,8 @@ class VrpSet:
     def of(cls, vrps: Iterable[Vrp]) -> VrpSet:
         """The set of these VRPs; repetitions count once. ValueError names one that cannot be."""
         return cls.of_numbers(
-            (family, network, length, max_length, asn)
-            for (family, network, length), max_length, asn in vrps
+            (vrp.prefix.family, vrp.prefix.network, vrp.prefix.length, vrp.max_length, vrp.asn)
+            for vrp in vrps
         )
 
     @classmethod
@@ -113,9 +113,9 @@ class VrpSet:
                 if bucket is None:
                     bucket = singles[entry] = (entry,)
                 buckets[network] = bucket
-        for (family, network, length), more in further.items():
-            buckets = tables[family, length]
-            buckets[network] = tuple(sorted(more.union(buckets[network])))
+        for prefix, more in further.items():
+            buckets = tables[prefix.family, prefix.length]
+            buckets[prefix.network] = tuple(sorted(more.union(buckets[prefix.network])))
         return cls(_ordered(tables))
 
     def __len__(self) -> int:
@@ -127,11 +127,11 @@ class VrpSet:
     def __contains__(self, vrp: object) -> bool:
         if not isinstance(vrp, Vrp):
             return False
-        (family, network, length), max_length, asn = vrp
+        prefix, says = vrp.prefix, vrp.max_length << _ASN_BITS | vrp.asn
         return any(
-            max_length << _ASN_BITS | asn in table.buckets.get(network, ())
-            for table in self._tables.get(family, ())
-            if table.length == length
+            says in table.buckets.get(prefix.network, ())
+            for table in self._tables.get(prefix.family, ())
+            if table.length == prefix.length
         )
 
     def __eq__(self, other: object) -> bool:
@@ -146,8 +146,8 @@ class VrpSet:
 
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix (well formed)."""
-        family, network, length = prefix
-        for table_length, mask, buckets in self._tables.get(family, ()):
+        network, length = prefix.network, prefix.length
+        for table_length, mask, buckets in self._tables.get(prefix.family, ()):
             if table_length <= length and network & mask in buckets:
                 return True
         return False
@@ -210,7 +210,7 @@ class VrpSet:
         )
 
     def _covering(self, prefix: Prefix) -> list[_Found]:
-        family, network, length = prefix
+        family, network, length = prefix.family, prefix.network, prefix.length
         found: list[_Found] = []
         for table_length, mask, buckets in self._tables.get(family, ()):
             if table_length <= length:

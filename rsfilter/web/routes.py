@@ -159,10 +159,11 @@ def _at_or_above(api: Api, prefix: Prefix, match: str) -> Iterator[Entry]:
 def route_shape(api: Api, entry: Entry) -> shapes.Route:
     """A route as JSON shows it."""
     engine = api.running.filter.engine
-    key, asn, attributes, next_hops = entry.route
+    route = entry.route
+    key, asn = route.key, route.asn
     group = engine.neighbors.identify(key.neighbor).group
     host = engine.data.host(asn, key.neighbor)
-    path, path_length = path_text(attributes.as_path)
+    path, path_length = path_text(route.attributes.as_path)
     verdict = entry.verdict
     return shapes.Route(
         neighbor=str(key.neighbor),
@@ -173,7 +174,7 @@ def route_shape(api: Api, entry: Entry) -> shapes.Route:
         path_id=key.path_id,
         as_path=path,
         as_path_length=path_length,
-        next_hop=" ".join(map(str, next_hops)),
+        next_hop=" ".join(map(str, route.next_hops)),
         verdict=verdict.kind.value,
         reasons=list(verdict.reasons),
         state=verdict.validation.state.value,

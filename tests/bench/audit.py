@@ -26,6 +26,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit_samples import NOON, verdict_change
+from msgspec.structs import replace
 
 from rsfilter.audit.log import AuditLog
 from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Route, RouteKey
@@ -60,7 +61,7 @@ def write(directory: Path, records: int) -> None:
         prefix = Prefix(4, 0x0A000000 + host * 256 + chance.randrange(GUESTS), 32)
         attributes = Attributes(AsPath.sequence(65000 + host))
         route = Route(RouteKey(address, prefix, 0), 65000 + host, attributes, (address,))
-        change = (good if number % 7 else bad)._replace(route=route, host=f"hv{host}")
+        change = replace(good if number % 7 else bad, route=route, host=f"hv{host}")
         log.append(NOON + number * 0.03, change)
     log.close()
 

@@ -47,7 +47,7 @@ def _check_update(update: Update) -> None:
             _check_address(hop)
     for prefix, path_id in update.withdrawn:
         _check_slot(prefix, path_id)
-    slots = [nlri[:2] for nlri in update.announced]
+    slots = [(nlri.prefix, nlri.path_id) for nlri in update.announced]
     assert len({*slots}) == len(slots), "a prefix twice"
     for family, text in update.other_families:
         assert max(len(family), len(text)) <= MAX_TEXT
