@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
 
 Role = Literal["host", "router", "unknown"]
+
+MAX_REMEMBERED = 1 << 14
+"""Neighbors in ranges whose group is remembered: it is asked for with every route that is judged.
+One ExaBGP has far fewer."""
 
 
 class Identity(NamedTuple):
@@ -31,10 +36,12 @@ class HostGroups:
                     self.addresses[network.address] = group
                 else:
                     self._ranges.append((network, group))
+        self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(self._search)
 
     def __call__(self, address: Address) -> HostGroup | None:
-        if group := self.addresses.get(address):
-            return group
+        return self.addresses.get(address) or self._in_range(address)
+
+    def _search(self, address: Address) -> HostGroup | None:
         return next((group for network, group in self._ranges if network.holds(address)), None)
 
 
