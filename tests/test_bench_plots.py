@@ -37,6 +37,7 @@ SAMPLE = {
             "system change p50_ms p99_ms",
             ("rsfilter", "idle", 8.1, 13.9),
             ("rsfilter", "busy", 19.0, 112.0),
+            ("rsfilter", "same", 5.0, 7.7),
             ("rsfilter", "truth_one", 94.0, None),
             ("rsfilter", "truth_many", 1130.0, None),
             ("null", "idle", 1.7, 2.6),
@@ -93,7 +94,14 @@ SAMPLE = {
 
 FIGURES = {
     "compare": {"5,000", "3.5 + 0.8", "50,000", "0.3", "41.4 + 14.9", "routes/s", "CPU s"},
-    "changes": {"8.1, 13.9", "19, 112", "94", "4,013", "a route, beside 1,000 changes/s: rsfilter"},
+    "changes": {
+        "8.1, 13.9",
+        "19, 112",
+        "5, 7.7",
+        "94",
+        "4,013",
+        "a route, beside 1,000 changes/s: rsfilter",
+    },
     "core": {"15.1", "13.2", "14.2", "18.4", "1,000,000", "CPU µs"},
     "fanout": {"77.7", "3.6", "64 routers: at ExaBGP", "CPU s of ExaBGP"},
     "churn": {"p50 8", "p99 31", "ExaBGP 101", "rsfilter 84", "ms", "MB resident"},

@@ -1,12 +1,13 @@
 """How long a change takes to reach the router: of a host's route, and of the truth.
 
-    python tests/bench/changes.py [--routes 100000] [--samples 100] [--per-second 1000]
+    python tests/bench/changes.py [--routes 100000] [--samples 400] [--per-second 1000]
                                    [--json FILE]
 
-The systems are those of compare.py. A host announces a route and withdraws it, again and again,
-while nothing else happens, and while other hosts change as many routes a second as is said. Then
-the truth takes one route, and the twentieth part of all, away from a host, and gives them back.
-Times are from the host's or the operator's word until the router's log has it, on one clock.
+The systems are those of compare.py. A host withdraws its guests one by one and announces them
+again: while nothing else happens, and while other hosts change as many routes a second as is said.
+Then it does so with one guest, again and again. At last the truth takes one route, and the
+twentieth part of all, away from a host, and gives them back. Times are from the host's or the
+operator's word until the router's log has it, on one clock.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lab.bird import BirdHost
 from lab.core import Lab
 from lab.probe import Moment, Probe
+from lab.speaker import Endpoint
 from lab.stayrtr import Vrp
 from lab.waiting import eventually
 
 from bench import results
-from bench.compare import HOSTS, SYSTEMS, Load, Site
+from bench.compare import FIRST_ASN, HOSTS, SYSTEMS, Load, Site
 from bench.results import Results
 from bench.scale import guest
 
@@ -44,7 +46,7 @@ FLAPPING = 20
 
 GUESTS = 25
 MEASURED = HOSTS
-"""The number of the host with the one guest that is measured; the flapping ones follow."""
+"""The number of the host whose guests are measured; the flapping ones follow."""
 
 BASE_ROUTES = 20_000
 """In the tables while single changes are measured."""
@@ -57,25 +59,56 @@ INTERVAL_S = 0.005
 """Between two looks at the router's log: what is measured is in the log, not when it was seen."""
 
 
+class GuestByGuest(BirdHost):
+    """Each of its guests comes from a protocol of its own, and goes with it."""
+
+    def _sources(self, family: int, prefixes: Sequence[str]) -> str:
+        return "".join(
+            f"protocol static {source(number)} {{ ipv{family}; route {prefix} blackhole; }}\n"
+            for number, prefix in enumerate(prefixes)
+        )
+
+
+def source(number: int) -> str:
+    """The name of a guest's protocol."""
+    return f"guest{number}"
+
+
+class ChangingSite(Site):
+    """A site in which one host can change guest by guest."""
+
+    def _host(self, number: int, route_servers: Sequence[Endpoint]) -> BirdHost:
+        if number != MEASURED:
+            return super()._host(number, route_servers)
+        return GuestByGuest(self.lab, "measured", 10 + number, FIRST_ASN + number, route_servers)
+
+
 class Changes:
     """A system with its routes, and its router's log."""
 
-    def __init__(self, lab: Lab, system: str, routes: int) -> None:
-        more = [1] + [GUESTS] * FLAPPING
-        self.site = Site(lab, system, Load(routes, 1), more=more, moved=[MOVED])
+    def __init__(self, lab: Lab, system: str, routes: int, guests: int = 1) -> None:
+        """`guests`: of the host that is measured."""
+        more = [guests] + [GUESTS] * FLAPPING
+        self.site = ChangingSite(lab, system, Load(routes, 1), more=more, moved=[MOVED])
         self.site.fills()
         self.probe = Probe(*self.site.routers)
-        self._verbs = itertools.cycle(["disable", "enable"])
+        everyone = [(verb, n) for verb in ("disable", "enable") for n in range(guests)]
+        self._turns = itertools.cycle(everyone)
 
-    def single(self, samples: int) -> list[float]:
-        """Seconds from a host's announcement or withdrawal of a route until the router has it."""
-        host, prefix = self.site.hosts[MEASURED], guest(MEASURED, 0)
-        found = []
-        for verb in itertools.islice(self._verbs, samples):
-            since, began = self.probe.moment(), time.time()
-            host.control(f"{verb} static4")
-            found.append(self._seen({prefix}, since) - began)
-        return found
+    def singles(self, samples: int) -> list[float]:
+        """Seconds from a host's withdrawal or announcement of a guest until the router has it:
+        each time another one, all of them in turn."""
+        return [self._single(*turn) for turn in itertools.islice(self._turns, samples)]
+
+    def same(self, samples: int) -> list[float]:
+        """The same with one guest, again and again."""
+        verbs = itertools.cycle(["disable", "enable"])
+        return [self._single(verb, 0) for verb in itertools.islice(verbs, samples)]
+
+    def _single(self, verb: str, number: int) -> float:
+        since, began = self.probe.moment(), time.time()
+        self.site.hosts[MEASURED].control(f"{verb} {source(number)}")
+        return self._seen({guest(MEASURED, number)}, since) - began
 
     def loses(self, prefixes: Sequence[str], vrps: Sequence[Vrp]) -> float:
         """Seconds from a truth that has only these VRPs until the router has lost the last of the
@@ -138,9 +171,9 @@ class Row(NamedTuple):
     """None: there are too few samples."""
 
 
-CHANGES = ("idle", "busy", "truth_one", "truth_many")
-"""A route of a host, while nothing else happens and beside others; the truth takes one route away,
-and all those of a host."""
+CHANGES = ("idle", "busy", "same", "truth_one", "truth_many")
+"""A route of a host, while nothing else happens and beside others; the same route again and again;
+the truth takes one route away, and all those of a host."""
 
 
 def quantiles(delays: Sequence[float]) -> tuple[float, float]:
@@ -152,12 +185,13 @@ def quantiles(delays: Sequence[float]) -> tuple[float, float]:
 def of_routes(system: str, samples: int, per_second: float) -> list[Row]:
     """Single changes while nothing else happens, and under load."""
     with Lab() as lab:
-        changes = Changes(lab, system, BASE_ROUTES)
-        idle = changes.single(samples)
+        changes = Changes(lab, system, BASE_ROUTES, samples // 2)
+        idle = changes.singles(samples)
         with flapping(changes.site.hosts[MEASURED + 1 :], per_second):
-            busy = changes.single(samples)
+            busy = changes.singles(samples)
+        same = changes.same(samples)
     found = []
-    for change, delays in (("idle", idle), ("busy", busy)):
+    for change, delays in (("idle", idle), ("busy", busy), ("same", same)):
         p50, p99 = quantiles(delays)
         found.append(Row(system, change, p50 * 1000, p99 * 1000))
     return found
@@ -197,13 +231,14 @@ def table(found: Sequence[Row], routes: int, per_second: float) -> Table:
         "",
         "idle: p50, p99",
         f"{per_second:,.0f} changes/s: p50, p99",
+        "the same again: p50, p99",
         f"truth, {routes:,} routes: 1 lost",
         f"{routes // HOSTS:,} lost",
         title="until the router has it: ms",
     )
     for system in SYSTEMS:
         cells = [
-            f"{row.p50_ms:.0f}" + ("" if row.p99_ms is None else f", {row.p99_ms:.0f}")
+            f"{row.p50_ms:.0f}" if row.p99_ms is None else f"{row.p50_ms:.1f}, {row.p99_ms:.1f}"
             for change in CHANGES
             for row in found
             if (row.system, row.change) == (system, change)
@@ -217,7 +252,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--routes", type=int, default=100_000, help="while the truth changes")
     parser.add_argument("--times", type=int, default=3, help="that the truth changes")
-    parser.add_argument("--samples", type=int, default=100, help="single changes")
+    parser.add_argument("--samples", type=int, default=400, help="single changes")
     parser.add_argument("--per-second", type=float, default=1000.0, help="changes beside them")
     results.add_option(parser)
     args = parser.parse_args()

@@ -34,7 +34,7 @@ from bench.results import Results
 from bench.scale import count
 
 SAMPLES = 20
-"""Single changes between two looks at the backlog."""
+"""Single changes each second, before a look at the backlog: fewer than would be a flood."""
 
 
 class Row(NamedTuple):
@@ -75,8 +75,10 @@ class Churn:
         delays: list[float] = []
         backlog = 0.0
         while time.monotonic() < ends:
-            delays += self.changes.single(SAMPLES)
+            next_look = time.monotonic() + 1
+            delays += self.changes.same(SAMPLES)
             backlog = max(backlog, self._backlog())
+            time.sleep(max(0.0, next_look - time.monotonic()))
         before, self._used = self._used, [total(pids) for pids in self.pids]
         used = [now - then for now, then in zip(self._used, before, strict=True)]
         memory = [sum(map(rss_mb, pids)) for pids in self.pids]
@@ -87,7 +89,7 @@ class Churn:
         """Everybody announces everything again; returns when the router has exactly that."""
         site = self.changes.site
         for host in site.hosts[MEASURED:]:
-            host.control("enable static4")
+            host.control('enable "*"')
 
         def probe() -> str | None:
             has = count(site.routers[0])

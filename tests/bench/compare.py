@@ -134,9 +134,7 @@ class Site:
             BirdServer(lab, self.vrps) if system == "BIRD" else RouteServer(lab)
         )
         ends: list[Endpoint] = [self.rs.endpoint]
-        self.hosts = [
-            BirdHost(lab, f"hv{n}", 10 + n, FIRST_ASN + n, ends) for n in range(len(shares))
-        ]
+        self.hosts = [self._host(n, ends) for n in range(len(shares))]
         self.routers = [
             BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=4) for n in range(load.routers)
         ]
@@ -150,6 +148,10 @@ class Site:
         else:
             self._configures(self.rs)
             self.owners_are(self.vrps)
+
+    def _host(self, number: int, route_servers: Sequence[Endpoint]) -> BirdHost:
+        name, asn = f"hv{number}", FIRST_ASN + number
+        return BirdHost(self.lab, name, 10 + number, asn, route_servers)
 
     def owners_are(self, vrps: Sequence[Vrp]) -> None:
         """Replace the truth file, or what the cache serves."""

@@ -194,6 +194,7 @@ def changes(found: Results) -> Figure:
     said = {
         "idle": "a route, nothing else changes",
         "busy": f"a route, beside {asked['changes_per_s']:,g} changes/s",
+        "same": "the same route again and again",
         "truth_one": "the truth takes 1 route",
         "truth_many": f"the truth takes {asked['truth_lost_routes']:,} routes",
     }

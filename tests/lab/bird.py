@@ -154,15 +154,18 @@ class BirdHost(Bird, Host):
         text = self._head()
         for family in self.addresses:
             mine = self._announced_in(family)
-            routes = "".join(f"  route {prefix} blackhole;\n" for prefix in mine)
-            text += f"protocol static static{family} {{\n  ipv{family};\n{routes}}}\n"
-            text += self._export_filter(family, mine)
+            text += self._sources(family, list(mine)) + self._export_filter(family, mine)
         options = f"rs client; hold time {self._hold_time_s};"
         channel = "import all; export filter announced{};"
         for other in self._route_servers:
             for family in self.carried:
                 text += self._session(other, family, options, channel)
         return text
+
+    def _sources(self, family: int, prefixes: Sequence[str]) -> str:
+        """The protocols that what it announces comes from."""
+        routes = "".join(f"  route {prefix} blackhole;\n" for prefix in prefixes)
+        return f"protocol static static{family} {{\n  ipv{family};\n{routes}}}\n"
 
     def _export_filter(self, family: int, announced: dict[str, Announcement]) -> str:
         kinds: dict[str, list[str]] = {}
