@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rsfilter.audit.flood import Audited, Flood
 from rsfilter.routing.actions import DrainChange, GuardChange
@@ -32,6 +32,25 @@ def tell(event: Audited) -> None:
         )
     elif isinstance(event, Flood) and event.phase == "ended":
         log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
+
+
+def tell_of_dialect(dialect: str) -> None:
+    """ExaBGP's release is known, by its first line."""
+    if dialect == "4.2":
+        log.warning(
+            "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's "
+            "session again and again (no RFC 7606), a route refresh from a router resets its "
+            "session, and replies to commands get lost. Use 5.0.15 or later."
+        )
+
+
+def tell_of_resync(problems: Mapping[str, int]) -> None:
+    """What ExaBGP says of the time before this start is not as it should be."""
+    log.error(
+        "ExaBGP does not tell as it should what routers have from before this start (%s): "
+        "if this goes on, or they keep routes that they should not have, restart ExaBGP",
+        ", ".join(f"{what}: {count}" for what, count in sorted(problems.items())),
+    )
 
 
 def tell_of_absent(hosts: Sequence[Address]) -> None:

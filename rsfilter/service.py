@@ -53,12 +53,6 @@ SWITCH_INTERVAL_S = 0.001
 """After this long a thread gives the interpreter to another that waits for it. A route passes three
 threads; with Python's 5 ms that takes 15 ms while a fourth reads a truth or the audit log."""
 
-UNSAFE_4_2 = (
-    "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's session "
-    "again and again (no RFC 7606), a route refresh from a router resets its session, and replies "
-    "to commands get lost. Use 5.0.15 or later."
-)
-
 
 def run(config: Config, record: Path | None = None) -> int:
     """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code.
@@ -191,8 +185,7 @@ class Service:
             self._web.api.metrics.turned(len(lines), time.monotonic() - moment.now)
         if not self._is_dialect_known and self._filter.dialect:
             self._is_dialect_known = True
-            if self._filter.dialect == "4.2":
-                log.warning(UNSAFE_4_2)
+            alarms.tell_of_dialect(self._filter.dialect)
         if not self._has_told_of_absent and self._filter.deferral.is_over:
             self._has_told_of_absent = True
             alarms.tell_of_absent(self._filter.deferral.awaited)
@@ -202,11 +195,7 @@ class Service:
         problems = self._filter.resync.problems
         if problems.total() != self._resync_problems:
             self._resync_problems = problems.total()
-            log.error(
-                "ExaBGP does not tell as it should what routers have from before this start (%s): "
-                "if this goes on, or they keep routes that they should not have, restart ExaBGP",
-                ", ".join(f"{what}: {count}" for what, count in sorted(problems.items())),
-            )
+            alarms.tell_of_resync(problems)
 
     def _flush(self, moment: Moment) -> None:
         """Hand on what follows from what happened."""

@@ -1,0 +1,87 @@
+"""What is worth a line in the log, for whoever is on call."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import pytest
+
+from rsfilter import alarms
+from rsfilter.audit.flood import Flood
+from rsfilter.routing.actions import NO_PROVENANCE, DrainChange, GuardChange, NotKept
+from rsfilter.routing.model import Address
+
+HOST = Address.parse("192.0.2.11")
+
+
+def guard(action: str) -> GuardChange:
+    return GuardChange(
+        action, 40, accepted=90, held=41, source="truth", detail="end", provenance=NO_PROVENANCE
+    )
+
+
+def said(caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
+    (record,) = caplog.records
+    return record.levelno, record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "words"),
+    [
+        (guard("held"), logging.ERROR, ["40 of 90", "41 held in all", "rsfilter guard release"]),
+        (guard("restored"), logging.WARNING, ["40 routes were held before a restart"]),
+        (guard("released"), logging.WARNING, ["let go of 40 routes, by end"]),
+        (guard("ended"), logging.INFO, ["end"]),
+        (DrainChange("in_service", "ask", ()), logging.WARNING, ["ask", "now in service"]),
+        (Flood(HOST, 65001, "hv1", "begins"), logging.WARNING, ["192.0.2.11 (hv1, AS65001)"]),
+        (Flood(HOST, 65001, "", "begins"), logging.WARNING, ["in no group"]),
+        (Flood(HOST, 65001, "hv1", "ended"), logging.INFO, ["floods no longer"]),
+    ],
+)
+def test_what_is_logged(
+    event: GuardChange | DrainChange | Flood,
+    level: int,
+    words: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    alarms.tell(event)
+    logged_at, text = said(caplog)
+    assert logged_at == level
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    "event", [Flood(HOST, 65001, "hv1", "goes_on"), NotKept(HOST, 65001, "hv1", 5)]
+)
+def test_what_only_the_audit_log_has(
+    event: Flood | NotKept, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    alarms.tell(event)
+    assert caplog.records == []
+
+
+def test_an_exabgp_that_is_not_safe(caplog: pytest.LogCaptureFixture) -> None:
+    alarms.tell_of_dialect("5.0")
+    assert caplog.records == []
+    alarms.tell_of_dialect("4.2")
+    level, text = said(caplog)
+    assert level == logging.WARNING
+    assert "Use 5.0.15 or later" in text
+
+
+def test_what_exabgp_should_have_told(caplog: pytest.LogCaptureFixture) -> None:
+    alarms.tell_of_resync(Counter({"unreadable": 2, "late": 1}))
+    assert said(caplog)[0] == logging.ERROR
+    assert "(late: 1, unreadable: 2)" in said(caplog)[1]
+
+
+def test_hosts_that_are_not_back_are_named_up_to_five(caplog: pytest.LogCaptureFixture) -> None:
+    alarms.tell_of_absent([])
+    assert caplog.records == []
+    alarms.tell_of_absent([Address(HOST.family, HOST.value + n) for n in range(6)])
+    text = said(caplog)[1]
+    assert "6 hosts" in text
+    assert text.endswith("192.0.2.15 ...")
