@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
 from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
 
 Role = Literal["host", "router", "unknown"]
+
+Ranges = list[tuple[Prefix, HostGroup]]
 
 MAX_REMEMBERED = 1 << 14
 """Neighbors in ranges whose group is remembered: it is asked for with every route that is judged.
@@ -27,22 +29,23 @@ class HostGroups:
     """Finds the host group of an address; quick with thousands of single addresses."""
 
     def __init__(self, groups: Iterable[HostGroup]) -> None:
-        self.addresses: dict[Address, HostGroup] = {}
+        self._addresses: dict[Address, HostGroup] = {}
         """What the configuration names one by one."""
-        self._ranges: list[tuple[Prefix, HostGroup]] = []
+        ranges: Ranges = []
         for group in groups:
             for network in group.networks:
                 if network.length == BITS[network.family]:
-                    self.addresses[network.address] = group
+                    self._addresses[network.address] = group
                 else:
-                    self._ranges.append((network, group))
-        self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(self._search)
+                    ranges.append((network, group))
+        self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(partial(_holding, ranges))
 
     def __call__(self, address: Address) -> HostGroup | None:
-        return self.addresses.get(address) or self._in_range(address)
+        return self._addresses.get(address) or self._in_range(address)
 
-    def _search(self, address: Address) -> HostGroup | None:
-        return next((group for network, group in self._ranges if network.holds(address)), None)
+
+def _holding(ranges: Ranges, address: Address) -> HostGroup | None:
+    return next((group for network, group in ranges if network.holds(address)), None)
 
 
 class Neighbors:
