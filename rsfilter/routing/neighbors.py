@@ -29,19 +29,19 @@ class HostGroups:
     """Finds the host group of an address; quick with thousands of single addresses."""
 
     def __init__(self, groups: Iterable[HostGroup]) -> None:
-        self._addresses: dict[Address, HostGroup] = {}
+        self.addresses: dict[Address, HostGroup] = {}
         """What the configuration names one by one."""
         ranges: Ranges = []
         for group in groups:
             for network in group.networks:
                 if network.length == BITS[network.family]:
-                    self._addresses[network.address] = group
+                    self.addresses[network.address] = group
                 else:
                     ranges.append((network, group))
         self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(partial(_holding, ranges))
 
     def __call__(self, address: Address) -> HostGroup | None:
-        return self._addresses.get(address) or self._in_range(address)
+        return self.addresses.get(address) or self._in_range(address)
 
 
 def _holding(ranges: Ranges, address: Address) -> HostGroup | None:
