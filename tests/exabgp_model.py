@@ -3,7 +3,8 @@
 What the egress has to live with: changes wait in one bucket for each attribute set and leave in
 the order in which the buckets were made; a prefix that changes again stays in its older bucket;
 the first flush after `up` drops withdraws; a repetition of what ExaBGP believes it sent is
-suppressed; End-of-RIB leaves when nothing else is pending.
+suppressed; End-of-RIB leaves when nothing else is pending. And what disturbs it: peers that hang,
+commands that are refused, replies that are lost.
 (rib/outgoing.py, rib/cache.py, reactor/peer.py.)
 """
 
@@ -23,6 +24,7 @@ COMMAND = re.compile(
     r"nlri (?P<nlri>.+)"
 )
 EOR = re.compile(r"neighbor (?P<router>\S+) announce eor (?P<family>ipv[46] unicast)")
+FLUSH = re.compile(r"neighbor (?P<router>\S+) flush adj-rib out")
 
 STEPS_IN_A_LOOP = 50
 UPDATES_IN_A_LOOP = 25
@@ -37,7 +39,10 @@ class Peer:
     """What the router has: (next hop and attributes without the local preference)."""
     cache: dict[Key, str] = field(default_factory=dict)
     buckets: dict[str, dict[Key, str | None]] = field(default_factory=dict)
-    pending: dict[Key, None] = field(default_factory=dict)
+    pending: dict[Key, str | None] = field(default_factory=dict)
+    """The latest change of each, whatever the buckets hold."""
+    refresh: dict[Key, str] = field(default_factory=dict)
+    """To be sent again."""
     sending: Iterator[tuple[Key, str | None, bool]] | None = None
     include_withdraw: bool = False
     eors: deque[str] = field(default_factory=deque)
@@ -46,7 +51,7 @@ class Peer:
         if attributes is not None and self.cache.get(key) == attributes:
             return
         self.buckets.setdefault(bucket, {})[key] = attributes
-        self.pending[key] = None
+        self.pending[key] = attributes
         if attributes is None:
             self.cache.pop(key, None)
         else:
@@ -58,27 +63,44 @@ class Peer:
         self.include_withdraw = False
         for key, attributes in self.cache.items():
             self.buckets.setdefault(attributes, {})[key] = attributes
-            self.pending[key] = None
+            self.pending[key] = attributes
+        if self.pending:
+            self.sending = self.updates()  # in the very step that says `up`
+
+    def flush(self) -> None:
+        self.refresh.update(self.cache)
 
     def down(self, *, keeps_pending: bool) -> None:
         self.is_up = False
         self.table.clear()
         self.sending = None
         if not keeps_pending:
-            self.buckets, self.pending = {}, {}
+            self.buckets, self.pending, self.refresh = {}, {}, {}
 
     def updates(self) -> Iterator[tuple[Key, str | None, bool]]:
-        buckets, self.buckets, self.pending = self.buckets, {}, {}
-        include_withdraw = self.include_withdraw
-        for bucket in buckets.values():
-            for key, attributes in list(bucket.items()):
-                yield key, attributes, include_withdraw
+        """What is to be sent by now; what comes later waits until all of it has left."""
+        buckets, latest, refresh = self.buckets, self.pending, self.refresh
+        self.buckets, self.pending, self.refresh = {}, {}, {}
+        again = {}
+        for key in refresh:
+            is_withdrawn = any(bucket.get(key, "") is None for bucket in buckets.values())
+            if not is_withdrawn:
+                again[key] = latest.get(key, refresh[key])
+            if not is_withdrawn or latest[key] is None:
+                for bucket in buckets.values():
+                    if bucket.get(key) is not None:
+                        del bucket[key]
+        return (
+            (key, attributes, self.include_withdraw)
+            for bucket in (again, *buckets.values())
+            for key, attributes in bucket.items()
+        )
 
     def run(self) -> list[str]:
         """One turn of the peer's loop; the families of End-of-RIBs that went out."""
         if not self.is_up:
             return []
-        if self.sending is None and self.pending:
+        if self.sending is None and (self.pending or self.refresh):
             self.sending = self.updates()
         if self.sending is not None:
             for _ in range(UPDATES_IN_A_LOOP):
@@ -101,44 +123,95 @@ class ExaBGP:
     def __init__(self, routers: list[str]) -> None:
         self.peers = {router: Peer() for router in routers}
         self.steps: deque[tuple[str, ...] | str] = deque()
+        self.hung_until: dict[str, float] = {}
+        """Peers that nothing can be sent to before this: their TCP window is closed."""
+        self.refusals: deque[str] = deque()
+        """What becomes of the next commands in place of what they say: an error "at once", before
+        the replies to earlier ones; an error "in turn"; or "" and they are obeyed."""
+        self.losses = 0
+        """How many of the next `done` nobody will see."""
+
+    def remove(self, router: str) -> None:
+        """A reload has lost the router: with it go its table, and what is queued for it."""
+        self.peers[router] = Peer()
+        self.steps = deque(
+            step if isinstance(step, str) else tuple(word for word in step if word != router)
+            for step in self.steps
+        )
 
     def write(self, lines: list[bytes]) -> list[bool]:
         """Takes command lines; the replies that come at once."""
-        replies = []
-        for line in lines:
-            text = line.decode("ascii").rstrip("\n")
-            if eor := EOR.fullmatch(text):
-                if self.peers[eor["router"]].is_up:
-                    self.steps.append(("eor", eor["router"], eor["family"]))
-                    self.steps.append("done")
-                else:
-                    replies.append(False)
-                continue
+        return [ok for line in lines for ok in self._read(line.decode("ascii").rstrip("\n"))]
+
+    def _read(self, text: str) -> list[bool]:
+        refusal = self.refusals.popleft() if self.refusals else ""
+        match = EOR.fullmatch(text) or FLUSH.fullmatch(text)
+        if refusal == "at once" or (match and not self.peers[match["router"]].is_up):
+            return [False]
+        if refusal == "in turn":
+            self.steps.append("error")
+            return []
+        if match:
+            self.steps.append((match.re.pattern, *match.groups()))
+        else:
             command = COMMAND.fullmatch(text)
             assert command, f"not a command: {text}"
             routers = command["selectors"].replace("neighbor ", "").split(" , ")
             attributes = f"{command['next_hop']}{command['attributes']}"
-            for prefix in command["nlri"].split():
-                self.steps.append(
-                    (command["verb"], attributes, prefix, command["path"] or "", *routers)
-                )
-            self.steps.append("done")
-        return replies
+            self.steps.extend(
+                (command["verb"], attributes, prefix, command["path"] or "", *routers)
+                for prefix in command["nlri"].split()
+            )
+        self.steps.append("done")
+        return []
 
-    def run(self) -> tuple[list[bool], list[str]]:
+    def _seen(self, replies: list[bool]) -> list[bool]:
+        """Those that are not lost: commands that were obeyed without a word."""
+        seen = []
+        for ok in replies:
+            if ok and self.losses:
+                self.losses -= 1
+            else:
+                seen.append(ok)
+        return seen
+
+    def wakes_at(self, now: float) -> float | None:
+        """When `run` has something to do; None: when it is told something, and not before."""
+        busy = [
+            max(now, self.hung_until.get(router, now))
+            for router, peer in self.peers.items()
+            if peer.is_up and (peer.pending or peer.refresh or peer.sending or peer.eors)
+        ]
+        return min([*busy, now] if self.steps else busy, default=None)
+
+    def run(self, now: float = 0.0) -> tuple[list[bool], list[str]]:
         """One loop: peers, then commands. Replies, and routers that were sent End-of-RIBs."""
-        sent = [router for router, peer in self.peers.items() for _ in peer.run()]
+        sent = [
+            router
+            for router, peer in self.peers.items()
+            if now >= self.hung_until.get(router, now)
+            for _ in peer.run()
+        ]
         replies = []
         for _ in range(min(STEPS_IN_A_LOOP, len(self.steps))):
             step = self.steps.popleft()
-            if step == "done":
-                replies.append(True)
-            elif step[0] == "eor":
-                self.peers[step[1]].eors.append(step[2])
+            if step in ("done", "error"):
+                replies.append(step == "done")
             else:
-                verb, attributes, prefix, path, *routers = step
-                for router in routers:
-                    wanted = attributes if verb == "announce" else None
-                    bucket = attributes if verb == "announce" else re.sub(r"^\S+", "", attributes)
-                    self.peers[router].change((prefix, path), wanted, bucket)
-        return replies, sent
+                self._obey(*step)
+        return self._seen(replies), sent
+
+    def _obey(self, verb: str, *words: str) -> None:
+        if verb == EOR.pattern:
+            *routers, family = words
+            for router in routers:
+                self.peers[router].eors.append(family)
+        elif verb == FLUSH.pattern:
+            for router in words:
+                self.peers[router].flush()
+        else:
+            attributes, prefix, path, *routers = words
+            wanted = attributes if verb == "announce" else None
+            bucket = attributes if verb == "announce" else re.sub(r"^\S+", "", attributes)
+            for router in routers:
+                self.peers[router].change((prefix, path), wanted, bucket)

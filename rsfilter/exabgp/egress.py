@@ -275,14 +275,16 @@ class Egress:
         if state.phase is Phase.FILLING and not self.is_ready:
             return []
         families = state.barrier()
-        if not families:
-            return []
-        self.counters["barriers"] += 1
-        self._barrier_at[state.address] = now
-        owners = (state.address, *(None for _ in families[1:]))
+        if families:
+            self.counters["barriers"] += 1
+            self._barrier_at[state.address] = now
+        ends = [
+            (family, None if number else state.address) for number, family in enumerate(families)
+        ]
+        ends += [(family, None) for family in state.barrier_again()]
         return [
             self._sent(encode.end_of_rib(state.address, family), 0, barrier=owner)
-            for family, owner in zip(families, owners, strict=True)
+            for family, owner in ends
         ]
 
     def _sent(self, line: bytes, prefixes: int, barrier: Address | None = None) -> bytes:

@@ -106,8 +106,8 @@ class RouterState:
     """Changed before the barrier that is under way."""
     _barrier: Barrier = Barrier.NONE
     _is_ambiguous: bool = False
-    """An End-of-RIB went out after the barrier was written and before the reply: it may have been
-    an old one."""
+    """An End-of-RIB went out after the barrier was written and before the reply: the barrier's own,
+    after which none has to follow, or an old one."""
 
     @property
     def is_waiting(self) -> bool:
@@ -203,13 +203,7 @@ class RouterState:
 
     def barrier_taken(self) -> None:
         """ExaBGP replied to the barrier's command."""
-        if self._barrier is not Barrier.WRITTEN:
-            return
-        if self._is_ambiguous:
-            self._barrier = Barrier.NONE
-            self._issued = self._confirming | self._issued
-            self._confirming = {}
-        else:
+        if self._barrier is Barrier.WRITTEN:
             self._barrier = Barrier.TAKEN
 
     def end_of_rib_sent(self) -> None:
@@ -217,7 +211,7 @@ class RouterState:
         if self._barrier is not Barrier.TAKEN:
             self._is_ambiguous = True
             return
-        self._barrier = Barrier.NONE
+        self._barrier, self._is_ambiguous = Barrier.NONE, False
         self.phase = Phase.SETTLED
         self._confirming.clear()
         blocked, self._blocked = self._blocked, {}
@@ -313,3 +307,15 @@ class RouterState:
         self._barrier, self._is_ambiguous = Barrier.WRITTEN, False
         self._confirming, self._issued = self._issued, {}
         return families
+
+    def barrier_again(self) -> list[int]:
+        """The family of one more End-of-RIB that the barrier under way needs; mostly none.
+
+        If its own went out before the reply came, none would follow. A new barrier in its place
+        could meet the same, again and again: the End-of-RIB of each would come before the reply
+        to the next.
+        """
+        if self._barrier is not Barrier.TAKEN or not self._is_ambiguous:
+            return []
+        self._is_ambiguous = False
+        return sorted(self.families)[:1]
