@@ -571,6 +571,34 @@ def test_a_router_that_hangs_holds_up_the_others_for_seconds_only() -> None:
     assert all(line.startswith("neighbor 192.0.2.1 announce") for line in announcements)
 
 
+def test_a_router_that_is_filled_leaves_room_for_what_is_new_at_another() -> None:
+    """Each path has attributes of its own, so a command has one prefix: a reply makes room for one.
+    Whoever waits for room for a whole command would wait until the other router's table is told."""
+    desired: dict[Prefix, Paths] = {}
+    egress = Egress(OWN_ASN, [RouterGroup("leaves", tuple(ROUTERS), 65200)], lambda _: desired)
+    egress.is_ready = True
+    settled, filled = ROUTERS
+    for med in range(3 * WINDOW):
+        desired[Prefix(IPV4, 0x0A000000 + med, 32)] = ((0, attributes(1, med)),)
+    egress.router_up(settled)
+    while not egress.routers[settled].is_idle:
+        for _ in egress.commands(1.0):
+            egress.replied(ok=True, now=1.0)
+        egress.end_of_rib_sent(settled)
+    egress.router_up(filled)
+    egress.commands(2.0)
+    new = [Prefix(IPV4, 0x0B000000 + value, 32) for value in range(2 * encode.BATCH)]
+    for prefix in new:
+        desired[prefix] = ((0, attributes(2)),)
+        egress.changed("leaves", prefix)
+    lines: list[str] = []
+    for _ in range(WINDOW):
+        egress.replied(ok=True, now=2.0)
+        lines += [line.decode() for line in egress.commands(2.0)]
+    told = [line for line in lines if line.startswith(f"neighbor {settled} ")]
+    assert announced(told) == len(new)
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [

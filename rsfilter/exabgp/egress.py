@@ -225,12 +225,15 @@ class Egress:
         batches: dict[Batch, dict[Address, list[Prefix]]] = {}
         flushes: list[Address] = []
         room = WINDOW - self._unanswered_prefixes
+        # Whoever takes each bit of room as it comes leaves none for those that wait for more.
+        whole = room if room >= encode.BATCH else 0
         for name, states in self._groups.items():
             desired = self._desired(name)
             in_step = self._room_in_step(states, room)
             for state in states:
+                most = whole if state.is_filled_in_bulk else room
                 fresh_room = min(state.fresh_room, in_step if state.is_in_bulk else room)
-                changes = state.take(desired, min(state.room, room), fresh_room)
+                changes = state.take(desired, min(state.room, most), fresh_room)
                 if state.address in self._internal and any(c.is_repeat for c in changes):
                     flushes.append(state.address)
                 _gather(batches, state.address, changes)

@@ -125,6 +125,11 @@ class RouterState:
         return self.phase is Phase.SETTLED and len(self._fresh) > BATCH
 
     @property
+    def is_filled_in_bulk(self) -> bool:
+        """Its session has just come up, and it is to be told more than goes into one command."""
+        return self.phase is Phase.FILLING and len(self._urgent) + len(self._fresh) > BATCH
+
+    @property
     def under_way(self) -> int:
         """Prefixes with a change that no barrier has confirmed."""
         return len(self._issued) + len(self._confirming)
