@@ -138,6 +138,17 @@ def test_a_route_that_moves_up_in_between_is_not_judged_as_beyond_the_limit() ->
     assert announced(machine) == {GUESTS[1]}
 
 
+def test_a_route_that_is_announced_anew_in_between_is_not_judged_as_it_was() -> None:
+    """The new data would accept what the host announced before."""
+    machine = filled(by=NOBODYS)
+    machine.handle(replaced(OF_HV7), 0.0)
+    for _ in GUESTS[1:]:
+        machine.expire(0.0)  # they are judged, and nothing is set yet
+    machine.handle(update(route(GUESTS[0], as_path="65007 65008")), 0.0)
+    settled(machine)
+    assert announced(machine) == set(GUESTS[1:])
+
+
 def test_the_next_data_wait_for_their_turn_and_the_newest_win() -> None:
     machine = filled()
     for newer in (NOBODYS, OF_HV8, NOBODYS, OF_HV7):
