@@ -19,13 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from math import inf
 from types import MappingProxyType
 
 from rsfilter.routing.model import TruthHost, Vrp
 from rsfilter.rpki.document import (
     MAX_FILE_BYTES,
-    MISSING,
     TOO_LARGE,
     Json,
     Problem,
@@ -226,13 +224,18 @@ def _roas(
     for path, entry in objects(document[key], (key,), problems):
         prefix = member(entry, "prefix", read_prefix, path, problems)
         asn = member(entry, "asn", read_asn, path, problems)
-        expires = member(entry, "expires", _read_expiry, path, problems)
+        expires = None
+        if "expires" in entry:  # Unix time, as rpki-client writes it
+            expires = member(entry, "expires", read_integer, path, problems)
         if prefix is None:
             continue
-        read = partial(read_max_length, prefix=prefix, default=prefix.length)
-        max_length = member(entry, "maxLength", read, path, problems)
-        for name in _MISSPELT & entry.keys():
-            problems.add((*path, name), "means nothing in this form; write maxLength")
+        max_length: int | None = prefix.length
+        if "maxLength" in entry:
+            read = partial(read_max_length, prefix=prefix, default=prefix.length)
+            max_length = member(entry, "maxLength", read, path, problems)
+        if not _MISSPELT.isdisjoint(entry):
+            for name in _MISSPELT & entry.keys():
+                problems.add((*path, name), "means nothing in this form; write maxLength")
         if expires is not None and expires < now:
             warnings.add((*path, "expires"), f"{prefix} has expired and is left out")
         elif asn is not None and max_length is not None:
@@ -242,11 +245,6 @@ def _roas(
 _MISSPELT = frozenset({"max_length", "maxlength", "maxLen", "maxPrefixLength"})
 """What other forms and habits call maxLength. Ignored, as other members are, it would reject every
 route that is longer than its prefix."""
-
-
-def _read_expiry(value: Json) -> float:
-    """Unix time, as rpki-client writes it."""
-    return inf if value is MISSING else read_integer(value)
 
 
 # Export ------------------------------------------------------------------------------------------

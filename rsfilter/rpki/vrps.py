@@ -90,22 +90,21 @@ class VrpSet:
     @classmethod
     def of_numbers(cls, vrps: Iterable[_Numbers]) -> VrpSet:
         """As `of`, for VRPs as (family, network, length, maxLength, ASN)."""
-        tables: dict[tuple[int, int], _Buckets] = {}
+        tables: dict[tuple[int, int], _Table] = {}
         further: dict[Prefix, set[int]] = {}  # few prefixes have more than one VRP
         singles: dict[int, _Bucket] = {}  # many prefixes have the same ASN and maxLength
         for family, network, length, max_length, asn in vrps:
-            bits = BITS.get(family, -1)
-            if not (
-                0 <= length <= max_length <= bits
-                and 0 <= asn <= MAX_ASN
-                and 0 <= network < 1 << bits
-                and network & ((1 << (bits - length)) - 1) == 0
+            table = tables.get((family, length))
+            if table is None:
+                table = tables[family, length] = _empty_table(family, length)
+            _, mask, buckets = table
+            if (
+                network & mask != network
+                or not length <= max_length <= BITS[family]
+                or not 0 <= asn <= MAX_ASN
             ):
                 raise ValueError(f"not a VRP: {(family, network, length, max_length, asn)}")
             entry = max_length << _ASN_BITS | asn
-            buckets = tables.get((family, length))
-            if buckets is None:
-                buckets = tables[family, length] = {}
             if network in buckets:
                 further.setdefault(Prefix(family, network, length), set()).add(entry)
             else:
@@ -114,7 +113,7 @@ class VrpSet:
                     bucket = singles[entry] = (entry,)
                 buckets[network] = bucket
         for prefix, more in further.items():
-            buckets = tables[prefix.family, prefix.length]
+            buckets = tables[prefix.family, prefix.length].buckets
             buckets[prefix.network] = tuple(sorted(more.union(buckets[prefix.network])))
         return cls(_ordered(tables))
 
@@ -240,12 +239,17 @@ def _named(found: list[_Found]) -> tuple[Vrp, ...]:
     return tuple(starmap(_vrp, found[:MAX_NAMED_VRPS]))
 
 
-def _ordered(tables: dict[tuple[int, int], _Buckets]) -> _Tables:
+def _empty_table(family: int, length: int) -> _Table:
+    bits = BITS.get(family, -1)
+    if not 0 <= length <= bits:
+        raise ValueError(f"not a VRP: family {family} has no prefix of length {length}")
+    return _Table(length, ((1 << length) - 1) << (bits - length), {})
+
+
+def _ordered(tables: dict[tuple[int, int], _Table]) -> _Tables:
     ordered: _Tables = {}
     for family, length in sorted(tables, reverse=True):
-        mask = ((1 << length) - 1) << (BITS[family] - length)
-        table = _Table(length, mask, tables[family, length])
-        ordered[family] = (*ordered.get(family, ()), table)
+        ordered[family] = (*ordered.get(family, ()), tables[family, length])
     return ordered
 
 
