@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pytest
 
@@ -23,6 +24,7 @@ from rsfilter.routing.model import Address, Attributes, Prefix
 ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
 OTHER = Address.parse("198.51.100.2")
 BOTH = frozenset({4, 6})
+FAMILIES = ("ipv4 unicast", "ipv6 unicast")
 
 
 def shown(
@@ -30,10 +32,10 @@ def shown(
     asn: int,
     *,
     is_up: bool = True,
-    families: Iterable[str] = ("ipv4 unicast", "ipv6 unicast"),
+    families: Iterable[str] = FAMILIES,
 ) -> str:
     """One neighbor in the answer to `show neighbor json`."""
-    speaks = {name: name in families for name in ("ipv4 unicast", "ipv6 unicast")}
+    speaks = {name: name in families for name in FAMILIES}
     several = {"ipv4 unicast": True, "ipv6 unicast": False}
     side = {"address": str(neighbor), "as": asn, "families": speaks, "add-path": several}
     state = {"state": "up", "fsm": "ESTABLISHED" if is_up else "IDLE", "duration": 7}
@@ -54,6 +56,11 @@ TOLD = "192.0.2.10 ipv4 unicast 203.0.113.1/32 next-hop 198.51.100.1"
 TOLD_PATH = (
     "192.0.2.10 ipv6 unicast 2001:db8::1/128 path-information 198.51.100.1 next-hop 2001:db8::9"
 )
+
+
+def repetition(host: Address, family: str) -> list[RefreshMark]:
+    """The marks around what a host repeats (RFC 7313)."""
+    return [RefreshMark(host, 65001, family, is_end=is_end) for is_end in (False, True)]
 
 
 def ask(resync: Resync, *messages: object) -> list[object]:
@@ -224,12 +231,38 @@ def test_what_could_not_be_withdrawn_again_is_not_taken_over(route: str) -> None
 def test_it_ends_when_every_host_has_repeated_both_families() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
-    ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False))
-    ask(resync, RefreshMark(HOST, 65001, "ipv4 unicast", is_end=True))
+    ask(resync, *repetition(HOST, "ipv4 unicast"))
     assert not resync.is_done
-    ask(resync, EndOfRib(HOST, 65001, "ipv6 unicast"))
+    ask(resync, *repetition(HOST, "ipv6 unicast"))
     assert resync.is_done
     assert resync.next_timer() is None
+
+
+@pytest.mark.parametrize("end", [EndOfRib, partial(RefreshMark, is_end=True)])
+def test_the_end_of_what_a_dead_process_heard_in_part_ends_nothing(
+    end: Callable[[Address, int, str], EndOfRib | RefreshMark],
+) -> None:
+    """It died while a host repeated itself, or sent its table for the first time."""
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE, DONE)
+    ask(resync, announced(HOST, "203.0.113.9/32"), *(end(HOST, 65001, f) for f in FAMILIES))
+    assert not resync.is_done
+    ask(resync, *(mark for family in FAMILIES for mark in repetition(HOST, family)))
+    assert resync.is_done
+
+
+def test_a_repetition_that_was_heard_whole_counts_whoever_asked_for_it() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *(repetition(HOST, family)[0] for family in FAMILIES))
+    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE, DONE)
+    assert not resync.is_done
+    ask(resync, *(repetition(HOST, family)[1] for family in FAMILIES))
+    assert resync.is_done
 
 
 def announced(neighbor: Address, *prefixes: str) -> Update:
@@ -270,8 +303,7 @@ def test_repetitions_are_not_waited_for() -> None:
 def test_nobody_is_waited_for_because_others_talk() -> None:
     resync = after_questions(HOST_UP, shown(OTHER, 65002))
     ask(resync, DONE, DONE, DONE, DONE)
-    for family in ("ipv4 unicast", "ipv6 unicast"):
-        resync.message(EndOfRib(OTHER, 65002, family), 1.0)
+    ask(resync, *(mark for family in FAMILIES for mark in repetition(OTHER, family)))
     resync.message(announced(OTHER, "203.0.113.3/32"), 8.0)
     assert done_at(resync, REFRESH_SILENCE_S) == [True]
 
@@ -317,9 +349,10 @@ def test_exabgp_may_take_long_to_ask_as_long_as_it_goes_on() -> None:
         assert done_at(resync, now + REFRESH_LIMIT_S - 1) == [False]
     resync.message(DONE, 400.0)
     for host in (HOST, OTHER):
-        for family in ("ipv4 unicast", "ipv6 unicast"):
+        for family in FAMILIES:
             assert not resync.is_done
-            resync.message(EndOfRib(host, 65001, family), 405.0)
+            for mark in repetition(host, family):
+                resync.message(mark, 405.0)
     assert resync.is_done
     assert resync.problems == {}
 

@@ -93,6 +93,9 @@ class Resync:
         """Up since before us, with the families that they speak."""
         self._witnessed: set[Address] = set()
         self._unrepeated: set[tuple[Address, str]] = set()
+        self._begun: set[tuple[Address, str]] = set()
+        """Repetitions that we have heard from their beginning on. The end of any other, and the
+        End-of-RIB of a session that had just come up, end what a dead process was told in part."""
         self._deadline: float | None = None
         self._limit = 0.0
         self._silent_at: OrderedDict[Address, float] = OrderedDict()
@@ -247,8 +250,11 @@ class Resync:
         if host in self._silent_at and self._is_new(message):
             self._silent_at[host] = now + REFRESH_SILENCE_S
             self._silent_at.move_to_end(host)
-        if isinstance(message, EndOfRib) or (isinstance(message, RefreshMark) and message.is_end):
-            self._repeated(host, message.family)
+        if isinstance(message, RefreshMark):
+            if not message.is_end:
+                self._begun.add((host, message.family))
+            elif (host, message.family) in self._begun:
+                self._repeated(host, message.family)
 
     def _is_new(self, message: RefreshMark | EndOfRib | Update) -> bool:
         if not isinstance(message, Update):

@@ -1,0 +1,445 @@
+"""The filter dies at any moment, again and again, and its successor goes on: no flap, no leftover.
+
+Real daemons show that it works (`test_restart`, `torture`); here a model of ExaBGP, its hosts and
+its pipes is taken through thousands of orders of events on a virtual clock. A process that dies
+loses what was in its pipes; commands that ExaBGP has read stay in its queue. Hosts take their time
+to repeat themselves, and some never say that they have finished.
+
+At every moment: a route that its owner announces and that every truth allows is never missing at
+a router that had it, and a stolen route is never there. In the end every router has what it should.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import exabgp_model
+from exabgp_model import ExaBGP
+from fuzz import site as lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsfilter.config import Config, parse_config
+from rsfilter.filter import Filter
+from rsfilter.rpki.sources import Sources
+from rsfilter.rpki.truth import parse_truth
+
+BEST, ALL = "127.10.2.1", "127.10.2.2"
+"""Routers: of the best path, and of all paths."""
+
+ROUTER_ASN = 65200
+STEADY, SHARED, MOVING, LAST = PREFIXES = [f"192.0.2.{n}/32" for n in range(1, 5)]
+FOREIGN = [f"198.51.100.{n}/32" for n in range(12)]
+"""Nobody's. A host that announces these too takes its time to repeat itself."""
+
+TURN_S = 0.001
+AGED_S = 120.0
+"""When no host that never came is waited for any more."""
+
+QUIET_S = 1000.0
+"""By then all is said, whatever has been lost on the way."""
+
+MAX_TURNS = 5_000
+"""More events than anything here needs by far."""
+
+LINES_READ = 5
+"""By ExaBGP in a loop, and by the filter in a turn: small, so that much is under way at a time."""
+
+
+@cache
+def config(stale_time: int) -> Config:
+    text = f"""
+        [route_server]
+        asn = 65100
+        router_id = "127.10.0.100"
+        local_address = "127.10.0.100"
+
+        [truth]
+        file = "truth.json"
+
+        [[hosts]]
+        name = "hypervisors"
+        neighbors = ["127.10.1.0/28"]
+        stale_time = {stale_time}
+
+        [[routers]]
+        name = "best"
+        neighbors = ["{BEST}"]
+        asn = {ROUTER_ASN}
+
+        [[routers]]
+        name = "all"
+        neighbors = ["{ALL}"]
+        asn = {ROUTER_ASN}
+        paths = "all"
+
+        [guard]
+        max_loss_percent = 100
+        """
+    return parse_config(text, Path("/site/rsfilter.toml"))
+
+
+TRUTHS = [
+    {65001: [STEADY, SHARED], 65002: [SHARED, MOVING], 65003: [MOVING, LAST]},
+    {65001: [STEADY, SHARED], 65002: [], 65003: [MOVING, LAST]},
+    {65001: [STEADY], 65002: [SHARED, MOVING], 65003: []},
+]
+"""What each ASN may announce: the first allows all that the others do."""
+
+
+@dataclass
+class Host:
+    """A hypervisor: what it announces, and how it repeats itself."""
+
+    address: str
+    asn: int
+    ends: bool
+    """It says when it has repeated everything (RFC 7313)."""
+    answer_s: float
+    """How long it takes until it does so."""
+    routes: dict[str, int]
+    """MED by prefix."""
+    is_up: bool = False
+    answers_at: deque[float] = field(default_factory=deque)
+    """When it will answer those who have asked it to repeat itself."""
+    sending: deque[bytes] = field(default_factory=deque)
+    """Lines of what it has said, and ExaBGP has not read yet."""
+
+    def announce(self, prefix: str) -> bytes:
+        return lines.update(self.address, self.asn, [prefix], med=self.routes[prefix])
+
+    def all(self) -> list[bytes]:
+        return [self.announce(prefix) for prefix in self.routes]
+
+    def repeat(self) -> list[bytes]:
+        marks = [lines.refresh(self.address, self.asn, what) for what in ("begin", "end")]
+        return [marks[0], *self.all(), marks[1]] if self.ends else self.all()
+
+
+class Daemon(ExaBGP):
+    """The model with hosts, with answers to questions, and with pipes to one process."""
+
+    def __init__(self, hosts: list[Host]) -> None:
+        super().__init__([BEST, ALL])
+        self.hosts = {host.address: host for host in hosts}
+        self.now = 0.0
+        self.changed_at: dict[str, float] = {}
+        """When the session with each neighbor came up or ended last, if it ever was up."""
+        self.heard: deque[bytes] = deque()
+        """Of the process, and not read yet."""
+        self.said: deque[bytes] = deque()
+        """To the process, which has not read it yet."""
+
+    def respawn(self) -> None:
+        self.heard.clear()
+        self.said.clear()
+
+    def next_event(self, now: float) -> float | None:
+        """When it has something to do."""
+        if self.heard or any(host.sending for host in self.hosts.values()):
+            return now
+        events = [at for host in self.hosts.values() for at in host.answers_at]
+        if (at := self.wakes_at(now)) is not None:
+            events.append(at)
+        return min(events, default=None)
+
+    def loop(self, now: float) -> None:
+        self.now = now
+        for host in self.hosts.values():
+            if host.answers_at and now >= host.answers_at[0]:
+                host.answers_at.popleft()
+                host.sending += host.repeat()
+            if host.sending:
+                self.said.append(host.sending.popleft())
+        for _ in range(min(LINES_READ, len(self.heard))):
+            for _ in self.write([self.heard.popleft()]):
+                self.said.append(b"error")
+        replies, sent = self.run(now)
+        self.said += [b"done" if ok else b"error" for ok in replies]
+        for router in sent:
+            self.said.append(lines.end_of_rib(router, ROUTER_ASN, "ipv4 unicast", direction="send"))
+
+    def _read(self, text: str) -> list[bool]:
+        match text.split():
+            case ["#"]:
+                self.said.append(b"done")
+            case ["reset"]:
+                self.steps.clear()
+            case ["version"]:
+                self.said += [b"exabgp 5.0.15", b"done"]
+            case ["show", *_]:
+                self.steps += [(text,), "done"]
+            case ["neighbor", host, "announce", "route-refresh", "ipv4", "unicast"]:
+                if not self.hosts[host].is_up:
+                    return [False]
+                self.steps += [("refresh", host), "done"]
+            case _:
+                return super()._read(text)
+        return []
+
+    def _obey(self, verb: str, *words: str) -> None:
+        match verb:
+            case "show neighbor json":
+                self.said.append(self._neighbors())
+            case "show adj-rib out":
+                self.said += self._told()
+            case "refresh":
+                host = self.hosts[words[0]]
+                host.answers_at.append(self.now + host.answer_s)
+            case _:
+                super()._obey(verb, *words)
+
+    def _neighbors(self) -> bytes:
+        sessions = [(h.address, h.asn, h.is_up) for h in self.hosts.values()]
+        sessions += [(router, ROUTER_ASN, peer.is_up) for router, peer in self.peers.items()]
+        answer = []
+        for address, asn, is_up in sessions:
+            side = {
+                "families": {"ipv4 unicast": True},
+                "add-path": {"ipv4 unicast": address == ALL},
+            }
+            answer.append(
+                {
+                    "duration": int(self.now - self.changed_at.get(address, self.now)),
+                    "fsm": "ESTABLISHED" if is_up else "IDLE",
+                    "local": {"address": "127.10.0.100", "as": 65100, **side},
+                    "peer": {"address": address, "as": asn, **side},
+                }
+            )
+        return json.dumps(answer).encode()
+
+    def _told(self) -> list[bytes]:
+        return [
+            " ".join(
+                [router, "ipv4 unicast", prefix]
+                + (["path-information", path] if path else [])
+                + ["next-hop", attributes.split()[0]]
+            ).encode()
+            for router, peer in self.peers.items()
+            for (prefix, path), attributes in peer.cache.items()
+        ]
+
+
+class Site:
+    """Hosts, ExaBGP, one filter after the other, routers, and the clock."""
+
+    def __init__(self, *, stale_time: int, answer_s: float, ends: bool) -> None:
+        owner = Host("127.10.1.1", 65001, ends, answer_s, {STEADY: 0, SHARED: 0})
+        owner.routes.update(dict.fromkeys(FOREIGN, 0))
+        # STEADY is not his: he steals it all the time.
+        thief = Host("127.10.1.2", 65002, True, answer_s, {STEADY: 0, SHARED: 0, MOVING: 0})
+        self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, 0.0, {LAST: 0})]
+        self.config = config(stale_time)
+        self.daemon = Daemon(self.hosts)
+        self.now = 1000.0
+        self.turns = 0
+        self.truth = 0
+        self.asleep = {"filter": 0.0, "ExaBGP": 0.0}
+        """Until when each does nothing."""
+        self.steady: set[str] = set()
+        """Routers that have had the steady route in their session."""
+        self.start(False)
+        self.flap_host(0)
+        for router in (BEST, ALL):
+            self.flap_router(router, keeps_pending=False)
+
+    # What happens ------------------------------------------------------------------------------
+
+    def start(self, loads: bool) -> None:
+        """ExaBGP starts the filter, maybe because the one before it has died. `loads`: it reads
+        the truth at once."""
+        self.daemon.respawn()
+        self.sources = Sources.of(self.config)
+        self.filter = Filter(self.config, self.sources.nothing)
+        self.has_data = False
+        self.turn_of_filter()
+        if loads:
+            self.load()
+
+    def load(self, truth: int | None = None) -> None:
+        """The filter reads the truth, maybe another one than before."""
+        self.has_data = True
+        self.truth = self.truth if truth is None else truth
+        roas = [{"prefix": p, "asn": asn} for asn, ps in TRUTHS[self.truth].items() for p in ps]
+        read = parse_truth(json.dumps({"roas": roas}).encode(), "truth.json", 0.0)
+        if event := self.sources.truth_loaded(read):
+            self.filter.data_replaced(event, self.now)
+            self.turn_of_filter()
+
+    def change(self, number: int, prefix: str, med: int | None) -> None:
+        """A host announces a prefix, in other words or for the first time, or withdraws it."""
+        host = self.hosts[number]
+        if prefix == STEADY:
+            return
+        if med is not None:
+            host.routes[prefix] = med
+            said = host.announce(prefix)
+        elif host.routes.pop(prefix, None) is not None:
+            said = lines.withdraw(host.address, host.asn, [prefix])
+        else:
+            return
+        if host.is_up:
+            host.sending.append(said)
+
+    def flap_host(self, number: int) -> None:
+        """A host's session ends or begins; that of the steady route's owner lasts."""
+        host = self.hosts[number]
+        if host.is_up and number == 0:
+            return
+        host.is_up = not host.is_up
+        self.daemon.changed_at[host.address] = self.now
+        host.answers_at.clear()
+        host.sending.clear()
+        if host.is_up:
+            self.daemon.said += [
+                lines.opened(host.address, host.asn, ["ipv4/unicast"], []),
+                lines.state(host.address, host.asn, "up"),
+            ]
+            host.sending += [*host.all(), lines.end_of_rib(host.address, host.asn, "ipv4 unicast")]
+        else:
+            self.daemon.said.append(lines.state(host.address, host.asn, "down", "closed"))
+
+    def flap_router(self, router: str, keeps_pending: bool) -> None:
+        """A router's session ends or begins."""
+        peer = self.daemon.peers[router]
+        self.daemon.changed_at[router] = self.now
+        if peer.is_up:
+            peer.down(keeps_pending=keeps_pending)
+            self.steady.discard(router)
+            self.daemon.said.append(lines.state(router, ROUTER_ASN, "down", "closed"))
+        else:
+            peer.up()
+            add_path = ["ipv4/unicast"] if router == ALL else []
+            self.daemon.said += [
+                lines.opened(router, ROUTER_ASN, ["ipv4/unicast"], add_path),
+                lines.state(router, ROUTER_ASN, "up"),
+            ]
+
+    def sleep(self, who: str, seconds: float) -> None:
+        """The filter or ExaBGP does nothing for so long."""
+        self.asleep[who] = self.now + seconds
+
+    # What follows ------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass."""
+        until = self.now + seconds
+        while (at := self.next_event()) is not None and at <= until:
+            self.turns += 1
+            assert self.turns < MAX_TURNS, "something goes on for ever"
+            self.now = max(self.now, at) + TURN_S
+            if self.now >= self.asleep["ExaBGP"]:
+                self.daemon.loop(self.now)
+                self.check()
+            if self.now >= self.asleep["filter"]:
+                self.turn_of_filter()
+        self.now = max(self.now, until)
+
+    def next_event(self) -> float | None:
+        """When somebody who is awake has something to do."""
+        of_daemon = self.daemon.next_event(self.now)
+        of_filter = self.now if self.daemon.said else self.filter.next_timer()
+        events = [
+            max(at, self.asleep[who])
+            for who, at in (("ExaBGP", of_daemon), ("filter", of_filter))
+            if at is not None
+        ]
+        return min(events, default=None)
+
+    def turn_of_filter(self) -> None:
+        """It takes some lines, and writes what follows."""
+        for _ in range(min(LINES_READ, len(self.daemon.said))):
+            self.filter.line(self.daemon.said.popleft(), self.now)
+        self.daemon.heard += self.filter.commands(self.now)
+
+    def check(self) -> None:
+        """What holds at every moment."""
+        for router, peer in self.daemon.peers.items():
+            owners = {hop for prefix, hop, _ in self.table(router) if prefix == STEADY}
+            assert owners <= {self.hosts[0].address}, f"{router} has a stolen route"
+            if owners:
+                self.steady.add(router)
+            elif peer.is_up:
+                assert router not in self.steady, f"{router} lost a route that nobody withdrew"
+
+    def table(self, router: str) -> set[tuple[str, str, int]]:
+        """Prefixes, next hops and MEDs."""
+        found = set()
+        for (prefix, _), text in self.daemon.peers[router].table.items():
+            words = text.split()
+            found.add((prefix, words[0], int(words[words.index("med") + 1])))
+        return found
+
+    def end(self) -> None:
+        """Routers are up, all are awake, the filter has data: then everything becomes right."""
+        self.asleep = dict.fromkeys(self.asleep, 0.0)
+        for router, peer in self.daemon.peers.items():
+            if not peer.is_up:
+                self.flap_router(router, keeps_pending=True)
+        if not self.has_data:
+            self.load()
+        self.turns = 0
+        self.run(QUIET_S)
+        assert self.next_event() is None
+        allowed = {
+            (prefix, host.address, med)
+            for host in self.hosts
+            for prefix, med in host.routes.items()
+            if host.is_up and prefix in TRUTHS[self.truth][host.asn]
+        }
+        assert self.table(ALL) == allowed
+        best = self.table(BEST)
+        assert best <= allowed
+        assert sorted(prefix for prefix, *_ in best) == sorted({prefix for prefix, *_ in allowed})
+
+
+numbers = st.integers(0, 2)
+meds = st.none() | st.integers(0, 2)
+spans = st.sampled_from([TURN_S, 3 * TURN_S, 10 * TURN_S, 0.1, 1.0, 6.0, 12.0, 40.0])
+sleeps = st.sampled_from([2 * TURN_S, 0.1, 2.0])
+
+steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
+    st.tuples(st.just(Site.start), st.just(True)),
+    st.tuples(st.just(Site.start), st.booleans()),
+    st.tuples(st.just(Site.load)),
+    st.tuples(st.just(Site.load), st.sampled_from(range(len(TRUTHS)))),
+    st.tuples(st.just(Site.change), numbers, st.sampled_from(PREFIXES), meds),
+    st.tuples(st.just(Site.flap_host), numbers),
+    st.tuples(st.just(Site.flap_router), st.sampled_from([BEST, ALL]), st.booleans()),
+    st.tuples(st.just(Site.sleep), st.sampled_from(["filter", "ExaBGP"]), sleeps),
+    st.tuples(st.just(Site.run), spans),
+    st.tuples(st.just(Site.run), spans),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(steps, max_size=30),
+    st.sampled_from([0.0, 10 * TURN_S, AGED_S]),
+    st.sampled_from([0, 30]),
+    st.sampled_from([0.0, 0.005, 3.0]),
+    st.booleans(),
+    st.sampled_from([1, 50]),
+)
+def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
+    happens: list[tuple[Any, ...]],
+    age: float,
+    stale_time: int,
+    answer_s: float,
+    ends: bool,
+    pace: int,
+) -> None:
+    """`pace`: steps that ExaBGP takes in a loop. The fewer, the more a dead process leaves."""
+    with patch.object(exabgp_model, "STEPS_IN_A_LOOP", pace):
+        site = Site(stale_time=stale_time, answer_s=answer_s, ends=ends)
+        site.load()
+        site.run(age)
+        for what, *details in happens:
+            what(site, *details)
+        site.end()
