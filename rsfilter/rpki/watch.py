@@ -30,7 +30,7 @@ from rsfilter.rpki.document import Problem, TruthError
 from rsfilter.rpki.truth import Truth, parse_truth, read_file
 from rsfilter.threads import on_own_thread
 
-_QUIET_MS = 50
+_QUIET_MS = 20
 """How long the directory must be quiet before the file is read."""
 
 _BUSY_MS = 200
