@@ -77,6 +77,13 @@ class Peer:
         if not keeps_pending:
             self.buckets, self.pending, self.refresh = {}, {}, {}
 
+    def receive(self, key: Key, attributes: str | None) -> None:
+        """The router hears of a route, or that there is none."""
+        if attributes is None:
+            self.table.pop(key, None)
+        else:
+            self.table[key] = re.sub(r" local-preference \d+", "", attributes)
+
     def updates(self) -> Iterator[tuple[Key, str | None, bool]]:
         """What is to be sent by now; what comes later waits until all of it has left."""
         buckets, latest, refresh = self.buckets, self.pending, self.refresh
@@ -109,10 +116,8 @@ class Peer:
                     self.sending, self.include_withdraw = None, True
                     break
                 key, attributes, include_withdraw = update
-                if attributes is not None:
-                    self.table[key] = re.sub(r" local-preference \d+", "", attributes)
-                elif include_withdraw:
-                    self.table.pop(key, None)
+                if attributes is not None or include_withdraw:
+                    self.receive(key, attributes)
             return []
         return [self.eors.popleft()] if self.eors else []
 

@@ -1,9 +1,9 @@
-"""The filter dies at any moment, again and again, and its successor goes on: no flap, no leftover.
+"""The filter or ExaBGP dies at any moment, again and again: no flap, no leftover.
 
 Real daemons show that it works (`test_restart`, `torture`); here a model of ExaBGP, its hosts and
 its pipes is taken through thousands of orders of events on a virtual clock. A process that dies
 loses what was in its pipes; commands that ExaBGP has read stay in its queue. Hosts take their time
-to repeat themselves, and some never say that they have finished.
+to repeat themselves, and some never say that they have finished. Routers help graceful restart.
 
 At every moment: a route that its owner announces and that every truth allows is never missing at
 a router that had it, and a stolen route is never there. In the end every router has what it should.
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import exabgp_model
-from exabgp_model import ExaBGP
+from exabgp_model import ExaBGP, Key, Peer
 from fuzz import site as lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,6 +112,11 @@ class Host:
     sending: deque[bytes] = field(default_factory=deque)
     """Lines of what it has said, and ExaBGP has not read yet."""
 
+    def down(self) -> None:
+        self.is_up = False
+        self.answers_at.clear()
+        self.sending.clear()
+
     def announce(self, prefix: str) -> bytes:
         return lines.update(self.address, self.asn, [prefix], med=self.routes[prefix])
 
@@ -122,11 +128,37 @@ class Host:
         return [marks[0], *self.all(), marks[1]] if self.ends else self.all()
 
 
+@dataclass
+class Router(Peer):
+    """A router that helps graceful restart (RFC 4724)."""
+
+    kept: dict[Key, str] = field(default_factory=dict)
+    """What an ExaBGP that died had told it. It is used until End-of-RIB."""
+
+    def receive(self, key: Key, attributes: str | None) -> None:
+        super().receive(key, attributes)
+        self.kept.pop(key, None)
+
+    def run(self) -> list[str]:
+        ended = super().run()
+        if ended:
+            self.kept.clear()
+        return ended
+
+    def down(self, *, keeps_pending: bool) -> None:
+        super().down(keeps_pending=keeps_pending)
+        self.kept.clear()
+
+
 class Daemon(ExaBGP):
     """The model with hosts, with answers to questions, and with pipes to one process."""
 
-    def __init__(self, hosts: list[Host]) -> None:
-        super().__init__([BEST, ALL])
+    peers: dict[str, Router]
+
+    def __init__(self, hosts: list[Host], kept: dict[str, dict[Key, str]]) -> None:
+        """`kept`: what each router has from an ExaBGP before this one."""
+        super().__init__([])
+        self.peers = {router: Router(kept=routes) for router, routes in kept.items()}
         self.hosts = {host.address: host for host in hosts}
         self.now = 0.0
         self.changed_at: dict[str, float] = {}
@@ -236,7 +268,7 @@ class Site:
         thief = Host("127.10.1.2", 65002, True, answer_s, {STEADY: 0, SHARED: 0, MOVING: 0})
         self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, 0.0, {LAST: 0})]
         self.config = config(stale_time)
-        self.daemon = Daemon(self.hosts)
+        self.daemon = Daemon(self.hosts, {BEST: {}, ALL: {}})
         self.now = 1000.0
         self.turns = 0
         self.truth = 0
@@ -244,10 +276,10 @@ class Site:
         """Until when each does nothing."""
         self.steady: set[str] = set()
         """Routers that have had the steady route in their session."""
+        self.due: list[tuple[float, Callable[[], None]]] = []
+        """What happens by itself, and when."""
         self.start(False)
-        self.flap_host(0)
-        for router in (BEST, ALL):
-            self.flap_router(router, keeps_pending=False)
+        self.comes_back(0.0, 0.0)
 
     # What happens ------------------------------------------------------------------------------
 
@@ -272,6 +304,24 @@ class Site:
             self.filter.data_replaced(event, self.now)
             self.turn_of_filter()
 
+    def die(self, host_s: float, router_s: float) -> None:
+        """ExaBGP dies, and another one starts. Routers keep what they had, but what they kept
+        before already. They and the owner of the steady route come back after so long."""
+        for router, peer in self.daemon.peers.items():
+            if peer.kept:
+                self.steady.discard(router)
+        kept = {router: dict(peer.table) for router, peer in self.daemon.peers.items()}
+        for host in self.hosts:
+            host.down()
+        self.daemon = Daemon(self.hosts, kept)
+        self.start(True)
+        self.comes_back(host_s, router_s)
+
+    def comes_back(self, host_s: float, router_s: float) -> None:
+        """The sessions of the steady route's owner and of the routers come up after so long."""
+        self.due = [(self.now + host_s, partial(self.host_up, self.hosts[0]))]
+        self.due += [(self.now + router_s, partial(self.router_up, r)) for r in (BEST, ALL)]
+
     def change(self, number: int, prefix: str, med: int | None) -> None:
         """A host announces a prefix, in other words or for the first time, or withdraws it."""
         host = self.hosts[number]
@@ -290,36 +340,48 @@ class Site:
     def flap_host(self, number: int) -> None:
         """A host's session ends or begins; that of the steady route's owner lasts."""
         host = self.hosts[number]
-        if host.is_up and number == 0:
-            return
-        host.is_up = not host.is_up
-        self.daemon.changed_at[host.address] = self.now
-        host.answers_at.clear()
-        host.sending.clear()
-        if host.is_up:
-            self.daemon.said += [
-                lines.opened(host.address, host.asn, ["ipv4/unicast"], []),
-                lines.state(host.address, host.asn, "up"),
-            ]
-            host.sending += [*host.all(), lines.end_of_rib(host.address, host.asn, "ipv4 unicast")]
-        else:
+        if not host.is_up:
+            self.host_up(host)
+        elif number != 0:
+            host.down()
+            self.daemon.changed_at[host.address] = self.now
             self.daemon.said.append(lines.state(host.address, host.asn, "down", "closed"))
+
+    def host_up(self, host: Host) -> None:
+        """Its session is there, and it sends its table."""
+        if host.is_up:
+            return
+        host.is_up = True
+        self.daemon.changed_at[host.address] = self.now
+        self.daemon.said += [
+            lines.opened(host.address, host.asn, ["ipv4/unicast"], []),
+            lines.state(host.address, host.asn, "up"),
+        ]
+        host.sending += [*host.all(), lines.end_of_rib(host.address, host.asn, "ipv4 unicast")]
 
     def flap_router(self, router: str, keeps_pending: bool) -> None:
         """A router's session ends or begins."""
         peer = self.daemon.peers[router]
-        self.daemon.changed_at[router] = self.now
-        if peer.is_up:
+        if not peer.is_up:
+            self.router_up(router)
+        else:
             peer.down(keeps_pending=keeps_pending)
             self.steady.discard(router)
+            self.daemon.changed_at[router] = self.now
             self.daemon.said.append(lines.state(router, ROUTER_ASN, "down", "closed"))
-        else:
-            peer.up()
-            add_path = ["ipv4/unicast"] if router == ALL else []
-            self.daemon.said += [
-                lines.opened(router, ROUTER_ASN, ["ipv4/unicast"], add_path),
-                lines.state(router, ROUTER_ASN, "up"),
-            ]
+
+    def router_up(self, router: str) -> None:
+        """Its session is there."""
+        peer = self.daemon.peers[router]
+        if peer.is_up:
+            return
+        peer.up()
+        self.daemon.changed_at[router] = self.now
+        add_path = ["ipv4/unicast"] if router == ALL else []
+        self.daemon.said += [
+            lines.opened(router, ROUTER_ASN, ["ipv4/unicast"], add_path),
+            lines.state(router, ROUTER_ASN, "up"),
+        ]
 
     def sleep(self, who: str, seconds: float) -> None:
         """The filter or ExaBGP does nothing for so long."""
@@ -334,6 +396,7 @@ class Site:
             self.turns += 1
             assert self.turns < MAX_TURNS, "something goes on for ever"
             self.now = max(self.now, at) + TURN_S
+            self.happen()
             if self.now >= self.asleep["ExaBGP"]:
                 self.daemon.loop(self.now)
                 self.check()
@@ -341,8 +404,15 @@ class Site:
                 self.turn_of_filter()
         self.now = max(self.now, until)
 
+    def happen(self) -> None:
+        """What is due by now."""
+        due = [what for at, what in self.due if at <= self.now]
+        self.due = [(at, what) for at, what in self.due if at > self.now]
+        for what in due:
+            what()
+
     def next_event(self) -> float | None:
-        """When somebody who is awake has something to do."""
+        """When something is due, or somebody who is awake has something to do."""
         of_daemon = self.daemon.next_event(self.now)
         of_filter = self.now if self.daemon.said else self.filter.next_timer()
         events = [
@@ -350,7 +420,7 @@ class Site:
             for who, at in (("ExaBGP", of_daemon), ("filter", of_filter))
             if at is not None
         ]
-        return min(events, default=None)
+        return min([*events, *(at for at, _ in self.due)], default=None)
 
     def turn_of_filter(self) -> None:
         """It takes some lines, and writes what follows."""
@@ -365,13 +435,14 @@ class Site:
             assert owners <= {self.hosts[0].address}, f"{router} has a stolen route"
             if owners:
                 self.steady.add(router)
-            elif peer.is_up:
+            elif peer.is_up or peer.kept:
                 assert router not in self.steady, f"{router} lost a route that nobody withdrew"
 
     def table(self, router: str) -> set[tuple[str, str, int]]:
         """Prefixes, next hops and MEDs."""
         found = set()
-        for (prefix, _), text in self.daemon.peers[router].table.items():
+        peer = self.daemon.peers[router]
+        for (prefix, _), text in {**peer.kept, **peer.table}.items():
             words = text.split()
             found.add((prefix, words[0], int(words[words.index("med") + 1])))
         return found
@@ -379,9 +450,8 @@ class Site:
     def end(self) -> None:
         """Routers are up, all are awake, the filter has data: then everything becomes right."""
         self.asleep = dict.fromkeys(self.asleep, 0.0)
-        for router, peer in self.daemon.peers.items():
-            if not peer.is_up:
-                self.flap_router(router, keeps_pending=True)
+        for router in self.daemon.peers:
+            self.router_up(router)
         if not self.has_data:
             self.load()
         self.turns = 0
@@ -407,6 +477,7 @@ sleeps = st.sampled_from([2 * TURN_S, 0.1, 2.0])
 steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(Site.start), st.just(True)),
     st.tuples(st.just(Site.start), st.booleans()),
+    st.tuples(st.just(Site.die), st.sampled_from([0.0, 5.0, 30.0]), st.sampled_from([0.0, 1.0])),
     st.tuples(st.just(Site.load)),
     st.tuples(st.just(Site.load), st.sampled_from(range(len(TRUTHS)))),
     st.tuples(st.just(Site.change), numbers, st.sampled_from(PREFIXES), meds),
