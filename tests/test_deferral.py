@@ -139,6 +139,15 @@ def test_what_happened_before_exabgp_answered_counts() -> None:
     assert deferral.awaited == [B]
 
 
+def test_a_host_that_was_lost_again_before_exabgp_answered_is_waited_for() -> None:
+    deferral = Deferral([ROUTER])
+    for message in (up(A), down(A)):
+        deferral.message(message, 0.0)
+    deferral.begin([absent(A, duration=3)], 3.0)
+    assert deferral.awaited == [A]
+    assert not deferral.is_over
+
+
 def test_nobody_to_wait_for_is_no_wait() -> None:
     for shown in ([], [absent(ROUTER)], [present(A)], [absent(A, duration=7)]):
         deferral = Deferral([ROUTER])

@@ -123,7 +123,34 @@ def test_a_host_is_asked_only_for_what_it_speaks() -> None:
     ]
 
 
+def test_what_others_than_routers_were_told_is_not_taken_over() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(), DONE)
+    resync.commands(0.0)
+    assert ask(resync, *MARKED, ShowLine(TOLD.replace(str(ROUTER), str(HOST))), DONE) == []
+    assert resync.problems == {}
+
+
+def test_a_host_that_goes_down_before_the_question_is_not_asked() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, SessionDown(HOST, 65001, "", False), DONE)
+    assert resync.is_done
+
+
 # What a dead process has left ------------------------------------------------------------------
+
+
+def test_an_answer_to_a_dead_process_is_not_for_us() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    assert ask(resync, answer(ROUTER_UP)) == []
+    ask(resync, *MARKED, answer(), DONE)
+    resync.commands(0.0)
+    assert ask(resync, ShowLine(TOLD)) == []
 
 
 @pytest.mark.parametrize("left", [1, 2, 3, 500])
@@ -300,6 +327,14 @@ def test_repetitions_are_not_waited_for() -> None:
     assert done_at(resync, REFRESH_SILENCE_S, 1.0 + REFRESH_SILENCE_S) == [False, True]
 
 
+def test_several_things_said_in_turn_are_repetitions_too() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE, DONE)
+    for now in range(1, 10):
+        resync.message(announced(HOST, f"203.0.113.{now % 2}/32"), float(now))
+    assert done_at(resync, REFRESH_SILENCE_S, 2.0 + REFRESH_SILENCE_S) == [False, True]
+
+
 def test_nobody_is_waited_for_because_others_talk() -> None:
     resync = after_questions(HOST_UP, shown(OTHER, 65002))
     ask(resync, DONE, DONE, DONE, DONE)
@@ -378,6 +413,18 @@ def test_replies_are_not_waited_for_without_end() -> None:
     resync.commands(REFRESH_SILENCE_S)
     resync.commands(REFRESH_LIMIT_S)
     assert resync.is_done
+    assert resync.problems == {"unanswered": 1}
+
+
+def test_an_exabgp_that_does_not_answer_is_not_waited_for_without_end() -> None:
+    resync = Resync([ROUTER])
+    resync.commands(0.0)
+    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    resync.commands(0.0)
+    ask(resync, *MARKED, DONE)
+    resync.commands(1.0)
+    assert resync.next_timer() == REFRESH_LIMIT_S
+    assert done_at(resync, REFRESH_LIMIT_S) == [True]
     assert resync.problems == {"unanswered": 1}
 
 

@@ -43,7 +43,7 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.export import Paths
 from rsfilter.routing.model import Limits, Prefix, Route, RouteKey, Verdict, VerdictKind
-from rsfilter.routing.policy import Data
+from rsfilter.routing.policy import Data, Mode
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
 GUESTS = [f"203.0.113.{n}/32" for n in range(6)]
@@ -191,6 +191,30 @@ def test_another_policy_goes_through_in_slices_too() -> None:
     machine.handle(PolicyReplaced((HOSTS,), NO_GUARD, 30.0), 0.0)
     settled(machine)
     assert announced(machine) == set(GUESTS)
+
+
+def test_data_that_are_replaced_before_anything_was_judged_lose_nothing() -> None:
+    """Each change names what it concerns: both have to be judged by the last data, and no more."""
+    machine = filled()
+    machine.handle(replaced(OF_HV7), 0.0)  # keeps it busy
+    less = [f"{guest}-32 AS65007" for guest in GUESTS]
+    for number in (1, 2):
+        machine.handle(replaced(data(less[number:]), [prefix(GUESTS[number - 1])]), 0.0)
+    found = [event for step in settled(machine) for event in step.audit]
+    assert announced(machine) == set(GUESTS[2:])
+    assert [e.rejudged for e in found if isinstance(e, DataChange)] == [2 * len(GUESTS), 0, 2 * 2]
+
+
+def test_hosts_that_are_replaced_before_anything_was_judged_are_judged() -> None:
+    machine = filled()
+    machine.handle(replaced(OF_HV7), 0.0)  # keeps it busy
+    elsewhere = data(
+        ["203.0.113.0/28-32 AS65007"], None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.99")
+    )
+    machine.handle(replaced(elsewhere, [], asns=[65007]), 0.0)
+    machine.handle(replaced(elsewhere, []), 0.0)
+    settled(machine)
+    assert announced(machine) == set()
 
 
 def is_accepted(verdict: Verdict) -> bool:

@@ -298,6 +298,19 @@ def test_what_leaving_add_path_takes_away_comes_back_only_after_its_own_barrier(
     assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True)]
 
 
+def test_what_leaving_add_path_takes_away_is_told_again_whatever_goes_wrong() -> None:
+    desired: dict[Prefix, Paths] = {A: best(1)}
+    state = settled(desired)
+    state.adopt(A, 7)
+    assert taken(state, desired, A) == [Change(A, 7, None, False)]
+    state.doubt()
+    pass_barrier(state)
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True), Change(A, 7, None, True)]
+    pass_barrier(state)
+    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True)]
+    assert state.is_idle
+
+
 def test_of_several_paths_one_goes_without_doubt() -> None:
     state = settled({A: ((7, out(7)), (5, out(5)))})
     assert taken(state, {A: ((5, out(5)),)}, A) == [Change(A, 7, None, False)]
