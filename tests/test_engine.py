@@ -18,7 +18,7 @@ from core_samples import (
     update,
     withdraw,
 )
-from engine_bench import OWNED, after, changed, engine, paths, told, verdicts
+from engine_bench import OWNED, after, changed, engine, paths, replaced, told, verdicts
 from msgspec import structs
 
 from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
@@ -102,6 +102,22 @@ def test_the_host_is_named_by_truth_or_by_its_group(neighbor: str, name: str) ->
     (event,) = after(machine, update(route(ONE, neighbor=neighbor))).audit
     assert isinstance(event, VerdictChange)
     assert event.host == name
+
+
+def test_a_name_is_the_hosts_own_and_by_the_data_in_force() -> None:
+    by = [data((), None, Mode.AUTHORITATIVE, (name, 65007, HV7)) for name in ("old", "new")]
+    machine = engine(by[0])
+    names = []
+    for event in (
+        update(route(ONE, neighbor=HV7)),
+        update(route(ONE, neighbor=HV8)),
+        update(route("203.0.113.4/32", neighbor=HV7, asn=65008)),
+        update(route(TWO, neighbor=HV7)),
+        replaced(by[1], []),
+        update(route("203.0.113.3/32", neighbor=HV7)),
+    ):
+        names += [e.host for e in after(machine, event).audit if isinstance(e, VerdictChange)]
+    assert names == ["old", "hypervisors", "hypervisors", "old", "new"]
 
 
 def test_one_update_may_carry_many_routes() -> None:

@@ -401,6 +401,25 @@ def test_the_accounts() -> None:
     }
 
 
+def test_the_end_of_rib_of_another_family_is_nobody_elses_barrier() -> None:
+    desk = Desk()
+    desk.egress.router_up(ONE)
+    assert desk.lines() == [f"neighbor {ONE} announce eor ipv{n} unicast" for n in (4, 6)]
+    desk.reply(1)
+    desk.egress.end_of_rib_sent(ONE)
+    desk.want(1, A)
+    assert desk.lines() == [announce(1, str(A))]
+    desk.want(2, A)
+    assert desk.lines() == [f"neighbor {ONE} announce eor ipv4 unicast"]
+    desk.reply(1)  # to the IPv6 one
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.lines() == [], "its change may still be on its way"
+    desk.reply(2)
+    assert desk.lines() == [f"neighbor {ONE} announce eor ipv4 unicast"]
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.lines() == [announce(2, str(A))]
+
+
 def test_a_reply_that_nobody_waits_for_is_counted() -> None:
     desk = Desk()
     desk.settle(str(ONE))
