@@ -181,6 +181,17 @@ def test_a_release_waits_for_the_data_under_way() -> None:
     assert announced(machine) == set()
 
 
+def test_a_held_route_that_goes_while_the_guard_lets_go_is_not_told_of_again() -> None:
+    machine = filled(limits=Limits(50, 1))
+    machine.handle(replaced(NOBODYS), 0.0)
+    settled(machine)
+    machine.handle(GuardReleased("test"), 0.0)
+    machine.handle(withdraw(route(GUESTS[5]).key), 0.0)
+    said = [line for step in settled(machine) for line in told(step)]
+    assert not [line for line in said if line.startswith(GUESTS[5])]
+    assert announced(machine) == set()
+
+
 def test_another_policy_goes_through_in_slices_too() -> None:
     machine = filled()
     strict = host_group(ipv4_lengths=frozenset({31}))
