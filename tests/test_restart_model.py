@@ -23,7 +23,7 @@ from unittest.mock import patch
 import exabgp_model
 from exabgp_model import ExaBGP, Key, Peer
 from fuzz import site as lines
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rsfilter.config import Config, parse_config
@@ -172,6 +172,11 @@ class Daemon(ExaBGP):
         self.heard.clear()
         self.said.clear()
 
+    def remove(self, router: str) -> None:
+        super().remove(router)
+        self.peers[router] = Router()
+        self.changed_at.pop(router, None)
+
     def next_event(self, now: float) -> float | None:
         """When it has something to do."""
         if self.heard or any(host.sending for host in self.hosts.values()):
@@ -261,7 +266,7 @@ class Daemon(ExaBGP):
 class Site:
     """Hosts, ExaBGP, one filter after the other, routers, and the clock."""
 
-    def __init__(self, *, stale_time: int, answer_s: float, ends: bool) -> None:
+    def __init__(self, *, stale_time: int, answer_s: float, ends: bool, are_all_up: bool) -> None:
         owner = Host("127.10.1.1", 65001, ends, answer_s, {STEADY: 0, SHARED: 0})
         owner.routes.update(dict.fromkeys(FOREIGN, 0))
         # STEADY is not his: he steals it all the time.
@@ -280,6 +285,8 @@ class Site:
         """What happens by itself, and when."""
         self.start(False)
         self.comes_back(0.0, 0.0)
+        for host in self.hosts[1:] if are_all_up else ():
+            self.host_up(host)
 
     # What happens ------------------------------------------------------------------------------
 
@@ -383,6 +390,15 @@ class Site:
             lines.state(router, ROUTER_ASN, "up"),
         ]
 
+    def reload(self, router: str) -> None:
+        """ExaBGP's configuration loses a router, and has it again: a session will come up anew."""
+        was_up = self.daemon.peers[router].is_up
+        self.daemon.remove(router)
+        self.steady.discard(router)
+        if was_up:
+            down = lines.state(router, ROUTER_ASN, "down", "stopped, message [removed]")
+            self.daemon.said.append(down)
+
     def sleep(self, who: str, seconds: float) -> None:
         """The filter or ExaBGP does nothing for so long."""
         self.asleep[who] = self.now + seconds
@@ -483,6 +499,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(Site.change), numbers, st.sampled_from(PREFIXES), meds),
     st.tuples(st.just(Site.flap_host), numbers),
     st.tuples(st.just(Site.flap_router), st.sampled_from([BEST, ALL]), st.booleans()),
+    st.tuples(st.just(Site.reload), st.sampled_from([BEST, ALL])),
     st.tuples(st.just(Site.sleep), st.sampled_from(["filter", "ExaBGP"]), sleeps),
     st.tuples(st.just(Site.run), spans),
     st.tuples(st.just(Site.run), spans),
@@ -493,22 +510,34 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 @given(
     st.lists(steps, max_size=30),
     st.sampled_from([0.0, 10 * TURN_S, AGED_S]),
-    st.sampled_from([0, 30]),
-    st.sampled_from([0.0, 0.005, 3.0]),
-    st.booleans(),
+    st.fixed_dictionaries(
+        {
+            "stale_time": st.sampled_from([0, 30]),
+            "answer_s": st.sampled_from([0.0, 0.005, 3.0]),
+            "ends": st.booleans(),
+            "are_all_up": st.booleans(),
+        }
+    ),
     st.sampled_from([1, 50]),
 )
+@example(  # End-of-RIB of a first table that the dead process heard in part
+    [(Site.start, True)],
+    10 * TURN_S,
+    {"stale_time": 0, "answer_s": 3.0, "ends": True, "are_all_up": True},
+    50,
+)
+@example(  # what was written for a router comes to its successor
+    [(Site.flap_host, 1), (Site.run, 3 * TURN_S), (Site.load, 1), (Site.reload, ALL)],
+    0.0,
+    {"stale_time": 0, "answer_s": 0.0, "ends": True, "are_all_up": False},
+    50,
+)
 def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
-    happens: list[tuple[Any, ...]],
-    age: float,
-    stale_time: int,
-    answer_s: float,
-    ends: bool,
-    pace: int,
+    happens: list[tuple[Any, ...]], age: float, kind: dict[str, Any], pace: int
 ) -> None:
     """`pace`: steps that ExaBGP takes in a loop. The fewer, the more a dead process leaves."""
     with patch.object(exabgp_model, "STEPS_IN_A_LOOP", pace):
-        site = Site(stale_time=stale_time, answer_s=answer_s, ends=ends)
+        site = Site(**kind)
         site.load()
         site.run(age)
         for what, *details in happens:

@@ -191,11 +191,21 @@ def test_doubt_is_about_everything_under_way(confirming: bool) -> None:
     assert not state.is_waiting
 
 
-def test_a_forgotten_router_has_nothing() -> None:
+def test_a_forgotten_router_has_nothing_but_what_is_still_on_its_way() -> None:
+    state = settled({A: best(1)})
+    state.adopt(A, 7)
+    assert taken(state, {A: best(1)}, A) == [Change(A, 7, None, False)]
+    assert state.doubtful
+    state.forget()
+    state.forget()
+    assert (state.phase, state.told, state.doubtful) == (Phase.DOWN, {}, {})
     state = settled({A: best(1)})
     taken(state, {B: best(1)}, B)
     state.forget()
-    assert (state.phase, state.told, state.doubtful) == (Phase.DOWN, {}, {})
+    assert (state.phase, state.told, set(state.doubtful)) == (Phase.DOWN, {}, {B})
+    state.up({})
+    pass_barrier(state)
+    assert state.take({}, WINDOW) == [Change(B, 0, None, True)]
 
 
 # What it was told before us ----------------------------------------------------------------------

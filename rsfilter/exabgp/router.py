@@ -170,10 +170,13 @@ class RouterState:
             queue.clear()
 
     def forget(self) -> None:
-        """ExaBGP has dropped its table for the router: it was removed from its configuration."""
+        """ExaBGP has dropped its table for the router: it was removed from its configuration.
+
+        What is still on its way to ExaBGP may find the router configured again.
+        """
+        self.doubtful.clear()
         self.down()
         self.told.clear()
-        self.doubtful.clear()
 
     def adopt(self, prefix: Prefix, path_id: int) -> None:
         """ExaBGP's table has this path: somebody told it before us."""
