@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,22 @@ def test_sql_without_records(tmp_path):
     assert stats(tmp_path)["records"] == 0
 
 
+def test_sql_compares_with_now_wherever_the_machine_stands(tmp_path, monkeypatch):
+    write_log(tmp_path, (time.time() - 1800, note("recent")), (time.time() - 600, note("recent")))
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        statement = (
+            "SELECT list(seq ORDER BY seq) FROM audit "
+            "WHERE seq > 1 AND \"at\" > now() - INTERVAL '{} minutes'"
+        )
+        found = [sql(tmp_path, statement.format(minutes)).rows for minutes in (5, 20, 40)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == [[(None,)], [([3],)], [([2, 3],)]]
+
+
 def test_sql_passes_over_a_line_that_is_being_written(tmp_path):
     write_log(tmp_path, (NOON, note("a")))
     with (tmp_path / "audit-2026-11-22.jsonl").open("ab") as file:
@@ -257,41 +274,43 @@ def test_sql_passes_over_a_line_that_is_being_written(tmp_path):
     assert sql(tmp_path, "SELECT count(*) FROM audit").rows == [(2,)]
 
 
+NOT_ALLOWED = "^Permission Error"
+ONE_SELECT = "exactly one SELECT"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "message"),
     [
-        "COPY audit TO '{outside}'",
-        "COPY (SELECT 1) TO '{log}' (USE_TMP_FILE false)",
-        "ATTACH '{outside}'",
-        "SELECT 1; COPY audit TO '{outside}'",
-        "SELECT * FROM read_text('{secret}')",
-        "SELECT * FROM read_text('{log}')",
-        "SELECT * FROM glob('/etc/*')",
-        "SELECT * FROM '{secret}'",
-        "SET enable_external_access = true",
-        "CREATE TABLE other AS FROM audit",
-        "PRAGMA version",
-        "INSTALL httpfs",
-        "",
-        "SELECT",
-        "SELECT nothing FROM audit",
+        ("COPY audit TO '{outside}'", ONE_SELECT),
+        ("COPY (SELECT 1) TO '{log}' (USE_TMP_FILE false)", ONE_SELECT),
+        ("ATTACH '{outside}'", ONE_SELECT),
+        ("SELECT 1; COPY audit TO '{outside}'", ONE_SELECT),
+        ("SELECT content FROM read_text('{secret}')", NOT_ALLOWED),
+        ("SELECT content FROM read_text('{beside}')", NOT_ALLOWED),
+        ("SELECT * FROM glob('/etc/*')", NOT_ALLOWED),
+        ("SELECT * FROM '{secret}'", NOT_ALLOWED),
+        ("SET enable_external_access = true", ONE_SELECT),
+        ("CREATE TABLE other AS FROM audit", ONE_SELECT),
+        ("PRAGMA version", ONE_SELECT),
+        ("INSTALL httpfs", ONE_SELECT),
+        ("", ONE_SELECT),
+        ("SELECT", "^Parser Error"),
+        ("SELECT nothing FROM audit", "^Binder Error"),
     ],
 )
-def test_sql_reads_the_log_and_does_nothing_else(directory, tmp_path, statement):
-    (tmp_path / "secret.csv").write_text("a,b\n")
+def test_sql_reads_the_log_and_does_nothing_else(directory, tmp_path, statement, message):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n")
+    beside = directory / "secret"
+    beside.write_text("of somebody else")
     log = next(directory.glob("*.jsonl"))
     before = log.read_bytes()
-    with pytest.raises(SqlError, match=r"."):
-        sql(
-            directory,
-            statement.format(
-                outside=tmp_path / "outside",
-                secret=tmp_path / "secret.csv",
-                log=str(log).replace("'", "''"),
-            ),
-        )
+    paths = {"outside": tmp_path / "outside", "secret": secret, "beside": beside, "log": log}
+    quoted = {name: str(path).replace("'", "''") for name, path in paths.items()}
+    with pytest.raises(SqlError, match=message):
+        sql(directory, statement.format_map(quoted))
     assert log.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+    assert list(tmp_path.iterdir()) == [secret]
 
 
 def test_sql_on_a_file_that_cannot_be_decompressed(tmp_path):

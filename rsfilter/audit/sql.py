@@ -65,6 +65,8 @@ def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBP
         connection.execute(_view(files))
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
+        # As "at" is: what compares it with now() must not depend on where the machine stands.
+        connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
