@@ -487,7 +487,7 @@ class Site:
 
 numbers = st.integers(0, 2)
 meds = st.none() | st.integers(0, 2)
-spans = st.sampled_from([TURN_S, 3 * TURN_S, 10 * TURN_S, 0.1, 1.0, 6.0, 12.0, 40.0])
+spans = st.sampled_from([TURN_S, 3 * TURN_S, 10 * TURN_S, 17 * TURN_S, 0.1, 1.0, 6.0, 12.0, 40.0])
 sleeps = st.sampled_from([2 * TURN_S, 0.1, 2.0])
 
 steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
@@ -520,10 +520,10 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     ),
     st.sampled_from([1, 50]),
 )
-@example(  # End-of-RIB of a first table that the dead process heard in part
-    [(Site.start, True)],
-    10 * TURN_S,
-    {"stale_time": 0, "answer_s": 3.0, "ends": True, "are_all_up": True},
+@example(  # the end of a repetition that the dead process heard in part
+    [(Site.start, True), (Site.run, 17 * TURN_S), (Site.start, True)],
+    AGED_S,
+    {"stale_time": 0, "answer_s": 0.005, "ends": True, "are_all_up": False},
     50,
 )
 @example(  # what was written for a router comes to its successor
