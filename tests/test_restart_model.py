@@ -5,8 +5,9 @@ its pipes is taken through thousands of orders of events on a virtual clock. A p
 loses what was in its pipes; commands that ExaBGP has read stay in its queue. Hosts take their time
 to repeat themselves, and some never say that they have finished. Routers help graceful restart.
 
-At every moment: a route that its owner announces and that every truth allows is never missing at
-a router that had it, and a stolen route is never there. In the end every router has what it should.
+At every moment: a route that its owner announces and that every truth allows, but a broken one that
+the guard holds back, is never missing at a router that had it, and a stolen route is never there.
+In the end every router has what it should.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from hypothesis import strategies as st
 
 from rsfilter.config import Config, parse_config
 from rsfilter.filter import Filter
+from rsfilter.held import Held
+from rsfilter.routing.guard import fingerprint
+from rsfilter.routing.model import Prefix
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import parse_truth
 
@@ -54,7 +58,7 @@ LINES_READ = 5
 
 
 @cache
-def config(stale_time: int) -> Config:
+def config(stale_time: int, min_loss: int) -> Config:
     text = f"""
         [route_server]
         asn = 65100
@@ -81,7 +85,8 @@ def config(stale_time: int) -> Config:
         paths = "all"
 
         [guard]
-        max_loss_percent = 100
+        max_loss_percent = 1
+        min_loss = {min_loss}
         """
     return parse_config(text, Path("/site/rsfilter.toml"))
 
@@ -90,8 +95,12 @@ TRUTHS = [
     {65001: [STEADY, SHARED], 65002: [SHARED, MOVING], 65003: [MOVING, LAST]},
     {65001: [STEADY, SHARED], 65002: [], 65003: [MOVING, LAST]},
     {65001: [STEADY], 65002: [SHARED, MOVING], 65003: []},
+    {65001: [], 65002: [], 65003: [LAST]},
 ]
 """What each ASN may announce: the first allows all that the others do."""
+
+BROKEN = len(TRUTHS) - 1
+"""A truth that the guard has to hold back."""
 
 
 @dataclass
@@ -228,7 +237,8 @@ class Daemon(ExaBGP):
                 self.said += self._told()
             case "refresh":
                 host = self.hosts[words[0]]
-                host.answers_at.append(self.now + host.answer_s)
+                if host.is_up:
+                    host.answers_at.append(self.now + host.answer_s)
             case _:
                 super()._obey(verb, *words)
 
@@ -266,13 +276,19 @@ class Daemon(ExaBGP):
 class Site:
     """Hosts, ExaBGP, one filter after the other, routers, and the clock."""
 
-    def __init__(self, *, stale_time: int, answer_s: float, ends: bool, are_all_up: bool) -> None:
+    def __init__(
+        self, *, stale_time: int, answer_s: float, ends: bool, are_all_up: bool, is_guarded: bool
+    ) -> None:
+        """`is_guarded`: no loss that data bring is small enough for the guard."""
         owner = Host("127.10.1.1", 65001, ends, answer_s, {STEADY: 0, SHARED: 0})
         owner.routes.update(dict.fromkeys(FOREIGN, 0))
         # STEADY is not his: he steals it all the time.
         thief = Host("127.10.1.2", 65002, True, answer_s, {STEADY: 0, SHARED: 0, MOVING: 0})
         self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, 0.0, {LAST: 0})]
-        self.config = config(stale_time)
+        self.is_guarded = is_guarded
+        self.config = config(stale_time, 0 if is_guarded else 1000)
+        self.held: Held = {}
+        """What the guard holds, as it is written down."""
         self.daemon = Daemon(self.hosts, {BEST: {}, ALL: {}})
         self.now = 1000.0
         self.turns = 0
@@ -297,12 +313,17 @@ class Site:
         self.sources = Sources.of(self.config)
         self.filter = Filter(self.config, self.sources.nothing)
         self.has_data = False
+        if self.held:
+            self.filter.guard_restored(self.held, self.now)
         self.turn_of_filter()
         if loads:
             self.load()
 
     def load(self, truth: int | None = None) -> None:
-        """The filter reads the truth, maybe another one than before."""
+        """The filter reads the truth, maybe another one than before. A broken one comes only when
+        the guard knows the steady route: it cannot hold what it has not seen (ADR 4)."""
+        if truth == BROKEN and not self.is_guard_ready():
+            return
         self.has_data = True
         self.truth = self.truth if truth is None else truth
         roas = [{"prefix": p, "asn": asn} for asn, ps in TRUTHS[self.truth].items() for p in ps]
@@ -310,6 +331,15 @@ class Site:
         if event := self.sources.truth_loaded(read):
             self.filter.data_replaced(event, self.now)
             self.turn_of_filter()
+
+    def is_guard_ready(self) -> bool:
+        """Were the steady route lost to data, it would be held."""
+        entries = self.filter.engine.rib_in.at(Prefix.parse(STEADY))
+        is_announced = any(
+            entry.is_announced and entry.route.asn == self.hosts[0].asn for entry in entries
+        )
+        is_held = any(str(key.prefix) == STEADY for key in self.held)
+        return self.is_guarded and self.has_data and (is_announced or is_held)
 
     def die(self, host_s: float, router_s: float) -> None:
         """ExaBGP dies, and another one starts. Routers keep what they had, but what they kept
@@ -443,6 +473,11 @@ class Site:
         for _ in range(min(LINES_READ, len(self.daemon.said))):
             self.filter.line(self.daemon.said.popleft(), self.now)
         self.daemon.heard += self.filter.commands(self.now)
+        for key, route in self.filter.take_held().items():
+            if route is None:
+                self.held.pop(key, None)
+            else:
+                self.held[key] = fingerprint(route)
 
     def check(self) -> None:
         """What holds at every moment."""
@@ -470,9 +505,11 @@ class Site:
             self.router_up(router)
         if not self.has_data:
             self.load()
-        self.turns = 0
-        self.run(QUIET_S)
-        assert self.next_event() is None
+        self.calm()
+        if self.is_guarded:
+            self.load(0)  # the mistake is mended: nothing is held any more
+            self.calm()
+            assert not self.held
         allowed = {
             (prefix, host.address, med)
             for host in self.hosts
@@ -483,6 +520,12 @@ class Site:
         best = self.table(BEST)
         assert best <= allowed
         assert sorted(prefix for prefix, *_ in best) == sorted({prefix for prefix, *_ in allowed})
+
+    def calm(self) -> None:
+        """Nothing happens until all is said."""
+        self.turns = 0
+        self.run(QUIET_S)
+        assert self.next_event() is None
 
 
 numbers = st.integers(0, 2)
@@ -496,6 +539,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(Site.die), st.sampled_from([0.0, 5.0, 30.0]), st.sampled_from([0.0, 1.0])),
     st.tuples(st.just(Site.load)),
     st.tuples(st.just(Site.load), st.sampled_from(range(len(TRUTHS)))),
+    st.tuples(st.just(Site.load), st.just(BROKEN)),
     st.tuples(st.just(Site.change), numbers, st.sampled_from(PREFIXES), meds),
     st.tuples(st.just(Site.flap_host), numbers),
     st.tuples(st.just(Site.flap_router), st.sampled_from([BEST, ALL]), st.booleans()),
@@ -516,6 +560,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
             "answer_s": st.sampled_from([0.0, 0.005, 3.0]),
             "ends": st.booleans(),
             "are_all_up": st.booleans(),
+            "is_guarded": st.booleans(),
         }
     ),
     st.sampled_from([1, 50]),
@@ -523,13 +568,13 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 @example(  # the end of a repetition that the dead process heard in part
     [(Site.start, True), (Site.run, 17 * TURN_S), (Site.start, True)],
     AGED_S,
-    {"stale_time": 0, "answer_s": 0.005, "ends": True, "are_all_up": False},
+    {"stale_time": 0, "answer_s": 0.005, "ends": True, "are_all_up": False, "is_guarded": False},
     50,
 )
 @example(  # what was written for a router comes to its successor
     [(Site.flap_host, 1), (Site.run, 3 * TURN_S), (Site.load, 1), (Site.reload, ALL)],
     0.0,
-    {"stale_time": 0, "answer_s": 0.0, "ends": True, "are_all_up": False},
+    {"stale_time": 0, "answer_s": 0.0, "ends": True, "are_all_up": False, "is_guarded": False},
     50,
 )
 def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
