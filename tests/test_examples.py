@@ -69,8 +69,7 @@ class Playbook:
         ansible = EXAMPLES / "ansible"
         return subprocess.run(
             [PROGRAMS / "ansible-playbook", "-i", inventory, ansible / "site.yml", *arguments],
-            env=os.environ
-            | {"ANSIBLE_HOME": str(self.directory / "ansible"), "ANSIBLE_NOCOLOR": "1"},
+            env=_environment(self.directory),
             cwd=ansible,
             capture_output=True,
             text=True,
@@ -89,6 +88,12 @@ class Playbook:
         """What the role has written."""
         etc = self.directory / "etc"
         return {p.name: p.read_bytes() for p in etc.iterdir()}
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Ansible's. It refuses to run where the locale is not UTF-8."""
+    own = {"ANSIBLE_HOME": str(directory / "ansible"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **own}
 
 
 def _output(*command: str) -> str:
@@ -141,7 +146,7 @@ def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
             *("--args", json.dumps({"src": str(template), "dest": str(written)})),
             *("--extra-vars", json.dumps(playbook.variables | places)),
         ],
-        env=os.environ | {"ANSIBLE_HOME": str(playbook.directory / "ansible")},
+        env=_environment(playbook.directory),
         capture_output=True,
         check=True,
     )

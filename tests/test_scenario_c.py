@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 from lab.bird import BirdRouter
-from lab.core import Lab
+from lab.core import SESSION_LOST, Lab
 from lab.frr import FrrHost, FrrRouter
 from lab.gobgp import GoBgpRouter
 from lab.healthcheck import HealthcheckHost
@@ -32,9 +32,6 @@ MARKERS = [f"2001:db8:41::{n:x}/128" for n in range(1, 10)]
 MAX_PREFIXES = 10
 HOLD_TIME_S = 3
 """The shortest there is (RFC 4271 section 4.2): how long a silent node goes unnoticed."""
-
-LOST = ["(?i)hold timer", "peer reset", "Socket: ", "Connection closed", "NOTIFICATION"]
-"""What is said about a node or a route server that vanishes."""
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +168,10 @@ def test_c3_a_disable_file(stage: Stage) -> None:
 def test_c4_a_node_vanishes_and_one_is_killed(stage: Stage) -> None:
     """Withdrawn within the hold time and a second, or at once when its connection is closed."""
     for route_server in stage.route_servers:
-        route_server.tolerated += LOST
+        route_server.tolerated += SESSION_LOST
     for name in NODES:
-        stage.host(name).tolerated += [*LOST, "Traceback"]  # its healthcheck outlives ExaBGP
+        # Its healthcheck outlives ExaBGP.
+        stage.host(name).tolerated += [*SESSION_LOST, "Traceback"]
     probe = watch(stage)
     before = probe.moment()
     stage.host("web.2").vanishes()
@@ -271,7 +269,7 @@ def test_c8_two_route_servers_are_one(stage: Stage) -> None:
     with expecting("both route servers give each router the same"):
         eventually(differ, stage.lab.report)
     for peer in (*stage, *stage.hosts.values()):
-        peer.tolerated += LOST
+        peer.tolerated += SESSION_LOST
     probe = watch(stage)
     before = probe.moment()
     stage.route_servers[1].dies()

@@ -12,7 +12,7 @@ from signal import SIGKILL
 
 import pytest
 from lab.bird import BirdHost, BirdRouter
-from lab.core import Lab
+from lab.core import SESSION_LOST, Lab
 from lab.exabgp import RouteServer, group_of
 from lab.frr import FrrRouter
 from lab.stayrtr import Vrp, roas
@@ -30,9 +30,6 @@ LLGR_STALE, NO_LLGR = (65535, 6), (65535, 7)
 
 HOLD_TIME_S = 3
 """The shortest there is (RFC 4271 section 4.2): how long a silent host goes unnoticed."""
-
-LOST = [r"(?i)hold timer", "Socket: ", "(RMT|ERR).*(Received|Connection)", "peer reset"]
-"""What hosts and the route server may say when a host vanishes or dies."""
 
 
 def guest(asn: int, family: int, number: int = 1) -> str:
@@ -73,7 +70,7 @@ class Site:
             truth={"file": "truth.json"},
         )
         for daemon in (rs, *self.hosts.values()):
-            daemon.tolerated += LOST
+            daemon.tolerated += SESSION_LOST
 
     def starts(self) -> None:
         """Start all; returns when every session is up."""
@@ -290,6 +287,8 @@ def test_e8_exabgp_and_the_filter_die_and_are_back(lab: Lab) -> None:
     site.are_fresh(*everything, *lost)
     before = site.moments()
 
+    for router in site.routers:
+        router.tolerated += SESSION_LOST
     site.hosts[HV2].vanishes()
     kills(site.route_server)
     site.hosts[HV1].withdraws(*lost)

@@ -33,6 +33,12 @@ from lab.warden import descendants
 WARDEN = Path(__file__).with_name("warden.py")
 LOG_TAIL_LINES = 15
 
+SESSION_LOST = [
+    *(r"(?i)hold timer", "peer reset", "NOTIFICATION", "(RMT|ERR).*(Received|Connection)"),
+    *("Socket: ", "Connection (closed|reset)"),  # reset: it was killed before it had read all
+]
+"""What may be in anybody's log when a peer vanishes or is killed."""
+
 SHORT_PROGRAM_S = 0.005
 """What is run to its end is a question, answered in milliseconds."""
 
