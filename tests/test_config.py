@@ -416,10 +416,11 @@ EDITS = [
         "",
         "rtr: missing; [rtr] or [truth] is needed to judge routes by",
     ),
+    # Too deep to be shown, up to Python 3.12.
     (
         "asn = 65100",
         f"asn{'.a' * 3000} = 1",
-        "route_server.asn: expected an ASN such as 65001, got tables nested too deeply",
+        "route_server.asn: expected an ASN such as 65001, got",
     ),
     ("[[hosts]]", "[hosts]", "hosts: expected a list of at least one item, each a table, got"),
 ]

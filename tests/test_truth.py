@@ -406,7 +406,7 @@ NOT_A_TRUTH = [
     (b"null", "must be one JSON object, not null"),
     (b'["203.0.113.0/24"]', "must be one JSON object, not a list"),
     (b'{"roas": [' + ENTRY.encode() + b"]} {}", "is not JSON (line 1, column 56: Extra data)"),
-    (b'{"roas": [' + ENTRY.encode() + b",]}", "is not JSON (line 1, column 54"),
+    (b'{"roas": [' + ENTRY.encode() + b",]}", "is not JSON (line 1, column 5"),
     (b'{"roas": [' + ENTRY.encode() + b"]", "ends too early"),
     (b'{"roas": [], "x": NaN}', "NaN is not a JSON number"),
     (b'{"roas": [], "x": -Infinity}', "-Infinity is not a JSON number"),

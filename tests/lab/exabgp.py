@@ -79,6 +79,10 @@ class RouteServer(ExaBgp):
     """
 
     ERROR = re.compile(r"ERROR|WARNING|CRITICAL|Traceback")
+    HARMLESS = re.compile(
+        r"Exception ignored in: <_io\.BufferedWriter.*\nTraceback.*\n(?:  .*\n)*BrokenPipeError.*\n"
+    )
+    """ExaBGP's pipe to a filter that was killed; Python says so since 3.13."""
 
     def __init__(
         self,
