@@ -253,7 +253,7 @@ class Engine:
             self.verdicts.insert(route, group, within_limit=within)
             return
         if is_back:
-            del table.stale[key]
+            table.repeat(key)
             self._come_back(entry, route, group)
             return
         entry.route = route

@@ -65,7 +65,7 @@ class Entry(Struct, eq=False, gc=False):
 
 @dataclass(slots=True)
 class NeighborTable:
-    """What one neighbor has announced, in order of first announcement."""
+    """What one neighbor has announced, in the order in which its latest session first did."""
 
     entries: dict[RouteKey, Entry] = field(default_factory=dict)
     over_limit: OrderedDict[RouteKey, None] = field(default_factory=OrderedDict)
@@ -89,6 +89,11 @@ class NeighborTable:
     def is_full(self) -> bool:
         """One more route beyond the limit would be too many."""
         return len(self.over_limit) >= MAX_OVER_LIMIT
+
+    def repeat(self, key: RouteKey) -> None:
+        """A stale route is announced again: from now on one of this session, the latest of it."""
+        del self.stale[key]
+        self.entries[key] = self.entries.pop(key)
 
     def recount(self, max_prefixes: int) -> None:
         """Another `max_prefixes` is in force: who is within it is found anew, in order of first
