@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rsfilter.audit.flood import Audited, Flood
-from rsfilter.routing.actions import DrainChange, GuardChange
+from rsfilter.routing.actions import DrainChange, GuardChange, VerdictChange
 from rsfilter.routing.model import Address
 
 log = logging.getLogger(__name__)
@@ -16,8 +16,14 @@ NAMED_HOSTS = 5
 """Hosts that a line names: nobody reads on after that many."""
 
 
-def tell(event: Audited) -> None:
-    """Logs an audit event, if it is worth a warning."""
+def tell(events: Iterable[Audited]) -> None:
+    """Logs those of some audit events that are worth a warning."""
+    for event in events:
+        if not isinstance(event, VerdictChange):  # nearly all are one
+            _tell(event)
+
+
+def _tell(event: Audited) -> None:
     if isinstance(event, GuardChange):
         _tell_of_guard(event)
     elif isinstance(event, DrainChange):

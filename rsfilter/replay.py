@@ -138,5 +138,4 @@ class Machine:
         self._tell(moment)
 
     def _tell(self, moment: Moment) -> None:
-        for event in self._filter.take_audit():
-            self._audit.append(moment.time, event)
+        self._audit.extend(moment.time, self._filter.take_audit())

@@ -154,7 +154,7 @@ class Service:
         if self._recorder:
             self._recorder.note(moment, noted)
         self._audit.append(moment.time, noted)
-        self._web.told(moment.time, noted)
+        self._web.told(moment.time, (noted,))
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -221,10 +221,10 @@ class Service:
         self._wake.set()
 
     def _tell(self, moment: Moment) -> None:
-        for event in self._filter.take_audit():
-            self._audit.append(moment.time, event)
-            self._web.told(moment.time, event)
-            alarms.tell(event)
+        if events := self._filter.take_audit():
+            self._audit.extend(moment.time, events)
+            self._web.told(moment.time, events)
+            alarms.tell(events)
 
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()

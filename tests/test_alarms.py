@@ -46,7 +46,7 @@ def test_what_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    alarms.tell(event)
+    alarms.tell([event])
     logged_at, text = said(caplog)
     assert logged_at == level
     assert [word for word in words if word not in text] == []
@@ -59,7 +59,7 @@ def test_what_only_the_audit_log_has(
     event: Flood | NotKept, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    alarms.tell(event)
+    alarms.tell([event])
     assert caplog.records == []
 
 

@@ -126,9 +126,9 @@ class Bench:
     def follow(self) -> list[bytes]:
         """What the service does after each turn; answers with the commands."""
         commands = self.filter.commands(time.monotonic())
-        for event in self.filter.take_audit():
-            self.running.audit.append(time.time(), event)
-            self.server.told(time.time(), event)
+        events = self.filter.take_audit()
+        self.running.audit.extend(time.time(), events)
+        self.server.told(time.time(), events)
         return commands
 
     def release_guard(self, by: str) -> None:

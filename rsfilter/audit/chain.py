@@ -34,9 +34,9 @@ class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
     """The line is none that this program wrote; the message says why."""
 
 
-def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, Link]:
-    """The line, line feed included, of a body at its place in the chain."""
-    content = b'{"v":%d,"seq":%d,"at":"%s",%s,"prev":"%s"' % (
+def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, str]:
+    """The line, line feed included, of a body at its place in the chain; and its hash."""
+    content = b'{"v":%d,"seq":%d,"at":"%b",%b,"prev":"%b"' % (
         VERSION,
         seq,
         at.encode(),
@@ -44,7 +44,7 @@ def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, Link]:
         prev.encode(),
     )
     digest = sha256(content + b"}").hexdigest()
-    return b'%s,"hash":"%s"}\n' % (content, digest.encode()), Link(seq, prev, digest)
+    return b'%b,"hash":"%b"}\n' % (content, digest.encode()), digest
 
 
 _LINE = re.compile(

@@ -29,7 +29,7 @@ from rsfilter.routing.actions import (
     SessionChange,
     VerdictChange,
 )
-from rsfilter.routing.model import Address, Attributes, Route, VerdictKind
+from rsfilter.routing.model import Address, Attributes, VerdictKind
 
 MAX_SESSIONS = 4
 """Changes of its session in a window that are written at once even in a flood: that the host was
@@ -185,6 +185,11 @@ class _Neighbor:
     """What the last summary announced and is not written yet. Ordered: a plain dict finds its
     first key slowly once many before it have left."""
 
+    @property
+    def is_calm(self) -> bool:
+        """There is no flood, and nothing due from one."""
+        return self.window is None and not self.due
+
     def may_tell(self, now: float) -> bool:
         """Takes a line from the budget, if it has one."""
         if self.tokens < 1:
@@ -222,27 +227,32 @@ class Floods:
         """Those in a flood."""
         return list(self._flooding)
 
-    def pass_on(self, events: Iterable[AuditEvent], now: float) -> Iterator[Audited]:
+    def pass_on(self, events: Iterable[AuditEvent], now: float) -> list[Audited]:
         """What of these events is to be written now."""
+        passed: list[Audited] = []
         for event in events:
             if isinstance(event, VerdictChange):
+                event = self._slim(event)
                 key = event.route.key
-                slim = self._slim(event.route)
-                if slim is not event.route:
-                    event = replace(event, route=slim)
                 neighbor = self._neighbor(key.neighbor, event.route.asn, event.host, now)
-                yield from self._change(event, neighbor, key, now)
+                is_hosts = event.cause not in OPERATORS_CAUSES
+                if is_hosts and neighbor.is_calm and neighbor.tokens >= 1:
+                    neighbor.tokens -= 1  # what `_change` does, and so it is nearly always
+                    passed.append(event)
+                else:
+                    passed += self._change(event, neighbor, key, now)
             elif isinstance(event, NlriRefused):
                 neighbor = self._neighbor(event.neighbor, event.asn, event.host, now)
-                yield from self._change(event, neighbor, (event.family, event.nlri), now)
+                passed += self._change(event, neighbor, (event.family, event.nlri), now)
             elif isinstance(event, SessionChange) and event.role != "router":
                 neighbor = self._neighbor(event.neighbor, event.asn, event.group, now)
-                yield from self._change(event, neighbor, "session", now)
+                passed += self._change(event, neighbor, "session", now)
             elif isinstance(event, NotKept):
                 neighbor = self._neighbor(event.neighbor, event.asn, event.host, now)
-                yield from self._not_kept(event, neighbor, now)
+                passed += self._not_kept(event, neighbor, now)
             else:
-                yield event
+                passed.append(event)
+        return passed
 
     def next_timer(self) -> float | None:
         """When to call `expire` at the latest."""
@@ -359,17 +369,19 @@ class Floods:
 
 
 class _Slim:
-    """Routes without what no line shows of them: a hostile host's can have 100 kB each."""
+    """Changes without what no line shows of their routes: a hostile host's can have 100 kB each."""
 
     def __init__(self) -> None:
         self._last = self._slim = Attributes()
 
-    def __call__(self, route: Route) -> Route:
-        """The route, or what is written of it."""
-        attributes = route.attributes
+    def __call__(self, change: VerdictChange) -> VerdictChange:
+        """The change, or what is written of it."""
+        attributes = change.route.attributes
         if attributes is not self._last:  # those of one UPDATE share them
             self._last, self._slim = attributes, _slimmed(attributes)
-        return route if self._slim is attributes else replace(route, attributes=self._slim)
+        if self._slim is attributes:
+            return change
+        return replace(change, route=replace(change.route, attributes=self._slim))
 
 
 def _slimmed(attributes: Attributes) -> Attributes:

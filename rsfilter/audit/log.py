@@ -1,4 +1,4 @@
-"""The audit log as the filter sees it: `append` takes an event and is done.
+"""The audit log as the filter sees it: `extend` takes events and is done.
 
 Events wait in a bounded queue for one thread, which numbers, chains and writes them (`writer`). A
 disk that is full, gone or slow never reaches the filter: the thread tries again for as long as it
@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -102,27 +103,40 @@ class AuditLog:
             self._thread.start()
 
     def append(self, at: float, event: Auditable) -> None:
-        """Takes an event that happened at `at`, seconds since the epoch. Never waits for a disk."""
+        """`extend` by one event."""
+        self.extend(at, (event,))
+
+    def extend(self, at: float, events: Sequence[Auditable]) -> None:
+        """Takes events that happened at `at`, seconds since the epoch. Never waits for a disk."""
+        entries = [(at, event) for event in events]
         if self._thread is None:
-            self._queue.append((at, event))
-            if len(self._queue) >= BATCH:
-                self._write_all()
+            self._queue.extend(entries)
+            while len(self._queue) >= BATCH:
+                self._write_batch()
             return
         with self._changed:
             was_empty = not self._queue
-            if self._gap is not None:
-                # Half empty first: or a queue that stays full would be half gaps.
-                if len(self._queue) > self._max_queue // 2:
-                    self._drop(at)
-                    return
-                self._queue.append(self._gap.entry())
-                self._gap = None
-            elif len(self._queue) >= self._max_queue:
-                self._drop(at)
-                return
-            self._queue.append((at, event))
+            if self._gap is None and len(self._queue) + len(entries) <= self._max_queue:
+                self._queue.extend(entries)
+            else:
+                for entry in entries:
+                    self._take(entry)
             if was_empty:
                 self._changed.notify()
+
+    def _take(self, entry: Entry) -> None:
+        """Takes an event if there is room."""
+        if self._gap is not None:
+            # Half empty first: or a queue that stays full would be half gaps.
+            if len(self._queue) > self._max_queue // 2:
+                self._drop(entry[0])
+                return
+            self._queue.append(self._gap.entry())
+            self._gap = None
+        elif len(self._queue) >= self._max_queue:
+            self._drop(entry[0])
+            return
+        self._queue.append(entry)
 
     def close(self, timeout: float | None = None) -> None:
         """Writes what waits. Gives up after `timeout` seconds, or at once when the disk fails."""

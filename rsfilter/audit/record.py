@@ -141,29 +141,50 @@ def _members_after(change: VerdictChange) -> dict[str, Any]:
     return members
 
 
+class _Text(NamedTuple):
+    """What routes share that differ in prefix and path id alone."""
+
+    shared: tuple[object, ...]
+    """All that the text is made from."""
+    before: bytes
+    after: bytes
+    """The members before the place and after it."""
+    is_long: bool
+    """They may not fit into a record."""
+
+
 class Bodies:
     """`body` for many events one after the other: routes that share all but their prefix share
     the rest of their text."""
 
     def __init__(self) -> None:
-        self._shared: tuple[object, ...] = ()
-        """All that the last route's text was made from, but for prefix and path id."""
-        self._before = self._after = b""
+        self._last: dict[bool, _Text] = {}
+        """Of accepted routes, and of others: an UPDATE may have both, in turns."""
 
     def __call__(self, event: Auditable) -> bytes:
         """See `body`."""
         if not isinstance(event, VerdictChange):
             return body(event)
-        key = event.route.key
-        shared = (key.neighbor, astuple(event.route)[1:], astuple(event)[1:])
-        if shared != self._shared:
-            self._shared = shared
-            self._before = _ascii(_members_before(event))[1:-1]
-            self._after = _ascii(_members_after(event))[1:-1]
-        if len(self._before) + len(self._after) > _MAX_BODY - _MAX_PLACE:
+        route, verdict = event.route, event.verdict
+        neighbor, prefix, path_id = astuple(route.key)
+        shared = (
+            *(neighbor, route.asn, route.attributes, route.next_hops),
+            *(event.host, verdict, event.was, event.cause),
+            *(event.provenance, event.stale, event.changes),
+        )
+        is_accepted = verdict is not None and verdict.kind is VerdictKind.ACCEPTED
+        text = self._last.get(is_accepted)
+        if text is None or shared != text.shared:
+            text = self._last[is_accepted] = _text_of(event, shared)
+        if text.is_long:
             return body(event)
-        place = b'"prefix":"%b","path_id":%d' % (str(key.prefix).encode(), key.path_id)
-        return b"%b,%b,%b" % (self._before, place, self._after)
+        place = f'"prefix":"{prefix}","path_id":{path_id}'.encode()
+        return b"%b,%b,%b" % (text.before, place, text.after)
+
+
+def _text_of(change: VerdictChange, shared: tuple[object, ...]) -> _Text:
+    before, after = (_ascii(part(change))[1:-1] for part in (_members_before, _members_after))
+    return _Text(shared, before, after, len(before) + len(after) > _MAX_BODY - _MAX_PLACE)
 
 
 def _refused_members(refused: NlriRefused) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,23 +69,24 @@ class ChainWriter:
         if not self._is_recovered or self._is_disturbed():
             self._recover()
         key, file = self._file_for(timestamp(entries[0][0])[:10])
-        last = self._last or Link(0, "", GENESIS)
+        seq, prev, digest = self._last or Link(0, "", GENESIS)
         lines: list[bytes] = []
         size = self._size
-        done = 0
-        stamped, stamp = None, ""
-        for at, event, counts in self._with_notes(entries, key):
+        notes = self._notes(entries[0][0], key)
+        stamped, stamp, is_later = None, "", False
+        for at, event in chain(notes, entries):
             if at != stamped:
                 stamped, stamp = at, timestamp(at)
-            if done and (size >= self._max_bytes or stamp[:10] > key.date):
+                is_later = stamp[:10] > key.date
+            if (is_later or size >= self._max_bytes) and len(lines) > len(notes):
                 break
-            line, last = seal(last.seq + 1, stamp, self._safe_body(event), last.hash)
+            seq, prev = seq + 1, digest
+            line, digest = seal(seq, stamp, self._safe_body(event), prev)
             lines.append(line)
             size += len(line)
-            done += counts
         self._append(file, b"".join(lines))
-        self._last, self._to_note = last, {}
-        return done
+        self._last, self._to_note = Link(seq, prev, digest), {}
+        return len(lines) - len(notes)
 
     def sync(self) -> None:
         """Brings to the disk what was written, and notes how far the chain reaches."""
@@ -120,17 +122,14 @@ class ChainWriter:
 
     # Lines and files -----------------------------------------------------------------------------
 
-    def _with_notes(
-        self, entries: Sequence[Entry], key: FileKey
-    ) -> list[tuple[float, Auditable, int]]:
-        """The entries, and before them what the log says itself; with how much each counts."""
-        at = entries[0][0]
-        notes: list[tuple[float, Auditable, int]] = []
+    def _notes(self, at: float, key: FileKey) -> list[Entry]:
+        """What the log says itself before the next entry, at its time."""
+        notes: list[Entry] = []
         if self._size == 0:
-            notes.append((at, ServiceEvent("file", {"file": key.name}), 0))
+            notes.append((at, ServiceEvent("file", {"file": key.name})))
         if self._to_note:
-            notes.append((at, ServiceEvent("recovered", self._to_note), 0))
-        return notes + [(at, event, 1) for at, event in entries]
+            notes.append((at, ServiceEvent("recovered", self._to_note)))
+        return notes
 
     def _append(self, file: int, data: bytes) -> None:
         if self._is_torn:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -75,10 +75,10 @@ class WebServer:
 
     # What the service tells --------------------------------------------------------------------
 
-    def told(self, at: float, event: Auditable) -> None:
+    def told(self, at: float, events: Sequence[Auditable]) -> None:
         """Something was audited at `at`, seconds since the epoch."""
-        self.api.metrics.told(event)
-        self.api.events.tell(at, event)
+        self.api.metrics.told(events)
+        self.api.events.tell(at, events)
 
     # The server --------------------------------------------------------------------------------
 

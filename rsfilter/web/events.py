@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 
 from rsfilter.audit.record import Auditable, body, timestamp
@@ -85,9 +86,9 @@ class Events:
         self.dropped = 0
         """Events that slow clients did not get, since the start."""
 
-    def tell(self, at: float, event: Auditable) -> None:
+    def tell(self, at: float, events: Iterable[Auditable]) -> None:
         """Something happened at `at`, seconds since the epoch."""
-        if self.clients:
+        for event in events if self.clients else ():
             kind = KINDS.get(type(event), "service")
             for client in self.clients:
                 self.dropped += not client.tell(kind, at, event)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import (
@@ -23,7 +24,7 @@ from prometheus_client.registry import Collector
 from rsfilter import __version__
 from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
 from rsfilter.routing.drain import DrainPhase
-from rsfilter.routing.model import VerdictKind
+from rsfilter.routing.model import Verdict, VerdictKind
 from rsfilter.routing.neighbors import Role
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.census import Census
@@ -82,17 +83,21 @@ class Metrics(Collector):
         """A change of data took this many seconds."""
         self._revalidation.observe(seconds)
 
-    def told(self, event: object) -> None:
+    def told(self, events: Iterable[object]) -> None:
         """Something was audited."""
-        if isinstance(event, VerdictChange):
-            if event.verdict is not None:
-                kind = event.verdict.kind.value
-                for reason in event.verdict.reasons or ("",):
-                    self._verdicts[kind, reason] += 1
-        elif isinstance(event, NlriRefused):
-            self._refused[event.reason] += 1
-        elif isinstance(event, DataChange):
-            self._rejudged.observe(event.rejudged)
+        verdicts: list[Verdict] = []
+        for event in events:
+            if isinstance(event, VerdictChange):
+                if event.verdict is not None:
+                    verdicts.append(event.verdict)
+            elif isinstance(event, NlriRefused):
+                self._refused[event.reason] += 1
+            elif isinstance(event, DataChange):
+                self._rejudged.observe(event.rejudged)
+        for verdict, same in groupby(verdicts):  # hundreds in a row
+            count = len(list(same))
+            for reason in verdict.reasons or ("",):
+                self._verdicts[verdict.kind.value, reason] += count
 
     def looked(self, lag: float) -> None:
         """A second has passed; the loop was so late."""

@@ -210,9 +210,9 @@ class Alone:
             self.filter.line(b"done", self.now)
             if b" eor " in command:
                 self.filter.line(_END_OF_RIB, self.now)
-        for event in self.filter.take_audit():
-            if self.audit:
-                self.audit.append(1795376896.0, event)
+        events = self.filter.take_audit()
+        if self.audit:
+            self.audit.extend(1795376896.0, events)
         return bool(commands)
 
 

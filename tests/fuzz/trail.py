@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from fuzz.text import assert_plain
 from fuzz.world import World
-from rsfilter.audit.chain import GENESIS, MAX_LINE, claimed_link, is_intact, seal
+from rsfilter.audit.chain import GENESIS, MAX_LINE, Link, claimed_link, is_intact, seal
 from rsfilter.audit.files import Disk
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.query import query
@@ -40,7 +40,8 @@ def check_lines(entries: Entries) -> list[bytes]:
     for seq, (_at, event) in enumerate(entries, 1):
         members = bodies(event)
         assert members == body(event), "written together, a record differs"
-        line, link = seal(seq, "2026-11-22T10:00:00.000000Z", members, prev)
+        line, digest = seal(seq, "2026-11-22T10:00:00.000000Z", members, prev)
+        link = Link(seq, prev, digest)
         assert line.endswith(b"\n"), line
         assert len(line) <= MAX_LINE, len(line)
         assert_plain(line[:-1].decode("ascii"), "an audit line")
@@ -53,7 +54,7 @@ def check_lines(entries: Entries) -> list[bytes]:
             assert record["prefix"] == str(route.key.prefix), line
             assert record["asn"] == route.asn, line
             assert record["as_path_length"] == route.attributes.as_path.length, line
-        prev = link.hash
+        prev = digest
         lines.append(line)
     return lines
 
