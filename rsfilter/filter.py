@@ -203,7 +203,7 @@ class Filter:
     def _follow(self, actions: Actions, now: float) -> None:
         self._audit += self.floods.pass_on(actions.audit, now)
         for change in actions.out:
-            self.egress.changed(change.group, change.prefix)
+            self.egress.changed(change.group, change.prefixes)
 
     def _router_session(self, event: SessionUp | SessionDown) -> None:
         if isinstance(event, SessionUp):

@@ -18,8 +18,17 @@ from rsfilter.exabgp.messages import (
     Shutdown,
     Skipped,
 )
-from rsfilter.routing.events import EndOfRib, Nlri, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Segment, SegmentType
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.model import (
+    Address,
+    AsPath,
+    Attributes,
+    Prefix,
+    Route,
+    RouteKey,
+    Segment,
+    SegmentType,
+)
 
 V4, V6 = "ipv4 unicast", "ipv6 unicast"
 SEQUENCE, SET = SegmentType.SEQUENCE, SegmentType.SET
@@ -80,18 +89,23 @@ def announce(
     hops = (hop or peer,) if isinstance(hop, str) else hop
     next_hops = tuple(Address.parse(text) for text in hops)
     known = AsPath.sequence(ASN[peer]) if as_path is None else as_path
+    carried = Attributes(as_path=known, **attributes)  # type: ignore[arg-type]
     return Update(
         neighbor=Address.parse(peer),
         asn=ASN[peer],
-        attributes=Attributes(as_path=known, **attributes),  # type: ignore[arg-type]
-        announced=tuple(Nlri(Prefix.parse(text), path_id, next_hops) for text in prefixes),
-        withdrawn=tuple((Prefix.parse(text), 0) for text in withdraws),
+        announced=tuple(
+            Route(key, ASN[peer], carried, next_hops) for key in keys(peer, path_id, *prefixes)
+        ),
+        withdrawn=keys(peer, 0, *withdraws),
     )
 
 
+def keys(peer: str, path_id: int, *prefixes: str) -> tuple[RouteKey, ...]:
+    return tuple(RouteKey(Address.parse(peer), Prefix.parse(text), path_id) for text in prefixes)
+
+
 def withdraw(peer: str, *prefixes: str, path_id: int = 0) -> Update:
-    gone = tuple((Prefix.parse(text), path_id) for text in prefixes)
-    return Update(Address.parse(peer), ASN[peer], Attributes(), (), gone)
+    return Update(Address.parse(peer), ASN[peer], (), keys(peer, path_id, *prefixes))
 
 
 def treated_as_withdraw(peer: str, prefix: str, as_path: AsPath | None = None) -> Update:

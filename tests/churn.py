@@ -44,7 +44,8 @@ class NaiveFilter(Filter):
 
     def _routing(self, event, now):  # type: ignore[no-untyped-def]
         for change in self.engine.handle(event, now).out:
-            self._tell(change.group, change.prefix)
+            for prefix in change.prefixes:
+                self._tell(change.group, prefix)
 
     def _tell(self, group: str, prefix: Prefix) -> None:
         routers = [state.address for state in self.egress._groups[group]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rsfilter.routing.events import Nlri, SessionDown, SessionUp, Update
+from rsfilter.routing.events import SessionDown, SessionUp, Update
 from rsfilter.routing.model import (
     Address,
     AsPath,
@@ -138,22 +138,21 @@ def update(*routes: Route, withdrawn: str = "") -> Update:
     """One UPDATE with these routes: of one neighbor, with the same attributes. `withdrawn` are
     prefixes without a path id."""
     first = routes[0]
+    neighbor = first.key.neighbor
     assert {(r.key.neighbor, r.asn, r.attributes) for r in routes} == {
-        (first.key.neighbor, first.asn, first.attributes)
+        (neighbor, first.asn, first.attributes)
     }
     return Update(
-        neighbor=first.key.neighbor,
+        neighbor=neighbor,
         asn=first.asn,
-        attributes=first.attributes,
-        announced=tuple(Nlri(r.key.prefix, r.key.path_id, r.next_hops) for r in routes),
-        withdrawn=tuple((p, 0) for p in prefixes(withdrawn)),
+        announced=routes,
+        withdrawn=tuple(RouteKey(neighbor, p, 0) for p in prefixes(withdrawn)),
     )
 
 
 def withdraw(*keys: RouteKey, asn: int = 65007) -> Update:
     """One UPDATE that only withdraws, from the keys' neighbor."""
-    slots = tuple((key.prefix, key.path_id) for key in keys)
-    return Update(keys[0].neighbor, asn, Attributes(), (), slots)
+    return Update(keys[0].neighbor, asn, (), keys)
 
 
 def up(neighbor: str = "198.51.100.7", asn: int = 65007) -> SessionUp:

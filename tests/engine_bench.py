@@ -87,7 +87,7 @@ def _sentence(event: AuditEvent) -> str:
 
 def changed(actions: Actions) -> list[str]:
     """The changes for routers, in order."""
-    return [f"{change.group} {change.prefix}" for change in actions.out]
+    return [f"{change.group} {prefix}" for change in actions.out for prefix in change.prefixes]
 
 
 def paths(machine: Engine, where: str, group: str = "leaves") -> dict[int, str]:

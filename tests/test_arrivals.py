@@ -19,8 +19,8 @@ class Thing:
 def filled(count: int) -> tuple[Arrivals[Thing], list[Thing]]:
     arrivals: Arrivals[Thing] = Arrivals()
     things = [Thing() for _ in range(count)]
-    for thing in things:
-        arrivals.add(thing)
+    arrivals.add(things[: count // 3])
+    arrivals.add(things[count // 3 :])
     return arrivals, things
 
 
@@ -59,7 +59,7 @@ def test_an_unfinished_chunk_that_becomes_empty_goes_on() -> None:
     for thing in things:
         arrivals.remove(thing)
     late = Thing()
-    arrivals.add(late)
+    arrivals.add([late])
     assert (late.number, everything(arrivals)) == (2, [late])
 
 
@@ -80,7 +80,7 @@ def test_what_stays_comes_once_whatever_else_happens(
         for is_new, which in next(changes, ()):
             if is_new:
                 here.append(Thing())
-                arrivals.add(here[-1])
+                arrivals.add(here[-1:])
             elif here:
                 gone = here.pop(which % len(here))
                 staying.discard(gone)

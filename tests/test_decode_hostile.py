@@ -11,12 +11,12 @@ import pytest
 from exabgp_lines import LINES, SHORT_LINES, capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from rsfilter.exabgp import attributes
 from rsfilter.exabgp.decode import decode, dialect, line_time
 from rsfilter.exabgp.messages import (
     Ignored,
+    Message,
     Opened,
     RefreshRequest,
     Reply,
@@ -78,6 +78,15 @@ def test_a_changed_octet_never_makes_it_another_neighbors_line() -> None:
                 assert getattr(got, "asn", None) in (None, getattr(before, "asn", None))
 
 
+def content(update: Message) -> list[object]:
+    """What an UPDATE says, whoever said it."""
+    assert isinstance(update, Update)
+    assert {route.key.neighbor for route in update.announced} <= {update.neighbor}
+    assert {route.asn for route in update.announced} <= {update.asn}
+    assert not update.withdrawn
+    return [(r.key.prefix, r.key.path_id, r.attributes, r.next_hops) for r in update.announced]
+
+
 def test_a_changed_octet_outside_the_message_leaves_the_routes_alone() -> None:
     (line,) = capture("5.0", "single-asn-32")
     start = line.index(b'"attribute"')
@@ -86,7 +95,7 @@ def test_a_changed_octet_outside_the_message_leaves_the_routes_alone() -> None:
         for octet in b'"\\{}[],: 0a\x00\xff':
             got = decode(line[:at] + bytes([octet]) + line[at + 1 :])
             if isinstance(got, Update):
-                assert replace(got, neighbor=before.neighbor, asn=before.asn) == before  # type: ignore[union-attr]
+                assert content(got) == content(before)
 
 
 HARMLESS = (Skipped, ShowLine, Reply)
@@ -223,7 +232,8 @@ def test_repeated_members_are_never_chosen_from() -> None:
                 assert got == Sent() or isinstance(got, Skipped)
             elif "attribute" in way[:-1]:
                 assert isinstance(got, Update)
-                assert got.attributes.malformed or way[-1] == "aggregator", way
+                is_judged = all(route.attributes.malformed for route in got.announced)
+                assert is_judged or way[-1] == "aggregator", way
             else:
                 assert isinstance(got, Skipped), way
 

@@ -99,7 +99,7 @@ def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> No
         "draining: operator asks to leave service: alice [operator: alice]",
     ]
     # TWO had the mark of its host already, so nothing changes for it.
-    assert changed(actions) == [f"{g} {p}" for p in (ONE, V6) for g in ("leaves", "spines")]
+    assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6)]
     assert communities(machine, ONE) == [GRACEFUL_SHUTDOWN]
     assert communities(machine, V6, "spines") == [GRACEFUL_SHUTDOWN]
     assert communities(machine, TWO) == [(65007, 1), GRACEFUL_SHUTDOWN]
@@ -107,7 +107,7 @@ def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> No
 
     actions = machine.expire(130.0)
     assert told(actions) == ["drained: drain_time is over [operator: alice]"]
-    assert changed(actions) == [f"{g} {p}" for p in (ONE, V6, TWO) for g in ("leaves", "spines")]
+    assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6, TWO)]
     assert not machine.routes_out("leaves")
     assert not machine.routes_out("spines")
     assert machine.next_timer() is None

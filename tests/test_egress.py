@@ -6,6 +6,7 @@ The same storms that leave a router wrong for ever under an egress that just wri
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import pytest
@@ -31,7 +32,7 @@ def attributes(host: int, med: int | None = None) -> OutAttributes:
 class Machine(Protocol):
     """What the storm drives: the egress, or the naive one."""
 
-    def changed(self, group: str, prefix: Prefix) -> None: ...
+    def changed(self, group: str, prefixes: Sequence[Prefix]) -> None: ...
     def router_up(self, address: Address) -> None: ...
     def router_down(self, address: Address) -> None: ...
     def end_of_rib_sent(self, router: Address) -> None: ...
@@ -45,7 +46,8 @@ class Naive:
     def __init__(self, desired: dict[Prefix, Paths], told: dict[Prefix, Paths]) -> None:
         self.desired, self.told, self.lines = desired, told, list[bytes]()
 
-    def changed(self, group: str, prefix: Prefix) -> None:
+    def changed(self, group: str, prefixes: Sequence[Prefix]) -> None:
+        (prefix,) = prefixes
         before, after = self.told.get(prefix, ()), self.desired.get(prefix, ())
         self.told[prefix] = after
         for path_id, wanted in after:
@@ -92,7 +94,7 @@ class Storm:
             self.desired[prefix] = paths
         else:
             self.desired.pop(prefix, None)
-        self.egress.changed("leaves", prefix)
+        self.egress.changed("leaves", [prefix])
 
     def flap(self) -> None:
         router = self.random.choice(ROUTERS)
@@ -199,7 +201,7 @@ class Rig:
             self.desired.pop(prefix, None)
         else:
             self.desired[prefix] = ((0, attributes(host)),)
-        self.egress.changed("leaves", prefix)
+        self.egress.changed("leaves", [prefix])
 
     def lines(self, now: float = 0.0) -> list[str]:
         """What is written now."""
@@ -520,7 +522,7 @@ class Pair:
 
     def wants(self, prefix: Prefix, host: int) -> None:
         self.desired[prefix] = ((0, attributes(host)),)
-        self.egress.changed("leaves", prefix)
+        self.egress.changed("leaves", [prefix])
 
     def taken(self, lines: list[bytes]) -> None:
         for _ in lines:
@@ -590,7 +592,7 @@ def test_a_router_that_is_filled_leaves_room_for_what_is_new_at_another() -> Non
     new = [Prefix(IPV4, 0x0B000000 + value, 32) for value in range(2 * encode.BATCH)]
     for prefix in new:
         desired[prefix] = ((0, attributes(2)),)
-        egress.changed("leaves", prefix)
+        egress.changed("leaves", [prefix])
     lines: list[str] = []
     for _ in range(WINDOW):
         egress.replied(ok=True, now=2.0)

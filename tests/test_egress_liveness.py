@@ -86,7 +86,7 @@ class Site:
             self.desired[group][prefix] = paths
         else:
             self.desired[group].pop(prefix, None)
-        self.egress.changed(group, prefix)
+        self.egress.changed(group, [prefix])
 
     def change_all(self, hosts: list[int]) -> None:
         for number in range(len(PREFIXES)):

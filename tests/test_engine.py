@@ -23,7 +23,7 @@ from msgspec import structs
 
 from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
 from rsfilter.routing.engine import MAX_REFUSED, Engine, Session
-from rsfilter.routing.events import EndOfRib, Nlri, Update
+from rsfilter.routing.events import EndOfRib, Update
 from rsfilter.routing.model import (
     UNICAST,
     Attributes,
@@ -198,13 +198,7 @@ def test_an_endless_path_is_one_withdraw_and_one_line() -> None:
 
 def test_a_malformed_update_withdraws_what_it_names() -> None:
     machine = engine()
-    malformed = Update(
-        address(HV7),
-        65007,
-        Attributes(as_path=path("65007"), malformed="treat-as-withdraw"),
-        (Nlri(prefix(ONE), 0, ()),),
-        (),
-    )
+    malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
     actions = after(machine, update(route(ONE)), malformed)
     assert told(actions) == ["203.0.113.1/32 accepted -> rejected attribute_malformed (announce)"]
     assert paths(machine, ONE) == {}
@@ -423,7 +417,7 @@ def test_other_families_are_refused_and_told_of_once() -> None:
     bound = data((), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7))
     machine = engine(replace(bound, provenance=provenance))
     flows = (("ipv4 flow", "destination 203.0.113.1/32"), ("ipv4 unicast", "nonsense"))
-    foreign = Update(address(HV7), 65007, Attributes(), (), (), flows)
+    foreign = Update(address(HV7), 65007, (), (), flows)
     assert after(machine, foreign).audit == [
         NlriRefused(address(HV7), 65007, "hv7", family, text, reason, provenance)
         for (family, text), reason in zip(
@@ -440,6 +434,4 @@ def test_other_families_are_refused_and_told_of_once() -> None:
 def test_what_is_told_of_other_families_is_bounded() -> None:
     machine = engine()
     flows = tuple(("ipv4 flow", str(n)) for n in range(MAX_REFUSED + 10))
-    assert (
-        len(after(machine, Update(address(HV7), 65007, Attributes(), (), (), flows)).audit) == 100
-    )
+    assert len(after(machine, Update(address(HV7), 65007, (), (), flows)).audit) == 100

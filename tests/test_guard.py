@@ -207,7 +207,7 @@ def test_release_judges_by_the_data_in_force() -> None:
         "guard: released 3, 0 held",
     ]
     assert changed(actions) == [
-        f"{group} {where}" for where in (ONE, TWO, THREE) for group in ("leaves", "spines")
+        f"{group} {where}" for group in ("leaves", "spines") for where in (ONE, TWO, THREE)
     ]
     assert announced(machine) == {FOUR}
 

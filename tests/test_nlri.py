@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from captures_expected import announce
+from captures_expected import announce, keys
 from exabgp_lines import PEER, line_of, update_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rsfilter.exabgp.decode import decode
 from rsfilter.exabgp.nlri import parse_prefix
-from rsfilter.routing.events import Nlri, Update
+from rsfilter.routing.events import Update
 from rsfilter.routing.model import Address, Prefix
 
 ONE = "203.0.113.1/32"
@@ -24,7 +24,7 @@ def test_path_information_is_a_number_in_four_octets() -> None:
         for text in ("0.0.0.0", "1.2.3.4", "255.255.255.255")
     ]
     got = update_of(announces={"ipv4 unicast": {PEER: paths}})
-    assert [nlri.path_id for nlri in got.announced] == [0, 0x01020304, 0xFFFFFFFF]
+    assert [route.key.path_id for route in got.announced] == [0, 0x01020304, 0xFFFFFFFF]
 
 
 def test_compact_nlri_is_plain_text() -> None:
@@ -32,7 +32,7 @@ def test_compact_nlri_is_plain_text() -> None:
     assert got == announce(PEER, "192.0.2.1/32", "192.0.2.2/32")
     gone = decode(line_of({"update": {"withdraw": {"ipv6 unicast": ["::/0"]}}}))
     assert isinstance(gone, Update)
-    assert gone.withdrawn == ((Prefix.parse("::/0"), 0),)
+    assert gone.withdrawn == keys(PEER, 0, "::/0")
 
 
 def test_link_local_next_hop_comes_last_whatever_the_order() -> None:
@@ -44,18 +44,20 @@ def test_link_local_next_hop_comes_last_whatever_the_order() -> None:
 def test_next_hop_that_only_some_share() -> None:
     got = update_of(announces={"ipv6 unicast": {HOP_6: ["::1", "::2"], "fe80::1": ["::2", "::3"]}})
     hop, local = Address.parse(HOP_6), Address.parse("fe80::1")
-    assert got.announced == (
-        Nlri(Prefix.parse("::1"), 0, (hop,)),
-        Nlri(Prefix.parse("::2"), 0, (hop, local)),
-        Nlri(Prefix.parse("::3"), 0, (local,)),
-    )
+    assert [(str(route.key.prefix), route.next_hops) for route in got.announced] == [
+        ("::1/128", (hop,)),
+        ("::2/128", (hop, local)),
+        ("::3/128", (local,)),
+    ]
 
 
 @pytest.mark.parametrize("text", ["no-nexthop", "null", "", "192.0.2.300", "fe80::1%eth0"])
 def test_next_hop_that_is_no_address(text: str) -> None:
     got = update_of({"med": -1}, {"ipv4 unicast": {text: ["192.0.2.1/32"], PEER: ["192.0.2.2/32"]}})
-    assert [nlri.next_hops for nlri in got.announced] == [(), (Address.parse(PEER),)]
-    assert got.attributes.malformed == "med invalid, next-hop missing"
+    assert [route.next_hops for route in got.announced] == [(), (Address.parse(PEER),)]
+    assert {route.attributes.malformed for route in got.announced} == {
+        "med invalid, next-hop missing"
+    }
 
 
 def test_what_is_no_unicast_prefix_is_told_and_takes_nothing_with_it() -> None:
@@ -76,10 +78,9 @@ def test_what_is_no_unicast_prefix_is_told_and_takes_nothing_with_it() -> None:
             "ipv6 mpls-vpn": "rd 1:1",
         }
     )
-    assert got.announced == tuple(
-        Nlri(prefix, 0, (Address.parse(PEER),))
-        for prefix in (Prefix.parse("192.0.2.1/32"), Prefix.parse("192.0.2.2/33"))
-    )
+    assert [(route.key, route.next_hops) for route in got.announced] == [
+        (key, (Address.parse(PEER),)) for key in keys(PEER, 0, "192.0.2.1/32", "192.0.2.2/33")
+    ]
     (flow_family, flow_text), *others = got.other_families
     assert flow_family == "ipv4 flow"
     assert flow_text.startswith('{"destination-ipv4":["10.0.0.0/24"],"string":"flow xxx')
@@ -94,14 +95,14 @@ def test_what_is_no_unicast_prefix_is_told_and_takes_nothing_with_it() -> None:
         ("ipv4 unicast", '{"nlri":"203.0.113.1/32","path-information":"x"}'),
         ("ipv6 mpls-vpn", "rd 1:1"),
     ]
-    assert got.attributes.malformed == ""
+    assert {route.attributes.malformed for route in got.announced} == {""}
 
 
 def test_withdraws_of_other_families_are_of_no_interest() -> None:
     gone = {"ipv4 flow": [{"string": "x"}], "ipv4 unicast": ["x", ONE], "ipv6 unicast": "x"}
     got = decode(line_of({"update": {"withdraw": gone}}))
     assert isinstance(got, Update)
-    assert (got.withdrawn, got.other_families) == (((Prefix.parse(ONE), 0),), ())
+    assert (got.withdrawn, got.other_families) == (keys(PEER, 0, ONE), ())
 
 
 addresses = st.one_of(

@@ -37,7 +37,7 @@ def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> N
             index.remove(each)
         else:
             there.add(each)
-            index.add(each)
+            index.add([each])
     assert sorted(index.inside(asked)) == sorted(p for p in there if asked.covers(p))
 
 
@@ -45,7 +45,7 @@ def test_what_is_malformed_harms_nobody() -> None:
     """It is kept as it was sent, and lies inside nothing that anybody asks for."""
     index = PrefixIndex()
     for text in ("203.0.113.1/24", "203.0.113.1/77", "203.0.113.1/32", "203.0.113.2/32"):
-        index.add(prefix(text))
+        index.add([prefix(text)])
     found = {str(p) for p in index.inside(prefix("203.0.113.0/24"))}
     assert {"203.0.113.1/32", "203.0.113.2/32"} <= found
 
@@ -53,12 +53,11 @@ def test_what_is_malformed_harms_nobody() -> None:
 def test_one_that_comes_and_goes_takes_no_room() -> None:
     index = PrefixIndex()
     others = [prefix(f"203.0.113.{n}/32") for n in range(9)]
-    for each in others:
-        index.add(each)
+    index.add(others)
     for _ in range(100):
         for each in others:
             index.remove(each)
-            index.add(each)
+            index.add([each])
     assert sum(map(len, index._runs)) + len(index._recent) == len(others)
     assert not index._gone
 
@@ -67,7 +66,7 @@ def test_what_is_gone_does_not_pile_up() -> None:
     """Guests that never come back: as many prefixes as live ones are kept in vain at most."""
     index = PrefixIndex()
     for n in range(1000):
-        index.add(Prefix(4, n, 32))
+        index.add([Prefix(4, n, 32)])
         if n >= 20:
             index.remove(Prefix(4, n - 20, 32))
     assert sum(map(len, index._runs)) < 60
@@ -78,8 +77,7 @@ def test_what_is_gone_does_not_pile_up() -> None:
 def test_a_flood_that_is_taken_back_leaves_little_behind(order: int) -> None:
     index = PrefixIndex()
     flood = [Prefix(4, n, 32) for n in range(1000)]
-    for each in flood:
-        index.add(each)
+    index.add(flood)
     for each in flood[::order]:
         index.remove(each)
     assert sum(map(len, index._runs)) == len(index._gone) <= 100

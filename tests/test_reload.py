@@ -113,7 +113,7 @@ def test_routes_are_judged_by_the_new_rules() -> None:
     assert told(actions) == [
         f"{where} rejected -> accepted (config)" for where in (ONE, TWO, THREE)
     ]
-    assert changed(actions) == [f"{g} {w}" for w in (ONE, TWO, THREE) for g in ("leaves", "spines")]
+    assert changed(actions) == [f"{g} {w}" for g in ("leaves", "spines") for w in (ONE, TWO, THREE)]
 
 
 def test_the_same_rules_change_nothing() -> None:

@@ -18,8 +18,8 @@ from rsfilter.exabgp.resync import (
     Resync,
     Step,
 )
-from rsfilter.routing.events import EndOfRib, Nlri, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.model import Address, Attributes, Prefix
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
+from rsfilter.routing.model import Address, Attributes, Prefix, Route, RouteKey
 
 ROUTER, HOST = Address.parse("192.0.2.10"), Address.parse("198.51.100.1")
 OTHER = Address.parse("198.51.100.2")
@@ -293,8 +293,9 @@ def test_a_repetition_that_was_heard_whole_counts_whoever_asked_for_it() -> None
 
 
 def announced(neighbor: Address, *prefixes: str) -> Update:
-    nlri = tuple(Nlri(Prefix.parse(prefix), 0, (neighbor,)) for prefix in prefixes)
-    return Update(neighbor, 65001, Attributes(), nlri, ())
+    keys = (RouteKey(neighbor, Prefix.parse(prefix), 0) for prefix in prefixes)
+    routes = tuple(Route(key, 65001, Attributes(), (neighbor,)) for key in keys)
+    return Update(neighbor, 65001, routes, ())
 
 
 def done_at(resync: Resync, *times: float) -> list[bool]:

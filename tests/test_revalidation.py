@@ -22,6 +22,7 @@ from test_engine_model import (
     Ledger,
     Speaker,
     data_sets,
+    named,
     new_engine,
     routes_out,
     speakers,
@@ -42,7 +43,7 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.export import Paths
-from rsfilter.routing.model import Limits, Prefix, Route, RouteKey, Verdict, VerdictKind
+from rsfilter.routing.model import Limits, Prefix, Verdict, VerdictKind
 from rsfilter.routing.policy import Data, Mode
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
@@ -260,18 +261,16 @@ class SlicedMachine(RuleBasedStateMachine):
         now = verdicts(self.engine)
         assert self.ledger.known == {r.key: (v.kind, v.reasons) for r, v in now.items()}
         have = routes_out(self.engine)
-        named = {(change.group, change.prefix) for change in actions.out}
-        assert difference(self.seen, have) <= named
+        assert difference(self.seen, have) <= {*named(actions)}
         self.seen = have
 
     @rule(update=speakers.flatmap(updates))
     def update(self, update: Update) -> None:
         for model in self.models:
-            for slot in update.withdrawn:
-                model.withdraw(update.neighbor, slot)
-            for nlri in update.announced:
-                key = RouteKey(update.neighbor, nlri.prefix, nlri.path_id)
-                model.announce(Route(key, update.asn, update.attributes, nlri.next_hops))
+            for key in update.withdrawn:
+                model.withdraw(update.neighbor, (key.prefix, key.path_id))
+            for announced in update.announced:
+                model.announce(announced)
         self.follow(self.engine.handle(update, 0.0))
 
     @rule(speaker=speakers, is_up=st.booleans())

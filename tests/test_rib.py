@@ -34,7 +34,7 @@ def entry(judged: Route, verdict: Verdict = ACCEPTED, *, within_limit: bool = Tr
 def table_of(*entries: Entry) -> AdjRibIn:
     rib_in = AdjRibIn()
     for each in entries:
-        rib_in.insert(each)
+        rib_in.insert([each])
     return rib_in
 
 
@@ -49,13 +49,13 @@ def test_routes_are_found_by_neighbor_and_by_prefix() -> None:
     assert list(rib_in.entries()) == [one, elsewhere, other]
     assert rib_in.at(prefix("203.0.113.1/32")) == (one, other)
     assert rib_in.at(prefix("203.0.113.3/32")) == ()
-    assert rib_in.candidates(prefix("203.0.113.1/32")) == [one.route]
-    assert rib_in.candidates(prefix("203.0.113.3/32")) == []
+    assert [*rib_in.candidates(prefix("203.0.113.1/32"))] == [one.route]
+    assert not rib_in.candidates(prefix("203.0.113.3/32"))
 
 
 def test_rejected_routes_are_no_candidates() -> None:
     rib_in = table_of(entry(route(), REJECTED))
-    assert rib_in.candidates(prefix("203.0.113.1/32")) == []
+    assert not rib_in.candidates(prefix("203.0.113.1/32"))
 
 
 def test_held_routes_come_after_every_accepted_one() -> None:
@@ -109,34 +109,37 @@ def test_a_neighbors_table_is_made_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("within", "over", "max_prefixes", "has_room"),
+    ("within", "over", "max_prefixes", "room"),
     [
-        (0, 0, 0, False),
-        (0, 0, 1, True),
-        (1, 0, 1, False),
-        (1, 1, 1, False),
-        (1, 1, 2, True),
-        (2, 5, 3, True),
-        (3, 5, 3, False),
+        (0, 0, 0, 0),
+        (0, 0, 1, 1),
+        (1, 0, 1, 0),
+        (1, 1, 1, 0),
+        (1, 1, 3, 2),
+        (2, 5, 3, 1),
+        (3, 5, 3, 0),
+        (3, 0, 2, 0),
     ],
 )
 def test_room_is_for_those_within_the_limit(
-    within: int, over: int, max_prefixes: int, has_room: bool
+    within: int, over: int, max_prefixes: int, room: int
 ) -> None:
     routes = [entry(route(f"203.0.113.{n}")) for n in range(within)]
     routes += [entry(route(f"203.0.113.{100 + n}"), within_limit=False) for n in range(over)]
     table = table_of(*routes).table(address("198.51.100.7"))
-    assert table.has_room(max_prefixes) is has_room
+    assert table.room(max_prefixes) == room
 
 
 def test_a_table_is_full_of_routes_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rib, "MAX_OVER_LIMIT", 2)
     table = NeighborTable()
-    assert not table.is_full
+    assert table.room_beyond == 2
     table.over_limit = dict.fromkeys([route("203.0.113.1").key])
-    assert not table.is_full
-    table.over_limit = dict.fromkeys([route("203.0.113.1").key, route("203.0.113.2").key])
-    assert table.is_full
+    assert table.room_beyond == 1
+    table.over_limit = dict.fromkeys(route(f"203.0.113.{n}").key for n in (1, 2))
+    assert table.room_beyond == 0
+    table.over_limit = dict.fromkeys(route(f"203.0.113.{n}").key for n in (1, 2, 3))
+    assert table.room_beyond == 0
 
 
 # What a prefix covers ----------------------------------------------------------------------------
@@ -194,7 +197,7 @@ def test_what_is_inside_is_what_covers_says(
     for where, host, comes in changes:
         judged = route(str(where), neighbor=f"198.51.100.{host}")
         if comes and judged.key not in there:
-            rib_in.insert(entry(judged))
+            rib_in.insert([entry(judged)])
             there.add(judged.key)
         elif not comes:
             rib_in.remove(judged.key)
@@ -247,7 +250,7 @@ def test_routers_get_the_best_or_every_path(
 ) -> None:
     for all_paths, expected in [(False, best), (True, every)]:
         rib_out = AdjRibOut(OWN_ASN, router_group(all_paths=all_paths))
-        assert rib_out.update(WHERE, candidates) is bool(expected)
+        assert rib_out.update([(WHERE, candidates)]) == ([WHERE] if expected else [])
         assert rib_out.routes == ({WHERE: expected} if expected else {})
 
 
@@ -255,27 +258,27 @@ def test_a_path_id_that_collides_stays_with_the_better_path() -> None:
     one, other = route(neighbor="228.11.99.38"), route(neighbor="2001:db8:c633::7")
     assert path_id(one.key.neighbor, 0) == path_id(other.key.neighbor, 0) == 0xE40B6326
     rib_out = AdjRibOut(OWN_ASN, router_group(all_paths=True))
-    rib_out.update(WHERE, [one, other])
+    rib_out.update([(WHERE, [one, other])])
     assert rib_out.routes[WHERE] == ((0xE40B6326, out("228.11.99.38")),)
-    rib_out.update(WHERE, [other, one])
+    rib_out.update([(WHERE, [other, one])])
     assert rib_out.routes[WHERE] == ((0xE40B6326, out("2001:db8:c633::7")),)
 
 
 def test_only_a_difference_is_a_change() -> None:
     rib_out = AdjRibOut(OWN_ASN, router_group(all_paths=True))
-    assert rib_out.update(WHERE, []) is False
-    assert rib_out.update(WHERE, [ONE]) is True
-    assert rib_out.update(WHERE, [ONE]) is False
-    assert rib_out.update(WHERE, [ONE, TWO]) is True
-    assert rib_out.update(WHERE, [TWO, ONE]) is True
-    assert rib_out.update(WHERE, [TWO, ONE, PRIVATE]) is False
-    assert rib_out.update(WHERE, []) is True
-    assert rib_out.update(WHERE, []) is False
+    assert rib_out.update([(WHERE, [])]) == []
+    assert rib_out.update([(WHERE, [ONE])]) == [WHERE]
+    assert rib_out.update([(WHERE, [ONE])]) == []
+    assert rib_out.update([(WHERE, [ONE, TWO])]) == [WHERE]
+    assert rib_out.update([(WHERE, [TWO, ONE])]) == [WHERE]
+    assert rib_out.update([(WHERE, [TWO, ONE, PRIVATE])]) == []
+    assert rib_out.update([(WHERE, [])]) == [WHERE]
+    assert rib_out.update([(WHERE, [])]) == []
 
 
 def test_a_worse_path_is_no_change_where_the_best_is_told() -> None:
     rib_out = AdjRibOut(OWN_ASN, router_group())
-    assert rib_out.update(WHERE, [ONE]) is True
-    assert rib_out.update(WHERE, [ONE, TWO]) is False
-    assert rib_out.update(WHERE, [TWO, ONE]) is True
-    assert rib_out.update(WHERE, [TWO]) is False
+    assert rib_out.update([(WHERE, [ONE])]) == [WHERE]
+    assert rib_out.update([(WHERE, [ONE, TWO])]) == []
+    assert rib_out.update([(WHERE, [TWO, ONE])]) == [WHERE]
+    assert rib_out.update([(WHERE, [TWO])]) == []

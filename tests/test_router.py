@@ -6,6 +6,7 @@ That the rules together keep routers right is tested by storm, in `test_egress`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
 from core_samples import OWN_ASN, address, prefix, prefixes, router_group
@@ -13,7 +14,7 @@ from core_samples import OWN_ASN, address, prefix, prefixes, router_group
 from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, FIRST_TAG, RECONCILE_INTERVAL_S, Egress
-from rsfilter.exabgp.router import WINDOW, Change, Phase, RouterState
+from rsfilter.exabgp.router import WINDOW, Changes, Phase, RouterState
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Prefix
 
@@ -48,10 +49,30 @@ def pass_barrier(state: RouterState) -> None:
     state.end_of_rib_sent()
 
 
+class Change(NamedTuple):
+    """One path of one prefix, announced or (None) withdrawn."""
+
+    prefix: Prefix
+    path_id: int
+    attributes: OutAttributes | None
+    is_repeat: bool
+
+
+def singly(changes: Changes) -> list[Change]:
+    """The changes, one for each prefix."""
+    for batch, together in changes.items():
+        assert together
+        assert {each.family for each in together} == {batch.family}
+    return [
+        Change(each, batch.path_id, batch.attributes, batch.is_repeat)
+        for batch, together in changes.items()
+        for each in together
+    ]
+
+
 def taken(state: RouterState, desired: Mapping[Prefix, Paths], *marked: Prefix) -> list[Change]:
-    for each in marked:
-        state.mark(each)
-    return state.take(desired, WINDOW)
+    state.mark(marked)
+    return singly(state.take(desired, WINDOW))
 
 
 def test_phases() -> None:
@@ -95,9 +116,9 @@ def test_what_is_marked_first_is_told_first() -> None:
     state = settled()
     desired = {each: best(1) for each in (A, B, C)}
     for each in (C, A, B):
-        state.mark(each)
-    assert [change.prefix for change in state.take(desired, 2)] == [C, A]
-    assert [change.prefix for change in state.take(desired, 2)] == [B]
+        state.mark([each])
+    assert [change.prefix for change in singly(state.take(desired, 2))] == [C, A]
+    assert [change.prefix for change in singly(state.take(desired, 2))] == [B]
 
 
 def test_what_a_router_has_comes_before_what_is_new() -> None:
@@ -110,14 +131,14 @@ def test_only_differences_count_toward_the_room() -> None:
     state = settled({A: best(1)})
     desired = {A: best(1), B: best(1)}
     for each in (A, B):
-        state.mark(each)
-    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
+        state.mark([each])
+    assert singly(state.take(desired, 1)) == [Change(B, 0, out(1), False)]
 
 
 def test_a_router_that_is_down_is_not_marked() -> None:
     state = RouterState(ONE)
-    state.mark(A)
-    assert state.take({A: best(1)}, WINDOW) == []
+    state.mark([A])
+    assert singly(state.take({A: best(1)}, WINDOW)) == []
 
 
 def test_paths_change_one_by_one() -> None:
@@ -142,10 +163,10 @@ def test_while_a_router_fills_nothing_is_withdrawn() -> None:
     state.down()
     now = {A: ((5, out(6)),)}
     state.up(now)
-    assert state.take(now, WINDOW) == [Change(A, 5, out(6), False)]
+    assert singly(state.take(now, WINDOW)) == [Change(A, 5, out(6), False)]
     assert dict(state.told[A]) == {5: out(6), 7: None}
     pass_barrier(state)
-    assert state.take(now, WINDOW) == [Change(A, 7, None, False)]
+    assert singly(state.take(now, WINDOW)) == [Change(A, 7, None, False)]
     assert state.told[A] == ((5, out(6)),)
 
 
@@ -156,9 +177,9 @@ def test_what_was_under_way_is_told_again_with_the_paths_in_doubt() -> None:
     assert state.doubtful == {A: {7, 8}}
     now = {A: ((5, out(5)), (7, out(7)))}
     state.up(now)
-    assert state.take(now, WINDOW) == []
+    assert singly(state.take(now, WINDOW)) == []
     pass_barrier(state)
-    assert state.take(now, WINDOW) == [
+    assert singly(state.take(now, WINDOW)) == [
         Change(A, 5, out(5), False),
         Change(A, 7, out(7), True),
         Change(A, 8, None, True),
@@ -172,9 +193,9 @@ def test_a_router_that_is_back_is_told_all_again() -> None:
     state.down()
     now = {A: best(1)}
     state.up(now)
-    assert state.take(now, WINDOW) == [Change(A, 0, out(1), False)]
+    assert singly(state.take(now, WINDOW)) == [Change(A, 0, out(1), False)]
     pass_barrier(state)
-    assert state.take(now, WINDOW) == [Change(B, 0, None, False)]
+    assert singly(state.take(now, WINDOW)) == [Change(B, 0, None, False)]
 
 
 @pytest.mark.parametrize("confirming", [False, True])
@@ -182,7 +203,7 @@ def test_doubt_is_about_everything_under_way(confirming: bool) -> None:
     state = settled()
     taken(state, {A: best(1)}, A)
     if confirming:
-        state.mark(A)
+        state.mark([A])
         assert state.barrier() == [4]
     taken(state, {A: best(1), B: best(1)}, B)
     state.doubt()
@@ -205,7 +226,7 @@ def test_a_forgotten_router_has_nothing_but_what_is_still_on_its_way() -> None:
     assert (state.phase, state.told, set(state.doubtful)) == (Phase.DOWN, {}, {B})
     state.up({})
     pass_barrier(state)
-    assert state.take({}, WINDOW) == [Change(B, 0, None, True)]
+    assert singly(state.take({}, WINDOW)) == [Change(B, 0, None, True)]
 
 
 # What it was told before us ----------------------------------------------------------------------
@@ -218,16 +239,16 @@ def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
     assert dict(state.told[A]) == {5: None, 7: None}
     now = {A: ((5, out(5)),)}
     state.up(now)
-    assert state.take(now, WINDOW) == [Change(A, 5, out(5), False)]
+    assert singly(state.take(now, WINDOW)) == [Change(A, 5, out(5), False)]
     pass_barrier(state)
-    assert state.take(now, WINDOW) == [Change(A, 7, None, False)]
+    assert singly(state.take(now, WINDOW)) == [Change(A, 7, None, False)]
 
 
 def test_adopting_what_we_told_ourselves_changes_nothing() -> None:
     state = settled({A: best(1)})
     state.adopt(A, 0)
     assert state.told[A] == best(1)
-    assert state.take({A: best(1)}, WINDOW) == []
+    assert singly(state.take({A: best(1)}, WINDOW)) == []
 
 
 def test_an_adopted_path_is_looked_at_once_and_first() -> None:
@@ -235,9 +256,9 @@ def test_an_adopted_path_is_looked_at_once_and_first() -> None:
     desired = {A: best(1), B: best(1)}
     state.up(desired)
     state.adopt(B, 0)
-    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), False)]
-    assert state.take(desired, WINDOW) == []
+    assert singly(state.take(desired, 1)) == [Change(B, 0, out(1), False)]
+    assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(1), False)]
+    assert singly(state.take(desired, WINDOW)) == []
 
 
 def test_an_adopted_path_that_changed_waits_for_the_barrier() -> None:
@@ -245,7 +266,7 @@ def test_an_adopted_path_that_changed_waits_for_the_barrier() -> None:
     desired = {A: best(1), B: best(1)}
     state.up(desired)
     state.adopt(B, 0)
-    assert state.take(desired, 1) == [Change(B, 0, out(1), False)]
+    assert singly(state.take(desired, 1)) == [Change(B, 0, out(1), False)]
     assert taken(state, {A: best(1), B: best(2)}, B) == [Change(A, 0, out(1), False)]
     pass_barrier(state)
     assert taken(state, {A: best(1), B: best(2)}) == [Change(B, 0, out(2), False)]
@@ -257,7 +278,7 @@ def test_an_adopted_path_that_changed_waits_for_the_barrier() -> None:
 def test_a_router_without_families_gets_no_end_of_rib() -> None:
     state = RouterState(ONE, families=frozenset())
     state.up({A: best(1)})
-    assert state.take({A: best(1)}, WINDOW) == []
+    assert singly(state.take({A: best(1)}, WINDOW)) == []
     assert state.barrier() == []
     assert not state.is_waiting
 
@@ -267,7 +288,7 @@ def test_withdraws_reach_routers_with_and_without_add_path(add_path: frozenset[i
     state = RouterState(ONE, add_path=add_path)
     desired: dict[Prefix, Paths] = {A: ((7, out(7)), (5, out(5)))}
     state.up(desired)
-    paths = [(change.path_id, change.attributes) for change in state.take(desired, WINDOW)]
+    paths = [(change.path_id, change.attributes) for change in singly(state.take(desired, WINDOW))]
     assert paths == ([(7, out(7)), (5, out(5))] if 4 in add_path else [(0, out(7))])
     pass_barrier(state)
     gone = [change.path_id for change in taken(state, {}, A)]
@@ -281,12 +302,15 @@ def test_leaving_add_path_the_best_path_is_told_again_after_the_others_are_gone(
     state.down()
     state.add_path = frozenset()
     state.up(desired)
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(7), False)]
+    assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(7), False)]
     pass_barrier(state)
-    assert state.take(desired, WINDOW) == [Change(A, 5, None, False), Change(A, 7, None, False)]
+    assert singly(state.take(desired, WINDOW)) == [
+        Change(A, 5, None, False),
+        Change(A, 7, None, False),
+    ]
     assert not state.is_idle
     pass_barrier(state)
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(7), True)]
+    assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(7), True)]
     assert state.is_idle
     assert state.told == {A: ((0, out(7)),)}
     assert state.doubtful == {}
@@ -303,9 +327,9 @@ def test_what_leaving_add_path_takes_away_comes_back_only_after_its_own_barrier(
     assert taken(state, desired) == [Change(A, 7, None, False)]
     state.barrier_taken()
     state.end_of_rib_sent()
-    assert state.take(desired, WINDOW) == [Change(B, 0, out(3), False)]
+    assert singly(state.take(desired, WINDOW)) == [Change(B, 0, out(3), False)]
     pass_barrier(state)
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True)]
+    assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(1), True)]
 
 
 def test_what_leaving_add_path_takes_away_is_told_again_whatever_goes_wrong() -> None:
@@ -315,9 +339,12 @@ def test_what_leaving_add_path_takes_away_is_told_again_whatever_goes_wrong() ->
     assert taken(state, desired, A) == [Change(A, 7, None, False)]
     state.doubt()
     pass_barrier(state)
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True), Change(A, 7, None, True)]
+    assert singly(state.take(desired, WINDOW)) == [
+        Change(A, 0, out(1), True),
+        Change(A, 7, None, True),
+    ]
     pass_barrier(state)
-    assert state.take(desired, WINDOW) == [Change(A, 0, out(1), True)]
+    assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(1), True)]
     assert state.is_idle
 
 
@@ -359,12 +386,12 @@ class Desk:
         table = self.leaves if group == "leaves" else self.inside
         for each in prefixes:
             table[each] = best(host)
-            self.egress.changed(group, each)
+            self.egress.changed(group, [each])
 
     def drop(self, *prefixes: Prefix) -> None:
         for each in prefixes:
             del self.leaves[each]
-            self.egress.changed("leaves", each)
+            self.egress.changed("leaves", [each])
 
     def lines(self, now: float = 0.0) -> list[str]:
         return [line.decode().strip() for line in self.egress.commands(now)]

@@ -40,13 +40,12 @@ from rsfilter.exabgp.messages import (
 from rsfilter.exabgp.strict import repeated_names
 from rsfilter.routing.events import (
     EndOfRib,
-    Nlri,
     RefreshMark,
     SessionDown,
     SessionUp,
     Update,
 )
-from rsfilter.routing.model import UNICAST, Address, Attributes
+from rsfilter.routing.model import UNICAST, Address, Route
 
 MAX_LINE_OCTETS = 16 << 20
 """Longest line that is decoded.
@@ -73,7 +72,6 @@ _RAW_END_OF_RIB = re.compile(
 )
 """An UPDATE that is one MP_UNREACH_NLRI without NLRI, its length in one octet or in two."""
 
-_NO_ATTRIBUTES = Attributes()
 _SENT = Sent()
 _SHUTDOWN = Shutdown()
 _BAD_SHAPE = Skipped("bad_shape")
@@ -176,21 +174,20 @@ def _decode_update(_kind: str, address: Address, neighbor: shapes.Neighbor) -> M
 
 
 def _update(address: Address, asn: int, update: shapes.Update) -> Update:
-    announced = nlri.announced({} if update.announce is UNSET else update.announce)
-    withdrawn = nlri.withdrawn({} if update.withdraw is UNSET else update.withdraw)
+    announced = nlri.announced(address, {} if update.announce is UNSET else update.announce)
+    withdrawn = nlri.withdrawn(address, {} if update.withdraw is UNSET else update.withdraw)
+    next_hops = announced.next_hops
     if update.attribute is UNSET and not update.announce:
-        path = _NO_ATTRIBUTES
-    else:
-        path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
-    routes = announced.nlri
+        return Update(address, asn, (), withdrawn)
+    path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
     if path.malformed == attributes.TREAT_AS_WITHDRAW:
-        keys = [(route.prefix, route.path_id) for route in routes]
-        routes = tuple(Nlri(*key, ()) for key in dict.fromkeys([*keys, *withdrawn]))
+        next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
         withdrawn = ()
     elif announced.lacks_next_hop:
         problems = [path.malformed] if path.malformed else []
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
-    return Update(address, asn, path, routes, withdrawn, announced.others)
+    routes = tuple([Route(key, asn, path, hops) for key, hops in next_hops.items()])
+    return Update(address, asn, routes, withdrawn, announced.others)
 
 
 def _decode_copy(address: Address, raw: Raw) -> Message:

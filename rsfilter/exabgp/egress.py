@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import WINDOW, Change, Phase, RouterState
-from rsfilter.routing.export import OutAttributes, Paths
+from rsfilter.exabgp.router import WINDOW, Batch, Phase, RouterState
+from rsfilter.routing.export import Paths
 from rsfilter.routing.model import Address, Prefix, RouterGroup
 
 BARRIER_TIMEOUT_S = 120.0
@@ -41,15 +41,6 @@ class Written(NamedTuple):
     """The router whose barrier it is, in the session that it has now."""
     at: float
     """When it was written."""
-
-
-class Batch(NamedTuple):
-    """Changes that fit in one command: everything but the prefixes and the routers."""
-
-    attributes: OutAttributes | None
-    path_id: int
-    family: int
-    is_repeat: bool
 
 
 class Egress:
@@ -100,11 +91,11 @@ class Egress:
 
     # What happens ------------------------------------------------------------------------------
 
-    def changed(self, group: str, prefix: Prefix) -> None:
-        """The routers of a group should have other paths of the prefix."""
-        is_desired = prefix in self._desired(group)
+    def changed(self, group: str, prefixes: Iterable[Prefix]) -> None:
+        """The routers of a group should have other paths of these prefixes."""
+        desired = self._desired(group)
         for state in self._groups[group]:
-            state.mark(prefix, is_desired=is_desired)
+            state.mark(prefixes, desired)
 
     def router_up(self, address: Address) -> None:
         """The router's session came up."""
@@ -234,9 +225,10 @@ class Egress:
                 most = whole if state.is_filled_in_bulk else room
                 fresh_room = min(state.fresh_room, in_step if state.is_in_bulk else room)
                 changes = state.take(desired, min(state.room, most), fresh_room)
-                if state.address in self._internal and any(c.is_repeat for c in changes):
+                if state.address in self._internal and any(b.is_repeat for b in changes):
                     flushes.append(state.address)
-                _gather(batches, state.address, changes)
+                for batch, prefixes in changes.items():
+                    batches.setdefault(batch, {})[state.address] = prefixes
         announcements_first = sorted(batches.items(), key=lambda item: item[0].attributes is None)
         for batch, told in announcements_first:
             yield from self._lines(batch, told)
@@ -294,21 +286,6 @@ class Egress:
         self._unanswered.append(Written(prefixes, barrier, self._now))
         self._unanswered_prefixes += prefixes
         return line
-
-
-def _gather(
-    batches: dict[Batch, dict[Address, list[Prefix]]], router: Address, changes: list[Change]
-) -> None:
-    """Adds the changes of a router to the batches; hundreds in a row belong to one."""
-    last: Batch | None = None
-    prefixes: list[Prefix] = []
-    for change in changes:
-        prefix = change.prefix
-        batch = Batch(change.attributes, change.path_id, prefix.family, change.is_repeat)
-        if batch != last:
-            last = batch
-            prefixes = batches.setdefault(batch, {}).setdefault(router, [])
-        prefixes.append(prefix)
 
 
 def _by_routers(

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rsfilter.routing.events import Nlri
-from rsfilter.routing.model import BITS, IPV4, IPV6, UNICAST, Address, Prefix
+from rsfilter.routing.model import BITS, IPV4, IPV6, UNICAST, Address, Prefix, RouteKey
 
-PathKey = tuple[Prefix, int]
-"""Prefix and ADD-PATH identifier; 0 when there is none."""
+NextHops = tuple[Address, ...]
+"""As `Route.next_hops`."""
 
 MAX_TEXT = 200
 """Characters of a foreign NLRI that are kept, for the audit (`Update.other_families`)."""
@@ -34,20 +33,21 @@ withdraws its table is not parsed again, and its routes share their prefixes."""
 class Announced(NamedTuple):
     """What an "announce" object holds."""
 
-    nlri: tuple[Nlri, ...]
+    next_hops: dict[RouteKey, NextHops]
+    """Of each route."""
     others: tuple[tuple[str, str], ...]
     """(family, text) of what is no IPv4 or IPv6 unicast prefix: `Update.other_families`."""
     lacks_next_hop: bool
     """A unicast NLRI stands under something that is no address, ExaBGP's `no-nexthop`."""
 
 
-def announced(section: dict[str, Any]) -> Announced:
-    """Every announced NLRI once, with all its next hops, a link-local one last.
+def announced(neighbor: Address, section: dict[str, Any]) -> Announced:
+    """Every NLRI that a neighbor announced, with all its next hops, a link-local one last.
 
     What cannot be read as a prefix of its family is listed in `others` and takes nothing with it:
     it is rejected for what it is, the rest of the UPDATE for what that is.
     """
-    nlri: list[Nlri] = []
+    next_hops: dict[RouteKey, NextHops] = {}
     others: list[tuple[str, str]] = []
     lacks_next_hop = False
     for name, by_next_hop in section.items():
@@ -55,35 +55,34 @@ def announced(section: dict[str, Any]) -> Announced:
         if family is None or not isinstance(by_next_hop, dict):
             others.extend((name[:MAX_TEXT], text) for text in _foreign(by_next_hop))
             continue
-        hops: dict[PathKey, tuple[Address, ...]] = {}
-        for next_hop, items in by_next_hop.items():
-            hop = _next_hop(next_hop)
+        for text, items in by_next_hop.items():
+            hop = _next_hop(text)
             lacks_next_hop |= not hop
-            keys, strange = path_keys(family, items)
+            keys, strange = route_keys(neighbor, family, items)
             others.extend((name, _text(item)) for item in strange)
-            if not hops:
-                hops = dict.fromkeys(keys, hop)
-            else:
-                _merge(hops, keys, hop)
-        nlri.extend(Nlri(prefix, path_id, hop) for (prefix, path_id), hop in hops.items())
-    return Announced(tuple(nlri), tuple(others), lacks_next_hop)
+            found = dict.fromkeys(keys, hop)
+            if len(by_next_hop) > 1:
+                _merge(next_hops, found)
+            next_hops.update(found)
+    return Announced(next_hops, tuple(others), lacks_next_hop)
 
 
-def withdrawn(section: dict[str, Any]) -> tuple[PathKey, ...]:
-    """Every withdrawn prefix of IPv4 and IPv6 unicast; what is no such prefix was never kept."""
-    keys: list[PathKey] = []
+def withdrawn(neighbor: Address, section: dict[str, Any]) -> tuple[RouteKey, ...]:
+    """Every IPv4 and IPv6 unicast prefix that a neighbor withdrew; what is no such prefix was
+    never kept."""
+    keys: list[RouteKey] = []
     for name, items in section.items():
         family = _FAMILIES.get(name)
         if family is not None:
-            keys.extend(path_keys(family, items)[0])
+            keys.extend(route_keys(neighbor, family, items)[0])
     return tuple(keys)
 
 
-def path_keys(family: int, items: Any) -> tuple[list[PathKey], list[Any]]:
+def route_keys(neighbor: Address, family: int, items: Any) -> tuple[list[RouteKey], list[Any]]:
     """What a list of NLRI names, in its order, and the items that are no prefix of `family`."""
     if not isinstance(items, list):
         return [], [items]
-    keys: list[PathKey] = []
+    keys: list[RouteKey] = []
     strange: list[Any] = []
     for item in items:
         try:
@@ -98,7 +97,7 @@ def path_keys(family: int, items: Any) -> tuple[list[PathKey], list[Any]]:
         except (ValueError, KeyError, TypeError, AttributeError):
             strange.append(item)
         else:
-            keys.append((prefix, path_id))
+            keys.append(RouteKey(neighbor, prefix, path_id))
     return keys, strange
 
 
@@ -128,21 +127,19 @@ def _path_id(text: Any) -> int:
         raise ValueError(f"{text[:MAX_TEXT]!r} is no path identifier") from error
 
 
-def _next_hop(text: str) -> tuple[Address, ...]:
+def _next_hop(text: str) -> NextHops:
     try:
         return (Address.parse(text),)
     except ValueError:
         return ()
 
 
-def _merge(
-    hops: dict[PathKey, tuple[Address, ...]], keys: list[PathKey], hop: tuple[Address, ...]
-) -> None:
-    """Adds the next hop (or none) to each of `keys` that does not have it yet."""
-    for key in keys:
-        known = hops.get(key, ())
-        added = tuple(address for address in hop if address not in known)
-        hops[key] = tuple(sorted(known + added, key=lambda address: address.is_link_local))
+def _merge(known: dict[RouteKey, NextHops], found: dict[RouteKey, NextHops]) -> None:
+    """Adds to each route that was found the next hops that are known of it."""
+    for key, hops in found.items():
+        before = known.get(key, ())
+        both = before + tuple(hop for hop in hops if hop not in before)
+        found[key] = tuple(sorted(both, key=lambda address: address.is_link_local))
 
 
 def _foreign(by_next_hop: Any) -> Iterable[str]:

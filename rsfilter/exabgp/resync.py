@@ -28,7 +28,7 @@ from rsfilter.exabgp.capabilities import Established, Shown, shown
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import BEST_PATH_ID
-from rsfilter.routing.model import IPV4, UNICAST, Address, Prefix
+from rsfilter.routing.model import IPV4, UNICAST, Address, Prefix, RouteKey
 
 ANSWER_SILENCE_S = 30.0
 """A question without a line of its answer for this long is asked again. ExaBGP answers within a
@@ -100,8 +100,8 @@ class Resync:
         self._limit = 0.0
         self._silent_at: OrderedDict[Address, float] = OrderedDict()
         """When a host that has not finished will have been silent for too long, the first first."""
-        self._said: set[tuple[Address, Prefix, int]] = set()
-        """What such hosts have repeated, with path ids."""
+        self._said: set[RouteKey] = set()
+        """What such hosts have repeated."""
 
     @property
     def is_done(self) -> bool:
@@ -259,7 +259,7 @@ class Resync:
     def _is_new(self, message: RefreshMark | EndOfRib | Update) -> bool:
         if not isinstance(message, Update):
             return True
-        said = {(message.neighbor, nlri.prefix, nlri.path_id) for nlri in message.announced}
+        said = {route.key for route in message.announced}
         is_new = not said <= self._said
         self._said |= said
         return is_new

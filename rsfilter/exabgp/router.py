@@ -23,11 +23,10 @@ Pure: no command lines here (`encode`), no clock.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from rsfilter.exabgp.encode import BATCH
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
@@ -69,14 +68,31 @@ class Barrier(Enum):
     """ExaBGP has replied to it: the next End-of-RIB that goes out passes it."""
 
 
-class Change(Struct, frozen=True, gc=False):
-    """One path of one prefix to be announced, or withdrawn when there are no attributes."""
+class Batch(NamedTuple):
+    """What changes of several prefixes have in common when one command can tell of them."""
 
-    prefix: Prefix
-    path_id: int
     attributes: OutAttributes | None
+    """What is announced; None: it is withdrawn."""
+    path_id: int
+    family: int
     is_repeat: bool
     """ExaBGP must send it even if it believes that it did."""
+
+
+Changes = dict[Batch, list[Prefix]]
+"""What to tell a router, in order."""
+
+
+class _First(NamedTuple):
+    """What is told of prefixes that the router has never had: hundreds in a row get the same."""
+
+    desired: Paths
+    family: int
+    wanted: Paths
+    """What of it the router can take."""
+    path_ids: PathIds
+    prefixes: list[list[Prefix]]
+    """Of the batch of each path: where such a prefix is added."""
 
 
 @dataclass(slots=True)
@@ -159,8 +175,7 @@ class RouterState:
             prefix: tuple((path_id, None) for path_id, _ in paths)
             for prefix, paths in self.told.items()
         }
-        for prefix in (*self.told, *desired, *self.doubtful):
-            self.mark(prefix)
+        self.mark((*self.told, *desired, *self.doubtful))
 
     def down(self) -> None:
         """The session ended. ExaBGP keeps its table, and so do we."""
@@ -184,21 +199,27 @@ class RouterState:
         told.setdefault(path_id, None)
         self.told[prefix] = tuple(told.items())
         self._fresh.pop(prefix, None)
-        self.mark(prefix)
+        self.mark([prefix])
 
-    def mark(self, prefix: Prefix, *, is_desired: bool = True) -> None:
-        """Other paths of the prefix may be desired; or none at all, which is nothing to look at
-        where the router has none: a host could make us remember all that it ever announced."""
+    def mark(self, prefixes: Iterable[Prefix], desired: Container[Prefix] | None = None) -> None:
+        """Other paths of these prefixes may be desired, or none at all.
+
+        `desired`: those of which some are, where that is known. None at all is nothing to look at
+        where the router has none: a host could make us remember all that it ever announced.
+        """
         if self.phase is Phase.DOWN:
             return
-        if prefix in self._issued or prefix in self._confirming or prefix in self.doubtful:
-            self._blocked[prefix] = None
-        elif prefix in self.told:
-            self._urgent[prefix] = None
-        elif is_desired:
-            self._fresh[prefix] = None
-        else:
-            self._fresh.pop(prefix, None)
+        told, fresh = self.told, self._fresh
+        issued, confirming, doubtful = self._issued, self._confirming, self.doubtful
+        for prefix in prefixes:
+            if prefix in issued or prefix in confirming or prefix in doubtful:
+                self._blocked[prefix] = None
+            elif prefix in told:
+                self._urgent[prefix] = None
+            elif desired is None or prefix in desired:
+                fresh[prefix] = None
+            else:
+                fresh.pop(prefix, None)
 
     def doubt(self) -> None:
         """Whatever is under way may have gone wrong."""
@@ -227,36 +248,55 @@ class RouterState:
             if prefix in self.doubtful and prefix not in self._issued:
                 self._urgent[prefix] = None
             else:
-                self.mark(prefix)
+                self.mark([prefix])
 
     # What follows ------------------------------------------------------------------------------
 
-    def take(
-        self, desired: Mapping[Prefix, Paths], room: int, fresh_room: int = WINDOW
-    ) -> list[Change]:
+    def take(self, desired: Mapping[Prefix, Paths], room: int, fresh_room: int = WINDOW) -> Changes:
         """The changes to tell now, of at most `room` prefixes, and of at most `fresh_room` that
         the router does not have yet; they count as told."""
-        changes: list[Change] = []
+        changes: Changes = {}
+        told, doubtful, issued = self.told, self.doubtful, self._issued
+        first: _First | None = None
         for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
             most = min(most, room)
             while queue and most > 0:
                 prefix, _ = queue.popitem(last=False)
-                found = self._difference(prefix, desired.get(prefix, ()))
-                if found:
-                    changes += found
+                paths = desired.get(prefix, ())
+                if prefix in told or prefix in doubtful:
+                    has_changed = self._tell_again(prefix, paths, changes)
+                else:
+                    if first is None or paths is not first.desired or prefix.family != first.family:
+                        first = self._first(paths, prefix, changes)
+                    if has_changed := bool(first.wanted):
+                        issued[prefix], told[prefix] = first.path_ids, first.wanted
+                        for prefixes in first.prefixes:
+                            prefixes.append(prefix)
+                if has_changed:
                     most -= 1
                     room -= 1
         return changes
 
-    def _difference(self, prefix: Prefix, desired: Paths) -> list[Change]:
+    def _first(self, desired: Paths, prefix: Prefix, changes: Changes) -> _First:
+        """What to tell of a prefix that the router has never had, and of others of its family."""
         wanted = self._for_us(prefix, desired)
-        if prefix not in self.told and prefix not in self.doubtful:
-            return self._first(prefix, wanted)
+        batches = [Batch(attributes, i, prefix.family, False) for i, attributes in wanted]
+        return _First(
+            desired=desired,
+            family=prefix.family,
+            wanted=wanted,
+            path_ids=frozenset([path_id for path_id, _ in wanted]),
+            prefixes=[changes.setdefault(batch, []) for batch in batches],
+        )
+
+    def _tell_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
+        """Adds to `changes` what to tell of a prefix that the router has or may have."""
+        wanted = self._for_us(prefix, desired)
         told = dict(self.told.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
         wanted_ids = frozenset(path_id for path_id, _ in wanted)
-        changes = [
-            Change(prefix, path_id, attributes, path_id in in_doubt)
+        found: list[tuple[int, OutAttributes | None]] = [
+            (path_id, attributes)
             for path_id, attributes in wanted
             if path_id in in_doubt or told.get(path_id) != attributes
         ]
@@ -266,25 +306,21 @@ class RouterState:
             self._blocked[prefix] = None
             keep = tuple((path_id, told[path_id]) for path_id in gone if path_id in told)
         else:
-            changes += [Change(prefix, path_id, None, path_id in in_doubt) for path_id in gone]
+            found += [(path_id, None) for path_id in gone]
             if gone and BEST_PATH_ID in wanted_ids:
                 # Without ADD-PATH (RFC 7911) a withdraw names no path: it takes the best one away.
                 self.doubtful[prefix] = wanted_ids
                 self._blocked[prefix] = None
-        if changes:
-            self._issued[prefix] = frozenset(change.path_id for change in changes)
+        if found:
+            self._issued[prefix] = frozenset(path_id for path_id, _ in found)
+        for path_id, attributes in found:
+            batch = Batch(attributes, path_id, prefix.family, is_repeat=path_id in in_doubt)
+            changes.setdefault(batch, []).append(prefix)
         if now_told := (*wanted, *keep):
             self.told[prefix] = now_told
         else:
             self.told.pop(prefix, None)
-        return changes
-
-    def _first(self, prefix: Prefix, wanted: Paths) -> list[Change]:
-        """What to tell of a prefix that the router has never had."""
-        if wanted:
-            self._issued[prefix] = frozenset(path_id for path_id, _ in wanted)
-            self.told[prefix] = wanted
-        return [Change(prefix, path_id, attributes, False) for path_id, attributes in wanted]
+        return bool(found)
 
     def _for_us(self, prefix: Prefix, desired: Paths) -> Paths:
         """What of it this router can take: `desired` has the best path first."""

@@ -144,10 +144,10 @@ AuditEvent = (
 
 
 class OutChange(Struct, frozen=True, gc=False):
-    """A router group should have other paths of a prefix than before, or none."""
+    """A router group should have other paths of these prefixes than before, or none."""
 
     group: str
-    prefix: Prefix
+    prefixes: tuple[Prefix, ...]
 
 
 class Actions(NamedTuple):

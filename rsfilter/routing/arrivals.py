@@ -8,7 +8,7 @@ comes back behind the last one, which a number tells for ever.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 CHUNK_BITS = 5
@@ -36,13 +36,16 @@ class Arrivals(Generic[T]):
         self._newest: list[T | None] = []
         """The chunk that is being filled."""
 
-    def add(self, entry: T) -> None:
-        """Numbers an entry and keeps it."""
-        entry.number = number = self._next
-        if not number & (CHUNK_SIZE - 1):
-            self._newest = self._chunks[number >> CHUNK_BITS] = []
-        self._newest.append(entry)
-        self._next = number + 1
+    def add(self, entries: Iterable[T]) -> None:
+        """Numbers entries and keeps them."""
+        number, newest = self._next, self._newest
+        for entry in entries:
+            entry.number = number
+            if not number & (CHUNK_SIZE - 1):
+                newest = self._chunks[number >> CHUNK_BITS] = []
+            newest.append(entry)
+            number += 1
+        self._next, self._newest = number, newest
 
     def remove(self, entry: T) -> None:
         """Forgets an entry that is here."""

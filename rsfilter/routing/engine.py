@@ -201,21 +201,70 @@ class Engine:
             return
         for family, text in update.other_families:
             self._refuse(update, family, text)
-        for prefix, path_id in update.withdrawn:
-            self._withdraw(RouteKey(neighbor, prefix, path_id), "withdraw")
-        if not update.announced:
-            return
-        group = self.neighbors.group(neighbor)
-        table = self.rib_in.table(neighbor)
+        for key in update.withdrawn:
+            self._withdraw(key, "withdraw")
+        if update.announced:
+            self._announced(update)
+
+    def _announced(self, update: Update) -> None:
+        """Routes that are new go on together, in the order in which they came."""
+        table = self.rib_in.table(update.neighbor)
         table.asns.add(update.asn)
-        before = self.counters["not_kept"]
-        for nlri in update.announced:
-            key = RouteKey(neighbor, nlri.prefix, nlri.path_id)
-            route = Route(key, update.asn, update.attributes, nlri.next_hops)
-            self._announce(route, group, table)
-        if not_kept := self.counters["not_kept"] - before:
-            name = self.verdicts.host_name(update.asn, neighbor)
-            self.verdicts.actions.audit.append(NotKept(neighbor, update.asn, name, not_kept))
+        group = self.neighbors.group(update.neighbor)
+        not_kept = repeated = 0
+        new: list[Route] = []
+        for route in update.announced:
+            key = route.key
+            if table.unrepeated:
+                table.unrepeated.get(UNICAST[key.prefix.family], set()).discard(key)
+            entry = table.entries.get(key)
+            if entry is None:
+                new.append(route)
+            elif entry.route == route and key not in table.stale:
+                repeated += 1
+            else:
+                not_kept += self._insert(new, group, table)
+                new = []
+                not_kept += self._replace(entry, route, group, table)
+        not_kept += self._insert(new, group, table)
+        if repeated:
+            self.counters["repeated"] += repeated
+        if repeated < len(update.announced):
+            self.counters["announced"] += len(update.announced) - repeated
+        if not_kept:
+            self.counters["not_kept"] += not_kept
+            name = self.verdicts.host_name(update.asn, update.neighbor)
+            event = NotKept(update.neighbor, update.asn, name, not_kept)
+            self.verdicts.actions.audit.append(event)
+
+    def _insert(self, routes: list[Route], group: HostGroup | None, table: NeighborTable) -> int:
+        """Routes of one neighbor that were not there; how many of them there is no room for."""
+        if not routes:
+            return 0
+        room = table.room((group or NO_GROUP).max_prefixes)
+        kept = room + table.room_beyond
+        self.verdicts.insert(routes[:room], group, within_limit=True)
+        self.verdicts.insert(routes[room:kept], group, within_limit=False)
+        return max(0, len(routes) - kept)
+
+    def _replace(
+        self, entry: Entry, route: Route, group: HostGroup | None, table: NeighborTable
+    ) -> int:
+        """A route that is there, and was another or stale; 1 if there is no room for it now."""
+        key = route.key
+        if key in table.stale:
+            if not table.room((group or NO_GROUP).max_prefixes):
+                self._withdraw(key, "max_prefixes")  # others have come before it this time
+                return self._insert([route], group, table)
+            table.repeat(key)
+            self._come_back(entry, route, group)
+            return 0
+        entry.route = route
+        was_announced = entry.is_announced
+        self.verdicts.rejudge(entry, group, "announce")
+        if was_announced or entry.is_announced:
+            self.verdicts.export([key.prefix])
+        return 0
 
     def _refuse(self, update: Update, family: str, nlri: str) -> None:
         """No route can be made of it, so there is nothing to keep: it is audited once."""
@@ -232,36 +281,6 @@ class Engine:
             )
         )
 
-    def _announce(self, route: Route, group: HostGroup | None, table: NeighborTable) -> None:
-        key = route.key
-        if table.unrepeated:
-            table.unrepeated.get(UNICAST[key.prefix.family], set()).discard(key)
-        entry = table.entries.get(key)
-        is_back = key in table.stale
-        if is_back and not table.has_room((group or NO_GROUP).max_prefixes):
-            self._withdraw(key, "max_prefixes")  # others have come before it this time
-            entry = None
-        elif entry is not None and entry.route == route and not is_back:
-            self.counters["repeated"] += 1
-            return
-        self.counters["announced"] += 1
-        if entry is None:
-            within = table.has_room((group or NO_GROUP).max_prefixes)
-            if not within and table.is_full:
-                self.counters["not_kept"] += 1
-                return
-            self.verdicts.insert(route, group, within_limit=within)
-            return
-        if is_back:
-            table.repeat(key)
-            self._come_back(entry, route, group)
-            return
-        entry.route = route
-        was_announced = entry.is_announced
-        self.verdicts.rejudge(entry, group, "announce")
-        if was_announced or entry.is_announced:
-            self.verdicts.export(key.prefix)
-
     def _come_back(self, entry: Entry, route: Route, group: HostGroup | None) -> None:
         """A host announces again what was kept of it. If nothing else changed, its verdict stands,
         and what the guard holds stays held."""
@@ -271,7 +290,7 @@ class Engine:
             self.guard.forget(route.key)
         verdict = entry.verdict if is_same else self.verdicts.judge(entry, group)
         self.verdicts.set(entry, verdict, "announce", is_back=True)
-        self.verdicts.export(route.key.prefix)
+        self.verdicts.export([route.key.prefix])
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
         was_stale = self.rib_in.is_stale(key)
@@ -282,7 +301,7 @@ class Engine:
         self.counters["withdrawn"] += 1
         self.verdicts.audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_announced:
-            self.verdicts.export(key.prefix)
+            self.verdicts.export([key.prefix])
         if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
 
@@ -297,7 +316,7 @@ class Engine:
         entry.within_limit = True
         self.verdicts.rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
         if entry.is_accepted:
-            self.verdicts.export(key.prefix)
+            self.verdicts.export([key.prefix])
 
     def _lose(self, neighbor: Address, cause: str, now: float) -> None:
         """The host is gone, without having said that it would go."""
@@ -312,7 +331,7 @@ class Engine:
         lost = self._retention.lose(neighbor, group, now)
         for entry in lost.kept:
             self.verdicts.audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
-            self.verdicts.export(entry.route.key.prefix)
+            self.verdicts.export([entry.route.key.prefix])
         for key in lost.gone:
             self._withdraw(key, cause)
 
@@ -389,5 +408,5 @@ class Engine:
         is_other = [rib for rib in self.ribs_out.values() if rib.phase is not phase]
         for rib in is_other:
             rib.drain(phase)
-        for prefix in self.rib_in.prefixes() if is_other else ():
-            self.verdicts.export(prefix)
+        if is_other:
+            self.verdicts.export(self.rib_in.prefixes())

@@ -10,19 +10,10 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from rsfilter.routing.model import Address, Attributes, HostGroup, Limits, Prefix, RouteKey
+from rsfilter.routing.model import Address, HostGroup, Limits, Prefix, Route, RouteKey
 from rsfilter.routing.policy import Data
 
 # Neighbors ----------------------------------------------------------------------------------------
-
-
-class Nlri(Struct, frozen=True, gc=False):
-    """One announced prefix of an UPDATE."""
-
-    prefix: Prefix
-    path_id: int
-    next_hops: tuple[Address, ...]
-    """As `Route.next_hops`."""
 
 
 class Update(Struct, frozen=True, gc=False):
@@ -36,10 +27,10 @@ class Update(Struct, frozen=True, gc=False):
     neighbor: Address
     asn: int
     """The AS of the session."""
-    attributes: Attributes
-    announced: tuple[Nlri, ...]
-    withdrawn: tuple[tuple[Prefix, int], ...]
-    """(prefix, path_id) pairs."""
+    announced: tuple[Route, ...]
+    """Of this neighbor and AS, no key twice."""
+    withdrawn: tuple[RouteKey, ...]
+    """Of this neighbor."""
     other_families: tuple[tuple[str, str], ...] = ()
     """(family, NLRI text cut to 200 characters) announced outside IPv4 and IPv6 unicast."""
 

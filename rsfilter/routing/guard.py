@@ -56,6 +56,11 @@ class Guard:
         """How many routes are held."""
         return len(self._held)
 
+    @property
+    def is_holding(self) -> bool:
+        """Some route is held, or is expected to be since before a restart."""
+        return bool(self._held or self._expected)
+
     def hold(self, route: Route) -> None:
         """An accepted route whose loss is held from now on."""
         self._held[route.key] = None
@@ -64,7 +69,7 @@ class Guard:
 
     def forget(self, key: RouteKey) -> None:
         """The host changed or withdrew the route: it is held no longer."""
-        if not self._held and not self._expected:
+        if not self.is_holding:
             return
         if key in self._held or key in self._expected:
             self._held.pop(key, None)
@@ -81,7 +86,7 @@ class Guard:
 
     def has_ended(self) -> bool:
         """Answers, once, that the last held route is gone or accepted, without a release."""
-        ended = self._has_alarmed and not (self._held or self._expected)
+        ended = self._has_alarmed and not self.is_holding
         if ended:
             self._has_alarmed = False
         return ended
@@ -104,7 +109,7 @@ class Guard:
     def verdict(self, route: Route, verdict: Verdict) -> Verdict:
         """What becomes of a verdict by the data in force: held, if the route is, or was before a
         restart."""
-        if not self._held and not self._expected:
+        if not self.is_holding:
             return verdict
         key = route.key
         if key in self._expected and "data_unavailable" not in verdict.reasons:

@@ -21,6 +21,8 @@ from msgspec import Struct
 
 IPV4 = 4
 IPV6 = 6
+_OCTET_TEXT = tuple(map(str, range(256)))
+
 BITS = {IPV4: 32, IPV6: 128}
 """Address length in bits for each family."""
 
@@ -78,9 +80,10 @@ class Prefix(Struct, frozen=True, order=True, gc=False):
         return cls(family, value, int(length_text))
 
     def __str__(self) -> str:
-        bits = self.network
+        bits, text = self.network, _OCTET_TEXT
         if self.family == IPV4:  # written out: every command and every record has one
-            return f"{bits >> 24}.{bits >> 16 & 255}.{bits >> 8 & 255}.{bits & 255}/{self.length}"
+            high = f"{text[bits >> 24]}.{text[bits >> 16 & 255]}"
+            return f"{high}.{text[bits >> 8 & 255]}.{text[bits & 255]}/{self.length}"
         return f"{_ipv6_text(bits)}/{self.length}"
 
     @property

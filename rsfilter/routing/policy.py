@@ -12,7 +12,7 @@ asks once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -360,17 +360,31 @@ class Judge:
         self, route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
     ) -> Verdict:
         """See `judge`."""
-        key = route.key
-        path = (key.neighbor, route.asn, route.attributes, route.next_hops, key.prefix.family)
-        last_group, last_data = self._rules  # compared by identity: data can be large
-        if path != self._path or last_group is not group or last_data is not data:
-            self._rules, self._path = (group, data), path
-            self._by_path = _judge_path(route, group, data)
-        by_prefix, validation = _judge_prefix(route, group, data)
-        found = (self._by_path + by_prefix, validation, within_limit)
-        if found != self._found:
-            self._found, self._verdict = found, _conclude(*found)
-        return self._verdict
+        return self.all((route,), group, data, within_limit=within_limit)[0]
+
+    def all(
+        self,
+        routes: Iterable[Route],
+        group: HostGroup | None,
+        data: Data,
+        *,
+        within_limit: bool,
+    ) -> list[Verdict]:
+        """The verdicts of routes from neighbors of one group."""
+        verdicts: list[Verdict] = []
+        for route in routes:
+            key = route.key
+            path = (key.neighbor, route.asn, route.attributes, route.next_hops, key.prefix.family)
+            last_group, last_data = self._rules  # compared by identity: data can be large
+            if path != self._path or last_group is not group or last_data is not data:
+                self._rules, self._path = (group, data), path
+                self._by_path = _judge_path(route, group, data)
+            by_prefix, validation = _judge_prefix(route, group, data)
+            found = (self._by_path + by_prefix, validation, within_limit)
+            if found != self._found:
+                self._found, self._verdict = found, _conclude(*found)
+            verdicts.append(self._verdict)
+        return verdicts
 
 
 def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
@@ -382,13 +396,26 @@ def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
 
 
 def _judge_prefix(route: Route, group: HostGroup | None, data: Data) -> tuple[Reasons, Validation]:
-    if not route.key.prefix.is_well_formed:
-        return MALFORMED, _NOT_VALIDATED
     rules = group or NO_GROUP
+    prefix = route.key.prefix
+    if _is_plain(prefix, rules):
+        return check_origin(route, rules, data)
+    if not prefix.is_well_formed:
+        return MALFORMED, _NOT_VALIDATED
     found, validation = check_origin(route, rules, data)
     for check in PREFIX_CHECKS:
         found += check(route, rules, data)
     return found, validation
+
+
+def _is_plain(prefix: Prefix, group: HostGroup) -> bool:
+    """A host route that the group allows, and no bogon anywhere near: as nearly all are. No check
+    of prefixes has anything to say of it."""
+    family, length = prefix.family, prefix.length
+    if length != BITS[family]:
+        return False
+    lengths = group.ipv4_lengths if family == IPV4 else group.ipv6_lengths
+    return length in lengths and prefix.network >> (length - 8) not in _BOGON_OCTETS[family]
 
 
 def _conclude(found: Reasons, validation: Validation, within_limit: bool) -> Verdict:

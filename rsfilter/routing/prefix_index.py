@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterable
 
 from rsfilter.routing.model import BITS, Prefix
 
@@ -33,17 +34,18 @@ class PrefixIndex:
         self._removed = 0
         """How many, since runs were last tidied because of that."""
 
-    def add(self, prefix: Prefix) -> None:
-        """Adds a prefix that is not there."""
-        if prefix in self._gone:
-            self._gone.remove(prefix)
-            return
-        self._recent[prefix] = None
+    def add(self, prefixes: Iterable[Prefix]) -> None:
+        """Adds prefixes that are not there, none of them twice."""
         self._sorted = None
-        if len(self._recent) >= RUN_SIZE:
-            self._tidy()
-            self._runs.append(sorted(self._recent))
-            self._recent = {}
+        for prefix in prefixes:
+            if prefix in self._gone:
+                self._gone.remove(prefix)
+                continue
+            self._recent[prefix] = None
+            if len(self._recent) >= RUN_SIZE:
+                self._tidy()
+                self._runs.append(sorted(self._recent))
+                self._recent = {}
 
     def remove(self, prefix: Prefix) -> None:
         """Removes a prefix that is there."""

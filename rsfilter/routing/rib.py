@@ -8,7 +8,7 @@ group of routers should have.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -81,14 +81,15 @@ class NeighborTable:
     """Those of earlier sessions that were not repeated since, and when each ends, the soonest
     first. They do not count against `max_prefixes`: the host does not announce them."""
 
-    def has_room(self, max_prefixes: int) -> bool:
-        """One more route would be within the limit."""
-        return len(self.entries) - len(self.over_limit) - len(self.stale) < max_prefixes
+    def room(self, max_prefixes: int) -> int:
+        """How many more routes would be within the limit."""
+        counted = len(self.entries) - len(self.over_limit) - len(self.stale)
+        return max(0, max_prefixes - counted)
 
     @property
-    def is_full(self) -> bool:
-        """One more route beyond the limit would be too many."""
-        return len(self.over_limit) >= MAX_OVER_LIMIT
+    def room_beyond(self) -> int:
+        """How many more routes beyond the limit would be kept."""
+        return max(0, MAX_OVER_LIMIT - len(self.over_limit))
 
     def repeat(self, key: RouteKey) -> None:
         """A stale route is announced again: from now on one of this session, the latest of it."""
@@ -131,21 +132,24 @@ class AdjRibIn:
             found = self.tables[neighbor] = NeighborTable()
         return found
 
-    def insert(self, entry: Entry) -> None:
-        """Adds a route under a key that is not there yet."""
-        self.arrivals.add(entry)
-        self.accepted += entry.is_accepted
-        key = entry.route.key
-        table = self.table(key.neighbor)
-        table.entries[key] = entry
-        if not entry.within_limit:
-            table.over_limit[key] = None
-        prefix = key.prefix
-        if prefix in self._by_prefix:
-            self._by_prefix[prefix] = (*self.at(prefix), entry)
-        else:
-            self._by_prefix[prefix] = entry
-            self._index.add(prefix)
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Adds routes of one neighbor, at least one, under keys that are not there yet."""
+        table = self.table(entries[0].route.key.neighbor)
+        by_prefix = self._by_prefix
+        new: list[Prefix] = []
+        for entry in entries:
+            key = entry.route.key
+            table.entries[key] = entry
+            prefix = key.prefix
+            if by_prefix.setdefault(prefix, entry) is entry:
+                new.append(prefix)
+            else:
+                by_prefix[prefix] = (*self.at(prefix), entry)
+            if not entry.within_limit:
+                table.over_limit[key] = None
+        self._index.add(new)
+        self.arrivals.add(entries)
+        self.accepted += sum([entry.is_accepted for entry in entries])
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
@@ -182,12 +186,14 @@ class AdjRibIn:
         table = self.tables.get(key.neighbor)
         return table is not None and key in table.stale
 
-    def candidates(self, prefix: Prefix) -> list[Route]:
+    def candidates(self, prefix: Prefix) -> Sequence[Route]:
         """The accepted routes of a prefix, best first; after them those that the guard holds:
         an owner by the newest data never loses traffic to an earlier one."""
-        entries = [entry for entry in self.at(prefix) if entry.is_announced]
-        if len(entries) > 1:
-            entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
+        found = self._by_prefix.get(prefix, ())
+        if isinstance(found, Entry):
+            return (found.route,) if found.is_announced else ()
+        entries = [entry for entry in found if entry.is_announced]
+        entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
         return [entry.route for entry in entries]
 
     def entries(self) -> Iterator[Entry]:
@@ -232,25 +238,40 @@ class AdjRibOut:
         self.phase = phase
         self._export.is_draining = phase is DrainPhase.DRAINING
 
-    def update(self, prefix: Prefix, candidates: list[Route]) -> bool:
-        """Brings a prefix up to date with its candidates, best first; says whether it changed."""
-        wanted = () if self.phase is DrainPhase.DRAINED else self._wanted(candidates)
+    def update(self, found: Iterable[tuple[Prefix, Sequence[Route]]]) -> list[Prefix]:
+        """Brings prefixes up to date with their candidates, best first; answers with those of
+        which something changed."""
+        routes = self.routes
+        changed: list[Prefix] = []
+        for prefix, candidates in found:
+            wanted = self._wanted(candidates)
+            if routes.get(prefix, ()) == wanted:
+                continue
+            changed.append(prefix)
+            if wanted:
+                routes[prefix] = wanted
+            else:
+                del routes[prefix]
+        return changed
+
+    def _wanted(self, candidates: Sequence[Route]) -> Paths:
+        """The best path first; equal to the last one, it is the same object."""
+        if not candidates or self.phase is DrainPhase.DRAINED:
+            return ()
+        wanted = self._all(candidates) if self._all_paths else self._best(candidates)
         if wanted != self._last:
             self._last = wanted
-        wanted = self._last
-        if self.routes.get(prefix, ()) == wanted:
-            return False
-        if wanted:
-            self.routes[prefix] = wanted
-        else:
-            del self.routes[prefix]
-        return True
+        return self._last
 
-    def _wanted(self, candidates: list[Route]) -> Paths:
-        """The best path first. Where two path ids collide, the better path keeps it."""
-        if not self._all_paths:
-            best = next(filter(None, map(self._export.attributes, candidates)), None)
-            return ((BEST_PATH_ID, best),) if best else ()
+    def _best(self, candidates: Sequence[Route]) -> Paths:
+        for route in candidates:
+            attributes = self._export.attributes(route)
+            if attributes is not None:
+                return ((BEST_PATH_ID, attributes),)
+        return ()
+
+    def _all(self, candidates: Sequence[Route]) -> Paths:
+        """Where two path ids collide, the better path keeps it."""
         found: dict[int, OutAttributes] = {}
         for route in candidates:
             attributes = self._export.attributes(route)

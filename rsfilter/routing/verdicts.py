@@ -9,7 +9,7 @@ The tables and the data in force are here; why a route is judged at all is the e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rsfilter.routing.actions import Actions, GuardChange, OutChange, VerdictChange
 from rsfilter.routing.guard import Guard
@@ -55,15 +55,29 @@ class Verdicts:
         taken, self.actions = self.actions, Actions([], [])
         return taken
 
-    def insert(self, route: Route, group: HostGroup | None, *, within_limit: bool) -> None:
-        """A route that was not there."""
-        verdict = self._judge(route, group, self.data, within_limit=within_limit)
-        verdict = self.guard.verdict(route, verdict)
-        entry = Entry(route, verdict, within_limit)
-        self.rib_in.insert(entry)
-        self.audit(route, verdict, None, "announce")
-        if entry.is_announced:
-            self.export(route.key.prefix)
+    def insert(
+        self, routes: Sequence[Route], group: HostGroup | None, *, within_limit: bool
+    ) -> None:
+        """Routes of one neighbor and AS that were not there."""
+        if not routes:
+            return
+        verdicts = self._judge.all(routes, group, self.data, within_limit=within_limit)
+        if self.guard.is_holding:
+            verdicts = list(map(self.guard.verdict, routes, verdicts))
+        entries = [
+            Entry(route, verdict, within_limit)
+            for route, verdict in zip(routes, verdicts, strict=True)
+        ]
+        self.rib_in.insert(entries)
+        name = self.host_name(routes[0].asn, routes[0].key.neighbor)
+        provenance = self.data.provenance
+        self.actions.audit.extend(
+            [
+                VerdictChange(route, name, verdict, None, "announce", provenance)
+                for route, verdict in zip(routes, verdicts, strict=True)
+            ]
+        )
+        self.export([entry.route.key.prefix for entry in entries if entry.is_announced])
 
     def judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
         """What the data in force say of a route that is in the table; sets nothing."""
@@ -132,9 +146,10 @@ class Verdicts:
         self._named = asn, neighbor, self.data, name
         return name
 
-    def export(self, prefix: Prefix) -> None:
-        """Brings every router's table up to date with the candidates of a prefix."""
-        candidates = self.rib_in.candidates(prefix)
+    def export(self, prefixes: Iterable[Prefix]) -> None:
+        """Brings every router's table up to date with the candidates of these prefixes."""
+        candidates = self.rib_in.candidates
+        found = [(prefix, candidates(prefix)) for prefix in prefixes]
         for name, rib in self.ribs_out.items():
-            if rib.update(prefix, candidates):
-                self.actions.out.append(OutChange(name, prefix))
+            if changed := rib.update(found):
+                self.actions.out.append(OutChange(name, tuple(changed)))

@@ -14,7 +14,7 @@ from rsfilter.exabgp.decode import MAX_REASON, decode
 from rsfilter.exabgp.messages import Message, Opened, SentEndOfRib
 from rsfilter.exabgp.nlri import MAX_TEXT
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.model import UNICAST, Address, Attributes, Prefix
+from rsfilter.routing.model import UNICAST, Address, Attributes, Prefix, RouteKey
 
 MAX_MALFORMED = 20_000
 """Characters. Every attribute code once, and the names of all that is wrong."""
@@ -40,15 +40,17 @@ def check_decode(line: bytes) -> None:
 
 
 def _check_update(update: Update) -> None:
-    _check_attributes(update.attributes)
-    for nlri in update.announced:
-        _check_slot(nlri.prefix, nlri.path_id)
-        for hop in nlri.next_hops:
+    for attributes in {route.attributes for route in update.announced}:
+        _check_attributes(attributes)
+    for route in update.announced:
+        _check_key(route.key, update)
+        assert route.asn == update.asn
+        for hop in route.next_hops:
             _check_address(hop)
-    for prefix, path_id in update.withdrawn:
-        _check_slot(prefix, path_id)
-    slots = [(nlri.prefix, nlri.path_id) for nlri in update.announced]
-    assert len({*slots}) == len(slots), "a prefix twice"
+    for key in update.withdrawn:
+        _check_key(key, update)
+    keys = [route.key for route in update.announced]
+    assert len({*keys}) == len(keys), "a prefix twice"
     for family, text in update.other_families:
         assert max(len(family), len(text)) <= MAX_TEXT
 
@@ -64,10 +66,11 @@ def _check_attributes(attributes: Attributes) -> None:
     assert len(attributes.malformed) <= MAX_MALFORMED
 
 
-def _check_slot(prefix: Prefix, path_id: int) -> None:
-    _check_address(prefix.address)
-    assert 0 <= prefix.length <= 999
-    assert 0 <= path_id < 1 << 32
+def _check_key(key: RouteKey, update: Update) -> None:
+    assert key.neighbor == update.neighbor
+    _check_address(key.prefix.address)
+    assert 0 <= key.prefix.length <= 999
+    assert 0 <= key.path_id < 1 << 32
 
 
 def _check_address(address: Address) -> None:
@@ -81,7 +84,10 @@ def _compare(line: bytes, message: Message) -> None:
     document = loads(line)
     if document is None:  # 4.2's faults, which are mended; or a repeated attribute, which is judged
         is_mended = isinstance(message, SessionUp | SessionDown | RefreshMark)
-        assert is_mended or getattr(message, "attributes", Attributes()).malformed, message
+        is_judged = isinstance(message, Update) and all(
+            route.attributes.malformed for route in message.announced
+        )
+        assert is_mended or is_judged, message
         return
     neighbor = document["neighbor"]
     assert message.neighbor == Address.parse(neighbor["address"]["peer"])
@@ -92,7 +98,8 @@ def _compare(line: bytes, message: Message) -> None:
         announced = neighbor["message"]["update"].get("announce", {})
         withdrawn = neighbor["message"]["update"].get("withdraw", {})
         told = {*_prefixes(announced), *_prefixes(withdrawn)}
-        said = {nlri.prefix for nlri in message.announced} | {p for p, _ in message.withdrawn}
+        said = {route.key.prefix for route in message.announced}
+        said |= {key.prefix for key in message.withdrawn}
         assert said <= told, f"{said - told} is nowhere in the line"
 
 
