@@ -21,6 +21,7 @@ from rsfilter import __version__, alarms, held, reload
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import Config, ConfigError, ReadinessConfig, parse_config, read_config
+from rsfilter.exabgp.decode import may_wait
 from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.filter import Filter
 from rsfilter.readiness import ReadinessWatcher
@@ -109,7 +110,7 @@ class Service:
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came while we started is for us now
-        self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set))
+        self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set), may_wait)
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
         )

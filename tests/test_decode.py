@@ -18,7 +18,7 @@ from captures_expected import (
 )
 from exabgp_lines import CAPTURES, FIXTURES, PEER, capture, line_of, update_of
 
-from rsfilter.exabgp.decode import MAX_LINE_OCTETS, decode, dialect, line_time
+from rsfilter.exabgp.decode import MAX_LINE_OCTETS, decode, dialect, line_time, may_wait
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
@@ -392,3 +392,13 @@ def test_time_and_dialect_are_read_at_the_head() -> None:
         assert (line_time(text), dialect(text)) == (None, None)
     assert dialect(b'{ "exabgp": "3.4.8", "time": 1.0, ') is None
     assert line_time(b'{ "exabgp": "5.0.0", "time": ' + b"9" * 400 + b", ") is None
+
+
+def test_only_copies_of_updates_may_wait() -> None:
+    """Nothing follows from them, and from every other line something may."""
+    lines = [(stem, line) for name, stem in CAPTURES for line in capture(name, stem)]
+    waiting = [(stem, line) for stem, line in lines if may_wait(line)]
+    assert {type(decode(line)) for _, line in waiting} == {Sent}
+    assert [stem for stem, _ in waiting].count("send-direction-updates-and-eor-barrier") == 4
+    words = '"direction": "send", "message": { "update": {'
+    assert not may_wait(line_of({"update": {"withdraw": {"ipv4 unicast": [words]}}}))

@@ -63,6 +63,25 @@ def test_the_end_of_stdin_is_told_after_the_last_line() -> None:
     os.close(reading)
 
 
+def test_lines_that_may_wait_wake_nobody_until_they_are_many_or_another_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipe, "MAX_WAITING", 3)
+    called: list[int] = []
+    reader = LineReader(-1, lambda: called.append(len(reader._lines)), lambda line: line == b"w")
+    for piece in (b"w\nw", b"\nw\nw\n", b"w\n"):
+        reader._split(piece)
+    assert called == [4], "once, until they are taken"
+    assert reader.take() == [b"w"] * 5
+    reader._split(b"w\n")
+    reader._split(b"w\nnow\nw\n")
+    assert called == [4, 4]
+    assert reader.take() == [b"w", b"w", b"now", b"w"]
+    reader._split(b"now\n")
+    reader._split(b"now\n")
+    assert called == [4, 4, 1]
+
+
 def failing(*_: object) -> None:
     raise MemoryError("no room")
 

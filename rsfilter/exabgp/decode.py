@@ -62,6 +62,10 @@ DIALECTS = {"4": "4.2", "5": "5.0", "6": "6.0"}
 
 _FAMILIES = frozenset(UNICAST.values())
 
+_COPY = b'"direction": "send", "message": { "update": {'
+_HEAD_OCTETS = 1024
+"""In these, at the most, a line says whom it is about and in which direction it went."""
+
 _AFI_SAFI = {b"\x00\x01\x01": "ipv4 unicast", b"\x00\x02\x01": "ipv6 unicast"}
 
 _UPDATE = 2
@@ -116,6 +120,12 @@ def decode(line: bytes) -> Message:
         return _decode_misfit(line)
     except (msgspec.DecodeError, RecursionError):
         return _decode_repaired(line)
+
+
+def may_wait(line: bytes) -> bool:
+    """The line looks like a copy of an UPDATE that ExaBGP sent, of which nothing follows: it need
+    not be decoded at once. No more than a hint; what the line is only `decode` says."""
+    return line.find(_COPY, 0, _HEAD_OCTETS) >= 0
 
 
 def line_time(line: bytes) -> float | None:

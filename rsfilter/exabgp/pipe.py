@@ -28,6 +28,9 @@ PIPE_BYTES = 1 << 20
 """Linux lets an unprivileged process have pipes of 1 MiB (fs.pipe-max-size): some 3,000 lines
 that ExaBGP can write before it blocks, instead of 200."""
 
+MAX_WAITING = 100
+"""Lines that may wait, after which they are to be taken all the same: some 250 kB."""
+
 READ_BYTES = 1 << 18
 """One read. Whole megabytes at a time would hold the interpreter too long at each split."""
 
@@ -35,9 +38,15 @@ READ_BYTES = 1 << 18
 class LineReader:
     """Reads lines on a thread of its own and keeps them until they are taken."""
 
-    def __init__(self, fd: int, on_lines: Callable[[], object]) -> None:
-        """`on_lines` is called on the reading thread when there is something to take and there
-        was nothing before; it must only wake the thread that takes."""
+    def __init__(
+        self,
+        fd: int,
+        on_lines: Callable[[], object],
+        may_wait: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        """`on_lines` is called on the reading thread, once, when there is something to take; it
+        must only wake the thread that takes. Lines that `may_wait` do not wake it alone, unless
+        there are many of them."""
         self.counters: Counter[str] = Counter()
         """lines, bytes, too_long."""
         self.is_at_end = False
@@ -45,6 +54,9 @@ class LineReader:
         self._is_stopped = False
         self._fd = fd
         self._on_lines = on_lines
+        self._may_wait = may_wait
+        self._has_called = False
+        """Since lines were taken last."""
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._rest: list[bytes] = []
@@ -60,6 +72,7 @@ class LineReader:
         """The lines read since the last call, whole, without their newlines."""
         with self._lock:
             lines, self._lines = self._lines, []
+            self._has_called = False
         return lines
 
     def stop(self) -> None:
@@ -94,10 +107,13 @@ class LineReader:
         if not lines:
             return
         self.counters["lines"] += len(lines)
+        can_wait = all(map(self._may_wait, lines))
         with self._lock:
-            was_empty = not self._lines
             self._lines += lines
-        if was_empty:
+            is_due = len(self._lines) >= MAX_WAITING or not can_wait
+            calls = is_due and not self._has_called
+            self._has_called |= calls
+        if calls:
             self._on_lines()
 
 
