@@ -232,7 +232,8 @@ class Floods:
         passed: list[Audited] = []
         for event in events:
             if isinstance(event, VerdictChange):
-                event = self._slim(event)
+                if event.route.attributes is not self._slim.plain:
+                    event = self._slim(event)
                 key = event.route.key
                 neighbor = self._neighbor(key.neighbor, event.route.asn, event.host, now)
                 is_hosts = event.cause not in OPERATORS_CAUSES
@@ -372,16 +373,17 @@ class _Slim:
     """Changes without what no line shows of their routes: a hostile host's can have 100 kB each."""
 
     def __init__(self) -> None:
-        self._last = self._slim = Attributes()
+        self.plain = Attributes()
+        """The last that were left as they are: those of one UPDATE share them."""
 
     def __call__(self, change: VerdictChange) -> VerdictChange:
         """The change, or what is written of it."""
         attributes = change.route.attributes
-        if attributes is not self._last:  # those of one UPDATE share them
-            self._last, self._slim = attributes, _slimmed(attributes)
-        if self._slim is attributes:
+        slim = _slimmed(attributes)
+        if slim is attributes:
+            self.plain = attributes
             return change
-        return replace(change, route=replace(change.route, attributes=self._slim))
+        return replace(change, route=replace(change.route, attributes=slim))
 
 
 def _slimmed(attributes: Attributes) -> Attributes:

@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import astuple
 
 from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.flood import Audited, Flood
@@ -58,6 +57,9 @@ MAX_DEPTH = 4
 
 END_OF_TIME = 253402300799.0
 """9999-12-31T23:59:59Z: RFC 3339 has four digits for the year."""
+
+
+_ACCEPTED = VerdictKind.ACCEPTED  # to find it in its class takes Python 3.11 long
 
 
 class ServiceEvent(NamedTuple):
@@ -166,19 +168,27 @@ class Bodies:
         if not isinstance(event, VerdictChange):
             return body(event)
         route, verdict = event.route, event.verdict
-        neighbor, prefix, path_id = astuple(route.key)
+        key = route.key
         shared = (
-            *(neighbor, route.asn, route.attributes, route.next_hops),
-            *(event.host, verdict, event.was, event.cause),
-            *(event.provenance, event.stale, event.changes),
+            key.neighbor,
+            route.asn,
+            route.attributes,
+            route.next_hops,
+            event.host,
+            verdict,
+            event.was,
+            event.cause,
+            event.provenance,
+            event.stale,
+            event.changes,
         )
-        is_accepted = verdict is not None and verdict.kind is VerdictKind.ACCEPTED
+        is_accepted = verdict is not None and verdict.kind is _ACCEPTED
         text = self._last.get(is_accepted)
         if text is None or shared != text.shared:
             text = self._last[is_accepted] = _text_of(event, shared)
         if text.is_long:
             return body(event)
-        place = f'"prefix":"{prefix}","path_id":{path_id}'.encode()
+        place = f'"prefix":"{key.prefix}","path_id":{key.path_id}'.encode()
         return b"%b,%b,%b" % (text.before, place, text.after)
 
 

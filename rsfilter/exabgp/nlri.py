@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable
-from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,9 +24,8 @@ MAX_TEXT = 200
 
 _FAMILIES = {name: family for family, name in UNICAST.items()}
 
-_CACHED_PREFIXES = 1 << 16
-"""Prefixes whose text is remembered, as `model` does for addresses: a host that repeats or
-withdraws its table is not parsed again, and its routes share their prefixes."""
+_LENGTHS = {str(length): length for length in range(BITS[IPV6] + 1)}
+"""Prefix lengths as they are spelled."""
 
 
 class Announced(NamedTuple):
@@ -101,20 +99,16 @@ def route_keys(neighbor: Address, family: int, items: Any) -> tuple[list[RouteKe
     return keys, strange
 
 
-@lru_cache(maxsize=_CACHED_PREFIXES)
 def parse_prefix(text: str) -> Prefix:
-    """The same as `Prefix.parse`, several times faster."""
-    address, slash, length = text.partition("/")
-    family = IPV6 if ":" in address else IPV4
+    """The same as `Prefix.parse`, several times faster for what hosts do announce."""
+    address, _, length = text.partition("/")
     try:
-        octets = socket.inet_pton(socket.AF_INET6 if family == IPV6 else socket.AF_INET, address)
-    except OSError as error:
-        raise ValueError(f"{address[:MAX_TEXT]!r} is no address") from error
-    if not slash:
-        return Prefix(family, int.from_bytes(octets), BITS[family])
-    if not (length.isascii() and length.isdigit() and len(length) <= 3):
-        raise ValueError(f"{text[:MAX_TEXT]!r} has no usable prefix length")
-    return Prefix(family, int.from_bytes(octets), int(length))
+        if ":" in address:
+            network = int.from_bytes(inet_pton(AF_INET6, address))
+            return Prefix(IPV6, network, _LENGTHS[length])
+        return Prefix(IPV4, int.from_bytes(inet_pton(AF_INET, address)), _LENGTHS[length])
+    except (OSError, KeyError):
+        return Prefix.parse(text)
 
 
 def _path_id(text: Any) -> int:
@@ -122,7 +116,7 @@ def _path_id(text: Any) -> int:
     if text is None:
         return 0
     try:
-        return int.from_bytes(socket.inet_pton(socket.AF_INET, text))
+        return int.from_bytes(inet_pton(AF_INET, text))
     except OSError as error:
         raise ValueError(f"{text[:MAX_TEXT]!r} is no path identifier") from error
 

@@ -123,6 +123,11 @@ class Data:
         return hosts[0] if len(hosts) == 1 and not hosts[0].neighbors else None
 
 
+# Python 3.11 takes longer to find a member in its class than for all the rest of a short function.
+_UNUSED, _UNAVAILABLE, _AUTHORITATIVE = Source.UNUSED, Source.UNAVAILABLE, Mode.AUTHORITATIVE
+_VALID, _NOT_FOUND = OriginState.VALID, OriginState.NOT_FOUND
+
+
 class DataUnavailableError(Exception):
     """The source that would decide cannot be asked."""
 
@@ -132,18 +137,17 @@ def origin(prefix: Prefix, asn: int, data: Data) -> Validation:
 
     Raises DataUnavailableError when the source that decides has no data.
     """
-    if data.truth_source is Source.UNAVAILABLE:
+    truth = data.truth
+    if data.truth_source is _UNAVAILABLE:
         raise DataUnavailableError  # nobody knows which space truth would have claimed
-    if data.truth is None:
+    if truth is None:
         return _ask_rtr(prefix, asn, data)
-    if data.rtr_source is Source.UNUSED:
-        return data.truth.validate(prefix, asn)
-    if data.mode is Mode.AUTHORITATIVE:
-        if data.truth.covers(prefix):
-            return data.truth.validate(prefix, asn)
+    if data.rtr_source is _UNUSED or (data.mode is _AUTHORITATIVE and truth.covers(prefix)):
+        return truth.validate(prefix, asn)
+    if data.mode is _AUTHORITATIVE:
         return _ask_rtr(prefix, asn, data)
     precedence = _PRECEDENCE[data.mode]
-    by_truth = data.truth.validate(prefix, asn)
+    by_truth = truth.validate(prefix, asn)
     if by_truth.state is precedence[0]:
         return by_truth  # whatever RTR would say
     by_rtr = _ask_rtr(prefix, asn, data)
@@ -296,9 +300,9 @@ def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, V
         validation = origin(route.key.prefix, route.asn, data)
     except DataUnavailableError:
         return ("data_unavailable",), _NOT_VALIDATED
-    if validation.state is OriginState.VALID:
+    if validation.state is _VALID:
         return _OK, validation
-    if validation.state is OriginState.NOT_FOUND:
+    if validation.state is _NOT_FOUND:
         return (_OK if group.accept_not_found else ("origin_not_found",)), validation
     owned = any(vrp.asn == route.asn != 0 for vrp in validation.vrps)
     return ("origin_invalid_length" if owned else "origin_invalid_asn",), validation
@@ -319,7 +323,7 @@ def judge(
     `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
     """
     found = _judge_path(route, group, data)
-    by_prefix, validation = _judge_prefix(route, group, data)
+    by_prefix, validation = _judge_prefix(route, group or NO_GROUP, data)
     return _conclude(found + by_prefix, validation, within_limit)
 
 
@@ -347,10 +351,10 @@ class Judge:
 
     def __init__(self) -> None:
         self._rules: tuple[HostGroup | None, Data | None] = (None, None)
-        self._path: tuple[object, ...] = ()
-        """With the rules, everything that the path checks of the last route looked at."""
+        self._last: Route | None = None
+        """The last route of which the path was judged, by these rules."""
         self._by_path: Reasons = _OK
-        """And what they found."""
+        """What was found of it."""
         self._found: tuple[Reasons, Validation, bool] | None = None
         """All that was found of the last route, and whether it is within its limit."""
         self._verdict = Verdict(VerdictKind.REJECTED, _OK, _NOT_VALIDATED)
@@ -372,19 +376,31 @@ class Judge:
     ) -> list[Verdict]:
         """The verdicts of routes from neighbors of one group."""
         verdicts: list[Verdict] = []
+        rules = group or NO_GROUP
+        last = self._last
+        if self._rules[0] is not group or self._rules[1] is not data:  # they can be large
+            self._rules, last = (group, data), None
         for route in routes:
-            key = route.key
-            path = (key.neighbor, route.asn, route.attributes, route.next_hops, key.prefix.family)
-            last_group, last_data = self._rules  # compared by identity: data can be large
-            if path != self._path or last_group is not group or last_data is not data:
-                self._rules, self._path = (group, data), path
-                self._by_path = _judge_path(route, group, data)
-            by_prefix, validation = _judge_prefix(route, group, data)
+            if last is None or not _share_path(last, route):
+                last, self._by_path = route, _judge_path(route, group, data)
+            by_prefix, validation = _judge_prefix(route, rules, data)
             found = (self._by_path + by_prefix, validation, within_limit)
             if found != self._found:
                 self._found, self._verdict = found, _conclude(*found)
             verdicts.append(self._verdict)
+        self._last = last
         return verdicts
+
+
+def _share_path(one: Route, other: Route) -> bool:
+    """What the path checks look at is the very same, as it is within an UPDATE."""
+    return (
+        one.attributes is other.attributes
+        and one.next_hops is other.next_hops
+        and one.key.neighbor is other.key.neighbor
+        and one.asn == other.asn
+        and one.key.prefix.family == other.key.prefix.family
+    )
 
 
 def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
@@ -395,8 +411,7 @@ def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
     return found
 
 
-def _judge_prefix(route: Route, group: HostGroup | None, data: Data) -> tuple[Reasons, Validation]:
-    rules = group or NO_GROUP
+def _judge_prefix(route: Route, rules: HostGroup, data: Data) -> tuple[Reasons, Validation]:
     prefix = route.key.prefix
     if _is_plain(prefix, rules):
         return check_origin(route, rules, data)

@@ -35,6 +35,9 @@ from rsfilter.routing.model import (
 )
 from rsfilter.routing.prefix_index import PrefixIndex
 
+# Python 3.11 takes longer to find a member in its class than for all the rest of a property.
+_ACCEPTED, _REJECTED = VerdictKind.ACCEPTED, VerdictKind.REJECTED
+
 MAX_OVER_LIMIT = 1000
 """Routes beyond `max_prefixes` that are kept for one neighbor, to be shown as rejected and to move
 up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
@@ -55,12 +58,12 @@ class Entry(Struct, eq=False, gc=False):
 
     @property
     def is_accepted(self) -> bool:
-        return self.verdict.kind is VerdictKind.ACCEPTED
+        return self.verdict.kind is _ACCEPTED
 
     @property
     def is_announced(self) -> bool:
         """Accepted, or held: it was, and stays until the guard lets go."""
-        return self.verdict.kind is not VerdictKind.REJECTED
+        return self.verdict.kind is not _REJECTED
 
 
 @dataclass(slots=True)
@@ -228,6 +231,8 @@ class AdjRibOut:
     def __init__(self, own_asn: int, group: RouterGroup) -> None:
         self.routes: dict[Prefix, Paths] = {}
         self.phase = DrainPhase.IN_SERVICE
+        self._is_silent = False
+        """Drained: nothing is announced."""
         self._all_paths = group.all_paths
         self._last: Paths = ()
         """What the last prefix got: equal paths are one object."""
@@ -236,6 +241,7 @@ class AdjRibOut:
     def drain(self, phase: DrainPhase) -> None:
         """Another phase of a drain: every prefix has to be brought up to date."""
         self.phase = phase
+        self._is_silent = phase is DrainPhase.DRAINED
         self._export.is_draining = phase is DrainPhase.DRAINING
 
     def update(self, found: Iterable[tuple[Prefix, Sequence[Route]]]) -> list[Prefix]:
@@ -256,7 +262,7 @@ class AdjRibOut:
 
     def _wanted(self, candidates: Sequence[Route]) -> Paths:
         """The best path first; equal to the last one, it is the same object."""
-        if not candidates or self.phase is DrainPhase.DRAINED:
+        if not candidates or self._is_silent:
             return ()
         wanted = self._all(candidates) if self._all_paths else self._best(candidates)
         if wanted != self._last:

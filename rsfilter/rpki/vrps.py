@@ -38,6 +38,12 @@ _Buckets = dict[int, _Bucket]
 _Found = tuple[int, int, int, int]
 """A VRP in a table: family, network, length, and what a bucket says."""
 
+_Hit = tuple[int, int, _Bucket]
+"""A table's entry for a prefix: masked network, length, and what the bucket says."""
+
+_Asked = tuple[int, int, int, list[_Hit]]
+"""What a validation depends on: ASN, prefix length, family, and the entries that cover it."""
+
 _Numbers = tuple[int, int, int, int, int]
 """A VRP as (family, network, length, maxLength, ASN)."""
 
@@ -75,8 +81,8 @@ class VrpSet:
 
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
-        self._last: tuple[list[_Found], Validation] = ([], _NOT_FOUND)
-        """The VRPs that matched the last time, and what followed: one decides many routes."""
+        self._last: tuple[_Asked | None, Validation] = (None, _NOT_FOUND)
+        """The last question whose answer was Valid, and that answer: one decides many routes."""
         self._count = sum(sum(map(len, table.buckets.values())) for table in self._all())
 
     @classmethod
@@ -157,19 +163,30 @@ class VrpSet:
         At most `MAX_NAMED_VRPS` VRPs are named, most specific first; when Invalid, those of
         `asn` itself come before the others: they tell a wrong length from a wrong origin.
         """
-        covering = self._covering(prefix)
-        if not covering:
+        family, network, length = prefix.family, prefix.network, prefix.length
+        hits: list[_Hit] = []
+        for table_length, mask, buckets in self._tables.get(family, ()):
+            if table_length <= length and (bucket := buckets.get(network & mask)) is not None:
+                hits.append((network & mask, table_length, bucket))
+        if not hits:
             return _NOT_FOUND
-        matching = []
-        for found in covering:
-            says = found[3]
-            if says & MAX_ASN == asn and prefix.length <= says >> _ASN_BITS:
-                matching.append(found)
-        if matching and asn != _NO_ASN:
-            last, validation = self._last
-            if matching != last:
-                validation = Validation(OriginState.VALID, _named(matching))
-                self._last = matching, validation
+        asked = (asn, length, family, hits)
+        last, validation = self._last
+        if asked == last:
+            return validation
+        covering = [
+            (family, masked, table_length, entry)
+            for masked, table_length, bucket in hits
+            for entry in bucket
+        ]
+        matching = [
+            found
+            for found in covering
+            if found[3] & MAX_ASN == asn != _NO_ASN and length <= found[3] >> _ASN_BITS
+        ]
+        if matching:
+            validation = Validation(OriginState.VALID, _named(matching))
+            self._last = asked, validation
             return validation
         covering.sort(key=lambda found: found[3] & MAX_ASN != asn)
         return Validation(OriginState.INVALID, _named(covering))
