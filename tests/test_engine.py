@@ -435,3 +435,16 @@ def test_what_is_told_of_other_families_is_bounded() -> None:
     machine = engine()
     flows = tuple(("ipv4 flow", str(n)) for n in range(MAX_REFUSED + 10))
     assert len(after(machine, Update(address(HV7), 65007, (), (), flows)).audit) == 100
+
+
+def test_what_an_update_takes_and_gives_back_is_no_change_for_routers() -> None:
+    machine = engine()
+    one = route(ONE)
+    after(machine, update(one))
+    actions = after(machine, update(one, withdrawn=ONE))
+    assert told(actions) == [
+        "203.0.113.1/32 accepted -> gone (withdraw)",
+        "203.0.113.1/32 accepted (announce)",
+    ]
+    assert changed(actions) == []
+    assert paths(machine, ONE) == {0: HV7}

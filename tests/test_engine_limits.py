@@ -94,8 +94,8 @@ def test_the_oldest_moves_up() -> None:
     ]
     assert changed(actions) == [
         "leaves 203.0.113.2/32",
-        "spines 203.0.113.2/32",
         "leaves 203.0.113.4/32",
+        "spines 203.0.113.2/32",
         "spines 203.0.113.4/32",
     ]
     actions = after(machine, withdraw(guest(1).key))

@@ -104,7 +104,7 @@ def test_a_lost_hosts_routes_stay_marked_without_a_withdraw() -> None:
     after(machine, up(), update(route(ONE), route(V6, next_hops=HV7_IN_V6)))
     actions = after(machine, down(reason="hold timer expired"), now=10.0)
     assert at_routers(machine) == {ONE: [f"{HV7}*"], V6: [f"{HV7_IN_V6}*"]}
-    assert changed(actions) == [f"{g} {p}" for p in (ONE, V6) for g in ("leaves", "spines")]
+    assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6)]
     assert told(actions) == [
         f"{ONE} accepted -> accepted (session_down)",
         f"{V6} accepted -> accepted (session_down)",

@@ -263,7 +263,7 @@ class Engine:
         was_announced = entry.is_announced
         self.verdicts.rejudge(entry, group, "announce")
         if was_announced or entry.is_announced:
-            self.verdicts.export([key.prefix])
+            self.verdicts.export(key.prefix)
         return 0
 
     def _refuse(self, update: Update, family: str, nlri: str) -> None:
@@ -290,7 +290,7 @@ class Engine:
             self.guard.forget(route.key)
         verdict = entry.verdict if is_same else self.verdicts.judge(entry, group)
         self.verdicts.set(entry, verdict, "announce", is_back=True)
-        self.verdicts.export([route.key.prefix])
+        self.verdicts.export(route.key.prefix)
 
     def _withdraw(self, key: RouteKey, cause: str) -> None:
         was_stale = self.rib_in.is_stale(key)
@@ -301,7 +301,7 @@ class Engine:
         self.counters["withdrawn"] += 1
         self.verdicts.audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_announced:
-            self.verdicts.export([key.prefix])
+            self.verdicts.export(key.prefix)
         if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
 
@@ -316,7 +316,7 @@ class Engine:
         entry.within_limit = True
         self.verdicts.rejudge(entry, self.neighbors.group(neighbor), "max_prefixes")
         if entry.is_accepted:
-            self.verdicts.export([key.prefix])
+            self.verdicts.export(key.prefix)
 
     def _lose(self, neighbor: Address, cause: str, now: float) -> None:
         """The host is gone, without having said that it would go."""
@@ -331,7 +331,7 @@ class Engine:
         lost = self._retention.lose(neighbor, group, now)
         for entry in lost.kept:
             self.verdicts.audit(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
-            self.verdicts.export([entry.route.key.prefix])
+            self.verdicts.export(entry.route.key.prefix)
         for key in lost.gone:
             self._withdraw(key, cause)
 
@@ -409,4 +409,4 @@ class Engine:
         for rib in is_other:
             rib.drain(phase)
         if is_other:
-            self.verdicts.export(self.rib_in.prefixes())
+            self.verdicts.export(*self.rib_in.prefixes())

@@ -156,7 +156,7 @@ def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
                 if not comes_of_data(verdict):
                     verdicts.guard.forget(entry.route.key)
                 verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
-        verdicts.export(prefixes)
+        verdicts.export(*prefixes)
 
 
 def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
@@ -174,7 +174,7 @@ def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
                 if entry.verdict.kind is VerdictKind.HELD and verdicts.rib_in.has(entry):
                     group = verdicts.neighbors.group(entry.route.key.neighbor)
                     verdicts.rejudge(entry, group, "guard")
-        verdicts.export(prefixes)
+        verdicts.export(*prefixes)
     if released:
         verdicts.audit_guard("released", len(released), event.by, source="operator")
 
@@ -207,7 +207,7 @@ def _set_together(verdicts: Verdicts, judged: list[_Judged], *, holds: bool) -> 
         verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "data")
         flipped += entry.verdict.kind is not was
     if flipped:
-        verdicts.export([judged[0].route.key.prefix])
+        verdicts.export(judged[0].route.key.prefix)
     return flipped, held
 
 

@@ -46,12 +46,15 @@ class Verdicts:
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
         self.actions = Actions([], [])
         """What has followed since they were taken."""
+        self._to_export: list[Prefix] = []
+        """Prefixes whose candidates may be others since then."""
         self._judge = Judge()
         self._named: tuple[int, Address, Data, str] | None = None
         """The last host that was asked for, by what data, and its name; None: ask anew."""
 
     def take_actions(self) -> Actions:
         """What has followed since the last call, in order."""
+        self._export()
         taken, self.actions = self.actions, Actions([], [])
         return taken
 
@@ -77,7 +80,7 @@ class Verdicts:
                 for route, verdict in zip(routes, verdicts, strict=True)
             ]
         )
-        self.export([entry.route.key.prefix for entry in entries if entry.is_announced])
+        self.export(*[entry.route.key.prefix for entry in entries if entry.is_announced])
 
     def judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
         """What the data in force say of a route that is in the table; sets nothing."""
@@ -146,10 +149,15 @@ class Verdicts:
         self._named = asn, neighbor, self.data, name
         return name
 
-    def export(self, prefixes: Iterable[Prefix]) -> None:
-        """Brings every router's table up to date with the candidates of these prefixes."""
+    def export(self, *prefixes: Prefix) -> None:
+        """Every router's table is to be brought up to date with the candidates of these prefixes:
+        once, when the actions are taken, whatever else happens to them until then."""
+        self._to_export += prefixes
+
+    def _export(self) -> None:
         candidates = self.rib_in.candidates
-        found = [(prefix, candidates(prefix)) for prefix in prefixes]
+        found = [(prefix, candidates(prefix)) for prefix in self._to_export]
+        self._to_export.clear()
         for name, rib in self.ribs_out.items():
             if changed := rib.update(found):
                 self.actions.out.append(OutChange(name, tuple(changed)))
