@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Iterable
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.routing.model import BITS, IPV4, IPV6, OriginState, Prefix, Vrp
-from rsfilter.rpki.vrps import EMPTY, MAX_NAMED_VRPS, VrpSet
+from rsfilter.rpki import vrps as vrps_module
+from rsfilter.rpki.vrps import EMPTY, MAX_ASN, MAX_NAMED_VRPS, Numbers, VrpSet
 
 VALID, INVALID, NOT_FOUND = OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND
 
@@ -122,6 +126,82 @@ MALFORMED = [
 def test_what_cannot_be_a_vrp_is_refused(malformed: Vrp) -> None:
     with pytest.raises(ValueError, match="not a VRP"):
         VrpSet.of([vrp("203.0.113.0/24-32 AS1"), malformed])
+
+
+# VRPs are put in together, and it makes no difference ---------------------------------------------
+
+
+def can_be(numbers: Numbers) -> bool:
+    """Each condition of a VRP for itself, by comparison of numbers."""
+    family, network, length, max_length, asn = numbers
+    bits = BITS.get(family, -1)
+    return (
+        0 <= length <= max_length <= bits
+        and 0 <= network < 2**bits
+        and network % 2 ** (bits - length) == 0
+        and 0 <= asn < 2**32
+    )
+
+
+@st.composite
+def some_numbers(draw: st.DrawFn, *, wrong: bool = False) -> Numbers:
+    """Few lengths, networks and ASNs: many VRPs are alike, of one prefix, or the same."""
+    family = draw(st.sampled_from((IPV4, IPV6)))
+    bits = BITS[family]
+    length = draw(st.sampled_from((0, 1, 24, 31, bits - 1, bits)))
+    network = draw(st.integers(0, min(3, 2**length - 1))) << (bits - length)
+    max_length = draw(st.integers(length, min(length + 2, bits)))
+    numbers = [family, network, length, max_length, draw(st.sampled_from((0, 1, 2, MAX_ASN)))]
+    if wrong:
+        which = draw(st.integers(0, 4))
+        numbers[which] = draw(st.sampled_from((-1, 5, 129, 1 << 32, 1 << 128, -1 << 32, -1 << 128)))
+    family, network, length, max_length, asn = numbers
+    return family, network, length, max_length, asn
+
+
+def test_a_vrp_with_host_bits_is_in_no_set() -> None:
+    table = vrps("203.0.113.0/24-32 AS1")
+    assert vrp("203.0.113.0/24-32 AS1") in table
+    assert vrp("203.0.113.1/24-32 AS1") not in table
+
+
+slices = st.integers(1, 7).map(lambda size: patch.object(vrps_module, "_SLICE", size))
+
+
+@given(st.lists(some_numbers(), max_size=20), slices)
+def test_many_are_the_set_of_each(many: list[Numbers], small_slices: Any) -> None:
+    with small_slices:
+        table = VrpSet.of_numbers(iter(many))
+    expected = {Vrp(Prefix(f, network, length), m, asn) for f, network, length, m, asn in many}
+    assert list(table) == sorted(expected)
+    assert len(table) == len(expected)
+    assert all(each in table for each in expected)
+    assert table == VrpSet.of(expected)
+
+
+@given(
+    st.lists(some_numbers(), max_size=8),
+    st.lists(some_numbers(wrong=True), max_size=2),
+    st.randoms(use_true_random=False),
+    slices,
+)
+def test_one_that_cannot_be_is_found_among_many(
+    good: list[Numbers], doubtful: list[Numbers], rng: random.Random, small_slices: Any
+) -> None:
+    many = good + doubtful
+    rng.shuffle(many)
+    wrong = [each for each in many if not can_be(each)]
+    with small_slices:
+        if not wrong:
+            assert len(VrpSet.of_numbers(many)) == len(set(many))
+            return
+        with pytest.raises(ValueError, match="not a VRP: ") as caught:
+            VrpSet.of_numbers(many)
+    named = str(caught.value).removeprefix("not a VRP: ")
+    assert named in {
+        *map(str, wrong),
+        *(f"family {family} has no prefix of length {length}" for family, _, length, *_ in wrong),
+    }
 
 
 # RFC 6811 against an oracle ----------------------------------------------------------------------

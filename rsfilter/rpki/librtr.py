@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rsfilter.routing.model import BITS
 from rsfilter.rpki._librtr import ffi, lib
 from rsfilter.rpki.addresses import CacheAddress
-from rsfilter.rpki.vrps import VrpSet
+from rsfilter.rpki.vrps import Numbers, VrpSet
 
 MAX_REFRESH_S = 86_400
 """RFC 8210 section 6: the longest Refresh Interval; librtr accepts no longer one."""
@@ -152,22 +152,22 @@ def read_table(records: bytes) -> Table:
     librtr hands on what cannot be a VRP: that is dropped and counted. Host bits are masked, as
     every cache should have done.
     """
-    count = 0
+    dropped = 0
     is_canonical = True
 
-    def vrps() -> Iterator[tuple[int, int, int, int, int]]:
-        nonlocal count, is_canonical
+    def vrps() -> Iterator[Numbers]:
+        nonlocal dropped, is_canonical
         for family, length, max_length, asn, high, low in _RECORD.iter_unpack(records):
             if not length <= max_length <= BITS[family]:
+                dropped += 1
                 continue
             sent = high << 64 | low
             network = sent & _MASKS[family][length]
-            is_canonical &= network == sent
-            count += 1
+            if network != sent:
+                is_canonical = False
             yield family, network, length, max_length, asn
 
     table = VrpSet.of_numbers(vrps())
-    dropped = len(records) // _RECORD.size - count
     canonical = records if is_canonical and not dropped else _packed(table)
     return Table(table, dropped, digest_of(canonical))
 

@@ -1,17 +1,19 @@
 """An immutable set of VRPs that answers RFC 6811.
 
 Owns the table and its algebra (difference, removal); knows nothing of where VRPs come from or of
-what becomes of a route. The table is one dict per prefix length, keyed by the masked
-network: a lookup asks each length that exists, once. With the few lengths that an operator's own
-space has this takes a microsecond, as fast as a trie in C behind a foreign-function call.
+what becomes of a route. The table is one dict per prefix length, keyed by the bits that
+a prefix fixes: a lookup asks each length that exists, once. With the few lengths that an operator's
+own space has this takes a microsecond, as fast as a trie in C behind a foreign-function call.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from itertools import chain, starmap
-from typing import NamedTuple
+from functools import lru_cache, reduce
+from itertools import islice, starmap
+from operator import or_
+from typing import NamedTuple, NoReturn
 
 from rsfilter.routing.model import BITS, OriginState, Prefix, Validation, Vrp
 
@@ -29,30 +31,37 @@ _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
 _ASN_BITS = 32
 
+_SLICE = 1 << 13
+"""How many VRPs are put into the tables together: enough to make little of what is done once for
+those that are alike, and few enough that no other thread waits for a call into C."""
+
 _Bucket = tuple[int, ...]
 """What a prefix's VRPs say, each as maxLength << 32 | ASN; sorted, no repetition, never empty."""
 
 _Buckets = dict[int, _Bucket]
-"""By network."""
+"""By the bits that a prefix fixes, as a number. Networks would do, and of many /24s take five times
+as long to look up: they end in the same zeros, and a dict begins with the last bits of a key."""
 
 _Found = tuple[int, int, int, int]
 """A VRP in a table: family, network, length, and what a bucket says."""
 
-_Hit = tuple[int, int, _Bucket]
-"""A table's entry for a prefix: masked network, length, and what the bucket says."""
+_Asked = tuple[int, int, int, list[tuple[int, int, _Bucket]]]
+"""What a validation depends on: the ASN, the prefix's family and length, and of each table that has
+something to say its length, the key and what it says."""
 
-_Asked = tuple[int, int, int, list[_Hit]]
-"""What a validation depends on: ASN, prefix length, family, and the entries that cover it."""
-
-_Numbers = tuple[int, int, int, int, int]
+Numbers = tuple[int, int, int, int, int]
 """A VRP as (family, network, length, maxLength, ASN)."""
+
+_Kind = tuple[int, int, int]
+"""Family, length and maxLength of VRPs."""
 
 
 class _Table(NamedTuple):
     """The VRPs of one family and prefix length."""
 
     length: int
-    mask: int
+    shift: int
+    """Of a network, to the bits that the prefix fixes."""
     buckets: _Buckets
 
 
@@ -79,11 +88,11 @@ class VrpSet:
 
     __slots__ = ("_count", "_last", "_tables")
 
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: _Tables, count: int) -> None:
         self._tables = tables
+        self._count = count
         self._last: tuple[_Asked | None, Validation] = (None, _NOT_FOUND)
         """The last question whose answer was Valid, and that answer: one decides many routes."""
-        self._count = sum(sum(map(len, table.buckets.values())) for table in self._all())
 
     @classmethod
     def of(cls, vrps: Iterable[Vrp]) -> VrpSet:
@@ -94,34 +103,13 @@ class VrpSet:
         )
 
     @classmethod
-    def of_numbers(cls, vrps: Iterable[_Numbers]) -> VrpSet:
+    def of_numbers(cls, vrps: Iterable[Numbers]) -> VrpSet:
         """As `of`, for VRPs as (family, network, length, maxLength, ASN)."""
-        tables: dict[tuple[int, int], _Table] = {}
-        further: dict[Prefix, set[int]] = {}  # few prefixes have more than one VRP
-        singles: dict[int, _Bucket] = {}  # many prefixes have the same ASN and maxLength
-        for family, network, length, max_length, asn in vrps:
-            table = tables.get((family, length))
-            if table is None:
-                table = tables[family, length] = _empty_table(family, length)
-            _, mask, buckets = table
-            if (
-                network & mask != network
-                or not length <= max_length <= BITS[family]
-                or not 0 <= asn <= MAX_ASN
-            ):
-                raise ValueError(f"not a VRP: {(family, network, length, max_length, asn)}")
-            entry = max_length << _ASN_BITS | asn
-            if network in buckets:
-                further.setdefault(Prefix(family, network, length), set()).add(entry)
-            else:
-                bucket = singles.get(entry)
-                if bucket is None:
-                    bucket = singles[entry] = (entry,)
-                buckets[network] = bucket
-        for prefix, more in further.items():
-            buckets = tables[prefix.family, prefix.length].buckets
-            buckets[prefix.network] = tuple(sorted(more.union(buckets[prefix.network])))
-        return cls(_ordered(tables))
+        filling = _Filling()
+        waiting = iter(vrps)
+        while some := list(islice(waiting, _SLICE)):
+            filling.add(some)
+        return cls(*filling.whole())
 
     def __len__(self) -> int:
         return self._count
@@ -133,11 +121,11 @@ class VrpSet:
         if not isinstance(vrp, Vrp):
             return False
         prefix, says = vrp.prefix, vrp.max_length << _ASN_BITS | vrp.asn
-        return any(
-            says in table.buckets.get(prefix.network, ())
-            for table in self._tables.get(prefix.family, ())
-            if table.length == prefix.length
-        )
+        for length, shift, buckets in self._tables.get(prefix.family, ()):
+            if length == prefix.length:
+                key = prefix.network >> shift
+                return key << shift == prefix.network and says in buckets.get(key, ())
+        return False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VrpSet) and self._tables == other._tables
@@ -152,8 +140,8 @@ class VrpSet:
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix (well formed)."""
         network, length = prefix.network, prefix.length
-        for table_length, mask, buckets in self._tables.get(prefix.family, ()):
-            if table_length <= length and network & mask in buckets:
+        for table_length, shift, buckets in self._tables.get(prefix.family, ()):
+            if table_length <= length and network >> shift in buckets:
                 return True
         return False
 
@@ -164,21 +152,17 @@ class VrpSet:
         `asn` itself come before the others: they tell a wrong length from a wrong origin.
         """
         family, network, length = prefix.family, prefix.network, prefix.length
-        hits: list[_Hit] = []
-        for table_length, mask, buckets in self._tables.get(family, ()):
-            if table_length <= length and (bucket := buckets.get(network & mask)) is not None:
-                hits.append((network & mask, table_length, bucket))
-        if not hits:
+        said: list[tuple[int, int, _Bucket]] = []
+        for table_length, shift, buckets in self._tables.get(family, ()):
+            if table_length <= length and (bucket := buckets.get(network >> shift)) is not None:
+                said.append((table_length, network >> shift, bucket))
+        if not said:
             return _NOT_FOUND
-        asked = (asn, length, family, hits)
+        asked = (asn, family, length, said)
         last, validation = self._last
         if asked == last:
             return validation
-        covering = [
-            (family, masked, table_length, entry)
-            for masked, table_length, bucket in hits
-            for entry in bucket
-        ]
+        covering = self._covering(prefix)
         matching = [
             found
             for found in covering
@@ -209,15 +193,12 @@ class VrpSet:
         """The VRPs for which `removes` is false: how local filters (RFC 8416) apply."""
         return VrpSet.of(vrp for vrp in self._unordered() if not removes(vrp))
 
-    def _all(self) -> Iterator[_Table]:
-        return chain.from_iterable(self._tables.values())
-
-    def _numbers(self) -> Iterator[_Numbers]:
+    def _numbers(self) -> Iterator[Numbers]:
         for family, tables in self._tables.items():
-            for length, _, buckets in tables:
-                for network, bucket in buckets.items():
+            for length, shift, buckets in tables:
+                for key, bucket in buckets.items():
                     for entry in bucket:
-                        yield family, network, length, entry >> _ASN_BITS, entry & MAX_ASN
+                        yield family, key << shift, length, entry >> _ASN_BITS, entry & MAX_ASN
 
     def _unordered(self) -> Iterator[Vrp]:
         return (
@@ -228,23 +209,89 @@ class VrpSet:
     def _covering(self, prefix: Prefix) -> list[_Found]:
         family, network, length = prefix.family, prefix.network, prefix.length
         found: list[_Found] = []
-        for table_length, mask, buckets in self._tables.get(family, ()):
+        for table_length, shift, buckets in self._tables.get(family, ()):
             if table_length <= length:
-                masked = network & mask
-                for entry in buckets.get(masked, ()):
-                    found.append((family, masked, table_length, entry))  # noqa: PERF401 - a third quicker
+                key = network >> shift
+                for entry in buckets.get(key, ()):
+                    found.append((family, key << shift, table_length, entry))  # noqa: PERF401 - a third quicker
         return found
 
     def _beyond(self, other: VrpSet) -> Iterator[tuple[Prefix, int]]:
         """The prefixes for which this set says something that `other` does not, and how much."""
         theirs = {(f, t.length): t.buckets for f, tables in other._tables.items() for t in tables}
         for family, tables in self._tables.items():
-            for length, _, buckets in tables:
+            for length, shift, buckets in tables:
                 there = theirs.get((family, length), {})
-                for network, bucket in buckets.items():
-                    same = there.get(network, ())
+                for key, bucket in buckets.items():
+                    same = there.get(key, ())
                     if bucket != same and (beyond := len({*bucket}.difference(same))):
-                        yield Prefix(family, network, length), beyond
+                        yield Prefix(family, key << shift, length), beyond
+
+
+class _Filling:
+    """Tables into which VRPs are being put.
+
+    Those that are alike are checked and put in together, by calls into C for all of them instead of
+    statements for each: half a million come at a start, and nothing is judged before they are in.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[int, int], _Table] = {}
+        self._singles: dict[int, dict[int, _Bucket]] = defaultdict(dict)
+        """Buckets of one, by maxLength and ASN: many prefixes share one."""
+        self._further: dict[tuple[int, int, int], set[int]] = defaultdict(set)
+        """What prefixes say beyond their first VRP, by family, length and key: few say more."""
+
+    def add(self, vrps: list[Numbers]) -> None:
+        """Put VRPs in. ValueError names one that cannot be."""
+        alike: dict[_Kind, tuple[list[int], list[int]]] = {}
+        for family, network, length, max_length, asn in vrps:
+            try:
+                networks, asns = alike[family, length, max_length]
+            except KeyError:
+                networks, asns = alike[family, length, max_length] = [], []
+            networks.append(network)
+            asns.append(asn)
+        for kind, (networks, asns) in alike.items():
+            self._add_alike(kind, networks, asns)
+
+    def _add_alike(self, kind: _Kind, networks: list[int], asns: list[int]) -> None:
+        family, length, _ = kind
+        table = self._tables.get((family, length))
+        if table is None:
+            table = self._tables[family, length] = _empty_table(family, length)
+        _, shift, buckets = table
+        said = self._said(kind, networks, asns)
+        keys = [network >> shift for network in networks]
+        first_said = list(map(buckets.setdefault, keys, said))
+        if first_said != said:
+            for key, first, other in zip(keys, first_said, said, strict=True):
+                if first != other:
+                    self._further[family, length, key].update(other)
+
+    def _said(self, kind: _Kind, networks: list[int], asns: list[int]) -> list[_Bucket]:
+        """What each VRP of a kind says. ValueError names one that cannot be."""
+        max_length = kind[2]
+        singles = self._singles[max_length]
+        if not _can_be(kind, reduce(or_, networks)):  # a bit that is wrong in one is so in this
+            _refuse(kind, networks, asns)
+        try:
+            return list(map(singles.__getitem__, asns))
+        except KeyError:  # an ASN that is seen for the first time
+            if min(asns) < 0 or max(asns) > MAX_ASN:
+                _refuse(kind, networks, asns)
+        for asn in {*asns}.difference(singles):
+            singles[asn] = (max_length << _ASN_BITS | asn,)
+        return list(map(singles.__getitem__, asns))
+
+    def whole(self) -> tuple[_Tables, int]:
+        """The tables, by family, with all that was put in, and how many VRPs that is."""
+        count = sum(len(table.buckets) for table in self._tables.values())
+        for (family, length, key), more in self._further.items():
+            buckets = self._tables[family, length].buckets
+            buckets[key] = tuple(sorted(more.union(buckets[key])))
+            count += len(more)
+        return _ordered(self._tables), count
 
 
 @lru_cache(maxsize=1 << 14)  # one VRP decides many routes: each verdict names the same object
@@ -260,7 +307,30 @@ def _empty_table(family: int, length: int) -> _Table:
     bits = BITS.get(family, -1)
     if not 0 <= length <= bits:
         raise ValueError(f"not a VRP: family {family} has no prefix of length {length}")
-    return _Table(length, ((1 << length) - 1) << (bits - length), {})
+    return _Table(length, bits - length, {})
+
+
+def _can_be(kind: _Kind, network: int) -> bool:
+    """The lengths fit the family, and no bit of the network is set outside of the prefix."""
+    family, length, max_length = kind
+    bits = BITS[family]
+    spare = bits - length
+    return (
+        length <= max_length <= bits
+        and network >> bits == 0
+        and network >> spare << spare == network
+    )
+
+
+def _refuse(kind: _Kind, networks: list[int], asns: list[int]) -> NoReturn:
+    """The ValueError that names the first VRP of a kind that cannot be."""
+    family, length, max_length = kind
+    network, asn = next(
+        (network, asn)
+        for network, asn in zip(networks, asns, strict=True)
+        if not (_can_be(kind, network) and 0 <= asn <= MAX_ASN)
+    )
+    raise ValueError(f"not a VRP: {(family, network, length, max_length, asn)}")
 
 
 def _ordered(tables: dict[tuple[int, int], _Table]) -> _Tables:
