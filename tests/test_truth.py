@@ -11,13 +11,15 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix, TruthHost, Vrp
-from rsfilter.rpki.document import MAX_FILE_BYTES, MAX_PROBLEMS, pointer, read_prefix
+from rsfilter.rpki import truth as truth_module
+from rsfilter.rpki.document import MAX_FILE_BYTES, MAX_PROBLEMS, Problems, pointer, read_prefix
 from rsfilter.rpki.slurm import Filters, PrefixFilter
 from rsfilter.rpki.truth import (
     MAX_METADATA,
@@ -604,6 +606,99 @@ def test_export_is_read_back_and_forgets_the_order(vrps: list[Vrp], rng: random.
     rng.shuffle(roas)
     body = exported.split(b"\n", 1)[1]
     assert truth_export(read({"roas": roas}), "stayrtr").split(b"\n", 1)[1] == body
+
+
+ROA_VALUES: dict[str, list[Any]] = {
+    "prefix": [
+        *("10.0.0.0/8", "10.0.0.0/08", "0.0.0.0/0", "255.255.255.255/32", "::/0", "2001:db8::/32"),
+        *("::1/128", "2001:DB8:0:0::/064", "::ffff:192.0.2.0/120", "fe80::1/128", "10.0.0.0/32"),
+        *("10.0.0.1/8", "::1/64", "10.0.0.0/33", "::/129", "10.0.0.0", "10.0.0.0/", "/8", "::", ""),
+        *("10.0.0/8", "010.0.0.0/8", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/٨", "10.0.0.0/8/8"),
+        *(" 10.0.0.0/8", "10.0.0.0 /8", "10.0.0.0/8 ", "fe80::1%1/128", "10.0.0.0\0/8", "é/8"),
+        *("1.2.3.4:5/8", "10.0.0.0/0008", "10.0.0.0/1e1", None, 8, True, ["10.0.0.0/8"], {"a": 1}),
+    ],
+    "asn": [
+        *(0, 1, 65005, 2**32 - 1, "AS65005", "as1", "65005", "AS4294967295"),
+        *(-1, 2**32, 2**70, 1.0, True, None, "", "AS", "AS-1", "AS4294967296", "ASN1", [1], {}),
+    ],
+    "maxLength": [0, 7, 8, 24, 32, 33, 64, 128, 129, -1, 24.0, True, None, "24", [24]],
+    "expires": [0, -1, int(NOW) - 1, int(NOW), int(NOW) + 1, 2**40, NOW + 1, True, None, "0", [1]],
+    "max_length": [24],
+    "maxPrefixLength": [None],
+    "ta": ["ripe", 1, {"x": [1]}],
+}
+"""What may stand in an entry, and what may not."""
+
+PLAIN_ENTRIES: list[dict[str, Any]] = [
+    {"prefix": "10.0.0.0/8", "asn": 1},
+    {"prefix": "2001:db8::/32", "asn": "AS1", "maxLength": 48},
+    {"prefix": "0.0.0.0/0", "asn": 1, "maxLength": 32, "expires": 2**40, "ta": "ripe"},
+]
+
+
+def read_entry_both_ways(entry: Any) -> None:
+    """The quick way may decline to read an entry, but never reads it as something else."""
+    problems, warnings = Problems("f"), Problems("f")
+    expected = truth_module._roa(entry, (), NOW, problems, warnings)
+    found = truth_module._plain_roa(entry, NOW)
+    if found is not None:
+        assert found == expected
+        assert not problems
+        assert not warnings
+    else:
+        assert problems or warnings or "/0" in entry["prefix"]  # a length with zeros in front
+
+
+def test_a_plain_entry_with_one_thing_else() -> None:
+    for plain in PLAIN_ENTRIES:
+        for name, values in ROA_VALUES.items():
+            for value in values:
+                read_entry_both_ways({**plain, name: value})
+            read_entry_both_ways({key: plain[key] for key in plain if key != name})
+    for other in (None, "prefix", ["prefix", "asn"], 1, True, {}):
+        read_entry_both_ways(other)
+
+
+ENTRIES = st.one_of(
+    st.sampled_from(PLAIN_ENTRIES),
+    st.dictionaries(
+        st.sampled_from(list(ROA_VALUES)),
+        st.one_of(*map(st.sampled_from, ROA_VALUES.values())),
+        max_size=4,
+    ),
+    st.fixed_dictionaries(
+        {}, optional={name: st.sampled_from(values) for name, values in ROA_VALUES.items()}
+    ),
+    st.sampled_from([None, "prefix", 1]),
+)
+
+
+@given(st.sampled_from(PLAIN_ENTRIES), ENTRIES)
+def test_a_plain_entry_is_read_as_any_other(plain: dict[str, Any], other: Any) -> None:
+    read_entry_both_ways(other)
+    if isinstance(other, dict):
+        read_entry_both_ways({**plain, **other})
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=3))
+def test_what_is_in_force_does_not_depend_on_the_way(entries: list[Any]) -> None:
+    def outcome() -> Truth | str:
+        try:
+            return read({"roas": entries})
+        except TruthError as error:
+            return str(error)
+
+    quick = outcome()
+    with patch.object(truth_module, "_plain_roa", return_value=None):
+        assert quick == outcome()
+
+
+@pytest.mark.parametrize(
+    "name", ["stayrtr.json", "vrps.json", "rpki-client-8.json", "routinator.json"]
+)
+def test_what_other_programs_write_is_plain(name: str) -> None:
+    with patch.object(truth_module, "_roa", side_effect=AssertionError):
+        load_truth(FIXTURES / "good" / name, 0)
 
 
 @given(

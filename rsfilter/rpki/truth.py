@@ -14,23 +14,26 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
+from socket import AF_INET, AF_INET6, inet_pton
 from types import MappingProxyType
 
-from rsfilter.routing.model import TruthHost, Vrp
+from rsfilter.routing.model import BITS, IPV4, IPV6, TruthHost, Vrp
 from rsfilter.rpki.document import (
     MAX_FILE_BYTES,
+    MISSING,
     TOO_LARGE,
     Json,
+    Path,
     Problem,
     Problems,
     TruthError,
+    is_object,
     member,
-    objects,
     printable,
     read_asn,
     read_integer,
@@ -38,10 +41,11 @@ from rsfilter.rpki.document import (
     read_max_length,
     read_prefix,
     show,
+    taken_out,
 )
 from rsfilter.rpki.hosts import read_hosts
 from rsfilter.rpki.slurm import Filters, PrefixFilter, read_slurm
-from rsfilter.rpki.vrps import VrpSet
+from rsfilter.rpki.vrps import MAX_ASN, Numbers, VrpSet
 
 __all__ = [
     "Problem",
@@ -148,15 +152,14 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
     metadata = _metadata(document, problems)
     hosts: tuple[TruthHost, ...] = ()
     filters: tuple[PrefixFilter, ...] = ()
-    vrps: Iterable[Vrp]
     if form == "hosts":
         listed, hosts = read_hosts(document, problems, warnings)
-        vrps = _taken(listed)
+        table = VrpSet.of(_taken(listed))
     elif form == "slurmVersion":
-        filters, vrps = read_slurm(document, problems)
+        filters, asserted = read_slurm(document, problems)
+        table = VrpSet.of(asserted)
     else:
-        vrps = _roas(document, form, now, problems, warnings)
-    table = VrpSet.of(vrps)
+        table = VrpSet.of_numbers(_roas(document, form, now, problems, warnings))
     problems.raise_if_any()
     if not table and not filters:
         problems.fail(
@@ -219,28 +222,85 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
 
 def _roas(
     document: dict[str, Json], key: str, now: float, problems: Problems, warnings: Problems
-) -> Iterator[Vrp]:
+) -> Iterator[Numbers]:
     """VRPs of GoRTR, StayRTR, Routinator and rpki-client; members they add are ignored."""
-    for path, entry in objects(document[key], (key,), problems):
-        prefix = member(entry, "prefix", read_prefix, path, problems)
-        asn = member(entry, "asn", read_asn, path, problems)
-        expires = None
-        if "expires" in entry:  # Unix time, as rpki-client writes it
-            expires = member(entry, "expires", read_integer, path, problems)
-        if prefix is None:
-            continue
-        max_length: int | None = prefix.length
-        if "maxLength" in entry:
-            read = partial(read_max_length, prefix=prefix, default=prefix.length)
-            max_length = member(entry, "maxLength", read, path, problems)
-        if not _MISSPELT.isdisjoint(entry):
-            for name in _MISSPELT & entry.keys():
-                problems.add((*path, name), "means nothing in this form; write maxLength")
-        if expires is not None and expires < now:
-            warnings.add((*path, "expires"), f"{prefix} has expired and is left out")
-        elif asn is not None and max_length is not None:
-            yield Vrp(prefix, max_length, asn)
+    for index, entry in enumerate(taken_out(document[key], (key,), problems)):
+        vrp = _plain_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
+        if vrp is not None:
+            yield vrp
 
+
+def _plain_roa(entry: Json, now: float) -> Numbers | None:
+    """What `_roa` makes of an entry that it has nothing to say about; None: ask it.
+
+    There may be half a million entries, and nearly all are such: this takes a third of the time,
+    as it calls nothing that it can do without.
+    """
+    try:
+        address, _, digits = entry["prefix"].partition("/")
+        if ":" in address:
+            family, (length, free) = IPV6, _IPV6_LENGTHS[digits]
+            network = int.from_bytes(inet_pton(AF_INET6, address), "big")
+        else:
+            family, (length, free) = IPV4, _IPV4_LENGTHS[digits]
+            network = int.from_bytes(inet_pton(AF_INET, address), "big")
+        asn = entry["asn"]
+        if type(asn) is not int:
+            asn = read_asn(asn)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return None
+    if network & free or not 0 <= asn <= MAX_ASN:
+        return None
+    max_length = length
+    if len(entry) > _FEWEST:
+        max_length = entry.get("maxLength", length)
+        if type(max_length) is not int or not length <= max_length <= BITS[family]:
+            return None
+        expires = entry.get("expires", MISSING)
+        if expires is not MISSING and (type(expires) is not int or expires < now):
+            return None
+        if not _MISSPELT.isdisjoint(entry):
+            return None
+    return family, network, length, max_length, asn
+
+
+def _roa(
+    entry: Json, path: Path, now: float, problems: Problems, warnings: Problems
+) -> Numbers | None:
+    """The VRP of an entry that is in force; what is wrong with it goes to `problems`."""
+    if not is_object(entry, path, problems):
+        return None
+    prefix = member(entry, "prefix", read_prefix, path, problems)
+    asn = member(entry, "asn", read_asn, path, problems)
+    expires = None
+    if "expires" in entry:  # Unix time, as rpki-client writes it
+        expires = member(entry, "expires", read_integer, path, problems)
+    if prefix is None:
+        return None
+    max_length: int | None = prefix.length
+    if "maxLength" in entry:
+        read = partial(read_max_length, prefix=prefix, default=prefix.length)
+        max_length = member(entry, "maxLength", read, path, problems)
+    for name in _MISSPELT & entry.keys():
+        problems.add((*path, name), "means nothing in this form; write maxLength")
+    if expires is not None and expires < now:
+        warnings.add((*path, "expires"), f"{prefix} has expired and is left out")
+        return None
+    if asn is None or max_length is None:
+        return None
+    return prefix.family, prefix.network, prefix.length, max_length, asn
+
+
+def _lengths(bits: int) -> dict[str, tuple[int, int]]:
+    """Prefix lengths as all but a few write them: the number, and the bits that it leaves free."""
+    return {str(length): (length, (1 << (bits - length)) - 1) for length in range(bits + 1)}
+
+
+_IPV4_LENGTHS = _lengths(BITS[IPV4])
+_IPV6_LENGTHS = _lengths(BITS[IPV6])
+
+_FEWEST = len(("prefix", "asn"))
+"""The members of an entry that has no others."""
 
 _MISSPELT = frozenset({"max_length", "maxlength", "maxLen", "maxPrefixLength"})
 """What other forms and habits call maxLength. Ignored, as other members are, it would reject every
