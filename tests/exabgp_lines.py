@@ -8,6 +8,7 @@ from typing import Any
 
 from rsfilter.exabgp.decode import decode
 from rsfilter.routing.events import Update
+from rsfilter.routing.model import Attributes
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "exabgp"
 PEER = "127.10.1.1"
@@ -51,3 +52,9 @@ def update_of(attribute: dict[str, Any] | None = None, announces: Any = None) ->
     )
     assert isinstance(message, Update), message
     return message
+
+
+def attributes_of(attribute: dict[str, Any]) -> Attributes:
+    """The decoded attributes of that UPDATE's one route."""
+    (route,) = update_of(attribute).announced
+    return route.attributes

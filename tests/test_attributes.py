@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from captures_expected import CONFED_SEQUENCE, CONFED_SET, SEQUENCE, SET, announce, path
-from exabgp_lines import PEER, line_of, update_of
+from exabgp_lines import PEER, attributes_of, line_of
 
 from rsfilter.exabgp import attributes
 from rsfilter.exabgp.decode import decode
@@ -58,7 +58,7 @@ from rsfilter.routing.model import AsPath, Attributes, SegmentType
     ids=str,
 )
 def test_attribute(attribute: dict[str, Any], want: dict[str, Any]) -> None:
-    assert update_of(attribute).attributes == Attributes(as_path=AsPath.sequence(65005), **want)
+    assert attributes_of(attribute) == Attributes(as_path=AsPath.sequence(65005), **want)
 
 
 def segments(*pairs: tuple[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def segments(*pairs: tuple[str, Any]) -> dict[str, Any]:
     ids=str,
 )
 def test_as_path(as_path: Any, want: AsPath) -> None:
-    got = update_of({"as-path": as_path}).attributes
+    got = attributes_of({"as-path": as_path})
     assert (got.as_path, got.malformed) == (want, "")
 
 
@@ -111,7 +111,7 @@ def test_as_path(as_path: Any, want: AsPath) -> None:
     ids=str,
 )
 def test_as_path_that_is_none(as_path: Any) -> None:
-    got = update_of({"as-path": as_path}).attributes
+    got = attributes_of({"as-path": as_path})
     assert (got.as_path, got.malformed) == (path(), "as-path invalid")
 
 
@@ -122,30 +122,30 @@ def test_4_2_path_of_all_four_kinds_puts_the_confederation_first() -> None:
         "confederation-path": [4],
         "confederation-set": [5],
     }
-    assert update_of(flat).attributes.as_path == path(
+    assert attributes_of(flat).as_path == path(
         (CONFED_SEQUENCE, [4]), (CONFED_SET, [5]), (SEQUENCE, [1, 2]), (SET, [3])
     )
 
 
 def test_endless_path_is_kept_up_to_a_4096_octet_message_and_then_cut() -> None:
     longest = [65005] * attributes.MAX_PATH_ASNS
-    whole = update_of({"as-path": segments(("as-sequence", longest))}).attributes
+    whole = attributes_of({"as-path": segments(("as-sequence", longest))})
     assert (whole.as_path, whole.malformed) == (AsPath.sequence(*longest), "")
-    cut = update_of({"as-path": segments(("as-set", [1]), ("as-sequence", longest))}).attributes
+    cut = attributes_of({"as-path": segments(("as-set", [1]), ("as-sequence", longest))})
     assert cut.malformed == "as-path too long"
     assert cut.as_path == path((SET, [1]), (SEQUENCE, longest[1:]))._replace(omitted=1)
 
 
 def test_communities_past_one_message_are_left_out() -> None:
     most = [[65005, n] for n in range(attributes.MAX_COMMUNITY_OCTETS // 4)]
-    full = update_of({"community": most}).attributes
+    full = attributes_of({"community": most})
     assert (len(full.communities), full.malformed) == (960, "")
-    over = update_of({"community": most, "large-community": [[1, 2, 3]]}).attributes
+    over = attributes_of({"community": most, "large-community": [[1, 2, 3]]})
     assert over == Attributes(AsPath.sequence(65005), malformed="communities too many")
 
 
 def test_routes_with_the_same_attributes_share_one_object() -> None:
-    first, second = (update_of({"med": 77}).attributes for _ in range(2))
+    first, second = (attributes_of({"med": 77}) for _ in range(2))
     assert first is second
 
 
