@@ -26,6 +26,7 @@ from floods import (
     running,
     withdrawing,
 )
+from lab.usage import is_runnable
 from speaker import announce, state
 
 from rsfilter.audit.flood import DEFAULT_BUDGET
@@ -394,10 +395,8 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
                 "announced",
                 lambda number=number: f"10.0.0.{number}/32" in site.table,  # type: ignore[misc]
             )
-        idle = site.cpu_s()
-        time.sleep(1.0)
-        spun = site.cpu_s() - idle
         took = time.monotonic() - began
+        busy = busy_share(site)
         assert site.health()["status"] == "ok"
     assert verify(site.audit).problems == ()
     files = sorted(path.name for path in site.audit.glob("audit-*.jsonl*"))
@@ -405,7 +404,24 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
     assert len(told) >= len(steps)
     assert len({at[:13] for at in told}) > 1, "the clock did not step"
     days = {at[:10] for at in told}
-    return {"files": len(files), "days": len(days), "CPU s in 1 s": spun, "s": took}
+    return {"files": len(files), "days": len(days), "busy": busy, "s": took}
+
+
+def busy_share(site: Site, seconds: float = 10.0) -> float:
+    """How often a thread of the filter runs or would, of 25 looks in its calmest quarter of a
+    second: always, if one spins, however busy the machine is.
+
+    libfaketime's locks take more than the filter does, in bursts; so the mean says little.
+    """
+    calmest = 1.0
+    until = time.monotonic() + seconds
+    while calmest > 0.1 and time.monotonic() < until:
+        looks = []
+        for _ in range(25):
+            looks.append(is_runnable(site.speaker.process.pid))
+            time.sleep(0.01)
+        calmest = min(calmest, sum(looks) / len(looks))
+    return calmest
 
 
 @contextmanager

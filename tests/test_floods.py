@@ -87,7 +87,7 @@ def test_a_large_truth_delays_nobody(tmp_path: Path, form: str) -> None:
 def test_a_clock_that_steps(tmp_path: Path, steps: list[str]) -> None:
     """Each step forward to a later day than ever begins a file, and no step leads back."""
     costs = floods.stepping_clock(tmp_path, steps)
-    assert costs["CPU s in 1 s"] < 0.5
+    assert costs["busy"] < 0.6
     assert costs["files"] <= 2
 
 

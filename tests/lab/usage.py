@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -23,3 +24,12 @@ def rss_mb(pid: int) -> float:
 def descriptors(pid: int) -> int:
     """Files, sockets and pipes that it has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def is_runnable(pid: int) -> bool:
+    """Whether a thread of it runs, or would if a processor were free."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if stat.read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
