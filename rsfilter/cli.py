@@ -135,10 +135,11 @@ SHORTEST_LIFE_S = 15.0
 def _run(args: argparse.Namespace) -> int:
     # Whoever sends one of these means a filter at work: until it is, they wait (`service`).
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
-    from rsfilter.exabgp.pipe import linger
+    from rsfilter.exabgp.pipe import leave_a_reader, linger
     from rsfilter.service import run
 
     started = time.monotonic()
+    _last_reader = leave_a_reader(0)  # there as long as we are
     try:
         return run(load_config(args.config), args.record)
     except Exception as error:

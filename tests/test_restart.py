@@ -6,10 +6,13 @@ to repeat themselves, and only then corrects what is wrong.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
 import signal
+import sys
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +21,7 @@ from lab.core import Lab
 from lab.exabgp import RouteServer, group_of
 from lab.site import Site
 from lab.stayrtr import Vrp, roas
-from lab.waiting import throughout
+from lab.waiting import eventually, throughout
 
 pytestmark = pytest.mark.lab
 
@@ -96,6 +99,31 @@ def test_what_truth_no_longer_allows_does_not_survive(site: Site) -> None:
     for router in site.routers:
         router.has_exactly(ANYCAST, OTHER)
     site.leaf2.has(ANYCAST, paths=1)
+
+
+def test_a_filter_that_dies_while_exabgp_writes_to_it_does_not_take_it_along(site: Site) -> None:
+    server, old = site.route_server, site.route_server.filter_pid()
+    moments = {router: router.moment() for router in (site.leaf1, site.leaf2)}
+    os.kill(old, signal.SIGSTOP)
+    with open(f"/proc/{old}/fd/0", "rb") as stdin:
+        size = fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, 4096)
+    guests = [f"10.1.{n >> 8}.{n & 255}/32" for n in range(256, 256 + 400)]
+    site.hosts[HV1].announces(*guests)
+    eventually(lambda: None if waiting_in_stdin(old) == size else "ExaBGP is not blocked")
+    os.kill(old, signal.SIGKILL)
+    for router in site.routers:
+        router.has_exactly(GUEST, ANYCAST, OTHER, *guests)
+    assert server.process.running
+    for router, moment in moments.items():
+        assert {prefix for _, prefix in router.changes(moment)} == set(guests)
+    site.lab.no_errors()
+
+
+def waiting_in_stdin(pid: int) -> int:
+    """Octets that a process has not read yet."""
+    with open(f"/proc/{pid}/fd/0", "rb") as stdin:
+        octets = fcntl.ioctl(stdin, termios.FIONREAD, bytes(4))
+    return int.from_bytes(octets, sys.byteorder)
 
 
 def test_the_audit_chain_goes_on(site: Site) -> None:

@@ -12,6 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 from config_sample import configuration
+from lab.waiting import eventually
+from lab.warden import descendants
 from speaker import Speaker, announce, line, state
 
 from rsfilter.exit_codes import FAILED
@@ -364,3 +366,31 @@ def test_a_filter_that_cannot_run_slows_its_restarts_down_and_goes_on_reading(si
         speaker.process.stdin.close()
         assert speaker.process.wait(10) == 2
     assert "nonsense" in (site / "rsfilter.log").read_text()
+
+
+@pytest.mark.parametrize("configuration", [None, "[nonsense]\n"], ids=["works", "cannot run"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=str)
+def test_exabgp_can_write_on_when_it_has_ended_and_nothing_stays_behind(
+    site: Path, number: signal.Signals, configuration: str | None
+) -> None:
+    """A write that fails would be the end of ExaBGP."""
+    if configuration:
+        (site / "rsfilter.toml").write_text(configuration)
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        speaker.write(announce(HOST, 65001, prefixes(500)) * 100)  # more than the pipe holds
+        (reader,) = descendants(speaker.process.pid)
+        speaker.process.send_signal(number)
+        speaker.process.wait(10)
+        speaker.write(announce(HOST, 65001, prefixes(500)) * 100)
+        assert speaker.process.stdin
+        speaker.process.stdin.close()
+        eventually(lambda: "its last reader is still there" if is_alive(reader) else None)
+
+
+def is_alive(pid: int) -> bool:
+    """Neither gone, nor a zombie that waits for whoever inherited it."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.core import Lab
+from lab.core import SESSION_LOST, Lab
 from lab.site import Source
 from rich.console import Console
 from rich.table import Table
@@ -55,6 +55,8 @@ class Torture:
         storm.route_server.rsfilter("audit", "verify", "--directory", "audit")
         if exabgp_kills:  # a filter that was writing when ExaBGP died says so
             storm.route_server.tolerated.append("stdout cannot be written any more")
+            for router in storm.site.routers:
+                router.tolerated += SESSION_LOST
         storm.lab.no_errors()
 
     def _round(self, victim: str, kill: Callable[[], float], restart: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ import logging
 import os
 import select
 import stat
+import subprocess
 import threading
 import time
 from collections import Counter, deque
@@ -185,6 +186,33 @@ class CommandWriter:
             view = view[os.write(self._fd, view) :]
 
 
+_LAST_READER = "read -r _; exec cat <&1 >/dev/null"
+"""Waits for the end of its stdin, which comes with ours, then reads the pipe: its stdout."""
+
+
+def leave_a_reader(fd: int) -> subprocess.Popen[bytes] | None:
+    """Has somebody read a pipe to its end once this process is gone, however it ends.
+
+    ExaBGP ends itself, with every session, when it writes to a helper that is gone, and lets all
+    its neighbors write before it looks. A shell outlives us by the moment until it has looked. What
+    it reads is lost, like all that we had not read: the next process asks for everything.
+
+    Keep what is returned: the shell reads nothing as long as it is there.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return None
+        return subprocess.Popen(  # noqa: S603 (every word is ours)
+            ["/bin/sh", "-c", _LAST_READER],
+            stdin=subprocess.PIPE,
+            stdout=fd,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        log.warning("if rsfilter dies while ExaBGP writes to it, ExaBGP ends too: %s", error)
+        return None
+
+
 def linger(fd: int, until: float) -> None:
     """Reads a pipe and throws away what comes, until `until` (time.monotonic()) or its end.
 
@@ -193,11 +221,16 @@ def linger(fd: int, until: float) -> None:
     """
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return  # nobody who would start us again
-    os.set_blocking(fd, False)  # the thread of a filter that failed may take what was announced
-    while (left := until - time.monotonic()) > 0:
-        with contextlib.suppress(BlockingIOError):
-            if select.select([fd], [], [], left)[0] and not os.read(fd, READ_BYTES):
-                return
+    # Not to block where the thread of a filter that failed takes what was announced; with a
+    # description of its own, since whoever else reads the pipe must block.
+    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(BlockingIOError):
+                if select.select([own], [], [], left)[0] and not os.read(own, READ_BYTES):
+                    return
+    finally:
+        os.close(own)
 
 
 def enlarge(fd: int) -> None:
