@@ -81,6 +81,8 @@ class ReadinessWatcher:
             except Exception:  # whatever it is: the next look may be the one that counts
                 log.exception("readiness: cannot follow the files")
             self._has_looked.set()
+            if self._config.ready_file is None and self._config.disable_file is None:
+                return
             await asyncio.sleep(self._interval)
 
     async def _check(self) -> None:

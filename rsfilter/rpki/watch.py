@@ -102,6 +102,7 @@ class TruthWatcher:
         self._seen = ""  # key of the last content
         self._settled: _Status | None = None  # the status of a content that needs no second look
         self._lock = asyncio.Lock()
+        self._beside: frozenset[str] = frozenset()  # `_directories` at the last look
         self._asked: list[float] = []  # since when the file system owes answers (monotonic)
         self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -179,10 +180,8 @@ class TruthWatcher:
                 directories = await self._ask(self._directories)
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
-                        # Asked before the look: a link that moves during it wakes us again.
-                        has_moved = await self._ask(self._directories) != directories
                         yield
-                        if has_moved:
+                        if self._beside != directories:
                             break
             except Exception as error:
                 # No such directory, no permission, no inotify watches left: the tick remains.
@@ -206,7 +205,7 @@ class TruthWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            content = await self._ask(self._look)
+            self._beside, content = await self._ask(self._look_around)
             if content is None:
                 return
             if content.key != self._seen:
@@ -216,6 +215,11 @@ class TruthWatcher:
             status = content.status
             if status is not None and abs(self._clock() - status[-1] / 1e9) > _SETTLE_S:
                 self._settled = status
+
+    def _look_around(self) -> tuple[frozenset[str], _Content | None]:
+        """The directories as they were before the look: a link that moves during it wakes us
+        again."""
+        return self._directories(), self._look()
 
     def _look(self) -> _Content | None:
         """The content, parsed when it is new; None when it is settled, or changed while it was
