@@ -3,8 +3,9 @@
     python tests/bench/core.py [--routes 100000] [--times 3] [--json FILE]
 
 Each figure is the median of several processes of their own, taken in turns. Lines are those of
-ExaBGP 5.0 for UPDATEs of 500 prefixes; every tenth route is another host's and is rejected. What
-ExaBGP would reply is played by the bench and counts as ours.
+ExaBGP 5.0 for UPDATEs of 500 prefixes, whatever the size of the table, and of fewer where that is
+asked; every tenth route is another host's and is rejected. What ExaBGP would reply is played by the
+bench and counts as ours.
 
 For comparison: msgspec decoding the same octets, which is the least that anybody has to do, and
 what one would write in an afternoon (json, netaddr, and a loop over the VRPs), without tables,
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -46,7 +48,8 @@ from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.rpki.vrps import VrpSet
 from rsfilter.service import COLLECTOR
 
-FEWEST_HOSTS = 20
+USUAL_HOSTS = 20
+FEWEST_HOSTS = 2
 MOST_OF_A_HOST = 5_000
 """Routes: with more at once it is a flood, and its changes wait in memory for a summary."""
 
@@ -54,6 +57,9 @@ BLOCK_BITS = 14
 """Each host has a /18 of 10.0.0.0/8: room for its routes and those that it takes from another."""
 
 PER_UPDATE = 500
+"""Prefixes."""
+SMALL = (1, 10, 50)
+"""Prefixes of smaller UPDATEs."""
 ROUTER = "192.0.2.10"
 MEGABYTE = 1 << 20
 
@@ -118,8 +124,8 @@ _END_OF_RIB = _line(
 
 
 def hosts_of(routes: int) -> int:
-    """How many hosts so many routes have."""
-    return max(FEWEST_HOSTS, routes // MOST_OF_A_HOST)
+    """How many hosts so many routes have: each fills an UPDATE at least."""
+    return max(FEWEST_HOSTS, min(USUAL_HOSTS, routes // PER_UPDATE), routes // MOST_OF_A_HOST)
 
 
 def block(host: int, length: int = 32 - BLOCK_BITS) -> str:
@@ -132,16 +138,16 @@ def guest(host: int, number: int) -> str:
     return str(Prefix(IPV4, 10 << 24 | host << BLOCK_BITS | number, 32))
 
 
-def updates(routes: int) -> list[bytes]:
-    """All hosts announce; every tenth prefix is the next host's."""
+def updates(routes: int, prefixes: int = PER_UPDATE) -> list[bytes]:
+    """All hosts announce, so many prefixes at a time; every tenth is the next host's."""
     hosts = hosts_of(routes)
     share = routes // hosts
     found = []
     for host in range(hosts):
         owners = [host if n % 10 else (host + 1) % hosts for n in range(share)]
         texts = [guest(owner, 2 * n + (owner != host)) for n, owner in enumerate(owners)]
-        starts = range(0, share, PER_UPDATE)
-        found += [_update(host, texts[first : first + PER_UPDATE]) for first in starts]
+        starts = range(0, share, prefixes)
+        found += [_update(host, texts[first : first + prefixes]) for first in starts]
     return found
 
 
@@ -225,10 +231,12 @@ def _cpu(work: Callable[[], object]) -> float:
 # Measured, each in a process of its own -----------------------------------------------------------
 
 
-def measure_filter(routes: int, *, audited: bool) -> dict[str, float]:
+def measure_filter(
+    routes: int, *, audited: bool = False, prefixes: int = PER_UPDATE
+) -> dict[str, float]:
     """What a route costs, and takes."""
     with tempfile.TemporaryDirectory() as directory:
-        lines = updates(routes)
+        lines = updates(routes, prefixes)
         alone = Alone(Path(directory), routes, audited=audited)
         gc.collect()
         before = _resident()
@@ -326,7 +334,8 @@ def _resident() -> int:
 
 PARTS: dict[str, Callable[[int], dict[str, float]]] = {
     "audited": lambda routes: measure_filter(routes, audited=True),
-    "bare": lambda routes: measure_filter(routes, audited=False),
+    "bare": measure_filter,
+    **{f"bare of {small}": partial(measure_filter, prefixes=small) for small in SMALL},
     "floor": measure_floor,
     "afternoon": measure_afternoon,
     "data": measure_data,
@@ -370,6 +379,8 @@ def table(found: dict[str, dict[str, float]], routes: int, sizes: list[int]) -> 
     costs = [found[f"bare {size}"]["cpu_us"] for size in sizes]
     listed = ", ".join(f"{size}: {us:.1f}" for size, us in zip(sizes, costs, strict=True))
     shown.add_row("a route, by size of table", f"{listed} µs", "within 1.3")
+    small = [f"{each}: {found[f'bare of {each} {sizes[1]}']['cpu_us']:.1f}" for each in SMALL]
+    shown.add_row("a route, by prefixes of its UPDATE", f"{', '.join(small)} µs", "")
     biggest = found[f"bare {sizes[-1]}"]["memory_octets"]
     shown.add_row(f"memory of a route, {sizes[-1]} of them", f"{biggest:.0f} octets", "500")
     data = found[f"data {sizes[-1]}"]
@@ -399,8 +410,9 @@ def main() -> None:
         json.dump(PARTS[args.part](args.routes), sys.stdout)
         return
     sizes = [args.routes // 100, args.routes // 10, args.routes, args.routes * 10]
-    runs = [(part, args.routes) for part in PARTS if part != "data"]
+    runs = [(part, args.routes) for part in ("bare", "audited", "floor", "afternoon", "start")]
     runs += [("bare", size) for size in sizes if size != args.routes]
+    runs += [(f"bare of {small}", sizes[1]) for small in SMALL]
     runs.append(("data", sizes[-1]))
     found = medians(runs, args.times)
     console = Console(width=110)
