@@ -32,8 +32,9 @@ that ExaBGP can write before it blocks, instead of 200."""
 MAX_WAITING = 100
 """Lines that may wait, after which they are to be taken all the same: some 250 kB."""
 
-READ_BYTES = 1 << 18
-"""One read. Whole megabytes at a time would hold the interpreter too long at each split."""
+READ_BYTES = 1 << 16
+"""One read, of mostly one line. From 128 KiB on the allocator maps memory for each, which takes
+longer than the read; whole megabytes would hold the interpreter too long at each split."""
 
 
 class LineReader:
