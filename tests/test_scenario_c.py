@@ -200,6 +200,7 @@ def test_c5_one_prefix_too_many(stage: Stage) -> None:
     stage.host("greedy").announces(*OTHERS[:MAX_PREFIXES])
     for router in stage:
         router.has_exactly(*VIPS, *OTHERS[:MAX_PREFIXES])
+        router.has(*OTHERS[:MAX_PREFIXES], paths=len(stage.route_servers))
     probe = watch(stage)
     before = probe.moment()
     eleventh = OTHERS[MAX_PREFIXES]
