@@ -76,12 +76,14 @@ class ReadinessWatcher:
 
     async def _watch(self) -> None:
         while True:
+            is_over = self._config.ready_file is None and self._config.disable_file is None
             try:
                 await self._check()
             except Exception:  # whatever it is: the next look may be the one that counts
                 log.exception("readiness: cannot follow the files")
+                is_over = False
             self._has_looked.set()
-            if self._config.ready_file is None and self._config.disable_file is None:
+            if is_over:
                 return
             await asyncio.sleep(self._interval)
 

@@ -169,10 +169,22 @@ def test_who_lingers_does_not_wait_for_what_another_has_read(
     os.close(reading)
 
 
-def test_who_lingers_reads_on_and_ends_with_exabgp() -> None:
+def denied(*_: object) -> None:
+    raise PermissionError
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_who_lingers_reads_on_and_ends_with_exabgp(
+    monkeypatch: pytest.MonkeyPatch, is_ours: bool
+) -> None:
+    """Whoever owns the pipe."""
     reading, writing = os.pipe()
+    if not is_ours:
+        monkeypatch.setattr("os.open", denied)
     lingering = threading.Thread(target=linger, args=(reading, time.monotonic() + 2 * DEADLINE_S))
     lingering.start()
+    lingering.join(0.1)
+    assert lingering.is_alive()
     os.write(writing, b"more than a pipe holds" * 100_000)
     assert lingering.is_alive()
     os.close(writing)

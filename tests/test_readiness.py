@@ -180,3 +180,31 @@ async def test_what_fails_to_be_told_is_told_again(
     await watcher.stop()
     assert told == [f"{disable} is there"] * 2
     assert "a bug of the taker" in caplog.text
+
+
+async def test_files_that_nobody_asks_for_any_more_do_not_keep_it_out_of_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look of all may fail, for want of a thread."""
+    disable = tmp_path / "disable"
+    disable.touch()
+    told: Told = []
+    watcher = ReadinessWatcher(ReadinessConfig(disable_file=disable), told.append, interval=0.01)
+    await watcher.start()
+    looks: list[str] = []
+    look = ReadinessWatcher._look
+
+    def look_again(watcher: ReadinessWatcher) -> str:
+        looks.append("")
+        if len(looks) == 1:
+            raise RuntimeError("can't start new thread")
+        return look(watcher)
+
+    monkeypatch.setattr(ReadinessWatcher, "_look", look_again)
+    await watcher.configure(ReadinessConfig())
+    async with asyncio.timeout(10):
+        while told[-1]:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert len(looks) == 2, "it goes on looking for nothing"
+    await watcher.stop()

@@ -23,9 +23,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from rsfilter.routing import revalidation
 from rsfilter.routing.actions import Actions, SessionChange, VerdictChange
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown
+from rsfilter.routing.events import EndOfRib, PolicyReplaced, RefreshMark, SessionDown
+from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import (
     UNICAST,
     Attributes,
@@ -372,6 +374,27 @@ def test_one_that_was_not_repeated_keeps_its_time_when_the_host_is_lost_again() 
     assert told(machine.expire(150.0)) == [f"{ONE} accepted -> gone (stale_time)"]
 
 
+def test_a_shorter_stale_time_counts_from_the_next_loss() -> None:
+    machine = retaining(stale_time=3600)
+    after(machine, up(), update(route(ONE), route(TWO)))
+    after(machine, down(), now=10.0)
+    after(machine, configured(stale_time=60), up(), update(route(TWO)), now=20.0)
+    after(machine, down(), now=40.0)
+    assert machine.next_timer() == 100.0
+    assert told(machine.expire(100.0)) == [
+        f"{ONE} accepted -> gone (stale_time)",
+        f"{TWO} accepted -> gone (stale_time)",
+    ]
+    assert told(machine.expire(3610.0)) == []  # the time of before
+    assert machine.next_timer() is None
+
+
+def configured(stale_time: int = STALE_TIME, max_prefixes: int = MAX_PREFIXES) -> PolicyReplaced:
+    """A reload of the configuration."""
+    group = host_group(stale_time=stale_time, max_prefixes=max_prefixes)
+    return PolicyReplaced((group,), DEFAULT_LIMITS, 30.0)
+
+
 # Data --------------------------------------------------------------------------------------------
 
 OTHERS = data(("203.0.113.0/28-32 AS65008",))
@@ -464,6 +487,22 @@ def test_a_stale_route_that_ends_makes_no_room() -> None:
     after(machine, end_of_rib())
     assert at_routers(machine) == {THREE: [HV7], ANYCAST: [HV7]}
     assert verdicts(machine)[over] == "rejected max_prefixes"
+
+
+def test_a_limit_that_was_lowered_moments_before_the_loss_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Verdicts follow in slices; a host is lost between two, and comes back with what it may."""
+    monkeypatch.setattr(revalidation, "SLICE", 1)
+    machine = retaining(max_prefixes=3)
+    after(machine, up(), update(route(ONE), route(TWO), route(THREE)))
+    after(machine, configured(max_prefixes=1))
+    assert machine.is_busy
+    after(machine, down())
+    while machine.is_busy:
+        machine.expire(0.0)
+    after(machine, up(), update(route(THREE)), end_of_rib())
+    assert at_routers(machine) == {THREE: [HV7]}
 
 
 def test_no_more_than_the_limit_is_ever_kept() -> None:

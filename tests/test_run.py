@@ -369,9 +369,17 @@ def test_a_filter_that_cannot_run_slows_its_restarts_down_and_goes_on_reading(si
 
 
 @pytest.mark.parametrize("configuration", [None, "[nonsense]\n"], ids=["works", "cannot run"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=str)
+@pytest.mark.parametrize(
+    "kill",
+    [
+        lambda pid: os.kill(pid, signal.SIGKILL),
+        lambda pid: os.kill(pid, signal.SIGTERM),
+        lambda pid: os.killpg(pid, signal.SIGTERM),
+    ],
+    ids=["SIGKILL", "SIGTERM", "SIGTERM to all"],
+)
 def test_exabgp_can_write_on_when_it_has_ended_and_nothing_stays_behind(
-    site: Path, number: signal.Signals, configuration: str | None
+    site: Path, kill: Callable[[int], None], configuration: str | None
 ) -> None:
     """A write that fails would be the end of ExaBGP."""
     if configuration:
@@ -379,7 +387,7 @@ def test_exabgp_can_write_on_when_it_has_ended_and_nothing_stays_behind(
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
         speaker.write(announce(HOST, 65001, prefixes(500)) * 100)  # more than the pipe holds
         (reader,) = descendants(speaker.process.pid)
-        speaker.process.send_signal(number)
+        kill(speaker.process.pid)
         speaker.process.wait(10)
         speaker.write(announce(HOST, 65001, prefixes(500)) * 100)
         assert speaker.process.stdin

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,6 +258,31 @@ async def test_what_a_taker_failed_over_it_gets_again(
     await watcher.stop()
     assert got == [one, two, two]
     assert "can't start new thread" in caplog.text
+
+
+async def test_a_look_that_failed_is_forgotten_after_the_next(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsfilter.rpki.watch._RETRY_S", 0.1)
+    path.write_text(text(1))
+    os.utime(path, (0, 0))  # settled: it is not read again for nothing
+    looks: list[str] = []
+    look = TruthWatcher._look
+
+    def look_again(watcher: TruthWatcher) -> Any:
+        looks.append("")
+        if len(looks) == 3:
+            raise RuntimeError("can't start new thread")
+        return look(watcher)
+
+    monkeypatch.setattr(TruthWatcher, "_look", look_again)
+    async with watching(path) as seen:
+        async with asyncio.timeout(PATIENCE_S):
+            while seen.watcher.error is None:
+                await asyncio.sleep(0.005)
+            while seen.watcher.error is not None:
+                await asyncio.sleep(0.005)
+        assert seen.asns == [1]
 
 
 async def test_a_failure_is_over_when_the_file_is_as_before(path: Path) -> None:

@@ -187,8 +187,9 @@ class CommandWriter:
             view = view[os.write(self._fd, view) :]
 
 
-_LAST_READER = "read -r _; exec cat <&1 >/dev/null"
-"""Waits for the end of its stdin, which comes with ours, then reads the pipe: its stdout."""
+_LAST_READER = "trap '' HUP INT TERM; read -r _; exec cat <&1 >/dev/null"
+"""Waits for the end of its stdin, which comes with ours, then reads the pipe: its stdout. A signal
+to the process group ends us within seconds, and must not end the shell before."""
 
 
 def leave_a_reader(fd: int) -> subprocess.Popen[bytes] | None:
@@ -224,7 +225,11 @@ def linger(fd: int, until: float) -> None:
         return  # nobody who would start us again
     # Not to block where the thread of a filter that failed takes what was announced; with a
     # description of its own, since whoever else reads the pipe must block.
-    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:  # the pipe of another user
+        os.set_blocking(fd, False)
+        own = os.dup(fd)
     try:
         while (left := until - time.monotonic()) > 0:
             with contextlib.suppress(BlockingIOError):

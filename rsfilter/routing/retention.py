@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -38,22 +39,25 @@ class Retention:
     def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:
         self._tables = tables
         self._timers: list[tuple[float, Address]] = []
-        """A heap with at most one time of a neighbor: not after its first stale route ends. It may
-        be before, when that route was repeated meanwhile."""
-        self._timed: set[Address] = set()
+        """A heap, with times that no longer count."""
+        self._timed: dict[Address, float] = {}
+        """The time of a neighbor that counts: not after its first stale route ends. It may be
+        before, when that route was repeated meanwhile."""
 
     def lose(self, neighbor: Address, group: HostGroup, now: float) -> Lost:
         """The session of a neighbor with a table has ended.
 
         A route that was stale before keeps its time: only a host that repeats it starts it anew
-        (RFC 9494 section 4.2). No more than `max_prefixes` are kept, the latest of them, however
-        often a host comes and goes with others.
+        (RFC 9494 section 4.2), at most a `stale_time` from now, which a reload may have shortened.
+        No more than `max_prefixes` are kept, the latest of them, however often a host comes and
+        goes with others.
         """
         table = self._tables[neighbor]
         lost = Lost([], [])
         marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
         for key, entry in table.entries.items():
             if key in table.stale:
+                table.stale[key] = min(table.stale[key], now + group.stale_time)
                 continue
             if not may_stay(entry):
                 lost.gone.append(key)
@@ -66,8 +70,9 @@ class Retention:
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)
         lost.gone.extend(islice(table.stale, too_many))
-        if table.stale and neighbor not in self._timed:
-            self._set_timer(neighbor, next(iter(table.stale.values())))
+        first = next(iter(table.stale.values()), inf)
+        if first < self._timed.get(neighbor, inf):
+            self._set_timer(neighbor, first)
         return lost
 
     def next_timer(self) -> float | None:
@@ -78,8 +83,10 @@ class Retention:
         """The stale routes whose time is over. They are named once, to be withdrawn."""
         found: list[RouteKey] = []
         while self._timers and self._timers[0][0] <= now:
-            _, neighbor = heappop(self._timers)
-            self._timed.discard(neighbor)
+            at, neighbor = heappop(self._timers)
+            if self._timed.get(neighbor) != at:
+                continue
+            del self._timed[neighbor]
             table = self._tables.get(neighbor)
             for key, until in table.stale.items() if table else ():
                 if until > now:
@@ -90,12 +97,14 @@ class Retention:
 
     def _set_timer(self, neighbor: Address, at: float) -> None:
         heappush(self._timers, (at, neighbor))
-        self._timed.add(neighbor)
+        self._timed[neighbor] = at
 
 
 def may_stay(entry: Entry) -> bool:
-    """The route may outlive its session: routers have it, and its host does not forbid it."""
-    return entry.is_announced and NO_LLGR not in entry.route.attributes.communities
+    """The route may outlive its session: routers have it, and neither does its host forbid it nor
+    a limit that has just been lowered, and has not reached its verdict yet."""
+    is_wanted = NO_LLGR not in entry.route.attributes.communities
+    return entry.is_announced and entry.within_limit and is_wanted
 
 
 def as_stale(route: Route) -> Route:

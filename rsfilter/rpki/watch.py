@@ -158,6 +158,8 @@ class TruthWatcher:
         except Exception as error:  # of a callback: the next change must be seen
             logger.exception("cannot take over %s, trying again", self.path)
             self._error = self._problem(f"cannot be taken over: {error!r}")
+            self._settled = None  # that it is good again is to be found out
+            self._seen = ""
             return False
         return True
 
