@@ -139,10 +139,16 @@ class Filter:
         if not self._is_resynced:
             self._resynced(now)
         self.deferral.expire(now)
-        if not self.egress.is_ready and self._has_data and self.deferral.is_over:
+        if not self.egress.is_ready and self._knows_all:
             self.egress.is_ready = True
             self._routing(AllRepeated(), now)
         return self.egress.commands(now)
+
+    @property
+    def _knows_all(self) -> bool:
+        """What is not accepted now may be withdrawn: hosts have repeated themselves, and data have
+        gone all the way through what they announce."""
+        return self._has_data and self.deferral.is_over and not self.engine.is_busy
 
     def next_timer(self) -> float | None:
         """When to ask for commands again, if nothing happens before."""

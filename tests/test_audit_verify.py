@@ -86,7 +86,7 @@ def test_no_log_at_all(tmp_path):
         verify(tmp_path / "missing")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_changed_octet_of_any_file(sample, work, data):
     directory = copied(sample, work)
@@ -102,7 +102,7 @@ def test_any_changed_octet_of_any_file(sample, work, data):
         assert all_lines(directory) == all_lines(sample)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_file_cut_anywhere(sample, work, data):
     directory = copied(sample, work)
@@ -112,7 +112,7 @@ def test_any_file_cut_anywhere(sample, work, data):
     assert problems(directory)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_line_removed_repeated_or_moved(sample, work, data):
     directory = copied(sample, work)

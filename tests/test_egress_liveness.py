@@ -236,7 +236,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.tuples(steps, st.booleans()), max_size=40),
     st.sampled_from([(2, 1), (4, 2), (5, 3), (2000, 300)]),

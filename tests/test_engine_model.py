@@ -266,14 +266,14 @@ class EngineMachine(RuleBasedStateMachine):
         self.seen = should_have
 
 
-EngineMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+EngineMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=40)
 TestEngineMachine = EngineMachine.TestCase
 
 
 # Order -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_the_order_between_sessions_changes_nothing(chance: st.DataObject) -> None:
     """Each session's own order is kept; how they mix must not show at the routers."""
@@ -291,7 +291,7 @@ def test_the_order_between_sessions_changes_nothing(chance: st.DataObject) -> No
     assert ends[0] == ends[1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_the_same_events_give_the_same_actions(chance: st.DataObject) -> None:
     events = chance.draw(st.lists(speakers.flatmap(updates), max_size=12))

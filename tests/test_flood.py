@@ -328,7 +328,7 @@ class Reader:
         max_size=150,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_change_is_told_or_counted_and_what_is_in_is_always_known(
     steps: list[tuple[str, int, str, str, float]],
 ) -> None:
@@ -361,7 +361,7 @@ def test_every_change_is_told_or_counted_and_what_is_in_is_always_known(
     turns=st.lists(st.tuples(st.integers(1, 100), st.floats(0.0, 5.0)), min_size=1, max_size=30),
     prefixes=st.sampled_from([1, 20, 100_000]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_lines_of_rejected_routes_are_bounded(
     turns: list[tuple[int, float]], prefixes: int
 ) -> None:

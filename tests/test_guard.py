@@ -14,6 +14,7 @@ from core_samples import (
     host_group,
     path,
     prefix,
+    prefixes,
     route,
     router_group,
     up,
@@ -28,7 +29,13 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from rsfilter.routing.actions import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import AllRepeated, GuardReleased, GuardRestored, SessionUp
+from rsfilter.routing.events import (
+    AllRepeated,
+    GuardReleased,
+    GuardRestored,
+    PolicyReplaced,
+    SessionUp,
+)
 from rsfilter.routing.guard import fingerprint
 from rsfilter.routing.model import (
     Address,
@@ -412,6 +419,23 @@ def test_what_another_configuration_rejects_is_not_held() -> None:
     assert announced(machine) == set()
 
 
+@pytest.mark.parametrize(
+    "narrower", [{"ipv4_lengths": frozenset({24})}, {"next_hops": None}], ids=["lengths", "hops"]
+)
+def test_another_configuration_takes_what_is_held(narrower: dict[str, object]) -> None:
+    """Also where data might have brought the same reason."""
+    wide = {"next_hops": prefixes("192.0.2.0/24")}
+    machine = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=host_group(**wide))
+    for where in (ONE, TWO, THREE, FOUR):
+        after(machine, update(route(where, next_hops="192.0.2.99")))
+    after(machine, replaced(ONLY_FOUR))
+    assert machine.guard.held == 3
+    group = host_group(**(wide | narrower))
+    after(machine, PolicyReplaced((group,), AT_MOST_HALF, 30.0))
+    assert announced(machine) == set()
+    assert machine.guard.held == 0
+
+
 def test_a_release_ends_it_before_anything_came_again() -> None:
     machine = restarted(holding(), ONLY_FOUR)
     after(machine, GuardReleased("test"))
@@ -582,11 +606,11 @@ class GuardMachine(RuleBasedStateMachine):
         assert all(alarm.held == len(self.held) for alarm in alarms)
 
 
-GuardMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+GuardMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestGuardMachine = GuardMachine.TestCase
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     before=st.lists(st.sampled_from(VRPS), unique=True),
     between=st.lists(st.lists(st.sampled_from(VRPS), unique=True), max_size=4),

@@ -105,7 +105,6 @@ schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/api/v1/events")
 @schema.parametrize()
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

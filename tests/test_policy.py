@@ -276,7 +276,7 @@ def by_origin(reasons: tuple[str, ...]) -> set[str]:
     return {name for name in reasons if name.startswith("origin_") or name == "data_unavailable"}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     truth=vrp_lists,
     rtr=st.none() | vrp_lists,
@@ -311,7 +311,7 @@ def test_origin_validation_is_rfc_6811_in_every_mode(
         assert bool(verdict.validation.vrps) is (state is not OriginState.NOT_FOUND)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(vrp_lists, small_prefixes(), st.sampled_from(ASNS))
 def test_one_source_alone_is_asked_in_every_mode(vrps: list[Vrp], where: Prefix, asn: int) -> None:
     expected = oracle.rfc6811(vrps, where, asn)

@@ -695,7 +695,5 @@ class RetentionMachine(RuleBasedStateMachine):
                 self.log[key] = (event.verdict.kind.value, bool(event.stale))
 
 
-RetentionMachine.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None
-)
+RetentionMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestRetentionMachine = RetentionMachine.TestCase

@@ -385,7 +385,7 @@ def test_a_truth_that_comes_after_the_expiry_decides_alone() -> None:
 SETS = st.lists(st.sampled_from([MINE, OTHERS, SIX, "203.0.113.0/24 AS65009"]), unique=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(["truth", "slurm", "rtr"]), SETS), max_size=8))
 def test_every_difference_is_named(steps: list[tuple[str, list[str]]]) -> None:
     """A route outside the named prefixes has the same VRPs around it as before."""

@@ -85,7 +85,7 @@ def changed(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(changed())
 def test_what_is_good_is_valid(document: dict[str, Any]) -> None:
     try:

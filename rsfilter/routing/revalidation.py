@@ -38,13 +38,13 @@ _PER_LIST = 10
 def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     """Other data are in force from now on."""
     before, verdicts.data = verdicts.data, event.data
+    accepted = verdicts.rib_in.accepted
     pace = _Pace()
     found = _Differing()
     for entries in _concerned(verdicts.rib_in, event):
         found.add(verdicts, entries)
         if pace.is_pause_due(len(entries) + _PER_LIST):
             yield
-    accepted = verdicts.rib_in.accepted
     holds = not verdicts.guard.limits.allow(found.lost, accepted)
     flipped = held = 0
     has_found = bool(found)
@@ -153,7 +153,8 @@ def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
         for prefix in prefixes:
             for entry in rib_in.at(prefix):
                 verdict = verdicts.judge(entry, group_of(entry.route.key.neighbor))
-                if not comes_of_data(verdict):
+                is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
+                if is_by_config or not comes_of_data(verdict):
                     verdicts.guard.forget(entry.route.key)
                 verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
         verdicts.export(*prefixes)
