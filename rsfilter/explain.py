@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 from typing import NamedTuple
 
 from rich.text import Text
 
 from rsfilter import terminal
-from rsfilter.config import Config, load_config
+from rsfilter.config import Config, RtrConfig, load_config
 from rsfilter.exit_codes import GOOD
 from rsfilter.plain import to_json
 from rsfilter.routing.actions import Provenance
@@ -31,12 +32,17 @@ from rsfilter.routing.model import (
 from rsfilter.routing.neighbors import HostGroups
 from rsfilter.routing.policy import Data, findings, judge
 from rsfilter.routing.reasons import REASONS
-from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
+from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, load_truth
 
 CACHE_TIMEOUT_S = 10.0
 """How long to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
+
+FAILED_S = 1.0
+"""How long to wait for one that fails: it may speak another version, which begins with an error."""
+
+POLL_S = 0.02
 
 
 def explain(args: argparse.Namespace) -> int:
@@ -99,34 +105,45 @@ async def data_of(config: Config, truth: Truth | None) -> Data:
     if truth:
         sources.truth_loaded(truth)
     if config.rtr:
-        await _ask_caches(config, sources)
+        await _ask_caches(config.rtr, sources)
     return sources.data
 
 
-async def _ask_caches(config: Config, sources: Sources) -> None:
+async def _ask_caches(rtr: RtrConfig, sources: Sources) -> None:
+    """The first in order of preference that answers: the running filter goes by it in the end,
+    whoever is quicker."""
+    for cache in rtr.caches:
+        if await _ask(cache, rtr, sources):
+            return
+    sys.stderr.write("rsfilter: no RTR cache answered\n")
+
+
+async def _ask(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:
     arrived = asyncio.Event()
 
     async def changed(snapshot: RtrSnapshot, reason: str) -> None:
         sources.rtr_changed(snapshot, reason)
         arrived.set()
 
-    assert config.rtr is not None  # noqa: S101 - for the type checker: the caller has looked
     caches = RtrCaches(
-        config.rtr.caches,
-        refresh=config.rtr.refresh,
-        retry=config.rtr.retry,
-        expire=config.rtr.expire,
+        (cache,),
+        refresh=rtr.refresh,
+        retry=rtr.retry,
+        expire=rtr.expire,
         on_change=changed,
         on_expired=lambda: None,
     )
     await caches.start()
+    began = time.monotonic()
     try:
-        async with asyncio.timeout(CACHE_TIMEOUT_S):
-            await arrived.wait()
-    except TimeoutError:
-        sys.stderr.write("rsfilter explain: no RTR cache answered\n")
+        while not arrived.is_set():
+            patience = FAILED_S if caches.status()[0].errors else CACHE_TIMEOUT_S
+            if time.monotonic() > began + patience:
+                break
+            await asyncio.sleep(POLL_S)
     finally:
         await caches.stop()
+    return arrived.is_set()
 
 
 def _as_json(explanation: Explanation) -> dict[str, object]:

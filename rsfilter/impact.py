@@ -93,7 +93,9 @@ def _impact(args: argparse.Namespace) -> int:
 
 def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     """What the API answers, from saved routes. Raises ClientError for a snapshot that is none."""
-    data = asyncio.run(data_of(config, load_truth(truth) if config.truth else None))
+    if config.truth is None:
+        raise ClientError(f"{config.path}: no [truth]: no truth file would change anything")
+    data = asyncio.run(data_of(config, load_truth(truth)))
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     unmoved = 0
     for entry in _entries(snapshot):

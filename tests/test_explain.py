@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
+from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 
 import pytest
 from config_sample import configuration
+from rtr_cache import RtrCache
 
 from rsfilter.cli import main
+from rsfilter.config import parse_config
+from rsfilter.explain import data_of
+from rsfilter.routing.model import OriginState, Prefix, Vrp
+from rsfilter.routing.policy import origin
 
 CONFIG = configuration()
 
@@ -112,6 +119,26 @@ def test_without_data_nothing_is_validated(
     assert "data_unavailable" in out
     assert "origin validation: not done\nby the data of: nobody\n" in out
     assert "no RTR cache answered" in err
+
+
+async def test_the_preferred_cache_decides_however_late_it_answers(site: Path) -> None:
+    """As in the running filter, once it has all of them."""
+    guest = Prefix.parse("203.0.113.1/32")
+
+    class LateCache(RtrCache):
+        async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+            await asyncio.sleep(0.2)
+            await super()._serve(reader, writer)
+
+    async with LateCache([Vrp(guest, 32, 1)]) as first, RtrCache([Vrp(guest, 32, 2)]) as second:
+        text = CONFIG.partition("[truth]")[0] + f'[rtr]\ncaches = ["{first.address}", '
+        config = parse_config(f'{text}"{second.address}"]\n', site / "rsfilter.toml")
+        found = await data_of(config, None)
+        assert found.provenance.rtr_cache == str(first.address)
+        assert origin(guest, 1, found).state is OriginState.VALID
+        await first.dies()
+        found = await data_of(config, None)
+        assert found.provenance.rtr_cache == str(second.address)
 
 
 def test_a_neighbor_of_the_prefixs_family_is_assumed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -445,6 +445,48 @@ async def test_too_many_connections_are_closed(
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
+
+
+async def test_who_does_not_read_an_answer_holds_no_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.setattr(app, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr("rsfilter.web.answers.WRITE_TIMEOUT_S", 0.3)
+    ask = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    async with served(bench, unused_tcp_port) as address:
+        _, deaf = await asyncio.open_connection(*address, limit=1)
+        deaf.write(ask * 1000)
+        async with asyncio.timeout(30):
+            while not await is_answered(address):
+                await asyncio.sleep(0.05)
+        deaf.close()
+
+
+async def test_who_has_gone_listens_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    """Others need the place before the next sign of life is due."""
+    monkeypatch.setattr("rsfilter.web.listening.HEARTBEAT_S", 600.0)
+    async with served(bench, unused_tcp_port) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await reader.readuntil(b"retry: 5000")
+        assert len(bench.api.events.clients) == 1
+        writer.close()
+        async with asyncio.timeout(30):
+            while bench.api.events.clients:
+                await asyncio.sleep(0.01)
+
+
+async def is_answered(address: tuple[str, int]) -> bool:
+    """The server takes another connection, and answers."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    line = b""
+    with suppress(ConnectionError):
+        line = await reader.readline()
+    writer.close()
+    return line == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_what_cannot_be_parsed_is_not_logged(

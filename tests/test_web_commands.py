@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 import tomllib
 from collections.abc import Iterator
@@ -93,7 +95,42 @@ def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert "Is it running?" in told
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8480", "ftp://127.0.0.1", "http://"])
+ROW = b'{"prefix":"203.0.113.1/32"}\n'
+
+
+@pytest.mark.parametrize("end", [b"", b"1c", b'1c\r\n{"prefix":', b"1c\r\n" + ROW, b"0\r\n\r\n"])
+def test_a_table_that_is_cut_is_no_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, end: bytes
+) -> None:
+    """Also where the end is missing after a whole line, as when the filter dies."""
+    saved = tmp_path / "routes.ndjson"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = threading.Thread(target=_answers, args=(server, b"1c\r\n" + ROW + b"\r\n" + end))
+        answer.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        is_whole = end.startswith(b"0")
+        argv = ["routes", "--url", url, "--snapshot", str(saved)]
+        assert main(argv) == (0 if is_whole else 1)
+        answer.join()
+    assert saved.exists() is is_whole
+    assert ("cut short" in capsys.readouterr().err) is not is_whole
+
+
+def _answers(server: socket.socket, content: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(10_000)
+        kind = b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + kind + content)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8480", "ftp://127.0.0.1", "http://"),
+        *("http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1"),
+    ],
+)
 def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
     assert main(["status", "--url", url]) == 1
     assert "is no address of an API" in capsys.readouterr().err
@@ -166,6 +203,19 @@ def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "/hosts/0/prefixes/0" in capsys.readouterr().err
 
 
+def test_impact_where_no_truth_is_asked(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Nothing would change, which would read like good news."""
+    config = tmp_path / "rsfilter.toml"
+    text = Path("rsfilter.toml").read_text().replace("[truth]", "[rtr]")
+    config.write_text(text.replace('file = "truth.json"', 'caches = ["127.0.0.1:1"]'))
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text("")
+    assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", str(saved)]) == 1
+    assert "no [truth]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"prefix": "x"}', "\x00"])
 def test_a_snapshot_that_is_none(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, line: str
@@ -183,6 +233,22 @@ def test_drain_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "drain", "on").startswith("draining until ")
     assert told(capsys, "status")["drain"]["phase"] == "draining"
     assert said(capsys, "drain", "off") == "in service\n"
+
+
+def test_a_token_that_is_none_is_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\nother")
+    assert main(["drain", "on", "--token-file", str(token)]) == 1
+    told = capsys.readouterr().err
+    assert "one line of printable characters" in told
+    assert "secret" not in told
+
+
+def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--url", "http://ab..cd"]) == 1
+    assert "no filter answers on http://ab..cd" in capsys.readouterr().err
 
 
 def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

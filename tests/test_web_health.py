@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rsfilter.audit.log import Health
 from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
 from rsfilter.routing.model import Address
+from rsfilter.routing.policy import Mode, Source
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import CacheAddress, CacheStatus
 from rsfilter.web.health import NOT_READING_S, NOT_REPLYING_S
@@ -35,6 +37,16 @@ def test_without_data_it_is_neither_well_nor_ready(tmp_path: Path) -> None:
     bench = Bench(tmp_path, truth=None)
     assert names(bench.api.watch.health()) == ["data_missing"]
     assert names(bench.api.watch.readiness()) == ["data_missing"]
+
+
+@pytest.mark.parametrize(("mode", "found"), [(Mode.BOTH, ["data_expired"]), (Mode.UNION, [])])
+def test_where_both_have_to_agree_one_alone_makes_nothing_ready(
+    tmp_path: Path, mode: Mode, found: list[str]
+) -> None:
+    bench = Bench(tmp_path)
+    verdicts = bench.running.filter.engine.verdicts
+    verdicts.data = replace(verdicts.data, rtr_source=Source.UNAVAILABLE, mode=mode)
+    assert names(bench.api.watch.readiness()) == found
 
 
 def test_before_the_resync_it_is_not_ready(tmp_path: Path) -> None:

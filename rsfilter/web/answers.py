@@ -15,7 +15,7 @@ from rsfilter.web.errors import ApiError
 encode = msgspec.json.Encoder().encode
 
 WRITE_TIMEOUT_S = 30.0
-"""A client of a stream that takes nothing for this long has gone, or is holding the connection."""
+"""A client that takes nothing for this long has gone, or is holding the connection."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -54,6 +54,20 @@ class Stream(NamedTuple):
         """The next part. TimeoutError when the client takes nothing any more."""
         async with asyncio.timeout(WRITE_TIMEOUT_S):
             await self.response.write(data)
+
+
+async def send(request: web.Request, response: web.StreamResponse) -> None:
+    """The whole of an answer that is no stream: aiohttp would wait for ever for a client that does
+    not read, and a hundred of those would be all that there may be."""
+    if response.prepared:
+        return
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def respond_error(error: ApiError) -> web.Response:

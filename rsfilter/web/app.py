@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
 from rsfilter.web import control, listening, page
-from rsfilter.web.answers import respond, respond_error
+from rsfilter.web.answers import respond, respond_error, send
 from rsfilter.web.api import Api
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
 from rsfilter.web.errors import ApiError, bad_request
@@ -101,6 +101,7 @@ class WebServer:
             access_log=None,
             logger=_nothing,
             handle_signals=False,
+            handler_cancellation=True,  # of who has gone: a query, a place among the listeners
             keepalive_timeout=KEEPALIVE_S,
             shutdown_timeout=STOP_TIMEOUT_S,
         )
@@ -207,6 +208,7 @@ def _middleware(api: Api) -> Any:
             response = respond_error(ApiError(500, "failed", "rsfilter's log says why"))
         resource = request.match_info.route.resource
         api.metrics.answered(resource.canonical if resource else "", response.status)
+        await send(request, response)
         return response
 
     return middleware

@@ -15,6 +15,9 @@ TIMEOUT_S = 60.0
 """An impact over a million routes is judged in slices and takes half of it."""
 
 
+READ_OCTETS = 1 << 16
+
+
 class ClientError(Exception):
     """The filter did not do what it was asked; the message says why and what to do."""
 
@@ -24,12 +27,16 @@ class Client:
 
     def __init__(self, url: str, token_file: Path | None = None, hint: str = "") -> None:
         """`hint`: for people, where the address comes from. Raises ClientError."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https"):
             raise ClientError(f"{url!r} is no address of an API, such as http://127.0.0.1:8480")
         self._url = url.rstrip("/")
         self._is_tls = parts.scheme == "https"
-        self._where = parts.hostname, parts.port
+        self._where = host, port
         self._token_file = token_file
         self._hint = hint
 
@@ -46,9 +53,13 @@ class Client:
     def lines(self, path: str, **query: object) -> Iterator[Any]:
         """What `path` answers, object by object. Raises ClientError."""
         response = self._ask("GET", path, query, {"Accept": "application/x-ndjson"})
+        rest = b""
         try:
-            for line in response:
-                yield json.loads(line)
+            while part := response.read1(READ_OCTETS):  # readline takes a cut for the end
+                *lines, rest = (rest + part).split(b"\n")
+                yield from map(json.loads, lines)
+            if rest:
+                yield json.loads(rest)
         except (OSError, HTTPException, ValueError) as error:
             raise ClientError(f"{self._url}: the answer was cut short: {error}") from None
 
@@ -73,7 +84,7 @@ class Client:
         try:
             connection.request(method, f"{path}?{given}" if given else path, body, headers or {})
             response = connection.getresponse()
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:
             hint = f" ({self._hint})" if self._hint else ""
             raise ClientError(
                 f"no filter answers on {self._url}{hint}: {error}. Is it running? ExaBGP starts "
@@ -90,9 +101,12 @@ class Client:
                 "configuration, or name the file with --token-file"
             )
         try:
-            return self._token_file.read_text(encoding="ascii").strip()
+            token = self._token_file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ClientError(f"{self._token_file}: the token cannot be read: {error}") from None
+        if not token.isprintable():
+            raise ClientError(f"{self._token_file}: a token is one line of printable characters")
+        return token
 
 
 def _document(response: HTTPResponse) -> Any:

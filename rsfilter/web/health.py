@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import Address
-from rsfilter.routing.policy import Source
+from rsfilter.routing.policy import Mode, Source
 from rsfilter.web.running import Running
 from rsfilter.web.status_shapes import Finding, Health
 
@@ -145,7 +145,7 @@ def _not_ready(running: Running) -> Iterator[Finding]:
     data = running.filter.engine.data
     if not running.sources.is_started:
         yield Finding(name="data_missing", detail="no validation data yet: nothing is announced")
-    elif data.rtr_source is Source.UNAVAILABLE and data.truth is None:
+    elif data.rtr_source is Source.UNAVAILABLE and (data.truth is None or data.mode is Mode.BOTH):
         yield Finding(name="data_expired", detail="no validation data: every route is rejected")
     drain = running.filter.drain_state
     if drain.phase is not DrainPhase.IN_SERVICE:

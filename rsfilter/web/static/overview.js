@@ -5,6 +5,7 @@ import { h, number, problem, routeLink, table, time, verdict } from "/static/dom
 import { plot } from "/static/plot.js";
 
 const RECENT = 25;
+const PLOTTED = 1000;
 
 export function overview(place, _where, live) {
   const top = h("div");
@@ -112,8 +113,9 @@ export function why(event) {
 
 async function rejections(place) {
   try {
-    const { records } = await get("audit", { verdict: "rejected", since: "1h", limit: 1000 });
-    place.replaceChildren(plot(records, 60));
+    const { records } = await get("audit", { verdict: "rejected", since: "1h", limit: PLOTTED });
+    const note = records.length < PLOTTED ? [] : [h("p", { class: "faint" }, `the newest ${number(PLOTTED)}`)];
+    place.replaceChildren(plot(records, 60), ...note);
   } catch (error) {
     place.replaceChildren(problem(error));
   }
