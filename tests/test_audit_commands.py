@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import time
 from pathlib import Path
 
@@ -121,6 +123,28 @@ def test_sql(directory, capsys):
     assert json.loads(capsys.readouterr().out) == {"event": "verdict", "n": 12}
     assert run("query", "--sql", "DROP VIEW audit", "--directory", str(directory)) == 1
     assert "SELECT" in capsys.readouterr().err
+
+
+def test_sql_opens_more_files_than_a_process_usually_may(tmp_path, capsys):
+    write_log(tmp_path, *((NOON + day * DAY, note()) for day in range(40)))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 20, before[1]))
+    try:
+        statement = "SELECT count(*) AS n FROM audit"
+        assert run("query", "--sql", statement, "--json", "--directory", str(tmp_path)) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert json.loads(capsys.readouterr().out) == {"n": 80}
+
+
+def test_sql_on_a_damaged_index(directory, capsys):
+    assert run("index", "--directory", str(directory)) == 0
+    for path in (directory / "index").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert run("query", "--sql", "FROM audit", "--directory", str(directory)) == 1
+    assert ".parquet: delete it: " in capsys.readouterr().err
 
 
 def test_tail(directory, capsys):

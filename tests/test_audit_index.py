@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from rsfilter.audit.files import FILE_MODE, FileKey
 from rsfilter.audit.index import DIRECTORY, build, counts_path, index_path
 from rsfilter.audit.query import GaveUpError, query
 from rsfilter.audit.schema import COLUMNS
-from rsfilter.audit.sql import sql
+from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import verify
 
@@ -179,6 +182,111 @@ def test_a_damaged_index_says_what_to_do(directory: Path) -> None:
     counts.write_bytes(b"PAR1 no more")
     with pytest.raises(OSError, match="delete it"):
         stats(directory)
+
+
+def cut(content: bytes) -> bytes:
+    return content[:50]
+
+
+def without_data(content: bytes) -> bytes:
+    """The end, which says where what is, is whole. DuckDB does not say which file it is."""
+    half = len(content) // 2
+    return b"PAR1" + bytes(half) + content[4 + half :]
+
+
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
+def test_sql_says_which_index_is_damaged(directory: Path, day: str) -> None:
+    """Of several, DuckDB looks at the first when it is told of them, at the others later."""
+    list(build(directory))
+    path = index_path(directory, FileKey(day, 0))
+    assert path
+    path.write_bytes(cut(path.read_bytes()))
+    with pytest.raises(SqlError, match=f"^{re.escape(str(path))}: delete it: ") as raised:
+        sql(directory, "FROM audit")
+    assert "/proc/self" not in str(raised.value)
+    assert "LINE 1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
+def test_sql_says_that_some_index_is_damaged(directory: Path, day: str) -> None:
+    list(build(directory))
+    path = index_path(directory, FileKey(day, 0))
+    assert path
+    path.write_bytes(without_data(path.read_bytes()))
+    with pytest.raises(SqlError, match=f"^{re.escape(str(path.parent))}: delete it: "):
+        sql(directory, "FROM audit")
+
+
+def test_sql_says_that_an_index_is_of_another_form(directory: Path) -> None:
+    """As one of another release may be."""
+    list(build(directory))
+    path, counts = index_path(directory, FIRST), counts_path(directory, FIRST)
+    assert path
+    assert counts
+    path.write_bytes(counts.read_bytes())
+    with pytest.raises(SqlError, match=f"^{re.escape(str(path.parent))}: delete it: "):
+        sql(directory, "FROM audit")
+
+
+def test_stats_say_which_index_is_damaged(directory: Path) -> None:
+    """They read it when the file lies in the time only in part."""
+    list(build(directory))
+    path = index_path(directory, FIRST)
+    assert path
+    path.write_bytes(cut(path.read_bytes()))
+    with pytest.raises(SqlError, match=f"^{re.escape(str(path))}: delete it: "):
+        stats(directory, since=NOON + 1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT host::INT FROM audit",
+        "SELECT nothing FROM audit",
+        "SELECT error('x') FROM audit",
+    ],
+)
+def test_a_statement_that_fails_is_not_the_fault_of_an_index(
+    directory: Path, statement: str
+) -> None:
+    list(build(directory))
+    with pytest.raises(SqlError) as raised:
+        sql(directory, statement)
+    assert "delete it" not in str(raised.value)
+
+
+def test_a_damaged_file_is_not_the_fault_of_an_index(directory: Path) -> None:
+    list(build(directory))
+    path = directory / FIRST.compressed_name
+    path.write_bytes(b"no gzip at all")
+    with pytest.raises(SqlError, match=re.escape(str(path))) as raised:
+        sql(directory, "FROM audit")
+    assert "delete it" not in str(raised.value)
+
+
+def test_too_few_descriptors_are_not_the_fault_of_an_index(directory: Path) -> None:
+    """DuckDB opens for itself what it is given."""
+    list(build(directory))
+    sql(directory, "FROM audit")  # whatever is opened once, is
+    lowest = os.dup(0)
+    os.close(lowest)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, before[1]))
+    try:
+        with pytest.raises(SqlError, match="Too many open files") as raised:
+            sql(directory, "FROM audit")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "delete it" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["host", "event"])
+def test_what_is_not_utf_8_is_in_no_record(directory: Path, name: str) -> None:
+    """An octet of the command line that is no text."""
+    question: dict[str, Any] = {name: "hv\udcff"}
+    assert list(query(directory, **question)) == []
+    list(build(directory))
+    assert list(query(directory, **question)) == []
 
 
 def test_a_damaged_file_has_no_index(directory: Path) -> None:

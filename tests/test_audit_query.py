@@ -206,6 +206,17 @@ def test_following_goes_through_rotation_and_compression(tmp_path):
     assert followed(tmp_path, waiter, count=1) == ["b", "c", "d", "e", "f", "g", "h"]
 
 
+def test_following_from_now_on_shows_nothing_of_what_is_there(tmp_path):
+    write_log(tmp_path, (NOON, note("a")), (NOON + DAY, note("b")), (NOON + DAY, note("c")))
+    waiter = Waiter(
+        lambda: write_log(tmp_path, (NOON + DAY, note("d"))),
+        lambda: write_log(tmp_path, (NOON + 2 * DAY, note("e"))),
+        lambda: None,
+        lambda: None,
+    )
+    assert followed(tmp_path, waiter, count=0) == ["d", "e"]
+
+
 def test_following_a_log_that_is_not_there_yet(tmp_path):
     waiter = Waiter(lambda: None, lambda: write_log(tmp_path, (NOON, note("a"))), lambda: None)
     assert followed(tmp_path, waiter) == ["a"]

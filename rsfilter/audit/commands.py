@@ -6,6 +6,7 @@ Names and texts in the log come from hosts. No control character of theirs reach
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -203,6 +204,10 @@ def _query(args: argparse.Namespace) -> int:
 
 
 def _query_sql(args: argparse.Namespace) -> int:
+    # Every file of the log is open at once, an index twice: a year may have more than the usual
+    # 1024. The hard limit may always be taken, and this process is no filter.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         columns, rows = sql(_directory(args), args.sql)
     except SqlError as error:
@@ -276,7 +281,7 @@ def _report(args: argparse.Namespace) -> int:
     try:
         text = report(_directory(args), args.since, args.until)
     except SqlError as error:
-        sys.stderr.write(f"rsfilter audit report: {error}\n")
+        sys.stderr.write(clean_lines(f"rsfilter audit report: {error}\n"))
         return FAILED
     args.output.write_text(text, encoding="utf-8")
     if args.json:

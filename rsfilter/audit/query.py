@@ -118,9 +118,11 @@ def tail(
     """
     keys = list_keys(directory)
     seen = 0
-    for record in query(directory, limit=count):
+    # One even when none is to be shown: it says where what comes begins.
+    for record in query(directory, limit=max(count, 1)):
         seen = record["seq"]
-        yield record
+        if count:
+            yield record
     if follow:
         yield from _follow(directory, keys[-1] if keys else None, seen, wait)
 
@@ -149,7 +151,8 @@ class _Wanted:
         # Only ASCII text is written as it is asked for.
         if not isinstance(value, str) or (value.isascii() and value.isprintable()):
             self.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
-        self.indexed[f"{name} = ?"] = value
+        # What is not UTF-8 is in no record, and DuckDB does not take it: nothing equals NULL.
+        self.indexed[f"{name} = ?"] = value if _is_utf_8(value) else None
         self.tests.append(lambda record: record.get(name) == value)
 
     def reason(self, reason: str) -> None:
@@ -175,6 +178,15 @@ class _Wanted:
         if last is not None:
             self.indexed['"at" < ?::TIMESTAMP'] = last
             self.tests.append(lambda record: record["at"] < last)
+
+
+def _is_utf_8(value: object) -> bool:
+    """False for a text with an octet of the command line that is none."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _address(text: str) -> str:

@@ -8,6 +8,7 @@ meanwhile is still read to its end. Only SELECT runs, and what is asked about go
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = "1GB"
 """A reviewer's question must not take the memory of the filter that runs beside it."""
 
+_DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
+"""What DuckDB calls a file."""
+
 
 class SqlError(Exception):
     """A statement cannot be run, or a file of the log is too damaged for it; the message is
-    DuckDB's."""
+    DuckDB's, and says when an index has to be deleted."""
 
 
 class SqlResult(NamedTuple):
@@ -54,15 +58,21 @@ def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBP
     import duckdb  # takes a while, and only those who ask need it
 
     with ExitStack() as stack:
-        files = [stack.enter_context(_open(directory, key)) for key in keys]
         options: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": "",
         }
+        # Before the files are open: they may leave it no descriptor.
         connection = stack.enter_context(duckdb.connect(":memory:", config=options))
-        connection.execute(_view(files))
+        files = [stack.enter_context(_open(directory, key)) for key in keys]
+        try:
+            connection.execute(_view(files))
+        except duckdb.Error as error:
+            # The statement is ours, so a file is at fault; where in the statement helps nobody.
+            message = str(error).partition("\n\nLINE ")[0]
+            raise SqlError(_told(message, files, is_file=True)) from None
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
         # As "at" is: what compares it with now() must not depend on where the machine stands.
@@ -72,7 +82,8 @@ def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBP
         try:
             yield connection
         except duckdb.Error as error:
-            raise SqlError(str(error)) from None
+            # What has no class of its own comes from the reader of Parquet.
+            raise SqlError(_told(str(error), files, is_file=type(error) is duckdb.Error)) from None
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:
@@ -100,6 +111,24 @@ def _open(directory: Path, key: FileKey) -> BinaryIO:
         return (directory / key.name).open("rb")
     except FileNotFoundError:
         return (directory / key.compressed_name).open("rb")
+
+
+def _told(message: str, files: Sequence[BinaryIO], *, is_file: bool) -> str:
+    """DuckDB's message with the names of files, and what to do when an index is damaged.
+
+    `is_file`: it is about a file, even when it names none.
+    """
+    names = {_path(file): file.name for file in files}
+    told = _DESCRIPTOR.sub(lambda found: names.get(found[0], found[0]), message)
+    indexes = [Path(name) for name in names.values() if Path(name).suffix == ".parquet"]
+    if not indexes or "Cannot open file" in message:  # such as for want of descriptors
+        return told
+    # Of several the first is at fault: it is compared with the others.
+    named = _DESCRIPTOR.search(message)
+    if named is None:
+        return f"{indexes[0].parent}: delete it: {told}" if is_file else told
+    path = Path(names.get(named[0], ""))
+    return f"{path}: delete it: {told}" if path in indexes else told
 
 
 def _path(file: BinaryIO) -> str:
