@@ -33,6 +33,7 @@ system() {
   done
   if [ -n "$missing" ]; then
     say "apt-get install$missing"
+    apt-get -qq update
     # shellcheck disable=SC2086 # several words
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $missing
   fi
