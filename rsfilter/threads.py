@@ -1,7 +1,7 @@
-"""Work on a thread of its own, which nobody waits for at the end.
+"""Work on threads: what nobody waits for, and what is waited for whatever happens.
 
-For what may not answer for hours: a file server that is gone, a disk that fails.
-`asyncio.to_thread` has a few threads for everybody, and a process ends after the last of them.
+`asyncio.to_thread` has a few threads for everybody, and a process ends after the last of them. What
+may not answer for hours (a file server that is gone, a disk that fails) has a thread of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,18 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def to_its_end(work: Callable[[], T], abandon: Callable[[], object] = lambda: None) -> T:
+    """What `work()` returns or raises, in one of the common threads. Cancelled, it asks the work to
+    `abandon` what it does and waits for its end: a lock around this bounds the threads in use."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        abandon()
+        await asyncio.wait([running])
+        raise
 
 
 async def on_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from rsfilter.audit.query import Record
+from rsfilter.threads import to_its_end
 from rsfilter.web.census import CensusTaker
 from rsfilter.web.events import Events
 from rsfilter.web.health import Watch
@@ -48,7 +49,4 @@ class Api:
                 time.sleep(REST_S)  # the threads of the pipe get the interpreter now
                 return left.is_set() or time.monotonic() > deadline
 
-            try:
-                return await asyncio.to_thread(ask, should_end)
-            finally:
-                left.set()  # nobody waits any more, if this was cancelled
+            return await to_its_end(lambda: ask(should_end), left.set)

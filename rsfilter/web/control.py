@@ -10,6 +10,7 @@ from aiohttp import web
 from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
 from rsfilter.routing.policy import Data
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
+from rsfilter.threads import to_its_end
 from rsfilter.web import shapes, status_shapes
 from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError
@@ -69,7 +70,7 @@ async def impact(api: Api, request: web.Request, _asked: None) -> shapes.Impact:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             content = await request.read()
         try:
-            found, data = await asyncio.to_thread(_read, api, content)
+            found, data = await to_its_end(lambda: _read(api, content))
         except TruthError as error:
             raise truth_error(error) from None
         return await _judge(api, found, data)
