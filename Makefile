@@ -47,7 +47,7 @@ lab-all: setup ## run every lab, those of minutes too, and print how long each t
 test: setup ## run all tests, those against real daemons too (TESTS="..." for a few)
 	@.ci/packages test
 	@echo "test: pytest"
-	@$(RUN) -m pytest $(or $(TESTS),--numprocesses 3 --dist loadfile)
+	@$(RUN) -m pytest $(or $(TESTS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: mutation
 mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)

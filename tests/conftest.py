@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the order of the files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,35 @@ from lab.core import Lab
 
 settings.register_profile("rsfilter", deadline=None)  # a busy machine is no failure
 settings.load_profile("rsfilter")
+
+LONGEST = (
+    "test_scenario_d",
+    "test_scale",
+    "test_restart",
+    "test_churn",
+    "test_hostile_values",
+    "test_exabgp_reload",
+    "test_scenario_g",
+    "test_engine_model",
+    "test_play",
+    "test_floods",
+    "test_examples",
+    "test_revalidation",
+    "test_scenario_e",
+    "test_scenario_c",
+    "test_torture",
+    "test_restart_model",
+    "test_fanout",
+    "test_run",
+)
+"""Files that take the longest begin first: for one that began last, all would wait. Those that
+mostly wait for daemons take turns with those that compute."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the files by `LONGEST`; the others keep their order after it."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture
