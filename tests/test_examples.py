@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from configparser import ConfigParser
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -163,6 +164,13 @@ def test_the_unit_is_sound_and_hardened(tmp_path: Path) -> None:
     assert verified.returncode == 0, verified.stderr
     rated = analyze(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit])
     assert rated.returncode == 0, rated.stdout  # at most 2.0 of 10: "OK" ends at 5
+
+
+def test_systemd_never_gives_up_on_the_unit() -> None:
+    unit = ConfigParser(strict=False, interpolation=None)  # some keys stand there twice
+    unit.read_string(UNIT.read_text())
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit["Service"]["Restart"] == "always"
 
 
 def test_the_installer_is_a_sound_script() -> None:
