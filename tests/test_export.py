@@ -161,7 +161,13 @@ def test_communities_that_name_our_asn_are_removed(group: RouterGroup) -> None:
         (0x4004_FDEF_4B18_9680, 65100, False),
         (0x4204_0000_FDEF_0001, 65100, False),
         (0xC000_0000_0000_0000, 65100, False),
+        # flow specification's (RFC 8955 section 7, RFC 7674): redirect:65100:1 by both kinds of ASN
+        (0x8008_FE4C_0000_0001, 65100, False),
+        (0x8208_0000_FE4C_0001, 65100, False),
+        (0x8208_FA56_EA64_0001, 4200000100, False),
+        (0x8108_FE4C_0000_0001, 65100, True),
         (0x8006_FDEF_0000_0000, 65100, True),
+        (0x8208_0000_FDEF_FE4C, 65100, True),
     ],
 )
 def test_extended_communities_that_pass(community: int, own_asn: int, passes: bool) -> None:

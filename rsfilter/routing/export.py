@@ -111,7 +111,7 @@ def _is_plain(attributes: Attributes) -> bool:
 
 
 def _may_pass(community: int, own_asn: int) -> bool:
-    """Transitive (RFC 4360 section 2) and not naming our own ASN (RFC 4360, RFC 5668).
+    """Transitive (RFC 4360 section 2) and not naming our own ASN (RFC 4360, RFC 5668, RFC 7153).
 
     Not passing the non-transitive ones also keeps a host from forging an origin validation
     state (RFC 8097) toward routers.
@@ -119,9 +119,9 @@ def _may_pass(community: int, own_asn: int) -> bool:
     kind = community >> 56
     if kind & 0x40:
         return False
-    if kind == 0x00:  # two-octet AS specific
+    if kind in (0x00, 0x80):  # two-octet AS specific
         return (community >> 32) & 0xFFFF != own_asn
-    if kind == 0x02:  # four-octet AS specific
+    if kind in (0x02, 0x82):  # four-octet AS specific
         return (community >> 16) & 0xFFFFFFFF != own_asn
     return True
 
