@@ -373,9 +373,55 @@ def test_render_writes_what_changes(place: Path, capsys: pytest.CaptureFixture[s
     moved = json.loads(json.dumps(TRUTH).replace("198.51.100.101", "198.51.100.102"))
     (place / "truth.json").write_text(json.dumps(moved))
     assert main(argv) == 0
-    assert "wrote out/exa bgp/exabgp.conf\nunchanged " in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        "wrote out/exa bgp/exabgp.conf",
+        "unchanged out/exa bgp/exabgp.env",
+        "Reload ExaBGP (SIGUSR1): then it has exabgp.conf.",
+    ]
     assert "neighbor 198.51.100.102 {" in conf.read_text()
     assert sorted(path.name for path in conf.parent.iterdir()) == ["exabgp.conf", "exabgp.env"]
+
+
+def test_render_says_that_exabgp_has_to_be_restarted(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ExaBGP reads where it listens when it starts, and never again."""
+    assert main(["render", "exabgp", "-o", "."]) == 0
+    text = MINIMAL.replace("asn = 65100", "asn = 65100\nport = 1790", 1)
+    (place / "rsfilter.toml").write_text(text)
+    capsys.readouterr()
+    assert main(["render", "exabgp", "-o", "."]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1:] == [
+        "wrote exabgp.env",
+        "Restart ExaBGP, in a quiet hour: only then it has exabgp.env.",
+    ]
+
+
+def test_what_render_writes_can_be_read_by_the_user_of_exabgp(place: Path) -> None:
+    umask = os.umask(0o077)  # as hardened machines have it for root
+    try:
+        assert main(["render", "exabgp", "-o", "new/out"]) == 0
+    finally:
+        assert os.umask(umask) == 0o077
+    modes = [path.stat().st_mode & 0o777 for path in (place / "new", place / "new/out")]
+    assert modes == [0o755, 0o755]
+    assert {path.stat().st_mode & 0o777 for path in (place / "new/out").iterdir()} == {0o644}
+
+
+def test_render_names_a_fanouts_file_that_is_none_any_more(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one fan-out it is bird.conf, with several each has its address in the name."""
+    for addresses in ('"192.0.2.30"', '"192.0.2.30", "192.0.2.31"'):
+        (place / "rsfilter.toml").write_text(f"{MINIMAL}\n[fanout]\naddresses = [{addresses}]\n")
+        capsys.readouterr()
+        assert main(["render", "exabgp", "-o", "."]) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1] == (
+        "warning: bird.conf: of another [fanout]; nothing writes it any more, remove it"
+    )
+    assert (place / "bird.conf").exists()
 
 
 def test_render_leaves_good_files_when_exabgp_refuses_the_new(

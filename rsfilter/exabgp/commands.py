@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from rsfilter.arguments import Subparsers
 from rsfilter.config import load_config
 from rsfilter.exabgp.fanout import render_fanouts
-from rsfilter.exabgp.render import CONFIG_NAME, RenderError, render
+from rsfilter.exabgp.render import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
 from rsfilter.exit_codes import GOOD
 from rsfilter.plain import clean
 from rsfilter.rpki.truth import load_truth
@@ -73,9 +73,28 @@ def _render(args: argparse.Namespace) -> int:
     rendered = render(config, truth, COMMAND, args.user)
     for warning in rendered.warnings:
         sys.stderr.write(clean(f"warning: {warning}") + "\n")
-    args.output.mkdir(parents=True, exist_ok=True)
     fanouts = render_fanouts(config)
-    with TemporaryDirectory(prefix=".render-", dir=args.output) as scratch:
+    umask = os.umask(0o022)  # `--user` reads what root writes; nothing in it is secret
+    try:
+        changed = _write(args.output, rendered, fanouts)
+    finally:
+        os.umask(umask)
+    if ENVIRONMENT_NAME in changed:
+        sys.stdout.write(f"Restart ExaBGP, in a quiet hour: only then it has {ENVIRONMENT_NAME}.\n")
+    elif CONFIG_NAME in changed:
+        sys.stdout.write(f"Reload ExaBGP (SIGUSR1): then it has {CONFIG_NAME}.\n")
+    for path in sorted(args.output.glob("bird*.conf")) if fanouts else ():
+        if path.name not in fanouts:
+            text = f"warning: {path}: of another [fanout]; nothing writes it any more, remove it"
+            sys.stderr.write(clean(text) + "\n")
+    return GOOD
+
+
+def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[str]:
+    """Writes what differs; the names of files that were there before and are other ones now."""
+    changed = set()
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".render-", dir=directory) as scratch:
         drafts = {}
         for name, text in (rendered.files | fanouts).items():
             drafts[name] = Path(scratch, name)
@@ -83,12 +102,15 @@ def _render(args: argparse.Namespace) -> int:
         validate(drafts[CONFIG_NAME], rendered.environment)
         validate_fanouts([drafts[name] for name in fanouts])
         for name, draft in drafts.items():
-            target = args.output / name
-            is_new = not target.exists() or target.read_bytes() != draft.read_bytes()
+            target = directory / name
+            was_there = target.exists()
+            is_new = not was_there or target.read_bytes() != draft.read_bytes()
             if is_new:
                 draft.replace(target)
+            if is_new and was_there:
+                changed.add(name)
             sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
-    return GOOD
+    return changed
 
 
 def validate_fanouts(paths: Sequence[Path]) -> None:
