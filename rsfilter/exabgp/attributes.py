@@ -22,7 +22,14 @@ from rsfilter.exabgp.strict import repeated_names
 from rsfilter.routing.model import AsPath, Attributes, Segment, SegmentType
 
 TREAT_AS_WITHDRAW = "treat-as-withdraw"
-"""`Attributes.malformed` when ExaBGP turned the UPDATE into withdraws (RFC 7606 section 2)."""
+"""`Attributes.malformed` begins with it when ExaBGP turned the UPDATE into withdraws (RFC 7606
+section 2); what it was due to follows, where ExaBGP says it."""
+
+DISCARD = "discard"
+"""So begins `error` when ExaBGP left out attributes that it could not read."""
+
+MAX_ERROR = 100
+"""Characters of `error` that are kept."""
 
 MAX_COMMUNITY_OCTETS = 3840
 """Most octets of communities, of all three kinds, that a route may carry.
@@ -71,8 +78,8 @@ _FLAT_SEGMENTS = (
 confederation's before the others."""
 
 _HARMLESS_REPEATS = frozenset(("error", "aggregator"))
-"""Names that ExaBGP itself prints twice: `error` once for each treatment (see `_is_withdrawn`),
-`aggregator` for AGGREGATOR and AS4_AGGREGATOR."""
+"""Names that ExaBGP itself prints twice: `error` when it discards something and treats the rest as
+withdrawn, `aggregator` for AGGREGATOR and AS4_AGGREGATOR."""
 
 
 def parse(text: bytes) -> Attributes:
@@ -86,8 +93,10 @@ def _parse(text: bytes) -> Attributes:
         repeated = repeated_names(text, fields)
     except (msgspec.DecodeError, RecursionError):
         return Attributes(malformed="attributes unreadable")
-    if _is_withdrawn(fields, repeated):
+    if "error" in repeated:
         return _collect(fields, [])._replace(malformed=TREAT_AS_WITHDRAW)
+    if (error := str(fields.get("error"))).startswith(TREAT_AS_WITHDRAW):
+        return _collect(fields, [])._replace(malformed=error[:MAX_ERROR])
     problems = [f"{name[:40]} listed twice" for name in sorted(repeated - _HARMLESS_REPEATS)]
     return _collect(fields, problems)
 
@@ -95,14 +104,9 @@ def _parse(text: bytes) -> Attributes:
 _parse_and_remember = lru_cache(maxsize=_CACHED_SETS)(_parse)
 
 
-def _is_withdrawn(fields: dict[str, Any], repeated: frozenset[str]) -> bool:
-    """ExaBGP knows two errors, `discard` and `treat-as-withdraw`; if both are there, the latter."""
-    return "error" in repeated or fields.get("error") == TREAT_AS_WITHDRAW
-
-
 def _collect(fields: dict[str, Any], problems: list[str]) -> Attributes:
     """The attributes of `fields`; what is wrong with them is added to `problems` and told."""
-    if fields.get("error", "discard") != "discard":
+    if not str(fields.get("error", DISCARD)).startswith(DISCARD):
         problems.append("error not understood")
     origin = fields.get("origin")
     if origin not in _ORIGINS:

@@ -101,6 +101,9 @@ _DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 """4.2 prints the text of a NOTIFICATION raw; JSON has these only escaped."""
 
+_NO_NUMBER = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
+"""A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON."""
+
 _decode_line = msgspec.json.Decoder(shapes.Line).decode
 _decode_received = msgspec.json.Decoder(shapes.Received).decode
 _decode_copied = msgspec.json.Decoder(shapes.Copied).decode
@@ -146,12 +149,13 @@ def dialect(line: bytes) -> str | None:
 def _decode_envelope(line: bytes, envelope: shapes.Line) -> Message:
     if envelope.exabgp.partition(".")[0] not in DIALECTS:
         return Skipped("unknown_dialect")
-    if repeated_names(line, envelope):
+    neighbor = envelope.neighbor
+    apart = () if neighbor is UNSET else (neighbor.message, neighbor.open)
+    if repeated_names(line, envelope, *apart):
         return Skipped("repeated_key")
     handler = _HANDLERS.get(envelope.type)
     if handler is None:
         return Skipped("unknown_type")
-    neighbor = envelope.neighbor
     if neighbor is UNSET:
         is_end = envelope.type == "notification" and envelope.notification == "shutdown"
         return _SHUTDOWN if is_end else _BAD_SHAPE
@@ -171,10 +175,11 @@ def _decode_update(_kind: str, address: Address, neighbor: shapes.Neighbor) -> M
     if neighbor.direction != "receive":
         return _BAD_SHAPE
     message = _decode_received(raw)
-    if repeated_names(bytes(raw), message):
+    update = message.update
+    if repeated_names(bytes(raw), message, UNSET if update is UNSET else update.attribute):
         return Skipped("repeated_key")
-    if message.update is not UNSET:
-        return _update(address, neighbor.asn.peer, message.update)
+    if update is not UNSET:
+        return _update(address, neighbor.asn.peer, update)
     if message.eor is not UNSET:
         family = message.eor.family
         if family not in _FAMILIES:
@@ -190,12 +195,14 @@ def _update(address: Address, asn: int, update: shapes.Update) -> Update:
     if update.attribute is UNSET and not update.announce:
         return Update(address, asn, (), withdrawn)
     path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
-    if path.malformed == attributes.TREAT_AS_WITHDRAW:
+    if path.malformed.startswith(attributes.TREAT_AS_WITHDRAW):
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
         withdrawn = ()
     elif announced.lacks_next_hop:
         problems = [path.malformed] if path.malformed else []
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
+    if withdrawn:  # what an UPDATE also announces it does not withdraw (RFC 4271 section 4.3)
+        withdrawn = tuple(key for key in withdrawn if key not in next_hops)
     routes = tuple([Route(key, asn, path, hops) for key, hops in next_hops.items()])
     return Update(address, asn, routes, withdrawn, announced.others)
 
@@ -307,15 +314,18 @@ def _decode_misfit(line: bytes) -> Message:
 
 
 def _decode_repaired(line: bytes) -> Message:
-    """A line that is not JSON: 4.2's known faults are mended, nothing else is."""
+    """A line that is not JSON: ExaBGP's known faults are mended, nothing else is."""
     if _UNKNOWN_PEER_AS.search(line):
         return Skipped("no_peer_as")
-    if dialect(line) != "4.2":
-        return _NOT_JSON
-    repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
+    if dialect(line) == "4.2":
+        repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
+        kinds = ("state", "refresh")
+    else:
+        repaired = _NO_NUMBER.sub(lambda found: found[1] or b"null", line)
+        kinds = ("update",)
     try:
         envelope = _decode_line(repaired)
-        if envelope.type not in ("state", "refresh"):
+        if envelope.type not in kinds:
             return _NOT_JSON
         return _decode_envelope(repaired, envelope)
     except (msgspec.DecodeError, RecursionError):

@@ -67,12 +67,17 @@ def announced(neighbor: Address, section: dict[str, Any]) -> Announced:
 
 def withdrawn(neighbor: Address, section: dict[str, Any]) -> tuple[RouteKey, ...]:
     """Every IPv4 and IPv6 unicast prefix that a neighbor withdrew; what is no such prefix was
-    never kept."""
+    never kept. Bits past the length, which ExaBGP prints, mean nothing (RFC 4271 section 4.3): one
+    that has some is listed with and without them."""
     keys: list[RouteKey] = []
     for name, items in section.items():
         family = _FAMILIES.get(name)
         if family is not None:
             keys.extend(route_keys(neighbor, family, items)[0])
+    for key in tuple(keys):
+        prefix = key.prefix
+        if prefix.length < BITS[prefix.family] and not prefix.is_well_formed:
+            keys.append(RouteKey(neighbor, prefix.masked(prefix.length), key.path_id))
     return tuple(keys)
 
 

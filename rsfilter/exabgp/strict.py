@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 UNREADABLE = frozenset(("",))
 """Stands for the repeated names of a document that a second reader refuses altogether."""
@@ -19,8 +20,9 @@ _NONE: frozenset[str] = frozenset()
 _encode = msgspec.json.Encoder().encode
 
 
-def repeated_names(document: bytes, decoded: object) -> frozenset[str]:
-    """The names that some object of the JSON `document` has more than once.
+def repeated_names(document: bytes, decoded: object, *apart: Raw | UnsetType) -> frozenset[str]:
+    """The names that some object of the JSON `document` has more than once. Those inside of its
+    parts `apart` need not be among them: each of these is to be looked at by itself.
 
     `decoded` is what msgspec made of it. A repeated name loses at least its own two quotation
     marks when `decoded` is written out again, and without escapes nothing can make up for them:
@@ -29,6 +31,9 @@ def repeated_names(document: bytes, decoded: object) -> frozenset[str]:
     """
     if b"\\" not in document and document.count(b'"') == _encode(decoded).count(b'"'):
         return _NONE
+    for part in apart:
+        if part is not UNSET:
+            document = document.replace(bytes(part), b"null", 1)
     repeated: set[str] = set()
 
     def note(pairs: list[tuple[str, Any]]) -> None:
