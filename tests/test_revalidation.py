@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 from core_samples import data, host_group, prefix, route, up, update, withdraw
-from engine_bench import HOSTS, after, engine, replaced, told
+from engine_bench import HOSTS, after, engine, paths, replaced, told
 from engine_model import Model, difference
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -98,6 +98,28 @@ def test_a_prefix_that_changes_hands_is_never_missing() -> None:
         machine.expire(0.0)
     hops = {str(paths[0][1].next_hop) for paths in machine.routes_out("leaves").values()}
     assert hops == {HV8}
+
+
+@pytest.mark.parametrize("gone", [None, "198.51.100.3"])
+def test_a_prefix_is_never_missing_though_its_first_route_goes_in_between(gone: str | None) -> None:
+    """Old and new owner are judged one after the other, and stay together."""
+    machine = engine(OF_HV7, limits=NO_GUARD)
+    anycast = GUESTS[0]
+    third = route(anycast, neighbor="198.51.100.3", asn=65003)
+    after(machine, update(third), *(update(route(guest)) for guest in GUESTS))
+    after(machine, update(route(anycast, neighbor=HV8, asn=65008)))
+    moved = data(
+        ["203.0.113.0/28-32 AS65008"], None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.99")
+    )
+    with patch.object(revalidation, "_PART_BITS", 0):
+        machine.handle(replaced(moved, [prefix("203.0.113.0/28")], asns=[65007]), 0.0)
+        machine.expire(0.0)  # of HV7 something is judged
+        if gone:
+            machine.handle(withdraw(third.key), 0.0)
+        while machine.is_busy:
+            machine.expire(0.0)
+            assert anycast in announced(machine)
+    assert paths(machine, anycast) == {0: HV8}
 
 
 def test_a_host_that_comes_in_between_is_judged_by_the_new_data() -> None:

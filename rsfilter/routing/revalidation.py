@@ -101,6 +101,8 @@ class _Differing:
     """Accepted routes whose loss the guard can hold."""
     _parts: dict[int, dict[Prefix, list[_Judged]]] = field(default_factory=dict)
     """By prefix, in parts by the number of the first route of the prefix."""
+    _part_of: dict[Prefix, int] = field(default_factory=dict)
+    """Where a prefix of several routes is: the first of them can go before all are judged."""
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -116,8 +118,11 @@ class _Differing:
                 self.lost += entry.is_accepted and can_hold(verdict)
                 judged = _Judged(entry, route, entry.within_limit, verdict)
                 prefix = route.key.prefix
-                part = self._parts.setdefault(rib_in.at(prefix)[0].number >> _PART_BITS, {})
-                part.setdefault(prefix, []).append(judged)
+                routes = rib_in.at(prefix)
+                number = routes[0].number >> _PART_BITS
+                if len(routes) > 1:
+                    number = self._part_of.setdefault(prefix, number)
+                self._parts.setdefault(number, {}).setdefault(prefix, []).append(judged)
 
     def take(self) -> Iterator[list[_Judged]]:
         """Those of each prefix, in the order in which they were found; they are forgotten here."""
