@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from rsfilter.arguments import Subparsers
 from rsfilter.config import Config, load_config
@@ -34,6 +35,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.neighbors import Neighbors
+from rsfilter.routing.policy import Source
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.rib import Entry
 from rsfilter.rpki.truth import load_truth, read_file
@@ -43,6 +45,9 @@ from rsfilter.web.commands import client_of, reaching_arguments
 
 MAX_LINE = 1 << 16
 """Octets of a snapshot's line: a route takes some 400."""
+
+SNAPSHOT_END = b'{"routes": '
+"""How the last line of a snapshot begins, which says how many routes there are."""
 
 MOVABLE = BY_DATA | {"data_unavailable", "held_by_guard"}
 """Reasons that other data can take away. A route that is rejected for another one stays so."""
@@ -96,6 +101,8 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     if config.truth is None:
         raise ClientError(f"{config.path}: no [truth]: no truth file would change anything")
     data = asyncio.run(data_of(config, load_truth(truth)))
+    if data.rtr_source is Source.UNAVAILABLE:
+        raise ClientError(f"no RTR cache of {config.path} could be asked")
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     unmoved = 0
     for entry in _entries(snapshot):
@@ -117,34 +124,61 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     }
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+"""An ASN, or a path id."""
+
+
+class _Saved(msgspec.Struct):
+    """What a saved route is judged by."""
+
+    neighbor: str
+    asn: _Number
+    prefix: str
+    path_id: _Number
+    next_hop: str
+    verdict: VerdictKind
+    reasons: tuple[str, ...]
+    state: OriginState
+
+
 def _entries(snapshot: Path) -> Iterator[Entry]:
+    """Every route of a snapshot. A part of them would hide losses: the last line counts them."""
+    said: int | None = None
+    number = 0
     with snapshot.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), 1):
             try:
-                yield _entry(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                if line.startswith(SNAPSHOT_END):
+                    said = msgspec.json.decode(line, type=dict[str, int])["routes"]
+                else:
+                    said = None
+                    yield _entry(msgspec.json.decode(line, type=_Saved))
+            except (ValueError, RecursionError) as error:
                 raise ClientError(
                     f"{snapshot}:{number}: not a route as `rsfilter routes --snapshot` writes it: "
-                    f"{error!r}"
+                    f"{error}"
                 ) from None
+    if said is None or said != number - 1:
+        raise ClientError(
+            f"{snapshot}: was cut, or written by an older rsfilter: its last line does not count "
+            "the routes before it"
+        )
+    if said == 0:
+        raise ClientError(f"{snapshot}: there is no route in it, so that none could be lost")
 
 
-def _entry(saved: Mapping[str, Any]) -> Entry:
-    """A saved route as far as data can decide about it: a path that was good is taken as plain."""
-    if not REASONS.keys() >= set(saved["reasons"]):
+def _entry(saved: _Saved) -> Entry:
+    """A saved route as far as data can decide about it: a path that was good is taken as plain.
+    ValueError for what can be none."""
+    if not REASONS.keys() >= set(saved.reasons):
         raise ValueError("an unknown reason")
-    asn = int(saved["asn"])
-    key = RouteKey(
-        Address.parse(saved["neighbor"]), Prefix.parse(saved["prefix"]), int(saved["path_id"])
-    )
-    next_hops = tuple(map(Address.parse, saved["next_hop"].split()))
-    verdict = Verdict(
-        VerdictKind(saved["verdict"]),
-        tuple(saved["reasons"]),
-        Validation(OriginState(saved["state"])),
-    )
-    route = Route(key, asn, Attributes(as_path=AsPath.sequence(asn)), next_hops)
-    return Entry(route, verdict, within_limit=True)
+    key = RouteKey(Address.parse(saved.neighbor), Prefix.parse(saved.prefix), saved.path_id)
+    if not (key.prefix.is_well_formed or "prefix_malformed" in saved.reasons):
+        raise ValueError(f"{saved.prefix!r} has host bits set, or an impossible length")
+    next_hops = tuple(map(Address.parse, saved.next_hop.split()))
+    verdict = Verdict(saved.verdict, saved.reasons, Validation(saved.state))
+    attributes = Attributes(as_path=AsPath.sequence(saved.asn))
+    return Entry(Route(key, saved.asn, attributes, next_hops), verdict, within_limit=True)
 
 
 def _flip(flip: Flip) -> dict[str, Any]:

@@ -216,7 +216,87 @@ def test_impact_where_no_truth_is_asked(
     assert "no [truth]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"prefix": "x"}', "\x00"])
+def test_impact_without_an_answer_of_the_caches(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """All that they allow would seem to be lost."""
+    config = tmp_path / "rsfilter.toml"
+    config.write_text(Path("rsfilter.toml").read_text() + '[rtr]\ncaches = ["127.0.0.1:1"]\n')
+    saved = str(tmp_path / "routes.ndjson")
+    said(capsys, "routes", "--snapshot", saved)
+    assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", saved]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == f"rsfilter impact: no RTR cache of {config} could be asked"
+
+
+SAVED = {
+    "neighbor": "198.51.100.1",
+    "asn": 65001,
+    "prefix": "203.0.113.1/32",
+    "path_id": 0,
+    "next_hop": "198.51.100.1",
+    "verdict": "accepted",
+    "reasons": [],
+    "state": "Valid",
+}
+
+
+def saved_with(**other: object) -> str:
+    return json.dumps({**SAVED, **other})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        f"{saved_with()}\n",
+        f'{saved_with()}\n{{"routes": 2}}\n',
+        f'{{"routes": 1}}\n{saved_with()}\n',
+    ],
+)
+def test_a_snapshot_that_was_cut(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, text: str
+) -> None:
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text(text)
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert f"{saved}: was cut" in capsys.readouterr().err
+
+
+def test_a_snapshot_without_routes(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Of a filter that has just started, or of a wrong one: no change would cost anything."""
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text('{"routes": 0}\n')
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert f"{saved}: there is no route in it" in capsys.readouterr().err
+
+
+def test_a_malformed_prefix_of_a_snapshot(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Hosts can announce such, and it is rejected."""
+    saved = tmp_path / "routes.ndjson"
+    bad = saved_with(prefix="203.0.113.1/24", verdict="rejected", reasons=["prefix_malformed"])
+    saved.write_text(f'{bad}\n{{"routes": 1}}\n')
+    assert told(capsys, "impact", "--truth", new, "--snapshot", str(saved))["judged"] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[]", "{}", '{"prefix": "x"}', "\x00", "[" * 40_000),
+        saved_with(path_id=float("inf")),
+        '{"x": ' + "[" * 40_000,
+        *(saved_with(asn=asn) for asn in (-1, 1 << 32, True, "65001", None)),
+        *(saved_with(prefix=prefix) for prefix in ("203.0.113.1/99", "203.0.113.1/24", 5)),
+        *(saved_with(neighbor="x"), saved_with(next_hop=None), saved_with(reasons=["x"])),
+        '{"routes": "x"}',
+        '{"routes": ' + "[" * 40_000,
+    ],
+)
 def test_a_snapshot_that_is_none(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, line: str
 ) -> None:

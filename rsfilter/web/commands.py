@@ -261,6 +261,7 @@ def _write_snapshot(path: Path, routes: Iterator[dict[str, Any]]) -> int:
         for route in routes:
             file.write(json.dumps(route) + "\n")
             count += 1
+        file.write(json.dumps({"routes": count}) + "\n")  # what is cut lacks it
     draft.replace(path)
     console().print(f"wrote {count} routes to {clean(str(path))}", soft_wrap=True)
     return GOOD
