@@ -171,16 +171,26 @@ def _keep_earlier(path: Path) -> None:
 
 def read(path: Path) -> Iterator[Entry]:
     """The turns of a recording, or of bare lines of ExaBGP: each then is a turn of its own, at
-    the time that it carries. RecordingError names what cannot be read."""
+    the time that it carries. RecordingError names what cannot be read. A recording may end in the
+    middle of a turn: somebody copied it from a running filter."""
     last = Moment(0.0, 0.0)
+    is_recording = False
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = raw.rstrip(b"\n")
-            if line.startswith(b'{"now": '):
-                try:
-                    yield _entry(msgspec.convert(json.loads(line), _Turn))
-                except (ValueError, OverflowError, RecursionError) as error:
+            is_turn = line.startswith(b'{"now": ')
+            is_recording = is_recording or is_turn
+            is_cut = is_recording and not raw.endswith(b"\n")
+            try:
+                turn = _entry(msgspec.convert(json.loads(line), _Turn)) if is_turn else None
+            except (ValueError, OverflowError, RecursionError) as error:
+                if not is_cut:
                     raise RecordingError(f"{path}:{number}: not a turn: {error!r:.200}") from None
+                turn = None
+            if turn is not None:
+                yield turn
+            elif is_cut:
+                log.warning("%s:%d: was cut and is left out; all before it is whole", path, number)
             else:
                 at = line_time(line)
                 last = last if at is None else Moment(at, at)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from rsfilter.audit.files import list_keys
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config, parse_config
 from rsfilter.exabgp.messages import ShowLine
@@ -37,22 +39,38 @@ def replay(
     """Writes the commands to `commands` (default: stdout) and the audit log into the directory
     `audit`; the exit code. TruthError and OSError when a file cannot be read."""
     try:
+        _check_that_it_is_new(audit, config)
         entries = chain.from_iterable(map(read, paths))
         first = next(entries, None)
         if first is None:
-            raise RecordingError("there is no line to replay")
-        machine = Machine(config, audit, commands or sys.stdout.buffer)
-        if first.lines is not None:  # a recording begins with a note, or with data
-            machine.load(first.moment, vrps)
-        for entry in chain((first,), entries):
-            machine.turn(entry)
-        machine.close()
+            raise ReplayError("there is no line to replay")
+        has_data = first.lines is None  # a recording begins with a note, or with data
+        if has_data and vrps:
+            raise ReplayError(f"--vrps {vrps}: a recording is judged by its own data; leave it out")
+        with closing(Machine(config, audit, commands or sys.stdout.buffer)) as machine:
+            if not has_data:
+                machine.load(first.moment, vrps)
+            for entry in chain((first,), entries):
+                machine.turn(entry)
         if not machine.has_understood:
-            raise RecordingError("no line is one of ExaBGP, or of a recording")
-    except RecordingError as error:
+            raise ReplayError("no line is one of ExaBGP, or of a recording")
+    except (RecordingError, ReplayError) as error:
         sys.stderr.write(clean(f"rsfilter replay: {error}") + "\n")
         return INVALID
     return GOOD
+
+
+class ReplayError(Exception):
+    """It cannot be replayed so; the message says why."""
+
+
+def _check_that_it_is_new(audit: Path, config: Config) -> None:
+    """Appended to another log, the same recording would give another one each time; and the
+    running filter's would tell of what has not happened."""
+    if audit.resolve() == config.audit.directory.resolve():
+        raise ReplayError(f"--audit {audit}: is the running filter's; name another directory")
+    if audit.exists() and list_keys(audit):
+        raise ReplayError(f"--audit {audit}: has an audit log already; name a new directory")
 
 
 class Machine:
@@ -113,9 +131,11 @@ class Machine:
             self._flush(entry.moment)
 
     def close(self) -> None:
-        """Completes the audit log."""
-        self._commands.flush()
-        self._audit.close()
+        """Completes what was written."""
+        try:
+            self._commands.flush()
+        finally:
+            self._audit.close()
 
     def _data(self, entry: Entry) -> Iterator[DataReplaced | None]:
         if entry.truth is not None:

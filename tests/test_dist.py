@@ -114,9 +114,9 @@ def test_check_and_replay(programs: Path, site: Path) -> None:
     lines = state("192.0.2.10", 65200, "up") + state("198.51.100.1", 65001, "up")
     lines += announce("198.51.100.1", 65001, ["203.0.113.1/32", "203.0.113.99/32"])
     (site / "lines").write_bytes(lines)
-    run(programs / "rsfilter", "replay", "--audit", "audit", "lines", cwd=site)
+    run(programs / "rsfilter", "replay", "--audit", "replayed", "lines", cwd=site)
     told = run(
-        *(programs / "rsfilter", "audit", "query", "--directory", "audit", "--json"), cwd=site
+        *(programs / "rsfilter", "audit", "query", "--directory", "replayed", "--json"), cwd=site
     )
     records = [json.loads(line) for line in told.splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in records if "prefix" in r} == {

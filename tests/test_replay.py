@@ -15,7 +15,7 @@ from test_run import CONFIG, HOST, OTHER, ROUTER, ROUTERS, TRUTH
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.cli import main
 from rsfilter.config import load_config
-from rsfilter.recording import Moment, Recorder, RecordingError, read
+from rsfilter.recording import Entry, Moment, Recorder, RecordingError, read
 from rsfilter.replay import replay
 
 CAPTURES = Path(__file__).parent.parent / "fixtures/exabgp/5.0"
@@ -285,6 +285,74 @@ def test_a_turn_that_cannot_be_read_is_named(site: Path, turn: str) -> None:
     (site / "recording").write_text('{"now": 1, "time": 1, "lines": []}\n' + turn + "\n")
     with pytest.raises(RecordingError, match="recording:2: not a turn"):
         list(read(site / "recording"))
+
+
+WHOLE = b'{"now": 1, "time": 1, "lines": []}\n'
+
+
+@pytest.mark.parametrize("cut", [b"{", b'{"now": 2, "ti', b'{"now": 2, "time": 2, "lines": ["ab'])
+def test_a_recording_that_was_cut_is_replayed_up_to_there(
+    site: Path, cut: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a copy of one that is still written."""
+    recording = site / "recording"
+    recording.write_bytes(WHOLE + cut)
+    assert list(read(recording)) == [Entry(Moment(1.0, 1.0), lines=[])]
+    assert f"{recording}:2: was cut" in caplog.text
+    caplog.clear()
+    recording.write_bytes(WHOLE + WHOLE.rstrip())  # but for its line feed, it is whole
+    assert len(list(read(recording))) == 2
+    assert caplog.text == ""
+
+
+def test_what_was_replayed_before_an_error_is_complete(site: Path) -> None:
+    recording, commands = site / "recording", BytesAtTheEnd()
+    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    with recording.open("ab") as file:
+        file.write(b'{"now": "x"}\n')
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 2
+    assert commands.is_flushed
+    assert b'"event":"start"' in audit(site / "replayed")
+    assert json.loads((site / "replayed" / "head.json").read_text())["seq"] == 2
+
+
+class BytesAtTheEnd(io.BytesIO):
+    """Knows whether everything was written out."""
+
+    is_flushed = False
+
+    def flush(self) -> None:
+        self.is_flushed = True
+
+
+def test_the_audit_log_of_a_replay_is_a_new_one(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = site / "recording"
+    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    argv = ["replay", "-c", str(site / "rsfilter.toml"), str(recording), "--audit"]
+    out, before = str(site / "out"), b""
+    for code, why in ((0, ""), (2, f"--audit {out}: has an audit log already")):
+        assert main([*argv, out]) == code
+        assert why in capsys.readouterr().err
+        before = before or audit(site / "out")
+    assert audit(site / "out") == before
+    (site / "link").symlink_to("audit")
+    for own in (site / "audit", site / "link"):  # not made yet, but it will be
+        assert main([*argv, str(own)]) == 2
+        assert f"--audit {own}: is the running filter's" in capsys.readouterr().err
+    assert not (site / "audit").exists()
+
+
+def test_vrps_are_of_no_use_to_a_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = site / "recording"
+    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    config = load_config(site / "rsfilter.toml")
+    vrps = site / "truth.json"
+    assert replay(config, [recording], audit=site / "out", vrps=vrps) == 2
+    assert f"--vrps {vrps}: a recording is judged by its own data" in capsys.readouterr().err
+    assert not (site / "out").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"prefix,asn\n10.0.0.1/32,65001\n", b"\xff\xfe\n"])
