@@ -210,6 +210,8 @@ class Filter:
         self._audit += self.floods.pass_on(actions.audit, now)
         for change in actions.out:
             self.egress.changed(change.group, change.prefixes)
+        for wanted in actions.refresh:
+            self.egress.request_refresh(wanted.neighbor, wanted.family)
 
     def _router_session(self, event: SessionUp | SessionDown) -> None:
         if isinstance(event, SessionUp):

@@ -37,6 +37,10 @@ OWNED = data(
 """.10 is anycast: either may announce it."""
 
 
+NOTHING = Actions([], [], [])
+"""What follows from an event of which nothing does."""
+
+
 def engine(
     by: Data = OWNED,
     *,
@@ -50,7 +54,7 @@ def engine(
 
 def after(machine: Engine, *events: Event, now: float = 0.0) -> Actions:
     """What follows from the last of these events."""
-    actions = Actions([], [])
+    actions = Actions([], [], [])
     for event in events:
         actions = machine.handle(event, now)
     return actions

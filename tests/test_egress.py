@@ -400,6 +400,21 @@ def test_after_an_error_everything_under_way_is_told_again_when_all_replies_are_
     assert has(rig.lines(1.0), "announce attributes", "local-preference", str(A))
 
 
+def test_a_host_is_asked_to_repeat_itself_once_commands_may_be_written() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.want(A, 1)
+    rig.lines()
+    rig.egress.request_refresh(Address.parse("198.51.100.7"), IPV4)
+    rig.egress.replied(ok=False, now=1.0)
+    asked = "neighbor 198.51.100.7 announce route-refresh ipv4 unicast"
+    lines = rig.lines(1.0)
+    assert lines.count(asked) == 1
+    assert rig.egress.unanswered == len(lines)
+    rig.pass_barrier(lines)
+    assert asked not in rig.lines(2.0)
+
+
 def test_a_command_that_is_always_refused_is_no_loop() -> None:
     rig = Rig()
     rig.settle()

@@ -18,7 +18,7 @@ from core_samples import (
     update,
     withdraw,
 )
-from engine_bench import OWNED, after, changed, engine, paths, replaced, told, verdicts
+from engine_bench import NOTHING, OWNED, after, changed, engine, paths, replaced, told, verdicts
 from msgspec import structs
 
 from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
@@ -135,7 +135,7 @@ def test_one_update_may_carry_many_routes() -> None:
 def test_a_repetition_costs_nothing(where: str) -> None:
     machine = engine()
     first, again = update(route(where)), update(route(where))
-    assert after(machine, first, again, again) == ([], [])
+    assert after(machine, first, again, again) == NOTHING
     assert machine.counters["announced"] == 1
     assert machine.counters["repeated"] == 2
 
@@ -153,7 +153,7 @@ def test_a_replacement_is_one_change() -> None:
 def test_a_replacement_that_routers_cannot_tell_is_no_change() -> None:
     machine = engine()
     own = Attributes(as_path=path("65007"), communities=((OWN_ASN, 1),))
-    assert after(machine, update(route(ONE)), update(route(ONE, attributes=own))) == ([], [])
+    assert after(machine, update(route(ONE)), update(route(ONE, attributes=own))) == NOTHING
 
 
 def test_a_rejected_replacement_withdraws() -> None:
@@ -237,7 +237,7 @@ def test_a_rejected_route_that_is_withdrawn_concerns_no_router() -> None:
 @pytest.mark.parametrize("other", [route(TWO), route(ONE, neighbor=HV8), route(ONE, path_id=1)])
 def test_withdrawing_what_is_not_there_is_nothing(other: Route) -> None:
     machine = engine()
-    assert after(machine, update(route(ONE)), withdraw(other.key)) == ([], [])
+    assert after(machine, update(route(ONE)), withdraw(other.key)) == NOTHING
     assert machine.counters["withdrawn"] == 0
     assert paths(machine, ONE) == {0: HV7}
 
@@ -317,7 +317,9 @@ def test_two_planes_are_two_paths() -> None:
 def test_a_session_that_comes_up_is_told() -> None:
     machine = engine()
     actions = after(machine, up(), now=5.0)
-    assert actions == ([SessionChange(address(HV7), 65007, "host", "hypervisors", True, "")], [])
+    assert actions == NOTHING._replace(
+        audit=[SessionChange(address(HV7), 65007, "host", "hypervisors", True, "")]
+    )
     assert machine.sessions == {address(HV7): Session(65007, True, 5.0)}
 
 
@@ -364,7 +366,7 @@ def test_a_lost_host_takes_its_routes_along() -> None:
 def test_a_peer_that_stays_down_is_told_once() -> None:
     machine = engine()
     assert told(after(machine, down())) == ["host 198.51.100.7 down: lost"]
-    assert after(machine, down(), now=3.0) == ([], [])
+    assert after(machine, down(), now=3.0) == NOTHING
     assert machine.sessions[address(HV7)].since == 0.0
     assert told(after(machine, up())) == ["host 198.51.100.7 up"]
     assert told(after(machine, down())) == ["host 198.51.100.7 down: lost"]
@@ -392,7 +394,7 @@ def test_a_session_that_starts_anew_unseen_has_nothing_yet() -> None:
 def test_routers_are_told_and_not_asked() -> None:
     machine = engine()
     ours = update(route(ONE, neighbor="192.0.2.10"))
-    assert after(machine, ours, ours) == ([], [])
+    assert after(machine, ours, ours) == NOTHING
     assert len(machine.rib_in) == 0
     assert machine.counters == {"updates": 2, "from_router": 2}
 
@@ -409,7 +411,7 @@ def test_strangers_are_judged_and_rejected() -> None:
 
 def test_the_end_of_rib_is_nothing_to_us() -> None:
     machine = engine()
-    assert after(machine, EndOfRib(address(HV7), 65007, UNICAST[4])) == ([], [])
+    assert after(machine, EndOfRib(address(HV7), 65007, UNICAST[4])) == NOTHING
 
 
 def test_other_families_are_refused_and_told_of_once() -> None:
@@ -424,7 +426,7 @@ def test_other_families_are_refused_and_told_of_once() -> None:
             flows, ("family_not_allowed", "prefix_malformed"), strict=True
         )
     ]
-    assert after(machine, foreign) == ([], [])
+    assert after(machine, foreign) == NOTHING
     assert machine.counters["refused"] == 4
     assert len(machine.rib_in) == 0
     other = structs.replace(foreign, neighbor=address(HV8), asn=65008)

@@ -17,7 +17,7 @@ from core_samples import (
     update,
     withdraw,
 )
-from engine_bench import OWNED, after, changed, engine, paths, replaced, told, verdicts
+from engine_bench import NOTHING, OWNED, after, changed, engine, paths, replaced, told, verdicts
 
 from rsfilter.routing import rib
 from rsfilter.routing.actions import DataChange, Provenance, VerdictChange
@@ -164,7 +164,7 @@ def test_far_beyond_the_limit_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -
     assert machine.counters["not_kept"] == 2
     assert machine.counters["announced"] == 5
     assert len(machine.rib_in) == 3
-    assert after(machine, withdraw(guest(5).key)) == ([], [])
+    assert after(machine, withdraw(guest(5).key)) == NOTHING
     actions = after(machine, withdraw(guest(2).key), update(guest(4)))
     assert told(actions) == ["203.0.113.4/32 rejected max_prefixes (announce)"]
 
@@ -188,7 +188,7 @@ def test_what_a_refresh_does_not_repeat_is_gone() -> None:
         "203.0.113.3/32 accepted -> gone (withdraw)",
     ]
     assert accepted(machine) == ["203.0.113.2/32"]
-    assert after(machine, END) == ([], [])
+    assert after(machine, END) == NOTHING
 
 
 def test_what_a_refresh_changes_or_adds_stays() -> None:
@@ -196,7 +196,7 @@ def test_what_a_refresh_changes_or_adds_stays() -> None:
     after(machine, update(guest(1)), BEGIN)
     after(machine, update(guest(1, attributes=Attributes(as_path=path("65007"), med=1))))
     after(machine, update(guest(2)))
-    assert after(machine, END) == ([], [])
+    assert after(machine, END) == NOTHING
     assert accepted(machine) == ["203.0.113.1/32", "203.0.113.2/32"]
 
 
@@ -236,16 +236,16 @@ def test_a_refresh_that_begins_again_forgets_what_was_repeated() -> None:
 def test_a_withdraw_during_a_refresh_is_one_withdraw() -> None:
     machine = engine()
     after(machine, update(guest(1)), BEGIN, withdraw(guest(1).key))
-    assert after(machine, END) == ([], [])
+    assert after(machine, END) == NOTHING
     after(machine, update(guest(1)), BEGIN, withdraw(guest(1).key), update(guest(1)))
-    assert after(machine, END) == ([], [])
+    assert after(machine, END) == NOTHING
     assert accepted(machine) == ["203.0.113.1/32"]
 
 
 def test_a_session_that_ends_ends_its_refresh() -> None:
     machine = engine()
     after(machine, update(guest(1)), BEGIN, down(), update(guest(1)))
-    assert after(machine, END) == ([], [])
+    assert after(machine, END) == NOTHING
     assert accepted(machine) == ["203.0.113.1/32"]
 
 
@@ -269,7 +269,7 @@ def test_marks_of_others_are_nothing(is_end: bool) -> None:
         ("192.0.2.10", UNICAST[4]),
         (HV7, "ipv4 flow"),
     ]:
-        assert after(machine, RefreshMark(address(neighbor), 65007, family, is_end)) == ([], [])
+        assert after(machine, RefreshMark(address(neighbor), 65007, family, is_end)) == NOTHING
     assert list(machine.rib_in.tables) == [address(HV7)]
     assert machine.rib_in.tables[address(HV7)].unrepeated == {}
 
@@ -371,10 +371,10 @@ def test_a_change_of_data_says_everything() -> None:
 
 def test_data_that_change_nothing_are_told_when_they_are_others() -> None:
     machine = two_hosts()
-    assert after(machine, replaced(BEFORE, prefixes("203.0.113.1/32"))) == ([], [])
+    assert after(machine, replaced(BEFORE, prefixes("203.0.113.1/32"))) == NOTHING
     renamed = replace(BEFORE, provenance=Provenance("3f2a1d"))
     assert told(after(machine, replaced(renamed, ()))) == ["truth: 0 judged, 0 flipped"]
-    assert after(machine, replaced(renamed, ())) == ([], [])
+    assert after(machine, replaced(renamed, ())) == NOTHING
     assert told(after(machine, replaced(renamed))) == ["truth: 5 judged, 0 flipped"]
 
 

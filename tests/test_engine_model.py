@@ -11,6 +11,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from core_samples import OWN_ASN, address, data, host_group, prefixes, router_group, up, vrp
+from engine_bench import NOTHING
 from engine_model import Model, difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -205,7 +206,7 @@ class EngineMachine(RuleBasedStateMachine):
         for route in list(self.model.announced.get(speaker.neighbor, {}).values()):
             self.model.announce(route)
             again = Update(speaker.neighbor, route.asn, (route,), ())
-            assert self.engine.handle(again, 0.0) == ([], [])
+            assert self.engine.handle(again, 0.0) == NOTHING
 
     @rule(speaker=speakers)
     def session_up(self, speaker: Speaker) -> None:

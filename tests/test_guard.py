@@ -22,7 +22,7 @@ from core_samples import (
     vrp,
     withdraw,
 )
-from engine_bench import after, changed, engine, paths, replaced, told, verdicts
+from engine_bench import NOTHING, after, changed, engine, paths, replaced, told, verdicts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -150,7 +150,7 @@ def test_a_release_says_whose_it_is_and_an_end_is_told_once() -> None:
     machine = holding()
     ended = GuardChange("ended", 0, 0, 0, "", "nothing is held any more", provenance)
     assert after(machine, replaced(EVERYTHING)).audit[-1] == ended
-    assert after(machine, update(route(ONE))) == ([], [])
+    assert after(machine, update(route(ONE))) == NOTHING
 
 
 def test_a_smaller_loss_goes_out() -> None:
@@ -220,7 +220,7 @@ def test_release_judges_by_the_data_in_force() -> None:
 
 
 def test_nothing_follows_from_a_release_of_nothing() -> None:
-    assert after(guarded(*four()), GuardReleased("SIGUSR2")) == ([], [])
+    assert after(guarded(*four()), GuardReleased("SIGUSR2")) == NOTHING
 
 
 def test_the_guard_is_armed_again_after_a_release() -> None:
@@ -310,7 +310,7 @@ def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
 
 def test_a_repeated_announcement_stays_held() -> None:
     machine = holding()
-    assert after(machine, update(route(ONE))) == ([], [])
+    assert after(machine, update(route(ONE))) == NOTHING
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
 
 

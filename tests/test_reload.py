@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 from core_samples import OWN_ASN, address, data, host_group, route, up, update, withdraw
-from engine_bench import LEAVES, OWNED, SPINES, after, changed, engine, replaced, told, verdicts
+from engine_bench import (
+    LEAVES,
+    NOTHING,
+    OWNED,
+    SPINES,
+    after,
+    changed,
+    engine,
+    replaced,
+    told,
+    verdicts,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_run import CONFIG
@@ -117,7 +128,7 @@ def test_routes_are_judged_by_the_new_rules() -> None:
 
 
 def test_the_same_rules_change_nothing() -> None:
-    assert after(serving(), rules()) == ([], [])
+    assert after(serving(), rules()) == NOTHING
 
 
 def test_a_host_that_no_group_holds_any_more_is_unknown() -> None:

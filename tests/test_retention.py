@@ -18,7 +18,18 @@ from core_samples import (
     update,
     withdraw,
 )
-from engine_bench import LEAVES, OWNED, SPINES, after, changed, engine, replaced, told, verdicts
+from engine_bench import (
+    LEAVES,
+    NOTHING,
+    OWNED,
+    SPINES,
+    after,
+    changed,
+    engine,
+    replaced,
+    told,
+    verdicts,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -209,7 +220,7 @@ def test_a_host_may_say_itself_that_a_route_is_stale() -> None:
     actions = after(machine, up(), update(own))
     assert stale(actions) == [(ANYCAST, False)]
     assert changed(actions) == []
-    assert after(machine, end_of_rib()) == ([], [])
+    assert after(machine, end_of_rib()) == NOTHING
 
 
 def test_every_host_at_once() -> None:
@@ -240,7 +251,7 @@ def test_the_timer_ends_them() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)))
     after(machine, down(), now=10.0)
-    assert machine.expire(129.9) == ([], [])
+    assert machine.expire(129.9) == NOTHING
     assert machine.next_timer() == 130.0
     actions = machine.expire(130.0)
     assert told(actions) == [f"{ONE} accepted -> gone (stale_time)"]
@@ -248,7 +259,7 @@ def test_the_timer_ends_them() -> None:
     assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]
     assert at_routers(machine) == {}
     assert machine.next_timer() is None
-    assert machine.expire(999.0) == ([], [])
+    assert machine.expire(999.0) == NOTHING
 
 
 def test_each_host_has_its_own_timer() -> None:
@@ -280,7 +291,7 @@ def test_a_host_that_is_back_repeats_and_the_rest_goes_at_its_end_of_rib() -> No
     assert at_routers(machine) == {ONE: [HV7], V6: [f"{HV7_IN_V6}*"]}
     after(machine, end_of_rib(6), now=21.0)
     assert at_routers(machine) == {ONE: [HV7]}
-    assert machine.expire(999.0) == ([], [])
+    assert machine.expire(999.0) == NOTHING
 
 
 def test_the_timer_runs_on_until_the_end_of_rib() -> None:
@@ -306,7 +317,7 @@ def test_a_refresh_that_the_loss_cut_short_proves_nothing() -> None:
     machine = retaining()
     begin, end = (RefreshMark(address(HV7), 65007, UNICAST[4], is_end) for is_end in (False, True))
     after(machine, up(), update(route(ONE)), begin, down(), up())
-    assert after(machine, end) == ([], [])
+    assert after(machine, end) == NOTHING
     assert at_routers(machine) == {ONE: [f"{HV7}*"]}
 
 
@@ -321,7 +332,7 @@ def test_an_administrative_shutdown_ends_all_at_once(is_back: bool) -> None:
     assert ended == [f"{p} accepted -> gone (administrative)" for p in (ONE, TWO)]
     assert sorted(stale(actions)) == [(ONE, None if is_back else True), (TWO, True)]
     assert at_routers(machine) == {}
-    assert machine.expire(999.0) == ([], [])
+    assert machine.expire(999.0) == NOTHING
 
 
 def test_a_shutdown_of_a_live_session_keeps_nothing() -> None:
@@ -348,7 +359,7 @@ def test_a_host_repeats_it_with_what_is_wrong() -> None:
     assert told(actions) == [f"{ONE} accepted -> rejected as_path_too_long (announce)"]
     assert stale(actions) == [(ONE, False)]
     assert at_routers(machine) == {}
-    assert after(machine, end_of_rib()) == ([], [])
+    assert after(machine, end_of_rib()) == NOTHING
 
 
 def test_somebody_else_at_the_address_inherits_nothing() -> None:
@@ -368,7 +379,7 @@ def test_one_that_was_not_repeated_keeps_its_time_when_the_host_is_lost_again() 
     after(machine, up(), update(route(ONE)), now=20.0)
     actions = after(machine, down(), now=30.0)
     assert stale(actions) == [(ONE, True)]
-    assert after(machine, down(), now=31.0) == ([], [])  # ExaBGP repeats it
+    assert after(machine, down(), now=31.0) == NOTHING  # ExaBGP repeats it
     assert told(machine.expire(130.0)) == [f"{TWO} accepted -> gone (stale_time)"]
     assert machine.next_timer() == 150.0
     assert told(machine.expire(150.0)) == [f"{ONE} accepted -> gone (stale_time)"]
@@ -634,7 +645,7 @@ class RetentionMachine(RuleBasedStateMachine):
         for model in self.model.values():
             model.stale = {p: kept for p, kept in model.stale.items() if kept[1] > now}
         self.compare(self.engine.expire(now))
-        assert self.engine.expire(now) == ([], [])
+        assert self.engine.expire(now) == NOTHING
 
     # The oracle --------------------------------------------------------------------------------
 

@@ -318,11 +318,11 @@ def _decode_repaired(line: bytes) -> Message:
     if _UNKNOWN_PEER_AS.search(line):
         return Skipped("no_peer_as")
     if dialect(line) == "4.2":
+        kinds = {"state", "refresh"}
         repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
-        kinds = ("state", "refresh")
     else:
+        kinds = {"update"}
         repaired = _NO_NUMBER.sub(lambda found: found[1] or b"null", line)
-        kinds = ("update",)
     try:
         envelope = _decode_line(repaired)
         if envelope.type not in kinds:

@@ -78,6 +78,8 @@ class Egress:
         self._opened: dict[Address, tuple[frozenset[int], frozenset[int]]] = {}
         """Families and ADD-PATH of an OPEN whose session is not up yet."""
         self._barrier_at: dict[Address, float] = {}
+        self._to_refresh: list[tuple[Address, int]] = []
+        """Hosts that are to repeat a family."""
         self._resume_at: float | None = None
         """Set: an `error` came back, and nothing is written before this."""
         self._resumed_at = float("-inf")
@@ -122,6 +124,10 @@ class Egress:
         """What the router's OPEN offers: holds from the next `router_up` on. ExaBGP also shows
         the OPENs of connections that it then refuses, in the middle of a session."""
         self._opened[router] = families, add_path
+
+    def request_refresh(self, host: Address, family: int) -> None:
+        """A host is to repeat what it announces."""
+        self._to_refresh.append((host, family))
 
     def end_of_rib_sent(self, router: Address) -> None:
         """ExaBGP shows an End-of-RIB that it sent."""
@@ -196,6 +202,8 @@ class Egress:
         lines = list(self._changes())
         for state in self.routers.values():
             lines += self._barrier(state, now)
+        lines += [self._sent(encode.request_refresh(*wanted), 0) for wanted in self._to_refresh]
+        self._to_refresh.clear()
         self.counters["commands"] += len(lines)
         return lines
 

@@ -150,8 +150,17 @@ class OutChange(Struct, frozen=True, gc=False):
     prefixes: tuple[Prefix, ...]
 
 
+class RefreshWanted(NamedTuple):
+    """A host should repeat what it announces of a family (RFC 2918)."""
+
+    neighbor: Address
+    family: int
+    """4 or 6."""
+
+
 class Actions(NamedTuple):
     """What follows from one event, in order."""
 
     audit: list[AuditEvent]
     out: list[OutChange]
+    refresh: list[RefreshWanted]

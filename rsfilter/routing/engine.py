@@ -18,6 +18,7 @@ from rsfilter.routing.actions import (
     DrainChange,
     NlriRefused,
     NotKept,
+    RefreshWanted,
     SessionChange,
 )
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
@@ -57,6 +58,7 @@ from rsfilter.routing.revalidation import (
     supersede,
 )
 from rsfilter.routing.rib import Entry, NeighborTable
+from rsfilter.routing.unkept import Unkept
 from rsfilter.routing.verdicts import Verdicts
 
 MAX_REFUSED = 100
@@ -99,6 +101,7 @@ class Engine:
         self.rib_in, self.ribs_out = self.verdicts.rib_in, self.verdicts.ribs_out
         self.guard = self.verdicts.guard
         self._retention = Retention(self.rib_in.tables)
+        self._unkept = Unkept(self.rib_in.tables)
         self._under_way: Iterator[None] | None = None
         """What goes through the whole table, a slice at a time."""
         self._waiting: deque[TableWide] = deque()
@@ -117,7 +120,7 @@ class Engine:
         """What follows from an event. `now` is in seconds, by one clock for all calls."""
         match event:
             case Update():
-                self._update(event)
+                self._update(event, now)
             case SessionUp():
                 self._session_up(event, now)
             case SessionDown():
@@ -142,7 +145,11 @@ class Engine:
         """When to call `expire` at the latest; None: nothing waits for a time."""
         if self.is_busy:
             return float("-inf")
-        timers = (self._retention.next_timer(), self.drain.state.until)
+        timers = (
+            self._retention.next_timer(),
+            self._unkept.next_timer(),
+            self.drain.state.until,
+        )
         return min((at for at in timers if at is not None), default=None)
 
     @property
@@ -151,12 +158,16 @@ class Engine:
         return self._under_way is not None or bool(self._waiting)
 
     def expire(self, now: float) -> Actions:
-        """What follows without any event: stale routes end, and so does a drain; and a slice of
-        what is on its way through the whole table."""
+        """What follows without any event: stale routes end, and so does a drain; hosts are asked
+        for what there was no room for; and a slice of what is on its way through the whole table.
+        """
         if self.drain.expire(now):
             self._drained("drain_time is over")
         for key in self._retention.expired(now):
             self._withdraw(key, "stale_time")
+        self.verdicts.actions.refresh.extend(
+            RefreshWanted(*wanted) for wanted in self._unkept.to_repeat(now, self._max_prefixes)
+        )
         self._go_on()
         return self._finished()
 
@@ -193,7 +204,7 @@ class Engine:
 
     # Routes ------------------------------------------------------------------------------------
 
-    def _update(self, update: Update) -> None:
+    def _update(self, update: Update, now: float) -> None:
         self.counters["updates"] += 1
         neighbor = update.neighbor
         if self.neighbors.is_router(neighbor):
@@ -204,9 +215,9 @@ class Engine:
         for key in update.withdrawn:
             self._withdraw(key, "withdraw")
         if update.announced:
-            self._announced(update)
+            self._announced(update, now)
 
-    def _announced(self, update: Update) -> None:
+    def _announced(self, update: Update, now: float) -> None:
         """Routes that are new go on together, in the order in which they came."""
         table = self.rib_in.table(update.neighbor)
         table.asns.add(update.asn)
@@ -233,6 +244,8 @@ class Engine:
             self.counters["announced"] += len(update.announced) - repeated
         if not_kept:
             self.counters["not_kept"] += not_kept
+            families = {route.key.prefix.family for route in update.announced}
+            self._unkept.note(update.neighbor, families, now)
             name = self.verdicts.host_name(update.asn, update.neighbor)
             event = NotKept(update.neighbor, update.asn, name, not_kept)
             self.verdicts.actions.audit.append(event)
@@ -305,6 +318,9 @@ class Engine:
         if entry.within_limit and not was_stale:
             self._move_up(key.neighbor)
 
+    def _max_prefixes(self, neighbor: Address) -> int:
+        return (self.neighbors.group(neighbor) or NO_GROUP).max_prefixes
+
     def _move_up(self, neighbor: Address) -> None:
         """A place within `max_prefixes` became free: the oldest beyond the limit takes it."""
         table = self.rib_in.table(neighbor)
@@ -325,6 +341,7 @@ class Engine:
         if table is None or group is None or not group.stale_time:
             self._drop_all(neighbor, cause)
             return
+        self._unkept.forget(neighbor)
         table.over_limit.clear()  # nothing moves up: they go
         table.unrepeated.clear()
         table.refused.clear()
@@ -347,6 +364,7 @@ class Engine:
         table = self.rib_in.tables.get(neighbor)
         if table is None:
             return
+        self._unkept.forget(neighbor)
         table.over_limit.clear()  # nothing moves up: all of it goes
         table.unrepeated.clear()
         for key in list(table.entries):

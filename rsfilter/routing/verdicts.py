@@ -44,7 +44,7 @@ class Verdicts:
         self.neighbors = neighbors
         self.rib_in = AdjRibIn()
         self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
-        self.actions = Actions([], [])
+        self.actions = Actions([], [], [])
         """What has followed since they were taken."""
         self._to_export: list[Prefix] = []
         """Prefixes whose candidates may be others since then."""
@@ -55,7 +55,7 @@ class Verdicts:
     def take_actions(self) -> Actions:
         """What has followed since the last call, in order."""
         self._export()
-        taken, self.actions = self.actions, Actions([], [])
+        taken, self.actions = self.actions, Actions([], [], [])
         return taken
 
     def insert(
