@@ -92,6 +92,10 @@ class Fanout:
     groups: tuple[RouterGroup, ...]
     """The routers, as `[[routers]]` has them."""
 
+    def only_outside(self, asn: int) -> bool:
+        """All routers are of other ASes than `asn`, our own."""
+        return all(group.asn != asn for group in self.groups)
+
     def as_routers(self, asn: int) -> RouterGroup:
         """What ExaBGP has to serve in place of the routers. `asn` is our own. Every path that any
         router takes has to pass."""
@@ -101,6 +105,7 @@ class Fanout:
             asn=asn,
             port=self.port,
             all_paths=any(group.all_paths for group in self.groups),
+            only_outside=self.only_outside(asn),
         )
 
 

@@ -671,6 +671,10 @@ def test_with_a_fanout_exabgp_serves_nobody_else() -> None:
     several = MINIMAL.replace("asn = 65200", 'asn = 65200\npaths = "all"\nas_path = "prepend"')
     (fanout,) = parse_config(several + section, HERE).routers
     assert (fanout.all_paths, fanout.prepend) == (True, False)
+    assert fanout.only_outside
+    internal = several + '[[routers]]\nname = "c"\nneighbors = ["192.0.2.12"]\nasn = 65100\n'
+    (fanout,) = parse_config(internal + section, HERE).routers
+    assert not fanout.only_outside
 
 
 def test_a_router_behind_a_fanout_needs_no_address_of_ours() -> None:

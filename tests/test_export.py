@@ -25,6 +25,7 @@ from rsfilter.routing.model import Address, Attributes, Route, RouterGroup
 TRANSPARENT = router_group()
 PREPEND = router_group(prepend=True)
 IBGP = router_group(asn=OWN_ASN)
+FANOUT = router_group(asn=OWN_ASN, only_outside=True)
 
 GRACEFUL_SHUTDOWN = (65535, 0)
 MANY = tuple((65007, value) for value in range(40))
@@ -111,7 +112,7 @@ def test_well_known_communities_are_obeyed(
     community: tuple[int, int], ebgp: bool, ibgp: bool, beside: tuple[tuple[int, int], ...]
 ) -> None:
     came = with_attributes(communities=(*beside, community))
-    for group, goes in [(TRANSPARENT, ebgp), (PREPEND, ebgp), (IBGP, ibgp)]:
+    for group, goes in [(TRANSPARENT, ebgp), (PREPEND, ebgp), (FANOUT, ebgp), (IBGP, ibgp)]:
         attributes = Export(OWN_ASN, group).attributes(came)
         assert (attributes is not None) is goes
         if attributes is not None:

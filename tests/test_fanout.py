@@ -8,15 +8,19 @@ with both fan-outs, and so has each router.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from lab.bird import BirdHost, BirdRouter
+from lab.bird import Bird, BirdHost, BirdRouter
 from lab.core import Lab
 from lab.exabgp import RouteServer, group_of
 from lab.fanout import Fanout
 from lab.frr import FrrRouter
 from lab.probe import Probe
+
+from rsfilter.config import parse_config
+from rsfilter.exabgp.fanout import render_fanouts
 
 pytestmark = pytest.mark.lab
 
@@ -25,6 +29,7 @@ ONE, TWO, BOTH = "10.1.0.1/32", "10.2.0.1/32", "10.9.0.1/32"
 SIX = "2001:db8:1::1/128"
 STOLEN = "10.1.0.66/32"
 MOVED = "10.8.0.1/32"
+ANYCAST = "10.9.0.2/32"
 MARKER = "10.1.255.255/32"
 WANTED = [ONE, TWO, BOTH, SIX]
 """What hosts announce all the time."""
@@ -38,6 +43,10 @@ BLOCKS = [
     ("10.8.0.0/16", HV4),
 ]
 LLGR_STALE = (65535, 6)
+GRACEFUL_SHUTDOWN = (65535, 0)
+NO_EXPORT = (65535, 65281)
+NO_ADVERTISE = (65535, 65282)
+NO_EXPORT_SUBCONFED = (65535, 65283)
 KEPT_S = 600
 """How long shards keep a lost host's routes: longer than the tests take."""
 
@@ -63,7 +72,10 @@ class Sharded:
         self.frr = FrrRouter(lab, "frr", 203, 65200, theirs, over=4)
         self.prepended = BirdRouter(lab, "prepended", 204, 65202, theirs, over=4)
         self.alone = BirdRouter(lab, "alone", 205, 65200, theirs, over=4)
-        self.routers = [self.best, self.all, self.frr, self.prepended, self.alone]
+        self.plain = BirdRouter(lab, "plain", 206, 65200, theirs, over=4)
+        self.plain.further = "long lived graceful restart off;"
+        self.ordinary = [self.best, self.frr, self.alone, self.plain]
+        self.routers = [*self.ordinary, self.all, self.prepended]
         for shard, own in zip(self.shards, self.hosts[2:], strict=True):
             shard.writes_truth(
                 {
@@ -79,7 +91,7 @@ class Sharded:
                     for h in (*self.hosts[:2], own)
                 ],
                 [
-                    group_of("best", self.best, self.frr, self.alone, port=lab.bgp_port),
+                    group_of("best", *self.ordinary, port=lab.bgp_port),
                     group_of("all", self.all, port=lab.bgp_port, paths="all"),
                     group_of("prepended", self.prepended, port=lab.bgp_port, as_path="prepend"),
                 ],
@@ -142,7 +154,7 @@ def test_a_guest_moves_from_shard_to_shard(site: Sharded) -> None:
     probe = Probe(site.best, site.all, site.alone)
     start = probe.moment()
     new.announces(MOVED, med=5, as_path=[HV4, HV4, HV4])
-    for router in (site.best, site.frr, site.alone):
+    for router in site.ordinary:
         router.has(MOVED, next_hop=new.addresses[4], as_path=[HV4, HV4, HV4])
     old.withdraws(MOVED)
     site.all.has(MOVED, paths=2)  # one shard's, through each fan-out
@@ -154,7 +166,8 @@ def test_a_guest_moves_from_shard_to_shard(site: Sharded) -> None:
 
 
 def test_a_stale_path_is_the_last_choice(site: Sharded) -> None:
-    """A host is lost and its shard keeps the route: routers have it while there is no other."""
+    """A host is lost and its shard keeps the route: routers have it while there is no other, also
+    those that do not know RFC 9494."""
     lost, other = site.hosts[2:]
     lost.announces(MOVED, med=1)
     site.best.has(MOVED, next_hop=lost.addresses[4])
@@ -162,12 +175,49 @@ def test_a_stale_path_is_the_last_choice(site: Sharded) -> None:
     for router in site.routers:
         router.has(MOVED, next_hop=lost.addresses[4], communities=[LLGR_STALE])
     other.announces(MOVED, med=50)
-    for router in (site.best, site.frr, site.alone):
+    for router in site.ordinary:
         router.has(MOVED, next_hop=other.addresses[4])
     other.withdraws(MOVED)
-    site.best.has(MOVED, communities=[LLGR_STALE])
+    for router in (site.best, site.plain):
+        router.has(MOVED, communities=[LLGR_STALE])
     lost.starts()
     lost.withdraws(MOVED)
+    for router in site.routers:
+        router.lacks(MOVED)
+
+
+def test_a_path_that_must_not_be_exported_hides_no_other(site: Sharded) -> None:
+    """Neither that of the other shard, nor one of the same shard."""
+    one, two, three, four = site.hosts
+    for private, public, prefix, shards in (
+        (three, four, MOVED, site.shards[:1]),
+        (one, two, ANYCAST, site.shards),
+    ):
+        public.announces(prefix, med=50)
+        private.announces(prefix, med=1, communities=[NO_EXPORT])
+        for shard in shards:
+            shard.audit.has(prefix=prefix, asn=private.asn, verdict="accepted")
+        for router in site.routers:
+            from_each = len(shards) if router is site.all else 1
+            router.reaches({prefix: [public.addresses[4]] * 2 * from_each})
+        public.withdraws(prefix)
+        for router in site.routers:
+            router.lacks(prefix)
+        private.withdraws(prefix)
+
+
+def test_a_path_that_is_about_to_go_is_no_choice(site: Sharded) -> None:
+    """GRACEFUL_SHUTDOWN (RFC 8326): routers get another one while there is one, and else this."""
+    going, other = site.hosts[2:]
+    going.announces(MOVED, med=1, communities=[GRACEFUL_SHUTDOWN])
+    for router in site.routers:
+        router.has(MOVED, next_hop=going.addresses[4], communities=[GRACEFUL_SHUTDOWN])
+    other.announces(MOVED, med=50)
+    for router in site.ordinary:
+        router.has(MOVED, next_hop=other.addresses[4], communities=[])
+    other.withdraws(MOVED)
+    site.best.has(MOVED, communities=[GRACEFUL_SHUTDOWN])
+    going.withdraws(MOVED)
     for router in site.routers:
         router.lacks(MOVED)
 
@@ -248,3 +298,80 @@ def test_one_of_each_pair_dies(site: Sharded) -> None:
     follows(site)
     site.shards[1].starts()
     site.fanouts[0].starts()
+
+
+# Routers of our own AS ---------------------------------------------------------------------------
+
+
+class Shard(BirdHost):
+    """A BIRD in place of ExaBGP: says to a fan-out, over iBGP, whatever it is told to."""
+
+    def _configuration(self) -> str:
+        return super()._configuration().replace("rs client;", "")
+
+
+class RenderedBird(Bird):
+    """A BIRD with this configuration."""
+
+    def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
+        super().__init__(lab, name, number, asn)
+        self.log = self.place / "output"
+        self.text = ""
+
+    def _configuration(self) -> str:
+        return self.text
+
+
+INTERNAL = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = "{shard}"
+port = {port}
+[[hosts]]
+name = "h"
+neighbors = ["198.51.100.0/24"]
+[[routers]]
+name = "inside"
+neighbors = ["{inside}"]
+asn = 65100
+port = {port}
+[[routers]]
+name = "outside"
+neighbors = ["{outside}"]
+asn = 65200
+port = {port}
+[fanout]
+addresses = ["{fanout}"]
+port = {port}
+[truth]
+file = "truth.json"
+"""
+
+
+def test_communities_are_obeyed_as_rsfilter_does_it() -> None:
+    """Routers of our AS get what must not leave it; neither they nor others miss stale routes; and
+    what a fan-out thinks of a route that is about to go is its own affair."""
+    with Lab() as lab:
+        fanout = RenderedBird(lab, "fanout", 150, 65100)
+        shard = Shard(lab, "shard", 100, 65100, [fanout.endpoint])
+        inside = BirdRouter(lab, "inside", 201, 65100, [fanout.endpoint], over=4)
+        outside = BirdRouter(lab, "outside", 202, 65200, [fanout.endpoint], over=4)
+        inside.further = outside.further = "long lived graceful restart off;"
+        shard.speaks_only_over(4)
+        names = {d.name: d.addresses[4] for d in (fanout, shard, inside, outside)}
+        config = parse_config(INTERNAL.format(port=lab.bgp_port, **names), Path("/r.toml"))
+        fanout.text = render_fanouts(config)["bird.conf"]
+        shard.announces("203.0.113.1/32", as_path=[HV1])
+        for number, community in enumerate(
+            [LLGR_STALE, GRACEFUL_SHUTDOWN, NO_EXPORT, NO_EXPORT_SUBCONFED, NO_ADVERTISE], 2
+        ):
+            shard.announces(f"203.0.113.{number}/32", as_path=[HV1], communities=[community])
+        for daemon in (fanout, inside, outside, shard):
+            daemon.starts()
+        inside.has_exactly(*(f"203.0.113.{number}/32" for number in range(1, 6)))
+        outside.has_exactly(*(f"203.0.113.{number}/32" for number in range(1, 4)))
+        for router in (inside, outside):
+            router.has("203.0.113.3/32", as_path=[HV1], communities=[GRACEFUL_SHUTDOWN])
+            told = router.control("show route all 203.0.113.3/32")
+            assert [line.split()[1] for line in told if "local_pref" in line] == ["100"]

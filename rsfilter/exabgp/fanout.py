@@ -45,6 +45,7 @@ def render_fanouts(config: Config) -> dict[str, str]:
             port=fanout.port,
             own_asn=config.route_server.asn,
             has_add_path=any(group.all_paths for group in fanout.groups),
+            only_outside=fanout.only_outside(config.route_server.asn),
             shards=[shard for shard in fanout.shards if shard.family == address.family],
             shard_port=config.route_server.port,
             groups=fanout.groups,

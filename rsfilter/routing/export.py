@@ -60,7 +60,7 @@ class Export:
     def __init__(self, own_asn: int, group: RouterGroup) -> None:
         self._own_asn = own_asn
         self._front = (own_asn,) if group.prepend else ()
-        self._internal = group.asn == own_asn
+        self._internal = group.asn == own_asn and not group.only_outside
         self.is_draining = False
         """Everything goes out with GRACEFUL_SHUTDOWN."""
         self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)

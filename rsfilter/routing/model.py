@@ -309,6 +309,9 @@ class RouterGroup:
     """ADD-PATH: every accepted path of a prefix, not just the best."""
     prepend: bool = False
     """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
+    only_outside: bool = False
+    """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
+    for it, and would hide the next best path."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,9 @@ TELL = 'print "received|", net, "|", bgp_next_hop, "|", bgp_path, "|", bgp_commu
 class BirdRouter(Bird, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
+    further = ""
+    """More options of its sessions."""
+
     def asks_for_refresh(self) -> None:
         """Have it ask the route servers to send everything again."""
         for name in self.sessions():
@@ -237,6 +240,7 @@ class BirdRouter(Bird, Router):
         first = "on" if self.enforces_first_as else "off"
         options = (
             f"passive on; hold time {HOLD_TIME_S}; enforce first as {first}; debug {{ routes }};"
+            f" {self.further}"
         )
         for other in self._route_servers:
             for family in self.carried:
