@@ -117,6 +117,27 @@ def test_the_roles_second_run_changes_nothing(playbook: Playbook) -> None:
     assert playbook.files() == written
 
 
+@pytest.mark.parametrize(
+    ("changed", "handler"),
+    [
+        ({"port": 1790}, "Restart ExaBGP"),  # it reads where it listens when it starts alone
+        ({"router_id": "192.0.2.101"}, "Reload ExaBGP"),
+    ],
+)
+def test_the_role_has_exabgp_take_in_what_changed(
+    playbook: Playbook, changed: dict[str, Any], handler: str
+) -> None:
+    """Here it has no service to do it with: only that keeps one of the two handlers back."""
+    playbook.changes()
+    playbook.variables["rsfilter_route_server"] |= changed
+    said = playbook.plays("-v").stdout
+    skipped = dict(
+        re.findall(r'HANDLER \[rsfilter : (.*)\].*\n.*"false_condition": "([^"]*)"', said)
+    )
+    wanted = [name for name, why in skipped.items() if why == "rsfilter_manage_system"]
+    assert wanted == ["Restart the filter", handler], said
+
+
 def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: Playbook) -> None:
     playbook.changes()
     before = playbook.files()
