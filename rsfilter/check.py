@@ -17,7 +17,7 @@ from rsfilter import terminal
 from rsfilter.arguments import Subparsers
 from rsfilter.config import Config, load_config
 from rsfilter.config_files import file_warnings
-from rsfilter.exabgp.render import plan
+from rsfilter.exabgp.render import RenderError, hosts_of_our_as, plan
 from rsfilter.exit_codes import GOOD
 from rsfilter.plain import clean, to_json
 from rsfilter.routing.model import HostGroup, RouterGroup
@@ -46,6 +46,8 @@ def add_arguments(
 def _check(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     truth = load_truth(config.truth.file) if config.truth else None
+    if problems := hosts_of_our_as(config, truth):
+        raise RenderError(problems)
     found = report(config, truth)
     if args.json:
         sys.stdout.write(to_json(found, indent=2) + "\n")
@@ -76,10 +78,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "hosts": [
             _host_group(group, bound[group.name], rendered[group.name]) for group in config.hosts
         ],
-        "routers": [
-            _router_group(group)
-            for group in (config.fanout.groups if config.fanout else config.routers)
-        ],
+        "routers": [_router_group(group) for group in config.served],
         "fanout": _fanout(config),
         "rtr": _rtr(config),
         "truth": _truth(config, truth),
@@ -88,7 +87,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "audit": {"directory": str(config.audit.directory)},
         "http": _http(config),
         "warnings": [
-            *planned.problems,
+            *(f"{problem} (rsfilter render refuses this)" for problem in planned.problems),
             *planned.warnings,
             *file_warnings(config),
             *_data_warnings(config, truth),

@@ -149,6 +149,11 @@ class Config:
     audit: AuditConfig
     http: HttpConfig
 
+    @property
+    def served(self) -> tuple[RouterGroup, ...]:
+        """The routers themselves, behind a fan-out or not."""
+        return self.fanout.groups if self.fanout else self.routers
+
 
 def load_config(path: Path) -> Config:
     """The configuration in a file. Raises ConfigError with every problem."""
@@ -211,6 +216,7 @@ class _Builder:
         hosts = tuple(_host_group(table) for table in file.hosts)
         fanout = self._fanout(file.fanout, routers) if file.fanout else None
         self._check_neighbors(hosts, routers, fanout)
+        self._check_host_asns()
         rtr = self._rtr(file.rtr) if file.rtr else None
         self._check_http()
         if self._reader.problems or file.route_server is None:
@@ -267,6 +273,12 @@ class _Builder:
             self._problem("fanout.shards", "our own local_address is not among them")
         shards = table.shards or local
         for index, address in enumerate(table.addresses):
+            if own and address == own.router_id and address not in local:
+                self._problem(
+                    "route_server.router_id",
+                    f"{address} is the router id of the fan-out there too: they would refuse each "
+                    "other (RFC 6286 section 2.2)",
+                )
             if shards and address.family not in {shard.family for shard in shards}:
                 self._problem(
                     f"fanout.addresses[{index}]",
@@ -302,6 +314,16 @@ class _Builder:
             self._problem(place, text)
         ours = [c for c in claims if not (fanout and c.place.startswith("routers["))]
         self._check_local(local, ours)
+
+    def _check_host_asns(self) -> None:
+        own = self._file.route_server
+        for index, table in enumerate(self._file.hosts):
+            if own and table.asn == own.asn:
+                self._problem(
+                    f"hosts[{index}].asn",
+                    f"AS{own.asn} is our own: over iBGP the path of a host's routes is empty, and "
+                    "each is rejected (as_path_missing)",
+                )
 
     def _check_local(self, local: tuple[Address, ...], claims: Iterable[Claim]) -> None:
         have = {address.family for address in local}

@@ -31,6 +31,7 @@ from rsfilter.config_values import (
     RouterId,
     Seconds,
     SessionAddress,
+    SessionNetwork,
     StaleTime,
 )
 from rsfilter.routing.model import Limits
@@ -91,7 +92,7 @@ class RouteServerTable:
 @dataclass(frozen=True, slots=True)
 class HostsTable:
     name: Name
-    neighbors: tuple[Network, ...]
+    neighbors: tuple[SessionNetwork, ...]
     ipv4_lengths: tuple[IPv4Length, ...] = (32,)
     ipv6_lengths: tuple[IPv6Length, ...] = (128,)
     asn: Asn | None = None

@@ -35,6 +35,11 @@ _NOT_FOR_SESSIONS = tuple(
 )
 """RFC 6890: "this network", multicast and reserved, unspecified, IPv4-mapped."""
 
+_IPV6_LINK_LOCAL = Prefix.parse("fe80::/10")
+
+_NO_RANGES = (*_NOT_FOR_SESSIONS, Prefix.parse("::/64"))
+"""RFC 4291 section 2.5: of ::/64 only ::1 is used, and that is one address."""
+
 
 class Listen(NamedTuple):
     """Where to listen."""
@@ -62,11 +67,18 @@ def _asn(value: int) -> int:
 def _unicast(text: str) -> Address:
     """An address that an end of a BGP session can have."""
     address = Address.parse(text)
-    if address.family == IPV6 and address.is_link_local:
-        raise HintError("link-local addresses are not supported")
-    if any(network.holds(address) for network in _NOT_FOR_SESSIONS):
-        raise HintError("no BGP session can have it")
+    if fault := session_fault(address):
+        raise HintError(fault)
     return address
+
+
+def session_fault(address: Address) -> str:
+    """Why no BGP session can end at an address; empty when one can."""
+    if _IPV6_LINK_LOCAL.holds(address):
+        return "link-local addresses are not supported"
+    if any(network.holds(address) for network in _NOT_FOR_SESSIONS):
+        return "no BGP session can have it"
+    return ""
 
 
 def _router_id(text: str) -> Address:
@@ -83,6 +95,15 @@ def _network(text: str) -> Prefix:
         raise HintError(f"host bits are set; the network is {network.masked(network.length)}")
     if network.length == BITS[network.family]:
         _unicast(str(network.address))
+    return network
+
+
+def _session_network(text: str) -> Prefix:
+    network = _network(text)
+    if _IPV6_LINK_LOCAL.covers(network):
+        raise HintError("link-local addresses are not supported")
+    if any(block.covers(network) for block in _NO_RANGES if network.length < BITS[network.family]):
+        raise HintError("no BGP session can have an address of it")
     return network
 
 
@@ -116,6 +137,11 @@ SessionAddress = Annotated[Address, Meta(description="an IP address"), Parsed(st
 RouterId = Annotated[Address, Meta(description="an IPv4 address"), Parsed(str, _router_id)]
 Network = Annotated[
     Prefix, Meta(description="an address or a range such as 192.0.2.0/24"), Parsed(str, _network)
+]
+SessionNetwork = Annotated[
+    Prefix,
+    Meta(description="an address or a range such as 192.0.2.0/24"),
+    Parsed(str, _session_network),
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a TCP port, 1 to 65535")]
 PortOrZero = Annotated[int, Meta(ge=0, le=65535, description="a TCP port, or 0")]

@@ -79,14 +79,14 @@ def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
 def _route(
     config: Config, prefix: Prefix, asn: int, neighbor: Address
 ) -> tuple[Route, HostGroup | None]:
-    """The plain route that the host would send: its own ASN, its own address as next hop."""
+    """The plain route that the host would send: its own ASN (over iBGP none), its own address as
+    next hop."""
     group = HostGroups(config.hosts)(neighbor)
     next_hop = neighbor
     if group is not None and group.next_hops:
         next_hop = group.next_hops[0].address
-    route = Route(
-        RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=AsPath.sequence(asn)), (next_hop,)
-    )
+    as_path = AsPath.sequence(*([] if asn == config.route_server.asn else [asn]))
+    route = Route(RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=as_path), (next_hop,))
     return route, group
 
 

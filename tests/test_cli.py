@@ -308,6 +308,32 @@ def test_a_bad_truth_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("argv", [["check"], ["render", "exabgp", "-o", "out"]])
+def test_a_host_of_our_own_as_is_two(
+    argv: list[str], capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    """The truth as such is good: a running filter goes on with it."""
+    host = {"name": "hv1", "asn": 65100, "neighbors": ["198.51.100.1"], "prefixes": []}
+    own = {"name": "own", "asn": 65100, "prefixes": ["203.0.113.0/24"]}
+    (place / "truth.json").write_text(json.dumps({"hosts": [host, own]}))
+    assert main(["truth", "check", "truth.json"]) == 0
+    capsys.readouterr()
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("truth host 'hv1': AS65100 is our own")
+
+
+def test_check_says_what_render_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "truth.json").write_text('{"roas": [{"prefix": "10.0.0.0/8", "asn": 65001}]}')
+    assert main(["check", "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "no address of a host is named" in warning
+    assert warning.endswith("(rsfilter render refuses this)")
+    assert main(["render", "exabgp", "-o", "out"]) == 2
+
+
+@pytest.mark.usefixtures("place")
 def test_a_configuration_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-c", "other.toml"]) == 2
     assert capsys.readouterr() == (

@@ -340,6 +340,26 @@ EDITS = [
         "hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
         '"224.0.0.5": no BGP session can have it',
     ),
+    *(
+        (
+            '"198.51.100.0/25"',
+            f'"{network}"',
+            f"hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
+            f'"{network}": no BGP session can have an address of it',
+        )
+        for network in ("224.0.0.0/4", "240.0.0.0/4", "0.0.0.0/8", "ff02::/16", "::/64", "::/96")
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"fe80::/10"',
+        "hosts[0].neighbors[0]: expected an address or a range such as 192.0.2.0/24, got "
+        '"fe80::/10": link-local addresses are not supported',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nasn = 65100',
+        "hosts[0].asn: AS65100 is our own: over iBGP the path of a host's routes is empty",
+    ),
     (
         '"198.51.100.0/25"',
         '"2001:db8:1::/64"',
@@ -575,6 +595,9 @@ def test_one_error_in_an_added_section(addition: str, problem: str) -> None:
 GOOD = [
     # an address inside its own group's range names a neighbor that the range only authorises
     MINIMAL.replace('"198.51.100.0/25"', '"198.51.100.0/25", "198.51.100.7"'),
+    # ranges around what no session can have; and next hops that nobody looks at
+    MINIMAL.replace('"198.51.100.0/25"', '"0.0.0.0/1"'),
+    MINIMAL.replace('name = "hypervisors"', 'name = "a"\nnext_hop = ["fe80::/10"]'),
     # iBGP
     MINIMAL.replace("asn = 65200", "asn = 65100"),
     # the same name for hosts and routers
@@ -681,6 +704,13 @@ def test_a_router_behind_a_fanout_needs_no_address_of_ours() -> None:
     text = MINIMAL.replace('"192.0.2.11"', '"2001:db8::11"')
     assert "no IPv6 address" in problems(text)[0]
     parse_config(text + '[fanout]\naddresses = ["192.0.2.30"]\n', HERE)
+
+
+def test_a_fanout_has_a_router_id_of_its_own() -> None:
+    text = MINIMAL.replace('router_id = "192.0.2.100"', 'router_id = "192.0.2.30"')
+    (problem,) = problems(text + '[fanout]\naddresses = ["192.0.2.30"]\n')
+    assert problem.startswith("route_server.router_id: 192.0.2.30 is the router id of the fan-out")
+    parse_config(text, HERE)
 
 
 def test_a_fanout_speaks_to_shards_of_its_own_family() -> None:

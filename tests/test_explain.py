@@ -30,6 +30,12 @@ TRUTH = {
             "prefixes": ["203.0.113.0/28", {"prefix": "10.0.0.0/8", "max_length": 24}],
         },
         {"name": "hv2", "asn": 65002, "prefixes": ["203.0.113.16/28"]},
+        {
+            "name": "hv3",
+            "asn": 65100,
+            "neighbors": ["198.51.100.3"],
+            "prefixes": ["203.0.113.32/28"],
+        },
     ]
 }
 
@@ -67,6 +73,8 @@ def site(tmp_path: Path) -> Path:
             ["prefix_too_short"],
             "198.51.100.1",
         ),
+        # our own AS: over iBGP a host's path is empty
+        (["203.0.113.33/32", "--asn", "65100"], "rejected", ["as_path_missing"], "198.51.100.3"),
     ],
 )
 def test_the_verdict(

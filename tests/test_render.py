@@ -158,6 +158,50 @@ def test_two_route_servers_with_one_truth_share_its_hosts_out() -> None:
         )
 
 
+def test_an_address_that_no_session_can_have_is_a_warning() -> None:
+    """A truth in use does not become bad as a whole for it."""
+    odd = ["fe80::1", "224.0.0.1", "255.255.255.255", "::ffff:1.2.3.4", "::", "0.0.0.1", "ff02::1"]
+    everywhere = BASE.replace(
+        '"198.51.100.0/25", "198.51.100.7", "2001:db8:1::/64"', '"0.0.0.0/1", "f000::/4"'
+    )
+    found = plan(config(everywhere + LEAVES), truth(("odd", 65005, odd), STORAGE))
+    assert found.hosts == (neighbor("198.51.100.200", 4200000007, "storage"),)
+    assert found.warnings == (
+        *(
+            f"truth host 'odd': {address} is not rendered: no BGP session can have it"
+            for address in ("0.0.0.1", "224.0.0.1", "255.255.255.255", "::", "::ffff:102:304")
+        ),
+        "truth: 2 more addresses of hosts cannot be those of a BGP session; they are not rendered",
+    )
+
+
+def test_a_host_of_our_own_as_is_a_problem() -> None:
+    """But truth may say that our AS owns something, or has a session with somebody else."""
+    ours = [("hv1", 65100, ["198.51.100.101"]), ("infra", 65100, ["192.0.2.1"]), STORAGE]
+    with pytest.raises(RenderError) as caught:
+        rendered(by=truth(*ours))
+    (problem,) = caught.value.problems
+    assert problem.startswith("truth host 'hv1': AS65100 is our own: over iBGP the path")
+    rendered(by=truth(*ours[1:]))
+
+
+@pytest.mark.parametrize("between", ["", '[fanout]\naddresses = ["192.0.2.30"]\n'])
+def test_routers_with_the_asn_of_hosts_are_a_warning(between: str) -> None:
+    hosts = [("hv1", 65200, ["198.51.100.101"]), ("hv2", 65200, ["198.51.100.102"]), STORAGE]
+    (warning,) = plan(config(BASE + LEAVES + SPINES + between), truth(*hosts)).warnings
+    assert warning.startswith(
+        "routers leaves: AS65200 is also that of 198.51.100.101 and 1 more: these routers take"
+    )
+
+
+def test_an_asn_that_truth_binds_to_other_addresses_is_a_warning() -> None:
+    (warning,) = plan(config(), truth(("hv9", 65001, ["198.51.100.9"]), STORAGE)).warnings
+    assert warning == (
+        "hosts hypervisors: truth binds AS65001 to other addresses, those of 'hv9': every route of "
+        "198.51.100.7 is rejected (neighbor_not_bound); bind the address to a host in truth"
+    )
+
+
 def test_an_address_without_an_asn_is_a_problem() -> None:
     with pytest.raises(RenderError) as caught:
         rendered(by=truth(HV1))

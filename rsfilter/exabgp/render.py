@@ -10,11 +10,13 @@ again. Text is made from parsed values only, in one order: the same input gives 
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rsfilter import __version__
 from rsfilter.config import Config
+from rsfilter.config_values import session_fault
 from rsfilter.routing.model import IPV4, IPV6, Address, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
 from rsfilter.rpki.truth import Truth
@@ -31,7 +33,7 @@ ExaBGP is up again within seconds; validation data may take `startup_wait`, and 
 their own timers, often of a minute."""
 
 MAX_OUTSIDE = 5
-"""Addresses in no group that are warned of one by one: more of them are no slips of the pen."""
+"""Addresses of a kind that are warned of one by one: more of them are no slips of the pen."""
 
 ROUTER_ECHO = "parsed; update;"
 """What ExaBGP shows us of what it sends to routers: the End-of-RIB that comes back is the barrier
@@ -105,17 +107,20 @@ def plan(config: Config, truth: Truth | None) -> Plan:
     """The host neighbors that truth binds or the configuration names one by one."""
     group_of = HostGroups(config.hosts)
     hosts: dict[Address, HostNeighbor] = {}
-    outside, problems = [], []
+    unusable, outside, problems = [], [], hosts_of_our_as(config, truth)
     for host in truth.hosts if truth else ():
         for address in sorted(host.neighbors):
             group = group_of(address)
-            if group is None:
+            if fault := session_fault(address):
+                unusable.append(f"truth host {host.name!a}: {address} is not rendered: {fault}")
+            elif group is None:
                 outside.append(
                     f"truth host {host.name!a}: {address} is in no [[hosts]] group; it is "
                     "not rendered, widen the neighbors of a group or correct the truth"
                 )
             else:
                 hosts[address] = HostNeighbor(address, host.asn, group.name)
+    unbound: dict[Address, HostNeighbor] = {}
     for address, group in group_of.addresses.items():
         if address in hosts:
             continue
@@ -125,23 +130,76 @@ def plan(config: Config, truth: Truth | None) -> Plan:
                 "truth, or set asn in the group"
             )
         else:
-            hosts[address] = HostNeighbor(address, group.asn, group.name)
+            unbound[address] = HostNeighbor(address, group.asn, group.name)
+    hosts |= unbound
     if not hosts and not problems:
         problems.append(
             f"{config.path}: hosts: no address of a host is named; ranges only authorise, list "
             "addresses in neighbors, or bind them to hosts in truth"
         )
-    return Plan(tuple(sorted(hosts.values())), tuple(_abridged(outside)), tuple(problems))
+    planned = tuple(sorted(hosts.values()))
+    warnings = (
+        *_abridged(unusable, "cannot be those of a BGP session; they are not rendered"),
+        *_abridged(
+            outside,
+            "are in no [[hosts]] group; they are not rendered, as is right for the hosts of "
+            "another route server",
+        ),
+        *_bound_elsewhere(unbound.values(), truth),
+        *_taken_for_loops(config, planned),
+    )
+    return Plan(planned, warnings, tuple(problems))
 
 
-def _abridged(outside: list[str]) -> Iterator[str]:
-    """Warnings of addresses outside every group: in one shard of many most of truth is."""
-    yield from outside[:MAX_OUTSIDE]
-    if more := outside[MAX_OUTSIDE:]:
+def hosts_of_our_as(config: Config, truth: Truth | None) -> list[str]:
+    """A problem for each host that truth gives our own ASN and an address of a group: it would be
+    an iBGP session, of which no route is ever accepted."""
+    own, group_of = config.route_server.asn, HostGroups(config.hosts)
+    return [
+        f"truth host {host.name!a}: AS{own} is our own: over iBGP the path of its routes is empty, "
+        "and each is rejected (as_path_missing); give the host another ASN, or no neighbors"
+        for host in (truth.hosts if truth else ())
+        if host.asn == own and any(map(group_of, host.neighbors))
+    ]
+
+
+def _abridged(found: list[str], what: str) -> Iterator[str]:
+    """Warnings of addresses in truth, the first of them one by one: in one shard of many most are
+    outside every group."""
+    yield from found[:MAX_OUTSIDE]
+    if more := found[MAX_OUTSIDE:]:
+        yield f"truth: {len(more)} more addresses of hosts {what}"
+
+
+def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> Iterator[str]:
+    """Neighbors that have the ASN of their group, where truth accepts it from other addresses."""
+    bound = {host.asn: host.name for host in (truth.hosts if truth else ()) if host.neighbors}
+    found: dict[tuple[str, int], list[HostNeighbor]] = defaultdict(list)
+    for neighbor in unbound:
+        if neighbor.asn in bound:
+            found[neighbor.group, neighbor.asn].append(neighbor)
+    for (group, asn), those in found.items():
         yield (
-            f"truth: {len(more)} more addresses of hosts are in no [[hosts]] group; they are not "
-            "rendered, as is right for the hosts of another route server"
+            f"hosts {group}: truth binds AS{asn} to other addresses, those of {bound[asn]!a}: "
+            f"every route of {_some(those)} is rejected (neighbor_not_bound); bind the address to "
+            "a host in truth"
         )
+
+
+def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[str]:
+    """Routers that have a host's ASN."""
+    for routers in config.served:
+        if those := [host for host in hosts if host.asn == routers.asn]:
+            yield (
+                f"routers {routers.name}: AS{routers.asn} is also that of {_some(those)}: these "
+                "routers take such routes for loops and discard them (RFC 4271 section 9.1.2), "
+                "unless they are told not to"
+            )
+
+
+def _some(neighbors: Sequence[HostNeighbor]) -> str:
+    first, *more = neighbors
+    return f"{first.address} and {len(more)} more" if more else str(first.address)
 
 
 # The files -------------------------------------------------------------------------------------
