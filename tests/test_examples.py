@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from configparser import ConfigParser
 from functools import partial
@@ -200,6 +201,89 @@ def test_the_installer_is_a_sound_script() -> None:
             ["shellcheck", script], capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stdout
+
+
+# The installer -------------------------------------------------------------------------------
+
+
+class Installer:
+    """install.sh, into a directory, with wheels that have nothing but a version in them. Those of
+    rsfilter itself are installed by tests/test_upgrade.py."""
+
+    def __init__(self, directory: Path) -> None:
+        self._wheels = directory / "wheels"
+        self.prefix = directory / "opt"
+        self.etc = directory / "etc"
+        for made in (self._wheels, self.etc):
+            made.mkdir()
+
+    def wheel(self, version: str, *, code: int = 0) -> str:
+        """Of a program that ends with this code."""
+        path = self._wheels / f"rsfilter-{version}-py3-none-any.whl"
+        about = f"rsfilter-{version}.dist-info"
+        program = f"def main():\n    print('rsfilter {version}')\n    return {code}\n"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("rsfilter/__init__.py", program)
+            wheel.writestr("rsfilter/__main__.py", "from rsfilter import main\nexit(main())\n")
+            metadata = f"Metadata-Version: 2.1\nName: rsfilter\nVersion: {version}\n"
+            wheel.writestr(f"{about}/METADATA", metadata)
+            pure = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            wheel.writestr(f"{about}/WHEEL", pure)
+            script = "[console_scripts]\nrsfilter = rsfilter:main\n"
+            wheel.writestr(f"{about}/entry_points.txt", script)
+            wheel.writestr(f"{about}/RECORD", "")
+        return str(path)
+
+    def runs(self, *arguments: str, code: int = 0, umask: int = 0o022) -> str:
+        """What it says."""
+        places = {"PREFIX": str(self.prefix), "ETC": str(self.etc)}
+        done = subprocess.run(
+            ["sh", EXAMPLES / "install.sh", *arguments],
+            env=os.environ | places | {"PIP_NO_INDEX": "1"},
+            umask=umask,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def versions(self) -> set[str]:
+        return {path.name for path in (self.prefix / "versions").iterdir()}
+
+    def in_force(self) -> str:
+        return _output(str(self.prefix / "venv" / "bin" / "rsfilter"))
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Installer:
+    return Installer(tmp_path)
+
+
+def test_every_user_can_run_what_is_installed(installer: Installer) -> None:
+    """Also when root's umask is that of a hardened machine."""
+    installer.runs(installer.wheel("1.0"), umask=0o077)
+    closed = r"( -type d ! -perm -o=rx -o -type f ! -perm -o=r ) -print"
+    assert _output("find", str(installer.prefix), *closed.split()) == ""
+
+
+def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Installer) -> None:
+    installer.runs(installer.wheel("1.0"))
+    installed = installer.versions()
+    installer.runs(str(installer.prefix / "no-such-1.0-py3-none-any.whl"), code=1)
+    assert "does not start" in installer.runs(installer.wheel("1.1", code=1), code=1)
+    assert installer.versions() == installed
+    assert installer.in_force() == "rsfilter 1.0"
+    assert "there is no version before this one" in installer.runs("--back", code=1)
+    installer.runs(installer.wheel("1.2"))
+    assert installer.in_force() == "rsfilter 1.2"
+    assert "rsfilter 1.0 is in force" in installer.runs("--back")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("a.whl", "b.whl"), ("--back", "a.whl")])
+def test_the_installer_takes_one_argument(installer: Installer, arguments: tuple[str, ...]) -> None:
+    assert "install.sh WHEEL" in installer.runs(*arguments, code=2)
+    assert not installer.prefix.exists()
 
 
 # NetBox --------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@
 # Every version has a virtual environment of its own in versions/, and the link venv names the one in
 # force. A version that does not accept the configuration does not get there. Then rsfilter ends, and
 # ExaBGP, which goes on, starts it again: no session is lost, and no router hears of it. ExaBGP itself
-# stays what it was until it is restarted. Old versions are not deleted.
+# stays what it was until it is restarted. Old versions are not deleted, but what does not get in force is.
 #
 # PREFIX (/opt/rsfilter) and ETC (/etc/rsfilter) may be others. As root it also installs librtr and
 # makes the user and the service.
 set -eu
+umask 022 # the service runs as another user, who has to read all of it
 
 PREFIX=${PREFIX:-/opt/rsfilter}
 ETC=${ETC:-/etc/rsfilter}
@@ -24,6 +25,13 @@ case $PREFIX in *[[:space:]]*)
 esac
 
 say() { echo "install: $*"; }
+
+usage() {
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+  exit 2
+}
+
+is_system() { [ "$(id -u)" = 0 ] && [ "$PREFIX" = /opt/rsfilter ]; }
 
 system() {
   missing=
@@ -61,22 +69,40 @@ switch() {
   fi
 }
 
-accepts() {
-  [ ! -e "$ETC/rsfilter.toml" ] || "$PREFIX/$1/bin/python" -P -m rsfilter check -c "$ETC/rsfilter.toml" >/dev/null
+# rsfilter of $1, as the user of the service where there is one: what root may read is not enough.
+rsfilter_of() {
+  python="$PREFIX/$1/bin/python"
+  shift
+  if is_system && getent passwd rsfilter >/dev/null; then
+    runuser -u rsfilter -- "$python" -P -m rsfilter "$@" >/dev/null
+  else
+    "$python" -P -m rsfilter "$@" >/dev/null
+  fi
 }
 
-case ${1:-} in
+accepts() {
+  rsfilter_of "$1" --version || return 1
+  [ ! -e "$ETC/rsfilter.toml" ] || rsfilter_of "$1" check -c "$ETC/rsfilter.toml"
+}
+
+[ $# = 1 ] || usage
+case $1 in
   --back)
-    target=$(readlink "$PREFIX/previous")
+    if ! target=$(readlink "$PREFIX/previous"); then
+      say "there is no version before this one" >&2
+      exit 1
+    fi
     ;;
   '' | -*)
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
-    exit 2
+    usage
     ;;
   *)
-    if [ "$(id -u)" = 0 ] && [ "$PREFIX" = /opt/rsfilter ]; then system; fi
+    if is_system; then system; fi
     target=versions/$(date -u +%Y%m%dT%H%M%SZ)
     mkdir -p "$PREFIX/versions"
+    mkdir "$PREFIX/$target"
+    trap 'rm -rf "${PREFIX:?}/$target"' EXIT
+    trap 'exit 1' HUP INT TERM
     python3 -m venv "$PREFIX/$target"
     "$PREFIX/$target/bin/python" -m pip --quiet --disable-pip-version-check install "$1"
     # `rsfilter render` writes down how it was started: by the link, or ExaBGP would start this
@@ -86,7 +112,8 @@ case ${1:-} in
 esac
 
 if ! accepts "$target"; then
-  say "this version does not accept $ETC/rsfilter.toml; nothing was changed" >&2
+  say "this version does not start, or does not accept $ETC/rsfilter.toml; nothing was changed" >&2
   exit 1
 fi
+trap - EXIT
 switch "$target"
