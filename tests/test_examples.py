@@ -333,6 +333,15 @@ def test_netbox_says_who_may_announce_which_guests(netbox: ModuleType) -> None:
     assert parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
 
 
+def test_a_hypervisor_without_guests_keeps_its_session(netbox: ModuleType) -> None:
+    """Its neighbor is rendered by what the truth says."""
+    guests = [machine for machine in recorded("virtual-machines") if machine["name"] == "web1"]
+    document = netbox.truth(recorded("devices"), guests)
+    found = parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
+    assert {vrp.asn for vrp in found.vrps} == {4200000005}
+    assert [(host.name, len(host.neighbors)) for host in found.hosts] == [("hv1", 1), ("hv2", 2)]
+
+
 def test_netbox_that_contradicts_itself_makes_no_truth(netbox: ModuleType) -> None:
     devices, machines = recorded("devices"), recorded("virtual-machines")
     devices[0]["custom_fields"]["bgp_asn"] = None
@@ -358,7 +367,13 @@ class _NetBox(BaseHTTPRequestHandler):
         allowed = self.headers["Authorization"] == "Token sesame"
         found = recorded(kind)
         host, port = self.server.server_address[:2]
-        following = f"http://{host!s}:{port}{path}?offset={at + 1}"
+        elsewhere = "/away/" in path
+        if "/redirected/" in path:
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{port}/api/{kind}/")
+            self.end_headers()
+            return
+        following = f"http://{'localhost' if elsewhere else host}:{port}{path}?offset={at + 1}"
         answer = {"next": following if at + 1 < len(found) else None, "results": [found[at]]}
         self.send_response(200 if allowed else 403)
         self.end_headers()
@@ -405,3 +420,23 @@ def test_a_netbox_that_refuses_leaves_the_old_file(netbox_url: str, tmp_path: Pa
     assert refused.returncode == 1
     assert "403" in refused.stderr
     assert output.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(("path", "why"), [("away", "may have the token"), ("redirected", "302")])
+def test_the_token_goes_to_netbox_alone(
+    netbox_url: str, tmp_path: Path, path: str, why: str
+) -> None:
+    """Whatever it answers: another host of the same machine is another one."""
+    output = tmp_path / "truth.json"
+    refused = export(f"{netbox_url}/{path}", output, "sesame")
+    assert refused.returncode == 1
+    assert why in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not output.exists()
+
+
+def test_an_export_that_cannot_be_written(netbox_url: str, tmp_path: Path) -> None:
+    refused = export(netbox_url, tmp_path / "no" / "truth.json", "sesame")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(f"No such file or directory: '{tmp_path}/no/truth.json.new'\n")
+    assert len(refused.stderr.splitlines()) == 1

@@ -7,8 +7,9 @@
 Needs nothing but Python and read access to NetBox 3.6 or later. What it reads, and what that means:
 
 - Devices with the role `hypervisor` (`--role`) and status active, with the custom field `bgp_asn`
-  (an integer): one host each. Its neighbors are its primary addresses, IPv4 and IPv6: its sessions
-  come from there and from nowhere else.
+  (an integer): one host each, with or without guests: its session is there before the first one
+  is. Its neighbors are its primary addresses, IPv4 and IPv6: its sessions come from there and from
+  nowhere else.
 - Virtual machines, active: the guests. Their primary addresses may be announced by the device that
   they are placed on, or, where NetBox knows only their cluster, by every hypervisor of that
   cluster: they may migrate inside it.
@@ -27,6 +28,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,7 @@ def truth(devices: Iterable[Object], machines: Iterable[Object]) -> Object:
         raise InconsistentError("\n".join(problems))
     changed = max((o["last_updated"] for o in (*devices, *machines)), default="")
     return {
-        "hosts": [host for host in hosts.values() if host["prefixes"]],
+        "hosts": list(hosts.values()),
         "metadata": {"revision": changed, "author": "NetBox", "generated": changed},
     }
 
@@ -88,18 +90,33 @@ def _addresses(item: Object) -> list[str]:
     return [str(ip_interface(found["address"]).ip) for found in primary if found]
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirection is an error: wherever it leads, the token would go along."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """To nowhere."""
+
+
 def fetch(url: str, token: str, path: str, **filters: str) -> Iterator[Object]:
     """Every object of an endpoint, page by page. Raises OSError."""
     query = urllib.parse.urlencode({**filters, "limit": PAGE})
     page: str | None = f"{url.rstrip('/')}/api/{path}/?{query}"
+    opener = urllib.request.build_opener(_Stay)
     while page:
-        if not page.startswith(("https://", "http://")):
-            raise OSError(f"not an address of NetBox: {page}")
+        if not page.startswith(("https://", "http://")) or _origin(page) != _origin(url):
+            raise OSError(f"not an address of {url}, which alone may have the token: {page}")
         request = urllib.request.Request(page, headers={"Authorization": f"Token {token}"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
             document = json.load(answer)
+        if not isinstance(document, dict) or not {"results", "next"} <= document.keys():
+            raise OSError(f"not an answer of NetBox: {page}")
         yield from document["results"]
         page = document["next"]
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Scheme, host and port."""
+    return urllib.parse.urlsplit(url)[:2]
 
 
 def main() -> int:
@@ -113,12 +130,12 @@ def main() -> int:
         devices = fetch(args.url, token, "dcim/devices", role=args.role, status="active")
         machines = fetch(args.url, token, "virtualization/virtual-machines", status="active")
         document = truth(devices, machines)
-    except (InconsistentError, OSError, ValueError) as error:
+        draft = args.output.with_name(args.output.name + ".new")
+        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        draft.replace(args.output)  # at once: a reader never sees half a file
+    except (InconsistentError, OSError, HTTPException, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    draft = args.output.with_name(args.output.name + ".new")
-    draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    draft.replace(args.output)  # at once: a reader never sees half a file
     return 0
 
 
