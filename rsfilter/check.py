@@ -217,7 +217,7 @@ _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision"
 _READINESS = ("ready_file", "disable_file", "drain_time")
 
 MAX_LISTED = 20
-"""Items of a list that a table cell shows; `--json` has them all."""
+"""Items of a list that a table cell shows, and groups that a table does; `--json` has them all."""
 
 
 def print_report(found: Report) -> None:
@@ -256,10 +256,13 @@ def _print_groups(
     console: Console, title: str, groups: list[Report], names: tuple[str, ...]
 ) -> None:
     """Several things of a kind: a column for each, as they have many fields."""
-    fields = terminal.table("", *("" for _ in groups), title=title)
+    shown, more = groups[:MAX_LISTED], groups[MAX_LISTED:]
+    fields = terminal.table("", *("" for _ in shown), title=title)
     for name in names:
-        fields.add_row(_label(name), *(_cell(group[name]) for group in groups))
+        fields.add_row(_label(name), *(_cell(group[name]) for group in shown))
     console.print(fields)
+    if more:
+        console.print(f"and {len(more)} more groups of {title}: --json has them all")
 
 
 def _label(name: str) -> str:

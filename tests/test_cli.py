@@ -231,6 +231,17 @@ def test_check_prints_the_same_in_tables(place: Path, capsys: pytest.CaptureFixt
     assert f"warning: {OUTSIDE}\n" in out
 
 
+def test_check_prints_some_of_very_many_groups(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '[[hosts]]\nname = "group{0}"\nneighbors = ["203.0.113.{0}"]\nasn = 65001\n'
+    (place / "rsfilter.toml").write_text(MINIMAL + "".join(text.format(n) for n in range(24)))
+    assert main(["check"]) == 0
+    assert "and 5 more groups of hosts: --json has them all\n" in capsys.readouterr().out
+    assert main(["check", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["hosts"]) == 25
+
+
 def test_check_shows_what_readiness_asks_for(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
@@ -10,7 +11,8 @@ from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
 
 Role = Literal["host", "router", "unknown"]
 
-Ranges = list[tuple[Prefix, HostGroup]]
+Ranges = dict[int, dict[Prefix, HostGroup]]
+"""By length. Those that hold one address are of one group (`rsfilter.config_checks`)."""
 
 MAX_REMEMBERED = 1 << 14
 """Neighbors in ranges whose group is remembered: it is asked for with every route that is judged.
@@ -26,18 +28,18 @@ class Identity(NamedTuple):
 
 
 class HostGroups:
-    """Finds the host group of an address; quick with thousands of single addresses."""
+    """Finds the host group of an address; quick with thousands of addresses and ranges."""
 
     def __init__(self, groups: Iterable[HostGroup]) -> None:
         self.addresses: dict[Address, HostGroup] = {}
         """What the configuration names one by one."""
-        ranges: Ranges = []
+        ranges: Ranges = defaultdict(dict)
         for group in groups:
             for network in group.networks:
                 if network.length == BITS[network.family]:
                     self.addresses[network.address] = group
                 else:
-                    ranges.append((network, group))
+                    ranges[network.length][network] = group
         self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(partial(_holding, ranges))
 
     def __call__(self, address: Address) -> HostGroup | None:
@@ -45,7 +47,11 @@ class HostGroups:
 
 
 def _holding(ranges: Ranges, address: Address) -> HostGroup | None:
-    return next((group for network, group in ranges if network.holds(address)), None)
+    own = Prefix(address.family, address.value, BITS[address.family])
+    for length, groups in ranges.items():
+        if length <= own.length and (group := groups.get(own.masked(length))):
+            return group
+    return None
 
 
 class Neighbors:
