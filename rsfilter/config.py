@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 from rsfilter.config_checks import Claim, conflicts
@@ -157,16 +158,19 @@ class Config:
 
 def load_config(path: Path) -> Config:
     """The configuration in a file. Raises ConfigError with every problem."""
-    return parse_config(read_config(path), path)
+    return parse_config(read_config(path, hint="; name the file with -c"), path)
 
 
-def read_config(path: Path) -> str:
-    """The text of a file. Raises ConfigError when it has none that could be a configuration."""
+def read_config(path: Path, *, hint: str = "") -> str:
+    """The text of a file. Raises ConfigError when it has none that could be a configuration.
+    `hint`: what to do about a file that is not there; a running filter has its name already."""
     try:
+        if not S_ISREG(path.stat().st_mode):  # before open, which waits for ever on a pipe
+            raise ConfigError([f"{path}: is not a regular file{hint}"])
         with path.open("rb") as file:
             content = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}; name the file with -c"]) from None
+        raise ConfigError([f"{path}: {error.strerror}{hint}"]) from None
     if len(content) > MAX_FILE_SIZE:
         raise ConfigError([f"{path}: larger than {MAX_FILE_SIZE} octets"])
     try:

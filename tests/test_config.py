@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +23,7 @@ from rsfilter.config import (
     TruthConfig,
     load_config,
     parse_config,
+    read_config,
 )
 from rsfilter.config_checks import Claim, conflicts
 from rsfilter.config_values import Listen
@@ -659,6 +661,23 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, problem: 
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert caught.value.problems == [f"{path}: {problem}"]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "rsfilter.toml"
+    os.mkfifo(path)  # without a writer
+    for what in (path, tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            load_config(what)
+        assert caught.value.problems == [f"{what}: is not a regular file; name the file with -c"]
+
+
+def test_a_running_filter_is_not_told_to_name_its_file(tmp_path: Path) -> None:
+    """It was started with one, and looks there again at SIGHUP."""
+    path = tmp_path / "rsfilter.toml"
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert caught.value.problems == [f"{path}: No such file or directory"]
 
 
 def test_editors_of_windows(tmp_path: Path) -> None:
