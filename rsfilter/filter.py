@@ -16,10 +16,18 @@ from dataclasses import replace
 
 from rsfilter.audit.flood import Audited, Floods
 from rsfilter.config import Config
-from rsfilter.exabgp.decode import decode, dialect
+from rsfilter.exabgp.decode import decode, dialect, routes_sent
 from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
-from rsfilter.exabgp.messages import Message, Opened, Reply, SentEndOfRib, Shutdown, Skipped
+from rsfilter.exabgp.messages import (
+    Message,
+    Opened,
+    Reply,
+    SentEndOfRib,
+    SentUpdate,
+    Shutdown,
+    Skipped,
+)
 from rsfilter.exabgp.resync import Inherited, Resync
 from rsfilter.routing.actions import Actions
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
@@ -89,6 +97,8 @@ class Filter:
                 self._routing(message, now)
             case SentEndOfRib():
                 self.egress.end_of_rib_sent(message.neighbor)
+            case SentUpdate() if self.egress.is_inherited(message.neighbor):
+                self.egress.update_sent(message.neighbor, routes_sent(message))
             case Reply() if not is_resyncing:
                 self.egress.replied(ok=message.ok, now=now)
             case Opened() if message.neighbor in self.egress.routers:
@@ -183,6 +193,8 @@ class Filter:
                 if found.neighbor in self.egress.routers:
                     self._opened(found.opened)
                 self._routing(SessionUp(found.neighbor, found.asn), now)
+                if found.neighbor in self.egress.routers:
+                    self.egress.inherit(found.neighbor)
 
     def _resynced(self, now: float) -> None:
         """What has waited until we know what is there."""

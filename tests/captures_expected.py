@@ -6,14 +6,16 @@ where ExaBGP 4.2.25 and 5.0.15 told different things (other order, other words, 
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
     Opened,
     RefreshRequest,
     Reply,
-    Sent,
     SentEndOfRib,
+    SentUpdate,
     ShowLine,
     Shutdown,
     Skipped,
@@ -449,6 +451,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
     own_hops = ("2001:db8:f::1", "fe80::58da:f1ff:fe8b:fe33")
     direct = "2001:db8:f::1"
     of_range = _OneAsn(65005)
+    sent = SentUpdate(Address.parse(router), Raw())
     wrong_as = "notification sent (2,2)"
     if not new:
         wrong_as = (
@@ -475,12 +478,12 @@ def _live(new: bool) -> dict[str, list[Message]]:
         ],
         "stdin-with-acks-interleaved": [
             *(DONE, DONE, DONE, ERROR, DONE),
-            Sent(),
+            sent,
             announce(first, "192.0.2.7/32"),
         ],
         "send-direction-updates-and-eor-barrier": [
             *(DONE, DONE, DONE),
-            *(Sent(), Sent()),
+            *(sent, sent),
             SentEndOfRib(Address.parse(router), V4),
         ],
         "show-adj-rib-replies": _show(new, first, router),
@@ -492,7 +495,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
         ],
         "reload-adds-neighbor": [
             SIGNAL,
-            *([] if new else [Sent()]),
+            *([] if new else [sent]),
             *(CONNECTED, up(second)),
             announce(second, "192.0.2.21/32"),
             eor(second),
@@ -500,7 +503,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
         "reload-removes-neighbor": [
             *(SIGNAL, SIGNAL),
             down(first, stopped.format("removed")),
-            *((FSM, FSM) if new else (FSM, Sent(), CONNECTED)),
+            *((FSM, FSM) if new else (FSM, sent, CONNECTED)),
         ],
         "exabgp-sigterm-shutdown": [
             SIGNAL,

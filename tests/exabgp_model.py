@@ -45,6 +45,8 @@ class Peer:
     """To be sent again."""
     sending: Iterator[tuple[Key, str | None, bool]] | None = None
     include_withdraw: bool = False
+    sent: list[tuple[Key, str | None]] = field(default_factory=list)
+    """What it shows of the UPDATEs that it sent, until somebody takes it."""
     eors: deque[str] = field(default_factory=deque)
 
     def change(self, key: Key, attributes: str | None, bucket: str) -> None:
@@ -118,6 +120,7 @@ class Peer:
                 key, attributes, include_withdraw = update
                 if attributes is not None or include_withdraw:
                     self.receive(key, attributes)
+                    self.sent.append((key, attributes))
             return []
         return [self.eors.popleft()] if self.eors else []
 
@@ -143,6 +146,12 @@ class ExaBGP:
             step if isinstance(step, str) else tuple(word for word in step if word != router)
             for step in self.steps
         )
+
+    def reload(self) -> None:
+        """Its configuration is read again, and says what it said: each neighbor is a new object,
+        without the End-of-RIBs that waited."""
+        for peer in self.peers.values():
+            peer.eors.clear()
 
     def write(self, lines: list[bytes]) -> list[bool]:
         """Takes command lines; the replies that come at once."""

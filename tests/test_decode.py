@@ -26,6 +26,7 @@ from rsfilter.exabgp.messages import (
     Reply,
     Sent,
     SentEndOfRib,
+    SentUpdate,
     ShowLine,
     Shutdown,
     Skipped,
@@ -395,10 +396,10 @@ def test_time_and_dialect_are_read_at_the_head() -> None:
 
 
 def test_only_copies_of_updates_may_wait() -> None:
-    """Nothing follows from them, and from every other line something may."""
+    """Nothing follows from them at once, and from every other line something may."""
     lines = [(stem, line) for name, stem in CAPTURES for line in capture(name, stem)]
     waiting = [(stem, line) for stem, line in lines if may_wait(line)]
-    assert {type(decode(line)) for _, line in waiting} == {Sent}
+    assert {type(decode(line)) for _, line in waiting} == {SentUpdate}
     assert [stem for stem, _ in waiting].count("send-direction-updates-and-eor-barrier") == 4
     words = '"direction": "send", "message": { "update": {'
     assert not may_wait(line_of({"update": {"withdraw": {"ipv4 unicast": [words]}}}))

@@ -22,6 +22,7 @@ from rsfilter.exabgp.messages import (
     Reply,
     Sent,
     SentEndOfRib,
+    SentUpdate,
     ShowLine,
     Shutdown,
     Skipped,
@@ -30,7 +31,7 @@ from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionU
 from rsfilter.routing.model import Address, Attributes, Segment
 
 MESSAGES = (
-    Update | SessionUp | SessionDown | EndOfRib | RefreshMark | SentEndOfRib | Sent
+    Update | SessionUp | SessionDown | EndOfRib | RefreshMark | SentEndOfRib | SentUpdate | Sent
     | Opened | Reply | ShowLine | Shutdown | RefreshRequest | Ignored | Skipped
 )  # fmt: skip
 
@@ -69,7 +70,7 @@ def test_a_changed_octet_never_makes_it_another_neighbors_line() -> None:
             octet = bytes([choose.randrange(256)])
             got = decode(line[:at] + octet + line[at + 1 :])
             assert isinstance(got, MESSAGES)
-            if isinstance(before, Sent | SentEndOfRib):
+            if isinstance(before, Sent | SentUpdate | SentEndOfRib):
                 assert not isinstance(got, Update | EndOfRib | RefreshMark), octet
             if any(start <= at < end for start, end in spans):
                 continue
@@ -228,8 +229,8 @@ def test_repeated_members_are_never_chosen_from() -> None:
             line = json.dumps(replaced(document, way[:-1], {Twice(way[-1]): "other", **node}))
             assert line.count(json.dumps(way[-1]) + ":") > 1
             got = decode(line.encode())
-            if isinstance(whole, Sent) and "message" in way[:-1]:
-                assert got == Sent() or isinstance(got, Skipped)
+            if isinstance(whole, Sent | SentUpdate) and "message" in way[:-1]:
+                assert isinstance(got, Sent | SentUpdate | Skipped)
             elif "attribute" in way[:-1]:
                 assert isinstance(got, Update)
                 is_judged = all(route.attributes.malformed for route in got.announced)

@@ -15,10 +15,15 @@ from exabgp_model import ExaBGP
 from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
-from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, IN_STEP_S, Egress
+from rsfilter.exabgp.egress import (
+    BARRIER_TIMEOUT_S,
+    IN_STEP_S,
+    RECONCILE_INTERVAL_S,
+    Egress,
+)
 from rsfilter.exabgp.router import MAX_UNCONFIRMED, WINDOW, Phase
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import IPV4, Address, Prefix, RouterGroup
+from rsfilter.routing.model import IPV4, Address, Prefix, RouteKey, RouterGroup
 
 OWN_ASN = 65100
 ROUTERS = [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")]
@@ -226,7 +231,7 @@ class Rig:
             self.pass_barrier(self.lines())
 
 
-A, B = PREFIXES[0], PREFIXES[1]
+A, B, C = PREFIXES[:3]
 
 
 def has(lines: list[str], *words: str) -> bool:
@@ -269,6 +274,94 @@ def test_nothing_is_withdrawn_and_no_end_of_rib_sent_before_ready() -> None:
     rig.reply(1)  # to the announcement
     rig.pass_barrier(lines)
     assert has(rig.lines(), "withdraw attributes", str(B))
+
+
+class Heir:
+    """ExaBGP and a router that hangs, and one filter's egress after the other."""
+
+    def __init__(self, asn: int) -> None:
+        self.group = RouterGroup("leaves", (ROUTERS[0],), asn)
+        self.desired: dict[Prefix, Paths] = {}
+        self.exabgp = ExaBGP([str(ROUTERS[0])])
+        self.peer = self.exabgp.peers[str(ROUTERS[0])]
+        self.now = 0.0
+        self.peer.up()
+        self.start()
+
+    def start(self) -> None:
+        self.egress = Egress(OWN_ASN, [self.group], lambda _: self.desired)
+        self.egress.is_ready = True
+        self.egress.router_up(ROUTERS[0])
+
+    def inherit(self) -> None:
+        """Another process finds what ExaBGP has."""
+        self.start()
+        self.egress.inherit(ROUTERS[0])
+        for prefix, _ in self.peer.cache:
+            self.egress.adopt(ROUTERS[0], Prefix.parse(prefix), 0)
+
+    def want(self, prefix: Prefix, host: int | None) -> None:
+        if host is None:
+            self.desired.pop(prefix, None)
+        else:
+            self.desired[prefix] = ((0, attributes(host)),)
+        self.egress.changed("leaves", [prefix])
+        self.work(0.05)
+
+    def hang(self) -> None:
+        self.exabgp.hung_until[str(ROUTERS[0])] = self.now + 1.0
+
+    def work(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.001
+            refused = self.exabgp.write(self.egress.commands(self.now))
+            replies, ends = self.exabgp.run(self.now)
+            sent = [RouteKey(ROUTERS[0], Prefix.parse(key[0]), 0) for key, _ in self.peer.sent]
+            self.peer.sent.clear()
+            if self.egress.is_inherited(ROUTERS[0]):
+                self.egress.update_sent(ROUTERS[0], sent)
+            for _ in ends:
+                self.egress.end_of_rib_sent(ROUTERS[0])
+            for ok in (*refused, *replies):
+                self.egress.replied(ok=ok, now=self.now)
+
+    def table(self) -> dict[str, str]:
+        return {prefix: text.split()[0] for (prefix, _), text in self.peer.table.items()}
+
+
+@pytest.mark.parametrize("asn", [65200, OWN_ASN], ids=["eBGP", "iBGP"])
+@pytest.mark.parametrize("before", [1, None], ids=["announced", "withdrawn"])
+def test_what_a_dead_process_left_unsent_does_not_stay(before: int | None, asn: int) -> None:
+    """It goes out after what the next process says of the same prefix, where a bucket for this was
+    there first."""
+    heir = Heir(asn)
+    heir.want(A, 1 if before is None else None)
+    heir.want(C, 9)
+    heir.hang()
+    heir.want(C, 8)  # is being sent, and all that follows waits
+    heir.want(B, 2)
+    heir.want(A, before)
+    assert heir.peer.pending
+    heir.inherit()
+    heir.want(A, 2)
+    assert heir.peer.pending
+    heir.work(3.0)
+    assert heir.table() == {str(A): "198.51.100.2", str(B): "198.51.100.2", str(C): "198.51.100.8"}
+    assert heir.egress.routers[ROUTERS[0]].is_idle
+
+
+def test_a_restart_repeats_nothing() -> None:
+    heir = Heir(65200)
+    for prefix in (A, B, C):
+        heir.want(prefix, 1)
+    heir.inherit()
+    heir.want(B, 2)
+    heir.work(3.0)
+    assert heir.table() == dict(
+        zip(map(str, (A, B, C)), ("198.51.100.1", "198.51.100.2", "198.51.100.1"), strict=True)
+    )
+    assert heir.egress.counters["repeated"] == 0
 
 
 def test_a_second_change_waits_for_the_barrier_and_only_the_newest_is_told() -> None:
@@ -427,6 +520,32 @@ def test_a_command_that_is_always_refused_is_no_loop() -> None:
     assert rig.lines(2.0) == []
     assert rig.egress.next_timer() == 7.0
     assert rig.lines(7.0) != []
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_the_loss_of_a_session_explains_an_error_and_nobody_waits(is_removed: bool) -> None:
+    """ExaBGP says that a router is down before it refuses what was written for it."""
+    rig = Rig()
+    for at in (1.0, 2.0, 3.0):
+        rig.egress.router_up(ROUTERS[0])
+        assert has(rig.lines(at), "announce eor")
+        rig.egress.router_down(ROUTERS[0], is_removed=is_removed)
+        while rig.egress.unanswered:
+            rig.egress.replied(ok=False, now=at)
+        assert rig.egress.next_timer() == at
+        assert rig.lines(at) == []
+        assert rig.egress.next_timer() is None
+
+
+def test_an_excuse_is_for_what_was_written_before_the_loss() -> None:
+    rig = Rig()
+    rig.settle()
+    rig.egress.router_down(ROUTERS[0])
+    rig.egress.router_up(ROUTERS[0])
+    for at in (1.0, 2.0):
+        for _ in rig.lines(at):
+            rig.egress.replied(ok=False, now=at)
+    assert rig.egress.next_timer() == 2.0 + RECONCILE_INTERVAL_S
 
 
 def test_a_lost_barrier_is_counted_and_another_one_is_sent() -> None:

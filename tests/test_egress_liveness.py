@@ -109,6 +109,9 @@ class Site:
     def hang(self, number: int, seconds: float) -> None:
         self.exabgp.hung_until[str(ROUTERS[number])] = self.now + seconds
 
+    def reload(self) -> None:
+        self.exabgp.reload()
+
     def lose_replies(self, count: int) -> None:
         self.exabgp.losses += count
 
@@ -227,6 +230,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(Site.flap), numbers, st.booleans()),
     st.tuples(st.just(Site.remove), numbers),
     st.tuples(st.just(Site.hang), numbers, st.sampled_from([0.5, 10.0, 200.0])),
+    st.tuples(st.just(Site.reload)),
     st.tuples(st.just(Site.lose_replies), st.integers(1, 3)),
     st.tuples(st.just(Site.refuse), refusals),
     st.tuples(st.just(Site.become_unready)),

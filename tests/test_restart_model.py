@@ -207,9 +207,14 @@ class Daemon(ExaBGP):
         for _ in range(min(LINES_READ, len(self.heard))):
             for _ in self.write([self.heard.popleft()]):
                 self.said.append(b"error")
-        replies, sent = self.run(now)
+        replies, ended = self.run(now)
         self.said += [b"done" if ok else b"error" for ok in replies]
-        for router in sent:
+        for router, peer in self.peers.items():
+            for (prefix, path), text in peer.sent:
+                hop = None if text is None else text.split()[0]
+                self.said.append(lines.sent(router, ROUTER_ASN, hop, prefix, path))
+            peer.sent.clear()
+        for router in ended:
             self.said.append(lines.end_of_rib(router, ROUTER_ASN, "ipv4 unicast", direction="send"))
 
     def _read(self, text: str) -> list[bool]:
@@ -432,6 +437,14 @@ class Site:
             down = lines.state(router, ROUTER_ASN, "down", "stopped, message [removed]")
             self.daemon.said.append(down)
 
+    def hang(self, router: str, seconds: float) -> None:
+        """A router reads nothing for so long: what is for it waits in ExaBGP."""
+        self.daemon.hung_until[router] = self.now + seconds
+
+    def signal(self) -> None:
+        """ExaBGP reads its configuration again, in which nothing has changed."""
+        self.daemon.reload()
+
     def sleep(self, who: str, seconds: float) -> None:
         """The filter or ExaBGP does nothing for so long."""
         self.asleep[who] = self.now + seconds
@@ -504,6 +517,7 @@ class Site:
     def end(self) -> None:
         """Routers are up, all are awake, the filter has data: then everything becomes right."""
         self.asleep = dict.fromkeys(self.asleep, 0.0)
+        self.daemon.hung_until.clear()
         for router in self.daemon.peers:
             self.router_up(router)
         if not self.has_data:
@@ -547,6 +561,8 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(Site.flap_host), numbers),
     st.tuples(st.just(Site.flap_router), st.sampled_from([BEST, ALL]), st.booleans()),
     st.tuples(st.just(Site.reload), st.sampled_from([BEST, ALL])),
+    st.tuples(st.just(Site.hang), st.sampled_from([BEST, ALL]), st.sampled_from([0.1, 10.0])),
+    st.tuples(st.just(Site.signal)),
     st.tuples(st.just(Site.sleep), st.sampled_from(["filter", "ExaBGP"]), sleeps),
     st.tuples(st.just(Site.run), spans),
     st.tuples(st.just(Site.run), spans),

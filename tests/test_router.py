@@ -570,8 +570,17 @@ def test_a_barrier_that_passed_is_not_lost() -> None:
 def test_a_barrier_that_exabgp_took_may_still_be_lost() -> None:
     desk = Desk()
     desk.egress.router_up(ONE)
-    desk.reply(len(desk.lines(5.0)))
+    lines = desk.lines(5.0)
+    for _ in lines:
+        desk.egress.replied(ok=True, now=6.0)
+    ends = lines[-2:]
+    asked = [at for at in range(6, 125) if desk.lines(float(at)) == ends]
+    assert asked == [6 + 5, 11 + 10, 21 + 20, 41 + 40], "twice as long each time"
     assert desk.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
+    desk.egress.end_of_rib_sent(ONE)
+    assert desk.egress.routers[ONE].phase is Phase.SETTLED
+    desk.reply(2 * len(asked))
+    assert desk.egress.next_timer() is None
 
 
 def test_the_first_lost_barrier_sets_the_timer() -> None:

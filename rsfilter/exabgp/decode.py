@@ -33,6 +33,7 @@ from rsfilter.exabgp.messages import (
     Reply,
     Sent,
     SentEndOfRib,
+    SentUpdate,
     ShowLine,
     Shutdown,
     Skipped,
@@ -45,7 +46,7 @@ from rsfilter.routing.events import (
     SessionUp,
     Update,
 )
-from rsfilter.routing.model import UNICAST, Address, Route
+from rsfilter.routing.model import UNICAST, Address, Route, RouteKey
 
 MAX_LINE_OCTETS = 16 << 20
 """Longest line that is decoded.
@@ -107,6 +108,7 @@ _NO_NUMBER = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
 _decode_line = msgspec.json.Decoder(shapes.Line).decode
 _decode_received = msgspec.json.Decoder(shapes.Received).decode
 _decode_copied = msgspec.json.Decoder(shapes.Copied).decode
+_decode_sent = msgspec.json.Decoder(shapes.Update).decode
 
 
 def decode(line: bytes) -> Message:
@@ -208,17 +210,30 @@ def _update(address: Address, asn: int, update: shapes.Update) -> Update:
 
 
 def _decode_copy(address: Address, raw: Raw) -> Message:
-    """A copy of what ExaBGP sent: the End-of-RIB is a barrier, the rest is of no interest."""
+    """A copy of what ExaBGP sent: the End-of-RIB is a barrier, the rest mostly of no interest."""
     message = _decode_copied(raw)
     if message.eor is not UNSET:
         family = message.eor.family
     elif message.category == _UPDATE and message.body is not UNSET:
         family = _raw_end_of_rib(message.body)
+    elif message.update is not UNSET:
+        return SentUpdate(address, message.update)
     else:
         return _SENT
     if repeated_names(bytes(raw), message):
         return Skipped("repeated_key")
     return SentEndOfRib(address, family) if family in _FAMILIES else _SENT
+
+
+def routes_sent(sent: SentUpdate) -> list[RouteKey]:
+    """What an UPDATE that ExaBGP sent announces, and then what it withdraws."""
+    try:
+        update = _decode_sent(sent.update)
+    except msgspec.DecodeError:
+        return []
+    announced = nlri.announced(sent.neighbor, {} if update.announce is UNSET else update.announce)
+    withdrawn = nlri.withdrawn(sent.neighbor, {} if update.withdraw is UNSET else update.withdraw)
+    return [*announced.next_hops, *withdrawn]
 
 
 def _raw_end_of_rib(body: str) -> str:

@@ -14,11 +14,16 @@ from typing import NamedTuple
 from rsfilter.exabgp import encode
 from rsfilter.exabgp.router import WINDOW, Batch, Phase, RouterState
 from rsfilter.routing.export import Paths
-from rsfilter.routing.model import Address, Prefix, RouterGroup
+from rsfilter.routing.model import Address, Prefix, RouteKey, RouterGroup
 
 BARRIER_TIMEOUT_S = 120.0
 """A barrier without its End-of-RIB for this long is lost, and so is a reply: counted, and we start
 over. ExaBGP repeats a table of 200,000 routes to a router that came back in well under this."""
+
+BARRIER_AGAIN_S = 5.0
+"""An End-of-RIB that has not come this long after the reply to its command is asked for again, and
+then after twice as long each time: a reload of ExaBGP's configuration loses those that it has
+queued. Any of them will do."""
 
 IN_STEP_S = 5.0
 """How long a router with many new prefixes to come waits for the barriers of others in its group:
@@ -26,8 +31,8 @@ ExaBGP parses a command once, whatever the number of its routers. A window of pr
 quarter of a second for each of them. A router that hangs must not hold up the rest."""
 
 RECONCILE_INTERVAL_S = 5.0
-"""Between two fresh starts after `error` replies: a command that ExaBGP always refuses must not
-become a loop."""
+"""Between two fresh starts after `error` replies that no lost session explains: a command that
+ExaBGP always refuses must not become a loop."""
 
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent."""
@@ -39,6 +44,8 @@ class Written(NamedTuple):
     prefixes: int
     barrier: Address | None
     """The router whose barrier it is, in the session that it has now."""
+    needs: Address | None
+    """The router that has to be up, or ExaBGP refuses it."""
     at: float
     """When it was written."""
 
@@ -78,6 +85,11 @@ class Egress:
         self._opened: dict[Address, tuple[frozenset[int], frozenset[int]]] = {}
         """Families and ADD-PATH of an OPEN whose session is not up yet."""
         self._barrier_at: dict[Address, float] = {}
+        self._again: dict[Address, tuple[float, float]] = {}
+        """Of barriers that ExaBGP has taken: when to ask for one more End-of-RIB, and seconds since
+        the last one."""
+        self._excused = 0
+        """How many of the next `error` replies the loss of a router's session explains, at most."""
         self._to_refresh: list[tuple[Address, int]] = []
         """Hosts that are to repeat a family."""
         self._resume_at: float | None = None
@@ -110,11 +122,24 @@ class Egress:
 
     def router_down(self, address: Address, *, is_removed: bool = False) -> None:
         """The router's session ended, maybe because ExaBGP's configuration lost it."""
+        self._excused += sum(is_removed or w.needs == address for w in self._unanswered)
         self._forget_barriers([address])
         if is_removed:
             self.routers[address].forget()
         else:
             self.routers[address].down()
+
+    def inherit(self, router: Address) -> None:
+        """The router, which is up, has been so since before we were started."""
+        self.routers[router].is_inherited = True
+
+    def is_inherited(self, neighbor: Address) -> bool:
+        """What is sent to it matters: see `update_sent`."""
+        return neighbor in self.routers and self.routers[neighbor].is_inherited
+
+    def update_sent(self, router: Address, keys: Iterable[RouteKey]) -> None:
+        """ExaBGP shows what it sent to a router that we have inherited."""
+        self.routers[router].update_sent(keys)
 
     def adopt(self, router: Address, prefix: Prefix, path_id: int) -> None:
         """ExaBGP's table for the router has this path since before we were started."""
@@ -145,20 +170,27 @@ class Egress:
         self.counters["replies"] += 1
         barrier = None
         if self._unanswered:
-            prefixes, barrier, _ = self._unanswered.popleft()
-            self._unanswered_prefixes -= prefixes
+            written = self._unanswered.popleft()
+            self._unanswered_prefixes -= written.prefixes
+            barrier = written.barrier
         if not ok:
             self.counters["errors"] += 1
-            self._resume_at = max(now, self._resumed_at + RECONCILE_INTERVAL_S)
+            due = now if self._excused else self._resumed_at + RECONCILE_INTERVAL_S
+            self._excused = max(0, self._excused - 1)
+            self._resume_at = max(now, due, self._resume_at or now)
             self._doubt(self.routers)
         elif barrier is not None:
             state = self.routers[barrier]
             state.barrier_taken()
+            self._again[barrier] = now + BARRIER_AGAIN_S, BARRIER_AGAIN_S
             self._note_barrier(state)
+        if not self._unanswered:
+            self._excused = 0
 
     def _note_barrier(self, state: RouterState) -> None:
         if not state.is_waiting:
             self._barrier_at.pop(state.address, None)
+            self._again.pop(state.address, None)
 
     def _doubt(self, routers: Collection[Address]) -> None:
         for router in routers:
@@ -169,6 +201,7 @@ class Egress:
         """A reply that is still to come must not count for the next barrier of these routers."""
         for router in routers:
             self._barrier_at.pop(router, None)
+            self._again.pop(router, None)
         self._unanswered = deque(
             written._replace(barrier=None) if written.barrier in routers else written
             for written in self._unanswered
@@ -182,6 +215,7 @@ class Egress:
         if self._unanswered:
             since.append(self._unanswered[0].at)
         due = [at + BARRIER_TIMEOUT_S for at in since]
+        due += [at for at, _ in self._again.values()]
         due += [
             self._barrier_at[state.address] + IN_STEP_S
             for state in self.routers.values()
@@ -241,7 +275,7 @@ class Egress:
         for batch, told in announcements_first:
             yield from self._lines(batch, told)
         for address in flushes:
-            yield self._sent(encode.flush(address), 0)
+            yield self._sent(encode.flush(address), 0, needs=address)
 
     def _room_in_step(self, states: list[RouterState], room: int) -> int:
         """How many new prefixes each router with many of them may be told: what all of these have
@@ -275,23 +309,36 @@ class Egress:
         return self._tag
 
     def _barrier(self, state: RouterState, now: float) -> list[bytes]:
-        if state.phase is Phase.FILLING and not self.is_ready:
-            return []
-        families = state.barrier()
+        may_end = self.is_ready or state.phase is not Phase.FILLING
+        families = state.barrier() if may_end else []
         if families:
             self.counters["barriers"] += 1
             self._barrier_at[state.address] = now
         ends = [
             (family, None if number else state.address) for number, family in enumerate(families)
         ]
-        ends += [(family, None) for family in state.barrier_again()]
+        ends += [(family, None) for family in state.barrier_again(self._is_due(state, now))]
         return [
-            self._sent(encode.end_of_rib(state.address, family), 0, barrier=owner)
+            self._sent(encode.end_of_rib(state.address, family), 0, owner, state.address)
             for family, owner in ends
         ]
 
-    def _sent(self, line: bytes, prefixes: int, barrier: Address | None = None) -> bytes:
-        self._unanswered.append(Written(prefixes, barrier, self._now))
+    def _is_due(self, state: RouterState, now: float) -> bool:
+        """It is time to ask for one more End-of-RIB; the next time comes after twice as long."""
+        at, waited = self._again.get(state.address, (now, 0.0))
+        if not waited or now < at:
+            return False
+        self._again[state.address] = now + 2 * waited, 2 * waited
+        return True
+
+    def _sent(
+        self,
+        line: bytes,
+        prefixes: int,
+        barrier: Address | None = None,
+        needs: Address | None = None,
+    ) -> bytes:
+        self._unanswered.append(Written(prefixes, barrier, needs, self._now))
         self._unanswered_prefixes += prefixes
         return line
 

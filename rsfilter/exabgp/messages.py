@@ -1,14 +1,16 @@
 """What a line from ExaBGP can say, beside the events that the core knows.
 
 `decode.decode` makes exactly one `Message` of every line. The core's own events go to the engine;
-the others stay in the speaker: they drive the egress (`Opened`, `SentEndOfRib`, `Reply`), answer
-questions (`ShowLine`) or are only counted (`Sent`, `Ignored`, `Skipped`).
+the others stay in the speaker: they drive the egress (`Opened`, `SentEndOfRib`, `SentUpdate`,
+`Reply`), answer questions (`ShowLine`) or are only counted (`Sent`, `Ignored`, `Skipped`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from msgspec import Raw
 
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.model import Address
@@ -43,6 +45,15 @@ class SentEndOfRib:
     neighbor: Address
     family: str
     """As `model.UNICAST` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentUpdate:
+    """ExaBGP handed an UPDATE to TCP. Mostly nobody reads it: `decode.routes_sent`."""
+
+    neighbor: Address
+    update: Raw = field(compare=False)
+    """As it is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,7 @@ Message: TypeAlias = (
     | EndOfRib
     | RefreshMark
     | SentEndOfRib
+    | SentUpdate
     | Sent
     | Reply
     | ShowLine

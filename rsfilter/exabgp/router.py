@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from rsfilter.exabgp.encode import BATCH
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
-from rsfilter.routing.model import IPV4, IPV6, Address, Prefix
+from rsfilter.routing.model import IPV4, IPV6, Address, Prefix, RouteKey
 
 WINDOW = 2000
 """Prefixes that ExaBGP has not replied to, or that hold up a barrier. It works them off in a third
@@ -120,6 +120,13 @@ class RouterState:
     """Changed since the last barrier was written, with the path ids touched."""
     _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
     """Changed before the barrier that is under way."""
+    is_inherited: bool = False
+    """Its session is older than this process, and no barrier has passed yet: changes that a dead
+    process told may still wait in ExaBGP, and go out after ours."""
+    _sent: set[RouteKey] = field(default_factory=set)
+    """While that is so: what ExaBGP sent."""
+    _sent_again: dict[Prefix, PathIds] = field(default_factory=dict)
+    """Of these, what it sent a second time."""
     _barrier: Barrier = Barrier.NONE
     _is_ambiguous: bool = False
     """An End-of-RIB went out after the barrier was written and before the reply: the barrier's own,
@@ -181,6 +188,7 @@ class RouterState:
         """The session ended. ExaBGP keeps its table, and so do we."""
         self.doubt()
         self.phase = Phase.DOWN
+        self._own()
         for queue in (self._urgent, self._fresh, self._blocked):
             queue.clear()
 
@@ -225,10 +233,31 @@ class RouterState:
         """Whatever is under way may have gone wrong."""
         for under_way in (self._confirming, self._issued):
             for prefix, path_ids in under_way.items():
-                self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
-                self._blocked[prefix] = None
+                self._doubt(prefix, path_ids)
             under_way.clear()
         self._barrier = Barrier.NONE
+
+    def _doubt(self, prefix: Prefix, path_ids: PathIds) -> None:
+        self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
+        self._blocked[prefix] = None
+
+    def update_sent(self, keys: Iterable[RouteKey]) -> None:
+        """ExaBGP sent these, announced or withdrawn: watched while the session `is_inherited`.
+
+        What goes out twice was changed by a dead process and by us, in which order nobody knows. It
+        is told again once nothing waits any more.
+        """
+        for key in keys:
+            if key in self._sent:
+                ids = self._sent_again.get(key.prefix, _NO_IDS)
+                self._sent_again[key.prefix] = ids | {key.path_id}
+            self._sent.add(key)
+
+    def _own(self) -> None:
+        """Nothing of a dead process can go out any more."""
+        self.is_inherited = False
+        self._sent.clear()
+        self._sent_again.clear()
 
     def barrier_taken(self) -> None:
         """ExaBGP replied to the barrier's command."""
@@ -243,6 +272,9 @@ class RouterState:
         self._barrier, self._is_ambiguous = Barrier.NONE, False
         self.phase = Phase.SETTLED
         self._confirming.clear()
+        for prefix, path_ids in self._sent_again.items():
+            self._doubt(prefix, path_ids)
+        self._own()
         blocked, self._blocked = self._blocked, {}
         for prefix in blocked:
             if prefix in self.doubtful and prefix not in self._issued:
@@ -352,14 +384,15 @@ class RouterState:
         self._confirming, self._issued = self._issued, {}
         return families
 
-    def barrier_again(self) -> list[int]:
-        """The family of one more End-of-RIB that the barrier under way needs; mostly none.
+    def barrier_again(self, is_late: bool = False) -> list[int]:
+        """Families of one more End-of-RIB that the barrier under way needs; mostly none.
 
         If its own went out before the reply came, none would follow. A new barrier in its place
         could meet the same, again and again: the End-of-RIB of each would come before the reply
-        to the next.
+        to the next. If it `is_late`, it may be lost, and with it the router's real one.
         """
-        if self._barrier is not Barrier.TAKEN or not self._is_ambiguous:
+        if self._barrier is not Barrier.TAKEN or not (self._is_ambiguous or is_late):
             return []
         self._is_ambiguous = False
-        return sorted(self.families)[:1]
+        families = sorted(self.families)
+        return families if is_late and self.phase is Phase.FILLING else families[:1]

@@ -134,6 +134,15 @@ def update(peer: str, asn: int, prefixes: list[str], **more: object) -> bytes:
     return _line("update", peer, asn, {"direction": "receive", "message": message})
 
 
+def sent(peer: str, asn: int, hop: str | None, prefix: str, path_id: str) -> bytes:
+    """The copy of an UPDATE to a router, which announces or withdraws (None) one prefix."""
+    nlri = [{"nlri": prefix} | ({"path-information": path_id} if path_id else {})]
+    what = {"withdraw": {"ipv4 unicast": nlri}}
+    if hop is not None:
+        what = {"announce": {"ipv4 unicast": {hop: nlri}}}
+    return _line("update", peer, asn, {"direction": "send", "message": {"update": what}})
+
+
 def withdraw(peer: str, asn: int, prefixes: list[str]) -> bytes:
     family = "ipv6 unicast" if ":" in prefixes[0] else "ipv4 unicast"
     message = {"update": {"withdraw": {family: [{"nlri": prefix} for prefix in prefixes]}}}
