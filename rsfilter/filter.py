@@ -50,8 +50,8 @@ from rsfilter.routing.guard import Changes
 from rsfilter.routing.model import RouteKey
 from rsfilter.routing.policy import Data
 
-REMOVED = "[removed]"
-"""In the reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
+REMOVED = "stop, message [removed]"
+"""The reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
 
 
 class Filter:
@@ -211,7 +211,7 @@ class Filter:
         self.egress.opened(opened.neighbor, opened.families, opened.add_path)
 
     def _routing(self, event: Event, now: float) -> None:
-        if isinstance(event, SessionDown) and REMOVED in event.reason:
+        if isinstance(event, SessionDown) and event.reason == REMOVED:
             event = replace(event, administrative=True)
             self.deferral.removed(event.neighbor)
         self._follow(self.engine.handle(event, now), now)
@@ -229,7 +229,7 @@ class Filter:
         if isinstance(event, SessionUp):
             self.egress.router_up(event.neighbor)
         else:
-            self.egress.router_down(event.neighbor, is_removed=REMOVED in event.reason)
+            self.egress.router_down(event.neighbor, is_removed=event.reason == REMOVED)
 
 
 def _policy(config: Config) -> PolicyReplaced:

@@ -434,7 +434,7 @@ class Site:
         self.daemon.remove(router)
         self.steady.discard(router)
         if was_up:
-            down = lines.state(router, ROUTER_ASN, "down", "stopped, message [removed]")
+            down = lines.state(router, ROUTER_ASN, "down", "stop, message [removed]")
             self.daemon.said.append(down)
 
     def hang(self, router: str, seconds: float) -> None:

@@ -92,8 +92,12 @@ def test_nothing_is_kept_of_a_host_that_was_removed(site: Path) -> None:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
-        speaker.write(state(HOST, 65001, "down", "stopped, message [removed]"))
-        speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
+        speaker.write(state(HOST, 65001, "down", "peer reset, message (stop, message [removed])"))
+        speaker.write(announce(OTHER, 65001, ["203.0.113.2/32"]))
+        speaker.wait("another one", lambda: "203.0.113.2/32" in speaker.tables[ROUTER])
+        assert "203.0.113.1/32" in speaker.tables[ROUTER], "a peer's words remove nothing"
+        speaker.write(state(HOST, 65001, "down", "stop, message [removed]"))
+        speaker.wait("withdrawn", lambda: "203.0.113.1/32" not in speaker.tables[ROUTER])
 
 
 def test_100_000_routes_while_nobody_reads_the_commands(speaker: Speaker) -> None:

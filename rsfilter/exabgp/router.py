@@ -2,7 +2,7 @@
 
 ExaBGP sends what it was told bucket by bucket, not in order: two changes of one prefix in the same
 flush can leave the wrong one at the router for ever, while ExaBGP's own table shows the right one
-and suppresses a repetition. Hence three rules:
+and suppresses a repetition. Hence four rules:
 
 1. At most one change of a prefix is under way. The next waits for a barrier: an End-of-RIB, which
    ExaBGP sends only when nothing else is pending, and then shows us as sent. The newest state
@@ -12,6 +12,8 @@ and suppresses a repetition. Hence three rules:
    End-of-RIBs, then the rest.
 3. What was under way when a session ended, or when an `error` came back, is in doubt: after the
    next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
+4. In a session that is older than this process, changes that a dead one told may still be waiting.
+   ExaBGP shows what it sends: what goes out twice before the first barrier is in doubt as well.
 
 An End-of-RIB passes a barrier if ExaBGP sent it after taking our command for one: by then all that
 we wrote before has left. ExaBGP shows us both, in order. So an End-of-RIB counts from the command's

@@ -102,7 +102,7 @@ def _pool() -> list[bytes]:
         made += (
             site.state(router, 65200, "up"),
             site.state(router, 65200, "down", "closing connection"),
-            site.state(router, 65200, "down", "peer was [removed]"),
+            site.state(router, 65200, "down", "stop, message [removed]"),
             site.opened(router, 65200, ["ipv4/unicast"], []),
             site.opened(router, 65200, ["ipv4/unicast", "ipv6/unicast"], ["ipv4/unicast"]),
         )
