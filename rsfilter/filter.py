@@ -68,6 +68,8 @@ class Filter:
         self.deferral = Deferral(self.egress.routers)
         self.counters: Counter[str] = Counter()
         """Lines by kind of message; those that were not understood as skipped_ and why."""
+        self.last_skipped: tuple[str, bytes] | None = None
+        """Why, and the last line that was not understood. Whoever tells of it sets None."""
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
@@ -86,8 +88,11 @@ class Filter:
         message = decode(line)
         if self.dialect is None:
             self.dialect = dialect(line)
-        kind = f"skipped_{message.why}" if isinstance(message, Skipped) else type(message).__name__
-        self.counters[kind] += 1
+        if isinstance(message, Skipped):
+            self.counters[f"skipped_{message.why}"] += 1
+            self.last_skipped = message.why, line
+        else:
+            self.counters[type(message).__name__] += 1
         is_resyncing = not self.resync.is_done
         if is_resyncing:
             self._resync(message, now)

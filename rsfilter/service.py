@@ -45,6 +45,9 @@ CLOSE_TIMEOUT_S = 2.0
 outlives its stdin by much."""
 
 
+SKIPPED_EVERY_S = 60.0
+"""Between two warnings of lines that were not understood: a host may cause as many as it likes."""
+
 COLLECTOR = (10_000, 10, 1 << 30)
 """Thresholds of Python's collector of reference cycles. Routes make none, and there are millions of
 objects to look through: with the default values that stops everything for 0.3 s at 300,000 routes
@@ -100,6 +103,8 @@ class Service:
         """When the first of the data came that are on their way through the table."""
         self._has_told_of_absent = False
         self._resync_problems = 0
+        self._skipped_at = 0.0
+        """When the next line that is not understood may be told of."""
 
     async def run(self) -> int:
         """See `run`."""
@@ -191,12 +196,19 @@ class Service:
             self._has_told_of_absent = True
             alarms.tell_of_absent(self._filter.deferral.awaited)
         self._tell_of_resync()
+        self._tell_of_skipped(moment.now)
 
     def _tell_of_resync(self) -> None:
         problems = self._filter.resync.problems
         if problems.total() != self._resync_problems:
             self._resync_problems = problems.total()
             alarms.tell_of_resync(problems)
+
+    def _tell_of_skipped(self, now: float) -> None:
+        if self._filter.last_skipped and now >= self._skipped_at:
+            alarms.tell_of_skipped(*self._filter.last_skipped)
+            self._filter.last_skipped = None
+            self._skipped_at = now + SKIPPED_EVERY_S
 
     def _flush(self, moment: Moment) -> None:
         """Hand on what follows from what happened."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import (
@@ -22,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from rsfilter import __version__
+from rsfilter.exabgp.messages import SkipReason
 from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import Verdict, VerdictKind
@@ -221,7 +223,7 @@ class Metrics(Collector):
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress
-        lines = running.filter.counters
+        lines = {**_SKIPPED, **running.filter.counters}
         yield _counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
         if running.reader is not None:
             yield _total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
@@ -265,6 +267,9 @@ class Metrics(Collector):
             requests.add_metric((route, status), count)
         yield requests
 
+
+_SKIPPED = {f"skipped_{why}": 0 for why in get_args(SkipReason)}
+"""There with 0 as well: of a counter that begins with 1 Prometheus sees no increase."""
 
 _UPDATES = ("updates", "announced", "repeated", "withdrawn", "not_kept", "refused", "from_router")
 _FLOODS = ("floods", "changes", "untold", "not_kept")
