@@ -117,6 +117,8 @@ class Host:
     routes: dict[str, int]
     """MED by prefix."""
     is_up: bool = False
+    questions: int = 0
+    """What ExaBGP will ask it in its next loop."""
     answers_at: deque[float] = field(default_factory=deque)
     """When it will answer those who have asked it to repeat itself."""
     sending: deque[bytes] = field(default_factory=deque)
@@ -124,6 +126,7 @@ class Host:
 
     def down(self) -> None:
         self.is_up = False
+        self.questions = 0
         self.answers_at.clear()
         self.sending.clear()
 
@@ -182,6 +185,11 @@ class Daemon(ExaBGP):
         self.heard.clear()
         self.said.clear()
 
+    def reload(self) -> None:
+        super().reload()
+        for host in self.hosts.values():
+            host.questions = 0
+
     def remove(self, router: str) -> None:
         super().remove(router)
         self.peers[router] = Router()
@@ -189,7 +197,7 @@ class Daemon(ExaBGP):
 
     def next_event(self, now: float) -> float | None:
         """When it has something to do."""
-        if self.heard or any(host.sending for host in self.hosts.values()):
+        if self.heard or any(host.sending or host.questions for host in self.hosts.values()):
             return now
         events = [at for host in self.hosts.values() for at in host.answers_at]
         if (at := self.wakes_at(now)) is not None:
@@ -199,6 +207,9 @@ class Daemon(ExaBGP):
     def loop(self, now: float) -> None:
         self.now = now
         for host in self.hosts.values():
+            while host.questions:
+                host.questions -= 1
+                host.answers_at.append(now + host.answer_s)
             if host.answers_at and now >= host.answers_at[0]:
                 host.answers_at.popleft()
                 host.sending += host.repeat()
@@ -243,8 +254,7 @@ class Daemon(ExaBGP):
                 self.said += self._told()
             case "refresh":
                 host = self.hosts[words[0]]
-                if host.is_up:
-                    host.answers_at.append(self.now + host.answer_s)
+                host.questions += host.is_up
             case _:
                 super()._obey(verb, *words)
 
@@ -596,6 +606,13 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     [(Site.flap_host, 1), (Site.run, 3 * TURN_S), (Site.load, 1), (Site.reload, ALL)],
     0.0,
     {"stale_time": 0, "answer_s": 0.0, "ends": True, "are_all_up": False, "is_guarded": False},
+    50,
+    1000,
+)
+@example(  # the question to a host that never says that it has finished is lost
+    [(Site.start, True), (Site.run, 3 * TURN_S), (Site.signal,)],
+    AGED_S,
+    {"stale_time": 0, "answer_s": 0.0, "ends": False, "are_all_up": False, "is_guarded": False},
     50,
     1000,
 )

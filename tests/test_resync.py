@@ -12,6 +12,7 @@ from rsfilter.exabgp.capabilities import Established
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
 from rsfilter.exabgp.resync import (
     ANSWER_SILENCE_S,
+    REFRESH_AGAIN_S,
     REFRESH_LIMIT_S,
     REFRESH_SILENCE_S,
     Inherited,
@@ -299,10 +300,12 @@ def announced(neighbor: Address, *prefixes: str) -> Update:
 
 
 def done_at(resync: Resync, *times: float) -> list[bool]:
-    """Whether it is over at each of these times, when nothing happens in between."""
+    """Whether it is over at each of these times, when ExaBGP answers and hosts say nothing."""
     found = []
     for now in times:
-        resync.commands(now)
+        if lines := resync.commands(now):
+            for message in (*MARKED, *[DONE] * (len(lines) - len(MARK))):
+                resync.message(message, now)
         found.append(resync.is_done)
     return found
 
@@ -310,7 +313,7 @@ def done_at(resync: Resync, *times: float) -> list[bool]:
 def test_a_host_that_never_finishes_is_waited_for_while_it_says_something_new() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
-    assert resync.next_timer() == REFRESH_SILENCE_S
+    assert resync.next_timer() == REFRESH_AGAIN_S
     resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), 8.0)
     assert done_at(resync, REFRESH_SILENCE_S) == [False]
     assert resync.next_timer() == 8.0 + REFRESH_SILENCE_S
@@ -354,6 +357,42 @@ def test_each_host_has_its_own_time() -> None:
     assert resync.next_timer() is None
 
 
+def test_a_host_that_has_not_said_a_word_is_asked_once_more() -> None:
+    """A reload of ExaBGP's configuration may have lost the question."""
+    resync = after_questions(HOST_UP, shown(OTHER, 65002))
+    ask(resync, DONE, DONE, DONE, DONE)
+    ask(resync, repetition(OTHER, FAMILIES[0])[0], *repetition(HOST, FAMILIES[1]))
+    assert resync.commands(REFRESH_AGAIN_S) == []
+    resync = after_questions(HOST_UP, shown(OTHER, 65002))
+    ask(resync, DONE, DONE, DONE, DONE)
+    ask(resync, announced(OTHER, "203.0.113.3/32"))
+    assert resync.commands(REFRESH_AGAIN_S) == [
+        *MARK,
+        b"neighbor 198.51.100.1 announce route-refresh ipv4 unicast\n",
+        b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
+    ]
+    for message in (*MARKED, DONE, DONE):
+        resync.message(message, REFRESH_AGAIN_S)
+    assert resync.next_timer() == REFRESH_SILENCE_S, "nobody waits any longer for that"
+    for mark in repetition(OTHER, FAMILIES[0]) + repetition(OTHER, FAMILIES[1]):
+        resync.message(mark, 6.0)
+    resync.message(announced(HOST, "203.0.113.1/32"), 7.0)
+    assert done_at(resync, REFRESH_SILENCE_S) == [False]
+    assert done_at(resync, 7.0 + REFRESH_SILENCE_S) == [True]
+    assert resync.problems == {}
+
+
+def test_replies_to_the_second_question_are_waited_for() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE, DONE)
+    assert resync.commands(REFRESH_AGAIN_S) != []
+    assert resync.commands(REFRESH_SILENCE_S) == []
+    assert not resync.is_done
+    for message in (*MARKED, DONE, DONE):
+        resync.message(message, REFRESH_SILENCE_S)
+    assert resync.is_done
+
+
 def test_talk_without_end_is_not_waited_for_without_end() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
@@ -373,7 +412,7 @@ def test_a_host_is_not_silent_before_exabgp_has_asked_it(replies: list[Reply]) -
     assert resync.next_timer() == REFRESH_LIMIT_S
     for reply in [DONE] * (2 - len(replies)):
         resync.message(reply, 50.0)
-    assert resync.next_timer() == 50.0 + REFRESH_SILENCE_S
+    assert resync.next_timer() == 50.0 + REFRESH_AGAIN_S
     assert done_at(resync, 50.0, 50.0 + REFRESH_SILENCE_S) == [False, True]
     assert resync.problems == {}
 
@@ -400,6 +439,8 @@ def test_thousands_of_silent_hosts_are_given_up_one_by_one() -> None:
     ask(resync, *[DONE] * (2 * len(hosts)))
     for number, host in enumerate(hosts):
         resync.message(announced(host, f"203.0.{number >> 8}.{number & 255}/32"), number / 1000)
+    assert resync.next_timer() == REFRESH_AGAIN_S
+    assert resync.commands(REFRESH_AGAIN_S) == []
     for number in range(len(hosts) - 1):
         assert resync.next_timer() == number / 1000 + REFRESH_SILENCE_S
         resync.commands(number / 1000 + REFRESH_SILENCE_S)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from enum import Enum
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
@@ -41,6 +41,10 @@ at its word so far. FRR takes 7 s for an empty family, BIRD 3 s; a host without 
 (RFC 7313), as ExaBGP is, never says that it has finished. What others say, and what it says for the
 second time (healthchecks repeat themselves every few seconds), is not waited for: meanwhile no
 change reaches a router."""
+
+REFRESH_AGAIN_S = 5.0
+"""A host that has not said a word this long after the question is asked once more: a reload of
+ExaBGP's configuration loses the questions that it has not sent yet."""
 
 REFRESH_LIMIT_S = 120.0
 """However much they talk, once they are asked: 200,000 routes pass through ExaBGP in a third of it.
@@ -102,6 +106,12 @@ class Resync:
         """When a host that has not finished will have been silent for too long, the first first."""
         self._said: set[RouteKey] = set()
         """What such hosts have repeated."""
+        self._speaking: set[Address] = set()
+        """Hosts that have said something since they were asked."""
+        self._again_at: float | None = None
+        """When to ask the others once more."""
+        self._is_again = False
+        """That has been done."""
 
     @property
     def is_done(self) -> bool:
@@ -133,15 +143,39 @@ class Resync:
             self._is_asked = False
         elif now < self._limit:
             # Hosts that do not say that they have finished are waited for no longer; replies are.
+            if self._again_at is not None and now >= self._again_at:
+                self._ask_again()
             silent = takewhile(lambda entry: now >= entry[1], self._silent_at.items())
             for host, _ in list(silent):
                 del self._silent_at[host]
                 self._unrepeated -= {(host, family) for family in UNICAST.values()}
-            self._deadline = min(next(iter(self._silent_at.values()), self._limit), self._limit)
+            self._set_deadline()
             self._finish_if_repeated()
         else:
             self.problems["unanswered"] += 1
             self._finish()
+
+    def _set_deadline(self) -> None:
+        """Of hosts: the next one to be asked again, or not to be waited for any longer."""
+        due = [self._limit, *islice(self._silent_at.values(), 1)]
+        if self._again_at is not None:
+            due.append(self._again_at)
+        self._deadline = min(due)
+
+    def _ask_again(self) -> None:
+        self._again_at = None
+        unheard = self._silent_at.keys() - self._speaking
+        if unheard:
+            self._is_asked, self._is_again = False, True
+            self._ask({(host, family) for host, family in self._unrepeated if host in unheard})
+
+    def _ask(self, hosts: set[tuple[Address, str]]) -> None:
+        self._questions = [
+            encode.request_refresh(host, number)
+            for host in sorted({host for host, _ in hosts})
+            for number, family in sorted(UNICAST.items())
+            if (host, family) in hosts
+        ]
 
     def message(self, message: Message, now: float) -> list[Established | Inherited]:
         """Takes part in a message; says what was found out."""
@@ -227,26 +261,32 @@ class Resync:
             self._questions = [b"show adj-rib out\n"]
             return
         self.step = Step.REFRESH
-        asked = [(host, f) for host in sorted(self._hosts) for f in sorted(self._hosts[host])]
-        self._questions = [encode.request_refresh(host, family) for host, family in asked]
-        self._unrepeated = {(host, UNICAST[family]) for host, family in asked}
+        self._unrepeated = {
+            (h, UNICAST[f]) for h, families in self._hosts.items() for f in families
+        }
+        self._ask(self._unrepeated)
         self._limit = self._deadline = now + REFRESH_LIMIT_S
-        if not asked:
+        if not self._questions:
             self._finish()
 
     def _passed_on(self, now: float) -> None:
         """ExaBGP has passed on a question, or all of them: only then a silence says something about
         a host. It looks for each host among all its sessions: minutes, with thousands."""
-        self._limit = self._deadline = now + REFRESH_LIMIT_S
+        if not self._is_again:
+            self._limit = self._deadline = now + REFRESH_LIMIT_S
         if self._replies:
             return
-        unfinished = sorted({host for host, _ in self._unrepeated})
-        self._silent_at = OrderedDict.fromkeys(unfinished, now + REFRESH_SILENCE_S)
-        self._deadline = now + REFRESH_SILENCE_S
+        if not self._is_again:
+            unfinished = sorted({host for host, _ in self._unrepeated})
+            self._silent_at = OrderedDict.fromkeys(unfinished, now + REFRESH_SILENCE_S)
+            self._again_at = now + REFRESH_AGAIN_S
+            self._set_deadline()
         self._finish_if_repeated()
 
     def _heard(self, message: RefreshMark | EndOfRib | Update, now: float) -> None:
         host = message.neighbor
+        if self.step is Step.REFRESH:
+            self._speaking.add(host)
         if host in self._silent_at and self._is_new(message):
             self._silent_at[host] = now + REFRESH_SILENCE_S
             self._silent_at.move_to_end(host)
@@ -279,3 +319,4 @@ class Resync:
         self.step = Step.DONE
         self._deadline = None
         self._said.clear()
+        self._speaking.clear()
