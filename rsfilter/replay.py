@@ -39,7 +39,7 @@ def replay(
     """Writes the commands to `commands` (default: stdout) and the audit log into the directory
     `audit`; the exit code. TruthError and OSError when a file cannot be read."""
     try:
-        _check_that_it_is_new(audit, config)
+        _check_that_it_is_new(audit)
         entries = chain.from_iterable(map(read, paths))
         first = next(entries, None)
         if first is None:
@@ -64,11 +64,9 @@ class ReplayError(Exception):
     """It cannot be replayed so; the message says why."""
 
 
-def _check_that_it_is_new(audit: Path, config: Config) -> None:
+def _check_that_it_is_new(audit: Path) -> None:
     """Appended to another log, the same recording would give another one each time; and the
     running filter's would tell of what has not happened."""
-    if audit.resolve() == config.audit.directory.resolve():
-        raise ReplayError(f"--audit {audit}: is the running filter's; name another directory")
     if audit.exists() and list_keys(audit):
         raise ReplayError(f"--audit {audit}: has an audit log already; name a new directory")
 

@@ -338,11 +338,6 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
         assert why in capsys.readouterr().err
         before = before or audit(site / "out")
     assert audit(site / "out") == before
-    (site / "link").symlink_to("audit")
-    for own in (site / "audit", site / "link"):  # not made yet, but it will be
-        assert main([*argv, str(own)]) == 2
-        assert f"--audit {own}: is the running filter's" in capsys.readouterr().err
-    assert not (site / "audit").exists()
 
 
 def test_vrps_are_of_no_use_to_a_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
