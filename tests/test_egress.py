@@ -190,6 +190,15 @@ def test_the_same_storms_leave_routers_wrong_under_a_naive_egress() -> None:
 # One rule at a time ------------------------------------------------------------------------------
 
 
+def wants(bench: Rig | Heir, prefix: Prefix, host: int | None) -> None:
+    """The best path of a prefix is this host's from now on, or there is none."""
+    if host is None:
+        bench.desired.pop(prefix, None)
+    else:
+        bench.desired[prefix] = ((0, attributes(host)),)
+    bench.egress.changed("leaves", [prefix])
+
+
 class Rig:
     """An egress with one router, and what it wrote."""
 
@@ -202,11 +211,7 @@ class Rig:
         self.state = self.egress.routers[ROUTERS[0]]
 
     def want(self, prefix: Prefix, host: int | None) -> None:
-        if host is None:
-            self.desired.pop(prefix, None)
-        else:
-            self.desired[prefix] = ((0, attributes(host)),)
-        self.egress.changed("leaves", [prefix])
+        wants(self, prefix, host)
 
     def lines(self, now: float = 0.0) -> list[str]:
         """What is written now."""
@@ -301,11 +306,7 @@ class Heir:
             self.egress.adopt(ROUTERS[0], Prefix.parse(prefix), 0)
 
     def want(self, prefix: Prefix, host: int | None) -> None:
-        if host is None:
-            self.desired.pop(prefix, None)
-        else:
-            self.desired[prefix] = ((0, attributes(host)),)
-        self.egress.changed("leaves", [prefix])
+        wants(self, prefix, host)
         self.work(0.05)
 
     def hang(self) -> None:
