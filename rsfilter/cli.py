@@ -204,7 +204,7 @@ def _add_explain(commands: Subparsers, configured: argparse.ArgumentParser) -> N
         type=arguments.address,
         metavar="ADDRESS",
         help="the host's session address (default: the one that truth binds to the ASN, else one "
-        "of the first host group)",
+        "of the host group with this ASN, else an assumed one)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=_explain)

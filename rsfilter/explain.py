@@ -20,6 +20,7 @@ from rsfilter.exit_codes import GOOD
 from rsfilter.plain import to_json
 from rsfilter.routing.actions import Provenance
 from rsfilter.routing.model import (
+    BITS,
     Address,
     AsPath,
     Attributes,
@@ -51,9 +52,12 @@ def explain(args: argparse.Namespace) -> int:
     prefix = Prefix.parse(args.prefix)
     neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
     truth = load_truth(config.truth.file) if config.truth else None
-    neighbor = neighbor or _likely_neighbor(config, truth, prefix.family, args.asn)
+    is_assumed = False
+    if neighbor is None:
+        neighbor, is_assumed = _likely_neighbor(config, truth, prefix.family, args.asn)
     route, group = _route(config, prefix, args.asn, neighbor)
-    explanation = _explain(route, group, asyncio.run(data_of(config, truth)))
+    data = asyncio.run(data_of(config, truth))
+    explanation = _explain(route, group, data)._replace(is_assumed=is_assumed)
     if args.json:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
@@ -70,6 +74,8 @@ class Explanation(NamedTuple):
     """By check, in order of checking: the names of the reasons it found."""
     verdict: Verdict
     data: Data
+    is_assumed: bool = False
+    """Nothing says that the host is at this neighbor."""
 
 
 def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
@@ -90,13 +96,20 @@ def _route(
     return route, group
 
 
-def _likely_neighbor(config: Config, truth: Truth | None, family: int, asn: int) -> Address:
-    """Where truth says that the host is, else any address of the first group; one of the prefix's
-    family where there are both."""
+def _likely_neighbor(
+    config: Config, truth: Truth | None, family: int, asn: int
+) -> tuple[Address, bool]:
+    """(where the host is, whether that is assumed): one of the prefix's family where there are
+    both. Truth knows it, or the groups that have its ASN; a range only says where it may be."""
     hosts = truth.hosts_by_asn().get(asn, ()) if truth else ()
-    bound = sorted(address for host in hosts for address in host.neighbors)
-    others = [network.address for network in config.hosts[0].networks]
-    return min(bound or others, key=lambda address: address.family != family)
+    if bound := sorted(address for host in hosts for address in host.neighbors):
+        return min(bound, key=lambda address: address.family != family), False
+    own = [group for group in config.hosts if group.asn == asn]
+    open_to_all = [group for group in config.hosts if group.asn is None]
+    groups = own or [*open_to_all, *config.hosts][:1]
+    networks = [network for group in groups for network in group.networks]
+    likely = min(networks, key=lambda n: (n.family != family, n.length < BITS[n.family]))
+    return likely.address, not own or likely.length < BITS[likely.family]
 
 
 async def data_of(config: Config, truth: Truth | None) -> Data:
@@ -147,11 +160,12 @@ async def _ask(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:
 
 
 def _as_json(explanation: Explanation) -> dict[str, object]:
-    route, group, checks, verdict, data = explanation
+    route, group, checks, verdict, data, is_assumed = explanation
     return {
         "prefix": str(route.key.prefix),
         "asn": route.asn,
         "neighbor": str(route.key.neighbor),
+        "neighbor_assumed": is_assumed,
         "group": group.name if group else None,
         "verdict": verdict.kind.value,
         "reasons": list(verdict.reasons),
@@ -164,9 +178,12 @@ def _as_json(explanation: Explanation) -> dict[str, object]:
 
 
 def _print(explanation: Explanation) -> None:
-    route, _, checks, verdict, data = explanation
+    route, _, checks, verdict, data, is_assumed = explanation
     out = terminal.console()
     out.print(f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}")
+    if is_assumed:
+        text = f"{route.key.neighbor} is assumed; name it with --neighbor"
+        out.print(text, style="yellow", soft_wrap=True)
     found = terminal.table("", "check", "finding")
     for name, reasons in checks.items():
         texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]

@@ -162,6 +162,49 @@ def test_a_neighbor_of_the_prefixs_family_is_assumed(
         assert json.loads(capsys.readouterr().out)["neighbor"] == neighbor
 
 
+@pytest.mark.parametrize(
+    ("asn", "neighbor", "verdict", "is_assumed"),
+    [
+        ("65001", "198.51.100.1", "rejected", False),  # takes host routes alone
+        ("65002", "198.51.100.2", "accepted", False),
+        ("65003", "198.51.100.64", "rejected", True),  # a range: somewhere in it
+        ("65009", "198.51.100.128", "rejected", True),  # in no group of another ASN, then
+    ],
+)
+def test_a_group_with_the_asn_says_where_the_host_is(
+    site: Path,
+    capsys: pytest.CaptureFixture[str],
+    asn: str,
+    neighbor: str,
+    verdict: str,
+    is_assumed: bool,
+) -> None:
+    groups = [
+        ("a", "198.51.100.1", "asn = 65001"),
+        ("b", "198.51.100.2", "asn = 65002\nipv4_lengths = [28]"),
+        ("c", "198.51.100.64/26", "asn = 65003"),
+        ("d", "198.51.100.128/25", ""),
+    ]
+    before, _, after = CONFIG.partition("[[hosts]]")
+    sections = [
+        f'[[hosts]]\nname = "{name}"\nneighbors = ["{place}"]\n{more}\n'
+        for name, place, more in groups
+    ]
+    after = after[after.index("[[routers]]") :]
+    (site / "rsfilter.toml").write_text(before + "".join(sections) + after)
+    owned = {"prefix": "203.0.113.0/28", "max_length": 32}
+    truth = {"hosts": [{"name": "hv2", "asn": 65002, "prefixes": [owned]}]}
+    (site / "truth.json").write_text(json.dumps(truth))
+    words = ["explain", "-c", str(site / "rsfilter.toml"), "203.0.113.0/28", "--asn", asn]
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["neighbor"], said["verdict"]) == (neighbor, verdict)
+    assert said["neighbor_assumed"] is is_assumed
+    assert main(words) == 0
+    text = f"{neighbor} is assumed; name it with --neighbor\n"
+    assert (text in capsys.readouterr().out) is is_assumed
+
+
 @pytest.mark.parametrize("prefix", ["nonsense", "203.0.113.1/x", "2001:db8::%eth0"])
 def test_a_prefix_that_is_none_is_a_usage_error(
     site: Path, capsys: pytest.CaptureFixture[str], prefix: str
