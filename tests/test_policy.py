@@ -17,6 +17,7 @@ from rsfilter.routing import policy
 from rsfilter.routing.model import (
     BITS,
     IPV4,
+    HostGroup,
     OriginState,
     Prefix,
     Validation,
@@ -44,12 +45,54 @@ def surprises() -> list[Case]:
     return [case for case in CASES if case.judged().reasons != case.reasons]
 
 
-@pytest.mark.parametrize("table", ["PATH_CHECKS", "PREFIX_CHECKS"])
+@pytest.mark.parametrize("table", ["PATH_CHECKS", "SPARED_CHECKS"])
 def test_no_check_can_be_left_out(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     checks: tuple[policy.Check, ...] = getattr(policy, table)
     for left_out in checks:
         monkeypatch.setattr(policy, table, tuple(c for c in checks if c is not left_out))
         assert surprises(), left_out
+
+
+@pytest.mark.parametrize("table", ["PATH_CHECKS", "PREFIX_CHECKS"])
+def test_a_check_that_is_added_runs_for_every_route(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where CONTRIBUTING.md says that one is added; `explain` goes by `findings`."""
+
+    def check_added(*_: object) -> tuple[str, ...]:
+        return ("held_by_guard",)  # some reason that no other check has
+
+    monkeypatch.setattr(policy, table, (*getattr(policy, table), check_added))
+    for case in CASES:
+        if case.route.key.prefix.is_well_formed:
+            assert "held_by_guard" in case.judged().reasons, case
+            found = policy.findings(case.route, case.group, case.data)
+            assert found["added"] == ("held_by_guard",), case
+
+
+def test_findings_are_what_judge_says() -> None:
+    for case in CASES:
+        found = policy.findings(case.route, case.group, case.data)
+        reasons = {name for names in found.values() for name in names}
+        assert reasons == set(case.judged().reasons) - {"max_prefixes"}, case  # counted elsewhere
+
+
+@given(
+    st.sampled_from(sorted(BITS)),
+    st.integers(0, 2**128 - 1),
+    st.integers(0, 128),
+    st.sampled_from([case.group for case in CASES if case.group]),
+)
+def test_what_is_spared_has_nothing_to_say_of_a_plain_prefix(
+    family: int, network: int, length: int, group: HostGroup
+) -> None:
+    bits = BITS[family]
+    prefix = Prefix(family, network >> (128 - bits), bits if length > 32 else min(length, bits))
+    if policy._is_plain(prefix, group):
+        moved = structs.replace(route().key, prefix=prefix)
+        judged = structs.replace(route(), key=moved)
+        for check in policy.SPARED_CHECKS:
+            assert check(judged, group, NO_TRUTH) == (), check
 
 
 def test_path_checks_look_at_the_family_of_a_prefix_alone() -> None:

@@ -6,8 +6,8 @@ claims: a host can lie in its path, not in its OPEN. Each check below answers wi
 the reasons it found (`reasons.REASONS`) and looks at nothing that another check decided.
 
 The routes of one UPDATE differ in their prefixes only, and there may be hundreds of them. So there
-are two tables of checks: those that look at the prefix, and those that do not, which a `Judge`
-asks once for all of them.
+are two kinds of checks: those that look at the prefix, and those that do not, which a `Judge` asks
+once for all of them.
 """
 
 from __future__ import annotations
@@ -283,12 +283,16 @@ PATH_CHECKS: tuple[Check, ...] = (
 )
 """Those that look at all of a route but its prefix, and of that at the family alone."""
 
-PREFIX_CHECKS: tuple[Check, ...] = (
+PREFIX_CHECKS: tuple[Check, ...] = ()
+"""Those that look at the prefix, which is well formed. A new one belongs here: it runs for every
+route. Origin validation looks at the prefix too, and answers with the VRPs that decided as well."""
+
+SPARED_CHECKS: tuple[Check, ...] = (
     check_length,
     check_bogon_prefix,
 )
-"""Those that look at the prefix, which is well formed. Origin validation does too, and answers with
-the VRPs that decided as well."""
+"""They look at the prefix too, and `_is_plain` means that they have nothing to say: they are not
+asked of nearly all routes. One more here, and `_is_plain` has to know what it rejects."""
 
 MALFORMED: Reasons = ("prefix_malformed",)
 """All there is to say of a prefix that cannot be one."""
@@ -335,7 +339,7 @@ def findings(route: Route, group: HostGroup | None, data: Data) -> dict[str, Rea
         found[_name(check)] = check(route, rules, data)
     is_well_formed = route.key.prefix.is_well_formed
     found["prefix"] = _OK if is_well_formed else MALFORMED
-    for check in PREFIX_CHECKS:
+    for check in PREFIX_CHECKS + SPARED_CHECKS:
         found[_name(check)] = check(route, rules, data) if is_well_formed else _OK
     found["origin"] = check_origin(route, rules, data)[0] if is_well_formed else _OK
     return found
@@ -413,19 +417,20 @@ def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
 
 def _judge_prefix(route: Route, rules: HostGroup, data: Data) -> tuple[Reasons, Validation]:
     prefix = route.key.prefix
-    if _is_plain(prefix, rules):
-        return check_origin(route, rules, data)
-    if not prefix.is_well_formed:
-        return MALFORMED, _NOT_VALIDATED
+    checks = PREFIX_CHECKS
+    if not _is_plain(prefix, rules):
+        if not prefix.is_well_formed:
+            return MALFORMED, _NOT_VALIDATED
+        checks += SPARED_CHECKS
     found, validation = check_origin(route, rules, data)
-    for check in PREFIX_CHECKS:
+    for check in checks:
         found += check(route, rules, data)
     return found, validation
 
 
 def _is_plain(prefix: Prefix, group: HostGroup) -> bool:
-    """A host route that the group allows, and no bogon anywhere near: as nearly all are. No check
-    of prefixes has anything to say of it."""
+    """A host route that the group allows, and no bogon anywhere near: as nearly all are. None of
+    `SPARED_CHECKS` has anything to say of it."""
     family, length = prefix.family, prefix.length
     if length != BITS[family]:
         return False
