@@ -31,11 +31,12 @@ from rsfilter.routing.model import (
     Verdict,
 )
 from rsfilter.routing.neighbors import HostGroups
-from rsfilter.routing.policy import Data, findings, judge
+from rsfilter.routing.policy import Data, Source, findings, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrSnapshot
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, load_truth
+from rsfilter.web.client import ClientError
 
 CACHE_TIMEOUT_S = 10.0
 """How long to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
@@ -58,6 +59,11 @@ def explain(args: argparse.Namespace) -> int:
     route, group = _route(config, prefix, args.asn, neighbor)
     data = asyncio.run(data_of(config, truth))
     explanation = _explain(route, group, data)._replace(is_assumed=is_assumed)
+    if data.rtr_source is Source.UNAVAILABLE:
+        unanswered = "no RTR cache answered"
+        if "data_unavailable" in explanation.verdict.reasons:
+            raise ClientError(f"{unanswered}: this is not what the running filter sees")
+        sys.stderr.write(f"rsfilter: {unanswered}\n")  # here they have no say
     if args.json:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
@@ -128,7 +134,6 @@ async def _ask_caches(rtr: RtrConfig, sources: Sources) -> None:
     for cache in rtr.caches:
         if await _ask(cache, rtr, sources):
             return
-    sys.stderr.write("rsfilter: no RTR cache answered\n")
 
 
 async def _ask(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:

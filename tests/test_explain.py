@@ -115,17 +115,28 @@ def test_what_is_malformed_is_not_validated(
     assert "origin validation: not done\n" in capsys.readouterr().out
 
 
-def test_without_data_nothing_is_validated(
-    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_without_an_answer_of_the_caches_there_is_no_verdict(
+    site: Path, capsys: pytest.CaptureFixture[str], form: list[str]
 ) -> None:
-    monkeypatch.setattr("rsfilter.explain.CACHE_TIMEOUT_S", 0.2)
     config = CONFIG.partition("[truth]")[0] + '[rtr]\ncaches = ["127.0.0.1:1"]\n'
     (site / "rsfilter.toml").write_text(config)
-    words = ["203.0.113.1/32", "--asn", "65001"]
+    words = ["203.0.113.1/32", "--asn", "65001", *form]
+    assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    said = "rsfilter explain: no RTR cache answered: this is not what the running filter sees"
+    assert err.splitlines()[-1] == said
+
+
+def test_where_truth_alone_decides_the_caches_need_not_answer(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "rsfilter.toml").write_text(CONFIG + '[rtr]\ncaches = ["127.0.0.1:1"]\n')
+    words = ["203.0.113.1/32", "--asn", "65001", "--json"]
     assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 0
     out, err = capsys.readouterr()
-    assert "data_unavailable" in out
-    assert "origin validation: not done\nby the data of: nobody\n" in out
+    assert json.loads(out)["verdict"] == "accepted"
     assert "no RTR cache answered" in err
 
 
