@@ -95,6 +95,33 @@ def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert "Is it running?" in told
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("status", "routes", "guard show", "guard release", "drain off"),
+        "impact --truth truth.json",
+    ],
+)
+def test_the_filter_of_another_configuration_is_told_of(
+    capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path, command: str
+) -> None:
+    """Two on one machine, of which one has the address that both name."""
+    copy, link = tmp_path / "rsfilter.toml", tmp_path / "link.toml"
+    copy.write_text(Path("rsfilter.toml").read_text())
+    link.symlink_to(site / "rsfilter.toml")
+    words = [*command.split(), "--token-file", "token"]
+    listen = tomllib.loads(copy.read_text())["http"]["listen"]
+    said = f"rsfilter: the filter on {listen} runs by {site / 'rsfilter.toml'}, not by {copy}\n"
+    for argv, is_told in (
+        (["-c", str(copy)], True),
+        (["-c", str(link)], False),
+        ([], False),
+        (["--url", f"http://{listen}"], False),
+    ):
+        assert main([*words, *argv]) == 0
+        assert capsys.readouterr().err.count(said) == is_told
+
+
 ROW = b'{"prefix":"203.0.113.1/32"}\n'
 
 

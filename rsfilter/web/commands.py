@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,11 +17,11 @@ from typing import Any
 
 from rsfilter import arguments
 from rsfilter.arguments import Subparsers
-from rsfilter.config import DEFAULT_PATH, load_config
+from rsfilter.config import DEFAULT_PATH, Config, load_config
 from rsfilter.exit_codes import FAILED, GOOD
 from rsfilter.routing.reasons import REASONS
 from rsfilter.terminal import clean, console, print_json, print_table
-from rsfilter.web.client import Client
+from rsfilter.web.client import Client, ClientError
 
 SHOWN = 100
 """Routes in a table unless told otherwise: what one can look through."""
@@ -63,7 +64,23 @@ def client_of(args: argparse.Namespace) -> Client:
     """The filter that is meant. Raises ConfigError and ClientError."""
     if args.url:
         return Client(args.url, args.token_file)
-    return Client.of(load_config(args.config), args.token_file)
+    config = load_config(args.config)
+    client = Client.of(config, args.token_file)
+    _warn_of_another(client, config)
+    return client
+
+
+def _warn_of_another(client: Client, config: Config) -> None:
+    """All configurations that say nothing of [http] name the same address: who is there may be the
+    filter of another one."""
+    try:
+        theirs = os.path.realpath(client.get("/api/v1/status")["configuration"])
+    except (ClientError, KeyError, TypeError, ValueError):
+        return  # the question itself will fail, and say why
+    ours = os.path.realpath(config.path)
+    if theirs != ours:
+        told = f"the filter on {config.http.listen} runs by {theirs}, not by {ours}"
+        sys.stderr.write(f"rsfilter: {clean(told)}\n")
 
 
 def _add_status(commands: Subparsers, parents: Sequence[argparse.ArgumentParser]) -> None:
