@@ -15,9 +15,6 @@ log = logging.getLogger(__name__)
 NAMED_HOSTS = 5
 """Hosts that a line names: nobody reads on after that many."""
 
-SHOWN_OCTETS = 300
-"""Of a line that was not understood: whom it is about comes first."""
-
 
 def tell(events: Iterable[Audited]) -> None:
     """Logs those of some audit events that are worth a warning."""
@@ -63,12 +60,12 @@ def tell_of_resync(problems: Mapping[str, int]) -> None:
 
 
 def tell_of_skipped(why: str, line: bytes) -> None:
-    """A line of ExaBGP was not understood; there may be more like it."""
+    """A line of ExaBGP, which begins like this, was not understood; there may be more like it."""
     log.warning(
         "a line of ExaBGP was not understood (%s), and what it said is missing: %r. If it was an "
         "UPDATE, reset the session of the neighbor that it names",
         why,
-        line[:SHOWN_OCTETS],
+        line,
     )
 
 

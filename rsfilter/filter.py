@@ -53,6 +53,9 @@ from rsfilter.routing.policy import Data
 REMOVED = "stop, message [removed]"
 """The reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
 
+SHOWN_OCTETS = 300
+"""Of a line that was not understood: whom it is about comes first."""
+
 
 class Filter:
     """Decoder, engine and egress, wired."""
@@ -69,7 +72,8 @@ class Filter:
         self.counters: Counter[str] = Counter()
         """Lines by kind of message; those that were not understood as skipped_ and why."""
         self.last_skipped: tuple[str, bytes] | None = None
-        """Why, and the last line that was not understood. Whoever tells of it sets None."""
+        """Why, and the beginning of the last line that was not understood. Whoever tells of it sets
+        None."""
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
@@ -90,7 +94,7 @@ class Filter:
             self.dialect = dialect(line)
         if isinstance(message, Skipped):
             self.counters[f"skipped_{message.why}"] += 1
-            self.last_skipped = message.why, line
+            self.last_skipped = message.why, line[:SHOWN_OCTETS]
         else:
             self.counters[type(message).__name__] += 1
         is_resyncing = not self.resync.is_done
@@ -222,6 +226,8 @@ class Filter:
         self._follow(self.engine.handle(event, now), now)
         if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
             self._router_session(event)
+        elif isinstance(event, SessionDown):
+            self.egress.host_down(event.neighbor)
 
     def _follow(self, actions: Actions, now: float) -> None:
         self._audit += self.floods.pass_on(actions.audit, now)

@@ -44,7 +44,6 @@ CLOSE_TIMEOUT_S = 2.0
 """How long the last commands and audit lines may take at the end: ExaBGP kills a helper that
 outlives its stdin by much."""
 
-
 SKIPPED_EVERY_S = 60.0
 """Between two warnings of lines that were not understood: a host may cause as many as it likes."""
 

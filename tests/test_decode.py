@@ -395,6 +395,13 @@ def test_time_and_dialect_are_read_at_the_head() -> None:
     assert line_time(b'{ "exabgp": "5.0.0", "time": ' + b"9" * 400 + b", ") is None
 
 
+def test_a_string_that_never_ends_is_read_once() -> None:
+    """Each of its quotation marks could be its beginning: a minute for a line of 16 MB."""
+    head = b'{ "exabgp": "5.0.0", "time": 1.0, "type": "update", "x": NaN, "text": "'
+    for octets in (b'\\"', b"a", b"NaN"):
+        assert decode(head + octets * 200_000) == Skipped("not_json")
+
+
 def test_only_copies_of_updates_may_wait() -> None:
     """Nothing follows from them at once, and from every other line something may."""
     lines = [(stem, line) for name, stem in CAPTURES for line in capture(name, stem)]

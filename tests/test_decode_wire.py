@@ -78,6 +78,12 @@ def test_bits_past_the_length_of_a_withdrawn_prefix_mean_nothing() -> None:
     assert "203.0.113.16/28" in withdrawn_of(update)
 
 
+def test_a_malformed_announcement_is_of_one_route_whatever_its_bits() -> None:
+    dirty = bytes([28, 203, 0, 113, 0x1F])
+    update = understood(PLAIN + attribute(8, b"", 0xC0), announced=dirty)
+    assert (len(update.announced), withdrawn_of(update)) == (1, set())
+
+
 def test_what_is_announced_too_is_not_withdrawn() -> None:
     """RFC 4271 section 4.3."""
     update = understood(PLAIN, announced=GUEST, withdrawn=GUEST + OTHER)

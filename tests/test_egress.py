@@ -538,6 +538,21 @@ def test_the_loss_of_a_session_explains_an_error_and_nobody_waits(is_removed: bo
         assert rig.egress.next_timer() is None
 
 
+def test_a_host_that_is_gone_is_not_asked_and_explains_an_error() -> None:
+    host = Address.parse("198.51.100.7")
+    rig = Rig()
+    rig.settle()
+    for at in (1.0, 2.0):
+        rig.egress.request_refresh(host, IPV4)
+        assert has(rig.lines(at), "route-refresh")
+        rig.egress.host_down(host)
+        rig.egress.replied(ok=False, now=at)
+        rig.egress.request_refresh(host, IPV4)
+        rig.egress.host_down(host)
+        assert not has(rig.lines(at), "route-refresh")
+        assert rig.egress.next_timer() is None
+
+
 def test_an_excuse_is_for_what_was_written_before_the_loss() -> None:
     rig = Rig()
     rig.settle()

@@ -616,6 +616,19 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     50,
     1000,
 )
+@example(  # the same, and it says something else meanwhile
+    [
+        (Site.start, True),
+        (Site.run, 3 * TURN_S),
+        (Site.signal,),
+        (Site.run, 1.0),
+        (Site.change, 0, SHARED, 1),
+    ],
+    AGED_S,
+    {"stale_time": 0, "answer_s": 0.0, "ends": True, "are_all_up": False, "is_guarded": False},
+    50,
+    1000,
+)
 @example(  # data that come last are half way through the table
     [(Site.start, False), (Site.run, 6.0), (Site.load,), (Site.run, 5.0)],
     AGED_S,

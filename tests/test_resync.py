@@ -12,6 +12,7 @@ from rsfilter.exabgp.capabilities import Established
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
 from rsfilter.exabgp.resync import (
     ANSWER_SILENCE_S,
+    MAX_AGAIN,
     REFRESH_AGAIN_S,
     REFRESH_LIMIT_S,
     REFRESH_SILENCE_S,
@@ -310,12 +311,17 @@ def done_at(resync: Resync, *times: float) -> list[bool]:
     return found
 
 
+SILENT_AT = REFRESH_AGAIN_S + REFRESH_SILENCE_S
+"""When a host that never says that it begins or ends, and has nothing new to say, is given up."""
+
+
 def test_a_host_that_never_finishes_is_waited_for_while_it_says_something_new() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
     assert resync.next_timer() == REFRESH_AGAIN_S
+    assert done_at(resync, REFRESH_AGAIN_S) == [False]
     resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), 8.0)
-    assert done_at(resync, REFRESH_SILENCE_S) == [False]
+    assert done_at(resync, SILENT_AT) == [False]
     assert resync.next_timer() == 8.0 + REFRESH_SILENCE_S
     resync.message(announced(HOST, "203.0.113.1/32", "203.0.113.2/32"), 16.0)
     assert done_at(resync, 8.0 + REFRESH_SILENCE_S, 16.0 + REFRESH_SILENCE_S) == [False, True]
@@ -326,60 +332,77 @@ def test_repetitions_are_not_waited_for() -> None:
     """A healthcheck announces the same every few seconds, for ever."""
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
-    for now in (1.0, 3.0, 5.0, 7.0, 9.0):
-        resync.message(announced(HOST, "203.0.113.1/32"), now)
-    assert done_at(resync, REFRESH_SILENCE_S, 1.0 + REFRESH_SILENCE_S) == [False, True]
+    assert done_at(resync, REFRESH_AGAIN_S) == [False]
+    for now in range(6, 15):
+        resync.message(announced(HOST, "203.0.113.1/32"), float(now))
+    assert done_at(resync, SILENT_AT, 6.0 + REFRESH_SILENCE_S) == [False, True]
 
 
 def test_several_things_said_in_turn_are_repetitions_too() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
-    for now in range(1, 10):
+    assert done_at(resync, REFRESH_AGAIN_S) == [False]
+    for now in range(6, 15):
         resync.message(announced(HOST, f"203.0.113.{now % 2}/32"), float(now))
-    assert done_at(resync, REFRESH_SILENCE_S, 2.0 + REFRESH_SILENCE_S) == [False, True]
+    assert done_at(resync, SILENT_AT, 7.0 + REFRESH_SILENCE_S) == [False, True]
 
 
 def test_nobody_is_waited_for_because_others_talk() -> None:
     resync = after_questions(HOST_UP, shown(OTHER, 65002))
     ask(resync, DONE, DONE, DONE, DONE)
     ask(resync, *(mark for family in FAMILIES for mark in repetition(OTHER, family)))
+    assert done_at(resync, REFRESH_AGAIN_S) == [False]
     resync.message(announced(OTHER, "203.0.113.3/32"), 8.0)
-    assert done_at(resync, REFRESH_SILENCE_S) == [True]
+    assert done_at(resync, SILENT_AT) == [True]
 
 
 def test_each_host_has_its_own_time() -> None:
     resync = after_questions(HOST_UP, shown(OTHER, 65002))
     ask(resync, DONE, DONE, DONE, DONE)
-    resync.message(announced(OTHER, "203.0.113.3/32"), 4.0)
-    assert done_at(resync, REFRESH_SILENCE_S) == [False]
-    assert resync.next_timer() == 4.0 + REFRESH_SILENCE_S
-    assert done_at(resync, 4.0 + REFRESH_SILENCE_S) == [True]
+    assert done_at(resync, REFRESH_AGAIN_S) == [False]
+    resync.message(announced(OTHER, "203.0.113.3/32"), 9.0)
+    assert done_at(resync, SILENT_AT) == [False]
+    assert resync.next_timer() == 9.0 + REFRESH_SILENCE_S
+    assert done_at(resync, 9.0 + REFRESH_SILENCE_S) == [True]
     assert resync.next_timer() is None
 
 
-def test_a_host_that_has_not_said_a_word_is_asked_once_more() -> None:
-    """A reload of ExaBGP's configuration may have lost the question."""
+def test_what_a_host_has_not_begun_to_repeat_is_asked_for_once_more() -> None:
+    """A reload of ExaBGP's configuration may have lost the question, whatever it says else."""
     resync = after_questions(HOST_UP, shown(OTHER, 65002))
     ask(resync, DONE, DONE, DONE, DONE)
-    ask(resync, repetition(OTHER, FAMILIES[0])[0], *repetition(HOST, FAMILIES[1]))
-    assert resync.commands(REFRESH_AGAIN_S) == []
-    resync = after_questions(HOST_UP, shown(OTHER, 65002))
-    ask(resync, DONE, DONE, DONE, DONE)
-    ask(resync, announced(OTHER, "203.0.113.3/32"))
+    ask(resync, *(repetition(OTHER, family)[0] for family in FAMILIES))
+    ask(resync, *repetition(HOST, FAMILIES[1]), announced(HOST, "203.0.113.1/32"))
     assert resync.commands(REFRESH_AGAIN_S) == [
         *MARK,
         b"neighbor 198.51.100.1 announce route-refresh ipv4 unicast\n",
-        b"neighbor 198.51.100.1 announce route-refresh ipv6 unicast\n",
     ]
-    for message in (*MARKED, DONE, DONE):
-        resync.message(message, REFRESH_AGAIN_S)
-    assert resync.next_timer() == REFRESH_SILENCE_S, "nobody waits any longer for that"
+    for message in (*MARKED, DONE):
+        resync.message(message, 7.0)
     for mark in repetition(OTHER, FAMILIES[0]) + repetition(OTHER, FAMILIES[1]):
-        resync.message(mark, 6.0)
-    resync.message(announced(HOST, "203.0.113.1/32"), 7.0)
+        resync.message(mark, 7.0)
     assert done_at(resync, REFRESH_SILENCE_S) == [False]
-    assert done_at(resync, 7.0 + REFRESH_SILENCE_S) == [True]
+    assert resync.next_timer() == 7.0 + REFRESH_SILENCE_S, "from when it has been asked"
+    for mark in repetition(HOST, FAMILIES[0]):
+        assert not resync.is_done
+        resync.message(mark, 12.0)
+    assert resync.is_done
     assert resync.problems == {}
+
+
+def test_a_host_that_has_begun_is_not_asked_again() -> None:
+    resync = after_questions(HOST_UP)
+    ask(resync, DONE, DONE, *(repetition(HOST, family)[0] for family in FAMILIES))
+    assert resync.commands(REFRESH_AGAIN_S) == []
+    assert done_at(resync, REFRESH_SILENCE_S) == [True]
+
+
+def test_many_hosts_that_do_not_say_that_they_begin_are_not_asked_again() -> None:
+    hosts = [Address(4, (198 << 24) + number) for number in range(MAX_AGAIN // 2 + 1)]
+    resync = after_questions(*(shown(host, 65001) for host in hosts))
+    ask(resync, *[DONE] * (2 * len(hosts)))
+    assert resync.commands(REFRESH_AGAIN_S) == []
+    assert done_at(resync, REFRESH_SILENCE_S) == [True]
 
 
 def test_replies_to_the_second_question_are_waited_for() -> None:
@@ -389,17 +412,20 @@ def test_replies_to_the_second_question_are_waited_for() -> None:
     assert resync.commands(REFRESH_SILENCE_S) == []
     assert not resync.is_done
     for message in (*MARKED, DONE, DONE):
-        resync.message(message, REFRESH_SILENCE_S)
-    assert resync.is_done
+        assert done_at(resync, 100.0) == [False]
+        resync.message(message, 100.0)
+    assert done_at(resync, 100.0 + REFRESH_SILENCE_S) == [True]
+    assert resync.problems == {}
 
 
 def test_talk_without_end_is_not_waited_for_without_end() -> None:
     resync = after_questions(HOST_UP)
     ask(resync, DONE, DONE)
-    for now in range(int(REFRESH_LIMIT_S)):
+    limit = REFRESH_AGAIN_S + REFRESH_LIMIT_S  # IPv6 is asked for again
+    for now in range(int(limit)):
         resync.message(RefreshMark(HOST, 65001, "ipv4 unicast", is_end=False), float(now))
         assert done_at(resync, float(now)) == [False]
-    assert done_at(resync, REFRESH_LIMIT_S) == [True]
+    assert done_at(resync, limit) == [True]
 
 
 @pytest.mark.parametrize("replies", [[], [DONE]])
@@ -413,7 +439,7 @@ def test_a_host_is_not_silent_before_exabgp_has_asked_it(replies: list[Reply]) -
     for reply in [DONE] * (2 - len(replies)):
         resync.message(reply, 50.0)
     assert resync.next_timer() == 50.0 + REFRESH_AGAIN_S
-    assert done_at(resync, 50.0, 50.0 + REFRESH_SILENCE_S) == [False, True]
+    assert done_at(resync, 50.0, 50.0 + REFRESH_AGAIN_S, 50.0 + SILENT_AT) == [False, False, True]
     assert resync.problems == {}
 
 

@@ -87,13 +87,15 @@ def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
 def test_a_line_that_is_not_understood_is_told_of_once_a_minute(site: Path) -> None:
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
         speaker.write(state(ROUTER, 65200, "up"))
-        for torn in (b'{ "exabgp": "5.0.0", "torn \x1b[31m', b'{ "exabgp": "5.0.0", "another'):
+        first = b'{ "exabgp": "5.0.0", "torn \x1b[31m' + b"x" * 10_000
+        for torn in (first, b'{ "exabgp": "5.0.0", "another'):
             speaker.write(torn + b"\n")
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
     log = (site / "rsfilter.log").read_text()
     assert log.count("was not understood (not_json)") == 1
     assert "\x1b" not in log
+    assert max(map(len, log.splitlines())) < 1000
 
 
 def test_nothing_is_kept_of_a_host_that_was_removed(site: Path) -> None:

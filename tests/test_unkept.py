@@ -17,7 +17,7 @@ from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import PolicyReplaced
 from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import Route
-from rsfilter.routing.unkept import LOOK_EVERY_S
+from rsfilter.routing.unkept import ASKED_AT_ONCE, LOOK_EVERY_S
 
 HV7 = address("198.51.100.7")
 ASKED = [RefreshWanted(HV7, 4)]
@@ -90,6 +90,19 @@ def test_a_session_that_ends_says_everything_again_by_itself(stale_time: int) ->
     after(machine, update(*guests(1, 2, 3, 4, 5)), down())
     assert asked(machine, LOOK_EVERY_S) == []
     assert asked(machine, 9 * LOOK_EVERY_S) == []
+
+
+def test_thousands_of_hosts_are_not_asked_at_once() -> None:
+    """ExaBGP would do nothing else for minutes."""
+    machine = engine(hosts=host_group(max_prefixes=2))
+    for number in range(ASKED_AT_ONCE + 1):
+        neighbor = f"198.51.100.{number}"
+        routes = [
+            route(each, neighbor=neighbor) for each in (f"203.0.113.{n}/32" for n in range(4))
+        ]
+        after(machine, update(*routes), withdraw(*(each.key for each in routes)))
+    assert len(asked(machine, LOOK_EVERY_S)) == ASKED_AT_ONCE
+    assert len(asked(machine, 2 * LOOK_EVERY_S)) == 1
 
 
 def test_it_is_asked_in_the_families_of_what_it_announced() -> None:

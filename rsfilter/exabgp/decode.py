@@ -102,8 +102,9 @@ _DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 """4.2 prints the text of a NOTIFICATION raw; JSON has these only escaped."""
 
-_NO_NUMBER = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
-"""A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON."""
+_NO_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+(?:"|\Z))|-?(?:NaN|Infinity)')
+"""A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON. A
+string that never ends is read once."""
 
 _decode_line = msgspec.json.Decoder(shapes.Line).decode
 _decode_received = msgspec.json.Decoder(shapes.Received).decode
@@ -195,7 +196,7 @@ def _update(address: Address, asn: int, update: shapes.Update) -> Update:
     withdrawn = nlri.withdrawn(address, {} if update.withdraw is UNSET else update.withdraw)
     next_hops = announced.next_hops
     if update.attribute is UNSET and not update.announce:
-        return Update(address, asn, (), withdrawn)
+        return Update(address, asn, (), nlri.with_meant(withdrawn))
     path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
     if path.malformed.startswith(attributes.TREAT_AS_WITHDRAW):
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
@@ -204,7 +205,7 @@ def _update(address: Address, asn: int, update: shapes.Update) -> Update:
         problems = [path.malformed] if path.malformed else []
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
     if withdrawn:  # what an UPDATE also announces it does not withdraw (RFC 4271 section 4.3)
-        withdrawn = tuple(key for key in withdrawn if key not in next_hops)
+        withdrawn = tuple(k for k in nlri.with_meant(withdrawn) if k not in next_hops)
     routes = tuple([Route(key, asn, path, hops) for key, hops in next_hops.items()])
     return Update(address, asn, routes, withdrawn, announced.others)
 

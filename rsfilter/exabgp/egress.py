@@ -45,7 +45,7 @@ class Written(NamedTuple):
     barrier: Address | None
     """The router whose barrier it is, in the session that it has now."""
     needs: Address | None
-    """The router that has to be up, or ExaBGP refuses it."""
+    """The neighbor that has to be up, or ExaBGP refuses it."""
     at: float
     """When it was written."""
 
@@ -89,8 +89,8 @@ class Egress:
         """Of barriers that ExaBGP has taken: when to ask for one more End-of-RIB, and seconds since
         the last one."""
         self._excused = 0
-        """How many of the next `error` replies the loss of a router's session explains, at most."""
-        self._to_refresh: list[tuple[Address, int]] = []
+        """How many of the next `error` replies the loss of a session explains, at most."""
+        self._to_refresh: dict[tuple[Address, int], None] = {}
         """Hosts that are to repeat a family."""
         self._resume_at: float | None = None
         """Set: an `error` came back, and nothing is written before this."""
@@ -134,7 +134,7 @@ class Egress:
         self.routers[router].is_inherited = True
 
     def is_inherited(self, neighbor: Address) -> bool:
-        """What is sent to it matters: see `update_sent`."""
+        """The copies of what is sent to it are worth reading: see `update_sent`."""
         return neighbor in self.routers and self.routers[neighbor].is_inherited
 
     def update_sent(self, router: Address, keys: Iterable[RouteKey]) -> None:
@@ -152,7 +152,12 @@ class Egress:
 
     def request_refresh(self, host: Address, family: int) -> None:
         """A host is to repeat what it announces."""
-        self._to_refresh.append((host, family))
+        self._to_refresh[host, family] = None
+
+    def host_down(self, host: Address) -> None:
+        """The host's session ended: it cannot be asked, and ExaBGP refuses what has been."""
+        self._to_refresh = {wanted: None for wanted in self._to_refresh if wanted[0] != host}
+        self._excused += sum(written.needs == host for written in self._unanswered)
 
     def end_of_rib_sent(self, router: Address) -> None:
         """ExaBGP shows an End-of-RIB that it sent."""
@@ -236,7 +241,8 @@ class Egress:
         lines = list(self._changes())
         for state in self.routers.values():
             lines += self._barrier(state, now)
-        lines += [self._sent(encode.request_refresh(*wanted), 0) for wanted in self._to_refresh]
+        for host, family in self._to_refresh:
+            lines.append(self._sent(encode.request_refresh(host, family), 0, needs=host))
         self._to_refresh.clear()
         self.counters["commands"] += len(lines)
         return lines
@@ -309,21 +315,22 @@ class Egress:
         return self._tag
 
     def _barrier(self, state: RouterState, now: float) -> list[bytes]:
-        may_end = self.is_ready or state.phase is not Phase.FILLING
-        families = state.barrier() if may_end else []
+        if state.phase is Phase.FILLING and not (self.is_ready or state.is_waiting):
+            return []
+        families = state.barrier()
         if families:
             self.counters["barriers"] += 1
             self._barrier_at[state.address] = now
         ends = [
             (family, None if number else state.address) for number, family in enumerate(families)
         ]
-        ends += [(family, None) for family in state.barrier_again(self._is_due(state, now))]
+        ends += [(family, None) for family in state.barrier_again(self._comes_again(state, now))]
         return [
             self._sent(encode.end_of_rib(state.address, family), 0, owner, state.address)
             for family, owner in ends
         ]
 
-    def _is_due(self, state: RouterState, now: float) -> bool:
+    def _comes_again(self, state: RouterState, now: float) -> bool:
         """It is time to ask for one more End-of-RIB; the next time comes after twice as long."""
         at, waited = self._again.get(state.address, (now, 0.0))
         if not waited or now < at:

@@ -67,18 +67,24 @@ def announced(neighbor: Address, section: dict[str, Any]) -> Announced:
 
 def withdrawn(neighbor: Address, section: dict[str, Any]) -> tuple[RouteKey, ...]:
     """Every IPv4 and IPv6 unicast prefix that a neighbor withdrew; what is no such prefix was
-    never kept. Bits past the length, which ExaBGP prints, mean nothing (RFC 4271 section 4.3): one
-    that has some is listed with and without them."""
+    never kept."""
     keys: list[RouteKey] = []
     for name, items in section.items():
         family = _FAMILIES.get(name)
         if family is not None:
             keys.extend(route_keys(neighbor, family, items)[0])
-    for key in tuple(keys):
-        prefix = key.prefix
-        if prefix.length < BITS[prefix.family] and not prefix.is_well_formed:
-            keys.append(RouteKey(neighbor, prefix.masked(prefix.length), key.path_id))
     return tuple(keys)
+
+
+def with_meant(keys: tuple[RouteKey, ...]) -> tuple[RouteKey, ...]:
+    """These, and for each with bits set past its length the one without: they mean nothing (RFC
+    4271 section 4.3), but ExaBGP prints them."""
+    meant = [
+        RouteKey(key.neighbor, key.prefix.masked(key.prefix.length), key.path_id)
+        for key in keys
+        if key.prefix.length < BITS[key.prefix.family] and not key.prefix.is_well_formed
+    ]
+    return (*keys, *meant) if meant else keys
 
 
 def route_keys(neighbor: Address, family: int, items: Any) -> tuple[list[RouteKey], list[Any]]:

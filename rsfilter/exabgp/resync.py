@@ -43,8 +43,13 @@ second time (healthchecks repeat themselves every few seconds), is not waited fo
 change reaches a router."""
 
 REFRESH_AGAIN_S = 5.0
-"""A host that has not said a word this long after the question is asked once more: a reload of
-ExaBGP's configuration loses the questions that it has not sent yet."""
+"""What a host has not begun to repeat this long after the question is asked for once more: a reload
+of ExaBGP's configuration loses the questions that it has not sent yet. Hosts without enhanced
+refresh, which never say that they begin, repeat themselves twice."""
+
+MAX_AGAIN = 200
+"""With more questions to be asked again none is: they take ExaBGP up to 0.1 s each. So many are not
+lost, but the hosts are of a kind that does not say that it begins."""
 
 REFRESH_LIMIT_S = 120.0
 """However much they talk, once they are asked: 200,000 routes pass through ExaBGP in a third of it.
@@ -106,10 +111,10 @@ class Resync:
         """When a host that has not finished will have been silent for too long, the first first."""
         self._said: set[RouteKey] = set()
         """What such hosts have repeated."""
-        self._speaking: set[Address] = set()
-        """Hosts that have said something since they were asked."""
+        self._asked: set[tuple[Address, str]] = set()
+        """What the questions are about."""
         self._again_at: float | None = None
-        """When to ask the others once more."""
+        """When to ask for the second time."""
         self._is_again = False
         """That has been done."""
 
@@ -164,17 +169,19 @@ class Resync:
 
     def _ask_again(self) -> None:
         self._again_at = None
-        unheard = self._silent_at.keys() - self._speaking
-        if unheard:
-            self._is_asked, self._is_again = False, True
-            self._ask({(host, family) for host, family in self._unrepeated if host in unheard})
+        self._is_again = True
+        unheard = self._unrepeated - self._begun
+        if 0 < len(unheard) <= MAX_AGAIN:
+            for host, _ in unheard:
+                self._silent_at.pop(host, None)  # until the question is passed on
+            self._ask(unheard)
 
-    def _ask(self, hosts: set[tuple[Address, str]]) -> None:
+    def _ask(self, asked: set[tuple[Address, str]]) -> None:
+        """Asks hosts to repeat families."""
+        self._asked, self._is_asked = asked, False
+        numbers = {family: number for number, family in UNICAST.items()}
         self._questions = [
-            encode.request_refresh(host, number)
-            for host in sorted({host for host, _ in hosts})
-            for number, family in sorted(UNICAST.items())
-            if (host, family) in hosts
+            encode.request_refresh(host, numbers[family]) for host, family in sorted(asked)
         ]
 
     def message(self, message: Message, now: float) -> list[Established | Inherited]:
@@ -264,7 +271,7 @@ class Resync:
         self._unrepeated = {
             (h, UNICAST[f]) for h, families in self._hosts.items() for f in families
         }
-        self._ask(self._unrepeated)
+        self._ask(self._unrepeated.copy())
         self._limit = self._deadline = now + REFRESH_LIMIT_S
         if not self._questions:
             self._finish()
@@ -272,21 +279,19 @@ class Resync:
     def _passed_on(self, now: float) -> None:
         """ExaBGP has passed on a question, or all of them: only then a silence says something about
         a host. It looks for each host among all its sessions: minutes, with thousands."""
-        if not self._is_again:
-            self._limit = self._deadline = now + REFRESH_LIMIT_S
+        self._limit = self._deadline = now + REFRESH_LIMIT_S
         if self._replies:
             return
+        for host in sorted({host for host, _ in self._asked & self._unrepeated}):
+            self._silent_at[host] = now + REFRESH_SILENCE_S
+            self._silent_at.move_to_end(host)
         if not self._is_again:
-            unfinished = sorted({host for host, _ in self._unrepeated})
-            self._silent_at = OrderedDict.fromkeys(unfinished, now + REFRESH_SILENCE_S)
             self._again_at = now + REFRESH_AGAIN_S
-            self._set_deadline()
+        self._set_deadline()
         self._finish_if_repeated()
 
     def _heard(self, message: RefreshMark | EndOfRib | Update, now: float) -> None:
         host = message.neighbor
-        if self.step is Step.REFRESH:
-            self._speaking.add(host)
         if host in self._silent_at and self._is_new(message):
             self._silent_at[host] = now + REFRESH_SILENCE_S
             self._silent_at.move_to_end(host)
@@ -319,4 +324,3 @@ class Resync:
         self.step = Step.DONE
         self._deadline = None
         self._said.clear()
-        self._speaking.clear()

@@ -24,7 +24,7 @@ Pure: no command lines here (`encode`), no clock.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -125,10 +125,8 @@ class RouterState:
     is_inherited: bool = False
     """Its session is older than this process, and no barrier has passed yet: changes that a dead
     process told may still wait in ExaBGP, and go out after ours."""
-    _sent: set[RouteKey] = field(default_factory=set)
-    """While that is so: what ExaBGP sent."""
-    _sent_again: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Of these, what it sent a second time."""
+    _sent: Counter[RouteKey] = field(default_factory=Counter)
+    """While that is so: how often ExaBGP sent what."""
     _barrier: Barrier = Barrier.NONE
     _is_ambiguous: bool = False
     """An End-of-RIB went out after the barrier was written and before the reply: the barrier's own,
@@ -249,17 +247,12 @@ class RouterState:
         What goes out twice was changed by a dead process and by us, in which order nobody knows. It
         is told again once nothing waits any more.
         """
-        for key in keys:
-            if key in self._sent:
-                ids = self._sent_again.get(key.prefix, _NO_IDS)
-                self._sent_again[key.prefix] = ids | {key.path_id}
-            self._sent.add(key)
+        self._sent.update(keys)
 
     def _own(self) -> None:
         """Nothing of a dead process can go out any more."""
         self.is_inherited = False
         self._sent.clear()
-        self._sent_again.clear()
 
     def barrier_taken(self) -> None:
         """ExaBGP replied to the barrier's command."""
@@ -274,8 +267,9 @@ class RouterState:
         self._barrier, self._is_ambiguous = Barrier.NONE, False
         self.phase = Phase.SETTLED
         self._confirming.clear()
-        for prefix, path_ids in self._sent_again.items():
-            self._doubt(prefix, path_ids)
+        for key, times in self._sent.items():
+            if times > 1:
+                self._doubt(key.prefix, frozenset({key.path_id}))
         self._own()
         blocked, self._blocked = self._blocked, {}
         for prefix in blocked:

@@ -8,6 +8,7 @@ announce more: so the host is asked to repeat itself (route refresh, RFC 2918).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 from rsfilter.routing.model import Address
 from rsfilter.routing.rib import NeighborTable
@@ -15,6 +16,10 @@ from rsfilter.routing.rib import NeighborTable
 LOOK_EVERY_S = 10.0
 """Between two looks for room, and so between two questions to a host that fills what it empties: a
 repetition is all of its table."""
+
+
+ASKED_AT_ONCE = 50
+"""Hosts in one look: ExaBGP takes up to 0.1 s for each, and changes of routes wait meanwhile."""
 
 
 class Unkept:
@@ -42,11 +47,12 @@ class Unkept:
     def to_repeat(
         self, now: float, max_prefixes: Callable[[Address], int]
     ) -> list[tuple[Address, int]]:
-        """Neighbors that there is room for by now, and in which family each is to repeat itself:
-        named once, until they have said too much again."""
+        """Some neighbors that there is room for by now, and in which family each is to repeat
+        itself: named once, until they have said too much again."""
         if self._look_at is None or now < self._look_at:
             return []
-        ready = [n for n in self._families if self._tables[n].room(max_prefixes(n))]
+        with_room = (n for n in self._families if self._tables[n].room(max_prefixes(n)))
+        ready = list(islice(with_room, ASKED_AT_ONCE))
         found = [(n, family) for n in ready for family in sorted(self._families.pop(n))]
         self._look_at = now + LOOK_EVERY_S if self._families else None
         return found
