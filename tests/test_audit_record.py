@@ -114,14 +114,16 @@ def test_a_route_that_becomes_stale_or_fresh(is_stale):
 @pytest.mark.parametrize(("is_up", "event"), [(True, "session_up"), (False, "session_down")])
 def test_a_session(is_up, event):
     neighbor = Address.parse("2001:db8::1")
-    record = read(SessionChange(neighbor, 65001, "host", "hypervisors", is_up, "hold timer"))
+    change = SessionChange(neighbor, 65001, "host", "hypervisors", is_up, "hold timer")
+    assert read(change)["host"] == "hypervisors"
+    record = read(replace(change, host="hv1"))
     del record["v"], record["seq"], record["at"], record["prev"], record["hash"]
     assert record == {
         "event": event,
         "neighbor": "2001:db8::1",
-        "host": "hypervisors",
+        "host": "hv1",
         "asn": 65001,
-        "data": {"role": "host", "reason": "hold timer"},
+        "data": {"role": "host", "group": "hypervisors", "reason": "hold timer"},
     }
 
 

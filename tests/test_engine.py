@@ -340,6 +340,20 @@ def test_roles(neighbor: str, role: str, group: str) -> None:
     assert actions.audit == [SessionChange(address(neighbor), 65007, role, group, False, "lost")]
 
 
+def test_a_session_has_the_name_that_truth_has_for_the_host() -> None:
+    """As its routes have, so that one name finds both. A router has none there."""
+    named = data((), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7), ("hv8", 65200, "192.0.2.10"))
+    machine = engine(named)
+    router = "192.0.2.10"
+    actions = [after(machine, up()), after(machine, down()), after(machine, up(router, 65200))]
+    sessions = [event for action in actions for event in action.audit]
+    assert [(event.group, event.host) for event in sessions] == [
+        ("hypervisors", "hv7"),
+        ("hypervisors", "hv7"),
+        ("leaves", ""),
+    ]
+
+
 def test_the_first_group_that_names_a_neighbor_has_it() -> None:
     narrow, wide = host_group("198.51.100.7/32"), host_group("198.51.100.0/24")
     machine = Engine(OWN_ASN, (narrow, wide), (), OWNED)

@@ -246,7 +246,7 @@ class Floods:
                 neighbor = self._neighbor(event.neighbor, event.asn, event.host, now)
                 passed += self._change(event, neighbor, (event.family, event.nlri), now)
             elif isinstance(event, SessionChange) and event.role != "router":
-                neighbor = self._neighbor(event.neighbor, event.asn, event.group, now)
+                neighbor = self._neighbor(event.neighbor, event.asn, event.host or event.group, now)
                 passed += self._change(event, neighbor, "session", now)
             elif isinstance(event, NotKept):
                 neighbor = self._neighbor(event.neighbor, event.asn, event.host, now)

@@ -218,9 +218,13 @@ def _session_members(change: SessionChange) -> dict[str, Any]:
     return {
         "event": "session_up" if change.is_up else "session_down",
         "neighbor": str(change.neighbor),
-        "host": change.group[:MAX_TEXT],
+        "host": (change.host or change.group)[:MAX_TEXT],
         "asn": change.asn,
-        "data": {"role": change.role, "reason": change.reason[:MAX_TEXT]}
+        "data": {
+            "role": change.role,
+            "group": change.group[:MAX_TEXT],
+            "reason": change.reason[:MAX_TEXT],
+        }
         | _changes(change.changes),
     }
 

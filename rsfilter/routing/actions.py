@@ -87,6 +87,8 @@ class SessionChange(Struct, frozen=True, gc=False):
     """Why it went down, in the speaker's words."""
     changes: int = 0
     """As `VerdictChange.changes`."""
+    host: str = ""
+    """The truth's name for a host; empty when it has none."""
 
 
 class DataChange(NamedTuple):
