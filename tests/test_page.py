@@ -82,6 +82,7 @@ def test_one_sees_first_whether_all_is_well(page: Page) -> None:
     expect(page.locator("#state")).to_contain_text("truth r1")
     expect(page.locator(".card", has_text="accepted").locator("strong")).to_have_text("3")
     expect(page.locator(".card", has_text="rejected").locator("strong")).to_have_text("1")
+    expect(page.locator(".card", has_text="host sessions up").locator("strong")).to_have_text("2")
     expect(page.locator("main")).to_contain_text("revision r1")
     expect(page.locator("svg.plot")).to_have_attribute(
         "aria-label", re.compile("origin_invalid_asn 1")
@@ -136,6 +137,36 @@ def test_one_routes_story(page: Page) -> None:
     picture(page, "page-route")
 
 
+NARROW = {"width": 380, "height": 800}
+
+
+@pytest.mark.parametrize("where", ["#/route/203.0.113.4%2F32", "#/routes", "#/", "#/neighbors"])
+def test_nothing_is_outside_of_a_narrow_window(page: Page, where: str) -> None:
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.goto(f"/{where}")
+    expect(page.locator("main tbody tr").first).to_be_visible()
+    assert page.evaluate(OUTSIDE) == []
+
+
+OUTSIDE = """() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const outside = [];
+    while (texts.nextNode()) {
+        const range = document.createRange();
+        range.selectNodeContents(texts.currentNode);
+        if (range.getBoundingClientRect().right > innerWidth) outside.push(range.toString());
+    }
+    return outside;
+}"""
+"""Texts that reach past the window's right edge."""
+
+
+def test_an_unknown_reason_leaves_no_button_behind(page: Page) -> None:
+    page.goto("/#/routes?reason=nonsense")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
 def test_a_prefix_that_nobody_announces(page: Page) -> None:
     page.goto("/#/route/192.0.2.77%2F32")
     expect(page.get_by_role("alert")).to_contain_text("nobody announces 192.0.2.77/32")
@@ -173,6 +204,13 @@ def test_keys_lead_everywhere(page: Page) -> None:
     expect(page.locator("nav a[aria-current]")).to_have_text("Audit")
 
 
+def test_no_line_is_drawn_around_a_page_that_takes_the_focus(page: Page) -> None:
+    page.keyboard.press("2")
+    expect(page.locator("main")).to_be_focused()
+    outline = "getComputedStyle(document.getElementById('content')).outlineStyle"
+    assert page.evaluate(outline) == "none"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -196,6 +234,22 @@ def test_what_a_host_says_is_text(page: Page) -> None:
     assert page.locator("main img").count() == 0
 
 
+def test_a_long_name_leaves_room_for_the_other_columns(page: Page) -> None:
+    long = "hypervisor-" * 20
+    page.route(
+        "**/api/v1/neighbors*",
+        lambda route: route.fulfill(
+            json={"neighbors": [NEIGHBOR | {"host": long, "group": "h", "neighbor": HV1[0]}]}
+        ),
+    )
+    page.get_by_role("link", name="Neighbors").click()
+    name = page.get_by_title(long)
+    expect(name).to_be_visible()
+    box = name.bounding_box()
+    assert box is not None
+    assert box["width"] < 300
+
+
 NEIGHBOR = {
     "role": "host",
     "asn": 65001,
@@ -214,6 +268,7 @@ def test_the_guard_shows_what_it_holds_and_lets_go(page: Page, speaker: Speaker)
     new.write_text(json.dumps(nothing))
     new.rename(speaker.config.parent / "truth.json")
     expect(page.locator("#state")).to_contain_text("3 held")
+    expect(page.locator("#state .warning")).to_have_text("healthy, 1 warning")
     page.get_by_role("link", name="Guard", exact=True).click()
     expect(page.locator("main tbody tr")).to_have_count(3)
     picture(page, "page-guard")

@@ -71,8 +71,7 @@ async function refresh() {
 }
 
 function showState(status) {
-  const isWell = status.health.status === "ok";
-  const words = [h("span", { class: `badge ${isWell ? "good" : "bad"}` }, isWell ? "healthy" : "NOT healthy")];
+  const words = [badge(status.health)];
   if (status.drain.phase !== "in_service") {
     words.push(" ", h("span", { class: "badge warning" }, status.drain.phase));
   }
@@ -82,6 +81,13 @@ function showState(status) {
   const truth = status.truth?.in_force;
   if (truth) words.push(h("span", { class: "faint" }, ` truth ${truth.revision || truth.sha256.slice(0, 12)}`));
   state.replaceChildren(...words);
+}
+
+function badge({ status, warnings }) {
+  if (status !== "ok") return h("span", { class: "badge bad" }, "NOT healthy");
+  if (!warnings.length) return h("span", { class: "badge good" }, "healthy");
+  const count = warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`;
+  return h("span", { class: "badge warning" }, `healthy, ${count}`);
 }
 
 listen((kind, event) => {

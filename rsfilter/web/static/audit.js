@@ -1,7 +1,7 @@
 // The audit log, by every condition that `rsfilter audit query` has.
 
 import { get } from "/static/api.js";
-import { choice, field, h, routeLink, table, time, verdict } from "/static/dom.js";
+import { choice, field, h, hostName, routeLink, table, time, verdict } from "/static/dom.js";
 import { why } from "/static/overview.js";
 
 const FIELDS = ["prefix", "match", "asn", "host", "neighbor", "event", "verdict", "reason", "since", "until", "limit"];
@@ -29,7 +29,7 @@ export async function audit(place, { query }) {
     ["event", (r) => (r.verdict ? verdict(r.verdict) : r.event.replaceAll("_", " "))],
     ["was", (r) => r.was],
     ["prefix", (r) => routeLink(r.prefix)],
-    ["host", (r) => r.host],
+    ["host", (r) => hostName(r.host)],
     ["neighbor", (r) => r.neighbor],
     ["AS", (r) => r.asn, "number"],
     ["AS path", (r) => r.as_path],

@@ -23,9 +23,10 @@ export function table(caption, columns, rows) {
 }
 
 function tableRow(columns, row) {
-  const cells = columns.map(([, cell, kind]) => {
+  const cells = columns.map(([heading, cell, kind]) => {
     const content = cell(row);
-    return h("td", { class: kind }, content === null || content === undefined ? "" : content);
+    // The heading again: a narrow window shows it before the value.
+    return h("td", { class: kind, "data-name": heading || null }, content === null || content === undefined ? "" : content);
   });
   return h("tr", {}, cells);
 }
@@ -54,6 +55,11 @@ export function time(text) {
 
 export function routeLink(prefix) {
   return prefix ? h("a", { class: "mono", href: `#/route/${encodeURIComponent(prefix)}` }, prefix) : "";
+}
+
+// A name may be long: the other columns stay in sight.
+export function hostName(name) {
+  return name ? h("span", { class: "host", title: name }, name) : "";
 }
 
 export function verdict(name) {

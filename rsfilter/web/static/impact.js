@@ -1,7 +1,7 @@
 // Which live routes would flip under a truth file that is dropped here. Nothing changes.
 
 import { post } from "/static/api.js";
-import { h, number, problem, routeLink, table, verdict } from "/static/dom.js";
+import { h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
 
 export function impact(place) {
   const input = h("input", { type: "file", accept: ".json,application/json", class: "hidden", id: "file" });
@@ -46,7 +46,7 @@ function result(file, found) {
     parts.push(table(found.is_complete ? "" : `the first ${number(found.flips.length)}`, [
       ["prefix", (f) => routeLink(f.prefix)],
       ["neighbor", (f) => f.neighbor],
-      ["host", (f) => f.host],
+      ["host", (f) => hostName(f.host)],
       ["AS", (f) => f.asn, "number"],
       ["is", (f) => verdict(f.was)],
       ["would be", (f) => verdict(f.verdict)],

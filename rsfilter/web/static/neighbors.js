@@ -1,7 +1,7 @@
 // Sessions: who is up, since when, how much of its limit each host uses.
 
 import { get } from "/static/api.js";
-import { choice, field, h, number, table, time } from "/static/dom.js";
+import { choice, field, h, hostName, number, table, time } from "/static/dom.js";
 
 export async function neighbors(place, { query }) {
   const role = choice("role", ["host", "router", "unknown"], query.get("role"));
@@ -12,7 +12,7 @@ export async function neighbors(place, { query }) {
     ["neighbor", (n) => h("a", { class: "mono", href: `#/routes?neighbor=${encodeURIComponent(n.neighbor)}` }, n.neighbor)],
     ["role", (n) => n.role],
     ["group", (n) => n.group],
-    ["host", (n) => n.host],
+    ["host", (n) => hostName(n.host)],
     ["AS", (n) => n.asn, "number"],
     ["state", (n) => h("span", { class: n.is_up ? "good" : "bad" }, n.is_up ? "up" : "down")],
     ["since", (n) => time(n.since)],

@@ -1,7 +1,7 @@
 // What one sees first: is it healthy, which data are in force, what was decided, what changed.
 
 import { get } from "/static/api.js";
-import { h, number, problem, routeLink, table, time, verdict } from "/static/dom.js";
+import { h, hostName, number, problem, routeLink, table, time, verdict } from "/static/dom.js";
 import { plot } from "/static/plot.js";
 
 const RECENT = 25;
@@ -46,8 +46,8 @@ function summary(status) {
     card("rejected", routes.rejected, "#/routes?verdict=rejected", "rejected"),
     card("held by the guard", routes.held, "#/guard", routes.held ? "held" : ""),
     card("stale", routes.stale, "#/routes", routes.stale ? "stale" : ""),
-    card("hosts up", sessions.hosts_up, "#/neighbors?role=host", "", `${number(sessions.hosts_down)} down`),
-    card("routers up", sessions.routers_up, "#/neighbors?role=router", "", `${number(sessions.routers_down)} down`)));
+    card("host sessions up", sessions.hosts_up, "#/neighbors?role=host", "", `${number(sessions.hosts_down)} down`),
+    card("router sessions up", sessions.routers_up, "#/neighbors?role=router", "", `${number(sessions.routers_down)} down`)));
   parts.push(h("h2", {}, "Data in force"), data(status));
   return parts;
 }
@@ -83,7 +83,7 @@ function data(status) {
     ["what", (row) => row.what],
     ["holds", (row) => row.holds],
     ["age", (row) => row.age],
-    ["problem", (row) => h("span", { class: "bad" }, row.problem), "wide"],
+    ["problem", (row) => row.problem && h("span", { class: "bad" }, row.problem), "wide"],
   ], rows).element;
 }
 
@@ -98,7 +98,7 @@ function changes(recent) {
     ["at", (e) => time(e.at)],
     ["event", (e) => (e.verdict ? verdict(e.verdict) : e.event.replaceAll("_", " "))],
     ["prefix", (e) => routeLink(e.prefix)],
-    ["host", (e) => e.host],
+    ["host", (e) => hostName(e.host)],
     ["neighbor", (e) => e.neighbor],
     ["why", (e) => why(e), "wide"],
   ], recent.slice(0, RECENT)).element;

@@ -1,12 +1,11 @@
 // Rejections by their most telling reason, minute by minute, as stacked bars.
 
-import { h } from "/static/dom.js";
+import { h, number } from "/static/dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = ["#2a6fb0", "#c0262d", "#9a6700", "#1a7f37", "#8250df", "#bf5b16", "#5a6470"];
 const WIDTH = 900;
 const HEIGHT = 120;
-const FOOT = 16;
 
 function svg(name, attributes, ...children) {
   const element = document.createElementNS(SVG, name);
@@ -35,26 +34,26 @@ export function plot(records, minutes) {
     "aria-label": `Rejections by reason: ${series.map(([name, c]) => `${name} ${sum(c)}`).join(", ")}`,
   });
   const step = WIDTH / minutes;
-  const floor = new Array(minutes).fill(HEIGHT - FOOT);
+  const floor = new Array(minutes).fill(HEIGHT);
   series.forEach(([name, counts], index) => {
     counts.forEach((count, at) => {
       if (!count) return;
-      const height = (count / most) * (HEIGHT - FOOT - 12);
+      const height = (count / most) * (HEIGHT - 2);
       floor[at] -= height;
       picture.append(svg("rect", {
         x: at * step + 1, y: floor[at], width: Math.max(1, step - 2), height, fill: COLOURS[index],
       }, svg("title", {}, `${count} ${name}`)));
     });
   });
-  picture.append(svg("text", { x: 2, y: 10 }, `${most} a minute`));
-  picture.append(svg("text", { x: 2, y: HEIGHT - 3 }, `${minutes} min ago`));
-  picture.append(svg("text", { x: WIDTH - 26, y: HEIGHT - 3 }, "now"));
+  // Beside the picture, which is as wide as the window: text in it would be stretched with it.
+  const axis = h("p", { class: "axis faint" },
+    h("span", {}, `${minutes} min ago`), h("span", {}, `at most ${number(most)} a minute`), h("span", {}, "now"));
   const legend = series.map(([name, counts], index) => {
     const key = h("i");
     key.style.background = COLOURS[index];
     return h("li", {}, key, `${name} ${sum(counts)}`);
   });
-  return h("div", {}, picture, h("ul", { class: "legend" }, legend));
+  return h("div", {}, picture, axis, h("ul", { class: "legend" }, legend));
 }
 
 function sum(values) {

@@ -2,7 +2,7 @@
 // what the audit log has of it.
 
 import { get } from "/static/api.js";
-import { h, table, time, verdict } from "/static/dom.js";
+import { h, hostName, table, time, verdict } from "/static/dom.js";
 import { why } from "/static/overview.js";
 
 export async function route(place, { rest }) {
@@ -52,7 +52,7 @@ function history(story) {
     ["at", (r) => time(r.at)],
     ["event", (r) => (r.verdict ? verdict(r.verdict) : r.event)],
     ["was", (r) => r.was],
-    ["host", (r) => r.host],
+    ["host", (r) => hostName(r.host)],
     ["neighbor", (r) => r.neighbor],
     ["AS path", (r) => r.as_path],
     ["why", (r) => why(r), "wide"],

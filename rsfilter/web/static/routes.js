@@ -1,12 +1,12 @@
 // The table of routes: filtered by the filter, not here, and shown a page at a time.
 
 import { get } from "/static/api.js";
-import { choice, field, h, number, problem, routeLink, table, verdict } from "/static/dom.js";
+import { choice, field, h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
 
 const COLUMNS = [
   ["prefix", (r) => routeLink(r.prefix)],
   ["neighbor", (r) => r.neighbor],
-  ["host", (r) => r.host],
+  ["host", (r) => hostName(r.host)],
   ["AS", (r) => r.asn, "number"],
   ["AS path", (r) => r.as_path],
   ["next hop", (r) => r.next_hop],
@@ -23,7 +23,7 @@ export async function routes(place, { query }) {
 
 export async function listing(place, wanted, caption) {
   const shown = table(caption, COLUMNS, []);
-  const more = h("button", { type: "button" }, "Show more");
+  const more = h("button", { type: "button", hidden: true }, "Show more");
   const count = h("p", { class: "faint", role: "status" });
   place.append(shown.element, count, more);
   let cursor = null;
