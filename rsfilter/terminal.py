@@ -48,9 +48,12 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """One line for a row, however wide: what is asked with grep must not be folded."""
-    lines = [[clean_cell(value) for value in row] for row in (columns, *rows)]
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], max_width: int | None = _MAX_WIDTH
+) -> None:
+    """One line for a row, however wide: what is asked with grep must not be folded. `max_width`
+    of a cell; None: all of it."""
+    lines = [[clean_cell(value, max_width) for value in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         padded = map(set_cell_size, line, widths)
@@ -61,10 +64,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
             console().print(text, style="bold", soft_wrap=True)
 
 
-def clean_cell(value: object) -> str:
+def clean_cell(value: object, max_width: int | None = _MAX_WIDTH) -> str:
     """A value as one cell of a table."""
     text = clean("" if value is None else str(value))
-    return text if len(text) <= _MAX_WIDTH else text[: _MAX_WIDTH - 3] + "..."
+    return text if max_width is None or len(text) <= max_width else text[: max_width - 3] + "..."
 
 
 def print_json(values: Iterable[Any], *, is_live: bool = False) -> None:

@@ -15,6 +15,7 @@ import pytest
 from web_site import AFTER, hosts, running_site
 
 from rsfilter.cli import main
+from rsfilter.web.client import Client
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,18 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 origin_invalid_asn" in text
     assert "revision r1, 2 VRPs, 2 hosts" in text
     assert told(capsys, "status")["routes"]["accepted"] == 3
+
+
+def test_status_has_the_whole_of_a_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = told(capsys, "status")
+    problem = f"{'/a/long/path' * 20}/truth.json: it looks truncated (line 2, column 7)"
+    status["health"]["reasons"] = [{"name": "truth_refused", "detail": problem}]
+    status["truth"]["problems"] = [problem]
+    monkeypatch.setattr(Client, "get", lambda *_: status)
+    lines = said(capsys, "status").splitlines()
+    assert sum(line.endswith(problem) for line in lines) == 2
 
 
 def test_an_asn_and_a_limit_of_routes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,7 +184,8 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print_json([status])
     else:
-        print_table(("what", "is"), list(_status_rows(status)))
+        # whole: what is wrong with a file is at the end of a long text
+        print_table(("what", "is"), list(_status_rows(status)), max_width=None)
     return GOOD if status["health"]["status"] == "ok" else FAILED
 
 
