@@ -84,6 +84,7 @@ def test_since(directory, capsys, monkeypatch, since, count):
         ("query", "--since", "yesterday"),
         ("query", "--asn", "host"),
         ("query", "--reason", "bad_luck"),
+        ("query", "--event", "session_dwon"),
         ("query", "--limit", "-1"),
         ("query", "--match", "near"),
         (),
@@ -106,6 +107,26 @@ def test_where_there_is_no_log(tmp_path, capsys):
     assert ended.value.code == 2
     told = "there is no audit log; the filter makes it when it starts; --directory names another\n"
     assert capsys.readouterr().err.endswith(told)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [["query"], ["query", "--sql", "SELECT 1"], ["tail"], ["stats"], ["report", "-o", "r"]],
+)
+def test_a_directory_without_a_log(tmp_path, capsys, action):
+    """Nothing found there would read as if nothing had happened."""
+    (tmp_path / "notes.txt").write_text("no log")
+    with pytest.raises(SystemExit) as ended:
+        run(*action, "--directory", str(tmp_path))
+    assert ended.value.code == 2
+    assert f"{tmp_path}: there is no audit log" in capsys.readouterr().err
+
+
+def test_a_log_that_waits_for_its_first_record(tmp_path, capsys):
+    (tmp_path / "rsfilter.toml").write_text(MINIMAL.read_text())
+    (tmp_path / "audit").mkdir()
+    assert run("query", "-c", str(tmp_path / "rsfilter.toml"), "--json") == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_the_configuration_names_the_log(tmp_path, capsys):

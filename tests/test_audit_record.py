@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 from audit_samples import PROVENANCE, VRP, note, verdict_change
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rsfilter.audit.chain import GENESIS, MAX_LINE, NotARecord, claimed_link, is_intact, seal
-from rsfilter.audit.record import MAX_TEXT, Bodies, ServiceEvent, body, timestamp
+from rsfilter.audit.record import EVENTS, MAX_TEXT, Bodies, ServiceEvent, body, timestamp
 from rsfilter.routing.actions import (
     NO_PROVENANCE,
     DataChange,
@@ -109,6 +110,16 @@ def test_a_route_that_becomes_stale_or_fresh(is_stale):
     record = read(change)
     assert (record["verdict"], record["was"]) == ("accepted", "accepted")
     assert record["data"] == {"stale": is_stale}
+
+
+def test_every_event_has_its_name_in_the_list():
+    """What the code writes, and what the manual tells of."""
+    root = Path(__file__).parents[1]
+    source = "".join(path.read_text() for path in (root / "rsfilter").rglob("*.py"))
+    written = re.findall(r'(?:_note\(|ServiceEvent\(|"event": )"(\w+)"', source)
+    assert {"gap", "start", "drain", "flood"} < {*written} - {"VARCHAR"} < {*EVENTS}
+    manual = (root / "docs" / "audit.md").read_text()
+    assert [event for event in EVENTS if f"`{event}`" not in manual] == []
 
 
 @pytest.mark.parametrize(("is_up", "event"), [(True, "session_up"), (False, "session_down")])

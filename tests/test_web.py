@@ -259,6 +259,8 @@ WRONG = [
     ("/api/v1/routes?limit=1&limit=2", 400, "bad_request"),
     ("/api/v1/routes?verdict=maybe", 400, "bad_request"),
     ("/api/v1/routes?reason=because", 400, "bad_request"),
+    ("/api/v1/audit?reason=because", 400, "bad_request"),
+    ("/api/v1/audit?event=session_dwon", 400, "bad_request"),
     ("/api/v1/routes?prefix=203.0.113.1/24", 400, "bad_request"),
     ("/api/v1/routes?prefix=x", 400, "bad_request"),
     ("/api/v1/routes?neighbor=hv7", 400, "bad_request"),

@@ -17,8 +17,10 @@ from rich.progress import Progress
 
 from rsfilter import arguments
 from rsfilter.arguments import Subparsers
+from rsfilter.audit.files import list_keys
 from rsfilter.audit.index import build
 from rsfilter.audit.query import Record, parse_time, query, tail
+from rsfilter.audit.record import EVENTS
 from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
@@ -80,7 +82,9 @@ def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
         "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
     )
     parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
-    parser.add_argument("--event", metavar="EVENT", help="verdict, withdraw, session_down, ...")
+    parser.add_argument(
+        "--event", choices=EVENTS, metavar="EVENT", help="verdict, withdraw, session_down, ..."
+    )
     _add_period(parser)
     parser.add_argument(
         "--limit",
@@ -356,7 +360,9 @@ def _directory(args: argparse.Namespace) -> Path:
     directory: Path | None = args.directory
     if directory is None:
         directory = load_config(args.config or DEFAULT_PATH).audit.directory
-    if not directory.is_dir():
+    # One that the configuration names may be waiting for its first record. `verify` tells of none.
+    has_to_have_one = args.directory is not None and args.action != "verify"
+    if not directory.is_dir() or (has_to_have_one and not list_keys(directory)):
         hint = "the filter makes it when it starts; --directory names another"
         told = f"rsfilter audit: {directory}: there is no audit log; {hint}"
         sys.stderr.write(clean(told) + "\n")

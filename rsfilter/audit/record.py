@@ -62,6 +62,29 @@ END_OF_TIME = 253402300799.0
 _ACCEPTED = VerdictKind.ACCEPTED  # to find it in its class takes Python 3.11 long
 
 
+EVENTS = (
+    "verdict",
+    "withdraw",
+    "session_up",
+    "session_down",
+    "flood",
+    "data",
+    "guard",
+    "drain",
+    "start",
+    "stop",
+    "reload",
+    "reload_refused",
+    "truth_refused",
+    "rtr_expired",
+    "rtr_given_up",
+    "file",
+    "recovered",
+    "gap",
+)
+"""All that a log may have. Whoever asks for another one has mistyped it."""
+
+
 class ServiceEvent(NamedTuple):
     """What happened to the filter itself: start, stop, a source of data that fails, and such."""
 

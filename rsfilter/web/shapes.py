@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rsfilter.audit.record import EVENTS
 from rsfilter.routing.neighbors import Role
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.vrps import MAX_ASN
@@ -18,6 +19,7 @@ VerdictName = Literal["accepted", "rejected", "held"]
 StateName = Literal["Valid", "Invalid", "NotFound"]
 FamilyName = Literal["ipv4", "ipv6"]
 ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
+EventName = Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]
 Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
 Text = Annotated[str, Meta(max_length=200)]
 
@@ -241,7 +243,7 @@ class AuditAsked(Asked):
     asn: Asn | None = None
     host: Text | None = None
     neighbor: Text | None = None
-    event: Text | None = None
+    event: EventName | None = None
     verdict: VerdictName | None = None
     reason: ReasonName | None = None
     since: Text | None = None

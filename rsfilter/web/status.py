@@ -10,8 +10,9 @@ from aiohttp import web
 
 from rsfilter import __version__
 from rsfilter.audit.query import GaveUpError, Record, parse_time, query
-from rsfilter.audit.record import timestamp
+from rsfilter.audit.record import EVENTS, timestamp
 from rsfilter.exabgp.router import RouterState
+from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki import truth as rpki_truth
 from rsfilter.rpki.cache import CacheStatus
 from rsfilter.web import shapes, status_shapes
@@ -126,6 +127,10 @@ async def neighbors(
 
 async def audit(api: Api, _request: web.Request, asked: shapes.AuditAsked) -> shapes.AuditRecords:
     """The audit log."""
+    for name, known in (("event", EVENTS), ("reason", REASONS)):
+        value = getattr(asked, name)
+        if value is not None and value not in known:  # none found would read like good news
+            raise bad_request(f"{name}: there is no {value!r}")
     directory = api.running.config.audit.directory
     conditions = {
         name: getattr(asked, name)
