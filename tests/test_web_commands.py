@@ -96,6 +96,27 @@ def test_a_table_says_when_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None
     assert len(said(capsys, "routes", "--limit", "2").splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("routes 203.0.113.9", "Nobody announces 203.0.113.9.\n"),
+        ("routes 203.0.113.8/30 --match covered", "Nobody announces anything in 203.0.113.8/30.\n"),
+        ("routes 203.0.113.1 --verdict held", "There is no such route.\n"),
+        ("routes --asn 65009", "There is no such route.\n"),
+        ("guard show", "Nothing is held.\n"),
+        ("routes 203.0.113.1", ""),
+    ],
+)
+def test_what_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], words: str, told: str
+) -> None:
+    assert main(words.split()) == 0
+    out, err = capsys.readouterr()
+    assert (err, len(out.splitlines())) == (told, 1 if told else 2)
+    assert main([*words.split(), "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_what_the_api_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["routes", "203.0.113.1/24"]) == 1
     assert "'203.0.113.1/24' has host bits set" in capsys.readouterr().err

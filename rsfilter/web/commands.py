@@ -262,9 +262,22 @@ def _routes(args: argparse.Namespace) -> int:
         for route in shown
     ]
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
+    if not rows:
+        sys.stderr.write(_none_found(args))
     if args.limit is None and next(found, None) is not None:
         sys.stderr.write(f"These are the first {SHOWN}; --limit 0 prints all.\n")
     return GOOD
+
+
+def _none_found(args: argparse.Namespace) -> str:
+    if args.command == "guard":
+        return "Nothing is held.\n"
+    if args.prefix is None or any(
+        (args.asn, args.neighbor, args.verdict, args.reason, args.family)
+    ):
+        return "There is no such route.\n"
+    what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
+    return f"Nobody announces {what}.\n"
 
 
 def _why(route: dict[str, Any]) -> str:
