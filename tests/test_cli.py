@@ -523,6 +523,27 @@ def test_explain_gets_its_arguments(asn: str, monkeypatch: pytest.MonkeyPatch) -
     assert (args.config, args.json) == (Path("rsfilter.toml"), True)
 
 
+@pytest.mark.parametrize(
+    ("command", "other"),
+    [
+        *((command, "the filter with --url") for command in ("status", "routes", "drain on")),
+        *((command, "the filter with --url") for command in ("guard show", "guard release")),
+        *((command, "the log with --directory") for command in ("audit query", "audit verify")),
+    ],
+)
+def test_without_a_configuration_there_is_another_way(
+    command: str,
+    other: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 2
+    told = f"rsfilter.toml: No such file or directory; name the file with -c, or {other}\n"
+    assert capsys.readouterr().err == told
+
+
 @pytest.mark.usefixtures("place")
 def test_an_interrupt_is_quiet(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,7 @@ from rsfilter.audit.record import EVENTS
 from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
-from rsfilter.config import DEFAULT_PATH, load_config
+from rsfilter.config import DEFAULT_PATH, parse_config, read_config
 from rsfilter.exit_codes import FAILED, GOOD, INVALID
 from rsfilter.plain import clean, clean_lines
 from rsfilter.routing.reasons import REASONS
@@ -359,7 +359,9 @@ def _print_records(records: Iterable[Record]) -> None:
 def _directory(args: argparse.Namespace) -> Path:
     directory: Path | None = args.directory
     if directory is None:
-        directory = load_config(args.config or DEFAULT_PATH).audit.directory
+        path = args.config or DEFAULT_PATH
+        hint = "; name the file with -c, or the log with --directory"
+        directory = parse_config(read_config(path, hint=hint), path).audit.directory
     # One that the configuration names may be waiting for its first record. `verify` tells of none.
     has_to_have_one = args.directory is not None and args.action != "verify"
     if not directory.is_dir() or (has_to_have_one and not list_keys(directory)):

@@ -17,7 +17,7 @@ from typing import Any
 
 from rsfilter import arguments
 from rsfilter.arguments import Subparsers
-from rsfilter.config import DEFAULT_PATH, Config, load_config
+from rsfilter.config import DEFAULT_PATH, Config, parse_config, read_config
 from rsfilter.exit_codes import FAILED, GOOD
 from rsfilter.routing.reasons import REASONS
 from rsfilter.terminal import clean, console, print_json, print_table
@@ -64,7 +64,8 @@ def client_of(args: argparse.Namespace) -> Client:
     """The filter that is meant. Raises ConfigError and ClientError."""
     if args.url:
         return Client(args.url, args.token_file)
-    config = load_config(args.config)
+    hint = "; name the file with -c, or the filter with --url"
+    config = parse_config(read_config(args.config, hint=hint), args.config)
     client = Client.of(config, args.token_file)
     _warn_of_another(client, config)
     return client
@@ -272,9 +273,8 @@ def _routes(args: argparse.Namespace) -> int:
 def _none_found(args: argparse.Namespace) -> str:
     if args.command == "guard":
         return "Nothing is held.\n"
-    if args.prefix is None or any(
-        (args.asn, args.neighbor, args.verdict, args.reason, args.family)
-    ):
+    others = (args.asn, args.neighbor, args.verdict, args.reason, args.family)
+    if args.prefix is None or any(other is not None for other in others):
         return "There is no such route.\n"
     what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
     return f"Nobody announces {what}.\n"
