@@ -54,6 +54,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "status")
     assert "3 accepted, 1 rejected, 0 held, 0 stale" in text
     assert "1 origin_invalid_asn" in text
+    assert "host sessions    2 up, 0 down" in text
     assert "revision r1, 2 VRPs, 2 hosts" in text
     assert told(capsys, "status")["routes"]["accepted"] == 3
 

@@ -205,8 +205,8 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for reason, count in routes["reasons"].items():
         yield "", f"{count} {reason}"
     sessions = status["sessions"]
-    yield "hosts", f"{sessions['hosts_up']} up, {sessions['hosts_down']} down"
-    yield "routers", f"{sessions['routers_up']} up, {sessions['routers_down']} down"
+    yield "host sessions", f"{sessions['hosts_up']} up, {sessions['hosts_down']} down"
+    yield "router sessions", f"{sessions['routers_up']} up, {sessions['routers_down']} down"
     yield from _data_rows(status)
     exabgp = status["exabgp"]
     yield "exabgp", f"{exabgp['dialect'] or 'silent so far'}, {exabgp['waiting']} commands waiting"
