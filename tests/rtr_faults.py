@@ -9,6 +9,7 @@ from rtr_cache import (
     IPV4_PREFIX,
     NO_DATA,
     NOTIFY,
+    RESET_QUERY,
     Answer,
     Fault,
     RtrCache,
@@ -31,6 +32,24 @@ def says(*parts: bytes, closes: bool = False) -> Fault:
 def begins(*parts: bytes, closes: bool = False) -> Fault:
     """Begins to send everything, then says these things."""
     return lambda cache: Answer(cache.response() + cache.records()[:400] + b"".join(parts), closes)
+
+
+def goes_on(*parts: bytes) -> Fault:
+    """Begins to send everything, says these things, and ends as if nothing had come before."""
+    return lambda cache: Answer(
+        cache.response()
+        + cache.records()[:400]
+        + b"".join(parts)
+        + cache.response()
+        + cache.end_of_data()
+    )
+
+
+def too_deep(cache: RtrCache) -> Answer:
+    """IPv6 prefixes over each other, two of each length, which host bits tell apart: librtr aborts
+    when they are more than an address has bits."""
+    over = [Vrp(Prefix(6, bit, length), 128, 65066) for length in range(128) for bit in (0, 1)]
+    return Answer(cache.response() + b"".join(map(record, over)) + cache.end_of_data())
 
 
 def twice(cache: RtrCache) -> Answer:
@@ -91,6 +110,12 @@ FAULTS: dict[str, Fault] = {
     "withdrawn, never announced": unknown_withdrawn,
     "version 2": says(pdu(3, 1, version=2), closes=True),
     "version 2 in the middle": begins(pdu(3, 1, version=2), closes=True),
+    "version 2 in the middle, and on": goes_on(pdu(3, 1, version=2)),
+    "Cache Response in the middle": goes_on(),
+    "Cache Reset in the middle": goes_on(pdu(CACHE_RESET)),
+    "Reset Query in the middle": goes_on(pdu(RESET_QUERY)),
+    "IPv6 too deep": too_deep,
+    "router keys without end": begins(pdu(9, 256, bytes(24 + 91)) * 20_000),
     "Serial Notify of version 0 first": says(pdu(NOTIFY, 1, bytes(4), version=0), closes=True),
     "records without a Cache Response": no_response_before_records,
     "End of Data without a Cache Response": says(pdu(END_OF_DATA, 1, bytes(16)), closes=True),

@@ -320,16 +320,18 @@ async def test_what_cannot_be_a_vrp_is_dropped_and_host_bits_are_masked() -> Non
         raw(6, "2001:db8::1", 32, 48),
         raw(4, "0.0.0.0", 0, 0),
         raw(6, "::", 0, 128),
+        *(raw(6, "::", length, length) for length in range(256)),  # librtr would abort
     ]
     kept = {
         vrp("192.0.2.0/24", 32, 65001),
         vrp("2001:db8::/32", 48, 65001),
         vrp("0.0.0.0/0", 0, 65001),
         vrp("::/0", 128, 65001),
+        *(vrp(f"::/{length}", length, 65001) for length in range(129)),
     }
     async with RtrCache(sent) as cache, watched(cache.address) as rtr:
         await rtr.holds(kept)
-        assert rtr.caches.status()[0].dropped == 6
+        assert rtr.caches.status()[0].dropped == 6 + 127
         assert await rtr_client.fetch(cache.address.host, cache.address.port) == kept
         cache.holds(sent[1:])
         cache.notifies()

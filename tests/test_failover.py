@@ -67,6 +67,8 @@ SCRIPTS: dict[str, list[Step]] = {
         (100, "A+ B+", "B", True),
         (101, "A-", "B", True),
         (119.9, "B+", "B", True),
+        (120, "", "B", True),
+        (120.9, "", "B", True),
     ],
     "both die: the data of the one that decides stay until they expire": [
         (0, "A+ B+", "A", True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -256,13 +256,40 @@ vrp_lists = st.lists(some_vrps(), max_size=12)
 vrp_sets = vrp_lists.map(VrpSet.of)
 
 
-@given(vrp_lists, prefixes(), asns)
-def test_validation_agrees_with_the_oracle(known: list[Vrp], prefix: Prefix, asn: int) -> None:
-    table = VrpSet.of(known)
-    validation = table.validate(prefix, asn)
-    assert (validation.state, set(validation.vrps)) == oracle(known, prefix, asn)
-    assert len(set(validation.vrps)) == len(validation.vrps)
+@pytest.mark.parametrize("large", [1, 2, 64])
+@given(known=vrp_lists, prefix=prefixes(), asn=asns)
+def test_validation_agrees_with_the_oracle(
+    large: int, known: list[Vrp], prefix: Prefix, asn: int
+) -> None:
+    with patch.object(vrps_module, "_LARGE", large):
+        table = VrpSet.of(known)
+        for _ in range(2):
+            validation = table.validate(prefix, asn)
+            assert (validation.state, set(validation.vrps)) == oracle(known, prefix, asn)
+            assert len(set(validation.vrps)) == len(validation.vrps)
     assert table.covers(prefix) is (validation.state is not NOT_FOUND)
+
+
+def test_many_vrps_of_one_prefix_are_gone_through_once() -> None:
+    """A cache can send hundreds of thousands: every route under it would wait for each."""
+    where = Prefix.parse("203.0.113.0/24")
+    table = VrpSet.of(Vrp(where, 32, asn) for asn in range(1, 1001))
+    looked_at = 0
+
+    class Counted(tuple[int, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[int]:
+            nonlocal looked_at
+            looked_at += len(self)
+            return super().__iter__()
+
+    ((_, _, buckets),) = table._tables[IPV4]
+    for key, bucket in buckets.items():
+        buckets[key] = Counted(bucket)
+    for asn in range(1, 101):
+        assert table.validate(where, asn).state is VALID
+    assert looked_at == 1000
 
 
 @given(vrp_lists, prefixes(), asns)

@@ -82,7 +82,7 @@ class Failover:
         live = [i for i, cache in enumerate(self._caches) if self._is_live(cache, now)]
         current = self._decides
         if current in live:
-            steady = (i for i in live if now >= self._caches[i].live_since + self._grace)
+            steady = (i for i in live if self._is_steady(self._caches[i], now))
             return min(current, next(steady, current))
         if live:
             return live[0]
@@ -93,6 +93,10 @@ class Failover:
 
     def _is_live(self, cache: _Cache, now: float) -> bool:
         return now < self._dead_at(cache)
+
+    def _is_steady(self, cache: _Cache, now: float) -> bool:
+        """Live for long, and not just because its end is too recent to count."""
+        return cache.lost == math.inf and now >= cache.live_since + self._grace
 
     def _dead_at(self, cache: _Cache) -> float:
         due = cache.confirmed + self._refresh

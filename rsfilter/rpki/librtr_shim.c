@@ -41,6 +41,10 @@
  * MAX_SYNC_BYTES. */
 #define MAX_RECORDS (4u << 20)
 
+/* Router keys (RFC 8210 section 5.10) that librtr keeps although nobody here wants them, in a table
+ * that is slow when they are of one AS. The RPKI holds some hundred. */
+#define MAX_ROUTER_KEYS (1u << 14)
+
 /* librtr's maximum. Expiry is ours, by a clock and in a range that librtr does not offer. */
 #define EXPIRE_S 172800
 
@@ -103,6 +107,14 @@ struct rsf_cache {
 
 	/* Only on the thread of librtr. */
 	size_t received; /* bytes since the synchronisation began */
+	struct arriving {
+		size_t seen; /* octets of the PDU that is coming */
+		uint32_t size; /* octets that it has */
+		uint8_t type;
+		uint8_t length; /* of its prefix, as it came */
+	} arriving;
+	size_t router_keys; /* since everything was asked for */
+	bool is_asked_for_all; /* and has not come yet */
 	bool is_clean; /* no error since the synchronisation began */
 	bool must_break; /* the table cannot be trusted: reconnect and load it anew */
 	bool must_wait; /* the last attempt failed: pause before the next */
@@ -131,6 +143,62 @@ static bool is_stopping(struct rsf_cache *cache)
 	answer = cache->is_stopping;
 	pthread_mutex_unlock(&cache->mutex);
 	return answer;
+}
+
+/* The end of what may come in this connection: it is closed, and everything asked for anew. */
+static void give_up(struct rsf_cache *cache)
+{
+	cache->is_clean = false;
+	cache->must_break = true;
+}
+
+/* PDUs ----------------------------------------------------------------------------------------- */
+
+enum { PDU_IPV6_PREFIX = 6, PDU_ROUTER_KEY = 9, PDU_ERROR_REPORT = 10 };
+
+/* librtr looks bits of an IPv6 prefix up one by one, as deep as prefixes lie over each other, and
+ * aborts the process at the 129th: which takes prefixes with host bits, or longer than 128. Host bits
+ * are taken off here. A length that cannot be becomes 128, with a maxLength that cannot be either, and
+ * is another one for each: who reads the table drops it. */
+static uint8_t as_librtr_may_have_it(struct arriving *pdu, size_t at, uint8_t octet)
+{
+	if (at == 9) {
+		pdu->length = octet;
+		return octet > 128 ? 128 : octet;
+	}
+	if (at == 10)
+		return pdu->length > 128 ? pdu->length - 129 : octet;
+	if (at >= 12 && at < 28) {
+		size_t first = (at - 12) * 8;
+
+		if (pdu->length <= first)
+			return 0;
+		if (pdu->length < first + 8)
+			return octet & (uint8_t)(0xff << (first + 8 - pdu->length));
+	}
+	return octet;
+}
+
+/* Looks through what has come before librtr does (RFC 8210 section 5). */
+static void look_through(struct rsf_cache *cache, uint8_t *octets, size_t count)
+{
+	struct arriving *pdu = &cache->arriving;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t at = pdu->seen++;
+
+		if (at == 1)
+			pdu->type = octets[i];
+		if (at >= 4 && at < 8)
+			pdu->size = pdu->size << 8 | octets[i];
+		if (pdu->type == PDU_IPV6_PREFIX && at >= 9)
+			octets[i] = as_librtr_may_have_it(pdu, at, octets[i]);
+		if (pdu->seen < 8 || pdu->seen < pdu->size)
+			continue;
+		if (pdu->type == PDU_ROUTER_KEY && ++cache->router_keys > MAX_ROUTER_KEYS)
+			give_up(cache);
+		*pdu = (struct arriving){0};
+	}
 }
 
 /* Transport ------------------------------------------------------------------------------------ */
@@ -186,6 +254,7 @@ static int outer_open(void *socket)
 	struct rsf_cache *cache = socket;
 
 	cache->must_break = false;
+	cache->arriving = (struct arriving){0};
 	if (is_stopping(cache))
 		return TR_ERROR;
 	return cache->inner.open_fp(cache->inner.socket);
@@ -207,8 +276,14 @@ static void outer_free(struct tr_socket *socket)
 
 static int outer_send(const void *socket, const void *pdu, const size_t len, const time_t timeout)
 {
-	const struct rsf_cache *cache = socket;
+	struct rsf_cache *cache = (struct rsf_cache *)socket;
 
+	/* After an Error Report the session is over (RFC 8210 section 10). librtr would go on with it:
+	 * what had come until then is forgotten, and what comes after would be taken for all. */
+	if (len > 1 && ((const uint8_t *)pdu)[1] == PDU_ERROR_REPORT) {
+		give_up(cache);
+		return TR_ERROR;
+	}
 	return cache->inner.send_fp(cache->inner.socket, pdu, len, timeout);
 }
 
@@ -225,8 +300,12 @@ static int outer_recv(const void *socket, void *pdu, const size_t len, const tim
 			return TR_ERROR;
 		result = cache->inner.recv_fp(cache->inner.socket, pdu, len, slice);
 		left -= slice;
-		if (result > 0)
+		if (result > 0) {
 			cache->received += (size_t)result;
+			look_through(cache, pdu, (size_t)result);
+			if (cache->must_break)
+				return TR_ERROR;
+		}
 		if (result != TR_WOULDBLOCK || left <= 0)
 			return result;
 	}
@@ -380,7 +459,9 @@ static void enter(struct rsf_cache *cache, enum rtr_socket_state state)
 {
 	struct rtr_socket *socket = &cache->socket;
 	bool is_error = state == RTR_ERROR_FATAL || state == RTR_ERROR_TRANSPORT ||
-			state == RTR_ERROR_NO_DATA_AVAIL;
+			state == RTR_ERROR_NO_DATA_AVAIL ||
+			/* a Cache Reset to one who asks for everything: librtr would ask on and on */
+			(state == RTR_ERROR_NO_INCR_UPDATE_AVAIL && cache->is_asked_for_all);
 
 	if (is_error) {
 		cache->is_clean = false;
@@ -395,6 +476,10 @@ static void enter(struct rsf_cache *cache, enum rtr_socket_state state)
 	} else if (state == RTR_ESTABLISHED) {
 		publish(cache);
 		cache->received = 0;
+		cache->is_asked_for_all = false;
+	} else if (state == RTR_RESET) {
+		cache->is_asked_for_all = true;
+		cache->router_keys = 0;
 	}
 	show(cache, state, is_error);
 	if (cache->must_wait && (state == RTR_CONNECTING || state == RTR_RESET)) {

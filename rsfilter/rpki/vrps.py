@@ -27,6 +27,10 @@ MAX_ASN = 2**32 - 1
 _NO_ASN = 0
 """RFC 6483 section 4: a VRP of AS0 says that nobody may originate; it never matches."""
 
+_LARGE = 64
+"""VRPs of one prefix from which on those of an ASN are looked up, not looked for: a hostile cache can
+send hundreds of thousands for one, and every route under it waits for each validation."""
+
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
 _ASN_BITS = 32
@@ -86,13 +90,16 @@ class VrpSet:
     Iterates in the natural order of `Vrp`: family, network, length, maxLength, ASN.
     """
 
-    __slots__ = ("_count", "_last", "_tables")
+    __slots__ = ("_by_asn", "_count", "_last", "_tables")
 
     def __init__(self, tables: _Tables, count: int) -> None:
         self._tables = tables
         self._count = count
         self._last: tuple[_Asked | None, Validation] = (None, _NOT_FOUND)
         """The last question whose answer was Valid, and that answer: one decides many routes."""
+        self._by_asn: dict[tuple[int, int, int], dict[int, list[int]]] = {}
+        """Of large buckets that were asked for, by family, length and key: the entries of each
+        ASN."""
 
     @classmethod
     def of(cls, vrps: Iterable[Vrp]) -> VrpSet:
@@ -162,18 +169,32 @@ class VrpSet:
         last, validation = self._last
         if asked == last:
             return validation
-        covering = self._covering(prefix)
-        matching = [
-            found
-            for found in covering
-            if found[3] & MAX_ASN == asn != _NO_ASN and length <= found[3] >> _ASN_BITS
+        own = [
+            (family, key << BITS[family] - table_length, table_length, entry)
+            for table_length, key, bucket in said
+            for entry in (
+                bucket
+                if len(bucket) < _LARGE
+                else self._entries_of(asn, (family, table_length, key), bucket)
+            )
+            if entry & MAX_ASN == asn
         ]
+        matching = [found for found in own if asn != _NO_ASN and length <= found[3] >> _ASN_BITS]
         if matching:
             validation = Validation(OriginState.VALID, _named(matching))
             self._last = asked, validation
             return validation
-        covering.sort(key=lambda found: found[3] & MAX_ASN != asn)
-        return Validation(OriginState.INVALID, _named(covering))
+        others = (found for found in self._covering(prefix) if found[3] & MAX_ASN != asn)
+        return Validation(OriginState.INVALID, _named([*own, *islice(others, MAX_NAMED_VRPS)]))
+
+    def _entries_of(self, asn: int, where: tuple[int, int, int], bucket: _Bucket) -> list[int]:
+        """What a large bucket says of an ASN."""
+        by_asn = self._by_asn.get(where)
+        if by_asn is None:
+            by_asn = self._by_asn[where] = defaultdict(list)
+            for entry in bucket:
+                by_asn[entry & MAX_ASN].append(entry)
+        return by_asn.get(asn, [])
 
     def difference(self, newer: VrpSet, most: int) -> Difference:
         """What `newer` has beyond this set and what it lacks; names at most `most` prefixes."""
@@ -206,15 +227,13 @@ class VrpSet:
             for family, network, length, max_length, asn in self._numbers()
         )
 
-    def _covering(self, prefix: Prefix) -> list[_Found]:
+    def _covering(self, prefix: Prefix) -> Iterator[_Found]:
         family, network, length = prefix.family, prefix.network, prefix.length
-        found: list[_Found] = []
         for table_length, shift, buckets in self._tables.get(family, ()):
             if table_length <= length:
                 key = network >> shift
                 for entry in buckets.get(key, ()):
-                    found.append((family, key << shift, table_length, entry))  # noqa: PERF401 - a third quicker
-        return found
+                    yield family, key << shift, table_length, entry
 
     def _beyond(self, other: VrpSet) -> Iterator[tuple[Prefix, int]]:
         """The prefixes for which this set says something that `other` does not, and how much."""
