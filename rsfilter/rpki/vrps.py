@@ -28,8 +28,8 @@ _NO_ASN = 0
 """RFC 6483 section 4: a VRP of AS0 says that nobody may originate; it never matches."""
 
 _LARGE = 64
-"""VRPs of one prefix from which on those of an ASN are looked up, not looked for: a hostile cache can
-send hundreds of thousands for one, and every route under it waits for each validation."""
+"""VRPs of one prefix from which on those of an ASN are looked up, not looked for: a hostile cache
+can send hundreds of thousands for one, and every route under it waits for each validation."""
 
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
