@@ -200,7 +200,7 @@ def _update(address: Address, asn: int, update: shapes.Update) -> Update:
     path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
     if path.malformed.startswith(attributes.TREAT_AS_WITHDRAW):
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
-        withdrawn = ()
+        withdrawn = tuple(next_hops)  # of these, below, what only spare bits tell from them
     elif announced.lacks_next_hop:
         problems = [path.malformed] if path.malformed else []
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))

@@ -23,7 +23,7 @@ over. ExaBGP repeats a table of 200,000 routes to a router that came back in wel
 BARRIER_AGAIN_S = 5.0
 """An End-of-RIB that has not come this long after the reply to its command is asked for again, and
 then after twice as long each time: a reload of ExaBGP's configuration loses those that it has
-queued. Any of them will do."""
+queued. As a barrier any of them will do."""
 
 IN_STEP_S = 5.0
 """How long a router with many new prefixes to come waits for the barriers of others in its group:

@@ -17,7 +17,6 @@ LOOK_EVERY_S = 10.0
 """Between two looks for room, and so between two questions to a host that fills what it empties: a
 repetition is all of its table."""
 
-
 ASKED_AT_ONCE = 50
 """Hosts in one look: ExaBGP takes up to 0.1 s for each, and changes of routes wait meanwhile."""
 

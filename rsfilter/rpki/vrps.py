@@ -191,9 +191,10 @@ class VrpSet:
         """What a large bucket says of an ASN."""
         by_asn = self._by_asn.get(where)
         if by_asn is None:
-            by_asn = self._by_asn[where] = defaultdict(list)
+            by_asn = defaultdict(list)
             for entry in bucket:
                 by_asn[entry & MAX_ASN].append(entry)
+            self._by_asn[where] = by_asn  # whole: another thread may be asking
         return by_asn.get(asn, [])
 
     def difference(self, newer: VrpSet, most: int) -> Difference:
