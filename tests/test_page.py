@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.lab
 QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-features=LocalNetworkAccessChecks",  # newer ones would spare us hostile requests
     "--disable-gpu",
     "--disable-sync",
     "--no-first-run",
@@ -278,3 +280,35 @@ def test_the_guard_shows_what_it_holds_and_lets_go(page: Page, speaker: Speaker)
     page.get_by_label("token").fill(TOKEN)
     page.get_by_role("button", name="Let go").click()
     expect(page.locator("main")).to_contain_text("3 routes were let go")
+
+
+HOSTILE = """<!doctype html><title>a page of the Web</title>
+<img id="story" src="http://{api}/api/v1/routes/203.0.113.1">
+<form method="post" enctype="text/plain" action="http://{api}/api/v1/impact">
+<input name='{{"roas":[],"a":"' value='"}}'></form>
+<a href="http://{api}/#/routes">the filter</a>"""
+
+
+def test_a_page_of_another_site_makes_the_filter_do_nothing(
+    browser: Browser, speaker: Speaker
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route(
+        "http://evil.example/*",
+        lambda route: route.fulfill(
+            body=HOSTILE.format(api=speaker.http), content_type="text/html"
+        ),
+    )
+    page.goto("http://evil.example/")
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.forms[0].submit()")
+    page.wait_for_url("**/api/v1/impact")
+    with urlopen(f"http://{speaker.http}/metrics") as answer:  # the browser hides what it got
+        metrics = answer.read().decode()
+    for path in ("/api/v1/routes/{prefix}", "/api/v1/impact"):
+        assert f'rsfilter_http_requests_total{{route="{path}",status="403"}} 1.0' in metrics
+    page.goto("http://evil.example/")
+    page.get_by_role("link", name="the filter").click()  # as a wiki links to it
+    expect(page.locator("#state")).to_contain_text("healthy")
+    context.close()

@@ -31,6 +31,13 @@ def asked(asn: int, where: str, by: Data) -> Any:
     return msgspec.to_builtins(answer(asn, prefix(where), by))["validity"]
 
 
+def test_what_a_hostile_cache_says_of_one_prefix_is_named_in_part() -> None:
+    hostile = data([f"203.0.113.0/24-32 AS{asn}" for asn in range(1, 3001)])
+    validity = asked(2999, "203.0.113.1/32", hostile)
+    assert (validity["state"], len(lists(validity)[0])) == ("valid", 1)
+    assert len(lists(validity)[1]) == 1000  # the first of the set, which are others' ASNs
+
+
 def lists(validity: Any) -> list[list[str]]:
     return [
         [f"{v['prefix']}-{v['max_length']} {v['asn']}" for v in validity["VRPs"][name]]

@@ -76,8 +76,9 @@ class OriginTable(Protocol):
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix."""
 
-    def covering(self, prefix: Prefix) -> list[Vrp]:
-        """Every VRP whose prefix covers `prefix` (well formed), most specific first."""
+    def covering(self, prefix: Prefix, most: int | None = None) -> list[Vrp]:
+        """The VRPs whose prefix covers `prefix` (well formed), most specific first: all of them, or
+        the first `most`."""
 
 
 class Mode(Enum):

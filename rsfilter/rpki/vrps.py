@@ -140,9 +140,10 @@ class VrpSet:
     def __repr__(self) -> str:
         return f"<VrpSet of {self._count}>"
 
-    def covering(self, prefix: Prefix) -> list[Vrp]:
-        """Every VRP whose prefix covers `prefix` (well formed), most specific first."""
-        return list(starmap(_vrp, self._covering(prefix)))
+    def covering(self, prefix: Prefix, most: int | None = None) -> list[Vrp]:
+        """The VRPs whose prefix covers `prefix` (well formed), most specific first: all of them, or
+        the first `most`."""
+        return list(starmap(_vrp, islice(self._covering(prefix), most)))
 
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix (well formed)."""

@@ -1,18 +1,16 @@
 """The HTTP server: one door for every request, beside the filter and never in its way.
 
-Loopback by default. What comes in is bounded (connections, headers, bodies, time), the Host must be
-an address or localhost (so that no page on the Web can reach it by DNS rebinding), there is no
-CORS, and every answer says that it is neither to be framed nor sniffed nor, for the API, stored.
+Loopback by default. What comes in is bounded (connections, headers, bodies, time), requests that
+another site's page makes are refused (`same_site`), there is no CORS, and every answer says that it
+is neither to be framed nor sniffed nor, for the API, stored.
 A port that is taken is an error in the log and another attempt, never the end of the filter.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -26,6 +24,7 @@ from rsfilter.web.api import Api
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
 from rsfilter.web.errors import ApiError, bad_request
 from rsfilter.web.running import Running
+from rsfilter.web.same_site import check_host, check_site
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +192,8 @@ def _middleware(api: Api) -> Any:
         """Every answer passes here, and every failure becomes the one JSON shape."""
         api.silent.discard(request.protocol)
         try:
-            _check_host(request)
+            check_host(request)
+            check_site(request)
             response = await handler(request)
         except ApiError as error:
             response = respond_error(error)
@@ -219,17 +219,6 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers.update(HEADERS)
     if request.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
         response.headers["Cache-Control"] = "no-store"
-
-
-def _check_host(request: web.Request) -> None:
-    """A page of the Web that rebinds its name to our address comes with its own name as Host."""
-    given = request.headers.get("Host", "")  # not request.host, which may ask the DNS, and wait
-    host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
-    with contextlib.suppress(ValueError):
-        ip_address(host)
-        return
-    if host != "localhost":
-        raise ApiError(421, "wrong_host", "ask by address, or as localhost")
 
 
 def _http_error(error: web.HTTPException) -> ApiError:

@@ -22,6 +22,9 @@ FRESH_S = 1.0
 COUNT_SLICE = 2000
 """Entries that are counted in one go: a millisecond."""
 
+ADD_SLICE = 200
+"""Neighbors whose counts are added up in one go: a millisecond."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -72,7 +75,9 @@ class CensusTaker:
         rib = self._running.filter.engine.rib_in
         async for entries in self._slices.entries(rib, size=COUNT_SLICE):
             _count(entries, census.by_neighbor)
-        for neighbor, counts in census.by_neighbor.items():
+        for number, (neighbor, counts) in enumerate(census.by_neighbor.items()):
+            if number % ADD_SLICE == ADD_SLICE - 1:
+                await self._slices.pause()
             table = rib.tables.get(neighbor)
             counts.stale = len(table.stale) if table else 0
             census.all.verdicts += counts.verdicts

@@ -15,6 +15,7 @@ from rsfilter.web import (
     shapes,
     status,
     status_shapes,
+    story,
     validity,
 )
 from rsfilter.web.answers import NDJSON
@@ -55,7 +56,7 @@ ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/v1/routes/{prefix}",
-        routes.story,
+        story.story,
         shapes.RouteStories,
         shapes.PrefixAsked,
         errors=(404,),
@@ -63,7 +64,7 @@ ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/v1/routes/{address}/{length}",
-        routes.story,
+        story.story,
         shapes.RouteStories,
         shapes.PrefixPartsAsked,
         errors=(404,),

@@ -61,7 +61,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
         content[JSON] = {"schema": schema_of[endpoint.answer]}
     error = {"content": {JSON: {"schema": schema_of[shapes.Error]}}}
     responses: Json = {"200": {"description": "good", "content": content}}
-    statuses = [400, *endpoint.errors, *((401, 403) if endpoint.needs_token else ())]
+    statuses = [400, 403, 421, *endpoint.errors, *((401,) if endpoint.needs_token else ())]
     for status in statuses:
         responses[str(status)] = {"description": _STATUSES[status], **error}
     if endpoint.answer is status_shapes.Health:
@@ -108,11 +108,12 @@ def _name(endpoint: Endpoint) -> str:
 _STATUSES = {
     400: "the request makes no sense",
     401: "the token is missing or wrong",
-    403: "no token is configured",
+    403: "a page of another site made the request, or no token is configured",
     404: "there is none",
     409: "the configuration does not allow it",
     413: "the body is too large",
     415: "the body is not JSON",
+    421: "Host is neither an address nor localhost",
     422: "the truth file cannot be used",
     429: "too many at once; try again",
     503: "not now",

@@ -41,3 +41,11 @@ class Slices:
         for entries in rib.arrivals.read(start, size):
             yield entries
             await self.pause()
+
+    async def some(
+        self, found: list[Entry], size: int = SLICE
+    ) -> AsyncGenerator[list[Entry], None]:
+        """These entries in lists of `size`. Any of them may leave the table between two lists."""
+        for start in range(0, len(found), size):
+            await self.pause()
+            yield found[start : start + size]

@@ -20,6 +20,10 @@ from rsfilter.web import shapes
 from rsfilter.web.api import Api
 from rsfilter.web.errors import ApiError, bad_request
 
+MAX_VRPS = 1000
+"""VRPs of one source that an answer names, at most. The Internet's prefixes have some dozens; a
+hostile cache can send hundreds of thousands for one."""
+
 State = Literal["valid", "invalid", "not-found"]
 Reason = Literal["as", "length"]
 
@@ -113,7 +117,8 @@ def _vrp(vrp: Vrp) -> shapes.ValidityVrp:
 def _covering(prefix: Prefix, asn: int, data: Data, state: OriginState) -> list[Vrp]:
     found: dict[Vrp, None] = {}
     for table in _deciding(prefix, asn, data, state):
-        found.update(dict.fromkeys(table.covering(prefix)))
+        found.update(dict.fromkeys(table.validate(prefix, asn).vrps))
+        found.update(dict.fromkeys(table.covering(prefix, MAX_VRPS)))
     return list(found)
 
 

@@ -1,0 +1,46 @@
+"""CPU of what the event loop does in one go, for tests of what may hold it.
+
+CPU and not time: another process on a busy machine takes time, and no CPU of this thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+HOLD_S = 0.05
+"""No step may take more: docs/guarantees.md."""
+
+
+class Steps:
+    """What was measured, in CPU seconds of the loop's thread."""
+
+    longest = 0.0
+    total = 0.0
+
+
+@contextmanager
+def steps() -> Iterator[Steps]:
+    """Measure every callback and every step of a task."""
+    measured = Steps()
+    run = asyncio.Handle._run
+
+    def measure(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        took = time.thread_time() - began
+        measured.total += took
+        measured.longest = max(measured.longest, took)
+
+    with patch.object(asyncio.Handle, "_run", measure):
+        yield measured
+
+
+def grows_gently(costs: list[float]) -> bool:
+    """The costs of n, 2n, 4n are those of something linear or n log n: four times as much costs
+    less than eight times as much, where a quadratic one would take sixteen. Costs of less than some
+    milliseconds say nothing, so the first counts as 5 ms at least."""
+    return costs[-1] < 8 * max(costs[0], 0.005)
