@@ -27,6 +27,7 @@ from rsfilter.routing.policy import Data, judge
 Slot = tuple[Prefix, int]
 
 NO_EXPORT, NO_ADVERTISE, LLGR_STALE = (65535, 65281), (65535, 65282), (65535, 6)
+GRACEFUL_SHUTDOWN = (65535, 0)
 
 STRANGERS = HostGroup("", ())
 
@@ -42,6 +43,8 @@ class Model:
     max_over_limit: int
     announced: dict[Address, dict[Slot, Route]] = field(default_factory=dict)
     unrepeated: dict[tuple[Address, int], set[Slot]] = field(default_factory=dict)
+    phase: str = "in_service"
+    """Of a drain: in_service, draining or drained."""
 
     # Events ------------------------------------------------------------------------------------
 
@@ -87,6 +90,8 @@ class Model:
 
     def routes_out(self) -> dict[tuple[str, Prefix], Paths]:
         accepted: dict[Prefix, list[Route]] = {}
+        if self.phase == "drained":
+            return {}
         for route, verdict in self.verdicts().items():
             if verdict.kind is VerdictKind.ACCEPTED:
                 accepted.setdefault(route.key.prefix, []).append(route)
@@ -110,6 +115,8 @@ class Model:
 
     def _attributes(self, route: Route, group: RouterGroup) -> OutAttributes:
         came = route.attributes
+        passed = tuple(c for c in came.communities if c[0] != self.own_asn)
+        leaves = self.phase == "draining" and GRACEFUL_SHUTDOWN not in passed
         (next_hop,) = (hop for hop in route.next_hops if not str(hop).startswith("fe80:"))
         return OutAttributes(
             next_hop=next_hop,
@@ -117,7 +124,7 @@ class Model:
             + (route.asn,) * len(came.as_path.asns),
             origin=came.origin,
             med=came.med,
-            communities=tuple(c for c in came.communities if c[0] != self.own_asn),
+            communities=(*passed, GRACEFUL_SHUTDOWN) if leaves else passed,
             large_communities=tuple(c for c in came.large_communities if c[0] != self.own_asn),
             extended_communities=came.extended_communities,
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from core_samples import host_group, path, prefix, prefixes, route, up, update, withdraw
+from core_samples import data, host_group, path, prefix, prefixes, route, up, update, withdraw
 from engine_bench import after, changed, engine, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from test_run import CONFIG, HOST, ROUTER, TRUTH
 
 from rsfilter.config import parse_config
 from rsfilter.filter import Filter
+from rsfilter.routing import revalidation
 from rsfilter.routing.drain import Drain, DrainPhase, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DrainAsked
@@ -143,6 +145,35 @@ def test_another_voice_changes_nothing_for_routers() -> None:
         "draining: readiness asks to leave service: alice [operator: alice, readiness: alice]"
     ]
     assert changed(actions) == []
+
+
+def test_a_large_table_leaves_in_slices() -> None:
+    """No step looks at more than a slice of the table, and what hosts do between is right."""
+    with patch.object(revalidation, "SLICE", 10):
+        machine = engine(data(["10.0.0.0/8-32 AS65007"]))
+        routes = [route(f"10.0.0.{number}/32") for number in range(100)]
+        after(machine, up(), update(*routes))
+        steps = [after(machine, ask(), now=100.0)]
+        after(machine, withdraw(routes[99].key), update(route("10.0.1.1/32")))
+        while machine.is_busy:
+            steps.append(machine.expire(100.0))
+        assert all(len(change.prefixes) <= 10 for step in steps for change in step.out)
+        out = machine.routes_out("spines")
+        assert set(out) == {each.key.prefix for each in routes[:99]} | {prefix("10.0.1.1/32")}
+        assert all(a.communities == (GRACEFUL_SHUTDOWN,) for ((_, a),) in out.values())
+
+
+def test_who_comes_back_in_the_middle_of_leaving_is_back_everywhere() -> None:
+    with patch.object(revalidation, "SLICE", 10):
+        machine = engine(data(["10.0.0.0/8-32 AS65007"]))
+        after(machine, up(), update(*(route(f"10.0.0.{number}/32") for number in range(100))))
+        before = dict(machine.routes_out("spines"))
+        after(machine, ask(), now=100.0)
+        machine.expire(101.0)
+        after(machine, ask(on=False), now=102.0)
+        while machine.is_busy:
+            machine.expire(103.0)
+        assert machine.routes_out("spines") == before
 
 
 @settings(max_examples=100)

@@ -179,8 +179,12 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patch = patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT)
-        self.patch.start()
+        self.patches = [
+            patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
+            patch.object(rib, "MANY", 2),  # a prefix becomes one of many owners, and no longer is
+        ]
+        for each in self.patches:
+            each.start()
         self.engine = new_engine()
         self.model = Model(OWN_ASN, HOSTS, ROUTERS, START, MAX_OVER_LIMIT)
         self.ledger = Ledger()
@@ -189,7 +193,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.up: set[Address] = set()
 
     def teardown(self) -> None:
-        self.patch.stop()
+        for each in self.patches:
+            each.stop()
 
     @rule(update=speakers.flatmap(updates))
     def update(self, update: Update) -> None:

@@ -50,7 +50,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.retention import Retention
-from rsfilter.routing.rib import Entry, NeighborTable
+from rsfilter.routing.rib import AdjRibIn, Entry
 
 ONE, TWO, THREE = "203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"
 ANYCAST = "203.0.113.10/32"
@@ -139,12 +139,12 @@ def test_each_route_keeps_its_own_attributes() -> None:
 
 
 def test_a_host_that_comes_and_goes_has_one_timer() -> None:
-    table = NeighborTable()
-    retention = Retention({address(HV7): table})
+    rib_in = AdjRibIn()
+    retention = Retention(rib_in)
     group = host_group(stale_time=STALE_TIME)
     for now, where in [(0.0, ONE), (10.0, TWO)]:
         entry = Entry(route(where), Verdict(VerdictKind.ACCEPTED, (), NOT_FOUND), True)
-        table.entries[entry.route.key] = entry
+        rib_in.insert([entry])
         retention.lose(address(HV7), group, now)
     assert retention.expired(119.0) == []
     assert retention.expired(120.0) == [route(ONE).key]

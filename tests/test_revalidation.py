@@ -4,6 +4,7 @@ never get what is valid at no time, and end where going through it in one go end
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -33,9 +34,11 @@ from test_engine_model import (
 
 from rsfilter.routing import revalidation, rib
 from rsfilter.routing.actions import Actions, DataChange
+from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     DataReplaced,
+    DrainAsked,
     GuardReleased,
     PolicyReplaced,
     SessionDown,
@@ -275,6 +278,7 @@ class SlicedMachine(RuleBasedStateMachine):
         super().__init__()
         self.patches = [
             patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
+            patch.object(rib, "MANY", 1),
             patch.object(revalidation, "SLICE", 1),
         ]
         for each in self.patches:
@@ -324,9 +328,24 @@ class SlicedMachine(RuleBasedStateMachine):
         last = self.models[-1]
         model = Model(OWN_ASN, MODEL_HOSTS, ROUTERS, new, MAX_OVER_LIMIT)
         model.announced = {neighbor: dict(table) for neighbor, table in last.announced.items()}
+        model.phase = last.phase
         self.models.append(model)
         event = DataReplaced(new, "truth", "", None if is_vague else touched, asns)
         self.follow(self.engine.handle(event, 0.0))
+
+    @rule(on=st.booleans(), is_over=st.booleans())
+    def drain(self, on: bool, is_over: bool) -> None:
+        """The filter leaves service, maybe all the way, or comes back."""
+        events = [lambda: self.engine.handle(DrainAsked("operator", on, "test"), 0.0)]
+        if on and is_over:
+            events.append(lambda: self.engine.expire(DEFAULT_DRAIN_TIME_S))
+        for event in events:
+            actions = event()
+            last = self.models[-1]
+            phase = self.engine.drain.state.phase.value
+            announced = {neighbor: dict(table) for neighbor, table in last.announced.items()}
+            self.models.append(replace(last, announced=announced, phase=phase))
+            self.follow(actions)
 
     @precondition(lambda self: self.engine.is_busy)
     @rule(slices=st.integers(1, 6))

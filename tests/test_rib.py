@@ -58,14 +58,15 @@ def test_rejected_routes_are_no_candidates() -> None:
     assert not rib_in.candidates(prefix("203.0.113.1/32"))
 
 
-def test_held_routes_come_after_every_accepted_one() -> None:
+def test_held_routes_are_candidates_only_without_an_accepted_one() -> None:
     held, other = entry(route(), HELD), entry(route(neighbor="198.51.100.6"), HELD)
     worst = entry(
         route(neighbor="198.51.100.8", attributes=Attributes(path("65007"), med=9)), ACCEPTED
     )
     rib_in = table_of(held, other, worst)
-    expected = [worst.route, other.route, held.route]
-    assert rib_in.candidates(prefix("203.0.113.1/32")) == expected
+    assert rib_in.candidates(prefix("203.0.113.1/32")) == [worst.route]
+    rib_in.remove(worst.route.key)
+    assert rib_in.candidates(prefix("203.0.113.1/32")) == [other.route, held.route]
 
 
 def test_candidates_are_sorted_by_preference() -> None:

@@ -52,6 +52,7 @@ from rsfilter.routing.neighbors import Neighbors
 from rsfilter.routing.policy import NO_GROUP, Data
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.revalidation import (
+    export_all,
     release_guard,
     replace_data,
     replace_policy,
@@ -76,8 +77,13 @@ class Session:
     """When `is_up` last changed, in the time of the events."""
 
 
-TableWide = DataReplaced | PolicyReplaced | GuardReleased
-"""Events that concern the whole table: one after the other, each in slices."""
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """Another phase of a drain has begun: what routers have is to follow."""
+
+
+TableWide = DataReplaced | PolicyReplaced | GuardReleased | PhaseChanged
+"""What concerns the whole table: one after the other, each in slices."""
 
 
 class Engine:
@@ -100,7 +106,7 @@ class Engine:
         self.verdicts = Verdicts(own_asn, self.neighbors, routers, data, limits)
         self.rib_in, self.ribs_out = self.verdicts.rib_in, self.verdicts.ribs_out
         self.guard = self.verdicts.guard
-        self._retention = Retention(self.rib_in.tables)
+        self._retention = Retention(self.rib_in)
         self._unkept = Unkept(self.rib_in.tables)
         self._under_way: Iterator[None] | None = None
         """What goes through the whole table, a slice at a time."""
@@ -139,6 +145,7 @@ class Engine:
                 self.guard.stop_expecting()
             case DrainAsked():
                 self._drain_asked(event, now)
+                self._go_on()
         return self._finished()
 
     def next_timer(self) -> float | None:
@@ -275,8 +282,8 @@ class Engine:
             table.repeat(key)
             self._come_back(entry, route, group)
             return 0
-        entry.route = route
         was_announced = entry.is_announced
+        self.rib_in.set_route(entry, route)
         self.verdicts.rejudge(entry, group, "announce")
         if was_announced or entry.is_announced:
             self.verdicts.export(key.prefix)
@@ -301,7 +308,7 @@ class Engine:
         """A host announces again what was kept of it. If nothing else changed, its verdict stands,
         and what the guard holds stays held."""
         is_same = entry.route == as_stale(route)
-        entry.route = route
+        self.rib_in.set_route(entry, route)
         if not is_same:
             self.guard.forget(route.key)
         verdict = entry.verdict if is_same else self.verdicts.judge(entry, group)
@@ -416,6 +423,8 @@ class Engine:
                 return replace_policy(self.verdicts, event)
             case GuardReleased():
                 return release_guard(self.verdicts, event)
+            case PhaseChanged():
+                return export_all(self.verdicts)
 
     def _drain_asked(self, event: DrainAsked, now: float) -> None:
         if self.drain.ask(event, now):
@@ -429,5 +438,5 @@ class Engine:
         is_other = [rib for rib in self.ribs_out.values() if rib.phase is not phase]
         for rib in is_other:
             rib.drain(phase)
-        if is_other:
-            self.verdicts.export(*self.rib_in.prefixes())
+        if is_other and PhaseChanged() not in self._waiting:
+            self._waiting.append(PhaseChanged())

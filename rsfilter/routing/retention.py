@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from rsfilter.routing.export import LLGR_STALE, is_stale
 from rsfilter.routing.model import Address, Attributes, HostGroup, Route, RouteKey
-from rsfilter.routing.rib import Entry, NeighborTable
+from rsfilter.routing.rib import AdjRibIn, Entry, NeighborTable
 
 NO_LLGR = (65535, 7)
 """RFC 9494 section 4.2.3: a route that must not outlive its session."""
@@ -36,8 +36,9 @@ class Lost(NamedTuple):
 class Retention:
     """Makes routes stale, and knows when they end."""
 
-    def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:
-        self._tables = tables
+    def __init__(self, rib_in: AdjRibIn) -> None:
+        self._rib_in = rib_in
+        self._tables: Mapping[Address, NeighborTable] = rib_in.tables
         self._timers: list[tuple[float, Address]] = []
         """A heap, with times that no longer count."""
         self._timed: dict[Address, float] = {}
@@ -65,7 +66,8 @@ class Retention:
             attributes = entry.route.attributes
             if attributes not in marked:
                 marked[attributes] = as_stale(entry.route).attributes
-            entry.route = replace(entry.route, attributes=marked[attributes])
+            stale = replace(entry.route, attributes=marked[attributes])
+            self._rib_in.set_route(entry, stale)
             table.stale[key] = now + group.stale_time
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)

@@ -118,16 +118,21 @@ class _Differing:
                 self.lost += entry.is_accepted and can_hold(verdict)
                 judged = _Judged(entry, route, entry.within_limit, verdict)
                 prefix = route.key.prefix
-                routes = rib_in.at(prefix)
-                number = routes[0].number >> _PART_BITS
-                if len(routes) > 1:
+                number = rib_in.first(prefix).number >> _PART_BITS
+                if rib_in.count(prefix) > 1:
                     number = self._part_of.setdefault(prefix, number)
                 self._parts.setdefault(number, {}).setdefault(prefix, []).append(judged)
 
     def take(self) -> Iterator[list[_Judged]]:
-        """Those of each prefix, in the order in which they were found; they are forgotten here."""
+        """Those of each prefix, in the order in which they were found; they are forgotten here.
+        Of very many the accepted ones come first: whoever follows comes before another goes."""
         for number in list(self._parts):
-            yield from self._parts.pop(number).values()
+            for judged in self._parts.pop(number).values():
+                if len(judged) <= SLICE:
+                    yield judged
+                else:
+                    judged.sort(key=lambda each: each.verdict.kind is not VerdictKind.ACCEPTED)
+                    yield from _slices(judged)
 
 
 def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> DataReplaced:
@@ -152,37 +157,45 @@ def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
         limit = (group_of(neighbor) or NO_GROUP).max_prefixes
         if limit != limit_before[neighbor]:
             table.recount(limit)
-    for number, prefixes in enumerate(_slices(rib_in.prefixes())):
+    for number, entries in enumerate(_entries(rib_in, rib_in.prefixes())):
         if number:
             yield
-        for prefix in prefixes:
-            for entry in rib_in.at(prefix):
-                verdict = verdicts.judge(entry, group_of(entry.route.key.neighbor))
-                is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
-                if is_by_config or not comes_of_data(verdict):
-                    verdicts.guard.forget(entry.route.key)
-                verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
-        verdicts.export(*prefixes)
+        for entry in filter(rib_in.has, entries):
+            verdict = verdicts.judge(entry, group_of(entry.route.key.neighbor))
+            is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
+            if is_by_config or not comes_of_data(verdict):
+                verdicts.guard.forget(entry.route.key)
+            verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
+        verdicts.export(*dict.fromkeys(entry.route.key.prefix for entry in entries))
 
 
 def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
     """What was held goes by the data in force."""
     released = verdicts.guard.release()
-    by_prefix: dict[Prefix, list[Entry]] = {}
-    for key in released:
-        entry = verdicts.rib_in.tables[key.neighbor].entries[key]
-        by_prefix.setdefault(key.prefix, []).append(entry)
-    for number, prefixes in enumerate(_slices(list(by_prefix))):
+    rib_in = verdicts.rib_in
+    for number, keys in enumerate(_slices(released)):
         if number:
             yield
-        for prefix in prefixes:
-            for entry in by_prefix[prefix]:
-                if entry.verdict.kind is VerdictKind.HELD and verdicts.rib_in.has(entry):
-                    group = verdicts.neighbors.group(entry.route.key.neighbor)
-                    verdicts.rejudge(entry, group, "guard")
-        verdicts.export(*prefixes)
+        for key in keys:
+            table = rib_in.tables.get(key.neighbor)
+            entry = table.entries.get(key) if table else None
+            if entry is not None and entry.verdict.kind is VerdictKind.HELD:
+                group = verdicts.neighbors.group(key.neighbor)
+                verdicts.rejudge(entry, group, "guard")
+                verdicts.export(key.prefix)
     if released:
         verdicts.audit_guard("released", len(released), event.by, source="operator")
+
+
+def export_all(verdicts: Verdicts) -> Iterator[None]:
+    """Every prefix is brought up to date at the routers: another phase of a drain has begun."""
+    rib_in, pace = verdicts.rib_in, _Pace()
+    for prefix in rib_in.prefixes():
+        count = rib_in.count(prefix)
+        if count:
+            verdicts.export(prefix)
+            if pace.is_pause_due(count):
+                yield
 
 
 def _change(event: DataReplaced, rejudged: int = 0, flipped: int = 0) -> DataChange:
@@ -232,8 +245,22 @@ def _concerned(rib_in: AdjRibIn, event: DataReplaced) -> Iterator[list[Entry]]:
 
 
 def _entries(rib_in: AdjRibIn, prefixes: list[Prefix]) -> Iterator[list[Entry]]:
-    for some in _slices(prefixes):
-        yield [entry for prefix in some for entry in rib_in.at(prefix)]
+    """The routes of these prefixes in lists of about `SLICE`, as they are at the moment that each
+    list is asked for."""
+    found: list[Entry] = []
+    for prefix in prefixes:
+        if rib_in.count(prefix) <= SLICE:
+            found += rib_in.at(prefix)
+        else:
+            for some in _slices(list(rib_in.at(prefix))):
+                if found:
+                    yield found
+                found = [entry for entry in some if rib_in.has(entry)]
+        if len(found) >= SLICE:
+            yield found
+            found = []
+    if found:
+        yield found
 
 
 def _disjoint(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:

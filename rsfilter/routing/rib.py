@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from rsfilter.routing.anycast import Owners, Ranking, Shift
 from rsfilter.routing.arrivals import Arrivals
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.export import (
@@ -42,6 +43,10 @@ MAX_OVER_LIMIT = 1000
 """Routes beyond `max_prefixes` that are kept for one neighbor, to be shown as rejected and to move
 up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
 (an UPDATE full of communities): further ones are not even kept."""
+
+MANY = 16
+"""Routes of one prefix beyond which they are kept as `Owners`: a table of a million prefixes with
+two routes each feels what that takes, and sorting so few costs less."""
 
 
 class Entry(Struct, eq=False, gc=False):
@@ -118,7 +123,7 @@ class AdjRibIn:
 
     def __init__(self) -> None:
         self.tables: dict[Address, NeighborTable] = {}
-        self._by_prefix: dict[Prefix, Entry | tuple[Entry, ...]] = {}
+        self._by_prefix: dict[Prefix, Entry | tuple[Entry, ...] | Owners] = {}
         """Mostly there is one: it stands for itself, which a table of a million feels."""
         self._index = PrefixIndex()
         self.arrivals: Arrivals[Entry] = Arrivals()
@@ -139,6 +144,7 @@ class AdjRibIn:
         """Adds routes of one neighbor, at least one, under keys that are not there yet."""
         table = self.table(entries[0].route.key.neighbor)
         by_prefix = self._by_prefix
+        self.arrivals.add(entries)
         new: list[Prefix] = []
         for entry in entries:
             key = entry.route.key
@@ -147,11 +153,10 @@ class AdjRibIn:
             if by_prefix.setdefault(prefix, entry) is entry:
                 new.append(prefix)
             else:
-                by_prefix[prefix] = (*self.at(prefix), entry)
+                self._add_to_others(entry)
             if not entry.within_limit:
                 table.over_limit[key] = None
         self._index.add(new)
-        self.arrivals.add(entries)
         self.accepted += sum([entry.is_accepted for entry in entries])
 
     def remove(self, key: RouteKey) -> Entry | None:
@@ -164,19 +169,49 @@ class AdjRibIn:
         table.stale.pop(key, None)
         self.arrivals.remove(entry)
         self.accepted -= entry.is_accepted
-        others = tuple(e for e in self.at(key.prefix) if e is not entry)
-        if others:
-            self._by_prefix[key.prefix] = others if len(others) > 1 else others[0]
-        else:
-            del self._by_prefix[key.prefix]
-            self._index.remove(key.prefix)
+        self._remove_from_others(entry)
         return entry
+
+    def _add_to_others(self, entry: Entry) -> None:
+        """Others announce its prefix too."""
+        prefix = entry.route.key.prefix
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            found.add(entry)
+            return
+        entries = (*self.at(prefix), entry)
+        self._by_prefix[prefix] = entries if len(entries) <= MANY else Owners(entries)
+
+    def _remove_from_others(self, entry: Entry) -> None:
+        prefix = entry.route.key.prefix
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            found.remove(entry)
+            if len(found.entries) > MANY // 2:
+                return
+        others = tuple(e for e in self.at(prefix) if e is not entry)
+        if others:
+            self._by_prefix[prefix] = others if len(others) > 1 else others[0]
+        else:
+            del self._by_prefix[prefix]
+            self._index.remove(prefix)
 
     def set_verdict(self, entry: Entry, verdict: Verdict) -> None:
         """Another verdict for a route that is here."""
-        self.accepted -= entry.is_accepted
+        was_accepted = entry.is_accepted
         entry.verdict = verdict
-        self.accepted += entry.is_accepted
+        change = entry.is_accepted - was_accepted
+        self.accepted += change
+        found = self._by_prefix[entry.route.key.prefix]
+        if isinstance(found, Owners):
+            found.note(entry, change)
+
+    def set_route(self, entry: Entry, route: Route) -> None:
+        """Another route under the same key, for one that is here."""
+        entry.route = route
+        found = self._by_prefix[route.key.prefix]
+        if isinstance(found, Owners):
+            found.note(entry)
 
     def has(self, entry: Entry) -> bool:
         """The entry is still here."""
@@ -190,14 +225,20 @@ class AdjRibIn:
         return table is not None and key in table.stale
 
     def candidates(self, prefix: Prefix) -> Sequence[Route]:
-        """The accepted routes of a prefix, best first; after them those that the guard holds:
-        an owner by the newest data never loses traffic to an earlier one."""
+        """What routers can be given of a prefix, best first: the accepted routes; only without any
+        of them those that the guard holds. An owner by the newest data never shares its prefix with
+        an earlier one, whatever it asks of routers."""
         found = self._by_prefix.get(prefix, ())
         if isinstance(found, Entry):
             return (found.route,) if found.is_announced else ()
-        entries = [entry for entry in found if entry.is_announced]
-        entries.sort(key=lambda entry: (not entry.is_accepted, preference(entry.route)))
-        return [entry.route for entry in entries]
+        every = self.at(prefix)
+        entries = [e for e in every if e.is_accepted] or [e for e in every if e.is_announced]
+        return sorted([entry.route for entry in entries], key=preference)
+
+    def take_candidates(self, prefix: Prefix) -> Sequence[Route] | Shift:
+        """`candidates`, or where there are many, what has changed since this was last called."""
+        found = self._by_prefix.get(prefix, ())
+        return found.take_shift() if isinstance(found, Owners) else self.candidates(prefix)
 
     def entries(self) -> Iterator[Entry]:
         """Every route there is."""
@@ -211,7 +252,23 @@ class AdjRibIn:
     def at(self, prefix: Prefix) -> tuple[Entry, ...]:
         """The routes of exactly this prefix, accepted or not."""
         found = self._by_prefix.get(prefix, ())
-        return found if isinstance(found, tuple) else (found,)
+        if isinstance(found, tuple):
+            return found
+        return tuple(found.entries.values()) if isinstance(found, Owners) else (found,)
+
+    def count(self, prefix: Prefix) -> int:
+        """How many routes of exactly this prefix there are, accepted or not."""
+        found = self._by_prefix.get(prefix, ())
+        if isinstance(found, Entry):
+            return 1
+        return len(found.entries) if isinstance(found, Owners) else len(found)
+
+    def first(self, prefix: Prefix) -> Entry:
+        """The oldest route of exactly this prefix, which is here."""
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            return next(iter(found.entries.values()))
+        return found if isinstance(found, Entry) else found[0]
 
     def inside(self, prefix: Prefix) -> list[Prefix]:
         """Every prefix there is that `prefix` (well formed) covers."""
@@ -237,6 +294,8 @@ class AdjRibOut:
         self._last: Paths = ()
         """What the last prefix got: equal paths are one object."""
         self._export = Export(own_asn, group)
+        self._rankings: dict[Prefix, Ranking] = {}
+        """Of prefixes that many announce."""
 
     def drain(self, phase: DrainPhase) -> None:
         """Another phase of a drain: every prefix has to be brought up to date."""
@@ -244,13 +303,18 @@ class AdjRibOut:
         self._is_silent = phase is DrainPhase.DRAINED
         self._export.is_draining = phase is DrainPhase.DRAINING
 
-    def update(self, found: Iterable[tuple[Prefix, Sequence[Route]]]) -> list[Prefix]:
+    def update(self, found: Iterable[tuple[Prefix, Sequence[Route] | Shift]]) -> list[Prefix]:
         """Brings prefixes up to date with their candidates, best first; answers with those of
         which something changed."""
-        routes = self.routes
+        routes, rankings = self.routes, self._rankings
         changed: list[Prefix] = []
         for prefix, candidates in found:
-            wanted = self._wanted(candidates)
+            if isinstance(candidates, Shift):
+                wanted = self._wanted_of_many(prefix, candidates)
+            else:
+                if rankings:
+                    rankings.pop(prefix, None)
+                wanted = self._wanted(candidates)
             if routes.get(prefix, ()) == wanted:
                 continue
             changed.append(prefix)
@@ -268,6 +332,18 @@ class AdjRibOut:
         if wanted != self._last:
             self._last = wanted
         return self._last
+
+    def _wanted_of_many(self, prefix: Prefix, shift: Shift) -> Paths:
+        if self._is_silent:
+            self._rankings.pop(prefix, None)
+            return ()
+        ranking = self._rankings.get(prefix)
+        if ranking is None or not ranking.can_follow(shift, self._export):
+            ranking = self._rankings[prefix] = Ranking(shift.owners, self._export)
+        else:
+            ranking.follow(shift, self._export)
+        choose = ranking.all if self._all_paths else ranking.best
+        return choose(is_any_accepted=shift.owners.accepted > 0)
 
     def _best(self, candidates: Sequence[Route]) -> Paths:
         for route in candidates:

@@ -155,7 +155,7 @@ class Verdicts:
         self._to_export += prefixes
 
     def _export(self) -> None:
-        candidates = self.rib_in.candidates
+        candidates = self.rib_in.take_candidates
         found = [(prefix, candidates(prefix)) for prefix in self._to_export]
         self._to_export.clear()
         for name, rib in self.ribs_out.items():
