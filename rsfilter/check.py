@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rsfilter import terminal
 from rsfilter.arguments import Subparsers
-from rsfilter.config import Config, load_config
+from rsfilter.config import FAMILY_NAMES, Config, load_config
 from rsfilter.config_files import file_warnings
 from rsfilter.exabgp.render import RenderError, hosts_of_our_as, plan
 from rsfilter.exit_codes import GOOD
@@ -109,6 +109,7 @@ def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
         "neighbors": [str(network) for network in group.networks],
         "ipv4_lengths": sorted(group.ipv4_lengths),
         "ipv6_lengths": sorted(group.ipv6_lengths),
+        "families": _families(group),
         "asn": group.asn,
         "max_prefixes": group.max_prefixes,
         "max_prepends": group.max_prepends,
@@ -120,12 +121,17 @@ def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
     }
 
 
+def _families(group: HostGroup | RouterGroup) -> list[str]:
+    return [FAMILY_NAMES[family] for family in sorted(group.families)]
+
+
 def _router_group(group: RouterGroup) -> Report:
     return {
         "name": group.name,
         "neighbors": [str(address) for address in group.neighbors],
         "asn": group.asn,
         "port": group.port,
+        "families": _families(group),
         "paths": "all" if group.all_paths else "best",
         "as_path": "prepend" if group.prepend else "transparent",
     }
@@ -202,6 +208,7 @@ _HOSTS = (
     "neighbors",
     "ipv4_lengths",
     "ipv6_lengths",
+    "families",
     "asn",
     "max_prefixes",
     "max_prepends",
@@ -211,7 +218,7 @@ _HOSTS = (
     "truth_addresses",
     "rendered",
 )
-_ROUTERS = ("name", "neighbors", "asn", "port", "paths", "as_path")
+_ROUTERS = ("name", "neighbors", "asn", "port", "families", "paths", "as_path")
 _RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
 _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
 _READINESS = ("ready_file", "disable_file", "drain_time")

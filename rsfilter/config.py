@@ -28,7 +28,8 @@ from rsfilter.config_tables import (
     RtrTable,
     TruthConfig,
 )
-from rsfilter.routing.model import BITS, Address, HostGroup, Prefix, RouterGroup
+from rsfilter.config_values import FamilyName
+from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, Prefix, RouterGroup
 from rsfilter.routing.policy import Mode
 from rsfilter.rpki.addresses import CacheAddress
 from rsfilter.tables import TableReader
@@ -105,6 +106,7 @@ class Fanout:
             neighbors=self.addresses,
             asn=asn,
             port=self.port,
+            families=frozenset().union(*(group.families for group in self.groups)),
             all_paths=any(group.all_paths for group in self.groups),
             only_outside=self.only_outside(asn),
         )
@@ -216,8 +218,11 @@ class _Builder:
         """The configuration. Raises ConfigError with every problem."""
         file = self._file
         self._check_sections()
-        routers = tuple(self._router_group(i, table) for i, table in enumerate(file.routers))
-        hosts = tuple(_host_group(table) for table in file.hosts)
+        hosts = tuple(self._host_group(i, table) for i, table in enumerate(file.hosts))
+        carried = frozenset[int]().union(*(group.families for group in hosts))
+        routers = tuple(
+            self._router_group(i, table, carried) for i, table in enumerate(file.routers)
+        )
         fanout = self._fanout(file.fanout, routers) if file.fanout else None
         self._check_neighbors(hosts, routers, fanout)
         self._check_host_asns()
@@ -254,7 +259,28 @@ class _Builder:
                     self._problem(f"{section}[{index}].name", f'"{table.name}" is taken')
                 names.add(table.name)
 
-    def _router_group(self, index: int, table: RoutersTable) -> RouterGroup:
+    def _host_group(self, index: int, table: HostsTable) -> HostGroup:
+        families = _host_families(table)
+        if not families:
+            self._problem(
+                f"hosts[{index}].families",
+                "no family is left that hosts could announce: give ipv4_lengths, or ipv6_lengths "
+                "and IPv6 addresses in neighbors or next_hop",
+            )
+        for family, name in FAMILY_NAMES.items():
+            lengths = table.ipv4_lengths if family == IPV4 else table.ipv6_lengths
+            if family in families and not lengths:
+                self._problem(
+                    f"hosts[{index}].families",
+                    f'"{name}" is offered, and {name}_lengths is empty: every such route would be '
+                    "rejected",
+                )
+        return _host_group(table, families)
+
+    def _router_group(
+        self, index: int, table: RoutersTable, carried: frozenset[int]
+    ) -> RouterGroup:
+        """`carried`: the families that hosts can announce."""
         own = self._file.route_server
         if own and table.as_path == "prepend" and table.asn == own.asn:
             self._problem(
@@ -266,6 +292,7 @@ class _Builder:
             neighbors=table.neighbors,
             asn=table.asn,
             port=table.port,
+            families=carried if table.families is None else _families(table.families),
             all_paths=table.paths == "all",
             prepend=table.as_path == "prepend",
         )
@@ -399,12 +426,36 @@ def _local_addresses(table: RouteServerTable) -> tuple[Address, ...]:
     return (local,) if isinstance(local, Address) else local
 
 
-def _host_group(table: HostsTable) -> HostGroup:
+FAMILY_NAMES: dict[int, FamilyName] = {IPV4: "ipv4", IPV6: "ipv6"}
+"""Families as the configuration spells them."""
+
+
+def _families(names: Iterable[FamilyName]) -> frozenset[int]:
+    return frozenset(family for family, name in FAMILY_NAMES.items() if name in names)
+
+
+def _host_families(table: HostsTable) -> frozenset[int]:
+    """Return the families that sessions with a group offer, by default those that it can carry.
+
+    IPv6 also needs an IPv6 next hop. Where no host can have one it is not offered, because
+    speakers refuse it: FRR 10 ends a session that offers IPv6 if it has no IPv6 address there.
+    IPv4 is offered over IPv6 sessions too: such a route is rejected with its reason.
+    """
+    if table.families is not None:
+        return _families(table.families)
+    next_hops = table.neighbors if table.next_hop == "neighbor" else table.next_hop
+    has_ipv6 = table.ipv6_lengths and any(hop.family == IPV6 for hop in next_hops)
+    carried = {IPV4: bool(table.ipv4_lengths), IPV6: bool(has_ipv6)}
+    return frozenset(family for family in carried if carried[family])
+
+
+def _host_group(table: HostsTable, families: frozenset[int]) -> HostGroup:
     return HostGroup(
         name=table.name,
         networks=table.neighbors,
         ipv4_lengths=frozenset(table.ipv4_lengths),
         ipv6_lengths=frozenset(table.ipv6_lengths),
+        families=families,
         asn=table.asn,
         max_prefixes=table.max_prefixes,
         max_prepends=table.max_prepends,

@@ -17,8 +17,9 @@ from rsfilter.config_values import (
     Cache,
     Count,
     CountFromOne,
-    IPv4Length,
-    IPv6Length,
+    FamilyName,
+    IPv4Lengths,
+    IPv6Lengths,
     ListenAddress,
     Name,
     Network,
@@ -93,8 +94,9 @@ class RouteServerTable:
 class HostsTable:
     name: Name
     neighbors: tuple[SessionNetwork, ...]
-    ipv4_lengths: tuple[IPv4Length, ...] = (32,)
-    ipv6_lengths: tuple[IPv6Length, ...] = (128,)
+    ipv4_lengths: IPv4Lengths = (32,)
+    ipv6_lengths: IPv6Lengths = (128,)
+    families: tuple[FamilyName, ...] | None = None
     asn: Asn | None = None
     max_prefixes: CountFromOne = 1000
     max_prepends: Prepends = 0
@@ -109,6 +111,7 @@ class RoutersTable:
     neighbors: tuple[SessionAddress, ...]
     asn: Asn
     port: PortOrZero = 179
+    families: tuple[FamilyName, ...] | None = None
     paths: Literal["best", "all"] = "best"
     as_path: Literal["transparent", "prepend"] = "transparent"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -11,7 +11,7 @@ from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
 from rsfilter.routing.policy import BOGON_ASNS
 from rsfilter.rpki.addresses import CacheAddress
 from rsfilter.rpki.vrps import MAX_ASN
-from rsfilter.tables import HintError, Parsed
+from rsfilter.tables import HintError, MayBeEmpty, Parsed
 
 MAX_STALE_TIME = 2**24 - 1
 """Seconds. RFC 9494 section 3.1: the Long-Lived Stale Time has 24 bits."""
@@ -152,6 +152,13 @@ CountFromOne = Annotated[
 Seconds = Annotated[int, Meta(ge=1, le=MAX_SECONDS, description=f"seconds from 1 to {MAX_SECONDS}")]
 IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
 IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]
+IPv4Lengths = Annotated[
+    tuple[IPv4Length, ...], Meta(description="a list of prefix lengths, 1 to 32"), MayBeEmpty()
+]
+IPv6Lengths = Annotated[
+    tuple[IPv6Length, ...], Meta(description="a list of prefix lengths, 1 to 128"), MayBeEmpty()
+]
+FamilyName = Literal["ipv4", "ipv6"]
 Cache = Annotated[
     CacheAddress,
     Meta(description="host:port, an IPv6 address in brackets"),

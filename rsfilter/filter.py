@@ -21,6 +21,7 @@ from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.messages import (
     Message,
+    Offered,
     Opened,
     Reply,
     SentEndOfRib,
@@ -47,7 +48,7 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.guard import Changes
-from rsfilter.routing.model import RouteKey
+from rsfilter.routing.model import BOTH_FAMILIES, Address, RouteKey
 from rsfilter.routing.policy import Data
 
 REMOVED = "stop, message [removed]"
@@ -83,20 +84,15 @@ class Filter:
         self._has_data = False
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
+        self._offered: dict[Address, frozenset[int]] = {}
+        """Families that ExaBGP offered in its last OPEN, by neighbor."""
         self._asked_to_drain: list[DrainAsked] = []
         """While it was not known what routers have."""
         self._audit: list[Audited] = []
 
     def line(self, line: bytes, now: float) -> None:
         """One line from ExaBGP."""
-        message = decode(line)
-        if self.dialect is None:
-            self.dialect = dialect(line)
-        if isinstance(message, Skipped):
-            self.counters[f"skipped_{message.why}"] += 1
-            self.last_skipped = message.why, line[:SHOWN_OCTETS]
-        else:
-            self.counters[type(message).__name__] += 1
+        message = self._understand(line)
         is_resyncing = not self.resync.is_done
         if is_resyncing:
             self._resync(message, now)
@@ -114,6 +110,26 @@ class Filter:
                 self._opened(message)
             case Shutdown():
                 self.is_shut_down = True
+
+    def _understand(self, line: bytes) -> Message:
+        """Return what a line says, counted."""
+        message = decode(line)
+        if self.dialect is None:
+            self.dialect = dialect(line)
+        if isinstance(message, Skipped):
+            self.counters[f"skipped_{message.why}"] += 1
+            self.last_skipped = message.why, line[:SHOWN_OCTETS]
+            return message
+        self.counters[type(message).__name__] += 1
+        if isinstance(message, Offered):
+            self._offered[message.neighbor] = message.families
+        return self._negotiated(message) if isinstance(message, Opened) else message
+
+    def _negotiated(self, opened: Opened) -> Opened:
+        """Return an OPEN with the families alone that ExaBGP offered too: End-of-RIB comes, and
+        routes go out, in those that both ends speak (RFC 4760 section 8)."""
+        offered = self._offered.get(opened.neighbor, BOTH_FAMILIES)
+        return replace(opened, families=opened.families & offered)
 
     def data_replaced(self, event: DataReplaced, now: float) -> None:
         """Other data are in force."""

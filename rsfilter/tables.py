@@ -5,7 +5,8 @@ checks it, strictly: "1" is not 1), their defaults what may be left out. A key t
 is an error, because a misspelt limit is a limit that does not hold.
 
 A field's type is one of: what `msgspec.convert` knows, perhaps `Annotated` with `msgspec.Meta` and
-`Parsed`; `Path`; another dataclass; a tuple of those, never empty; a union with one of each shape.
+`Parsed`; `Path`; another dataclass; a tuple of those, empty only if it is `MayBeEmpty`; a union
+with one of each shape.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ class Parsed:
     """What the file must have: str or int."""
     parse: Callable[[Any], object]
     """Raises ValueError; raise `HintError` when there is more to say than what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class MayBeEmpty:
+    """The list may have no items, inside `Annotated` of a tuple."""
 
 
 class HintError(ValueError):
@@ -88,8 +94,8 @@ class TableReader:
     def _value(self, type_: Any, value: object, place: str) -> Any:
         """The value as `type_`. Raises BadValueError after noting the problems."""
         declared, type_ = type_, _member(type_, value)
-        if get_origin(type_) is tuple:
-            return self._items(type_, value, place)
+        if get_origin(bare := _bare(type_)) is tuple:
+            return self._items(bare, declared, value, place)
         if is_dataclass(type_) and isinstance(type_, type):
             if not isinstance(value, dict):
                 raise self._expected(type_, value, place)
@@ -104,9 +110,9 @@ class TableReader:
             return self._directory / value
         return self._scalar(type_, declared, value, place)
 
-    def _items(self, type_: Any, value: object, place: str) -> tuple[Any, ...]:
-        if not (isinstance(value, list) and value):
-            raise self._expected(type_, value, place)
+    def _items(self, type_: Any, declared: Any, value: object, place: str) -> tuple[Any, ...]:
+        if not (isinstance(value, list) and (value or MayBeEmpty() in _metadata(declared))):
+            raise self._expected(declared, value, place)
         items = []
         for index, item in enumerate(value):
             with suppress(BadValueError):
@@ -150,6 +156,11 @@ def _metadata(type_: Any) -> tuple[Any, ...]:
     return get_args(type_)[1:] if get_origin(type_) is Annotated else ()
 
 
+def _bare(type_: Any) -> Any:
+    """The type without its annotations."""
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
+
+
 def _members(type_: Any) -> list[Any]:
     """The alternatives of a type. None is none of them: TOML cannot say it."""
     if get_origin(type_) in (Union, UnionType):
@@ -166,7 +177,7 @@ def _member(type_: Any, value: object) -> Any:
 
 def _shape(type_: Any) -> type | None:
     """list or dict as the file must have it; None for all else."""
-    if get_origin(type_) is tuple:
+    if get_origin(_bare(type_)) is tuple:
         return list
     return dict if is_dataclass(type_) else None
 

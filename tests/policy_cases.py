@@ -116,7 +116,7 @@ PREFIX = [
     case("IPv6 listed", route("2001:db8:aa::/64", neighbor=V6_NEIGHBOR), group=V6_LENGTHS),
     case("IPv6 longer", route(V6, neighbor=V6_NEIGHBOR), "prefix_too_long",
          group=replace(GROUP, ipv6_lengths=frozenset({64}))),
-    case("no IPv4 at all", route(), "prefix_too_long",
+    case("no IPv4 at all", route(), "family_not_allowed",
          group=replace(GROUP, ipv4_lengths=frozenset())),
     case("IPv4's lengths are not IPv6's", route("2001:db8:aa::/64", neighbor=V6_NEIGHBOR),
          "prefix_too_short", group=replace(GROUP, ipv4_lengths=frozenset({32, 64}))),

@@ -179,6 +179,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
                 "neighbors": ["198.51.100.0/25"],
                 "ipv4_lengths": [32],
                 "ipv6_lengths": [128],
+                "families": ["ipv4"],
                 "asn": None,
                 "max_prefixes": 1000,
                 "max_prepends": 0,
@@ -195,6 +196,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
                 "neighbors": ["192.0.2.10", "192.0.2.11"],
                 "asn": 65200,
                 "port": 179,
+                "families": ["ipv4"],
                 "paths": "best",
                 "as_path": "transparent",
             }

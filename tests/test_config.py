@@ -57,6 +57,7 @@ def test_minimal_has_every_default() -> None:
                 networks=(Prefix.parse("198.51.100.0/25"),),
                 ipv4_lengths=frozenset({32}),
                 ipv6_lengths=frozenset({128}),
+                families=frozenset({4}),
                 asn=None,
                 max_prefixes=1000,
                 max_prepends=0,
@@ -71,6 +72,7 @@ def test_minimal_has_every_default() -> None:
                 neighbors=(Address.parse("192.0.2.10"), Address.parse("192.0.2.11")),
                 asn=65200,
                 port=179,
+                families=frozenset({4}),
                 all_paths=False,
                 prepend=False,
             ),
@@ -109,7 +111,11 @@ def test_full_has_every_value() -> None:
             accept_not_found=True,
             stale_time=600,
         ),
-        HostGroup(name="storage", networks=(Prefix.parse("198.51.100.200/32"),)),
+        HostGroup(
+            name="storage",
+            networks=(Prefix.parse("198.51.100.200/32"),),
+            families=frozenset({4}),
+        ),
     )
     assert config.routers == (
         RouterGroup(
@@ -151,6 +157,56 @@ def test_full_has_every_value() -> None:
         (Address.parse("::"), 8481),  # type: ignore[arg-type]
         Path("/etc/rsfilter/token"),
     )
+
+
+RANGE4 = 'neighbors = ["198.51.100.0/25"]'
+RANGE6 = 'neighbors = ["2001:db8:1::/64"]'
+RANGES = 'neighbors = ["198.51.100.0/25", "2001:db8:1::/64"]'
+
+
+@pytest.mark.parametrize(
+    ("keys", "families"),
+    [
+        (RANGE4, {4}),
+        (RANGES, {4, 6}),
+        (RANGE6, {4, 6}),
+        (RANGE6 + "\nipv4_lengths = []", {6}),
+        (RANGES + "\nipv6_lengths = []", {4}),
+        (RANGE4 + '\nnext_hop = ["198.51.100.0/24"]', {4}),
+        (RANGES + '\nnext_hop = ["198.51.100.0/24"]', {4}),
+        (RANGE4 + '\nnext_hop = ["198.51.100.0/24", "2001:db8:2::/64"]', {4, 6}),
+        (RANGE4 + '\nfamilies = ["ipv6", "ipv4"]', {4, 6}),
+        (RANGES + '\nfamilies = ["ipv4"]', {4}),
+    ],
+)
+def test_families_are_those_that_a_group_can_carry(keys: str, families: set[int]) -> None:
+    """IPv4 where it has lengths; IPv6 where it has lengths and a next hop can be an IPv6 one."""
+    text = MINIMAL.replace(RANGE4, keys).replace(
+        'local_address = "192.0.2.100"', 'local_address = ["192.0.2.100", "2001:db8::100"]'
+    )
+    config = parse_config(text, HERE)
+    assert config.hosts[0].families == families
+    assert config.routers[0].families == families, "routers get what hosts can announce"
+
+
+def test_routers_get_what_any_group_of_hosts_carries_unless_they_say_otherwise() -> None:
+    more = f"""
+[[hosts]]
+name = "six"
+{RANGE6}
+ipv4_lengths = []
+[[routers]]
+name = "old"
+neighbors = ["192.0.2.20"]
+asn = 65200
+families = ["ipv4"]
+"""
+    text = MINIMAL.replace(
+        'local_address = "192.0.2.100"', 'local_address = ["192.0.2.100", "2001:db8::100"]'
+    )
+    config = parse_config(text + more, HERE)
+    assert [set(group.families) for group in config.hosts] == [{4}, {6}]
+    assert [set(group.families) for group in config.routers] == [{4, 6}, {4}]
 
 
 def test_truth_alone_or_caches_alone() -> None:
@@ -298,9 +354,30 @@ EDITS = [
     ),
     (
         'name = "hypervisors"',
-        'name = "a"\nipv6_lengths = []',
-        "hosts[0].ipv6_lengths: expected a list of at least one item, each a prefix length, "
-        "1 to 128, got []",
+        'name = "a"\nipv6_lengths = {}',
+        "hosts[0].ipv6_lengths: expected a list of prefix lengths, 1 to 128, got {}",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nfamilies = []',
+        'hosts[0].families: expected a list of at least one item, each "ipv4" or "ipv6", got []',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nfamilies = ["ipv4", "ip6"]',
+        'hosts[0].families[1]: expected "ipv4" or "ipv6", got "ip6"',
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nipv6_lengths = []\nfamilies = ["ipv6"]',
+        'hosts[0].families: "ipv6" is offered, and ipv6_lengths is empty: every such route would '
+        "be rejected",
+    ),
+    (
+        'name = "hypervisors"',
+        'name = "a"\nipv4_lengths = []',
+        "hosts[0].families: no family is left that hosts could announce: give ipv4_lengths, or "
+        "ipv6_lengths and IPv6 addresses in neighbors or next_hop",
     ),
     (
         'name = "hypervisors"',

@@ -141,9 +141,9 @@ def test_no_bogon_asn_can_be_left_out(bogon: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_table_has_every_reason() -> None:
-    """But two: other families never become a route, and holding is the guard's."""
+    """But one: holding is the guard's."""
     told = {reason for case in CASES for reason in case.reasons}
-    assert told == set(REASONS) - {"family_not_allowed", "held_by_guard"}
+    assert told == set(REASONS) - {"held_by_guard"}
 
 
 # The VRPs that decided ---------------------------------------------------------------------------

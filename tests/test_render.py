@@ -263,6 +263,7 @@ print(json.dumps({
         str(n["peer-address"].top()): {
             **{name: plain(n[name]) for name in n if name != "capability"},
             **{name: plain(value) for name, value in n["capability"].items()},
+            "foreign next hops": [f"{afi} {safi} by {hop}" for afi, safi, hop in n.nexthops()],
             "families": [f"{afi} {safi}" for afi, safi in n.families()],
             "add-path families": [f"{afi} {safi}" for afi, safi in n.addpaths()],
             "api": {name: processes for name, processes in n.api.items() if processes},
@@ -309,14 +310,18 @@ def test_every_neighbor_is_there(read: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "local", "asn"),
+    ("address", "local", "asn", "families"),
     [
-        ("198.51.100.101", "192.0.2.100", 4200000005),
-        ("2001:db8:1::101", "2001:db8::100", 4200000005),
-        ("198.51.100.7", "192.0.2.100", 65001),
+        ("198.51.100.101", "192.0.2.100", 4200000005, ["ipv4 unicast", "ipv6 unicast"]),
+        ("2001:db8:1::101", "2001:db8::100", 4200000005, ["ipv4 unicast", "ipv6 unicast"]),
+        ("198.51.100.7", "192.0.2.100", 65001, ["ipv4 unicast", "ipv6 unicast"]),
+        ("198.51.100.200", "192.0.2.100", 4200000007, ["ipv4 unicast"]),
     ],
 )
-def test_a_host(read: dict[str, Any], address: str, local: str, asn: int) -> None:
+def test_a_host(
+    read: dict[str, Any], address: str, local: str, asn: int, families: list[str]
+) -> None:
+    is_over_ipv6 = ":" in address
     expected = {
         "local-address": local,
         "local-as": 65100,
@@ -333,7 +338,9 @@ def test_a_host(read: dict[str, Any], address: str, local: str, asn: int) -> Non
         "extended-message": False,
         "add-path": 0,
         "add-path families": [],
-        "families": ["ipv4 unicast", "ipv6 unicast"],
+        "families": families,
+        "nexthop": int(is_over_ipv6),
+        "foreign next hops": ["ipv4 unicast by ipv6"] if is_over_ipv6 else [],
         "api": {
             "processes": ["rsfilter"],
             "neighbor-changes": ["rsfilter"],
@@ -341,6 +348,8 @@ def test_a_host(read: dict[str, Any], address: str, local: str, asn: int) -> Non
             "receive-update": ["rsfilter"],
             "receive-open": ["rsfilter"],
             "receive-refresh": ["rsfilter"],
+            "send-parsed": ["rsfilter"],
+            "send-open": ["rsfilter"],
         },
     }
     assert subset(read["neighbors"][address], expected) == expected
@@ -394,6 +403,7 @@ def test_a_router(read: dict[str, Any], address: str, expected: dict[str, Any]) 
             "receive-open": ["rsfilter"],
             "send-parsed": ["rsfilter"],
             "send-update": ["rsfilter"],
+            "send-open": ["rsfilter"],
         },
     }
     assert subset(read["neighbors"][address], expected) == expected

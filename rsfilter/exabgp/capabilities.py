@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rsfilter.exabgp.messages import Opened
-from rsfilter.routing.model import UNICAST, Address
+from rsfilter.exabgp.messages import Offered, Opened
+from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address
 
 _OPEN_NAMES = {name.replace(" ", "/"): family for family, name in UNICAST.items()}
 _SHOW_NAMES = {name: family for family, name in UNICAST.items()}
@@ -60,6 +60,16 @@ class _Open(msgspec.Struct):
     capabilities: _Capabilities
 
 
+class _OwnCapabilities(msgspec.Struct):
+    """By name: so ExaBGP 5.0 prints an OPEN that it sends."""
+
+    multiprotocol: _MultiProtocol | None = None
+
+
+class _OwnOpen(msgspec.Struct):
+    capabilities: _OwnCapabilities
+
+
 class _Side(msgspec.Struct, rename="kebab"):
     """null: not known, because the neighbor has not sent it."""
 
@@ -77,6 +87,7 @@ class _Shown(msgspec.Struct):
 
 
 _decode_open = msgspec.json.Decoder(_Open).decode
+_decode_own_open = msgspec.json.Decoder(_OwnOpen).decode
 _decode_shown = msgspec.json.Decoder(list[_Shown]).decode
 
 
@@ -91,6 +102,15 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
     return Opened(neighbor, _families(families, _OPEN_NAMES), _families(takes_several, _OPEN_NAMES))
 
 
+def offered(neighbor: Address, open_: bytes | msgspec.Raw) -> Offered:
+    """Return the "open" of a line about an OPEN that ExaBGP sent. ValidationError when it is none.
+
+    If it names no families, nothing is known of them, and they limit nothing.
+    """
+    named = _decode_own_open(open_).capabilities.multiprotocol
+    return Offered(neighbor, _families(named.families, _OPEN_NAMES) if named else BOTH_FAMILIES)
+
+
 def shown(text: str) -> Iterator[Shown]:
     """The answer to `show neighbor json`. ValueError when it is not one."""
     for entry in _decode_shown(text):
@@ -100,7 +120,8 @@ def shown(text: str) -> Iterator[Shown]:
 
 
 def _established(neighbor: Address, entry: _Shown) -> Established:
-    families = (name for name, speaks in entry.peer.families.items() if speaks)
+    offered = entry.local.families or entry.peer.families
+    families = (n for n, speaks in entry.peer.families.items() if speaks and offered.get(n))
     negotiated = (name for name, sends in entry.local.add_path.items() if sends)
     offers = Opened(neighbor, _families(families, _SHOW_NAMES), _families(negotiated, _SHOW_NAMES))
     return Established(neighbor, entry.peer.asn or 0, offers)

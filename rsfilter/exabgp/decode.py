@@ -283,11 +283,12 @@ def _decode_refresh(_kind: str, address: Address, neighbor: shapes.Neighbor) -> 
 
 
 def _decode_open(kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
-    if neighbor.direction != "receive" or neighbor.open is UNSET:
+    if neighbor.direction not in ("receive", "send") or neighbor.open is UNSET:
         return _decode_uninteresting(kind, address, neighbor)
     if repeated_names(bytes(neighbor.open), msgspec.json.decode(neighbor.open)):
         return Skipped("repeated_key")
-    return capabilities.opened(address, neighbor.open)
+    read = capabilities.opened if neighbor.direction == "receive" else capabilities.offered
+    return read(address, neighbor.open)
 
 
 def _decode_uninteresting(kind: str, _address: Address, neighbor: shapes.Neighbor) -> Message:

@@ -8,11 +8,8 @@ is made from parsed values only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rsfilter import __version__
 from rsfilter.config import Config
-from rsfilter.routing.model import HostGroup
 
 RECOVERY_S = 60
 """Seconds that a BIRD started with -R waits at most for every neighbor's End-of-RIB before it tells
@@ -49,16 +46,18 @@ def render_fanouts(config: Config) -> dict[str, str]:
             shards=[shard for shard in fanout.shards if shard.family == address.family],
             shard_port=config.route_server.port,
             groups=fanout.groups,
-            channels=_channels(config.hosts),
+            channels=_channels(config),
             recovery_s=RECOVERY_S,
         )
         for address in fanout.addresses
     }
 
 
-def _channels(groups: Iterable[HostGroup]) -> dict[str, list[int]]:
-    """What BIRD calls each address family, and the prefix lengths that any host may announce."""
+def _channels(config: Config) -> dict[str, list[int]]:
+    """Return what BIRD calls each family that a router is offered, and the prefix lengths of it
+    that any host may announce."""
+    offered = sorted({family for group in config.served for family in group.families})
     return {
-        "ipv4": sorted({length for group in groups for length in group.ipv4_lengths}),
-        "ipv6": sorted({length for group in groups for length in group.ipv6_lengths}),
+        f"ipv{family}": sorted({n for group in config.hosts for n in group.lengths(family)})
+        for family in offered
     }

@@ -1,8 +1,9 @@
 """What a line from ExaBGP can say, beside the events that the core knows.
 
 `decode.decode` makes exactly one `Message` of every line. The core's own events go to the engine;
-the others stay in the speaker: they drive the egress (`Opened`, `SentEndOfRib`, `SentUpdate`,
-`Reply`), answer questions (`ShowLine`) or are only counted (`Sent`, `Ignored`, `Skipped`).
+the others stay in the speaker: they drive the egress (`Opened`, `Offered`, `SentEndOfRib`,
+`SentUpdate`, `Reply`), answer questions (`ShowLine`) or are only counted (`Sent`, `Ignored`,
+`Skipped`).
 """
 
 from __future__ import annotations
@@ -101,6 +102,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """The families that ExaBGP offered to a neighbor in its own OPEN."""
+
+    neighbor: Address
+    families: frozenset[int]
+    """4 and 6, as in `Opened`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A line that was understood and says nothing that rsfilter needs."""
 
@@ -130,6 +140,7 @@ Message: TypeAlias = (
     | Shutdown
     | RefreshRequest
     | Opened
+    | Offered
     | Ignored
     | Skipped
 )

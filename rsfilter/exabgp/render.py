@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rsfilter import __version__
 from rsfilter.config import Config
 from rsfilter.config_values import session_fault
-from rsfilter.routing.model import IPV4, IPV6, Address, RouterGroup
+from rsfilter.routing.model import BOTH_FAMILIES, IPV6, UNICAST, Address, RouterGroup
 from rsfilter.routing.neighbors import HostGroups
 from rsfilter.rpki.truth import Truth
 
@@ -35,9 +35,12 @@ their own timers, often of a minute."""
 MAX_OUTSIDE = 5
 """Addresses of a kind that are warned of one by one: more of them are no slips of the pen."""
 
-ROUTER_ECHO = "parsed; update;"
-"""What ExaBGP shows us of what it sends to routers: the End-of-RIB that comes back is the barrier
-which keeps two changes of one prefix apart."""
+HOST_ECHO = "parsed; open;"
+"""What ExaBGP shows us of what it sends to hosts: the families that it offers."""
+
+ROUTER_ECHO = "parsed; update; open;"
+"""What ExaBGP shows us of what it sends to routers: the families that it offers, and the End-of-RIB
+that comes back: the barrier which keeps two changes of one prefix apart."""
 
 ENVIRONMENT = {
     "exabgp_api_ack": "true",  # "error" is the only sign of a command that failed
@@ -145,6 +148,7 @@ def plan(config: Config, truth: Truth | None) -> Plan:
             "are in no [[hosts]] group; they are not rendered, as is right for the hosts of "
             "another route server",
         ),
+        *_not_carried(config, truth),
         *_bound_elsewhere(unbound.values(), truth),
         *_taken_for_loops(config, planned),
     )
@@ -169,6 +173,25 @@ def _abridged(found: list[str], what: str) -> Iterator[str]:
     yield from found[:MAX_OUTSIDE]
     if more := found[MAX_OUTSIDE:]:
         yield f"truth: {len(more)} more addresses of hosts {what}"
+
+
+def _not_carried(config: Config, truth: Truth | None) -> Iterator[str]:
+    """Groups whose sessions do not offer a family of which truth has addresses of their hosts."""
+    group_of = HostGroups(config.hosts)
+    found: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for host in truth.hosts if truth else ():
+        families = {address.family for address in host.neighbors}
+        groups = {group.name: group for a in host.neighbors if (group := group_of(a))}
+        for group in groups.values():
+            for family in sorted(families - group.families):
+                if group.lengths(family):
+                    found[group.name, family].append(host.name)
+    for (name, family), names in found.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"hosts {name}: sessions do not offer IPv{family}, although truth has an address of "
+            f"it for {names[0]!a}{more}: add such addresses to neighbors, or set families"
+        )
 
 
 def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> Iterator[str]:
@@ -215,13 +238,14 @@ def render(config: Config, truth: Truth | None, command: Sequence[str], user: st
     problems += tuple(_unwritable([*command, str(config.path)]))
     if problems:
         raise RenderError(problems)
-    families = sorted({host.address.family for host in hosts})
+    carried = {group.name: group.families for group in config.hosts}
+    kinds = sorted({(host.address.family, tuple(sorted(carried[host.group]))) for host in hosts})
     blocks = [
         f"# Rendered by rsfilter {__version__}. Do not edit: it is written again.",
         _process([*command, "run", "-c", str(config.path)]),
-        _block("template", (_host_template(config, family) for family in families)),
+        _block("template", (_host_template(config, *kind) for kind in kinds)),
         *(_router(config, group, router) for group in config.routers for router in group.neighbors),
-        *map(_host, hosts),
+        *(_host(host, carried[host.group]) for host in hosts),
     ]
     environment = {
         **ENVIRONMENT,
@@ -250,38 +274,46 @@ def _process(words: Iterable[str]) -> str:
     return _block(f"process {PROCESS}", [f"run {quoted};", "encoder json;", "respawn true;"])
 
 
-def _host_template(config: Config, family: int) -> str:
-    """What all hosts of a family have in common.
+def _host_template(config: Config, family: int, carried: Collection[int]) -> str:
+    """What all hosts have in common that are reached over `family` and are offered `carried`.
 
     `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
     not store what we store. `graceful-restart`: FRR sends End-of-RIB only to those who speak it.
     `extended-message disable`: one message makes one line, and a line should fit into a pipe.
-    `open`: in which families to wait for End-of-RIB (`deferral`).
+    `open`: in which families to wait for End-of-RIB (`deferral`). `nexthop` (RFC 8950): without it
+    one IPv4 route with an IPv6 next hop costs the host its session; with it the route is rejected.
     """
+    name = _template(family, carried)
+    has_foreign_next_hops = family == IPV6 and BOTH_FAMILIES.issubset(carried)
     return _block(
-        f"neighbor {_template(family)}",
+        f"neighbor {name}",
         [
-            *_session(config, family),
+            *_session(config, family, carried),
+            *(["nexthop { ipv4 unicast ipv6; }"] if has_foreign_next_hops else []),
             "passive true;",
             "adj-rib-in false;",
             "adj-rib-out true;",
-            _capabilities("extended-message disable;"),
+            _capabilities(
+                "extended-message disable;",
+                f"nexthop {'enable' if has_foreign_next_hops else 'disable'};",
+            ),
             _block(
-                f"api {_template(family)}",
+                f"api {name}",
                 [
                     f"processes [ {PROCESS} ];",
                     "neighbor-changes;",
                     "receive { parsed; update; refresh; open; }",
+                    f"send {{ {HOST_ECHO} }}",
                 ],
             ),
         ],
     )
 
 
-def _host(host: HostNeighbor) -> str:
+def _host(host: HostNeighbor, carried: Collection[int]) -> str:
     return _block(
         f"neighbor {host.address}",
-        [f"inherit {_template(host.address.family)};", f"peer-as {host.asn};"],
+        [f"inherit {_template(host.address.family, carried)};", f"peer-as {host.asn};"],
     )
 
 
@@ -295,7 +327,7 @@ def _router(config: Config, group: RouterGroup, router: Address) -> str:
     return _block(
         f"neighbor {router}",
         [
-            *_session(config, router.family),
+            *_session(config, router.family, group.families),
             f"peer-as {group.asn};",
             *([f"connect {group.port};", "passive false;"] if group.port else ["passive true;"]),
             "adj-rib-in false;",
@@ -316,13 +348,14 @@ def _router(config: Config, group: RouterGroup, router: Address) -> str:
     )
 
 
-def _session(config: Config, family: int) -> list[str]:
+def _session(config: Config, family: int, carried: Collection[int]) -> list[str]:
     own = config.route_server
+    names = " ".join(f"{UNICAST[number]};" for number in sorted(carried))
     return [
         f"local-as {own.asn};",
         f"router-id {own.router_id};",
         f"local-address {own.local_address(family)};",
-        "family { ipv4 unicast; ipv6 unicast; }",
+        f"family {{ {names} }}",
     ]
 
 
@@ -331,8 +364,9 @@ def _capabilities(*others: str) -> str:
     return _block("capability", [*common, *others])
 
 
-def _template(family: int) -> str:
-    return {IPV4: "host-ipv4", IPV6: "host-ipv6"}[family]
+def _template(family: int, carried: Collection[int]) -> str:
+    name = f"host-ipv{family}"
+    return name if BOTH_FAMILIES.issubset(carried) else f"{name}-only-ipv{min(carried)}"
 
 
 def _block(title: str, lines: Iterable[str]) -> str:

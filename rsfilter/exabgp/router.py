@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from rsfilter.exabgp.encode import BATCH
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
-from rsfilter.routing.model import IPV4, IPV6, Address, Prefix, RouteKey
+from rsfilter.routing.model import BOTH_FAMILIES, Address, Prefix, RouteKey
 
 WINDOW = 2000
 """Prefixes that ExaBGP has not replied to, or that hold up a barrier. It works them off in a third
@@ -46,7 +46,6 @@ session that ends puts no more of them in doubt. At each barrier ExaBGP runs out
 Told = tuple[tuple[int, OutAttributes | None], ...]
 """What ExaBGP was told of a prefix: (path id, attributes); None: something, we do not know what."""
 
-BOTH_FAMILIES = frozenset({IPV4, IPV6})
 
 PathIds = frozenset[int]
 _NO_IDS: PathIds = frozenset()

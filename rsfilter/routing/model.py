@@ -29,6 +29,8 @@ BITS = {IPV4: 32, IPV6: 128}
 UNICAST = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
 """The families that are routed here, under the names that ExaBGP and operators use."""
 
+BOTH_FAMILIES = frozenset(UNICAST)
+
 
 class Address(Struct, frozen=True, order=True, gc=False):
     """An IP address. Orders by family, then numerically: the tie-break of best-path selection."""
@@ -271,7 +273,10 @@ class HostGroup:
     networks: tuple[Prefix, ...]
     """Session addresses that belong to the group: addresses and ranges."""
     ipv4_lengths: frozenset[int] = frozenset({32})
+    """Empty: no IPv4 prefix is allowed."""
     ipv6_lengths: frozenset[int] = frozenset({128})
+    families: frozenset[int] = BOTH_FAMILIES
+    """That sessions with the group offer: 4 and 6."""
     asn: int | None = None
     """Only to render neighbors that truth does not bind."""
     max_prefixes: int = 1000
@@ -281,6 +286,10 @@ class HostGroup:
     accept_not_found: bool = False
     stale_time: int = 0
     """Seconds; 0 withdraws a lost host's routes at once."""
+
+    def lengths(self, family: int) -> frozenset[int]:
+        """Prefix lengths of a family (4 or 6) that may be announced."""
+        return self.ipv4_lengths if family == IPV4 else self.ipv6_lengths
 
 
 class Limits(NamedTuple):
@@ -305,6 +314,8 @@ class RouterGroup:
     asn: int
     port: int = 179
     """TCP port to connect to; 0: the router connects to us."""
+    families: frozenset[int] = BOTH_FAMILIES
+    """That sessions with the group offer: 4 and 6."""
     all_paths: bool = False
     """ADD-PATH: every accepted path of a prefix, not just the best."""
     prepend: bool = False

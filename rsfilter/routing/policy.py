@@ -20,7 +20,6 @@ from typing import Protocol
 from rsfilter.routing.actions import NO_PROVENANCE, Provenance
 from rsfilter.routing.model import (
     BITS,
-    IPV4,
     Address,
     HostGroup,
     OriginState,
@@ -193,9 +192,11 @@ def check_attributes(route: Route, _group: HostGroup, _data: Data) -> Reasons:
 def check_length(route: Route, group: HostGroup, _data: Data) -> Reasons:
     """The prefix is a host route as the group defines them."""
     prefix = route.key.prefix
-    lengths = group.ipv4_lengths if prefix.family == IPV4 else group.ipv6_lengths
+    lengths = group.lengths(prefix.family)
     if prefix.length in lengths:
         return _OK
+    if not lengths:
+        return ("family_not_allowed",)
     is_longer_than_all = all(prefix.length > length for length in lengths)
     return ("prefix_too_long",) if is_longer_than_all else ("prefix_too_short",)
 
@@ -433,10 +434,9 @@ def _is_plain(prefix: Prefix, group: HostGroup) -> bool:
     """A host route that the group allows, and no bogon anywhere near: as nearly all are. None of
     `SPARED_CHECKS` has anything to say of it."""
     family, length = prefix.family, prefix.length
-    if length != BITS[family]:
+    if length != BITS[family] or length not in group.lengths(family):
         return False
-    lengths = group.ipv4_lengths if family == IPV4 else group.ipv6_lengths
-    return length in lengths and prefix.network >> (length - 8) not in _BOGON_OCTETS[family]
+    return prefix.network >> (length - 8) not in _BOGON_OCTETS[family]
 
 
 def _conclude(found: Reasons, validation: Validation, within_limit: bool) -> Verdict:

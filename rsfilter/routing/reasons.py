@@ -49,8 +49,8 @@ _ALL = (
     ),
     Reason(
         "family_not_allowed",
-        "the family is not IPv4 or IPv6 unicast",
-        "let the host announce IPv4 and IPv6 unicast only",
+        "the family is not IPv4 or IPv6 unicast, or the group allows no prefix of it",
+        "let the host announce IPv4 and IPv6 unicast only; or give the group prefix lengths of it",
         2003,
     ),
     Reason(
