@@ -371,9 +371,11 @@ class _Builder:
 
     def _rtr(self, table: RtrTable) -> RtrConfig:
         caches = tuple(self._cache(index, item) for index, item in enumerate(table.caches))
+        seen: set[tuple[str, int]] = set()
         for index, cache in enumerate(caches):
-            if any(cache.is_same_place(other) for other in caches[:index]):
+            if (place := cache.place) in seen:
                 self._problem(f"rtr.caches[{index}]", f"{cache} is listed twice")
+            seen.add(place)
         if table.expire <= max(table.refresh, table.retry):
             self._problem(
                 "rtr.expire",

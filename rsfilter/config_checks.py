@@ -32,7 +32,8 @@ def conflicts(claims: Iterable[Claim]) -> Iterator[tuple[str, str]]:
             if other.prefix == claim.prefix or other.place != claim.place:
                 yield claim.place, _text(claim, other)
                 break
-        open_claims.append(claim)
+        if claim not in open_claims[-1:]:  # said again, it adds nothing
+            open_claims.append(claim)
 
 
 def _text(claim: Claim, other: Claim) -> str:

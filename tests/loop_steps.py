@@ -37,10 +37,3 @@ def steps() -> Iterator[Steps]:
 
     with patch.object(asyncio.Handle, "_run", measure):
         yield measured
-
-
-def grows_gently(costs: list[float]) -> bool:
-    """The costs of n, 2n, 4n are those of something linear or n log n: four times as much costs
-    less than eight times as much, where a quadratic one would take sixteen. Costs of less than some
-    milliseconds say nothing, so the first counts as 5 ms at least."""
-    return costs[-1] < 8 * max(costs[0], 0.005)

@@ -746,6 +746,29 @@ def test_filters_agree_with_an_oracle(filters: list[PrefixFilter], vrp: Vrp) -> 
     assert Filters(filters).removes(vrp) is expected
 
 
+@given(st.lists(st.tuples(some_prefixes(), st.sampled_from((1, 2, 3))), min_size=1, max_size=8))
+def test_overlaps_agree_with_an_oracle(owned: list[tuple[Prefix, int]]) -> None:
+    """Each owner of a prefix has a problem for each wider prefix that another ASN owns too."""
+    document = {
+        "hosts": [
+            {"name": f"h{i}", "asn": asn, "prefixes": [str(prefix)]}
+            for i, (prefix, asn) in enumerate(owned)
+        ]
+    }
+    expected = sum(
+        any(asn != other for wider, other in owned if wider == outer)
+        for prefix, asn in owned
+        for outer in {wider for wider, _ in owned}
+        if outer != prefix and bits_of(prefix).startswith(bits_of(outer))
+    )
+    problems = 0
+    try:
+        read(json.dumps(document).encode())
+    except TruthError as error:
+        problems = len(error.problems)
+    assert problems == expected
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_no_file_cut_short_is_a_truth(name: str) -> None:
     data = (FIXTURES / "good" / name).read_bytes().rstrip()

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from loop_steps import HOLD_S, grows_gently, steps
+from growth import grows_gently
+from loop_steps import HOLD_S, steps
 from speaker import announce, state
 from web_bench import CONFIG, HV7, ROUTER, Bench
 

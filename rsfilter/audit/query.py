@@ -317,15 +317,16 @@ def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
 
 
 def _newest(directory: Path, keys: list[FileKey], wanted: _Wanted, limit: int) -> list[Record]:
-    found: list[Record] = []
+    found: deque[Record] = deque()
     for key in reversed(keys):
         if len(found) >= limit:
             break
         try:
-            found = [*deque(_found(directory, key, wanted), limit - len(found)), *found]
+            newest = deque(_found(directory, key, wanted), limit - len(found))
         except GaveUpError:
-            raise GaveUpError(found) from None
-    return found
+            raise GaveUpError(list(found)) from None
+        found.extendleft(reversed(newest))
+    return list(found)
 
 
 def _follow(

@@ -92,10 +92,10 @@ def _timeline(counts: Counts) -> list[list[Any]]:
     times = sorted({hour for counter in by_hour.values() for hour in counter if hour})
     if len(times) <= MAX_HOURS:
         return [[time, *(counter[time] for counter in by_hour.values())] for time in times]
-    days = {
-        name: sum((Counter({_day(h): n}) for h, n in counter.items()), Counter())
-        for name, counter in by_hour.items()
-    }
+    days: dict[str, Counter[str]] = {name: Counter() for name in by_hour}
+    for name, counter in by_hour.items():
+        for hour, number in counter.items():
+            days[name][_day(hour)] += number
     times = sorted({day for counter in days.values() for day in counter})
     return [[time, *(counter[time] for counter in days.values())] for time in times]
 

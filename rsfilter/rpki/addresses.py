@@ -48,9 +48,10 @@ class CacheAddress:
             raise ValueError(f"{port} is not a TCP port")
         return cls(host, port)
 
-    def is_same_place(self, other: CacheAddress) -> bool:
-        """Both name one host, however they spell it, and the same port."""
-        return (_canonical(self.host), self.port) == (_canonical(other.host), other.port)
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port: equal for two that name one host, however they spell it."""
+        return _canonical(self.host), self.port
 
     def __str__(self) -> str:
         """`host:port`, as the configuration spells it."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -87,9 +87,12 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, path: Path, message: str) -> None:
-        """Note a problem with the value at `path`."""
+    def add(self, path: Path | Callable[[], Path], message: str | Callable[[], str]) -> None:
+        """Note a problem with the value at `path`. Functions are called for those that are kept:
+        there may be millions."""
         if len(self._found) < MAX_PROBLEMS:
+            path = path() if callable(path) else path
+            message = message() if callable(message) else message
             self._found.append(Problem(self.where, pointer(path), message))
         else:
             self._omitted += 1
@@ -160,8 +163,8 @@ def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
     except ValueError as error:  # a NaN, or a number of thousands of digits
         problems.fail(f"is not usable JSON: {printable(str(error), MAX_QUOTED)}")
     if any_repeats:
-        for path in _repeats(document):
-            problems.add(path, "is given more than once in one object; remove all but one")
+        for place in _repeats(document):
+            problems.add(place.path, "is given more than once in one object; remove all but one")
         problems.raise_if_any()
     if not isinstance(document, dict):
         problems.fail(f"must be one JSON object, not {show(document)}")
@@ -243,17 +246,41 @@ def _syntax(error: json.JSONDecodeError) -> str:
     return f"is not JSON ({at})"
 
 
-def _repeats(document: Json) -> Iterator[Path]:
-    """Paths of the members that are given more than once, anywhere."""
-    waiting: list[tuple[Path, Json]] = [((), document)]
+class _Place(NamedTuple):
+    """A place in a document, as a step from the place around it: deep down, the paths of a million
+    values would take gigabytes."""
+
+    around: _Place | None
+    step: str | int
+
+    def path(self) -> Path:
+        """The steps from the root."""
+        steps = []
+        place: _Place | None = self
+        while place is not None:
+            steps.append(place.step)
+            place = place.around
+        return tuple(reversed(steps))
+
+
+def _repeats(document: Json) -> Iterator[_Place]:
+    """Places of the members that are given more than once, anywhere."""
+    waiting: list[tuple[_Place | None, Json]] = [(None, document)]
     while waiting:
-        path, value = waiting.pop()
+        place, value = waiting.pop()
         if isinstance(value, _Repeating):
-            yield from ((*path, name) for name in value.repeated)
+            yield from (_Place(place, name) for name in value.repeated)
         if isinstance(value, dict):
-            waiting += (((*path, name), member) for name, member in value.items())
+            inside: Iterable[tuple[str | int, Json]] = value.items()
         elif isinstance(value, list):
-            waiting += (((*path, index), member) for index, member in enumerate(value))
+            inside = enumerate(value)
+        else:
+            continue
+        waiting += ((_Place(place, step), item) for step, item in inside if _is_nest(item))
+
+
+def _is_nest(value: Json) -> bool:
+    return isinstance(value, dict | list)
 
 
 # Readers: a JSON value in, our value out, ValueError with a message for people -------------------

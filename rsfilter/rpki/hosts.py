@@ -9,7 +9,6 @@ another ASN's. This form is rsfilter's own, so an unknown member is an error: a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -186,40 +185,41 @@ def _prefixes(
 # Between hosts -----------------------------------------------------------------------------------
 
 
+class _Pair(NamedTuple):
+    """Two of a prefix's owners that have different ASNs: every ASN has a stranger among them."""
+
+    first: _Owner
+    other: _Owner | None
+    """None: all owners have the ASN of the first."""
+
+    @classmethod
+    def of(cls, owners: list[_Owner]) -> _Pair:
+        first = owners[0]
+        return cls(first, next((owner for owner in owners if owner.asn != first.asn), None))
+
+    def stranger(self, asn: int) -> _Owner | None:
+        """The first owner that has another ASN than this."""
+        return self.first if self.first.asn != asn else self.other
+
+
 def _refuse_overlaps(owners: _Owners, problems: Problems) -> None:
     """A prefix strictly inside another ASN's is one of two mistakes, and nobody knows which."""
-    lengths = sorted({(prefix.family, prefix.length) for prefix in owners})
-    inside = [
-        (prefix, wider) for prefix in owners for wider in _wider(prefix, lengths) if wider in owners
-    ]
-    for prefix, wider in sorted(inside):
-        for owner, other in _strangers(owners[prefix], owners[wider]):
-            problems.add(
-                owner.path,
-                f"{prefix} of {_named(owner)} lies inside {wider} of {_named(other)} at "
-                f"{pointer(other.path)}; remove one, or give both the same prefix",
-            )
+    enclosing: list[tuple[Prefix, _Pair]] = []  # each covers the next; at most one of each length
+    for prefix in sorted(owners):
+        while enclosing and not enclosing[-1][0].covers(prefix):
+            enclosing.pop()
+        for wider, pair in enclosing:
+            for owner in owners[prefix]:
+                if other := pair.stranger(owner.asn):
+                    problems.add(owner.path, partial(_lies_inside, prefix, owner, wider, other))
+        enclosing.append((prefix, _Pair.of(owners[prefix])))
 
 
-def _wider(prefix: Prefix, lengths: list[tuple[int, int]]) -> Iterator[Prefix]:
-    """The prefixes of these (family, length) that hold it, the widest first."""
-    for family, length in lengths:
-        if family == prefix.family and length < prefix.length:
-            spare = BITS[family] - length
-            yield Prefix(family, prefix.network >> spare << spare, length)
-
-
-def _strangers(inner: list[_Owner], outer: list[_Owner]) -> list[tuple[_Owner, _Owner]]:
-    """Each inner owner with the first outer one that has another ASN, if any."""
-    first: dict[int, _Owner] = {}
-    for each in outer:
-        first.setdefault(each.asn, each)
-    pairs = []
-    for owner in inner:
-        other = next((first[asn] for asn in first if asn != owner.asn), None)
-        if other is not None:
-            pairs.append((owner, other))
-    return pairs
+def _lies_inside(prefix: Prefix, owner: _Owner, wider: Prefix, other: _Owner) -> str:
+    return (
+        f"{prefix} of {_named(owner)} lies inside {wider} of {_named(other)} at "
+        f"{pointer(other.path)}; remove one, or give both the same prefix"
+    )
 
 
 def _named(owner: _Owner) -> str:
@@ -245,14 +245,17 @@ def _warn_alike(hosts: list[TruthHost], owners: _Owners, warnings: Problems) -> 
         names[host.asn].append(host.name)
     shared = {asn for asn, those in names.items() if len(those) > 1}
     for prefix, listed in owners.items():
-        for asn in shared.intersection(owner.asn for owner in listed):
-            owning = {owner.name for owner in listed if owner.asn == asn}
-            if len(owning) < len(names[asn]):
+        owning: dict[int, set[str]] = defaultdict(set)
+        for owner in listed:
+            if owner.asn in shared:
+                owning[owner.asn].add(owner.name)
+        for asn, some in owning.items():
+            if len(some) < len(names[asn]):
                 shared.remove(asn)
-                other = next(name for name in names[asn] if name not in owning)
+                other = next(name for name in names[asn] if name not in some)
                 warnings.add(
                     ("hosts",),
                     f"{show(other)} may announce {prefix} too: it has the ASN of "
-                    f"{show(min(owning))}, AS{asn}, and origin validation knows ASNs only; give "
+                    f"{show(min(some))}, AS{asn}, and origin validation knows ASNs only; give "
                     "hosts that must not speak for each other an ASN each",
                 )

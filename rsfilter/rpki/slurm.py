@@ -8,6 +8,7 @@ validates origins only; a list that is left out is empty.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
@@ -54,7 +55,7 @@ class Filters:
     def __init__(self, filters: Iterable[PrefixFilter]) -> None:
         self._asns: set[int] = set()
         by_prefix: list[Vrp] = []
-        by_both: list[Vrp] = []
+        self._by_asn: dict[int, set[Prefix]] = defaultdict(set)
         for prefix, asn in filters:
             if prefix is None:
                 if asn is not None:
@@ -62,16 +63,25 @@ class Filters:
             elif asn is None:
                 by_prefix.append(Vrp(prefix, BITS[prefix.family], 0))
             else:
-                by_both.append(Vrp(prefix, BITS[prefix.family], asn))
+                self._by_asn[asn].add(prefix)
         self._prefixes = VrpSet.of(by_prefix)
-        self._pairs = VrpSet.of(by_both)
+        both = {prefix for prefixes in self._by_asn.values() for prefix in prefixes}
+        self._lengths = {(prefix.family, prefix.length) for prefix in both}
 
     def removes(self, vrp: Vrp) -> bool:
         """Some filter matches the VRP."""
-        return (
-            vrp.asn in self._asns
-            or self._prefixes.covers(vrp.prefix)
-            or any(pair.asn == vrp.asn for pair in self._pairs.covering(vrp.prefix))
+        return vrp.asn in self._asns or self._prefixes.covers(vrp.prefix) or self._removes_pair(vrp)
+
+    def _removes_pair(self, vrp: Vrp) -> bool:
+        """A filter of prefix and ASN matches. There may be many of both for one prefix, so each
+        length that exists is looked up once."""
+        prefixes = self._by_asn.get(vrp.asn)
+        if prefixes is None:
+            return False
+        return any(
+            vrp.prefix.masked(length) in prefixes
+            for family, length in self._lengths
+            if family == vrp.prefix.family and length <= vrp.prefix.length
         )
 
 
