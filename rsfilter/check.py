@@ -86,6 +86,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "readiness": _readiness(config),
         "audit": {"directory": str(config.audit.directory)},
         "http": _http(config),
+        "fleet": _fleet(config),
         "warnings": [
             *(f"{problem} (rsfilter render refuses this)" for problem in planned.problems),
             *planned.warnings,
@@ -100,6 +101,19 @@ def _http(config: Config) -> Report:
     return {
         "listen": str(config.http.listen),
         "token_file": None if token_file is None else str(token_file),
+    }
+
+
+def _fleet(config: Config) -> Report | None:
+    fleet = config.fleet
+    if fleet is None:
+        return None
+    return {
+        "name": fleet.name,
+        "instance": fleet.instance,
+        "database": str(fleet.database),
+        "password_file": None if fleet.password_file is None else str(fleet.password_file),
+        "heartbeat": fleet.heartbeat,
     }
 
 
@@ -221,6 +235,7 @@ _HOSTS = (
 _ROUTERS = ("name", "neighbors", "asn", "port", "families", "paths", "as_path")
 _RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
 _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
+_FLEET = ("name", "instance", "database", "password_file", "heartbeat")
 _READINESS = ("ready_file", "disable_file", "drain_time")
 
 MAX_LISTED = 20
@@ -246,6 +261,8 @@ def print_report(found: Report) -> None:
         _print_fields(console, "readiness", found["readiness"], _READINESS)
     _print_fields(console, "audit", found["audit"], ("directory",))
     _print_fields(console, "HTTP", found["http"], ("listen", "token_file"))
+    if found["fleet"]:
+        _print_fields(console, "fleet", found["fleet"], _FLEET)
     warnings = found["warnings"] + (found["truth"]["warnings"] if found["truth"] else [])
     for warning in warnings:
         console.print(clean(f"warning: {warning}"), soft_wrap=True)

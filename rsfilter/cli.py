@@ -18,6 +18,7 @@ from pathlib import Path
 from rsfilter import __version__, arguments, check, impact
 from rsfilter.arguments import Subparsers
 from rsfilter.audit import commands as audit_commands
+from rsfilter.commands import fleet
 from rsfilter.config import DEFAULT_PATH, ConfigError, load_config
 from rsfilter.exabgp import commands as exabgp_commands
 from rsfilter.exabgp.render import RenderError
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     impact.add_arguments(commands)
     web_commands.add_arguments(commands)
     audit_commands.add_arguments(commands)
+    fleet.add(commands)
     _add_completion(commands)
     return parser
 

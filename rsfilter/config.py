@@ -19,6 +19,7 @@ from rsfilter.config_tables import (
     CacheTable,
     FanoutTable,
     FileTables,
+    FleetConfig,
     GuardConfig,
     HostsTable,
     HttpConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Fanout",
+    "FleetConfig",
     "GuardConfig",
     "HttpConfig",
     "ReadinessConfig",
@@ -151,6 +153,7 @@ class Config:
     readiness: ReadinessConfig | None
     audit: AuditConfig
     http: HttpConfig
+    fleet: FleetConfig | None = None
 
     @property
     def served(self) -> tuple[RouterGroup, ...]:
@@ -242,6 +245,7 @@ class _Builder:
             readiness=file.readiness,
             audit=AuditConfig(path.parent / file.audit.directory),
             http=file.http,
+            fleet=file.fleet,
         )
 
     def _check_sections(self) -> None:

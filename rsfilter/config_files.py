@@ -11,12 +11,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rsfilter.config import Config
+from rsfilter.config import Config, FleetConfig
 
 
 def file_warnings(config: Config) -> list[str]:
     """`place: path: what is wrong and what follows`, for the user that this process runs as."""
-    return [*_caches(config), *_audit(config.audit.directory), *_token(config.http.token_file)]
+    return [
+        *_caches(config),
+        *_audit(config.audit.directory),
+        *_token(config.http.token_file),
+        *_password(config.fleet),
+    ]
 
 
 def _caches(config: Config) -> Iterator[str]:
@@ -42,6 +47,16 @@ def _audit(directory: Path) -> Iterator[str]:
 def _token(path: Path | None) -> Iterator[str]:
     if path is not None and (problem := _unreadable(path)):
         yield f"http.token_file: {path}: {problem}; nothing can be changed over HTTP"
+
+
+def _password(fleet: FleetConfig | None) -> Iterator[str]:
+    path = fleet.password_file if fleet else None
+    if path is None:
+        return
+    if problem := _unreadable(path):
+        yield f"fleet.password_file: {path}: {problem}; nothing will reach the database"
+    elif path.stat().st_mode & 0o007:
+        yield f"fleet.password_file: {path}: every user can read it; chmod o-rwx"
 
 
 def _unreadable(path: Path) -> str:

@@ -17,7 +17,9 @@ from rsfilter.config_values import (
     Cache,
     Count,
     CountFromOne,
+    Database,
     FamilyName,
+    Heartbeat,
     IPv4Lengths,
     IPv6Lengths,
     ListenAddress,
@@ -80,6 +82,24 @@ class HttpConfig:
     listen: ListenAddress = DEFAULT_LISTEN
     token_file: Path | None = None
     """Its content must come with every request that changes state."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """Where the audit log and the state of this filter go to: `[fleet]`."""
+
+    name: Name
+    """Of the fleet."""
+    database: Database
+    password_file: Path | None = None
+    """The password of the role is its first line."""
+    heartbeat: Heartbeat = 10
+    """Seconds between two of them."""
+
+    @property
+    def instance(self) -> str:
+        """The name of this filter in the fleet: its role."""
+        return self.database.user
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +180,4 @@ class FileTables:
     readiness: ReadinessConfig | None = None
     audit: AuditTable = AuditTable()
     http: HttpConfig = HttpConfig()
+    fleet: FleetConfig | None = None

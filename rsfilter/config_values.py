@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
+from rsfilter.config_database import DatabaseUrl, parse_url
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
 from rsfilter.routing.policy import BOGON_ASNS
 from rsfilter.rpki.addresses import CacheAddress
@@ -25,6 +26,9 @@ MAX_PREPENDS = 254
 MAX_REFRESH = 86400
 MAX_RETRY = 7200
 """Seconds. RFC 8210 section 6; librtr refuses more."""
+
+MAX_HEARTBEAT = 300
+"""Seconds. An instance that is silent is missed after three of them: a quarter of an hour."""
 
 MAX_SECONDS = 172800
 """RFC 8210 section 6: the longest Expire Interval, two days. No other wait here is longer."""
@@ -167,6 +171,11 @@ Cache = Annotated[
 ListenAddress = Annotated[
     Listen, Meta(description="address:port, an IPv6 address in brackets"), Parsed(str, _listen)
 ]
+Database = Annotated[
+    DatabaseUrl,
+    Meta(description="a URL such as postgresql://ROLE@HOST/DATABASE?sslmode=verify-full"),
+    Parsed(str, parse_url, is_secret=True),
+]
 Percent = Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 100")]
 Prepends = Annotated[
     int, Meta(ge=0, le=MAX_PREPENDS, description=f"an integer from 0 to {MAX_PREPENDS}")
@@ -176,6 +185,9 @@ StaleTime = Annotated[
 ]
 RefreshInterval = Annotated[
     int, Meta(ge=1, le=MAX_REFRESH, description=f"seconds from 1 to {MAX_REFRESH}")
+]
+Heartbeat = Annotated[
+    int, Meta(ge=1, le=MAX_HEARTBEAT, description=f"seconds from 1 to {MAX_HEARTBEAT}")
 ]
 RetryInterval = Annotated[
     int, Meta(ge=1, le=MAX_RETRY, description=f"seconds from 1 to {MAX_RETRY}")

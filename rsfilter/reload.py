@@ -15,7 +15,7 @@ from rsfilter.routing.neighbors import Neighbors
 LIVE = ("hosts", "guard", "readiness")
 """Sections that a running filter takes in."""
 
-FIXED = ("route_server", "routers", "fanout", "rtr", "truth", "audit", "http")
+FIXED = ("route_server", "routers", "fanout", "rtr", "truth", "audit", "http", "fleet")
 """Sections that only a new process does."""
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsfilter import __version__, alarms, held, reload
 from rsfilter.audit.log import AuditLog
@@ -34,6 +35,9 @@ from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.watch import Reading, TruthWatcher
 from rsfilter.web.app import WebServer
 from rsfilter.web.running import Running
+
+if TYPE_CHECKING:
+    from rsfilter.fleet.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,7 @@ class Service:
             release_guard=self.release_guard,
             drain=self.drain,
         )
+        self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
         held_file = config.audit.directory / held.NAME
         self._held_before = held.load(held_file, time.time())
@@ -122,6 +127,8 @@ class Service:
         self._note("start", configuration=str(self._config.path), version=__version__)
         self._reader.start()
         self._writer.start()
+        if self._fleet:
+            self._fleet.start()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 self._restore_held()
@@ -148,6 +155,8 @@ class Service:
         finally:
             self._writer.close(CLOSE_TIMEOUT_S)
             self._audit.close(CLOSE_TIMEOUT_S)
+            if self._fleet:
+                self._fleet.close()
 
     def _end(self, why: str) -> None:
         log.info("ending: %s", why)
@@ -402,6 +411,14 @@ class Service:
             self._revalidating_since = self._revalidating_since or moment.now
             with self._outside(moment):
                 self._filter.data_replaced(event, moment.now)
+
+
+def _shipping(config: Config) -> Supervisor | None:
+    if config.fleet is None:
+        return None
+    from rsfilter.fleet.supervisor import Supervisor  # of no use to a filter that stands alone
+
+    return Supervisor(config.fleet, config.audit.directory)
 
 
 def _moment() -> Moment:

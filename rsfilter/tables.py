@@ -40,6 +40,8 @@ class Parsed:
     """What the file must have: str or int."""
     parse: Callable[[Any], object]
     """Raises ValueError; raise `HintError` when there is more to say than what was expected."""
+    is_secret: bool = False
+    """A bad value may hold a secret: no error repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ class TableReader:
             raise self._expected(declared, value, place) from None
 
     def _expected(self, type_: Any, value: object, place: str, hint: str = "") -> BadValueError:
-        self.problem(place, f"expected {described(type_)}, got {_shown(value)}{hint}")
+        got = "" if _is_secret(type_) else f", got {_shown(value)}"
+        self.problem(place, f"expected {described(type_)}{got}{hint}")
         return BadValueError()
 
 
@@ -159,6 +162,12 @@ def _metadata(type_: Any) -> tuple[Any, ...]:
 def _bare(type_: Any) -> Any:
     """The type without its annotations."""
     return get_args(type_)[0] if get_origin(type_) is Annotated else type_
+
+
+def _is_secret(type_: Any) -> bool:
+    """No error may repeat a value of this type."""
+    parsed = [meta for member in _members(type_) for meta in _metadata(member)]
+    return any(isinstance(meta, Parsed) and meta.is_secret for meta in parsed)
 
 
 def _members(type_: Any) -> list[Any]:

@@ -219,6 +219,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
         "readiness": None,
         "audit": {"directory": str(place / "audit")},
         "http": {"listen": "127.0.0.1:8480", "token_file": None},
+        "fleet": None,
         "warnings": [OUTSIDE],
     }
 

@@ -835,6 +835,7 @@ SECTIONS = {
     "readiness": ("ready_file", "disable_file", "drain_time"),
     "audit": ("directory",),
     "http": ("listen", "token_file"),
+    "fleet": ("name", "database", "password_file", "heartbeat"),
 }
 VALUES = st.sampled_from(
     [

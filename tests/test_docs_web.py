@@ -14,6 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from speaker import state
 from web_bench import HV7, ROUTER, Bench
 
+from rsfilter.config import FleetConfig
+from rsfilter.config_database import parse_url
+from rsfilter.fleet.supervisor import Supervisor
 from rsfilter.rpki.cache import CacheAddress, CacheStatus
 from rsfilter.web.endpoints import ENDPOINTS
 from rsfilter.web.events import KIND_NAMES
@@ -42,6 +45,8 @@ async def exposition(tmp_path: Path) -> str:
     bench = Bench(tmp_path)
     bench.running.caches = Caches()  # type: ignore[assignment]
     bench.running.watcher = Watcher()  # type: ignore[assignment]
+    fleet = FleetConfig("site-a", parse_url("postgresql://rs1@127.0.0.1/rsfilter"))
+    bench.running.fleet = Supervisor(fleet, tmp_path)
     bench.says(state(ROUTER, 65200, "up"))
     bench.announces(HV7, 65007, "203.0.113.1/32", "203.0.113.17/32")
     async with bench.client() as client:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import (
@@ -32,6 +32,9 @@ from rsfilter.routing.reasons import REASONS
 from rsfilter.web.census import Census
 from rsfilter.web.events import Events
 from rsfilter.web.running import Running
+
+if TYPE_CHECKING:
+    from rsfilter.fleet.supervisor import Supervisor
 
 # They would say for each histogram when the process began. (The function has no annotations.)
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -126,6 +129,8 @@ class Metrics(Collector):
         yield from self._data()
         yield from self._pipe()
         yield from self._state()
+        if self._running.fleet is not None:
+            yield from _fleet(self._running.fleet)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the registry need not ask before there is a filter to ask."""
@@ -283,6 +288,15 @@ _EGRESS = (
     "barriers",
     "barriers_lost",
 )
+
+
+def _fleet(fleet: Supervisor) -> Iterator[Metric]:
+    report, (problem, _) = fleet.report, fleet.problem
+    yield _value("fleet_ok", "The audit log is shipped to the database", not problem)
+    text = "1 for what keeps the audit log from being shipped"
+    yield _gauge("fleet_problem", text, "problem", {problem: 1} if problem else {})
+    behind = max(0, report.head - report.shipped)
+    yield _value("fleet_behind_records", "Audit records that the database has not", behind)
 
 
 def _value(name: str, text: str, value: float) -> Metric:

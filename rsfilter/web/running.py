@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rsfilter.audit.log import AuditLog
 from rsfilter.config import Config
@@ -18,6 +18,9 @@ from rsfilter.filter import Filter
 from rsfilter.rpki.cache import RtrCaches
 from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.watch import TruthWatcher
+
+if TYPE_CHECKING:
+    from rsfilter.fleet.supervisor import Supervisor
 
 
 class Drain(Protocol):
@@ -45,6 +48,8 @@ class Running:
     caches: RtrCaches | None = None
     watcher: TruthWatcher | None = None
     """Both None: not configured, or not yet."""
+    fleet: Supervisor | None = None
+    """None: there is no `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)
     """Why the configuration in force is not that of the file; empty: nobody asked in vain."""
     truth_loaded: float | None = None

@@ -1,0 +1,1 @@
+"""The commands: one file for each, with `add(subparsers)` and `run(args) -> int`."""

@@ -1,0 +1,211 @@
+"""`rsfilter fleet`: many route servers, with one audit and one view.
+
+What needs the database's driver is imported when it is called for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rsfilter import arguments
+from rsfilter.arguments import Subparsers
+from rsfilter.audit.chain import GENESIS
+from rsfilter.audit.files import DIRECTORY_MODE, Disk, write_head
+from rsfilter.config import DEFAULT_PATH, Config, ConfigError, FleetConfig, load_config
+from rsfilter.exit_codes import FAILED, GOOD, INVALID
+from rsfilter.plain import clean, clean_lines
+from rsfilter.terminal import console, print_json
+
+MISSING = "this needs the driver of PostgreSQL: pip install 'rsfilter[fleet]'"
+
+
+def add(commands: Subparsers) -> None:
+    """Adds `fleet` to the command line."""
+    parser = commands.add_parser("fleet", help="many route servers: one audit, one view")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_schema(actions)
+    _add_ship(actions)
+    _add_resume(actions)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the action that was asked for."""
+    action: Callable[[argparse.Namespace], int] = args.run_action
+    return action(args)
+
+
+def _add_action(
+    actions: Subparsers,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    *,
+    help: str,  # noqa: A002 - argparse's own word
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=help, description=description)
+    parser.set_defaults(handler=run, run_action=action)
+    return parser
+
+
+# The database ------------------------------------------------------------------------------------
+
+
+def _add_schema(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "schema",
+        _schema,
+        help="the SQL that makes the database, or brings it up to date",
+        description="Prints SQL for the database's administrator, who reads it and gives it to "
+        "psql -v ON_ERROR_STOP=1. Applied again it changes nothing.",
+    )
+    parser.add_argument("fleet", metavar="FLEET", help="the name of the fleet")
+    parser.add_argument(
+        "--instance",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="add a role that ships its own audit log, and can do nothing else",
+    )
+    parser.add_argument(
+        "--collector",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="add a role that reads everything, and can change nothing",
+    )
+    parser.add_argument(
+        "--begins-after",
+        nargs=2,
+        metavar=("SEQ", "HASH"),
+        help="the record before the first that the instance's log still has",
+    )
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from rsfilter.fleet.schema import schema_sql
+
+    seq, digest = args.begins_after or ("0", GENESIS)
+    try:
+        begins_after = (arguments.count(seq), digest)
+        sql = schema_sql(args.fleet, args.instance, args.collector, begins_after=begins_after)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        sys.stderr.write(clean_lines(f"rsfilter fleet schema: {error}\n"))
+        return INVALID
+    sys.stdout.write(sql)
+    return GOOD
+
+
+# Shipping ----------------------------------------------------------------------------------------
+
+
+def _add_ship(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "ship",
+        _ship,
+        help="ship an audit log to the database, to its end",
+        description="Ships what the audit log has and the database has not. A running filter does "
+        "so by itself; this is for a log whose filter runs no more, or for a copy of one.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="the log or a copy of it (default: that of the configuration)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _ship(args: argparse.Namespace) -> int:
+    config, fleet = _configured(args)
+    directory = args.directory or config.audit.directory
+    if not directory.is_dir():
+        raise ConfigError([f"{directory}: there is no audit log"])
+    with _database_errors("ship"):
+        from rsfilter.fleet.database import Database
+        from rsfilter.fleet.shipper import Shipper
+
+        shipper = Shipper(directory, Database(fleet))
+        while shipper.step():
+            pass
+    state = shipper.state
+    if args.json:
+        print_json([{**state._asdict(), "shipped": state.shipped.seq, "hash": state.shipped.hash}])
+    elif state.problem:
+        sys.stderr.write(clean(f"rsfilter fleet ship: {state.detail}") + "\n")
+    else:
+        console().print(
+            clean(f"{fleet.instance}: the database has all records up to {state.shipped.seq}")
+        )
+    return FAILED if state.problem else GOOD
+
+
+def _add_resume(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "resume",
+        _resume,
+        help="let an empty audit log go on where the database's ends",
+        description="For a machine that has lost its disk, or a new one under the same name, "
+        "before its filter is started: the first record will follow the last one that was shipped.",
+    )
+    _add_config(parser)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    config, fleet = _configured(args)
+    directory = config.audit.directory
+    if directory.exists() and any(directory.iterdir()):
+        raise ConfigError([f"{directory}: is not empty; stop the filter and move it aside"])
+    with _database_errors("resume"):
+        from rsfilter.fleet.database import Database
+
+        newest = Database(fleet).newest()
+    directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+    if newest.seq:
+        write_head(directory, newest, Disk())
+    where = f"after record {newest.seq}" if newest.seq else "from its beginning"
+    console().print(clean(f"{directory}: the log of {fleet.instance} goes on {where}"))
+    return GOOD
+
+
+# Arguments and errors ----------------------------------------------------------------------------
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=DEFAULT_PATH,
+        metavar="FILE",
+        help="the configuration (default: ./%(default)s)",
+    )
+
+
+def _configured(args: argparse.Namespace) -> tuple[Config, FleetConfig]:
+    config = load_config(args.config)
+    if config.fleet is None:
+        raise ConfigError([f"{args.config}: fleet: missing; a [fleet] section is needed"])
+    return config, config.fleet
+
+
+@contextmanager
+def _database_errors(action: str) -> Iterator[None]:
+    """Print what the database has against it, and end with FAILED."""
+    try:
+        from rsfilter.fleet.database import DatabaseError
+    except ImportError:
+        sys.stderr.write(f"rsfilter fleet {action}: {MISSING}\n")
+        raise SystemExit(FAILED) from None
+    try:
+        yield
+    except DatabaseError as error:
+        sys.stderr.write(clean(f"rsfilter fleet {action}: {error}") + "\n")
+        raise SystemExit(FAILED) from None

@@ -1,0 +1,14 @@
+"""Many route servers: one audit in a database, copies of it elsewhere, one view of all.
+
+    schema.py      the tables and roles in it, as SQL for its administrator (sql/*.sql)
+    block.py       consecutive lines of one log, as they travel; pure
+    reader.py      blocks from an audit directory, up to what is safe on the disk
+    database.py    newest, append, read: all that knows PostgreSQL
+    shipper.py     moves blocks from a directory to the database
+    worker.py      the process of its own in which `rsfilter run` ships
+    supervisor.py  starts that process, and can be rid of it at any time
+    collect.py     writes copies of all logs, octet for octet
+
+Only `[fleet]` and `rsfilter fleet` import this room, and only `database` and what imports it need
+psycopg (`pip install rsfilter[fleet]`).
+"""
