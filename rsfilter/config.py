@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from stat import S_ISREG
@@ -29,7 +29,7 @@ from rsfilter.config_tables import (
     RtrTable,
     TruthConfig,
 )
-from rsfilter.config_values import FamilyName
+from rsfilter.config_values import IPV4_LINK_LOCAL, FamilyName
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, HostGroup, Prefix, RouterGroup
 from rsfilter.routing.policy import Mode
 from rsfilter.rpki.addresses import CacheAddress
@@ -228,6 +228,7 @@ class _Builder:
         )
         fanout = self._fanout(file.fanout, routers) if file.fanout else None
         self._check_neighbors(hosts, routers, fanout)
+        hosts = self._with_others_addresses(hosts, routers, fanout)
         self._check_host_asns()
         rtr = self._rtr(file.rtr) if file.rtr else None
         self._check_http()
@@ -271,6 +272,14 @@ class _Builder:
                 "no family is left that hosts could announce: give ipv4_lengths, or ipv6_lengths "
                 "and IPv6 addresses in neighbors or next_hop",
             )
+        if table.next_hop == "neighbor":
+            for place, network in enumerate(table.neighbors):
+                if IPV4_LINK_LOCAL.covers(network):
+                    self._problem(
+                        f"hosts[{index}].neighbors[{place}]",
+                        f"{network} is link-local, and routers cannot reach such a next hop (RFC "
+                        "3927 section 2.6.2): list the hosts' other addresses in next_hop",
+                    )
         for family, name in FAMILY_NAMES.items():
             lengths = table.ipv4_lengths if family == IPV4 else table.ipv6_lengths
             if family in families and not lengths:
@@ -349,6 +358,27 @@ class _Builder:
             self._problem(place, text)
         ours = [c for c in claims if not (fanout and c.place.startswith("routers["))]
         self._check_local(local, ours)
+
+    def _with_others_addresses(
+        self,
+        hosts: tuple[HostGroup, ...],
+        routers: tuple[RouterGroup, ...],
+        fanout: Fanout | None,
+    ) -> tuple[HostGroup, ...]:
+        """Return the groups with what is no host's next hop: our addresses and the routers'."""
+        own = self._file.route_server
+        others = frozenset(_local_addresses(own) if own else ())
+        others |= {address for group in routers for address in group.neighbors}
+        if fanout:
+            others |= {*fanout.addresses, *fanout.shards}
+        for index, group in enumerate(hosts):
+            for place, hop in enumerate(group.next_hops or ()):
+                if hop.length == BITS[hop.family] and hop.address in others:
+                    self._problem(
+                        f"hosts[{index}].next_hop[{place}]",
+                        f"{hop.address} is our own or a router's: no host can have it",
+                    )
+        return tuple(replace(group, others_addresses=others) for group in hosts)
 
     def _check_host_asns(self) -> None:
         own = self._file.route_server

@@ -24,7 +24,7 @@ from rsfilter.config_values import (
     IPv6Lengths,
     ListenAddress,
     Name,
-    Network,
+    NextHops,
     Percent,
     Port,
     PortOrZero,
@@ -120,7 +120,7 @@ class HostsTable:
     asn: Asn | None = None
     max_prefixes: CountFromOne = 1000
     max_prepends: Prepends = 0
-    next_hop: Literal["neighbor"] | tuple[Network, ...] = "neighbor"
+    next_hop: Literal["neighbor"] | tuple[NextHops, ...] = "neighbor"
     not_found: Literal["reject", "accept"] = "reject"
     stale_time: StaleTime = 0
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from rsfilter.config_database import DatabaseUrl, parse_url
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
-from rsfilter.routing.policy import BOGON_ASNS
+from rsfilter.routing.policy import BOGON_ASNS, NEVER_NEXT_HOPS
 from rsfilter.rpki.addresses import CacheAddress
 from rsfilter.rpki.vrps import MAX_ASN
 from rsfilter.tables import HintError, MayBeEmpty, Parsed
@@ -39,7 +39,12 @@ _NOT_FOR_SESSIONS = tuple(
 )
 """RFC 6890: "this network", multicast and reserved, unspecified, IPv4-mapped."""
 
+IPV4_LINK_LOCAL = Prefix.parse("169.254.0.0/16")
 _IPV6_LINK_LOCAL = Prefix.parse("fe80::/10")
+
+_LOOPBACK = frozenset(map(Prefix.parse, ("127.0.0.0/8", "::/127")))
+_NO_NEXT_HOPS = tuple(block for block in NEVER_NEXT_HOPS if block not in _LOOPBACK)
+"""Sessions of labs can be over loopback, and then their own address is listed."""
 
 _NO_RANGES = (*_NOT_FOR_SESSIONS, Prefix.parse("::/64"))
 """RFC 4291 section 2.5: of ::/64 only ::1 is used, and that is one address."""
@@ -102,6 +107,13 @@ def _network(text: str) -> Prefix:
     return network
 
 
+def _next_hops(text: str) -> Prefix:
+    network = _network(text)
+    if any(block.covers(network) for block in _NO_NEXT_HOPS):
+        raise HintError("no router can reach a next hop of it")
+    return network
+
+
 def _session_network(text: str) -> Prefix:
     network = _network(text)
     if _IPV6_LINK_LOCAL.covers(network):
@@ -139,8 +151,8 @@ Name = Annotated[
 ]
 SessionAddress = Annotated[Address, Meta(description="an IP address"), Parsed(str, _unicast)]
 RouterId = Annotated[Address, Meta(description="an IPv4 address"), Parsed(str, _router_id)]
-Network = Annotated[
-    Prefix, Meta(description="an address or a range such as 192.0.2.0/24"), Parsed(str, _network)
+NextHops = Annotated[
+    Prefix, Meta(description="an address or a range such as 192.0.2.0/24"), Parsed(str, _next_hops)
 ]
 SessionNetwork = Annotated[
     Prefix,

@@ -55,7 +55,7 @@ def explain(args: argparse.Namespace) -> int:
     truth = load_truth(config.truth.file) if config.truth else None
     is_assumed = False
     if neighbor is None:
-        neighbor, is_assumed = _likely_neighbor(config, truth, prefix.family, args.asn)
+        neighbor, is_assumed = _likely_neighbor(config, truth, prefix, args.asn)
     route, group = _route(config, prefix, args.asn, neighbor)
     data = asyncio.run(data_of(config, truth))
     explanation = _explain(route, group, data)._replace(is_assumed=is_assumed)
@@ -103,18 +103,21 @@ def _route(
 
 
 def _likely_neighbor(
-    config: Config, truth: Truth | None, family: int, asn: int
+    config: Config, truth: Truth | None, prefix: Prefix, asn: int
 ) -> tuple[Address, bool]:
     """(where the host is, whether that is assumed): one of the prefix's family where there are
-    both. Truth knows it, or the groups that have its ASN; a range only says where it may be."""
-    hosts = truth.hosts_by_asn().get(asn, ()) if truth else ()
-    if bound := sorted(address for host in hosts for address in host.neighbors):
-        return min(bound, key=lambda address: address.family != family), False
+    both. Truth knows it, or the groups that have its ASN; a range only says where it may be. Of
+    hosts that share the ASN it is one that owns the prefix."""
+    hosts = [host for host in (truth.hosts if truth else ()) if host.asn == asn]
+    owning = [host for host in hosts if any(vrp.prefix.covers(prefix) for vrp in host.prefixes)]
+    if bound := sorted(address for host in owning or hosts for address in host.neighbors):
+        is_sure = len(owning or hosts) == 1
+        return min(bound, key=lambda address: address.family != prefix.family), not is_sure
     own = [group for group in config.hosts if group.asn == asn]
     open_to_all = [group for group in config.hosts if group.asn is None]
     groups = own or [*open_to_all, *config.hosts][:1]
     networks = [network for group in groups for network in group.networks]
-    likely = min(networks, key=lambda n: (n.family != family, n.length < BITS[n.family]))
+    likely = min(networks, key=lambda n: (n.family != prefix.family, n.length < BITS[n.family]))
     return likely.address, not own or likely.length < BITS[likely.family]
 
 
@@ -178,6 +181,7 @@ def _as_json(explanation: Explanation) -> dict[str, object]:
         "checks": {name: list(reasons) for name, reasons in checks.items()},
         "state": verdict.validation.state.value,
         "vrps": [str(vrp) for vrp in verdict.validation.vrps],
+        "owners": list(verdict.validation.owners),
         "data": data.provenance._asdict(),
     }
 
@@ -205,7 +209,9 @@ def _validated(verdict: Verdict) -> str:
     if not {"prefix_malformed", "data_unavailable"}.isdisjoint(verdict.reasons):
         return "not done"
     vrps = ", ".join(map(str, verdict.validation.vrps))
-    return f"{verdict.validation.state.value} by {vrps}" if vrps else verdict.validation.state.value
+    owners = ", ".join(verdict.validation.owners)
+    by = (f" by {vrps}" if vrps else "") + (f", of {owners}" if owners else "")
+    return f"{verdict.validation.state.value}{by}"
 
 
 def _provenance(data: Provenance) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from rsfilter.routing.bindings import Bindings
 from rsfilter.routing.events import SessionDown, SessionUp, Update
 from rsfilter.routing.model import (
     Address,
@@ -70,13 +71,15 @@ def vrps(*texts: str) -> VrpSet:
     return VrpSet.of(map(vrp, texts))
 
 
-def hosts(*bound: tuple[str, int, str]) -> dict[int, tuple[TruthHost, ...]]:
-    """By ASN; each is (name, ASN, addresses)."""
-    found: dict[int, tuple[TruthHost, ...]] = {}
-    for name, asn, neighbors in bound:
-        host = TruthHost(name, asn, frozenset(addresses(neighbors)))
-        found[asn] = (*found.get(asn, ()), host)
-    return found
+def bindings(*bound: tuple[str, int, str], own: Mapping[str, Iterable[str]] = {}) -> Bindings:
+    """Each is (name, ASN, addresses); `own`: VRPs of a host, by its name."""
+    return Bindings.of(
+        (
+            TruthHost(name, asn, frozenset(addresses(at)), tuple(map(vrp, own.get(name, ()))))
+            for name, asn, at in bound
+        ),
+        VrpSet.of,
+    )
 
 
 def data(
@@ -84,15 +87,16 @@ def data(
     rtr: Iterable[str] | None = None,
     mode: Mode = Mode.AUTHORITATIVE,
     *bound: tuple[str, int, str],
+    own: Mapping[str, Iterable[str]] = {},
 ) -> Data:
-    """Validation data; a source that is None is not configured."""
+    """Validation data; a source that is None is not configured. `bound`, `own`: see `bindings`."""
     return Data(
         truth=None if truth is None else vrps(*truth),
         rtr=None if rtr is None else vrps(*rtr),
         truth_source=Source.UNUSED if truth is None else Source.READY,
         rtr_source=Source.UNUSED if rtr is None else Source.READY,
         mode=mode,
-        hosts=hosts(*bound),
+        bindings=bindings(*bound, own=own),
     )
 
 

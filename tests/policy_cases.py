@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from core_samples import data, host_group, prefixes, route
+from core_samples import addresses, data, host_group, prefixes, route
 
 from rsfilter.routing.model import (
     HostGroup,
@@ -71,8 +72,19 @@ NEIGHBOR = [
             Mode.AUTHORITATIVE,
             ("hv7", 65007, "198.51.100.7"),
             ("hv9", 65007, "198.51.100.9"),
+            own={"hv9": OWNED[:1]},
         ),
     ),
+    # binding holds both ways
+    case("the address is another ASN's", route(), "neighbor_not_bound",
+         data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv8", 65008, "198.51.100.7"))),
+    case("the address is another ASN's, and the ASN has its own", route(), "neighbor_not_bound",
+         data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv8", 65008, "198.51.100.7"),
+                   ("hv7", 65007, "198.51.100.17"))),
+    case("the address is another ASN's, and the ASN may speak from anywhere", route(),
+         "neighbor_not_bound",
+         data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv8", 65008, "198.51.100.7"),
+                   ("hv7", 65007, ""))),
     case(
         "the other host of the ASN names no address",
         route(neighbor="198.51.100.9"),
@@ -139,6 +151,13 @@ BOGONS = [
     "ff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
     "100::/128",
     "100::ffff:ffff:ffff:ffff/128",
+    "100:0:0:1::/128",
+    "100::1:ffff:ffff:ffff:ffff/128",
+    "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff/128",
+    "64:ff9b::1:0:0/128",
+    "64:ff9b:0:ffff::/128",
+    "64:ff9b:2::/128",
+    "64::/128",
     "fe80::1/128",
     "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
     "fec0::1/128",
@@ -157,8 +176,13 @@ NEAR_BOGONS = [
     "100.64.0.1/32",
     "172.16.0.1/32",
     "192.168.0.1/32",
-    "100:0:0:1::/128",
-    "100::1:0:0:0:0/128",
+    "100:0:0:2::/128",
+    "64:ff9b::/96",  # RFC 6052
+    "64:ff9b::192.0.2.1/128",
+    "64:ff9b::ffff:ffff/128",
+    "64:ff9b:1::/48",  # RFC 8215
+    "64:ff9b:1::/64",
+    "64:ff9b:1:ffff:ffff:ffff:ffff:ffff/128",
     "2001:db8::1/128",
     "fc00::1/128",
     "fdff:ffff::1/128",
@@ -171,6 +195,9 @@ HOLDING_BOGONS = [
     "169.0.0.0/8",
     "::/0",
     "::/7",
+    "64:ff9b::/95",
+    "64:ff9b::/47",
+    "64:ff9b::/32",
     "fe00::/7",
 ]
 
@@ -242,6 +269,13 @@ AS_PATH = [
     case("a thousand", route(as_path="65007 " * 1000), "as_path_too_long"),
 ]  # fmt: skip
 
+LISTS_ALL = replace(
+    GROUP,
+    next_hops=prefixes("0.0.0.0/0 ::/0"),
+    others_addresses=frozenset(addresses("192.0.2.100 2001:db8:ffff::100 192.0.2.10 192.0.2.11")),
+)
+"""Everything is listed; the route server's and the routers' addresses are known."""
+
 NEXT_HOP = [
     case("another host's", route(next_hops="198.51.100.8"), "next_hop_not_owned"),
     case("none", route(next_hops=""), "next_hop_not_owned"),
@@ -249,7 +283,7 @@ NEXT_HOP = [
     case("two of the host's", route(next_hops="198.51.100.7 198.51.100.17"), "next_hop_not_owned",
          data=BOUND),
     case("the same as if in IPv6", route(next_hops="::ffff:198.51.100.7"),
-         "next_hop_not_owned next_hop_family"),
+         "next_hop_family"),
     case("listed, IPv4 by IPv6 (RFC 8950)", route(next_hops="2001:db8:c633::1"), "next_hop_family",
          group=LISTED),
     case("listed, IPv6 by IPv4", route(V6, neighbor=V6_NEIGHBOR, next_hops="192.0.2.1"),
@@ -274,7 +308,35 @@ NEXT_HOP = [
          data=BOUND),
     case("of another host of the ASN", route(next_hops="198.51.100.9"), "next_hop_not_owned",
          data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.7"),
-                   ("hv9", 65007, "198.51.100.9"))),
+                   ("hv9", 65007, "198.51.100.9"), own={"hv7": OWNED[:1]})),
+    # never a host's, whatever a list says
+    *(case(f"listed, but {what}", route(next_hops=hop), "next_hop_not_owned", group=LISTS_ALL)
+      for what, hop in [("ours", "192.0.2.100"), ("a router's", "192.0.2.10"),
+                        ("unspecified", "0.0.0.0"), ("of this network", "0.1.2.3"),
+                        ("loopback", "127.0.0.1"), ("link-local", "169.254.1.1"),
+                        ("multicast", "224.0.0.9"), ("reserved", "240.0.0.1"),
+                        ("broadcast", "255.255.255.255")]),
+    *(case(f"listed, but {what}", route(V6, neighbor=V6_NEIGHBOR, next_hops=hop),
+           "next_hop_not_owned", group=LISTS_ALL)
+      for what, hop in [("ours, IPv6", "2001:db8:ffff::100"), ("unspecified, IPv6", "::"),
+                        ("loopback, IPv6", "::1"), ("link-local, IPv6", "fe80::1"),
+                        ("multicast, IPv6", "ff02::1")]),
+    case("truth's, but a router's", route(next_hops="192.0.2.10"), "next_hop_not_owned",
+         group=LISTS_ALL, data=data(OWNED, None, Mode.AUTHORITATIVE,
+                                    ("hv7", 65007, "198.51.100.7 192.0.2.10"))),
+    case("truth's, but a router's, without a list", route(next_hops="192.0.2.10"),
+         "next_hop_not_owned", group=replace(LISTS_ALL, next_hops=None),
+         data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.7 192.0.2.10"))),
+    case("beside ours", route(next_hops="192.0.2.101"), group=LISTS_ALL),
+    case("a session over loopback", route(neighbor="127.0.0.7"), group=host_group("127.0.0.0/8")),
+    # an IPv4-mapped one is an IPv4 address
+    case("IPv4-mapped", route(V6, neighbor=V6_NEIGHBOR, next_hops="::ffff:198.51.100.7"),
+         "next_hop_family"),
+    case("IPv4-mapped and listed", route(V6, neighbor=V6_NEIGHBOR,
+                                         next_hops="::ffff:198.51.100.7"),
+         "next_hop_family", group=LISTS_ALL),
+    case("IPv4-mapped for IPv4", route(next_hops="::ffff:198.51.100.7"), "next_hop_family",
+         group=LISTS_ALL),
     case("the host's, from elsewhere", route(neighbor="198.51.100.8", next_hops="198.51.100.17"),
          "neighbor_not_bound next_hop_not_owned", data=BOUND),
     case("listed", route(next_hops="192.0.2.127"), group=LISTED),
@@ -288,6 +350,51 @@ NEXT_HOP = [
     case("malformed, another's", route(malformed=MALFORMED, next_hops="198.51.100.8"),
          "attribute_malformed next_hop_not_owned"),
     case("malformed, none", route(malformed=MALFORMED, next_hops=""), "attribute_malformed"),
+]  # fmt: skip
+
+# Hosts that share an ASN: each one's own prefixes decide, wherever its address says who it is
+
+SHARING = [("hv1", 65007, "198.51.100.7 2001:db8:c633::7"), ("hv2", 65007, "198.51.100.8")]
+OWN = {
+    "hv1": ["203.0.113.1/32 AS65007", "2001:db8:aa::/64-128 AS65007", "203.0.113.9/32 AS65007"],
+    "hv2": ["203.0.113.2/32 AS65007", "203.0.113.64/26-28 AS65007", "203.0.113.9/32 AS65007"],
+}
+OF_ALL = [*OWN["hv1"], *OWN["hv2"]]
+
+
+def shared(rtr: Sequence[str] | None = None, mode: Mode = Mode.AUTHORITATIVE) -> Data:
+    return data(OF_ALL, rtr, mode, *SHARING, own=OWN)
+
+
+FROM_HV2 = {"neighbor": "198.51.100.8"}
+SHARED_ASN = [
+    case("its own", route("203.0.113.1/32"), data=shared()),
+    case("its own, the other host", route("203.0.113.2/32", **FROM_HV2), data=shared()),
+    case("its own, from its other address", route(V6, neighbor=V6_NEIGHBOR), data=shared()),
+    case("both own it", route("203.0.113.9/32"), data=shared()),
+    case("both own it, the other host", route("203.0.113.9/32", **FROM_HV2), data=shared()),
+    case("a theft", route("203.0.113.1/32", **FROM_HV2), "origin_invalid_asn", data=shared()),
+    case("a theft the other way", route("203.0.113.2/32"), "origin_invalid_asn", data=shared()),
+    case("a theft in IPv6", route(V6, neighbor="198.51.100.8", next_hops="2001:db8:c633::8"),
+         "origin_invalid_asn", data=shared(),
+         group=replace(GROUP, next_hops=prefixes("2001:db8:c633::/48"))),
+    case("its own, longer than it may be", route("203.0.113.65/32", **FROM_HV2),
+         "origin_invalid_length", data=shared()),
+    case("another's, longer than that may be", route("203.0.113.65/32"), "origin_invalid_asn",
+         data=shared()),
+    case("nobody's", route("192.0.2.1/32"), "origin_not_found", data=shared()),
+    case("RTR's, which truth does not know", route("192.0.2.1/32"),
+         data=shared(["192.0.2.0/24-32 AS65007"])),
+    *(case(f"a theft that a ROA of the ASN would allow, {mode.value}",
+           route("203.0.113.1/32", **FROM_HV2), "origin_invalid_asn",
+           data=shared(["203.0.113.0/24-32 AS65007"], mode))
+      for mode in Mode),
+    *(case(f"its own, and a ROA of the ASN, {mode.value}", route("203.0.113.1/32"),
+           data=shared(["203.0.113.0/24-32 AS65007"], mode))
+      for mode in Mode),
+    case("the ASN from an address that is no host's", route("203.0.113.1/32",
+                                                            neighbor="198.51.100.9"),
+         "neighbor_not_bound", data=shared()),
 ]  # fmt: skip
 
 TOLERANT = replace(GROUP, accept_not_found=True)
@@ -386,4 +493,5 @@ CASES = [
     *AS_PATH,
     *NEXT_HOP,
     *ORIGIN,
+    *SHARED_ASN,
 ]

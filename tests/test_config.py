@@ -45,6 +45,10 @@ def problems(text: str, path: Path = HERE) -> list[str]:
     return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
 
 
+ADDRESSES = frozenset(map(Address.parse, ("192.0.2.100", "192.0.2.10", "192.0.2.11")))
+"""The route server's and the routers'."""
+
+
 def test_minimal_has_every_default() -> None:
     assert parse_config(MINIMAL, HERE) == Config(
         path=HERE,
@@ -64,6 +68,7 @@ def test_minimal_has_every_default() -> None:
                 next_hops=None,
                 accept_not_found=False,
                 stale_time=0,
+                others_addresses=ADDRESSES,
             ),
         ),
         routers=(
@@ -95,6 +100,12 @@ def test_full_has_every_value() -> None:
     )
     assert config.route_server.local_address(6) == Address.parse("2001:db8::100")
     assert config.route_server.port == 1790
+    others = frozenset(
+        map(
+            Address.parse,
+            ("192.0.2.100", "2001:db8::100", "192.0.2.10", "2001:db8::10", "192.0.2.20"),
+        )
+    )
     assert config.hosts == (
         HostGroup(
             name="hypervisors",
@@ -110,11 +121,13 @@ def test_full_has_every_value() -> None:
             ),
             accept_not_found=True,
             stale_time=600,
+            others_addresses=others,
         ),
         HostGroup(
             name="storage",
             networks=(Prefix.parse("198.51.100.200/32"),),
             families=frozenset({4}),
+            others_addresses=others,
         ),
     )
     assert config.routers == (
@@ -356,6 +369,32 @@ EDITS = [
         'name = "hypervisors"',
         'name = "a"\nipv6_lengths = {}',
         "hosts[0].ipv6_lengths: expected a list of prefix lengths, 1 to 128, got {}",
+    ),
+    *(
+        (
+            'name = "hypervisors"',
+            f'name = "a"\nnext_hop = ["198.51.100.0/24", "{network}"]',
+            "hosts[0].next_hop[1]: expected an address or a range such as 192.0.2.0/24, got "
+            f'"{network}": no router can reach a next hop of it',
+        )
+        for network in (
+            *("fe80::/10", "169.254.255.0/24", "224.0.0.0/4", "240.0.0.0/8"),
+            *("::ffff:192.0.2.0/120", "ff02::/16", "0.0.0.0/8"),
+        )
+    ),
+    *(
+        (
+            'name = "hypervisors"',
+            f'name = "a"\nnext_hop = ["198.51.100.0/24", "{address}"]',
+            f"hosts[0].next_hop[1]: {address} is our own or a router's: no host can have it",
+        )
+        for address in ("192.0.2.100", "192.0.2.11")
+    ),
+    (
+        '"198.51.100.0/25"',
+        '"169.254.255.0/24"',
+        "hosts[0].neighbors[0]: 169.254.255.0/24 is link-local, and routers cannot reach such a "
+        "next hop (RFC 3927 section 2.6.2): list the hosts' other addresses in next_hop",
     ),
     (
         'name = "hypervisors"',
@@ -674,9 +713,10 @@ def test_one_error_in_an_added_section(addition: str, problem: str) -> None:
 GOOD = [
     # an address inside its own group's range names a neighbor that the range only authorises
     MINIMAL.replace('"198.51.100.0/25"', '"198.51.100.0/25", "198.51.100.7"'),
-    # ranges around what no session can have; and next hops that nobody looks at
+    # ranges around what no session can have
     MINIMAL.replace('"198.51.100.0/25"', '"0.0.0.0/1"'),
-    MINIMAL.replace('name = "hypervisors"', 'name = "a"\nnext_hop = ["fe80::/10"]'),
+    # a session that is link-local, of a host that has other addresses
+    MINIMAL.replace('"198.51.100.0/25"]', '"169.254.255.0/24"]\nnext_hop = ["198.51.100.0/24"]'),
     # iBGP
     MINIMAL.replace("asn = 65200", "asn = 65100"),
     # the same name for hosts and routers

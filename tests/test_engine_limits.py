@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from core_samples import (
     address,
+    bindings,
     data,
     down,
     host_group,
@@ -24,7 +25,7 @@ from rsfilter.routing.actions import DataChange, Provenance, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import RefreshMark
 from rsfilter.routing.model import UNICAST, Attributes, Prefix, Route
-from rsfilter.routing.policy import Data, Mode, Source
+from rsfilter.routing.policy import Data, Source
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
 
@@ -340,7 +341,7 @@ def test_other_reasons_are_told_and_are_no_flip() -> None:
 
 def test_bindings_concern_the_routes_of_their_asn() -> None:
     machine = two_hosts()
-    bound = replace(BEFORE, hosts=data((), None, Mode.AUTHORITATIVE, ("hv8", 65008, HV7)).hosts)
+    bound = replace(BEFORE, bindings=bindings(("hv8", 65008, HV7)))
     actions = after(machine, replaced(bound, (), asns=(65008,)))
     assert told(actions) == [
         "203.0.113.2/32 accepted -> rejected neighbor_not_bound (data)",

@@ -30,8 +30,10 @@ from rsfilter.routing.model import (
     Prefix,
     Route,
     RouteKey,
+    TruthHost,
     Verdict,
     VerdictKind,
+    Vrp,
 )
 from rsfilter.routing.policy import Data, Mode
 
@@ -68,9 +70,13 @@ VRPS = [
     "2001:db8:aa::1/128 AS65008",
 ]
 BINDINGS = [
-    ("hv7", 65007, "198.51.100.7 2001:db8:c633::7"),
-    ("hv8", 65008, "198.51.100.8"),
-    ("hv8", 65008, "198.51.100.9"),
+    [("hv7", 65007, "198.51.100.7 2001:db8:c633::7")],
+    [("hv7", 65007, "198.51.100.7"), ("hv6", 65007, "2001:db8:c633::7")],  # they share an ASN
+    [("hv7", 65007, "198.51.100.7"), ("hv6", 65007, "192.0.2.99"), ("hv8", 65008, "198.51.100.8")],
+    [("hv8", 65008, "198.51.100.8")],
+    [("hv8", 65008, "198.51.100.9")],
+    [("hv8", 65008, "198.51.100.7")],  # where AS65007 speaks from
+    [("hv9", 65009, "198.51.100.8 2001:db8:c633::7")],
 ]
 
 speakers = st.sampled_from(SPEAKERS)
@@ -109,18 +115,29 @@ def updates(draw: st.DrawFn, speaker: Speaker, most: int = 3) -> Update:
 
 @st.composite
 def data_sets(draw: st.DrawFn) -> Data:
+    bound = draw(st.just([]) | st.sampled_from(BINDINGS))
+    of_asn = {
+        asn: [text for text in VRPS if text.endswith(f"AS{asn}")] for asn in (65007, 65008, 65009)
+    }
+    own = {
+        name: draw(st.lists(st.sampled_from(of_asn[asn]), unique=True)) if of_asn[asn] else []
+        for name, asn, _ in bound
+    }
     return data(
         draw(st.lists(st.sampled_from(VRPS), unique=True)),
         draw(st.none() | st.lists(st.sampled_from(VRPS), unique=True)),
         Mode.AUTHORITATIVE,
-        *draw(st.lists(st.sampled_from(BINDINGS), max_size=2, unique=True)),
+        *bound,
+        own=own,
     )
 
 
-def what_changed(before: Data, after: Data) -> tuple[frozenset[Prefix] | None, frozenset[int]]:
-    """(prefixes, ASNs) of `DataReplaced`."""
+def what_changed(
+    before: Data, after: Data
+) -> tuple[frozenset[Prefix] | None, frozenset[int], frozenset[Address]]:
+    """(prefixes, ASNs, neighbors) of `DataReplaced`."""
     if before.rtr_source is not after.rtr_source:
-        return None, frozenset()
+        return None, frozenset(), frozenset()
     touched = {
         each.prefix
         for text in VRPS
@@ -128,8 +145,20 @@ def what_changed(before: Data, after: Data) -> tuple[frozenset[Prefix] | None, f
         for one, other in [(before.truth, after.truth), (before.rtr, after.rtr)]
         if (each in (one or ())) is not (each in (other or ()))  # type: ignore[operator]
     }
-    asns = {asn for asn in (65007, 65008) if before.hosts.get(asn) != after.hosts.get(asn)}
-    return frozenset(touched), frozenset(asns)
+    was, now = hosts(before), hosts(after)
+    for host in was.keys() & now.keys():
+        touched |= {each.prefix for each in {*was[host]} ^ {*now[host]}}
+    others = was.keys() ^ now.keys()
+    return (
+        frozenset(touched),
+        frozenset(host.asn for host in others),
+        frozenset(neighbor for host in others for neighbor in host.neighbors),
+    )
+
+
+def hosts(by: Data) -> dict[TruthHost, tuple[Vrp, ...]]:
+    """Truth's hosts with what is their own."""
+    return {host: host.prefixes for those in by.bindings.by_asn.values() for host in those}
 
 
 START = data(VRPS[:1] + VRPS[5:6], None, Mode.AUTHORITATIVE)
@@ -238,22 +267,28 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(new=data_sets(), is_vague=st.sampled_from((False, False, True)))
     def data_replaced(self, new: Data, is_vague: bool) -> None:
-        touched, asns = what_changed(self.model.data, new)
+        touched, asns, neighbors = what_changed(self.model.data, new)
         if is_vague:
             touched = None
         self.model.data = new
-        event = DataReplaced(new, "truth", "", touched, asns)
+        event = DataReplaced(new, "truth", "", touched, asns, neighbors=neighbors)
         actions = self.engine.handle(event, 0.0)
         self.compare(actions, is_exact=True)
         assert len(set(named(actions))) == len(named(actions))
         for change in actions.audit:
             if isinstance(change, DataChange):
-                assert change.rejudged == self.count_concerned(touched, asns)
+                assert change.rejudged == self.count_concerned(touched, asns, neighbors)
 
-    def count_concerned(self, touched: frozenset[Prefix] | None, asns: frozenset[int]) -> int:
+    def count_concerned(
+        self,
+        touched: frozenset[Prefix] | None,
+        asns: frozenset[int],
+        neighbors: frozenset[Address],
+    ) -> int:
         return sum(
             touched is None
             or route.asn in asns
+            or route.key.neighbor in neighbors
             or any(covering.covers(route.key.prefix) for covering in touched)
             for table in self.model.announced.values()
             for route in table.values()

@@ -7,13 +7,14 @@ from itertools import product
 
 import oracle
 import pytest
-from core_samples import address, data, host_group, hosts, route, vrp
+from core_samples import address, bindings, data, host_group, route, vrp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from policy_cases import CASES, GROUP, MINE, MINE_SHORT, NO_TRUTH, OTHERS, Case
+from policy_cases import CASES, GROUP, MINE, MINE_SHORT, NO_TRUTH, OTHERS, Case, shared
 
 from rsfilter.routing import policy
+from rsfilter.routing.bindings import NO_BINDINGS
 from rsfilter.routing.model import (
     BITS,
     IPV4,
@@ -181,6 +182,14 @@ def test_what_is_no_prefix_is_not_validated() -> None:
     )
 
 
+def test_the_owner_of_a_stolen_prefix_is_named() -> None:
+    """Where the thief has the same ASN, the VRP says nothing."""
+    theft = route("203.0.113.1/32", neighbor="198.51.100.8")
+    assert judge(theft, GROUP, shared()).validation == Validation(
+        OriginState.INVALID, (vrp("203.0.113.1/32 AS65007"),), ("hv1",)
+    )
+
+
 # The host behind a session -----------------------------------------------------------------------
 
 TWO = [("hv7", 65007, "198.51.100.7 198.51.100.17"), ("hv9", 65007, "198.51.100.9")]
@@ -203,7 +212,7 @@ TWO = [("hv7", 65007, "198.51.100.7 198.51.100.17"), ("hv9", 65007, "198.51.100.
 def test_truth_names_the_host(
     bound: list[tuple[str, int, str]], asn: int, neighbor: str, name: str | None
 ) -> None:
-    host = data((), None, Mode.AUTHORITATIVE, *bound).host(asn, address(neighbor))
+    host = bindings(*bound).host(asn, address(neighbor))
     assert (host.name if host else None) == name
 
 
@@ -233,7 +242,7 @@ TELLING_ORDER = [
 ]
 """By hand: who speaks, the message, the prefix, the path, the next hop, the data, the limit."""
 
-BOUND_ELSEWHERE = hosts(("hv7", 65007, "198.51.100.17"))
+BOUND_ELSEWHERE = bindings(("hv7", 65007, "198.51.100.17"))
 ONLY_24 = host_group(ipv4_lengths=frozenset({24}))
 
 GROUPS = {"good": GROUP, "neighbor_unknown": None, "other lengths": ONLY_24}
@@ -268,7 +277,7 @@ def test_all_reasons_are_kept_in_telling_order(group_name: str) -> None:
     for where, as_path, next_hops, origin, unbound, malformed, within in product(
         PREFIXES, PATHS, NEXT_HOPS, WORLD, *[(False, True)] * 3
     ):
-        by = replace(WORLD[origin], hosts=BOUND_ELSEWHERE if unbound else {})
+        by = replace(WORLD[origin], bindings=BOUND_ELSEWHERE if unbound else NO_BINDINGS)
         judged = route(
             where, as_path=as_path, next_hops=next_hops, malformed="odd" if malformed else ""
         )

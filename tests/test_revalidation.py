@@ -323,14 +323,15 @@ class SlicedMachine(RuleBasedStateMachine):
 
     @rule(new=data_sets(), is_vague=st.booleans())
     def data_replaced(self, new: Data, is_vague: bool) -> None:
-        touched, asns = what_changed(self.by, new)
+        touched, asns, neighbors = what_changed(self.by, new)
         self.by = new
         last = self.models[-1]
         model = Model(OWN_ASN, MODEL_HOSTS, ROUTERS, new, MAX_OVER_LIMIT)
         model.announced = {neighbor: dict(table) for neighbor, table in last.announced.items()}
         model.phase = last.phase
         self.models.append(model)
-        event = DataReplaced(new, "truth", "", None if is_vague else touched, asns)
+        prefixes = None if is_vague else touched
+        event = DataReplaced(new, "truth", "", prefixes, asns, neighbors=neighbors)
         self.follow(self.engine.handle(event, 0.0))
 
     @rule(on=st.booleans(), is_over=st.booleans())

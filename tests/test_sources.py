@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rsfilter.config import parse_config
 from rsfilter.routing.actions import Provenance
+from rsfilter.routing.bindings import NO_BINDINGS
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import OriginState, Prefix, Vrp
 from rsfilter.routing.policy import Data, DataUnavailableError, Mode, Source, origin
@@ -287,11 +288,11 @@ def test_hosts_that_changed_are_named_by_asn(
 
 def test_hosts_are_in_the_data() -> None:
     found = both(has_rtr=False)
-    assert found.data.hosts == {}
+    assert found.data.bindings == NO_BINDINGS
     event = found.truth_loaded(truth(hosts=(HV7, HV8)))
     assert event is not None
-    assert event.data.hosts == truth(hosts=(HV7, HV8)).hosts_by_asn()
-    assert set(event.data.hosts) == {65007, 65008}
+    assert event.data.bindings == truth(hosts=(HV7, HV8)).bindings()
+    assert set(event.data.bindings.by_asn) == {65007, 65008}
 
 
 # Filters -----------------------------------------------------------------------------------------
@@ -488,7 +489,7 @@ def test_what_a_thread_found_of_a_truth_is_used() -> None:
     assert changed(event) == frozenset(prefixes("2001:db8:aa::/64"))
     assert event is not None
     assert (event.added, event.removed) == (1, 0)
-    assert event.data.hosts is prepared.hosts
+    assert event.data.bindings is prepared.bindings
     assert found.truth is newer
 
 

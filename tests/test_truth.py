@@ -121,7 +121,7 @@ def test_hosts_are_bound_to_their_addresses() -> None:
         TruthHost("hv2", 4200000006, frozenset()),
         TruthHost("hv3 (empty for now)", 4200000007, frozenset({Address.parse("198.51.100.103")})),
     )
-    assert truth.hosts_by_asn() == {host.asn: (host,) for host in truth.hosts}
+    assert truth.bindings().by_asn == {host.asn: (host,) for host in truth.hosts}
     assert truth.revision == "3f2a1c"
     assert truth.metadata["author"] == "ops@example.net"
     assert truth.warnings == ()
@@ -134,7 +134,7 @@ def test_hosts_may_share_an_asn_and_a_prefix() -> None:
         for n in (1, 2, 3)
     ]
     truth = read({"hosts": hosts})
-    assert [host.name for host in truth.hosts_by_asn()[65001]] == ["web1", "web2", "web3"]
+    assert [host.name for host in truth.bindings().by_asn[65001]] == ["web1", "web2", "web3"]
     assert vrp_texts(truth) == ["203.0.113.10/32-32 AS65001"]
 
 
@@ -145,10 +145,10 @@ def test_no_host_has_an_asn_that_nobody_may_use(asn: int) -> None:
     ) == ["/hosts/0/asn"]
 
 
-def test_hosts_of_one_asn_that_own_different_prefixes_are_warned_about_once() -> None:
-    """Origin validation knows ASNs only: hv2 may announce what hv1 owns."""
-    hosts = [
-        {"name": f"hv{n}", "asn": 65001, "neighbors": [f"198.51.100.{n}"], "prefixes": [owned]}
+def test_hosts_of_one_asn_without_addresses_are_warned_about_once() -> None:
+    """Nothing tells them apart: hv2 may announce what hv1 owns."""
+    hosts: list[dict[str, object]] = [
+        {"name": f"hv{n}", "asn": 65001, "prefixes": [owned]}
         for n, owned in [(1, "10.1.0.0/16"), (2, "10.2.0.0/16"), (3, "10.3.0.0/16")]
     ]
     (warning,) = read({"hosts": hosts}).warnings
@@ -158,6 +158,25 @@ def test_hosts_of_one_asn_that_own_different_prefixes_are_warned_about_once() ->
     assert read({"hosts": hosts}).warnings == ()
     hosts[2]["asn"] = 65002
     assert read({"hosts": hosts}).warnings == ()
+
+
+def test_hosts_of_one_asn_with_addresses_keep_what_is_their_own() -> None:
+    """Of others the VRPs are all that there is."""
+    hosts = [
+        {"name": f"hv{n}", "asn": asn, "neighbors": [f"198.51.100.{n}"], "prefixes": [owned]}
+        for n, asn, owned in [
+            (1, 65001, "10.1.0.0/16"),
+            (2, 65001, "10.2.0.0/16"),
+            (3, 65003, "10.3.0.0/16"),
+        ]
+    ]
+    truth = read({"hosts": hosts})
+    assert truth.warnings == ()
+    assert [list(map(str, host.prefixes)) for host in truth.hosts] == [
+        ["10.1.0.0/16-32 AS65001"],
+        ["10.2.0.0/16-32 AS65001"],
+        [],
+    ]
 
 
 def test_a_host_that_its_asn_keeps_from_speaking_is_warned_about() -> None:

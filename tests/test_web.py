@@ -91,6 +91,7 @@ async def test_a_route_is_told_with_its_verdict(bench: Bench) -> None:
         "reasons": ["origin_invalid_asn"],
         "state": "Invalid",
         "vrps": ["203.0.113.16/28-32 AS65008"],
+        "owners": [],
         "stale": False,
     }
 

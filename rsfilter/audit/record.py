@@ -157,6 +157,8 @@ def _members_after(change: VerdictChange) -> dict[str, Any]:
     data: dict[str, object] = {}
     if attributes.malformed:
         data["malformed"] = attributes.malformed[:MAX_TEXT]
+    if verdict is not None and verdict.validation.owners:
+        data["owners"] = [name[:MAX_TEXT] for name in verdict.validation.owners]
     if change.stale is not None:
         data["stale"] = change.stale
     if change.changes:

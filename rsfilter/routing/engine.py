@@ -207,7 +207,7 @@ class Engine:
     ) -> None:
         self.sessions[neighbor] = Session(asn, is_up, now)
         role, group = self.neighbors.identify(neighbor)
-        host = self.data.host(asn, neighbor) if role == "host" else None
+        host = self.data.bindings.host(asn, neighbor) if role == "host" else None
         name = host.name if host else ""
         change = SessionChange(neighbor, asn, role, group, is_up, reason, host=name)
         self.verdicts.actions.audit.append(change)

@@ -95,6 +95,8 @@ class DataReplaced:
     added: int = 0
     removed: int = 0
     """VRPs that came and went."""
+    neighbors: frozenset[Address] = frozenset()
+    """Session addresses of those hosts, before and after: another ASN may speak from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ cycle, so the collector need not look for one (`gc=False`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -246,6 +246,9 @@ class Validation(Struct, frozen=True, gc=False):
 
     state: OriginState
     vrps: tuple[Vrp, ...] = ()
+    owners: tuple[str, ...] = ()
+    """Truth's hosts that own the prefix, where it is Invalid although VRPs are of the session's
+    own ASN: they are of other hosts with that ASN."""
 
 
 class VerdictKind(Enum):
@@ -283,6 +286,9 @@ class HostGroup:
     max_prepends: int = 0
     next_hops: tuple[Prefix, ...] | None = None
     """Allowed next hops; None: only the host's own addresses."""
+    others_addresses: frozenset[Address] = frozenset()
+    """The route server's and the routers': no host's next hop, whatever a list says (RFC 4271
+    sections 5.1.3 and 6.3)."""
     accept_not_found: bool = False
     stale_time: int = 0
     """Seconds; 0 withdraws a lost host's routes at once."""
@@ -333,6 +339,8 @@ class TruthHost:
     asn: int
     neighbors: frozenset[Address]
     """Session addresses that the host may use; empty: any."""
+    prefixes: tuple[Vrp, ...] = field(default=(), compare=False)
+    """What the host itself owns. Kept only where another host has the same ASN."""
 
 
 _OPENING = {SegmentType.SEQUENCE: "", SegmentType.SET: "{", SegmentType.CONFED_SEQUENCE: "("}

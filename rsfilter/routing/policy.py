@@ -12,12 +12,12 @@ once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from rsfilter.routing.actions import NO_PROVENANCE, Provenance
+from rsfilter.routing.bindings import NO_BINDINGS, Bindings, OriginTable
 from rsfilter.routing.model import (
     BITS,
     Address,
@@ -26,11 +26,9 @@ from rsfilter.routing.model import (
     Prefix,
     Route,
     SegmentType,
-    TruthHost,
     Validation,
     Verdict,
     VerdictKind,
-    Vrp,
 )
 from rsfilter.routing.reasons import REASONS
 
@@ -40,19 +38,51 @@ BOGON_ASNS = frozenset({0, 23456, 65535, 4294967295})
 BOGON_PREFIXES = tuple(
     Prefix.parse(text)
     for text in (
-        "0.0.0.0/8",  # RFC 791 "this network"
-        "127.0.0.0/8",  # RFC 1122 loopback
+        "0.0.0.0/8",  # RFC 791 section 3.2 "this network"
+        "127.0.0.0/8",  # RFC 1122 section 3.2.1.3 loopback
         "169.254.0.0/16",  # RFC 3927 link-local
         "224.0.0.0/4",  # RFC 5771 multicast
-        "240.0.0.0/4",  # RFC 1112 reserved, and limited broadcast
-        "::/8",  # RFC 4291 unspecified, loopback, IPv4-mapped
+        "240.0.0.0/4",  # RFC 1112 section 4 reserved, and RFC 919 limited broadcast
+        "::/8",  # RFC 4291 section 4 reserved; unspecified, loopback and IPv4-mapped lie in it
         "100::/64",  # RFC 6666 discard-only
-        "fe80::/10",  # RFC 4291 link-local
+        "100:0:0:1::/64",  # RFC 9780 dummy prefix
+        "fe80::/10",  # RFC 4291 section 2.5.6 link-local
         "fec0::/10",  # RFC 3879 site-local
-        "ff00::/8",  # RFC 4291 multicast
+        "ff00::/8",  # RFC 4291 section 2.7 multicast
     )
 )
-"""What can never be routed to a host. Private space is not here: guests live in it."""
+"""What can never be routed to a host, after IANA's special-purpose address registries. Not here is
+space that they have as forwardable: guests live in private space (RFC 1918, 6598, 4193)."""
+
+ROUTABLE_IN_BOGONS = tuple(
+    Prefix.parse(text)
+    for text in (
+        "64:ff9b::/96",  # RFC 6052 IPv4/IPv6 translation: globally reachable
+        "64:ff9b:1::/48",  # RFC 8215 the same, within a network: forwardable
+    )
+)
+"""What lies in a bogon and is none."""
+
+IPV4_MAPPED = Prefix.parse("::ffff:0:0/96")
+"""RFC 4291 section 2.5.5.2. As a next hop it is an IPv4 address: routers take it for one."""
+
+NEVER_NEXT_HOPS = (
+    *(
+        Prefix.parse(text)
+        for text in (
+            "0.0.0.0/8",  # RFC 791 "this network"
+            "127.0.0.0/8",  # RFC 1122 loopback
+            "169.254.0.0/16",  # RFC 3927 section 2.6.2: routers do not forward to it
+            "224.0.0.0/3",  # RFC 5771 multicast, RFC 1112 reserved
+            "::/127",  # RFC 4291 unspecified and loopback
+            "fe80::/10",  # RFC 4291 link-local: alone it reaches no router
+            "ff00::/8",  # RFC 4291 multicast
+        )
+    ),
+    IPV4_MAPPED,
+)
+"""Where no list of next hops can point: these are no host addresses that a router could reach (RFC
+4271 section 6.3). A session's own address is judged as that: labs speak over loopback."""
 
 _BOGON_OCTETS = {
     family: frozenset(
@@ -64,20 +94,6 @@ _BOGON_OCTETS = {
     for family, bits in BITS.items()
 }
 """By family: the first octets under which there is a bogon. Few routes have to be compared."""
-
-
-class OriginTable(Protocol):
-    """A set of VRPs that answers RFC 6811."""
-
-    def validate(self, prefix: Prefix, asn: int) -> Validation:
-        """The origin validation state of a well-formed prefix announced by `asn`."""
-
-    def covers(self, prefix: Prefix) -> bool:
-        """Some VRP covers the prefix."""
-
-    def covering(self, prefix: Prefix, most: int | None = None) -> list[Vrp]:
-        """The VRPs whose prefix covers `prefix` (well formed), most specific first: all of them, or
-        the first `most`."""
 
 
 class Mode(Enum):
@@ -110,32 +126,27 @@ class Data:
     truth_source: Source = Source.UNUSED
     rtr_source: Source = Source.UNUSED
     mode: Mode = Mode.AUTHORITATIVE
-    hosts: Mapping[int, tuple[TruthHost, ...]] = field(default_factory=dict)
-    """Truth's hosts by ASN."""
+    bindings: Bindings = NO_BINDINGS
+    """Truth's hosts."""
     provenance: Provenance = NO_PROVENANCE
-
-    def host(self, asn: int, neighbor: Address) -> TruthHost | None:
-        """Truth's host behind a session: by address, else the only one with that ASN."""
-        hosts = self.hosts.get(asn, ())
-        for host in hosts:
-            if neighbor in host.neighbors:
-                return host
-        return hosts[0] if len(hosts) == 1 and not hosts[0].neighbors else None
 
 
 # Python 3.11 takes longer to find a member in its class than for all the rest of a short function.
 _UNUSED, _UNAVAILABLE, _AUTHORITATIVE = Source.UNUSED, Source.UNAVAILABLE, Mode.AUTHORITATIVE
 _VALID, _NOT_FOUND = OriginState.VALID, OriginState.NOT_FOUND
+_INVALID = OriginState.INVALID
 
 
 class DataUnavailableError(Exception):
     """The source that would decide cannot be asked."""
 
 
-def origin(prefix: Prefix, asn: int, data: Data) -> Validation:
+def origin(prefix: Prefix, asn: int, data: Data, neighbor: Address | None = None) -> Validation:
     """The origin validation state of a well-formed prefix under the mode in force.
 
-    Raises DataUnavailableError when the source that decides has no data.
+    `neighbor`: the session's address. It tells apart hosts that share an ASN: each one's own
+    prefixes decide. Without it the ASN alone is asked about. Raises DataUnavailableError when the
+    source that decides has no data.
     """
     truth = data.truth
     if data.truth_source is _UNAVAILABLE:
@@ -143,13 +154,13 @@ def origin(prefix: Prefix, asn: int, data: Data) -> Validation:
     if truth is None:
         return _ask_rtr(prefix, asn, data)
     if data.rtr_source is _UNUSED or (data.mode is _AUTHORITATIVE and truth.covers(prefix)):
-        return truth.validate(prefix, asn)
+        return _ask_truth(truth, prefix, asn, data, neighbor)
     if data.mode is _AUTHORITATIVE:
         return _ask_rtr(prefix, asn, data)
     precedence = _PRECEDENCE[data.mode]
-    by_truth = truth.validate(prefix, asn)
-    if by_truth.state is precedence[0]:
-        return by_truth  # whatever RTR would say
+    by_truth = _ask_truth(truth, prefix, asn, data, neighbor)
+    if by_truth.state is precedence[0] or by_truth.owners:
+        return by_truth  # whatever RTR would say, which knows ASNs alone
     by_rtr = _ask_rtr(prefix, asn, data)
     state = min(by_truth.state, by_rtr.state, key=precedence.index)
     deciding = (vrp for v in (by_truth, by_rtr) if v.state is state for vrp in v.vrps)
@@ -162,6 +173,23 @@ _PRECEDENCE = {
 }
 """Where truth and RTR disagree the earlier state holds. In a union of both sets one match is
 enough and one VRP that covers the prefix is known; Valid in both leaves no room for another."""
+
+
+def _ask_truth(
+    truth: OriginTable, prefix: Prefix, asn: int, data: Data, neighbor: Address | None
+) -> Validation:
+    """Ask the host's own prefixes where it shares its ASN; else, and where nobody owns the prefix,
+    the ASN's."""
+    own = None
+    if neighbor is not None and data.bindings.own:
+        own = data.bindings.table(asn, neighbor)
+    if own is None or not truth.covers(prefix):
+        return truth.validate(prefix, asn)
+    by_own = own.validate(prefix, asn)
+    if by_own.state is not _NOT_FOUND:
+        return by_own
+    of_asn = truth.validate(prefix, asn)
+    return Validation(_INVALID, of_asn.vrps, data.bindings.named(of_asn.vrps, asn))
 
 
 def _ask_rtr(prefix: Prefix, asn: int, data: Data) -> Validation:
@@ -177,11 +205,10 @@ _OK: Reasons = ()
 
 
 def check_neighbor(route: Route, _group: HostGroup, data: Data) -> Reasons:
-    """Where truth lists a host's addresses, its ASN is accepted from those only."""
-    listed = [host for host in data.hosts.get(route.asn, ()) if host.neighbors]
-    if listed and not any(route.key.neighbor in host.neighbors for host in listed):
-        return ("neighbor_not_bound",)
-    return _OK
+    """An address that truth binds takes its host's ASN only, and an ASN whose hosts are bound
+    comes from their addresses only."""
+    is_right = data.bindings.accepts(route.asn, route.key.neighbor)
+    return _OK if is_right else ("neighbor_not_bound",)
 
 
 def check_attributes(route: Route, _group: HostGroup, _data: Data) -> Reasons:
@@ -207,7 +234,10 @@ def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
     octet = prefix.network >> (BITS[prefix.family] - 8)
     if prefix.length >= 8 and octet not in _BOGON_OCTETS[prefix.family]:
         return _OK
-    return ("bogon_prefix",) if any(map(prefix.overlaps, BOGON_PREFIXES)) else _OK
+    if not any(map(prefix.overlaps, BOGON_PREFIXES)):
+        return _OK
+    is_routable = any(block.covers(prefix) for block in ROUTABLE_IN_BOGONS)
+    return _OK if is_routable else ("bogon_prefix",)
 
 
 def check_bogon_asn(route: Route, _group: HostGroup, _data: Data) -> Reasons:
@@ -249,28 +279,36 @@ def check_next_hop(route: Route, group: HostGroup, data: Data) -> Reasons:
     if not route.next_hops and route.attributes.malformed:
         return _OK  # the speaker kept none: `check_attributes` says what is wrong
     routable = [hop for hop in route.next_hops if not hop.is_link_local]
-    if len(routable) != 1 or not _owns(routable[0], route, group, data):
+    if len(routable) != 1:
         return ("next_hop_not_owned",)
-    return _OK
+    next_hop = routable[0]
+    if IPV4_MAPPED.holds(next_hop):
+        return _OK  # `check_next_hop_family` says what is wrong
+    return _OK if _owns(next_hop, route, group, data) else ("next_hop_not_owned",)
 
 
 def _owns(next_hop: Address, route: Route, group: HostGroup, data: Data) -> bool:
+    neighbor = route.key.neighbor
+    if next_hop != neighbor and (
+        next_hop in group.others_addresses
+        or any(block.holds(next_hop) for block in NEVER_NEXT_HOPS)
+    ):
+        return False
     if group.next_hops is not None:
         return any(prefix.holds(next_hop) for prefix in group.next_hops)
-    if next_hop == route.key.neighbor:
+    if next_hop == neighbor:
         return True
-    return any(
-        next_hop in host.neighbors and route.key.neighbor in host.neighbors
-        for host in data.hosts.get(route.asn, ())
-    )
+    host = data.bindings.by_address.get(neighbor)
+    return host is not None and host.asn == route.asn and next_hop in host.neighbors
 
 
 def check_next_hop_family(route: Route, _group: HostGroup, _data: Data) -> Reasons:
-    """The next hop is of the prefix's own IP version. IPv4 by IPv6 next hops (RFC 8950) is
-    negotiated with nobody: routers would ignore the route, and it would be accepted for nothing.
+    """The next hop is of the prefix's own IP version, and not IPv4-mapped. Hosts may send IPv4
+    routes by IPv6 next hops (RFC 8950), but routers would ignore them: accepted for nothing.
     """
     family = route.key.prefix.family
-    return ("next_hop_family",) if any(h.family != family for h in route.next_hops) else _OK
+    is_foreign = any(h.family != family or IPV4_MAPPED.holds(h) for h in route.next_hops)
+    return ("next_hop_family",) if is_foreign else _OK
 
 
 Check = Callable[[Route, HostGroup, Data], Reasons]
@@ -303,14 +341,14 @@ MALFORMED: Reasons = ("prefix_malformed",)
 def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
     """RFC 6811 for the session's AS; the prefix is well formed."""
     try:
-        validation = origin(route.key.prefix, route.asn, data)
+        validation = origin(route.key.prefix, route.asn, data, route.key.neighbor)
     except DataUnavailableError:
         return ("data_unavailable",), _NOT_VALIDATED
     if validation.state is _VALID:
         return _OK, validation
     if validation.state is _NOT_FOUND:
         return (_OK if group.accept_not_found else ("origin_not_found",)), validation
-    owned = any(vrp.asn == route.asn != 0 for vrp in validation.vrps)
+    owned = not validation.owners and any(vrp.asn == route.asn != 0 for vrp in validation.vrps)
     return ("origin_invalid_length" if owned else "origin_invalid_asn",), validation
 
 

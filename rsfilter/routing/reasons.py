@@ -37,8 +37,8 @@ _ALL = (
     ),
     Reason(
         "neighbor_not_bound",
-        "truth lists the ASN's addresses and this is not one",
-        "add the address to the host's neighbors in the truth",
+        "truth binds the address to another ASN, or the ASN to other addresses",
+        "let the host speak with its own ASN, or correct the host's neighbors in the truth",
         2002,
     ),
     Reason(
@@ -74,7 +74,7 @@ _ALL = (
     Reason(
         "bogon_prefix",
         "the prefix can never be routed to a host",
-        "nothing: this space is never a host's",
+        "let the host announce space that can be routed",
         3,
     ),
     Reason(
@@ -115,14 +115,14 @@ _ALL = (
     ),
     Reason(
         "next_hop_not_owned",
-        "the next hop is not the host's own address",
-        "announce with the session's address as next hop, or list it in next_hop",
+        "the next hop is not the host's own address, or one that no host can have",
+        "announce with the session's address as next hop, or list the host's own in next_hop",
         8,
     ),
     Reason(
         "next_hop_family",
         "the next hop is of the other IP version (RFC 8950)",
-        "announce over a session, or with a next hop, of the prefix's IP version",
+        "announce with a next hop of the prefix's IP version; ::ffff:a.b.c.d is IPv4",
         2011,
     ),
     Reason(
@@ -133,7 +133,7 @@ _ALL = (
     ),
     Reason(
         "origin_invalid_asn",
-        "the prefix belongs to another ASN (RFC 6811)",
+        "the prefix belongs to another ASN (RFC 6811), or to another host with the ASN",
         "correct the truth or the ROA, if the host is the owner",
         13,
     ),

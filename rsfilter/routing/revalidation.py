@@ -142,7 +142,12 @@ def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> Data
     prefixes = by.prefixes
     if prefixes is not None:
         prefixes = None if event.prefixes is None else prefixes | event.prefixes
-    return replace(by, prefixes=prefixes, asns=by.asns | event.asns)
+    return replace(
+        by,
+        prefixes=prefixes,
+        asns=by.asns | event.asns,
+        neighbors=by.neighbors | event.neighbors,
+    )
 
 
 def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
@@ -235,10 +240,10 @@ def _concerned(rib_in: AdjRibIn, event: DataReplaced) -> Iterator[list[Entry]]:
     if event.prefixes is None:
         yield from _entries(rib_in, rib_in.prefixes())
         return
-    by_asn = rib_in.of_asns(event.asns)
-    for some in _slices(by_asn):
+    by_host = rib_in.of_hosts(event.asns, event.neighbors)
+    for some in _slices(by_host):
         yield [entry for entry in some if rib_in.has(entry)]
-    seen = {entry.number for entry in by_asn}
+    seen = {entry.number for entry in by_host}
     for prefix in _disjoint(event.prefixes):
         for entries in _entries(rib_in, rib_in.inside(prefix)):
             yield [entry for entry in entries if entry.number not in seen]

@@ -276,10 +276,15 @@ class AdjRibIn:
             return [prefix] if prefix in self._by_prefix else []
         return self._index.inside(prefix)
 
-    def of_asns(self, asns: Collection[int]) -> list[Entry]:
-        """The routes of hosts with these ASNs."""
-        tables = [table for table in self.tables.values() if not table.asns.isdisjoint(asns)]
-        return [e for table in tables for e in table.entries.values() if e.route.asn in asns]
+    def of_hosts(self, asns: Collection[int], neighbors: Collection[Address]) -> list[Entry]:
+        """The routes of hosts with one of these ASNs or session addresses."""
+        found: list[Entry] = []
+        for neighbor, table in self.tables.items():
+            if neighbor in neighbors:
+                found += table.entries.values()
+            elif not table.asns.isdisjoint(asns):
+                found += (e for e in table.entries.values() if e.route.asn in asns)
+        return found
 
 
 class AdjRibOut:

@@ -144,7 +144,7 @@ class Verdicts:
             last_asn, last_neighbor, data, name = self._named
             if asn == last_asn and neighbor == last_neighbor and data is self.data:
                 return name
-        host = self.data.host(asn, neighbor)
+        host = self.data.bindings.host(asn, neighbor)
         name = host.name if host else self.neighbors.identify(neighbor).group
         self._named = asn, neighbor, self.data, name
         return name

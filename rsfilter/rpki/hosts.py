@@ -8,7 +8,8 @@ another ASN's. This form is rsfilter's own, so an unknown member is an error: a 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -46,13 +47,22 @@ class _Owner(NamedTuple):
 _Owners = dict[Prefix, list[_Owner]]
 
 
+class _Read(NamedTuple):
+    """A host as it was read; which of all VRPs are its own."""
+
+    name: str
+    asn: int
+    neighbors: frozenset[Address]
+    own: slice
+
+
 def read_hosts(
     document: dict[str, Json], problems: Problems, warnings: Problems
 ) -> tuple[list[Vrp], tuple[TruthHost, ...]]:
     """The VRPs and the hosts of a native document; what is wrong goes to `problems`."""
     refuse_unknown(document, (), ("hosts", "metadata"), problems)
     vrps: list[Vrp] = []
-    hosts: list[TruthHost] = []
+    read: list[_Read] = []
     owners: _Owners = defaultdict(list)
     seen = _Seen(problems)
     for path, entry in objects(document["hosts"], ("hosts",), problems):
@@ -61,16 +71,32 @@ def read_hosts(
         asn = member(entry, "asn", _read_host_asn, path, problems) or 0
         seen.name(name, path)
         neighbors = _neighbors(entry, path, seen, problems)
+        first = len(vrps)
         for where, prefix, max_length in _prefixes(entry, path, problems):
             vrps.append(Vrp(prefix, max_length, asn))
             owners[prefix].append(_Owner(asn, name, where))
-        hosts.append(TruthHost(name, asn, neighbors))
+        read.append(_Read(name, asn, neighbors, slice(first, len(vrps))))
+    hosts = _hosts(read, vrps)
     if not problems:
         _refuse_overlaps(owners, problems)
         _warn_mute(hosts, warnings)
         _warn_alike(hosts, owners, warnings)
     let_go(owners)
-    return vrps, tuple(hosts)
+    return vrps, hosts
+
+
+def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
+    """Make the hosts; only those that share an ASN keep what is their own."""
+    sharing = Counter(host.asn for host in read)
+    return tuple(
+        TruthHost(
+            host.name,
+            host.asn,
+            host.neighbors,
+            tuple(vrps[host.own]) if sharing[host.asn] > 1 else (),
+        )
+        for host in read
+    )
 
 
 # One host ----------------------------------------------------------------------------------------
@@ -226,7 +252,7 @@ def _named(owner: _Owner) -> str:
     return f"{printable(owner.name, 60)} (AS{owner.asn})"
 
 
-def _warn_mute(hosts: list[TruthHost], warnings: Problems) -> None:
+def _warn_mute(hosts: Iterable[TruthHost], warnings: Problems) -> None:
     """Where one host of an ASN lists its addresses, one that lists none is never accepted."""
     listing = {host.asn: host.name for host in hosts if host.neighbors}
     for index, host in enumerate(hosts):
@@ -238,12 +264,14 @@ def _warn_mute(hosts: list[TruthHost], warnings: Problems) -> None:
             )
 
 
-def _warn_alike(hosts: list[TruthHost], owners: _Owners, warnings: Problems) -> None:
-    """Origin validation tells ASNs apart, not hosts: those of one ASN own all in common."""
+def _warn_alike(hosts: Iterable[TruthHost], owners: _Owners, warnings: Problems) -> None:
+    """Warn of hosts of one ASN that are told apart by nothing: they own all in common. Those that
+    list addresses are told apart by these."""
     names: dict[int, list[str]] = defaultdict(list)
     for host in hosts:
         names[host.asn].append(host.name)
-    shared = {asn for asn, those in names.items() if len(those) > 1}
+    bound = {host.asn for host in hosts if host.neighbors}
+    shared = {asn for asn, those in names.items() if len(those) > 1 and asn not in bound}
     for prefix, listed in owners.items():
         owning: dict[int, set[str]] = defaultdict(set)
         for owner in listed:
@@ -256,6 +284,6 @@ def _warn_alike(hosts: list[TruthHost], owners: _Owners, warnings: Problems) -> 
                 warnings.add(
                     ("hosts",),
                     f"{show(other)} may announce {prefix} too: it has the ASN of "
-                    f"{show(min(some))}, AS{asn}, and origin validation knows ASNs only; give "
-                    "hosts that must not speak for each other an ASN each",
+                    f"{show(min(some))}, AS{asn}, and nothing tells their sessions apart; list "
+                    "the addresses of each as neighbors, or give each an ASN",
                 )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from rsfilter.config import Config
 from rsfilter.routing.actions import Provenance
+from rsfilter.routing.bindings import NO_BINDINGS, Bindings
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import Prefix, TruthHost
 from rsfilter.routing.policy import Data, Mode, Source
@@ -44,13 +45,15 @@ class PreparedRtr(NamedTuple):
 class PreparedTruth(NamedTuple):
     """What a truth would change."""
 
-    hosts: dict[int, tuple[TruthHost, ...]]
+    bindings: Bindings
     rtr_vrps: VrpSet
     """What its SLURM filters leave of the caches' VRPs."""
     change: Difference
     rtr_change: Difference
-    asns: frozenset[int]
-    """Of hosts that changed."""
+    changed_hosts: frozenset[TruthHost]
+    """Those that are not as before, and as they were."""
+    moved: frozenset[Prefix]
+    """That went from one host to another of the same ASN."""
     truth: Truth
     """The new truth; the earlier one, and the VRPs of the caches, that this holds for."""
     before: Truth | None
@@ -74,7 +77,7 @@ class Sources:
     def __init__(self, *, mode: Mode, has_truth: bool, has_rtr: bool, reject_expired: bool) -> None:
         self._mode = mode
         self._truth: Truth | None = None
-        self._hosts: dict[int, tuple[TruthHost, ...]] = {}
+        self._bindings = NO_BINDINGS
         self._truth_source = Source.UNAVAILABLE if has_truth else Source.UNUSED
         self._rtr: RtrSnapshot | None = None
         self._rtr_source = Source.UNAVAILABLE if has_rtr else Source.UNUSED
@@ -97,17 +100,15 @@ class Sources:
     @property
     def data(self) -> Data:
         """The data as they stand."""
-        return self._data(self._truth, self._hosts, self._rtr_vrps)
+        return self._data(self._truth, self._bindings, self._rtr_vrps)
 
     def data_with(self, truth: Truth) -> Data:
         """The data as they would be with another truth. Changes nothing; for any thread."""
         rtr = self._rtr
         filtered = truth.filter_rtr(rtr.vrps) if rtr else EMPTY
-        return self._data(truth, truth.hosts_by_asn(), filtered)
+        return self._data(truth, truth.bindings(), filtered)
 
-    def _data(
-        self, truth: Truth | None, hosts: dict[int, tuple[TruthHost, ...]], rtr_vrps: VrpSet
-    ) -> Data:
+    def _data(self, truth: Truth | None, bindings: Bindings, rtr_vrps: VrpSet) -> Data:
         rtr = self._rtr
         return Data(
             truth=truth.vrps if truth else None,
@@ -115,7 +116,7 @@ class Sources:
             truth_source=Source.READY if truth else self._truth_source,
             rtr_source=self._rtr_source,
             mode=self._mode,
-            hosts=hosts,
+            bindings=bindings,
             provenance=Provenance(
                 truth_revision=truth.revision if truth else "",
                 truth_sha256=truth.sha256 if truth else "",
@@ -130,11 +131,12 @@ class Sources:
         before, rtr, rtr_before = self._truth, self._rtr, self._rtr_vrps
         rtr_vrps = rtr_before if rtr is None else truth.filter_rtr(rtr.vrps)
         return PreparedTruth(
-            hosts=truth.hosts_by_asn(),
+            bindings=truth.bindings(),
             rtr_vrps=rtr_vrps,
             change=_difference(before.vrps if before else EMPTY, truth.vrps),
             rtr_change=_difference(rtr_before, rtr_vrps),
-            asns=_changed_asns(before.hosts if before else (), truth.hosts),
+            changed_hosts=frozenset({*(before.hosts if before else ())} ^ {*truth.hosts}),
+            moved=_moved(before.hosts if before else (), truth.hosts),
             truth=truth,
             before=before,
             rtr=rtr,
@@ -154,13 +156,14 @@ class Sources:
         ):
             prepared = self.prepare_truth(truth)
         self._truth, self._truth_source = truth, Source.READY
-        self._hosts, self._rtr_vrps = prepared.hosts, prepared.rtr_vrps
+        self._bindings, self._rtr_vrps = prepared.bindings, prepared.rtr_vrps
         return self._replaced(
             "truth",
             f"{truth.format}, {len(truth.vrps)} VRPs, revision {truth.revision or 'unnamed'}",
             prepared.change,
             also=prepared.rtr_change,
-            asns=prepared.asns,
+            moved=prepared.moved,
+            hosts=prepared.changed_hosts,
         )
 
     def prepare_rtr(self, snapshot: RtrSnapshot) -> PreparedRtr:
@@ -215,7 +218,8 @@ class Sources:
         vrps: Difference,
         *,
         also: Difference = _NO_CHANGE,
-        asns: frozenset[int] = frozenset(),
+        moved: frozenset[Prefix] = frozenset(),
+        hosts: frozenset[TruthHost] = frozenset(),
         everything: bool = False,
     ) -> DataReplaced | None:
         if self._truth_source is Source.UNAVAILABLE or self.waits_for_caches:
@@ -226,8 +230,9 @@ class Sources:
             data=self.data,
             source=source,
             detail=detail,
-            prefixes=None if everything else _together(vrps.prefixes, also.prefixes),
-            asns=asns,
+            prefixes=None if everything else _together(vrps.prefixes, also.prefixes, moved),
+            asns=frozenset(host.asn for host in hosts),
+            neighbors=frozenset(address for host in hosts for address in host.neighbors),
             added=vrps.added,
             removed=vrps.removed,
         )
@@ -237,13 +242,20 @@ def _difference(before: VrpSet, after: VrpSet) -> Difference:
     return _NO_CHANGE if before is after else before.difference(after, MANY_PREFIXES)
 
 
-def _together(
-    one: frozenset[Prefix] | None, other: frozenset[Prefix] | None
-) -> frozenset[Prefix] | None:
-    if one is None or other is None or len(one) + len(other) > MANY_PREFIXES:
+def _together(*changed: frozenset[Prefix] | None) -> frozenset[Prefix] | None:
+    known = [prefixes for prefixes in changed if prefixes is not None]
+    if len(known) < len(changed) or sum(map(len, known)) > MANY_PREFIXES:
         return None
-    return one | other
+    return frozenset[Prefix]().union(*known)
 
 
-def _changed_asns(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[int]:
-    return frozenset(host.asn for host in set(before) ^ set(after))
+def _moved(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[Prefix]:
+    """Return the prefixes that a host gained or lost beside others of its ASN. The VRPs may be
+    the same as before: they do not tell those hosts apart."""
+    owned = {host: host.prefixes for host in before}
+    return frozenset(
+        vrp.prefix
+        for host in after
+        if owned.get(host, host.prefixes) != host.prefixes
+        for vrp in {*owned[host]} ^ {*host.prefixes}
+    )

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from socket import AF_INET, AF_INET6, inet_pton
 from types import MappingProxyType
 
+from rsfilter.routing.bindings import Bindings
 from rsfilter.routing.model import BITS, IPV4, IPV6, TruthHost, Vrp
 from rsfilter.rpki.document import (
     MAX_FILE_BYTES,
@@ -88,10 +88,9 @@ class Truth:
         """`metadata.revision`, or empty."""
         return self.metadata.get("revision", "")
 
-    def hosts_by_asn(self) -> dict[int, tuple[TruthHost, ...]]:
-        """The hosts of each ASN, in the file's order."""
-        ordered = sorted(self.hosts, key=lambda host: host.asn)
-        return {asn: tuple(hosts) for asn, hosts in groupby(ordered, key=lambda host: host.asn)}
+    def bindings(self) -> Bindings:
+        """Return which hosts speak from where, and what is each one's own."""
+        return Bindings.of(self.hosts, VrpSet.of)
 
     def filter_rtr(self, vrps: VrpSet) -> VrpSet:
         """What SLURM's filters leave of the caches' data (RFC 8416 section 4.2)."""

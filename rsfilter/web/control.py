@@ -107,7 +107,7 @@ async def _judge(api: Api, found: Truth, data: Data) -> shapes.Impact:
 
 def _flip(flip: Flip, data: Data) -> shapes.Flip:
     route, was, verdict = flip
-    host = data.host(route.asn, route.key.neighbor)
+    host = data.bindings.host(route.asn, route.key.neighbor)
     return shapes.Flip(
         neighbor=str(route.key.neighbor),
         host=host.name if host else "",

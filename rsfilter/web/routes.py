@@ -154,7 +154,7 @@ def route_shape(api: Api, entry: Entry) -> shapes.Route:
     route = entry.route
     key, asn = route.key, route.asn
     group = engine.neighbors.identify(key.neighbor).group
-    host = engine.data.host(asn, key.neighbor)
+    host = engine.data.bindings.host(asn, key.neighbor)
     path, path_length = path_text(route.attributes.as_path)
     verdict = entry.verdict
     return shapes.Route(
@@ -171,5 +171,6 @@ def route_shape(api: Api, entry: Entry) -> shapes.Route:
         reasons=list(verdict.reasons),
         state=verdict.validation.state.value,
         vrps=[str(vrp) for vrp in verdict.validation.vrps],
+        owners=list(verdict.validation.owners),
         stale=engine.rib_in.is_stale(key),
     )

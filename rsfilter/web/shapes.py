@@ -150,6 +150,8 @@ class Route(Shape):
     reasons: list[str]
     state: StateName
     vrps: list[str]
+    owners: list[str]
+    """Other hosts with the ASN that own the prefix; mostly none."""
     stale: bool
 
 

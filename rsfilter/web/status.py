@@ -105,7 +105,7 @@ async def neighbors(
         role, group = engine.neighbors.identify(address)
         if session is None or asked.role not in (None, role) or asked.group not in (None, group):
             continue
-        host = engine.data.host(session.asn, address)
+        host = engine.data.bindings.host(session.asn, address)
         limits = engine.neighbors.group(address) if role == "host" else None
         router = api.running.filter.egress.routers.get(address)
         found.append(

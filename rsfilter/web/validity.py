@@ -13,8 +13,9 @@ from aiohttp import web
 from msgspec import UNSET
 
 from rsfilter.audit.record import timestamp
+from rsfilter.routing.bindings import OriginTable
 from rsfilter.routing.model import BITS, OriginState, Prefix, Vrp
-from rsfilter.routing.policy import Data, DataUnavailableError, Mode, OriginTable, Source, origin
+from rsfilter.routing.policy import Data, DataUnavailableError, Mode, Source, origin
 from rsfilter.rpki.document import read_asn
 from rsfilter.web import shapes
 from rsfilter.web.api import Api

@@ -23,7 +23,18 @@ BOGONS = [
     ip_network(text)
     for text in (
         "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
-        "::/8", "100::/64", "fe80::/10", "fec0::/10", "ff00::/8",
+        "::/8", "100::/64", "100:0:0:1::/64", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+]  # fmt: skip
+
+TRANSLATED = [ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48")]
+"""RFC 6052, 8215: in a bogon and none."""
+
+NO_NEXT_HOPS = [
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
+        "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
     )
 ]  # fmt: skip
 
@@ -37,6 +48,13 @@ class Oracle:
         self._rtr: list[Vrp] | None = None
         self._may: dict[Route, bool] = {}
         """By the data of now."""
+        self._not_of_hosts = {
+            str(address)
+            for address in (
+                *config.route_server.local_addresses,
+                *(router for group in config.routers for router in group.neighbors),
+            )
+        }
 
     def truth_loaded(self, truth: Truth) -> None:
         """Another truth file."""
@@ -96,13 +114,21 @@ class Oracle:
         return [frozenset(map(str, host.neighbors)) for host in hosts if host.asn == asn]
 
     def _is_bound(self, route: Route) -> bool:
-        listed = [addresses for addresses in self._hosts(route.asn) if addresses]
-        return not listed or any(str(route.key.neighbor) in addresses for addresses in listed)
+        neighbor = str(route.key.neighbor)
+        for host in self._truth.hosts if self._truth else ():
+            if neighbor in map(str, host.neighbors):
+                return host.asn == route.asn
+        return not any(self._hosts(route.asn))
 
     def _is_own_next_hop(self, route: Route, group: HostGroup) -> bool:
         hops = [ip_address(str(hop)) for hop in route.next_hops]
         hops = [hop for hop in hops if not hop.is_link_local]
-        if len(hops) != 1:
+        if len(hops) != 1 or hops[0].version != (6 if ":" in str(route.key.prefix) else 4):
+            return False
+        if str(hops[0]) != str(route.key.neighbor) and (
+            str(hops[0]) in self._not_of_hosts
+            or any(hops[0] in network for network in NO_NEXT_HOPS)
+        ):
             return False
         if group.next_hops is not None:
             return any(hops[0] in ip_network(str(allowed)) for allowed in group.next_hops)
@@ -116,6 +142,8 @@ class Oracle:
         if self._truth is None or self._config.truth is None:
             return False
         prefix, truth = route.key.prefix, list(self._truth.vrps)
+        if self._is_anothers(route, truth):
+            return False
         if self._config.rtr is None:
             state: OriginState | None = oracle.rfc6811(truth, prefix, route.asn)
         else:
@@ -128,6 +156,17 @@ class Oracle:
             return group.accept_not_found
         return state is OriginState.VALID
 
+    def _is_anothers(self, route: Route, truth: list[Vrp]) -> bool:
+        """The host has its ASN in common with others, and truth's VRPs are not its own."""
+        hosts = self._truth.hosts if self._truth else ()
+        sharing = [host for host in hosts if host.asn == route.asn]
+        for host in sharing:
+            if len(sharing) > 1 and str(route.key.neighbor) in map(str, host.neighbors):
+                by_own = oracle.rfc6811(host.prefixes, route.key.prefix, route.asn)
+                by_all = oracle.rfc6811(truth, route.key.prefix, route.asn)
+                return by_all is OriginState.VALID and by_own is not OriginState.VALID
+        return False
+
 
 def _is_host_route(route: Route, group: HostGroup) -> bool:
     try:
@@ -136,7 +175,8 @@ def _is_host_route(route: Route, group: HostGroup) -> bool:
         return False
     lengths = group.ipv4_lengths if network.version == 4 else group.ipv6_lengths
     is_bogon = any(b.version == network.version and b.overlaps(network) for b in BOGONS)
-    return network.prefixlen in lengths and not is_bogon
+    is_translated = network.version == 6 and any(network.subnet_of(t) for t in TRANSLATED)
+    return network.prefixlen in lengths and (not is_bogon or is_translated)
 
 
 def _is_own_path(route: Route, group: HostGroup) -> bool:
