@@ -18,7 +18,7 @@ BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/r
 help: ## explain the targets
 	@echo "rsfilter: route-server filter behind ExaBGP"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup packages
 setup: .venv/installed ## install what is missing: Debian packages (asks sudo), .venv, the librtr binding
@@ -48,6 +48,10 @@ test: setup ## run all tests, those against real daemons too (TESTS="..." for a 
 	@.ci/packages test
 	@echo "test: pytest"
 	@$(RUN) -m pytest $(or $(TESTS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
+
+.PHONY: release-check
+release-check: ## demo and tests in a minimal Debian 12 and a minimal 13, made for it (as root; half an hour; SUITES="trixie")
+	@TESTS="$(TESTS)" exec .ci/release-check $(SUITES)
 
 .PHONY: mutation
 mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)

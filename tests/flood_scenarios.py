@@ -377,7 +377,7 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
     """The wall clock steps by these offsets of libfaketime ("-1d"); the monotonic one goes on."""
     assert FAKETIME.exists(), "install libfaketime"
     clock = directory / "clock"
-    clock.write_text("+0")
+    set_clock(clock, "+0")
     faked = {
         "LD_PRELOAD": str(FAKETIME),
         "DONT_FAKE_MONOTONIC": "1",
@@ -388,7 +388,7 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
     with environment(faked), running(directory) as site:
         began = time.monotonic()
         for number, step in enumerate(steps):
-            clock.write_text(step)
+            set_clock(clock, step)
             site.speaker.write(announce(HOSTILE, 65001, [f"10.0.0.{number}/32"]))
             site.caught_up()
             wait(
@@ -405,6 +405,13 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
     assert len({at[:13] for at in told}) > 1, "the clock did not step"
     days = {at[:10] for at in told}
     return {"files": len(files), "days": len(days), "busy": busy, "s": took}
+
+
+def set_clock(clock: Path, step: str) -> None:
+    """Replace the file that libfaketime reads: at one that is empty for a moment it exits."""
+    beside = clock.with_suffix(".new")
+    beside.write_text(step)
+    beside.rename(clock)
 
 
 def busy_share(site: Site, seconds: float = 10.0) -> float:

@@ -69,7 +69,7 @@ class Sharded:
         theirs = [fanout.endpoint for fanout in self.fanouts]
         self.best = BirdRouter(lab, "best", 201, 65200, theirs, over=4)
         self.all = BirdRouter(lab, "all", 202, 65201, theirs, paths="all", over=4)
-        self.frr = FrrRouter(lab, "frr", 203, 65200, theirs, over=4)
+        self.frr = FrrRouter(lab, "frr", 203, 65200, theirs, over=6)
         self.prepended = BirdRouter(lab, "prepended", 204, 65202, theirs, over=4)
         self.alone = BirdRouter(lab, "alone", 205, 65200, theirs, over=4)
         self.plain = BirdRouter(lab, "plain", 206, 65200, theirs, over=4)

@@ -52,7 +52,7 @@ def running() -> Iterator[Stage]:
             stage.add_host(BirdHostOnLink, "hv5", 65005)
         stage.add_router(BirdRouter, "leaf1", paths="all")
         stage.add_router(BirdRouter, "leaf2", over=4)
-        stage.add_router(FrrRouter, "leaf3", as_path="prepend", paths="all", over=4)
+        stage.add_router(FrrRouter, "leaf3", as_path="prepend", paths="all", over=6)
         stage.add_router(GoBgpRouter, "leaf4", paths="all")
         stage.owners(OWNERS)
         stage.starts()

@@ -56,9 +56,9 @@ def running() -> Iterator[Stage]:
         stage.add_host(GoBgpHost, "lb8", 65008)
         stage.add_router(BirdRouter, "leaf1", paths="all", over=4)
         stage.add_router(BirdRouter, "leaf2")
-        stage.add_router(FrrRouter, "leaf3", paths="all", over=4)
+        stage.add_router(FrrRouter, "leaf3", paths="all", over=6)
         stage.add_router(GoBgpRouter, "leaf4", paths="all", over=4)
-        stage.add_router(FrrRouter, "leaf5", as_path="prepend", over=4)
+        stage.add_router(FrrRouter, "leaf5", as_path="prepend", over=6)
         stage.owners(dict.fromkeys(BALANCERS, vips))
         stage.starts()
         yield stage

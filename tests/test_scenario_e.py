@@ -51,7 +51,7 @@ class Site:
         }
         self.leaf1 = BirdRouter(lab, "leaf1", 201, 65200, [rs.endpoint])
         self.leaf2 = BirdRouter(lab, "leaf2", 202, 65201, [rs.endpoint], paths="all", over=6)
-        self.leaf3 = FrrRouter(lab, "leaf3", 203, 65200, [rs.endpoint], over=4)
+        self.leaf3 = FrrRouter(lab, "leaf3", 203, 65200, [rs.endpoint], over=6)
         self.routers = (self.leaf1, self.leaf2, self.leaf3)
         vrps = [Vrp(n, f"10.{n - 65000}.0.0/16", 32) for n in HOST_ASNS]
         vrps += [Vrp(n, f"2001:db8:{n - 65000}::/48", 128) for n in HOST_ASNS]

@@ -98,7 +98,7 @@ def test_no_router_hears_of_an_upgrade(
 ) -> None:
     host = BirdHost(lab, "hv1", 11, 65001, [server.endpoint])
     bird = BirdRouter(lab, "leaf1", 201, 65200, [server.endpoint])
-    frr = FrrRouter(lab, "leaf2", 202, 65200, [server.endpoint], over=4)
+    frr = FrrRouter(lab, "leaf2", 202, 65200, [server.endpoint], over=6)
     server.configure(
         [group_of("hosts", host)],
         [group_of("leaves", bird, frr, port=lab.bgp_port)],

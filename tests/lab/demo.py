@@ -59,7 +59,7 @@ class Demo:
             for n, asn in enumerate((HONEST, HIJACKER, PREPENDER), start=1)
         ]
         self.bird = BirdRouter(lab, "leaf1", 201, 65200, [rs.endpoint], over=4)
-        self.frr = FrrRouter(lab, "leaf2", 202, 65200, [rs.endpoint], over=4)
+        self.frr = FrrRouter(lab, "leaf2", 202, 65200, [rs.endpoint], over=6)
         rs.audit.directory = Path.cwd() / AUDIT
         rs.configure(
             [group_of(host.name, host) for host in self.hosts],

@@ -52,7 +52,7 @@ class Site:
         }
         self.leaf1 = BirdRouter(lab, "leaf1", 201, BEST_ASN, [rs.endpoint])
         self.leaf2 = BirdRouter(lab, "leaf2", 202, ALL_ASN, [rs.endpoint], paths="all", over=6)
-        self.leaf3 = FrrRouter(lab, "leaf3", 203, BEST_ASN, [rs.endpoint], over=4)
+        self.leaf3 = FrrRouter(lab, "leaf3", 203, BEST_ASN, [rs.endpoint], over=6)
         self.routers = (self.leaf1, self.leaf2, self.leaf3)
         self.caches: list[StayRtr] = []
         if source == "stayrtr":
