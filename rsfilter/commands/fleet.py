@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsfilter import arguments
 from rsfilter.arguments import Subparsers
 from rsfilter.audit.chain import GENESIS
 from rsfilter.audit.files import DIRECTORY_MODE, Disk, write_head
 from rsfilter.config import DEFAULT_PATH, Config, ConfigError, FleetConfig, load_config
+from rsfilter.config_database import parse_url
 from rsfilter.exit_codes import FAILED, GOOD, INVALID
 from rsfilter.plain import clean, clean_lines
-from rsfilter.terminal import console, print_json
+from rsfilter.tables import HintError
+from rsfilter.terminal import console, print_json, print_table
+
+if TYPE_CHECKING:
+    from rsfilter.fleet.collect import Finding
 
 MISSING = "this needs the driver of PostgreSQL: pip install 'rsfilter[fleet]'"
 
@@ -30,6 +37,7 @@ def add(commands: Subparsers) -> None:
     _add_schema(actions)
     _add_ship(actions)
     _add_resume(actions)
+    _add_collect(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -175,6 +183,73 @@ def _resume(args: argparse.Namespace) -> int:
     return GOOD
 
 
+# Collecting --------------------------------------------------------------------------------------
+
+COLLECT_S = 10.0
+"""Between two rounds with --follow."""
+
+
+def _add_collect(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "collect",
+        _collect,
+        help="copies of all audit logs, octet for octet",
+        description="Writes DIR/INSTANCE/audit-*.jsonl for each instance, and checks every hash. "
+        "Called again it goes on. Exit code 1: something is wrong with one of them.",
+    )
+    _add_database(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--follow", action="store_true", help="go on for ever")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object to a line")
+
+
+def _collect(args: argparse.Namespace) -> int:
+    fleet = _named(args)
+    args.output.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+    while True:
+        with _database_errors("collect", goes_on=args.follow):
+            found = list(_collect_once(fleet, args.output))
+            _print_found(found, args)
+        if not args.follow:
+            return FAILED if any(one.problem for one in found) else GOOD
+        time.sleep(COLLECT_S)
+
+
+def _collect_once(fleet: FleetConfig, output: Path) -> Iterator[Finding]:
+    """How each copy stands in the end."""
+    from rsfilter.fleet.collect import Finding, collect
+    from rsfilter.fleet.database import Database
+    from rsfilter.fleet.schema import checked
+
+    with closing(Database(fleet)) as database:
+        for instance, newest, _ in database.instances():
+            try:
+                place = output / checked(instance)
+            except ValueError as error:
+                yield Finding(instance, 0, 0, 0, str(error))
+            else:
+                *_, finding = collect(database, instance, newest, place)
+                yield finding
+
+
+def _print_found(found: Sequence[Finding], args: argparse.Namespace) -> None:
+    if args.follow:  # only what is new
+        found = [one for one in found if one.records or one.problem]
+    if args.json:
+        print_json((one._asdict() for one in found), is_live=args.follow)
+        return
+    for one in found if args.follow else ():
+        text = one.problem or f"{one.records} records, up to {one.last}"
+        print(clean(f"{one.instance}: {text}"), flush=True)  # noqa: T201
+    if not args.follow:
+        print_table(
+            ("instance", "new", "last", "behind", "problem"),
+            [(one.instance, one.records, one.last, one.behind, one.problem) for one in found],
+            max_width=None,
+        )
+
+
 # Arguments and errors ----------------------------------------------------------------------------
 
 
@@ -189,6 +264,27 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    """Where the database is, for those who have no filter."""
+    parser.add_argument("--fleet", required=True, metavar="NAME", help="the name of the fleet")
+    parser.add_argument(
+        "--database",
+        required=True,
+        metavar="URL",
+        help="postgresql://ROLE@HOST/DATABASE?sslmode=verify-full, without a password",
+    )
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="its first line is the password"
+    )
+
+
+def _named(args: argparse.Namespace) -> FleetConfig:
+    try:
+        return FleetConfig(args.fleet, parse_url(args.database), args.password_file)
+    except HintError as error:
+        raise ConfigError([f"--database: {error}"]) from None
+
+
 def _configured(args: argparse.Namespace) -> tuple[Config, FleetConfig]:
     config = load_config(args.config)
     if config.fleet is None:
@@ -197,8 +293,8 @@ def _configured(args: argparse.Namespace) -> tuple[Config, FleetConfig]:
 
 
 @contextmanager
-def _database_errors(action: str) -> Iterator[None]:
-    """Print what the database has against it, and end with FAILED."""
+def _database_errors(action: str, *, goes_on: bool = False) -> Iterator[None]:
+    """Print what the database has against it, and end with FAILED unless the command goes on."""
     try:
         from rsfilter.fleet.database import DatabaseError
     except ImportError:
@@ -208,4 +304,5 @@ def _database_errors(action: str) -> Iterator[None]:
         yield
     except DatabaseError as error:
         sys.stderr.write(clean(f"rsfilter fleet {action}: {error}") + "\n")
-        raise SystemExit(FAILED) from None
+        if not goes_on:
+            raise SystemExit(FAILED) from None
