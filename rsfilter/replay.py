@@ -124,6 +124,7 @@ class Machine:
             self._filter.drain(asked.on, asked.by, entry.moment.now, asked.source)
             self._flush(entry.moment)
         if entry.lines is not None:
+            self._replace(self._sources.expire_truth(entry.moment.time), entry.moment)
             for line in entry.lines:
                 self._filter.line(line, entry.moment.now)
             self._flush(entry.moment)

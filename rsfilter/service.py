@@ -51,6 +51,12 @@ outlives its stdin by much."""
 SKIPPED_EVERY_S = 60.0
 """Between two warnings of lines that were not understood: a host may cause as many as it likes."""
 
+EXPIRED_S = 0.001
+"""After its last second an entry of the truth is in force no longer."""
+
+CLOCK_CHECK_S = 60.0
+"""Entries expire by the time of day, which somebody may set while nothing else happens."""
+
 COLLECTOR = (10_000, 10, 1 << 30)
 """Thresholds of Python's collector of reference cycles. Routes make none, and there are millions of
 objects to look through: with the default values that stops everything for 0.3 s at 300,000 routes
@@ -192,6 +198,7 @@ class Service:
         moment = _moment()
         if self._recorder:
             self._recorder.lines(moment, lines)
+        self._replace(self._sources.expire_truth(moment.time), moment)
         for line in lines:
             self._filter.line(line, moment.now)
         self._flush(moment)
@@ -250,6 +257,9 @@ class Service:
     async def _sleep(self) -> None:
         timer = self._filter.next_timer()
         timeout = None if timer is None else max(0.0, timer - time.monotonic())
+        if (last := self._sources.next_expiry) is not None:
+            until = min(max(0.0, last - time.time()) + EXPIRED_S, CLOCK_CHECK_S)
+            timeout = until if timeout is None else min(until, timeout)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()

@@ -208,6 +208,15 @@ async def test_same_size_and_same_mtime_is_no_disguise(path: Path) -> None:
         await seen.until(lambda: seen.asns == [1, 2])
 
 
+async def test_reload_reads_what_is_as_before(path: Path) -> None:
+    """Some of it may have expired, or the clock was put right."""
+    path.write_text(text(1))
+    async with watching(path) as seen:
+        await seen.until(lambda: seen.asns == [1])
+        assert await seen.watcher.reload() is None
+        assert seen.asns == [1, 1]
+
+
 async def test_reload_reads_without_being_woken(path: Path) -> None:
     path.write_text(text(1))
     seen = Seen(path)

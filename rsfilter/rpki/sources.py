@@ -166,6 +166,25 @@ class Sources:
             hosts=prepared.changed_hosts,
         )
 
+    @property
+    def next_expiry(self) -> float | None:
+        """The last second (Unix time) of what expires first in the truth."""
+        expiries = self._truth.expiries if self._truth else ()
+        return expiries[0][0] if expiries else None
+
+    def expire_truth(self, time: float) -> DataReplaced | None:
+        """Leave out what has expired in the truth by `time` (Unix time)."""
+        if self._truth is None or self.next_expiry is None:
+            return None
+        self._truth, gone = self._truth.expired(time)
+        if not gone:
+            return None
+        few = gone if len(gone) <= MANY_PREFIXES else ()
+        prefixes = frozenset(Prefix(*numbers[:3]) for numbers in few) if few else None
+        return self._replaced(
+            "truth", f"{len(gone)} VRPs have expired", Difference(0, len(gone), prefixes)
+        )
+
     def prepare_rtr(self, snapshot: RtrSnapshot) -> PreparedRtr:
         """What `rtr_changed` needs to know of a snapshot. Changes nothing; for any thread."""
         truth, before = self._truth, self._rtr_vrps

@@ -14,10 +14,12 @@ import json
 import os
 import stat
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from socket import AF_INET, AF_INET6, inet_pton
 from types import MappingProxyType
 
@@ -82,6 +84,9 @@ class Truth:
     """The file's own remarks: at most `MAX_METADATA`, scalars only, as text."""
     warnings: tuple[Problem, ...] = ()
     """What is odd and was not held against the file."""
+    expiries: tuple[tuple[int, Numbers], ...] = field(default=(), repr=False)
+    """VRPs of `vrps` that expire, with the last second (Unix time) in which each is in force; the
+    first to expire first."""
 
     @property
     def revision(self) -> str:
@@ -91,6 +96,15 @@ class Truth:
     def bindings(self) -> Bindings:
         """Return which hosts speak from where, and what is each one's own."""
         return Bindings.of(self.hosts, VrpSet.of)
+
+    def expired(self, now: float) -> tuple[Truth, list[Numbers]]:
+        """Return the truth without what has expired by `now` (Unix time), and that."""
+        count = bisect_left(self.expiries, now, key=itemgetter(0))
+        if not count:
+            return self, []
+        gone = [vrp for _, vrp in self.expiries[:count]]
+        rest = self.expiries[count:]
+        return replace(self, vrps=self.vrps.without_these(gone), expiries=rest), gone
 
     def filter_rtr(self, vrps: VrpSet) -> VrpSet:
         """What SLURM's filters leave of the caches' data (RFC 8416 section 4.2)."""
@@ -151,6 +165,7 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
     metadata = _metadata(document, problems)
     hosts: tuple[TruthHost, ...] = ()
     filters: tuple[PrefixFilter, ...] = ()
+    expiries: tuple[tuple[int, Numbers], ...] = ()
     if form == "hosts":
         listed, hosts = read_hosts(document, problems, warnings)
         table = VrpSet.of(_taken(listed))
@@ -158,7 +173,9 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
         filters, asserted = read_slurm(document, problems)
         table = VrpSet.of(asserted)
     else:
-        table = VrpSet.of_numbers(_roas(document, form, now, problems, warnings))
+        expiring = _Expiring() if b'"expires"' in data else None
+        table = VrpSet.of_numbers(_roas(document, form, now, problems, warnings, expiring))
+        expiries = expiring.expiries() if expiring else ()
     problems.raise_if_any()
     if not table and not filters:
         problems.fail(
@@ -173,6 +190,7 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
         filters=filters,
         metadata=metadata,
         warnings=warnings.all(),
+        expiries=expiries,
     )
 
 
@@ -219,13 +237,41 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
 # The roas form -----------------------------------------------------------------------------------
 
 
+class _Expiring:
+    """Collects when VRPs expire: with the last entry that says the same, if all of those do."""
+
+    def __init__(self) -> None:
+        self._until: dict[Numbers, int] = {}
+        self._lasting: set[Numbers] = set()
+
+    def note(self, vrp: Numbers, expires: int | None) -> None:
+        """Note an entry that is in force."""
+        if expires is None:
+            self._lasting.add(vrp)
+        else:
+            self._until[vrp] = max(expires, self._until.get(vrp, expires))
+
+    def expiries(self) -> tuple[tuple[int, Numbers], ...]:
+        """Return what `Truth.expiries` has."""
+        lasting = self._lasting
+        return tuple(sorted((at, vrp) for vrp, at in self._until.items() if vrp not in lasting))
+
+
 def _roas(
-    document: dict[str, Json], key: str, now: float, problems: Problems, warnings: Problems
+    document: dict[str, Json],
+    key: str,
+    now: float,
+    problems: Problems,
+    warnings: Problems,
+    expiring: _Expiring | None,
 ) -> Iterator[Numbers]:
-    """VRPs of GoRTR, StayRTR, Routinator and rpki-client; members they add are ignored."""
+    """VRPs of GoRTR, StayRTR, Routinator and rpki-client; members they add are ignored.
+    `expiring`: for files whose entries expire."""
     for index, entry in enumerate(taken_out(document[key], (key,), problems)):
         vrp = _plain_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
         if vrp is not None:
+            if expiring is not None:
+                expiring.note(vrp, entry.get("expires"))
             yield vrp
 
 

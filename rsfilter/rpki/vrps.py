@@ -212,6 +212,29 @@ class VrpSet:
         added, removed = counts
         return Difference(added, removed, frozenset(prefixes) if len(prefixes) <= most else None)
 
+    def without_these(self, vrps: Iterable[Numbers]) -> VrpSet:
+        """Return the set without some of its VRPs. Tables that have none of them are shared."""
+        tables = {family: list(those) for family, those in self._tables.items()}
+        places = {(f, t.length): i for f, those in tables.items() for i, t in enumerate(those)}
+        copied: set[tuple[int, int]] = set()
+        count = self._count
+        for family, network, length, max_length, asn in vrps:
+            place = places[family, length]
+            if (family, length) not in copied:
+                copied.add((family, length))
+                table = tables[family][place]
+                tables[family][place] = table._replace(buckets=table.buckets.copy())
+            _, shift, buckets = tables[family][place]
+            says = max_length << _ASN_BITS | asn
+            rest = tuple(entry for entry in buckets[network >> shift] if entry != says)
+            count -= len(buckets[network >> shift]) - len(rest)
+            if rest:
+                buckets[network >> shift] = rest
+            else:
+                del buckets[network >> shift]
+        left = {f: tuple(t for t in those if t.buckets) for f, those in tables.items()}
+        return VrpSet({f: those for f, those in left.items() if those}, count)
+
     def without(self, removes: Callable[[Vrp], bool]) -> VrpSet:
         """The VRPs for which `removes` is false: how local filters (RFC 8416) apply."""
         return VrpSet.of(vrp for vrp in self._unordered() if not removes(vrp))

@@ -136,11 +136,16 @@ class TruthWatcher:
         return self._problem(f"has not answered for {waiting:.0f} s")
 
     async def reload(self) -> TruthError | None:
-        """Look at the content now, whatever the file's status says. Returns the error that
-        stands afterwards. One that does not answer is looked at once it does."""
+        """Read the content now, whatever the file's status says, and also if it is as before:
+        some of it may have expired, or be in force again by a clock that was put right. Returns
+        the error that stands afterwards. A file that does not answer is read once it does."""
         self._settled = None
         if stall := self._stall():
             return stall
+        async with self._lock:
+            if self._seen == self._good:
+                self._seen = ""
+            self._good = ""
         await self._check()
         return self.error
 
