@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands, configured)
     truth_commands.add_arguments(commands)
     exabgp_commands.add_arguments(commands, configured)
+    exabgp_commands.add_speaker_arguments(commands)
     impact.add_arguments(commands)
     web_commands.add_arguments(commands)
     audit_commands.add_arguments(commands)

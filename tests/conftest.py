@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from lab.core import Lab
+from lab.exabgp import STOCK
 
 settings.register_profile("rsfilter", deadline=None)  # a busy machine is no failure
 settings.load_profile("rsfilter")
@@ -33,6 +35,17 @@ LONGEST = (
 )
 """Files that take the longest begin first: for one that began last, all would wait. Those that
 mostly wait for daemons take turns with those that compute."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--stock`: the labs' route servers run ExaBGP as it is."""
+    parser.addoption("--stock", action="store_true", help="labs run ExaBGP with nothing replaced")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hands `--stock` to the labs, which are no fixtures everywhere."""
+    if config.getoption("--stock"):
+        os.environ[STOCK] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,7 +34,7 @@ class Torture:
     def __init__(self, lab: Lab, seed: int, source: Source = "truth", **rtr: object) -> None:
         self.storm = storm = Storm(lab, seed, source, **rtr)
         program = Path(__file__).with_name("patient_exabgp.py")
-        storm.route_server.program = shlex.join([sys.executable, str(program)])
+        storm.route_server.program = shlex.join([sys.executable, str(program), "exabgp"])
         self.windows: dict[str, list[float]] = {}
         """By victim: seconds from a kill until nothing old is left at two routers."""
         self.kills = 0

@@ -1,4 +1,5 @@
-"""`rsfilter render exabgp`: writes the files of ExaBGP and BIRD, once these find them good."""
+"""`rsfilter render exabgp`: writes the files of ExaBGP and BIRD, once these find them good.
+`rsfilter exabgp`: runs ExaBGP."""
 
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ from rsfilter.exit_codes import GOOD
 from rsfilter.plain import clean
 from rsfilter.rpki.truth import load_truth
 
+SPEAKER = (sys.executable, "-P", "-m", "rsfilter.speaker")
+"""How we start ExaBGP."""
+
 COMMAND = (sys.executable, "-P", "-m", "rsfilter")
 """How ExaBGP starts us: this Python, and nothing that lies in its working directory."""
 
@@ -38,7 +42,7 @@ def add_arguments(
         help="exabgp.conf and exabgp.env, and bird.conf for a fan-out",
         description="Writes exabgp.conf and exabgp.env from configuration and truth, after "
         "ExaBGP has validated them. Files that would not change are left alone. Start with: "
-        "set -a; . DIR/exabgp.env; exabgp server DIR/exabgp.conf",
+        "set -a; . DIR/exabgp.env; rsfilter exabgp server DIR/exabgp.conf",
     )
     exabgp.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it is not there"
@@ -51,6 +55,27 @@ def add_arguments(
         help="who ExaBGP and rsfilter become when started as root (default: %(default)s)",
     )
     exabgp.set_defaults(handler=_render)
+
+
+def add_speaker_arguments(commands: Subparsers) -> None:
+    """Adds `exabgp` to the command line."""
+    parser = commands.add_parser(
+        "exabgp",
+        help="ExaBGP itself, with what costs it most replaced",
+        description="Runs the ExaBGP that is installed beside rsfilter, in this process. A server "
+        "has its costliest functions replaced, each only where it was made for this release; what "
+        "is sent and said stays the same. WORDS are ExaBGP's own: server exabgp.conf, "
+        "validate exabgp.conf, version.",
+    )
+    parser.add_argument("--stock", action="store_true", help="replace nothing")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS", help="for ExaBGP")
+    parser.set_defaults(handler=_run_speaker)
+
+
+def _run_speaker(args: argparse.Namespace) -> int:
+    program = ["--stock", "exabgp"] if args.stock else ["exabgp"]
+    # In place of this process: signals and the PID are ExaBGP's, and nothing else is loaded.
+    os.execv(sys.executable, [*SPEAKER, *program, *args.words])  # noqa: S606 - no shell is wanted
 
 
 def _user(name: str) -> str:

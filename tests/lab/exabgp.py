@@ -25,6 +25,9 @@ from lab.waiting import eventually
 PROGRAMS = Path(sys.executable).parent
 """Where `exabgp` is: beside the interpreter that runs the tests."""
 
+STOCK = "RSFILTER_LAB_STOCK"
+"""Environment variable: route servers run ExaBGP with nothing replaced (`pytest --stock`)."""
+
 Section = Mapping[str, object]
 
 
@@ -95,7 +98,7 @@ class RouteServer(ExaBgp):
     ) -> None:
         super().__init__(lab, name, number, asn)
         self._recorded = recorded
-        self.program = "exabgp"
+        self.program = "rsfilter exabgp --stock" if os.environ.get(STOCK) else "rsfilter exabgp"
         """How ExaBGP is started: words for a shell."""
         self.replaced_by = ""
         """What ExaBGP starts in place of the filter: words for a shell."""

@@ -1,0 +1,22 @@
+"""Python's collector of reference cycles: run less often.
+
+Routes make no cycles, and there are millions of objects to look through. With Python's defaults
+the collector takes a sixth of ExaBGP's time with 50,000 routes. The young are still searched.
+
+Upstream: nothing. Sets `gc.set_threshold`; relies on no source.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from rsfilter.speaker.replacement import Replacement
+
+THRESHOLDS = (50_000, 20, 1000)
+
+
+def _install() -> None:
+    gc.set_threshold(*THRESHOLDS)
+
+
+REPLACEMENT = Replacement("collector", {}, _install)
