@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 RUN := exec setpriv --pdeathsig TERM .venv/bin/python
 JSON = $(if $(RESULTS),--json "$(RESULTS)/$(1).json")# of benchmarks, with RESULTS=directory
-BINDING := $(filter-out rsfilter/rpki/_%,$(wildcard rsfilter/rpki/*.c rsfilter/rpki/*.h rsfilter/rpki/*_build.py))
+BINDING := $(filter-out rsfilter/rtr/_%,$(wildcard rsfilter/rtr/*.c rsfilter/rtr/*.h rsfilter/rtr/*_build.py))
 
 .PHONY: help
 help: ## explain the targets

@@ -4,6 +4,6 @@ Python's stable ABI, so that one wheel serves 3.11 and what follows."""
 from setuptools import setup
 
 setup(
-    cffi_modules=["rsfilter/rpki/librtr_build.py:builder"],
+    cffi_modules=["rsfilter/rtr/librtr_build.py:builder"],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -18,23 +18,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsfilter import __version__, alarms, held, reload
+from rsfilter import __version__
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
-from rsfilter.config import Config, ConfigError, ReadinessConfig, parse_config, read_config
+from rsfilter.config import changes
+from rsfilter.config.build import ReadinessConfig, parse_config, read_config
+from rsfilter.config.model import Config, ConfigError
+from rsfilter.edge import alarms, guard_file
+from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
+from rsfilter.edge.readiness import ReadinessWatcher
+from rsfilter.edge.truth_file import Reading, TruthWatcher
 from rsfilter.exabgp.decode import may_wait
-from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
-from rsfilter.filter import Filter
-from rsfilter.readiness import ReadinessWatcher
-from rsfilter.recording import Moment, Recorder
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
+from rsfilter.pipeline.recording import Moment, Recorder
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
-from rsfilter.rpki.cache import RtrCaches, RtrSnapshot
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import TruthError
-from rsfilter.rpki.watch import Reading, TruthWatcher
-from rsfilter.web.app import WebServer
-from rsfilter.web.running import Running
+from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr.caches import RtrCaches
+from rsfilter.web.context import Running
+from rsfilter.web.server import WebServer
 
 if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor
@@ -96,9 +100,9 @@ class Service:
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
-        held_file = config.audit.directory / held.NAME
-        self._held_before = held.load(held_file, time.time())
-        self._held = held.HeldKeeper(held_file, self._held_before)
+        held_file = config.audit.directory / guard_file.NAME
+        self._held_before = guard_file.load(held_file, time.time())
+        self._held = guard_file.HeldKeeper(held_file, self._held_before)
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -322,7 +326,7 @@ class Service:
         except ConfigError as error:
             problems = error.problems
         else:
-            problems = [f"{path}: {why}" for why in reload.refusals(self._config, wanted)]
+            problems = [f"{path}: {why}" for why in changes.refusals(self._config, wanted)]
         self._running.reload_problems = problems
         if problems:
             log.error("the configuration that is in force stays: %s", "; ".join(problems))
@@ -332,7 +336,7 @@ class Service:
         return []
 
     async def _configure(self, wanted: Config, text: str, by: str) -> None:
-        sections = reload.changed(self._config, wanted)
+        sections = changes.changed(self._config, wanted)
         log.info("configuration read again: %s", ", ".join(sections) or "no change")
         self._note("reload", by=by, sections=sections)
         if not sections:

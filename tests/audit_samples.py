@@ -13,7 +13,7 @@ from typing import Any
 from rsfilter.audit.files import Disk, FileKey, list_keys, open_log
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import Auditable, ServiceEvent
-from rsfilter.routing.actions import Provenance, VerdictChange
+from rsfilter.routing.effects import Provenance, VerdictChange
 from rsfilter.routing.model import (
     Address,
     AsPath,

@@ -18,15 +18,15 @@ from pathlib import Path
 
 from speaker import announce, end_of_rib, line, state
 
-from rsfilter.config import load_config
+from rsfilter.config.build import load_config
+from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.exabgp.router import Phase
-from rsfilter.filter import Filter
+from rsfilter.pipeline.filter import Filter
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.export import Paths
 from rsfilter.routing.model import Prefix, Vrp
-from rsfilter.routing.policy import Data, Source
+from rsfilter.routing.validation import Data, Source
 from rsfilter.rpki.vrps import VrpSet
 
 HOSTS = {"198.51.100.1": 65001, "198.51.100.2": 65002, "198.51.100.3": 65003}

@@ -1,7 +1,7 @@
 """The keys of `rsfilter.toml` as tables for docs/configuration.md.
 
 What a key means, and an example of it, is in docs/rsfilter.example.toml alone; what it takes, and
-its default, in rsfilter.config_tables alone. Here they meet, and `contradictions` says where they
+its default, in rsfilter.config.schema alone. Here they meet, and `contradictions` says where they
 do not agree.
 """
 
@@ -17,9 +17,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
-from rsfilter.config_tables import FileTables
-from rsfilter.plain import to_json
-from rsfilter.tables import described
+from rsfilter.config.reader import described
+from rsfilter.config.schema import FileTables
+from rsfilter.util.text import to_json
 
 HEADER = re.compile(r"(?:# ?)?\[+(?P<section>[a-z_.]+)\]+")
 ENTRY = re.compile(r"(?P<hash># ?)?(?P<key>[a-z0-9_]+) = (?P<value>.+?) +# (?P<text>.+)")

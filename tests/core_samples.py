@@ -6,21 +6,19 @@ from collections.abc import Iterable, Mapping
 
 from rsfilter.routing.bindings import Bindings
 from rsfilter.routing.events import SessionDown, SessionUp, Update
+from rsfilter.routing.groups import HostGroup, RouterGroup, TruthHost
 from rsfilter.routing.model import (
     Address,
     AsPath,
     Attributes,
-    HostGroup,
     Prefix,
     Route,
     RouteKey,
-    RouterGroup,
     Segment,
     SegmentType,
-    TruthHost,
     Vrp,
 )
-from rsfilter.routing.policy import Data, Mode, Source
+from rsfilter.routing.validation import Data, Mode, Source
 from rsfilter.rpki.vrps import VrpSet
 
 OWN_ASN = 65100

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from core_samples import OWN_ASN, data, host_group, prefix, router_group
 
-from rsfilter.routing.actions import (
+from rsfilter.routing.effects import (
     Actions,
     AuditEvent,
     DrainChange,
@@ -18,9 +18,10 @@ from rsfilter.routing.actions import (
 )
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DataReplaced, Event
+from rsfilter.routing.groups import HostGroup, Limits, RouterGroup
 from rsfilter.routing.guard import DEFAULT_LIMITS
-from rsfilter.routing.model import HostGroup, Limits, Prefix, RouterGroup
-from rsfilter.routing.policy import Data
+from rsfilter.routing.model import Prefix
+from rsfilter.routing.validation import Data
 
 LEAVES = router_group("leaves", "192.0.2.10 192.0.2.11")
 SPINES = router_group("spines", "192.0.2.20", all_paths=True)

@@ -13,16 +13,10 @@ from dataclasses import dataclass, field
 from msgspec.structs import astuple
 
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import (
-    Address,
-    HostGroup,
-    Prefix,
-    Route,
-    RouterGroup,
-    Verdict,
-    VerdictKind,
-)
-from rsfilter.routing.policy import Data, judge
+from rsfilter.routing.groups import HostGroup, RouterGroup
+from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
+from rsfilter.routing.policy import judge
+from rsfilter.routing.validation import Data
 
 Slot = tuple[Prefix, int]
 

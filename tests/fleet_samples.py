@@ -16,8 +16,8 @@ from msgspec import json
 
 from rsfilter.audit.files import Disk, lines_of, list_keys, open_log, read_head
 from rsfilter.audit.log import AuditLog
-from rsfilter.config import FleetConfig
-from rsfilter.config_database import parse_url
+from rsfilter.config.build import FleetConfig
+from rsfilter.config.database import parse_url
 from rsfilter.fleet.block import Block, unpack
 from rsfilter.fleet.database import Database
 from rsfilter.fleet.messages import Report, Settings, line_of

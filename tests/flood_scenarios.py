@@ -32,7 +32,7 @@ from speaker import announce, state
 from rsfilter.audit.flood import DEFAULT_BUDGET
 from rsfilter.audit.log import MAX_QUEUE
 from rsfilter.audit.verify import verify
-from rsfilter.routing.rib import MAX_OVER_LIMIT
+from rsfilter.routing.adj_rib_in import MAX_OVER_LIMIT
 
 Costs = dict[str, float]
 """By name, with its unit."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from rsfilter.routing.model import OriginState, Prefix, Vrp
-from rsfilter.routing.policy import Mode
+from rsfilter.routing.validation import Mode
 
 
 def _covers(vrp: Vrp, network: IPv4Network | IPv6Network) -> bool:

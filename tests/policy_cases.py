@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 from core_samples import addresses, data, host_group, prefixes, route
 
-from rsfilter.routing.model import (
-    HostGroup,
-    Route,
-    Verdict,
-)
-from rsfilter.routing.policy import Data, Mode, Source, judge
+from rsfilter.routing.groups import HostGroup
+from rsfilter.routing.model import Route, Verdict
+from rsfilter.routing.policy import judge
+from rsfilter.routing.validation import Data, Mode, Source
 
 GROUP = host_group()
 V4_LENGTHS = replace(GROUP, ipv4_lengths=frozenset({24, 28, 32}))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Self
 
 from rsfilter.routing.model import Vrp
-from rsfilter.rpki.addresses import CacheAddress
+from rsfilter.util.addresses import CacheAddress
 
 NOTIFY, SERIAL_QUERY, RESET_QUERY, CACHE_RESPONSE, IPV4_PREFIX = 0, 1, 2, 3, 4
 IPV6_PREFIX, END_OF_DATA, CACHE_RESET, ERROR = 6, 7, 8, 10

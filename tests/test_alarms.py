@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from rsfilter import alarms
 from rsfilter.audit.flood import Flood
-from rsfilter.routing.actions import NO_PROVENANCE, DrainChange, GuardChange, NotKept
+from rsfilter.edge import alarms
+from rsfilter.routing.effects import NO_PROVENANCE, DrainChange, GuardChange, NotKept
 from rsfilter.routing.model import Address
 
 HOST = Address.parse("192.0.2.11")

@@ -11,11 +11,12 @@ from core_samples import data, host_group, path, prefix, route, router_group, up
 from engine_bench import after, changed, engine, paths, replaced
 
 from rsfilter.exabgp.egress import Egress
-from rsfilter.routing import rib
-from rsfilter.routing.actions import Actions
+from rsfilter.routing import adj_rib_in
+from rsfilter.routing.effects import Actions
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import SessionUp
-from rsfilter.routing.model import Attributes, Limits, Route
+from rsfilter.routing.groups import Limits
+from rsfilter.routing.model import Attributes, Route
 
 ANYCAST = "203.0.113.1/32"
 OWNED = data(["203.0.113.0/24-32 AS65007"])
@@ -73,7 +74,7 @@ def test_a_change_of_data_for_2000_owners_is_worked_off_in_slices() -> None:
 
 @pytest.mark.parametrize("many", [1, 16])
 def test_a_router_of_all_paths_gets_the_one_that_changed(many: int) -> None:
-    with patch.object(rib, "MANY", many):
+    with patch.object(adj_rib_in, "MANY", many):
         machine = owners(40)
         egress = Egress(65100, (LEAVES, SPINES), machine.routes_out)
 
@@ -100,7 +101,7 @@ def test_a_router_of_all_paths_gets_the_one_that_changed(many: int) -> None:
 
 @pytest.mark.parametrize("many", [1, 3, 16])
 def test_the_best_of_many_is_the_best_whatever_left(many: int) -> None:
-    with patch.object(rib, "MANY", many):
+    with patch.object(adj_rib_in, "MANY", many):
         machine = owners(5)
         assert list(paths(machine, ANYCAST).values()) == [host(0)]
         after(machine, update(owner(0, med=7)))
@@ -122,7 +123,7 @@ def test_what_the_guard_holds_is_never_beside_an_owner(
     many: int, communities: tuple[tuple[int, int], ...]
 ) -> None:
     """Not even where the owner asks not to be exported: the prefix is not the other host's."""
-    with patch.object(rib, "MANY", many):
+    with patch.object(adj_rib_in, "MANY", many):
         machine = owners(4)
         machine.guard.limits = Limits(1, 0)
         after(machine, replaced(data(["203.0.113.0/24-32 AS65008"])))

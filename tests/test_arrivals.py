@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.routing.arrivals import CHUNK_SIZE as SIZE
-from rsfilter.routing.arrivals import Arrivals
+from rsfilter.routing.indexes import CHUNK_SIZE as SIZE
+from rsfilter.routing.indexes import Arrivals
 
 
 @dataclass(eq=False)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from audit_samples import DAY, NOON, note, sample_log, verdict_change, write_log
 
-from rsfilter.audit.commands import add_arguments
-from rsfilter.routing.actions import SessionChange
+from rsfilter.commands.audit import add
+from rsfilter.routing.effects import SessionChange
 from rsfilter.routing.model import Address
 
 MINIMAL = Path(__file__).parent.parent / "fixtures" / "config" / "minimal.toml"
@@ -27,7 +27,7 @@ def directory(tmp_path) -> Path:
 
 def run(*arguments: str) -> int:
     parser = argparse.ArgumentParser(prog="rsfilter")
-    add_arguments(parser.add_subparsers())
+    add(parser.add_subparsers())
     args = parser.parse_args(["audit", *arguments])
     return args.handler(args)
 

@@ -16,7 +16,7 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.audit.schema import COLUMNS
 from rsfilter.audit.sql import SqlError, sql
 from rsfilter.audit.stats import stats
-from rsfilter.routing.actions import SessionChange
+from rsfilter.routing.effects import SessionChange
 from rsfilter.routing.model import Address, VerdictKind
 
 ENTRIES = (

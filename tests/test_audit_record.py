@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from rsfilter.audit.chain import GENESIS, MAX_LINE, NotARecord, claimed_link, is_intact, seal
 from rsfilter.audit.record import EVENTS, MAX_TEXT, Bodies, ServiceEvent, body, timestamp
-from rsfilter.routing.actions import (
+from rsfilter.routing.effects import (
     NO_PROVENANCE,
     DataChange,
     GuardChange,

@@ -13,7 +13,7 @@ from audit_samples import NOON, PROVENANCE, sample_log, verdict_change, write_lo
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.audit.report import HEIGHT, WIDTH, bars, report
 from rsfilter.cli import main
-from rsfilter.routing.actions import DataChange, DrainChange
+from rsfilter.routing.effects import DataChange, DrainChange
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 

@@ -23,9 +23,10 @@ from rtr_cache import NO_DATA, NOTIFY, Answer, Fault, RtrCache, error, pdu, reco
 from rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
 
 from rsfilter.routing.model import Prefix, Vrp
-from rsfilter.rpki import cache as cache_module
-from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrError, RtrSnapshot
-from rsfilter.rpki.librtr import Table
+from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr import caches as cache_module
+from rsfilter.rtr.caches import CacheAddress, RtrCaches, RtrError
+from rsfilter.rtr.librtr import Table
 
 TIMEOUT_S = 15.0
 
@@ -397,7 +398,7 @@ async def test_ipv6_and_names(name: str) -> None:
 
 SEVERAL_ADDRESSES = """
 import asyncio, sys
-from rsfilter.rpki.cache import CacheAddress, RtrCaches
+from rsfilter.rtr.caches import CacheAddress, RtrCaches
 
 async def main():
     arrived = asyncio.Event()

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from rsfilter import __version__, cli
-from rsfilter.cli import main
-from rsfilter.config import Config
+from rsfilter import __version__
+from rsfilter.cli import command_line, main
+from rsfilter.config.model import Config
 
 ROOT = Path(__file__).parents[1]
 MINIMAL = (ROOT / "fixtures" / "config" / "minimal.toml").read_text()
@@ -142,7 +142,7 @@ def commands(parser: argparse.ArgumentParser, words: str) -> Iterator[tuple[str,
         yield from commands(each, f"{words} {name}")
 
 
-COMMANDS = dict(commands(cli._parser(), "rsfilter"))
+COMMANDS = dict(commands(command_line(), "rsfilter"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -294,7 +294,6 @@ def test_a_bad_configuration_is_two(
     argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=None))
-    monkeypatch.setitem(sys.modules, "rsfilter.replay", SimpleNamespace(replay=None))
     Path("rsfilter.toml").write_text(MINIMAL.replace("65100", "0").replace("65200", '"x"'))
     assert main(argv) == 2
     assert capsys.readouterr() == (
@@ -470,7 +469,7 @@ def test_render_leaves_good_files_when_exabgp_refuses_the_new(
     assert main(["render", "exabgp", "-o", "."]) == 0
     before = (place / "exabgp.conf").read_bytes()
     (place / "rsfilter.toml").write_text(MINIMAL.replace("65200", "65201"))
-    monkeypatch.setattr("rsfilter.exabgp.render.ROUTER_ECHO", "no such thing;")
+    monkeypatch.setattr("rsfilter.render.exabgp.ROUTER_ECHO", "no such thing;")
     capsys.readouterr()
     assert main(["render", "exabgp", "-o", "."]) == 2
     out, err = capsys.readouterr()
@@ -499,7 +498,7 @@ def test_run_and_replay_get_what_they_need(monkeypatch: pytest.MonkeyPatch) -> N
         return 7
 
     monkeypatch.setitem(sys.modules, "rsfilter.service", SimpleNamespace(run=called))
-    monkeypatch.setitem(sys.modules, "rsfilter.replay", SimpleNamespace(replay=called))
+    monkeypatch.setattr("rsfilter.commands.replay.replay", called)
     assert main(["run", "--record", "r"]) == 7
     assert main(["run"]) == 7
     assert main(["replay", "--audit", "d", "--vrps", "v", "l1", "l2"]) == 7
@@ -519,7 +518,7 @@ def test_explain_gets_its_arguments(asn: str, monkeypatch: pytest.MonkeyPatch) -
         seen.append(args)
         return 0
 
-    monkeypatch.setitem(sys.modules, "rsfilter.explain", SimpleNamespace(explain=explain))
+    monkeypatch.setattr("rsfilter.commands.explain.run", explain)
     assert main(["explain", "203.0.113.1/32", "--asn", asn, "--neighbor", "::1", "--json"]) == 0
     (args,) = seen
     assert (args.prefix, args.asn, args.neighbor) == ("203.0.113.1/32", 65005, "::1")

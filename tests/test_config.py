@@ -11,25 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsfilter.config import (
-    AuditConfig,
-    Config,
-    ConfigError,
+from rsfilter.config.build import (
     GuardConfig,
     HttpConfig,
     ReadinessConfig,
-    RouteServer,
-    RtrConfig,
     TruthConfig,
     load_config,
     parse_config,
     read_config,
 )
-from rsfilter.config_checks import Claim, conflicts
-from rsfilter.config_values import Listen
-from rsfilter.routing.model import Address, HostGroup, Prefix, RouterGroup
-from rsfilter.routing.policy import Mode
-from rsfilter.rpki.addresses import CacheAddress
+from rsfilter.config.model import AuditConfig, Config, ConfigError, RouteServer, RtrConfig
+from rsfilter.config.overlaps import Claim, conflicts
+from rsfilter.config.types import Listen
+from rsfilter.routing.groups import HostGroup, RouterGroup
+from rsfilter.routing.model import Address, Prefix
+from rsfilter.routing.validation import Mode
+from rsfilter.util.addresses import CacheAddress
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "fixtures" / "config"

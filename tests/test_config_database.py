@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.config import ConfigError, parse_config
-from rsfilter.config_database import parse_url
-from rsfilter.tables import HintError
+from rsfilter.config.build import parse_config
+from rsfilter.config.database import parse_url
+from rsfilter.config.model import ConfigError
+from rsfilter.config.reader import HintError
 
 GOOD = {
     "postgresql://rs1@db1/rsfilter?sslmode=verify-full": (

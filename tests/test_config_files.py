@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rsfilter.cli import main
-from rsfilter.config import load_config
-from rsfilter.config_files import file_warnings
+from rsfilter.config.build import load_config
+from rsfilter.config.files import file_warnings
 
 MINIMAL = (Path(__file__).parents[1] / "fixtures" / "config" / "minimal.toml").read_text()
 SSH = """

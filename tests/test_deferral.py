@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from speaker import MARKED, announce, line, state
 from test_run import CONFIG, HOST, OTHER, TRUTH
 
-from rsfilter.config import parse_config
+from rsfilter.config.build import parse_config
 from rsfilter.exabgp.capabilities import Established, Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, SILENCE_S, Deferral
 from rsfilter.exabgp.messages import Message, Opened
-from rsfilter.filter import Filter
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.routing.events import EndOfRib, SessionDown, SessionUp, Update
 from rsfilter.routing.model import Address, Attributes
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import parse_truth
 
 ROUTER = Address.parse("192.0.2.10")

@@ -99,7 +99,7 @@ def test_archives_hold_what_they_need(dist: Path) -> None:
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "CHANGELOG.md", "Makefile", ".ci/packages", "tests/conftest.py"} <= names
-    assert {"rsfilter/rpki/librtr_shim.c", "docs/README.md"} <= names
+    assert {"rsfilter/rtr/librtr_shim.c", "docs/README.md"} <= names
 
 
 def test_it_says_its_version(programs: Path, site: Path) -> None:
@@ -127,7 +127,7 @@ def test_check_and_replay(programs: Path, site: Path) -> None:
 
 def test_the_page_is_served(programs: Path, site: Path) -> None:
     """And the binding of librtr loads."""
-    run(programs / "python", "-c", "import rsfilter.rpki.librtr", cwd=site)
+    run(programs / "python", "-c", "import rsfilter.rtr.librtr", cwd=site)
     base = f"http://{(site / 'listen').read_text()}"
     with subprocess.Popen(
         [programs / "rsfilter", "run", "-c", "rsfilter.toml"],

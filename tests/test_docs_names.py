@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from test_docs_site import ROOT, TEXTS, name_of, tokens
 
-from rsfilter.cli import _parser
+from rsfilter.cli import command_line
 
 COMMAND = re.compile(r"(?:^|[\s/;(])rsfilter (?P<words>-?[a-z].*)")
 TARGET = re.compile(r"\bmake (?P<target>[a-z][a-z-]*)")
@@ -48,7 +48,7 @@ def words(line: str) -> list[str]:
 
 def problem(line: str) -> str | None:
     """What is wrong with the words that follow `rsfilter`."""
-    parser = _parser()
+    parser = command_line()
     for word in words(line):
         inside = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
         option = word.partition("=")[0]

@@ -14,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from speaker import state
 from web_bench import HV7, ROUTER, Bench
 
-from rsfilter.config import FleetConfig
-from rsfilter.config_database import parse_url
+from rsfilter.config.build import FleetConfig
+from rsfilter.config.database import parse_url
 from rsfilter.fleet.supervisor import Supervisor
-from rsfilter.rpki.cache import CacheAddress, CacheStatus
+from rsfilter.rtr.caches import CacheAddress, CacheStatus
 from rsfilter.web.endpoints import ENDPOINTS
-from rsfilter.web.events import KIND_NAMES
+from rsfilter.web.event_stream import KIND_NAMES
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = DOCS / "examples"

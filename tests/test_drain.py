@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from speaker import MARKED, announce, state
 from test_run import CONFIG, HOST, ROUTER, TRUTH
 
-from rsfilter.config import parse_config
-from rsfilter.filter import Filter
+from rsfilter.config.build import parse_config
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.routing import revalidation
 from rsfilter.routing.drain import Drain, DrainPhase, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.export import GRACEFUL_SHUTDOWN
 from rsfilter.routing.model import Attributes
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import parse_truth
 
 ONE, TWO, V6 = "203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"

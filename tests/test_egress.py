@@ -23,7 +23,8 @@ from rsfilter.exabgp.egress import (
 )
 from rsfilter.exabgp.router import MAX_UNCONFIRMED, WINDOW, Phase
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import IPV4, Address, Prefix, RouteKey, RouterGroup
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import IPV4, Address, Prefix, RouteKey
 
 OWN_ASN = 65100
 ROUTERS = [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")]

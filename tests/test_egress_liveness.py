@@ -22,7 +22,8 @@ from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, Egress
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import IPV4, Address, Prefix, RouterGroup
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import IPV4, Address, Prefix
 
 OWN_ASN = 65100
 LEAVES = [Address.parse(f"192.0.2.{n}") for n in (1, 2, 3)]

@@ -21,7 +21,7 @@ from core_samples import (
 from engine_bench import NOTHING, OWNED, after, changed, engine, paths, replaced, told, verdicts
 from msgspec import structs
 
-from rsfilter.routing.actions import NlriRefused, Provenance, SessionChange, VerdictChange
+from rsfilter.routing.effects import NlriRefused, Provenance, SessionChange, VerdictChange
 from rsfilter.routing.engine import MAX_REFUSED, Engine, Session
 from rsfilter.routing.events import EndOfRib, Update
 from rsfilter.routing.model import (
@@ -33,7 +33,7 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
-from rsfilter.routing.policy import Mode
+from rsfilter.routing.validation import Mode
 
 ONE = "203.0.113.1/32"
 TWO = "203.0.113.2/32"

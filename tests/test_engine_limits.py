@@ -20,12 +20,12 @@ from core_samples import (
 )
 from engine_bench import NOTHING, OWNED, after, changed, engine, paths, replaced, told, verdicts
 
-from rsfilter.routing import rib
-from rsfilter.routing.actions import DataChange, Provenance, VerdictChange
+from rsfilter.routing import adj_rib_in
+from rsfilter.routing.effects import DataChange, Provenance, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import RefreshMark
 from rsfilter.routing.model import UNICAST, Attributes, Prefix, Route
-from rsfilter.routing.policy import Data, Source
+from rsfilter.routing.validation import Data, Source
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
 
@@ -154,7 +154,7 @@ def test_nothing_moves_up_when_all_of_it_goes() -> None:
 
 
 def test_far_beyond_the_limit_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rib, "MAX_OVER_LIMIT", 2)
+    monkeypatch.setattr(adj_rib_in, "MAX_OVER_LIMIT", 2)
     machine = limited(1)
     actions = after(machine, update(*map(guest, (1, 2, 3, 4, 5))))
     assert told(actions)[1:] == [

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from rsfilter.routing import rib
-from rsfilter.routing.actions import Actions, DataChange, VerdictChange
+from rsfilter.routing import adj_rib_in
+from rsfilter.routing.effects import Actions, DataChange, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DataReplaced, RefreshMark, SessionDown, SessionUp, Update
 from rsfilter.routing.export import Paths
+from rsfilter.routing.groups import TruthHost
 from rsfilter.routing.model import (
     UNICAST,
     Address,
@@ -30,12 +31,11 @@ from rsfilter.routing.model import (
     Prefix,
     Route,
     RouteKey,
-    TruthHost,
     Verdict,
     VerdictKind,
     Vrp,
 )
-from rsfilter.routing.policy import Data, Mode
+from rsfilter.routing.validation import Data, Mode
 
 
 class Speaker(NamedTuple):
@@ -209,8 +209,10 @@ class EngineMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = [
-            patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
-            patch.object(rib, "MANY", 2),  # a prefix becomes one of many owners, and no longer is
+            patch.object(adj_rib_in, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
+            patch.object(
+                adj_rib_in, "MANY", 2
+            ),  # a prefix becomes one of many owners, and no longer is
         ]
         for each in self.patches:
             each.start()

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from speaker import Speaker, announce, state
 from test_run import CONFIG, HOST, ROUTER, ROUTERS
 
-from rsfilter.config import parse_config
-from rsfilter.recording import Entry, Moment
-from rsfilter.replay import Machine
-from rsfilter.routing.policy import Mode
-from rsfilter.rpki.sources import Sources
+from rsfilter.commands.replay import Machine
+from rsfilter.config.build import parse_config
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.recording import Entry, Moment
+from rsfilter.routing.validation import Mode
 from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.rpki.vrps import Numbers, VrpSet
 

@@ -14,10 +14,10 @@ from config_sample import configuration
 from rtr_cache import RtrCache
 
 from rsfilter.cli import main
-from rsfilter.config import parse_config
-from rsfilter.explain import data_of
+from rsfilter.commands.explain import data_of
+from rsfilter.config.build import parse_config
 from rsfilter.routing.model import OriginState, Prefix, Vrp
-from rsfilter.routing.policy import origin
+from rsfilter.routing.validation import origin
 
 CONFIG = configuration()
 

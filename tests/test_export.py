@@ -20,7 +20,8 @@ from rsfilter.routing.export import (
     path_id,
     preference,
 )
-from rsfilter.routing.model import Address, Attributes, Route, RouterGroup
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import Address, Attributes, Route
 
 TRANSPARENT = router_group()
 PREPEND = router_group(prepend=True)

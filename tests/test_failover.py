@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.rpki.failover import Decision, Failover, grace_of
+from rsfilter.rtr.failover import Decision, Failover, grace_of
 
 REFRESH, GRACE, EXPIRE = 60, 20, 300
 

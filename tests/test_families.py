@@ -16,13 +16,13 @@ from lab.gobgp import GoBgpHost
 from speaker import line
 from test_run import CONFIG
 
-from rsfilter.config import parse_config
+from rsfilter.config.build import parse_config
 from rsfilter.exabgp.capabilities import shown
 from rsfilter.exabgp.decode import decode
 from rsfilter.exabgp.messages import Offered, Opened
-from rsfilter.filter import Filter
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.routing.model import Address
-from rsfilter.rpki.sources import Sources
 
 HOST = "198.51.100.1"
 ROUTER = "192.0.2.10"

@@ -20,8 +20,8 @@ from lab.frr import FrrRouter
 from lab.probe import Probe
 from lab.router import Router
 
-from rsfilter.config import parse_config
-from rsfilter.exabgp.fanout import render_fanouts
+from rsfilter.config.build import parse_config
+from rsfilter.render.bird import render_fanouts
 
 pytestmark = pytest.mark.lab
 

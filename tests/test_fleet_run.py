@@ -190,7 +190,7 @@ def test_the_process_is_started_again_when_it_dies(tmp_path: Path) -> None:
 
 def test_without_a_fleet_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys, rsfilter.cli, rsfilter.service, rsfilter.web.app;"
+        "import sys, rsfilter.cli, rsfilter.service, rsfilter.web.server;"
         "print([m for m in sys.modules if m.startswith(('rsfilter.fleet', 'psycopg'))])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -33,8 +33,8 @@ from test_fleet_reader import rewritten
 
 from rsfilter.audit.files import list_keys
 from rsfilter.cli import main
-from rsfilter.config import FleetConfig
-from rsfilter.config_database import parse_url
+from rsfilter.config.build import FleetConfig
+from rsfilter.config.database import parse_url
 from rsfilter.fleet import worker as worker_module
 from rsfilter.fleet.database import Database, DatabaseError, Kind
 from rsfilter.fleet.reader import LogReader

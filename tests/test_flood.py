@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from rsfilter.audit import flood
 from rsfilter.audit.flood import Audited, Budget, Flood, Floods
-from rsfilter.routing.actions import (
+from rsfilter.routing.effects import (
     AuditEvent,
     DataChange,
     NlriRefused,

@@ -15,7 +15,7 @@ from growth import costs, grows_gently
 
 from rsfilter.audit.counts import HOURS
 from rsfilter.audit.stats import _timeline
-from rsfilter.config_checks import Claim, conflicts
+from rsfilter.config.overlaps import Claim, conflicts
 from rsfilter.routing.model import Prefix
 from rsfilter.rpki.document import TruthError
 from rsfilter.rpki.slurm import Filters, PrefixFilter

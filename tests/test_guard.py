@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from rsfilter.routing.actions import Actions, GuardChange, Provenance
+from rsfilter.routing.effects import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     AllRepeated,
@@ -36,17 +36,12 @@ from rsfilter.routing.events import (
     PolicyReplaced,
     SessionUp,
 )
+from rsfilter.routing.groups import Limits
 from rsfilter.routing.guard import fingerprint
-from rsfilter.routing.model import (
-    Address,
-    Attributes,
-    Limits,
-    Route,
-    RouteKey,
-    VerdictKind,
-)
-from rsfilter.routing.policy import Data, Source, judge
+from rsfilter.routing.model import Address, Attributes, Route, RouteKey, VerdictKind
+from rsfilter.routing.policy import judge
 from rsfilter.routing.retention import as_stale
+from rsfilter.routing.validation import Data, Source
 
 ONE, TWO, THREE, FOUR = (f"203.0.113.{n}/32" for n in (1, 2, 3, 4))
 HV7, HV8 = "198.51.100.7", "198.51.100.8"

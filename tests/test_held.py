@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rsfilter import held
-from rsfilter.held import MAX_AGE_S, NAME, Held, HeldFile, HeldKeeper, load
+from rsfilter.edge import guard_file
+from rsfilter.edge.guard_file import MAX_AGE_S, NAME, Held, HeldFile, HeldKeeper, load
 from rsfilter.routing.guard import Changes, fingerprint
 from rsfilter.routing.model import Address, Prefix, RouteKey
 
@@ -119,7 +119,7 @@ def test_a_huge_file_is_not_read(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     HeldFile(path, {}).write({ONE.key: ONE})
-    monkeypatch.setattr(held, "MAX_BYTES", 10)
+    monkeypatch.setattr(guard_file, "MAX_BYTES", 10)
     assert reloaded(path) == {}
     assert "larger than 10 octets" in caplog.text
 
@@ -139,7 +139,7 @@ def test_every_write_makes_it_young(path: Path) -> None:
 
 
 def test_it_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "SLACK_LINES", 10)
+    monkeypatch.setattr(guard_file, "SLACK_LINES", 10)
     file = HeldFile(path, {})
     file.write({ONE.key: ONE})
     for _ in range(100):
@@ -211,7 +211,7 @@ async def test_the_keeper_goes_on_whatever_fails(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or the next restart would let go of what the guard holds, and nobody would know before."""
-    write, failures = held.on_own_thread, 0
+    write, failures = guard_file.on_own_thread, 0
 
     async def fails_twice(*arguments: object) -> object:
         nonlocal failures
@@ -220,8 +220,8 @@ async def test_the_keeper_goes_on_whatever_fails(
             raise RuntimeError("can't start new thread")
         return await write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(held, "on_own_thread", fails_twice)
-    monkeypatch.setattr(held, "PULSE_S", 0.01)
+    monkeypatch.setattr(guard_file, "on_own_thread", fails_twice)
+    monkeypatch.setattr(guard_file, "PULSE_S", 0.01)
     keeper = HeldKeeper(path, {})
     keeper.take({ONE.key: ONE})
     keeper.start()
@@ -237,7 +237,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(HeldFile, "write", lambda *_: threading.Event().wait())
-    monkeypatch.setattr(held, "STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(guard_file, "STOP_TIMEOUT_S", 0.05)
     keeper = HeldKeeper(path, {})
     keeper.start()
     async with asyncio.timeout(10):

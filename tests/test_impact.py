@@ -12,7 +12,7 @@ from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.guard import Limits
 from rsfilter.routing.impact import MAX_FLIPS, Impact
 from rsfilter.routing.model import VerdictKind
-from rsfilter.routing.policy import Data, Source
+from rsfilter.routing.validation import Data, Source
 
 OPEN = Limits(100, 10)
 

@@ -26,8 +26,9 @@ from msgspec.structs import astuple
 from rtr_cache import RtrCache
 
 from rsfilter.routing.model import Prefix, Vrp
-from rsfilter.rpki.cache import CacheAddress, RtrCaches, RtrSnapshot
-from rsfilter.rpki.librtr import Connection, RtrError, digest_of, read_table
+from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr.caches import CacheAddress, RtrCaches
+from rsfilter.rtr.librtr import Connection, RtrError, digest_of, read_table
 
 # Records ---------------------------------------------------------------------------------------
 
@@ -343,7 +344,7 @@ async def test_ssh(tmp_path: Path, knows_host: bool) -> None:
 
 QUIET = """
 import asyncio, sys
-from rsfilter.rpki.cache import CacheAddress, RtrCaches
+from rsfilter.rtr.caches import CacheAddress, RtrCaches
 
 async def main():
     arrived = asyncio.Event()

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import pytest
 from core_samples import address
 
-from rsfilter.routing.model import HostGroup, Prefix
-from rsfilter.routing.neighbors import HostGroups
+from rsfilter.routing.groups import HostGroup, HostGroups
+from rsfilter.routing.model import Prefix
 
 
 def groups(**networks: str) -> Iterable[HostGroup]:

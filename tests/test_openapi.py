@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
 )
 from web_bench import HV7, TOKEN, Bench
 
-from rsfilter.web.app import application
 from rsfilter.web.endpoints import ENDPOINTS
 from rsfilter.web.openapi import build
+from rsfilter.web.server import application
 
 DOCUMENT = build()
 

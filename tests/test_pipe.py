@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.exabgp import pipe
-from rsfilter.exabgp.pipe import CommandWriter, LineReader, linger
+from rsfilter.edge import pipe
+from rsfilter.edge.pipe import CommandWriter, LineReader, linger
 
 DEADLINE_S = 20.0
 

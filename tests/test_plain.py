@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.plain import PlainFormatter, clean, clean_lines, to_json
+from rsfilter.util.text import PlainFormatter, clean, clean_lines, to_json
 
 MINIMAL = Path(__file__).parent.parent / "fixtures" / "config" / "minimal.toml"
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 from policy_cases import CASES, GROUP, MINE, MINE_SHORT, NO_TRUTH, OTHERS, Case, shared
 
-from rsfilter.routing import policy
+from rsfilter.routing import policy, validation
 from rsfilter.routing.bindings import NO_BINDINGS
+from rsfilter.routing.groups import HostGroup
 from rsfilter.routing.model import (
     BITS,
     IPV4,
-    HostGroup,
     OriginState,
     Prefix,
     Validation,
@@ -26,8 +26,9 @@ from rsfilter.routing.model import (
     VerdictKind,
     Vrp,
 )
-from rsfilter.routing.policy import Data, Mode, Source, judge
+from rsfilter.routing.policy import judge
 from rsfilter.routing.reasons import REASONS
+from rsfilter.routing.validation import Data, Mode, Source
 from rsfilter.rpki.vrps import VrpSet
 
 
@@ -370,9 +371,9 @@ def test_one_source_alone_is_asked_in_every_mode(vrps: list[Vrp], where: Prefix,
     table = VrpSet.of(vrps)
     for mode in Mode:
         alone = Data(truth=table, truth_source=Source.READY, mode=mode)
-        assert policy.origin(where, asn, alone).state is expected
+        assert validation.origin(where, asn, alone).state is expected
         alone = Data(rtr=table, rtr_source=Source.READY, mode=mode)
-        assert policy.origin(where, asn, alone).state is expected
+        assert validation.origin(where, asn, alone).state is expected
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=4), st.sampled_from((65007, 65008)))

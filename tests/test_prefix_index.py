@@ -7,14 +7,14 @@ from core_samples import prefix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsfilter.routing import prefix_index
+from rsfilter.routing import indexes
+from rsfilter.routing.indexes import PrefixIndex
 from rsfilter.routing.model import BITS, Prefix
-from rsfilter.routing.prefix_index import PrefixIndex
 
 
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefix_index, "RUN_SIZE", 4)
+    monkeypatch.setattr(indexes, "RUN_SIZE", 4)
 
 
 def well_formed(family: int, network: int, spare: int) -> Prefix:

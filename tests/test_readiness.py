@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.config import ReadinessConfig
-from rsfilter.readiness import ReadinessWatcher
+from rsfilter.config.build import ReadinessConfig
+from rsfilter.edge.readiness import ReadinessWatcher
 
 Told = list[str]
 
@@ -50,7 +50,7 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
         return look(watcher)
 
     monkeypatch.setattr(ReadinessWatcher, "_look", look_late)
-    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 0.05)
+    monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 0.05)
     async with watching(**{name: file}) as (told, says):
         assert told == ([f"{file} cannot be looked for"] if name == "ready_file" else [])
         answers.set()
@@ -71,12 +71,12 @@ async def test_other_files_are_looked_for_although_the_first_do_not_answer(
         return look(watcher, path)
 
     monkeypatch.setattr(ReadinessWatcher, "_is_there", look_late)
-    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 0.05)
+    monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 0.05)
     told: Told = []
     watcher = ReadinessWatcher(ReadinessConfig(ready_file=gone), told.append, interval=0.01)
     await watcher.start()
     assert asked.is_set()
-    monkeypatch.setattr("rsfilter.readiness.PATIENCE_S", 20.0)
+    monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 20.0)
     async with asyncio.timeout(10):
         await watcher.configure(ReadinessConfig(disable_file=tmp_path / "disable"))
     assert told == [f"{gone} cannot be looked for", ""]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.recording import KEPT, Moment, Recorder, read
+from rsfilter.pipeline.recording import KEPT, Moment, Recorder, read
 
 
 @pytest.fixture

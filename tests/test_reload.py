@@ -23,13 +23,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_run import CONFIG
 
-from rsfilter.config import Config, parse_config
-from rsfilter.reload import FIXED, LIVE, refusals
-from rsfilter.reload import changed as sections
+from rsfilter.config.build import parse_config
+from rsfilter.config.changes import FIXED, LIVE, refusals
+from rsfilter.config.changes import changed as sections
+from rsfilter.config.model import Config
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DrainAsked, Event, PolicyReplaced
+from rsfilter.routing.groups import HostGroup, Limits
 from rsfilter.routing.guard import DEFAULT_LIMITS
-from rsfilter.routing.model import HostGroup, Limits
 
 HERE = Path("/etc/rsfilter/rsfilter.toml")
 

@@ -20,10 +20,11 @@ from exabgp.configuration.core.format import tokens
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.config import Config, parse_config
-from rsfilter.exabgp.commands import validate, validate_fanouts
-from rsfilter.exabgp.fanout import render_fanouts
-from rsfilter.exabgp.render import HostNeighbor, Rendered, RenderError, plan, render
+from rsfilter.commands.render import validate, validate_fanouts
+from rsfilter.config.build import parse_config
+from rsfilter.config.model import Config
+from rsfilter.render.bird import render_fanouts
+from rsfilter.render.exabgp import HostNeighbor, Rendered, RenderError, plan, render
 from rsfilter.routing.model import Address
 from rsfilter.rpki.truth import Truth, parse_truth
 

@@ -14,9 +14,9 @@ from test_run import CONFIG, HOST, OTHER, ROUTER, ROUTERS, TRUTH
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.cli import main
-from rsfilter.config import load_config
-from rsfilter.recording import Entry, Moment, Recorder, RecordingError, read
-from rsfilter.replay import replay
+from rsfilter.commands.replay import replay
+from rsfilter.config.build import load_config
+from rsfilter.pipeline.recording import Entry, Moment, Recorder, RecordingError, read
 
 CAPTURES = Path(__file__).parent.parent / "fixtures/exabgp/5.0"
 

@@ -27,13 +27,14 @@ from fuzz import site as lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rsfilter.config import Config, parse_config
-from rsfilter.filter import Filter
-from rsfilter.held import Held
+from rsfilter.config.build import parse_config
+from rsfilter.config.model import Config
+from rsfilter.edge.guard_file import Held
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.routing import revalidation
 from rsfilter.routing.guard import fingerprint
 from rsfilter.routing.model import Prefix
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import parse_truth
 
 BEST, ALL = "127.10.2.1", "127.10.2.2"

@@ -35,14 +35,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from rsfilter.routing import revalidation
-from rsfilter.routing.actions import Actions, SessionChange, VerdictChange
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.effects import Actions, SessionChange, VerdictChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import EndOfRib, PolicyReplaced, RefreshMark, SessionDown
+from rsfilter.routing.groups import Limits
 from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import (
     UNICAST,
     Attributes,
-    Limits,
     OriginState,
     Route,
     Validation,
@@ -50,7 +51,6 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.retention import Retention
-from rsfilter.routing.rib import AdjRibIn, Entry
 
 ONE, TWO, THREE = "203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"
 ANYCAST = "203.0.113.10/32"

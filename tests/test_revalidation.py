@@ -32,9 +32,9 @@ from test_engine_model import (
     what_changed,
 )
 
-from rsfilter.routing import revalidation, rib
-from rsfilter.routing.actions import Actions, DataChange
+from rsfilter.routing import adj_rib_in, revalidation
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S
+from rsfilter.routing.effects import Actions, DataChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     DataReplaced,
@@ -46,8 +46,9 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.export import Paths
-from rsfilter.routing.model import Limits, Prefix, Verdict, VerdictKind
-from rsfilter.routing.policy import Data, Mode
+from rsfilter.routing.groups import Limits
+from rsfilter.routing.model import Prefix, Verdict, VerdictKind
+from rsfilter.routing.validation import Data, Mode
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
 GUESTS = [f"203.0.113.{n}/32" for n in range(6)]
@@ -277,8 +278,8 @@ class SlicedMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = [
-            patch.object(rib, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
-            patch.object(rib, "MANY", 1),
+            patch.object(adj_rib_in, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
+            patch.object(adj_rib_in, "MANY", 1),
             patch.object(revalidation, "SLICE", 1),
         ]
         for each in self.patches:

@@ -7,7 +7,9 @@ from core_samples import OWN_ASN, address, path, prefix, prefixes, route, router
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsfilter.routing import rib
+from rsfilter.routing import adj_rib_in
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
+from rsfilter.routing.adj_rib_out import AdjRibOut
 from rsfilter.routing.export import OutAttributes, Paths, path_id
 from rsfilter.routing.model import (
     Attributes,
@@ -19,7 +21,6 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
-from rsfilter.routing.rib import AdjRibIn, AdjRibOut, Entry, NeighborTable
 
 VALIDATION = Validation(OriginState.VALID)
 ACCEPTED = Verdict(VerdictKind.ACCEPTED, (), VALIDATION)
@@ -132,7 +133,7 @@ def test_room_is_for_those_within_the_limit(
 
 
 def test_a_table_is_full_of_routes_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rib, "MAX_OVER_LIMIT", 2)
+    monkeypatch.setattr(adj_rib_in, "MAX_OVER_LIMIT", 2)
     table = NeighborTable()
     assert table.room_beyond == 2
     table.over_limit = dict.fromkeys([route("203.0.113.1").key])

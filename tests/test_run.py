@@ -16,7 +16,7 @@ from lab.waiting import eventually
 from lab.warden import descendants
 from speaker import Speaker, announce, line, state
 
-from rsfilter.exit_codes import FAILED
+from rsfilter.commands.output import FAILED
 
 ROUTER, HOST, OTHER = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 ROUTERS = {ROUTER: 65200}
@@ -232,7 +232,7 @@ def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, sit
 
 
 BROKEN = """
-from rsfilter.filter import Filter
+from rsfilter.pipeline.filter import Filter
 
 replaced, line = Filter.data_replaced, Filter.line
 
@@ -285,9 +285,9 @@ def test_a_filter_that_fails_ends(
 SERVER_OF_FILES = """
 import threading
 from pathlib import Path
-from rsfilter.rpki import watch
+from rsfilter.edge import truth_file
 
-read = watch.read_file
+read = truth_file.read_file
 
 def read_from_server(path):
     if path.with_name("gone").exists():
@@ -295,7 +295,7 @@ def read_from_server(path):
         threading.Event().wait()
     return read(path)
 
-watch.read_file = read_from_server
+truth_file.read_file = read_from_server
 """
 
 

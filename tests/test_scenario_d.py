@@ -195,7 +195,7 @@ def site(lab: Lab) -> Iterator[Site]:
     ]
     readiness = {"disable_file": "disable", "drain_time": DRAIN_TIME_S}
     running = Site(lab, "truth", vrps, [LB1, LB2], recorded=False, readiness=readiness)
-    running.route_server.tolerated.append("rsfilter.alarms: drain: ")
+    running.route_server.tolerated.append("rsfilter.edge.alarms: drain: ")
     running.starts()
     for host in running.hosts.values():
         host.announces(*VIPS)

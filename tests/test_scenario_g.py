@@ -18,7 +18,7 @@ from lab.site import Site, Source
 from lab.stayrtr import Vrp, roas
 from lab.waiting import eventually, throughout
 
-from rsfilter import held
+from rsfilter.edge import guard_file
 
 pytestmark = pytest.mark.lab
 
@@ -85,7 +85,7 @@ def guard_says(site: Site, action: str) -> Record:
 
 def is_written_down(site: Site, count: int) -> None:
     """Wait until a restart would know of so many held routes: some milliseconds."""
-    file = site.audit.directory / held.NAME
+    file = site.audit.directory / guard_file.NAME
 
     def probe() -> str | None:
         lines = len(file.read_bytes().splitlines()) if file.exists() else 0

@@ -11,8 +11,8 @@ import pytest
 from config_sample import configuration
 from speaker import announce, state
 
-from rsfilter.config import load_config
-from rsfilter.exabgp.pipe import CommandWriter, LineReader
+from rsfilter.config.build import load_config
+from rsfilter.edge.pipe import CommandWriter, LineReader
 from rsfilter.service import Service
 
 HOST = "198.51.100.1"

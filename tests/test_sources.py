@@ -11,17 +11,16 @@ from core_samples import prefixes, vrps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsfilter.config import parse_config
-from rsfilter.routing.actions import Provenance
+from rsfilter.config.build import parse_config
+from rsfilter.pipeline import data
+from rsfilter.pipeline.data import Sources
 from rsfilter.routing.bindings import NO_BINDINGS
+from rsfilter.routing.effects import Provenance
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.model import OriginState, Prefix, Vrp
-from rsfilter.routing.policy import Data, DataUnavailableError, Mode, Source, origin
-from rsfilter.rpki import sources
-from rsfilter.rpki.cache import RtrSnapshot
-from rsfilter.rpki.sources import Sources
+from rsfilter.routing.validation import Data, DataUnavailableError, Mode, Source, origin
 from rsfilter.rpki.truth import Truth, parse_truth
-from rsfilter.rpki.vrps import VrpSet
+from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
 MINE = "203.0.113.0/28-32 AS65007"
 OTHERS = "203.0.113.16/28-32 AS65008"
@@ -242,7 +241,7 @@ def test_a_changed_maxlength_concerns_its_prefix() -> None:
 
 
 def test_with_very_many_prefixes_everything_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MANY_PREFIXES", 2)
+    monkeypatch.setattr(data, "MANY_PREFIXES", 2)
     two = ["198.51.100.0/24 AS65007", "192.0.2.0/24 AS65007"]
     assert changed(started().truth_loaded(truth(MINE, *two))) == frozenset(
         prefixes("198.51.100.0/24 192.0.2.0/24")
@@ -253,7 +252,7 @@ def test_with_very_many_prefixes_everything_is_judged(monkeypatch: pytest.Monkey
     # and together with those that a filter hides
     hidden = prefixes("203.0.113.16/28 203.0.113.0/28")
     assert changed(started().truth_loaded(slurm("203.0.113.16/28"))) == frozenset(hidden)
-    monkeypatch.setattr(sources, "MANY_PREFIXES", 1)
+    monkeypatch.setattr(data, "MANY_PREFIXES", 1)
     assert changed(started().truth_loaded(slurm("203.0.113.16/28"))) is None
 
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from rsfilter.threads import on_own_thread, to_its_end
+from rsfilter.util.threads import on_own_thread, to_its_end
 
 
 async def test_what_the_work_returns_and_where_it_is_done() -> None:
@@ -44,7 +44,7 @@ async def test_work_that_is_given_up_ends_unheard(caplog: pytest.LogCaptureFixtu
 
 ENDS = """
 import asyncio, threading
-from rsfilter.threads import on_own_thread
+from rsfilter.util.threads import on_own_thread
 
 async def main():
     try:

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix, TruthHost, Vrp
+from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix, Vrp
 from rsfilter.rpki import truth as truth_module
 from rsfilter.rpki.document import MAX_FILE_BYTES, MAX_PROBLEMS, Problems, pointer, read_prefix
 from rsfilter.rpki.slurm import Filters, PrefixFilter

@@ -11,13 +11,13 @@ import pytest
 from core_samples import address, down, host_group, route, update, withdraw
 from engine_bench import after, engine, verdicts
 
-from rsfilter.routing import rib
-from rsfilter.routing.actions import RefreshWanted
+from rsfilter.routing import adj_rib_in
+from rsfilter.routing.effects import RefreshWanted
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import PolicyReplaced
 from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import Route
-from rsfilter.routing.unkept import ASKED_AT_ONCE, LOOK_EVERY_S
+from rsfilter.routing.overflow import ASKED_AT_ONCE, LOOK_EVERY_S
 
 HV7 = address("198.51.100.7")
 ASKED = [RefreshWanted(HV7, 4)]
@@ -25,7 +25,7 @@ ASKED = [RefreshWanted(HV7, 4)]
 
 @pytest.fixture(autouse=True)
 def _few_are_kept() -> Iterator[None]:
-    with patch.object(rib, "MAX_OVER_LIMIT", 1):
+    with patch.object(adj_rib_in, "MAX_OVER_LIMIT", 1):
         yield
 
 

@@ -14,8 +14,8 @@ from oracle import rfc6811
 from web_bench import Bench
 
 from rsfilter.routing.model import Prefix
-from rsfilter.routing.policy import Data, DataUnavailableError, Mode, Source, origin
-from rsfilter.web.validity import answer
+from rsfilter.routing.validation import Data, DataUnavailableError, Mode, Source, origin
+from rsfilter.web.handlers.validity import answer
 
 MATCHED = "At least one VRP Matches the Route Prefix"
 BAD_AS = "At least one VRP Covers the Route Prefix, but no VRP ASN matches the route origin ASN"

@@ -12,8 +12,9 @@ import pytest
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, ROUTER, TOKEN, Bench
 
-from rsfilter.web import app, routes
-from rsfilter.web.answers import NDJSON
+from rsfilter.web import server
+from rsfilter.web.handlers import routes
+from rsfilter.web.responses import NDJSON
 
 OWN = [f"203.0.113.{n}/32" for n in range(1, 4)]
 
@@ -432,8 +433,8 @@ async def test_too_many_connections_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     """And those that ask nothing."""
-    monkeypatch.setattr(app, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(app, "FIRST_REQUEST_S", 0.5)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.5)
     async with served(bench, unused_tcp_port) as address:
         open_ones = [await asyncio.open_connection(*address) for _ in range(3)]
         for _, writer in open_ones:
@@ -453,8 +454,8 @@ async def test_too_many_connections_are_closed(
 async def test_who_does_not_read_an_answer_holds_no_connection(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    monkeypatch.setattr(app, "MAX_CONNECTIONS", 1)
-    monkeypatch.setattr("rsfilter.web.answers.WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr("rsfilter.web.responses.WRITE_TIMEOUT_S", 0.3)
     ask = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with served(bench, unused_tcp_port) as address:
         _, deaf = await asyncio.open_connection(*address, limit=1)
@@ -469,7 +470,7 @@ async def test_who_has_gone_listens_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     """Others need the place before the next sign of life is due."""
-    monkeypatch.setattr("rsfilter.web.listening.HEARTBEAT_S", 600.0)
+    monkeypatch.setattr("rsfilter.web.handlers.events.HEARTBEAT_S", 600.0)
     async with served(bench, unused_tcp_port) as address:
         reader, writer = await asyncio.open_connection(*address)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

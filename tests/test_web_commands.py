@@ -15,7 +15,7 @@ import pytest
 from web_site import AFTER, hosts, running_site
 
 from rsfilter.cli import main
-from rsfilter.web.client import Client
+from rsfilter.commands.client import Client
 
 
 @pytest.fixture(scope="module")

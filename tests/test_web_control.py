@@ -14,7 +14,7 @@ import pytest
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, TRUTH, Bench
 
-from rsfilter.rpki.watch import Reading, TruthWatcher
+from rsfilter.edge.truth_file import Reading, TruthWatcher
 
 GUESTS = [f"203.0.113.{n}/32" for n in range(15)]
 
@@ -208,7 +208,7 @@ async def test_events_of_some_kinds_only(bench: Bench) -> None:
 async def test_a_slow_client_loses_events_and_is_told_how_many(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsfilter.web.events.MAX_QUEUE", 10)
+    monkeypatch.setattr("rsfilter.web.event_stream.MAX_QUEUE", 10)
     async with bench.client() as client:
         stream = await client.http.get("/api/v1/events?kinds=verdict")
         await stream.content.readline()

@@ -17,9 +17,9 @@ from rsfilter.audit.log import Health
 from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
 from rsfilter.routing.model import Address
-from rsfilter.routing.policy import Mode, Source
 from rsfilter.routing.reasons import REASONS
-from rsfilter.rpki.cache import CacheAddress, CacheStatus
+from rsfilter.routing.validation import Mode, Source
+from rsfilter.rtr.caches import CacheAddress, CacheStatus
 from rsfilter.web.health import NOT_READING_S, NOT_REPLYING_S
 
 

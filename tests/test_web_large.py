@@ -11,7 +11,7 @@ from loop_steps import HOLD_S, steps
 from speaker import announce, state
 from web_bench import CONFIG, HV7, ROUTER, Bench
 
-from rsfilter.web.answers import NDJSON
+from rsfilter.web.responses import NDJSON
 
 ANYCAST = "203.0.113.1/32"
 MANY_HOSTS = CONFIG.replace("198.51.100.0/24", "198.18.0.0/15")

@@ -15,8 +15,8 @@ from speaker import Speaker, announce, state
 from test_replay import TruthFile, audit
 from test_run import CONFIG, HOST, ROUTER, ROUTERS, TRUTH
 
-from rsfilter.config import load_config
-from rsfilter.replay import replay
+from rsfilter.commands.replay import replay
+from rsfilter.config.build import load_config
 
 TOKEN = "correct horse battery staple"
 

@@ -15,12 +15,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from speaker import MARKED, announce, state
 
 from rsfilter.audit.log import AuditLog
-from rsfilter.config import parse_config
-from rsfilter.filter import Filter
-from rsfilter.rpki.sources import Sources
+from rsfilter.config.build import parse_config
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.rpki.truth import parse_truth
-from rsfilter.web.app import WebServer, application
-from rsfilter.web.running import Running
+from rsfilter.web.context import Running
+from rsfilter.web.server import WebServer, application
 
 ROUTER, HV7, HV8 = "192.0.2.10", "198.51.100.7", "198.51.100.8"
 

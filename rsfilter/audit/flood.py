@@ -22,13 +22,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from rsfilter.routing.actions import (
-    AuditEvent,
-    NlriRefused,
-    NotKept,
-    SessionChange,
-    VerdictChange,
-)
+from rsfilter.routing.effects import AuditEvent, NlriRefused, NotKept, SessionChange, VerdictChange
 from rsfilter.routing.model import Address, Attributes, VerdictKind
 
 MAX_SESSIONS = 4

@@ -18,7 +18,7 @@ import msgspec
 
 from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.flood import Audited, Flood
-from rsfilter.routing.actions import (
+from rsfilter.routing.effects import (
     DataChange,
     DrainChange,
     GuardChange,

@@ -15,7 +15,7 @@ from rsfilter import __version__
 from rsfilter.audit.query import Record, query
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import VerifyResult, verify
-from rsfilter.plain import clean
+from rsfilter.util.text import clean
 
 NOTABLE = ("data", "guard", "drain", "gap", "recovered", "flood", "reload", "reload_refused")
 """Events that a reviewer wants to see one by one."""

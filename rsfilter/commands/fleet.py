@@ -13,16 +13,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsfilter import arguments
-from rsfilter.arguments import Subparsers
 from rsfilter.audit.chain import GENESIS
 from rsfilter.audit.files import DIRECTORY_MODE, Disk, write_head
-from rsfilter.config import DEFAULT_PATH, Config, ConfigError, FleetConfig, load_config
-from rsfilter.config_database import parse_url
-from rsfilter.exit_codes import FAILED, GOOD, INVALID
-from rsfilter.plain import clean, clean_lines
-from rsfilter.tables import HintError
-from rsfilter.terminal import console, print_json, print_table
+from rsfilter.commands import arguments
+from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.output import FAILED, GOOD, INVALID, console, print_json, print_table
+from rsfilter.config.build import DEFAULT_PATH, FleetConfig, load_config
+from rsfilter.config.database import parse_url
+from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.reader import HintError
+from rsfilter.util.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from rsfilter.fleet.collect import Finding

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from rsfilter.exabgp.strict import repeated_names
 from rsfilter.routing.model import AsPath, Attributes, Segment, SegmentType
+from rsfilter.util.strict_json import repeated_names
 
 TREAT_AS_WITHDRAW = "treat-as-withdraw"
 """`Attributes.malformed` begins with it when ExaBGP turned the UPDATE into withdraws (RFC 7606

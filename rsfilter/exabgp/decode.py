@@ -25,7 +25,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET, Raw
 
-from rsfilter.exabgp import attributes, capabilities, nlri, shapes
+from rsfilter.exabgp import attributes, capabilities, nlri, wire
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
@@ -38,7 +38,6 @@ from rsfilter.exabgp.messages import (
     Shutdown,
     Skipped,
 )
-from rsfilter.exabgp.strict import repeated_names
 from rsfilter.routing.events import (
     EndOfRib,
     RefreshMark,
@@ -47,6 +46,7 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.model import UNICAST, Address, Route, RouteKey
+from rsfilter.util.strict_json import repeated_names
 
 MAX_LINE_OCTETS = 16 << 20
 """Longest line that is decoded.
@@ -106,10 +106,10 @@ _NO_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+(?:"|\Z))|-?(?:NaN|Infinity)')
 """A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON. A
 string that never ends is read once."""
 
-_decode_line = msgspec.json.Decoder(shapes.Line).decode
-_decode_received = msgspec.json.Decoder(shapes.Received).decode
-_decode_copied = msgspec.json.Decoder(shapes.Copied).decode
-_decode_sent = msgspec.json.Decoder(shapes.Update).decode
+_decode_line = msgspec.json.Decoder(wire.Line).decode
+_decode_received = msgspec.json.Decoder(wire.Received).decode
+_decode_copied = msgspec.json.Decoder(wire.Copied).decode
+_decode_sent = msgspec.json.Decoder(wire.Update).decode
 
 
 def decode(line: bytes) -> Message:
@@ -149,7 +149,7 @@ def dialect(line: bytes) -> str | None:
     return DIALECTS.get(head[1].decode()) if head else None
 
 
-def _decode_envelope(line: bytes, envelope: shapes.Line) -> Message:
+def _decode_envelope(line: bytes, envelope: wire.Line) -> Message:
     if envelope.exabgp.partition(".")[0] not in DIALECTS:
         return Skipped("unknown_dialect")
     neighbor = envelope.neighbor
@@ -169,7 +169,7 @@ def _decode_envelope(line: bytes, envelope: shapes.Line) -> Message:
     return handler(envelope.type, address, neighbor)
 
 
-def _decode_update(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
+def _decode_update(_kind: str, address: Address, neighbor: wire.Neighbor) -> Message:
     raw = neighbor.message
     if raw is UNSET:
         return _BAD_SHAPE
@@ -191,7 +191,7 @@ def _decode_update(_kind: str, address: Address, neighbor: shapes.Neighbor) -> M
     return _BAD_SHAPE if message.category is UNSET else Ignored("packets")
 
 
-def _update(address: Address, asn: int, update: shapes.Update) -> Update:
+def _update(address: Address, asn: int, update: wire.Update) -> Update:
     announced = nlri.announced(address, {} if update.announce is UNSET else update.announce)
     withdrawn = nlri.withdrawn(address, {} if update.withdraw is UNSET else update.withdraw)
     next_hops = announced.next_hops
@@ -253,7 +253,7 @@ def _raw_end_of_rib(body: str) -> str:
     return _AFI_SAFI.get(unreach[1], "") if unreach else ""
 
 
-def _decode_state(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
+def _decode_state(_kind: str, address: Address, neighbor: wire.Neighbor) -> Message:
     asn = neighbor.asn.peer
     if neighbor.state == "up":
         return SessionUp(address, asn)
@@ -266,7 +266,7 @@ def _decode_state(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Me
     return SessionDown(address, asn, reason, bool(_ADMINISTRATIVE.match(reason)))
 
 
-def _decode_refresh(_kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
+def _decode_refresh(_kind: str, address: Address, neighbor: wire.Neighbor) -> Message:
     if neighbor.direction == "send":
         return _SENT
     refresh = neighbor.route_refresh
@@ -282,7 +282,7 @@ def _decode_refresh(_kind: str, address: Address, neighbor: shapes.Neighbor) -> 
     return RefreshMark(address, neighbor.asn.peer, family, is_end=refresh.subtype == "end")
 
 
-def _decode_open(kind: str, address: Address, neighbor: shapes.Neighbor) -> Message:
+def _decode_open(kind: str, address: Address, neighbor: wire.Neighbor) -> Message:
     if neighbor.direction not in ("receive", "send") or neighbor.open is UNSET:
         return _decode_uninteresting(kind, address, neighbor)
     if repeated_names(bytes(neighbor.open), msgspec.json.decode(neighbor.open)):
@@ -291,11 +291,11 @@ def _decode_open(kind: str, address: Address, neighbor: shapes.Neighbor) -> Mess
     return read(address, neighbor.open)
 
 
-def _decode_uninteresting(kind: str, _address: Address, neighbor: shapes.Neighbor) -> Message:
+def _decode_uninteresting(kind: str, _address: Address, neighbor: wire.Neighbor) -> Message:
     return _SENT if neighbor.direction == "send" else Ignored(kind)
 
 
-_HANDLERS: dict[str, Callable[[str, Address, shapes.Neighbor], Message]] = {
+_HANDLERS: dict[str, Callable[[str, Address, wire.Neighbor], Message]] = {
     "update": _decode_update,
     "state": _decode_state,
     "refresh": _decode_refresh,

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from rsfilter.exabgp import encode
 from rsfilter.exabgp.router import WINDOW, Batch, Phase, RouterState
 from rsfilter.routing.export import Paths
-from rsfilter.routing.model import Address, Prefix, RouteKey, RouterGroup
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import Address, Prefix, RouteKey
 
 BARRIER_TIMEOUT_S = 120.0
 """A barrier without its End-of-RIB for this long is lost, and so is a reply: counted, and we start

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import errors
 
 from rsfilter.audit.chain import Link
-from rsfilter.config import FleetConfig
+from rsfilter.config.build import FleetConfig
 from rsfilter.fleet.block import Block
 from rsfilter.fleet.schema import VERSION
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct, json
 
-from rsfilter.config import FleetConfig
-from rsfilter.config_database import parse_url
+from rsfilter.config.build import FleetConfig
+from rsfilter.config.database import parse_url
 
 MAX_LINE = 1 << 20
 """Octets of a line."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import DecodeError, json
 
-from rsfilter.config import FleetConfig
+from rsfilter.config.build import FleetConfig
 from rsfilter.fleet.messages import MAX_LINE, Report, Settings, line_of
 
 log = logging.getLogger(__name__)

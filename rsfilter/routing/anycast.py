@@ -16,7 +16,7 @@ from rsfilter.routing.export import BEST_PATH_ID, Export, OutAttributes, Paths, 
 from rsfilter.routing.model import Address, Route
 
 if TYPE_CHECKING:
-    from rsfilter.routing.rib import Entry
+    from rsfilter.routing.adj_rib_in import Entry
 
 Place = tuple[bool, bool, int, Address, int]
 """Sort key of the routes that are accepted or held: held ones last, then `export.preference`. No

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rsfilter.routing.model import Address, Prefix, TruthHost, Validation, Vrp
+from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.model import Address, Prefix, Validation, Vrp
 
 MAX_NAMED_OWNERS = 16
 """Hosts that a verdict names: a prefix may have thousands of owners."""

@@ -13,7 +13,9 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rsfilter.routing.actions import (
+from rsfilter.routing.adj_rib_in import Entry, NeighborTable
+from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
+from rsfilter.routing.effects import (
     Actions,
     DrainChange,
     NlriRefused,
@@ -21,7 +23,6 @@ from rsfilter.routing.actions import (
     RefreshWanted,
     SessionChange,
 )
-from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
 from rsfilter.routing.events import (
     AllRepeated,
     DataReplaced,
@@ -37,19 +38,11 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.export import Paths
+from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import DEFAULT_LIMITS
-from rsfilter.routing.model import (
-    UNICAST,
-    Address,
-    HostGroup,
-    Limits,
-    Prefix,
-    Route,
-    RouteKey,
-    RouterGroup,
-)
-from rsfilter.routing.neighbors import Neighbors
-from rsfilter.routing.policy import NO_GROUP, Data
+from rsfilter.routing.model import UNICAST, Address, Prefix, Route, RouteKey
+from rsfilter.routing.overflow import Unkept
+from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.revalidation import (
     export_all,
@@ -58,9 +51,8 @@ from rsfilter.routing.revalidation import (
     replace_policy,
     supersede,
 )
-from rsfilter.routing.rib import Entry, NeighborTable
-from rsfilter.routing.unkept import Unkept
-from rsfilter.routing.verdicts import Verdicts
+from rsfilter.routing.table import Verdicts
+from rsfilter.routing.validation import Data
 
 MAX_REFUSED = 100
 """NLRIs of one neighbor that are audited although no route can be made of them. Sessions do not

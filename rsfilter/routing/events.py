@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from rsfilter.routing.model import Address, HostGroup, Limits, Prefix, Route, RouteKey
-from rsfilter.routing.policy import Data
+from rsfilter.routing.groups import HostGroup, Limits
+from rsfilter.routing.model import Address, Prefix, Route, RouteKey
+from rsfilter.routing.validation import Data
 
 # Neighbors ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import hashlib
 from functools import lru_cache
 from typing import NamedTuple
 
-from rsfilter.routing.model import IPV4, Address, Attributes, Route, RouterGroup
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import IPV4, Address, Attributes, Route
 
 NO_EXPORT = (65535, 65281)
 NO_ADVERTISE = (65535, 65282)

@@ -20,7 +20,8 @@ import hashlib
 from collections.abc import Mapping
 
 from rsfilter.routing.export import LLGR_STALE
-from rsfilter.routing.model import Limits, Route, RouteKey, Verdict, VerdictKind
+from rsfilter.routing.groups import Limits
+from rsfilter.routing.model import Route, RouteKey, Verdict, VerdictKind
 
 DEFAULT_LIMITS = Limits()
 

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rsfilter.routing.model import Limits, Route, Verdict, VerdictKind
-from rsfilter.routing.neighbors import Neighbors
-from rsfilter.routing.policy import Data, Judge
-from rsfilter.routing.rib import Entry
+from rsfilter.routing.adj_rib_in import Entry
+from rsfilter.routing.groups import Limits, Neighbors
+from rsfilter.routing.model import Route, Verdict, VerdictKind
+from rsfilter.routing.policy import Judge
+from rsfilter.routing.validation import Data
 
 MAX_FLIPS = 1000
 """Routes that are kept of each kind, lost and gained: what people can look through."""

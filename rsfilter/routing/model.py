@@ -11,7 +11,6 @@ cycle, so the collector need not look for one (`gc=False`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -266,81 +265,6 @@ class Verdict(Struct, frozen=True, gc=False):
     reasons: tuple[str, ...]
     """Names from `reasons.REASONS`, most telling first; empty when accepted."""
     validation: Validation
-
-
-@dataclass(frozen=True, slots=True)
-class HostGroup:
-    """A group of neighbors whose routes are judged: `[[hosts]]` of the configuration."""
-
-    name: str
-    networks: tuple[Prefix, ...]
-    """Session addresses that belong to the group: addresses and ranges."""
-    ipv4_lengths: frozenset[int] = frozenset({32})
-    """Empty: no IPv4 prefix is allowed."""
-    ipv6_lengths: frozenset[int] = frozenset({128})
-    families: frozenset[int] = BOTH_FAMILIES
-    """That sessions with the group offer: 4 and 6."""
-    asn: int | None = None
-    """Only to render neighbors that truth does not bind."""
-    max_prefixes: int = 1000
-    max_prepends: int = 0
-    next_hops: tuple[Prefix, ...] | None = None
-    """Allowed next hops; None: only the host's own addresses."""
-    others_addresses: frozenset[Address] = frozenset()
-    """The route server's and the routers': no host's next hop, whatever a list says (RFC 4271
-    sections 5.1.3 and 6.3)."""
-    accept_not_found: bool = False
-    stale_time: int = 0
-    """Seconds; 0 withdraws a lost host's routes at once."""
-
-    def lengths(self, family: int) -> frozenset[int]:
-        """Prefix lengths of a family (4 or 6) that may be announced."""
-        return self.ipv4_lengths if family == IPV4 else self.ipv6_lengths
-
-
-class Limits(NamedTuple):
-    """How much one change of data may take away: `[guard]`."""
-
-    max_loss_percent: int = 20
-    """Of accepted routes."""
-    min_loss: int = 10
-    """Routes; a smaller loss is never held."""
-
-    def allow(self, lost: int, accepted: int) -> bool:
-        """This many of that many accepted routes may be lost at once."""
-        return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
-
-
-@dataclass(frozen=True, slots=True)
-class RouterGroup:
-    """A group of neighbors that get what was accepted: `[[routers]]` of the configuration."""
-
-    name: str
-    neighbors: tuple[Address, ...]
-    asn: int
-    port: int = 179
-    """TCP port to connect to; 0: the router connects to us."""
-    families: frozenset[int] = BOTH_FAMILIES
-    """That sessions with the group offer: 4 and 6."""
-    all_paths: bool = False
-    """ADD-PATH: every accepted path of a prefix, not just the best."""
-    prepend: bool = False
-    """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
-    only_outside: bool = False
-    """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
-    for it, and would hide the next best path."""
-
-
-@dataclass(frozen=True, slots=True)
-class TruthHost:
-    """One host of the operator's truth: who it is, and where it may speak from."""
-
-    name: str
-    asn: int
-    neighbors: frozenset[Address]
-    """Session addresses that the host may use; empty: any."""
-    prefixes: tuple[Vrp, ...] = field(default=(), compare=False)
-    """What the host itself owns. Kept only where another host has the same ASN."""
 
 
 _OPENING = {SegmentType.SEQUENCE: "", SegmentType.SET: "{", SegmentType.CONFED_SEQUENCE: "("}

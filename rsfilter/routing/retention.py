@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.export import LLGR_STALE, is_stale
-from rsfilter.routing.model import Address, Attributes, HostGroup, Route, RouteKey
-from rsfilter.routing.rib import AdjRibIn, Entry, NeighborTable
+from rsfilter.routing.groups import HostGroup
+from rsfilter.routing.model import Address, Attributes, Route, RouteKey
 
 NO_LLGR = (65535, 7)
 """RFC 9494 section 4.2.3: a route that must not outlive its session."""

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from rsfilter.routing.actions import DataChange
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.effects import DataChange
 from rsfilter.routing.events import DataReplaced, GuardReleased, PolicyReplaced
 from rsfilter.routing.guard import can_hold, comes_of_data
 from rsfilter.routing.model import Prefix, Route, Verdict, VerdictKind
 from rsfilter.routing.policy import NO_GROUP
-from rsfilter.routing.rib import AdjRibIn, Entry
-from rsfilter.routing.verdicts import Verdicts
+from rsfilter.routing.table import Verdicts
 
 SLICE = 1000
 """Routes that are judged, or verdicts that are set, between pauses: some 10 ms."""

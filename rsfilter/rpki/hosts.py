@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from rsfilter.routing.model import BITS, Address, Prefix, TruthHost, Vrp
+from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.model import BITS, Address, Prefix, Vrp
 from rsfilter.routing.policy import BOGON_ASNS
 from rsfilter.rpki.document import (
     MISSING,

@@ -24,7 +24,8 @@ from socket import AF_INET, AF_INET6, inet_pton
 from types import MappingProxyType
 
 from rsfilter.routing.bindings import Bindings
-from rsfilter.routing.model import BITS, IPV4, IPV6, TruthHost, Vrp
+from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.model import BITS, IPV4, IPV6, Vrp
 from rsfilter.rpki.document import (
     MAX_FILE_BYTES,
     MISSING,

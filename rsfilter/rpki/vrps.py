@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import islice, starmap
 from operator import or_
@@ -386,3 +387,16 @@ def _ordered(tables: dict[tuple[int, int], _Table]) -> _Tables:
 
 EMPTY = VrpSet.of(())
 """No VRPs: every prefix is NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class RtrSnapshot:
+    """All VRPs of one cache at one End of Data."""
+
+    vrps: VrpSet
+    cache: str
+    """Its address, as the configuration spells it."""
+    session: int
+    serial: int
+    at: float
+    """time.monotonic() of that End of Data."""

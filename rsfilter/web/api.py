@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 
 from rsfilter.audit.query import Record
-from rsfilter.threads import to_its_end
-from rsfilter.web.census import CensusTaker
-from rsfilter.web.events import Events
+from rsfilter.util.threads import to_its_end
+from rsfilter.web.context import Running
+from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
-from rsfilter.web.running import Running
-from rsfilter.web.slices import REST_S, Slices
-from rsfilter.web.token import Token
+from rsfilter.web.requests import Token
+from rsfilter.web.table_reader import REST_S, CensusTaker, Slices
 
 MAX_AUDIT_QUERIES = 2
 """Questions to the audit log at a time; each has a thread."""

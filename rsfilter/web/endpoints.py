@@ -7,18 +7,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from rsfilter.web import (
-    control,
-    listening,
-    openapi,
-    routes,
-    shapes,
-    status,
-    status_shapes,
-    story,
-    validity,
-)
-from rsfilter.web.answers import NDJSON
+from rsfilter.web import openapi, schema, status_schema
+from rsfilter.web.handlers import audit, control, events, neighbors, routes, status, story, validity
+from rsfilter.web.responses import NDJSON
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
 
@@ -33,7 +24,7 @@ class Endpoint(NamedTuple):
     the summary."""
     answer: type[Struct] | None = None
     """None: not JSON; see `media`."""
-    asked: type[shapes.Asked] | None = None
+    asked: type[schema.Asked] | None = None
     """From path and query, or for POST from the body."""
     needs_token: bool = False
     media: tuple[str, ...] = ()
@@ -45,56 +36,58 @@ class Endpoint(NamedTuple):
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/healthz", status.healthz, status_shapes.Health, errors=(503,)),
-    Endpoint("GET", "/readyz", status.readyz, status_shapes.Health, errors=(503,)),
+    Endpoint("GET", "/healthz", status.healthz, status_schema.Health, errors=(503,)),
+    Endpoint("GET", "/readyz", status.readyz, status_schema.Health, errors=(503,)),
     Endpoint("GET", "/metrics", status.metrics, media=("text/plain",)),
-    Endpoint("GET", "/api/v1/status", status.status, status_shapes.Status),
-    Endpoint("GET", "/api/v1/neighbors", status.neighbors, shapes.Neighbors, shapes.NeighborsAsked),
+    Endpoint("GET", "/api/v1/status", status.status, status_schema.Status),
     Endpoint(
-        "GET", "/api/v1/routes", routes.routes, shapes.Routes, shapes.RoutesAsked, media=(NDJSON,)
+        "GET", "/api/v1/neighbors", neighbors.neighbors, schema.Neighbors, schema.NeighborsAsked
+    ),
+    Endpoint(
+        "GET", "/api/v1/routes", routes.routes, schema.Routes, schema.RoutesAsked, media=(NDJSON,)
     ),
     Endpoint(
         "GET",
         "/api/v1/routes/{prefix}",
         story.story,
-        shapes.RouteStories,
-        shapes.PrefixAsked,
+        schema.RouteStories,
+        schema.PrefixAsked,
         errors=(404,),
     ),
     Endpoint(
         "GET",
         "/api/v1/routes/{address}/{length}",
         story.story,
-        shapes.RouteStories,
-        shapes.PrefixPartsAsked,
+        schema.RouteStories,
+        schema.PrefixPartsAsked,
         errors=(404,),
     ),
     Endpoint(
-        "GET", "/api/v1/audit", status.audit, shapes.AuditRecords, shapes.AuditAsked, errors=(503,)
+        "GET", "/api/v1/audit", audit.audit, schema.AuditRecords, schema.AuditAsked, errors=(503,)
     ),
-    Endpoint("GET", "/api/v1/truth", status.truth, status_shapes.Truth, errors=(404,)),
-    Endpoint("GET", "/api/v1/rtr", status.rtr, status_shapes.Rtr, errors=(404,)),
+    Endpoint("GET", "/api/v1/truth", status.truth, status_schema.Truth, errors=(404,)),
+    Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.Rtr, errors=(404,)),
     Endpoint(
         "GET",
         "/api/v1/validity/{asn}/{prefix}",
         validity.validity,
-        shapes.ValidityAnswer,
-        shapes.ValidityAsked,
+        schema.ValidityAnswer,
+        schema.ValidityAsked,
         errors=(503,),
     ),
     Endpoint(
         "GET",
         "/api/v1/validity/{asn}/{address}/{length}",
         validity.validity,
-        shapes.ValidityAnswer,
-        shapes.ValidityPartsAsked,
+        schema.ValidityAnswer,
+        schema.ValidityPartsAsked,
         errors=(503,),
     ),
     Endpoint(
         "GET",
         "/api/v1/events",
-        listening.events,
-        asked=shapes.EventsAsked,
+        events.events,
+        asked=schema.EventsAsked,
         media=("text/event-stream",),
         errors=(429,),
     ),
@@ -103,7 +96,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/impact",
         control.impact,
-        shapes.Impact,
+        schema.Impact,
         takes_file=True,
         errors=(409, 413, 415, 422, 429),
     ),
@@ -111,15 +104,15 @@ ENDPOINTS = (
         "POST",
         "/api/v1/guard/release",
         control.release_guard,
-        shapes.GuardReleased,
+        schema.GuardReleased,
         needs_token=True,
     ),
     Endpoint(
         "POST",
         "/api/v1/drain",
         control.drain,
-        status_shapes.DrainStatus,
-        shapes.DrainWanted,
+        status_schema.DrainStatus,
+        schema.DrainWanted,
         needs_token=True,
         errors=(413,),
     ),
@@ -127,7 +120,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/truth/reload",
         control.reload_truth,
-        status_shapes.Truth,
+        status_schema.Truth,
         needs_token=True,
         errors=(409, 422),
     ),

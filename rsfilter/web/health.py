@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.model import Address
-from rsfilter.routing.policy import Mode, Source
-from rsfilter.web.running import Running
-from rsfilter.web.status_shapes import Finding, Health
+from rsfilter.routing.validation import Mode, Source
+from rsfilter.web.context import Running
+from rsfilter.web.status_schema import Finding, Health
 
 INTERVAL_S = 1.0
 """Between two looks at the pipe."""

@@ -24,14 +24,14 @@ from prometheus_client.registry import Collector
 
 from rsfilter import __version__
 from rsfilter.exabgp.messages import SkipReason
-from rsfilter.routing.actions import DataChange, NlriRefused, VerdictChange
 from rsfilter.routing.drain import DrainPhase
+from rsfilter.routing.effects import DataChange, NlriRefused, VerdictChange
+from rsfilter.routing.groups import Role
 from rsfilter.routing.model import Verdict, VerdictKind
-from rsfilter.routing.neighbors import Role
 from rsfilter.routing.reasons import REASONS
-from rsfilter.web.census import Census
-from rsfilter.web.events import Events
-from rsfilter.web.running import Running
+from rsfilter.web.context import Running
+from rsfilter.web.event_stream import Events
+from rsfilter.web.table_reader import Census
 
 if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor

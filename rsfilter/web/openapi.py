@@ -1,4 +1,4 @@
-"""`/api/v1/openapi.json`: the OpenAPI 3.1 document, from the table of endpoints and the shapes."""
+"""`/api/v1/openapi.json`: the OpenAPI 3.1 document, made of the table of endpoints."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import msgspec
 from aiohttp import web
 
 from rsfilter import __version__
-from rsfilter.web import shapes, status_shapes
-from rsfilter.web.answers import JSON
+from rsfilter.web import schema as api_schema
+from rsfilter.web import status_schema
+from rsfilter.web.responses import JSON
 
 if TYPE_CHECKING:
     from rsfilter.web.endpoints import Endpoint
@@ -33,7 +34,7 @@ def build() -> Json:
     """The whole document."""
     from rsfilter.web.endpoints import ENDPOINTS  # not above: this document is one of them
 
-    types: list[Any] = [shapes.Error]
+    types: list[Any] = [api_schema.Error]
     for endpoint in ENDPOINTS:
         types += (kind for kind in (endpoint.answer, endpoint.asked) if kind is not None)
     schemas, components = msgspec.json.schema_components(
@@ -59,12 +60,12 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
     content: Json = {media: {} for media in endpoint.media}
     if endpoint.answer is not None:
         content[JSON] = {"schema": schema_of[endpoint.answer]}
-    error = {"content": {JSON: {"schema": schema_of[shapes.Error]}}}
+    error = {"content": {JSON: {"schema": schema_of[api_schema.Error]}}}
     responses: Json = {"200": {"description": "good", "content": content}}
     statuses = [400, 403, 421, *endpoint.errors, *((401,) if endpoint.needs_token else ())]
     for status in statuses:
         responses[str(status)] = {"description": _STATUSES[status], **error}
-    if endpoint.answer is status_shapes.Health:
+    if endpoint.answer is status_schema.Health:
         responses["503"] = {"description": "not good", "content": content}
     operation: Json = {
         "summary": (endpoint.handler.__doc__ or "").splitlines()[0],

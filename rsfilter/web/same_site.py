@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from rsfilter.web.errors import ApiError
+from rsfilter.web.requests import ApiError
 
 OWN_SITES = ("same-origin", "none")
 """Sec-Fetch-Site of our own page, and of an address that the user typed or bookmarked."""

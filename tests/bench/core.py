@@ -38,12 +38,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import results
 from bench.results import Results
 from rsfilter.audit.log import AuditLog
-from rsfilter.config import load_config
+from rsfilter.config.build import load_config
 from rsfilter.exabgp.resync import Step
-from rsfilter.filter import Filter
-from rsfilter.routing.actions import DataChange
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
+from rsfilter.routing.effects import DataChange
 from rsfilter.routing.model import IPV4, Prefix
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.rpki.vrps import VrpSet
 from rsfilter.service import COLLECTOR

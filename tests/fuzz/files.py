@@ -14,20 +14,20 @@ from typing import Any
 from fuzz import commands, site
 from fuzz.oracle import is_removed
 from fuzz.text import assert_plain, assert_problems, loads
-from rsfilter import held
 from rsfilter.audit.record import ServiceEvent
-from rsfilter.check import print_report, report
-from rsfilter.config import Config, ConfigError, parse_config
-from rsfilter.exabgp.render import RenderError, render
-from rsfilter.recording import Moment, Recorder
-from rsfilter.replay import replay
+from rsfilter.commands.check import print_report, report
+from rsfilter.commands.replay import replay
+from rsfilter.config.build import parse_config
+from rsfilter.config.model import Config, ConfigError
+from rsfilter.edge import guard_file
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.recording import Moment, Recorder
+from rsfilter.render.exabgp import RenderError, render
 from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.model import BITS, Address, Prefix, RouteKey, Vrp
-from rsfilter.rpki.cache import RtrSnapshot
 from rsfilter.rpki.document import MAX_PROBLEMS
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth, truth_export
-from rsfilter.rpki.vrps import VrpSet
+from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -242,7 +242,7 @@ def check_held(content: bytes) -> None:
     with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
         path = Path(name, "held.state")
         path.write_bytes(content)
-        for key, said in held.load(path, path.stat().st_mtime).items():
+        for key, said in guard_file.load(path, path.stat().st_mtime).items():
             assert isinstance(said, str), said
             assert str(key.prefix), key
 

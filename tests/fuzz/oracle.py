@@ -10,10 +10,11 @@ from ipaddress import ip_address, ip_network
 
 import oracle
 
-from rsfilter.config import Config
-from rsfilter.filter import Filter
-from rsfilter.routing.model import HostGroup, OriginState, Route, SegmentType, Vrp
-from rsfilter.routing.policy import Mode
+from rsfilter.config.model import Config
+from rsfilter.pipeline.filter import Filter
+from rsfilter.routing.groups import HostGroup
+from rsfilter.routing.model import OriginState, Route, SegmentType, Vrp
+from rsfilter.routing.validation import Mode
 from rsfilter.rpki.slurm import PrefixFilter
 from rsfilter.rpki.truth import Truth
 

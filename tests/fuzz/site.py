@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rsfilter.config import Config, parse_config
+from rsfilter.config.build import parse_config
+from rsfilter.config.model import Config
 
 ROUTERS = ("127.10.2.1", "127.10.2.2", "2001:db8:f::2")
 

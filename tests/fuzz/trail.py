@@ -18,7 +18,7 @@ from rsfilter.audit.query import query
 from rsfilter.audit.record import Bodies, body
 from rsfilter.audit.verify import verify
 from rsfilter.cli import main
-from rsfilter.routing.actions import AuditEvent, VerdictChange
+from rsfilter.routing.effects import AuditEvent, VerdictChange
 from rsfilter.routing.model import VerdictKind
 from rsfilter.routing.policy import findings, judge
 

@@ -28,15 +28,14 @@ from fuzz.text import loads
 from rsfilter.exabgp.decode import decode
 from rsfilter.exabgp.messages import Opened, Reply
 from rsfilter.exabgp.router import Phase
-from rsfilter.filter import REMOVED, Filter
-from rsfilter.routing.actions import AuditEvent
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import REMOVED, Filter
+from rsfilter.routing.effects import AuditEvent
 from rsfilter.routing.events import DataReplaced, SessionDown, SessionUp
 from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, Address, Prefix, Vrp
-from rsfilter.rpki.cache import RtrSnapshot
-from rsfilter.rpki.sources import Sources
 from rsfilter.rpki.truth import TruthError, parse_truth
-from rsfilter.rpki.vrps import VrpSet
+from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
 MAX_LINES = 400
 """Of a script; what is past them is not run."""

@@ -1,0 +1,82 @@
+"""Types of command-line arguments that several commands take. Errors say what would be right."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
+from pathlib import Path
+from typing import TypeAlias
+
+from rsfilter.config.build import DEFAULT_PATH
+from rsfilter.routing.model import Address, Prefix
+from rsfilter.rpki.document import read_asn
+
+Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
+"""What commands add themselves to; argparse has no public name for it."""
+
+SHOWN = 100
+"""Routes in a table unless told otherwise: what one can look through."""
+
+
+def asn(text: str) -> int:
+    """An ASN, as `65001` or `AS65001`."""
+    try:
+        return read_asn(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no ASN, such as 65001 or AS65001") from None
+
+
+def count(text: str) -> int:
+    """How many, from 0 on."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ArgumentTypeError(f"{text!r} is no number from 0 to 999999999")
+    return int(text)
+
+
+def prefix(text: str) -> str:
+    """A prefix, or an address for its host route; as it was written."""
+    try:
+        Prefix.parse(text)
+    except ValueError:
+        example = "such as 203.0.113.0/28 or 203.0.113.7"
+        raise ArgumentTypeError(f"{text!r} is no prefix or address, {example}") from None
+    return text
+
+
+def address(text: str) -> str:
+    """An address, as it was written."""
+    try:
+        Address.parse(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no address, such as 198.51.100.1") from None
+    return text
+
+
+def add_limit(parser: ArgumentParser) -> None:
+    """Add `--limit` for a table of `SHOWN` rows."""
+    parser.add_argument(
+        "--limit",
+        type=count,
+        metavar="N",
+        help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
+    )
+
+
+def configured() -> ArgumentParser:
+    """Return the argument that names the configuration."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=DEFAULT_PATH,
+        metavar="FILE",
+        help="the configuration (default: ./%(default)s)",
+    )
+    return parser
+
+
+def printing() -> ArgumentParser:
+    """Return the argument that chooses between a table and JSON."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser

@@ -1,0 +1,34 @@
+"""`rsfilter exabgp`: run ExaBGP, with its costliest functions replaced."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from rsfilter.commands.arguments import Subparsers
+
+SPEAKER = (sys.executable, "-P", "-m", "rsfilter.speaker")
+"""How we start ExaBGP."""
+
+
+def add(commands: Subparsers) -> None:
+    """Add `exabgp` to the command line."""
+    parser = commands.add_parser(
+        "exabgp",
+        help="ExaBGP itself, with what costs it most replaced",
+        description="Runs the ExaBGP that is installed beside rsfilter, in this process. A server "
+        "has its costliest functions replaced, each only where it was made for this release; what "
+        "is sent and said stays the same. WORDS are ExaBGP's own: server exabgp.conf, "
+        "validate exabgp.conf, version.",
+    )
+    parser.add_argument("--stock", action="store_true", help="replace nothing")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS", help="for ExaBGP")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become ExaBGP; does not return."""
+    program = ["--stock", "exabgp"] if args.stock else ["exabgp"]
+    # In place of this process: signals and the PID are ExaBGP's, and nothing else is loaded.
+    os.execv(sys.executable, [*SPEAKER, *program, *args.words])  # noqa: S606 - no shell is wanted

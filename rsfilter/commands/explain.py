@@ -1,0 +1,254 @@
+"""`rsfilter explain`: how a route would be judged, check by check, and by which VRPs.
+
+Judges with the same function as the running filter, on the truth file as it is now and on what
+the RTR caches say now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from typing import NamedTuple
+
+from rich.text import Text
+
+from rsfilter.commands import arguments, output
+from rsfilter.commands.arguments import Subparsers, configured
+from rsfilter.commands.client import ClientError
+from rsfilter.commands.output import GOOD
+from rsfilter.config.build import load_config
+from rsfilter.config.model import Config, RtrConfig
+from rsfilter.pipeline.data import Sources
+from rsfilter.routing.effects import Provenance
+from rsfilter.routing.groups import HostGroup, HostGroups
+from rsfilter.routing.model import (
+    BITS,
+    Address,
+    AsPath,
+    Attributes,
+    Prefix,
+    Route,
+    RouteKey,
+    Verdict,
+)
+from rsfilter.routing.policy import findings, judge
+from rsfilter.routing.reasons import REASONS
+from rsfilter.routing.validation import Data, Source
+from rsfilter.rpki.truth import Truth, load_truth
+from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.util.addresses import CacheAddress
+from rsfilter.util.text import to_json
+
+CACHE_TIMEOUT_S = 10.0
+"""How long to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
+
+FAILED_S = 1.0
+"""How long to wait for one that fails: it may speak another version, which begins with an error."""
+
+POLL_S = 0.02
+
+
+def add(commands: Subparsers) -> None:
+    """Add `explain` to the command line."""
+    parser = commands.add_parser(
+        "explain",
+        parents=[configured()],
+        help="the verdict on a route, and why",
+        description="Judges one route by the data of this moment: each check, the verdict, and "
+        "the VRPs that decided.",
+    )
+    parser.add_argument(
+        "prefix", type=arguments.prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"
+    )
+    parser.add_argument(
+        "--asn", type=arguments.asn, required=True, metavar="N", help="the host's ASN"
+    )
+    parser.add_argument(
+        "--neighbor",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="the host's session address (default: the one that truth binds to the ASN, else one "
+        "of the host group with this ASN, else an assumed one)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `rsfilter explain PREFIX --asn N [--neighbor A] [--json]`; the exit code."""
+    config = load_config(args.config)
+    prefix = Prefix.parse(args.prefix)
+    neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
+    truth = load_truth(config.truth.file) if config.truth else None
+    is_assumed = False
+    if neighbor is None:
+        neighbor, is_assumed = _likely_neighbor(config, truth, prefix, args.asn)
+    route, group = _route(config, prefix, args.asn, neighbor)
+    data = asyncio.run(data_of(config, truth))
+    explanation = _explain(route, group, data)._replace(is_assumed=is_assumed)
+    if data.rtr_source is Source.UNAVAILABLE:
+        unanswered = "no RTR cache answered"
+        if "data_unavailable" in explanation.verdict.reasons:
+            raise ClientError(f"{unanswered}: this is not what the running filter sees")
+        sys.stderr.write(f"rsfilter: {unanswered}\n")  # here they have no say
+    if args.json:
+        sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
+    else:
+        _print(explanation)
+    return GOOD
+
+
+class Explanation(NamedTuple):
+    """A verdict and what each check had to say."""
+
+    route: Route
+    group: HostGroup | None
+    checks: dict[str, tuple[str, ...]]
+    """By check, in order of checking: the names of the reasons it found."""
+    verdict: Verdict
+    data: Data
+    is_assumed: bool = False
+    """Nothing says that the host is at this neighbor."""
+
+
+def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
+    return Explanation(route, group, findings(route, group, data), judge(route, group, data), data)
+
+
+def _route(
+    config: Config, prefix: Prefix, asn: int, neighbor: Address
+) -> tuple[Route, HostGroup | None]:
+    """The plain route that the host would send: its own ASN (over iBGP none), its own address as
+    next hop."""
+    group = HostGroups(config.hosts)(neighbor)
+    next_hop = neighbor
+    if group is not None and group.next_hops:
+        next_hop = group.next_hops[0].address
+    as_path = AsPath.sequence(*([] if asn == config.route_server.asn else [asn]))
+    route = Route(RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=as_path), (next_hop,))
+    return route, group
+
+
+def _likely_neighbor(
+    config: Config, truth: Truth | None, prefix: Prefix, asn: int
+) -> tuple[Address, bool]:
+    """(where the host is, whether that is assumed): one of the prefix's family where there are
+    both. Truth knows it, or the groups that have its ASN; a range only says where it may be. Of
+    hosts that share the ASN it is one that owns the prefix."""
+    hosts = [host for host in (truth.hosts if truth else ()) if host.asn == asn]
+    owning = [host for host in hosts if any(vrp.prefix.covers(prefix) for vrp in host.prefixes)]
+    if bound := sorted(address for host in owning or hosts for address in host.neighbors):
+        is_sure = len(owning or hosts) == 1
+        return min(bound, key=lambda address: address.family != prefix.family), not is_sure
+    own = [group for group in config.hosts if group.asn == asn]
+    open_to_all = [group for group in config.hosts if group.asn is None]
+    groups = own or [*open_to_all, *config.hosts][:1]
+    networks = [network for group in groups for network in group.networks]
+    likely = min(networks, key=lambda n: (n.family != prefix.family, n.length < BITS[n.family]))
+    return likely.address, not own or likely.length < BITS[likely.family]
+
+
+async def data_of(config: Config, truth: Truth | None) -> Data:
+    """The data as they are now: this truth, and what the caches say."""
+    sources = Sources.of(config)
+    if truth:
+        sources.truth_loaded(truth)
+    if config.rtr:
+        await _ask_caches(config.rtr, sources)
+    return sources.data
+
+
+async def _ask_caches(rtr: RtrConfig, sources: Sources) -> None:
+    """The first in order of preference that answers: the running filter goes by it in the end,
+    whoever is quicker."""
+    for cache in rtr.caches:
+        if await _ask(cache, rtr, sources):
+            return
+
+
+async def _ask(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:
+    from rsfilter.rtr.caches import RtrCaches  # needs librtr, which other commands do without
+
+    arrived = asyncio.Event()
+
+    async def changed(snapshot: RtrSnapshot, reason: str) -> None:
+        sources.rtr_changed(snapshot, reason)
+        arrived.set()
+
+    caches = RtrCaches(
+        (cache,),
+        refresh=rtr.refresh,
+        retry=rtr.retry,
+        expire=rtr.expire,
+        on_change=changed,
+        on_expired=lambda: None,
+    )
+    await caches.start()
+    began = time.monotonic()
+    try:
+        while not arrived.is_set():
+            patience = FAILED_S if caches.status()[0].errors else CACHE_TIMEOUT_S
+            if time.monotonic() > began + patience:
+                break
+            await asyncio.sleep(POLL_S)
+    finally:
+        await caches.stop()
+    return arrived.is_set()
+
+
+def _as_json(explanation: Explanation) -> dict[str, object]:
+    route, group, checks, verdict, data, is_assumed = explanation
+    return {
+        "prefix": str(route.key.prefix),
+        "asn": route.asn,
+        "neighbor": str(route.key.neighbor),
+        "neighbor_assumed": is_assumed,
+        "group": group.name if group else None,
+        "verdict": verdict.kind.value,
+        "reasons": list(verdict.reasons),
+        "remedies": [REASONS[reason].remedy for reason in verdict.reasons],
+        "checks": {name: list(reasons) for name, reasons in checks.items()},
+        "state": verdict.validation.state.value,
+        "vrps": [str(vrp) for vrp in verdict.validation.vrps],
+        "owners": list(verdict.validation.owners),
+        "data": data.provenance._asdict(),
+    }
+
+
+def _print(explanation: Explanation) -> None:
+    route, _, checks, verdict, data, is_assumed = explanation
+    out = output.console()
+    out.print(f"{route.key.prefix} from {route.key.neighbor} (AS{route.asn}): {verdict.kind.value}")
+    if is_assumed:
+        text = f"{route.key.neighbor} is assumed; name it with --neighbor"
+        out.print(text, style="yellow", soft_wrap=True)
+    found = output.table("", "check", "finding")
+    for name, reasons in checks.items():
+        texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]
+        mark = Text("✗", "red") if reasons else Text("✓", "green")
+        found.add_row(mark, name, "\n".join(texts) or "good")
+    out.print(found)
+    out.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
+    out.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
+    for reason in verdict.reasons:
+        out.print(f"against {reason}: {REASONS[reason].remedy}", soft_wrap=True)
+
+
+def _validated(verdict: Verdict) -> str:
+    if not {"prefix_malformed", "data_unavailable"}.isdisjoint(verdict.reasons):
+        return "not done"
+    vrps = ", ".join(map(str, verdict.validation.vrps))
+    owners = ", ".join(verdict.validation.owners)
+    by = (f" by {vrps}" if vrps else "") + (f", of {owners}" if owners else "")
+    return f"{verdict.validation.state.value}{by}"
+
+
+def _provenance(data: Provenance) -> str:
+    sources = []
+    if data.truth_sha256:
+        sources.append(f"truth {data.truth_revision or 'unnamed'} (sha256 {data.truth_sha256})")
+    if data.rtr_cache:
+        sources.append(f"RTR cache {data.rtr_cache}, serial {data.rtr_serial}")
+    return ", ".join(sources) or "nobody"

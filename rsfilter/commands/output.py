@@ -1,0 +1,96 @@
+"""What commands print: tables for people, JSON Lines for programs.
+
+Names and texts come from hosts and files. No control character of theirs reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+
+from rsfilter.util.text import clean, to_json
+
+__all__ = ["clean", "clean_cell", "console", "print_json", "print_table", "table"]
+
+_MAX_WIDTH = 120
+"""Of a cell: one long text must not push all others apart."""
+
+_PIPED_WIDTH = 1000
+"""Of a line that a program reads: it is not to be folded."""
+
+
+def console() -> Console:
+    """Prints text as it is: nothing in it is markup. What is piped is not folded."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """To be filled, and printed on `console()`: with rules on a terminal, plain when piped. The
+    first column is never folded."""
+    is_terminal = sys.stdout.isatty()
+    made = Table(
+        title=title,
+        title_justify="left",
+        show_header=any(columns),
+        box=box.HEAVY_HEAD if is_terminal else None,
+        pad_edge=is_terminal,
+    )
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    made.columns[0].no_wrap = True
+    return made
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], max_width: int | None = _MAX_WIDTH
+) -> None:
+    """One line for a row, however wide: what is asked with grep must not be folded. `max_width`
+    of a cell; None: all of it."""
+    lines = [[clean_cell(value, max_width) for value in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        padded = map(set_cell_size, line, widths)
+        text = "  ".join(padded).rstrip()
+        if number:
+            sys.stdout.write(text + "\n")
+        else:
+            console().print(text, style="bold", soft_wrap=True)
+
+
+def clean_cell(value: object, max_width: int | None = _MAX_WIDTH) -> str:
+    """A value as one cell of a table."""
+    text = clean("" if value is None else str(value))
+    return text if max_width is None or len(text) <= max_width else text[: max_width - 3] + "..."
+
+
+def print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
+    """One line for each value. `is_live`: somebody watches."""
+    for value in values:
+        sys.stdout.write(to_json(value, default=str) + "\n")
+        if is_live:
+            sys.stdout.flush()
+
+
+GOOD = 0
+
+
+FAILED = 1
+
+
+INVALID = 2
+"""Usage, configuration or truth."""
+
+
+LOSSES = 3
+"""`impact` found routes that routers would lose."""
+
+
+INTERRUPTED = 130
+"""What shells say of a program that SIGINT ended."""

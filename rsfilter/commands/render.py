@@ -1,0 +1,147 @@
+"""`rsfilter render exabgp`: writes the files of ExaBGP and BIRD, once these find them good."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rsfilter.commands.arguments import Subparsers, configured
+from rsfilter.commands.output import GOOD
+from rsfilter.config.build import load_config
+from rsfilter.render.bird import render_fanouts
+from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
+from rsfilter.rpki.truth import load_truth
+from rsfilter.util.text import clean
+
+COMMAND = (sys.executable, "-P", "-m", "rsfilter")
+"""How ExaBGP starts us: this Python, and nothing that lies in its working directory."""
+
+
+def add(commands: Subparsers) -> None:
+    """Add `render` to the command line."""
+    parser = commands.add_parser("render", help="write the files of other programs")
+    programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
+    exabgp = programs.add_parser(
+        "exabgp",
+        parents=[configured()],
+        help="exabgp.conf and exabgp.env, and bird.conf for a fan-out",
+        description="Writes exabgp.conf and exabgp.env from configuration and truth, after "
+        "ExaBGP has validated them. Files that would not change are left alone. Start with: "
+        "set -a; . DIR/exabgp.env; rsfilter exabgp server DIR/exabgp.conf",
+    )
+    exabgp.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it is not there"
+    )
+    exabgp.add_argument(
+        "--user",
+        type=_user,
+        default=_current_user(),
+        metavar="NAME",
+        help="who ExaBGP and rsfilter become when started as root (default: %(default)s)",
+    )
+    exabgp.set_defaults(handler=run)
+
+
+def _user(name: str) -> str:
+    try:
+        return pwd.getpwnam(name).pw_name
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{name!r} is no user of this machine") from None
+
+
+def _current_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's number without a name
+        return "nobody"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `rsfilter render`; return the exit code."""
+    config = load_config(args.config)
+    truth = load_truth(config.truth.file) if config.truth else None
+    rendered = render(config, truth, COMMAND, args.user)
+    for warning in rendered.warnings:
+        sys.stderr.write(clean(f"warning: {warning}") + "\n")
+    fanouts = render_fanouts(config)
+    umask = os.umask(0o022)  # `--user` reads what root writes; nothing in it is secret
+    try:
+        changed = _write(args.output, rendered, fanouts)
+    finally:
+        os.umask(umask)
+    if ENVIRONMENT_NAME in changed:
+        sys.stdout.write(f"Restart ExaBGP, in a quiet hour: only then it has {ENVIRONMENT_NAME}.\n")
+    elif CONFIG_NAME in changed:
+        sys.stdout.write(f"Reload ExaBGP (SIGUSR1): then it has {CONFIG_NAME}.\n")
+    for path in sorted(args.output.glob("bird*.conf")) if fanouts else ():
+        if path.name not in fanouts:
+            text = f"warning: {path}: of another [fanout]; nothing writes it any more, remove it"
+            sys.stderr.write(clean(text) + "\n")
+    return GOOD
+
+
+def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[str]:
+    """Writes what differs; the names of files that were there before and are other ones now."""
+    changed = set()
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".render-", dir=directory) as scratch:
+        drafts = {}
+        for name, text in (rendered.files | fanouts).items():
+            drafts[name] = Path(scratch, name)
+            drafts[name].write_text(text, encoding="utf-8")
+        validate(drafts[CONFIG_NAME], rendered.environment)
+        validate_fanouts([drafts[name] for name in fanouts])
+        for name, draft in drafts.items():
+            target = directory / name
+            was_there = target.exists()
+            is_new = not was_there or target.read_bytes() != draft.read_bytes()
+            if is_new:
+                draft.replace(target)
+            if is_new and was_there:
+                changed.add(name)
+            sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
+    return changed
+
+
+def validate_fanouts(paths: Sequence[Path]) -> None:
+    """Has BIRD read each configuration, where there is a BIRD. Raises RenderError."""
+    bird = shutil.which("bird", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if paths and bird is None:
+        sys.stderr.write("warning: bird.conf is not validated: BIRD is not installed here\n")
+        return
+    for path in paths:
+        _ask("BIRD", [str(bird), "-p", "-c", str(path)])
+
+
+def validate(path: Path, environment: Mapping[str, str]) -> None:
+    """Has ExaBGP read a configuration as it would at its start. Raises RenderError."""
+    if find_spec("exabgp") is None:
+        sys.stderr.write("warning: not validated: ExaBGP is not installed beside rsfilter\n")
+        return
+    _ask("ExaBGP", [sys.executable, "-P", "-m", "exabgp", "validate", str(path)], environment)
+
+
+def _ask(
+    program: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> None:
+    """Lets a program read what was rendered for it, with these variables set as well. RenderError
+    when it refuses."""
+    result = subprocess.run(  # noqa: S603 - no shell; a program that we looked up ourselves
+        command,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        check=False,
+    )
+    if result.returncode != 0:
+        raise RenderError([f"{program} refuses what was rendered:", result.stderr.strip()])

@@ -1,0 +1,115 @@
+"""`rsfilter routes`: list the routes of a running filter."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rsfilter.commands import arguments
+from rsfilter.commands.arguments import SHOWN, Subparsers, add_limit, printing
+from rsfilter.commands.client import client_of, reaching_arguments
+from rsfilter.commands.output import GOOD, clean, console, print_json, print_table
+from rsfilter.routing.reasons import REASONS
+
+
+def add(commands: Subparsers) -> None:
+    """Add `routes` to the command line."""
+    parser = commands.add_parser(
+        "routes",
+        parents=[reaching_arguments(), printing()],
+        help="every route of every host, with its verdict",
+        description="Prints the routes that meet every condition, in order of arrival.",
+    )
+    parser.add_argument(
+        "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="a prefix or an address"
+    )
+    parser.add_argument(
+        "--match",
+        choices=["covering", "covered", "exact"],
+        default="covering",
+        help="routes whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+    )
+    parser.add_argument("--asn", type=arguments.asn, metavar="N", help="of the session")
+    parser.add_argument(
+        "--neighbor",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="the host's end of the session",
+    )
+    parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
+    parser.add_argument(
+        "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
+    )
+    parser.add_argument("--family", choices=["ipv4", "ipv6"])
+    add_limit(parser)
+    parser.add_argument(
+        "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
+    )
+    parser.set_defaults(handler=run)
+
+
+_COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "verdict")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `rsfilter routes`; return the exit code."""
+    found = client_of(args).lines(
+        "/api/v1/routes",
+        prefix=args.prefix,
+        match=args.match if args.prefix else None,
+        asn=args.asn,
+        neighbor=args.neighbor,
+        verdict=args.verdict,
+        reason=args.reason,
+        family=args.family,
+    )
+    if args.snapshot:
+        return _write_snapshot(args.snapshot, found)
+    limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
+    shown = islice(found, limit)
+    if args.json:
+        print_json(shown)
+        return GOOD
+    rows = [
+        (*(route[name] for name in _COLUMNS), _why(route), "stale" if route["stale"] else "")
+        for route in shown
+    ]
+    print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
+    if not rows:
+        sys.stderr.write(_none_found(args))
+    if args.limit is None and next(found, None) is not None:
+        sys.stderr.write(f"These are the first {SHOWN}; --limit 0 prints all.\n")
+    return GOOD
+
+
+def _none_found(args: argparse.Namespace) -> str:
+    if args.command == "guard":
+        return "Nothing is held.\n"
+    others = (args.asn, args.neighbor, args.verdict, args.reason, args.family)
+    if args.prefix is None or any(other is not None for other in others):
+        return "There is no such route.\n"
+    what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
+    return f"Nobody announces {what}.\n"
+
+
+def _why(route: dict[str, Any]) -> str:
+    decided = ", ".join(route["vrps"]) or route["state"]
+    return f"{', '.join(route['reasons'])} ({decided})" if route["reasons"] else decided
+
+
+def _write_snapshot(path: Path, routes: Iterator[dict[str, Any]]) -> int:
+    draft = path.with_name(path.name + ".new")
+    count = 0
+    with draft.open("w", encoding="ascii") as file:
+        for route in routes:
+            file.write(json.dumps(route) + "\n")
+            count += 1
+        file.write(json.dumps({"routes": count}) + "\n")  # what is cut lacks it
+    draft.replace(path)
+    console().print(f"wrote {count} routes to {clean(str(path))}", soft_wrap=True)
+    return GOOD

@@ -1,0 +1,74 @@
+"""`rsfilter truth`: looks at a truth file, and writes it for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.output import GOOD, INVALID
+from rsfilter.rpki.truth import Truth, load_truth, truth_export
+from rsfilter.util.text import clean, to_json
+
+
+def add(commands: Subparsers) -> None:
+    """Add `truth` to the command line."""
+    parser = commands.add_parser("truth", help="check a truth file, or convert it")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check",
+        help="what a truth file says, or every error in it",
+        description="Reads a truth file of any form as run would, and prints what it says, or "
+        "every error with its place.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="the truth file")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(handler=_check)
+    export = actions.add_parser(
+        "export",
+        help="write a truth file in another program's form",
+        description="Prints the VRPs of a truth file in another program's form. The same truth "
+        "always gives the same bytes.",
+    )
+    export.add_argument("file", type=Path, metavar="FILE", help="the truth file")
+    export.add_argument(
+        "--format", choices=["stayrtr"], required=True, help="stayrtr: what StayRTR and GoRTR read"
+    )
+    export.set_defaults(handler=_export)
+
+
+def _check(args: argparse.Namespace) -> int:
+    truth = load_truth(args.file)
+    summary = _summary(truth)
+    if args.json:
+        sys.stdout.write(to_json({"file": str(args.file), **summary}, indent=2) + "\n")
+        return GOOD
+    sys.stdout.write(clean(f"{args.file} is good.") + "\n")
+    for name, value in summary.items():
+        for line in value if isinstance(value, list) else [value]:
+            sys.stdout.write(clean(f"{name}: {line}") + "\n")
+    return GOOD
+
+
+def _summary(truth: Truth) -> dict[str, Any]:
+    return {
+        "format": truth.format,
+        "vrps": len(truth.vrps),
+        "hosts": len(truth.hosts),
+        "filters": len(truth.filters),
+        "revision": truth.revision,
+        "sha256": truth.sha256,
+        "warnings": [str(warning) for warning in truth.warnings],
+    }
+
+
+def _export(args: argparse.Namespace) -> int:
+    try:
+        exported = truth_export(load_truth(args.file), args.format)
+    except ValueError as error:
+        sys.stderr.write(clean(f"{args.file}: {error}") + "\n")
+        return INVALID
+    sys.stdout.write(exported.decode())
+    return GOOD

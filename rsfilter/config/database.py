@@ -1,0 +1,112 @@
+"""The URL of the fleet's database, as `[fleet] database` has it.
+
+The form is libpq's (https://www.postgresql.org/docs/15/libpq-connect.html, 34.1.1.2): several
+hosts, a user, a database, parameters. A password never stands in it, so that it can be shown
+anywhere; parameters are those that this program has a use for, so that none weakens what it sets.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from rsfilter.config.reader import HintError
+
+SCHEMES = ("postgresql", "postgres")
+
+PARAMETERS = (
+    "host",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslcrl",
+    "target_session_attrs",
+)
+"""Those that may stand in the URL."""
+
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+VERIFIED = "verify-full"
+"""The only `sslmode` that finds out who answers."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class DatabaseUrl(NamedTuple):
+    """Where the database is, and as which role to log in."""
+
+    text: str
+    """The URL as it was written. There is no secret in it."""
+    user: str
+    """The role, which is the name of the instance."""
+    database: str
+    parameters: tuple[tuple[str, str], ...]
+    """As libpq takes them, `host` and `port` among them."""
+
+    def __str__(self) -> str:
+        """The URL as it was written."""
+        return self.text
+
+
+def parse_url(text: str) -> DatabaseUrl:
+    """The parsed URL. Raises HintError when it cannot be used."""
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise HintError(str(error)) from None
+    if parts.scheme not in SCHEMES:
+        raise HintError("it begins with postgresql://")
+    if not text.isprintable() or parts.fragment:
+        raise HintError("it has characters that do not belong there")
+    login, at, hosts = parts.netloc.rpartition("@")
+    if ":" in login:
+        raise HintError("a password does not belong here; put it into password_file")
+    user = unquote(login)
+    if not at or not user:
+        raise HintError("the role is missing: postgresql://ROLE@HOST/DATABASE")
+    database = unquote(parts.path.removeprefix("/"))
+    if not database:
+        raise HintError("the database is missing: postgresql://ROLE@HOST/DATABASE")
+    parameters = _parameters(parts.query)
+    if hosts:
+        names, ports = zip(*(_host(host) for host in hosts.split(",")), strict=True)
+        parameters |= {"host": ",".join(names), "port": ",".join(ports)}
+    _check(parameters)
+    return DatabaseUrl(text, user, database, tuple(parameters.items()))
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        raise HintError("what follows ? is not name=value&name=value") from None
+    for name, _ in pairs:
+        if name in ("password", "passfile"):
+            raise HintError("a password does not belong here; put it into password_file")
+        if name not in PARAMETERS:
+            raise HintError(f"{name} is not used here; known: {', '.join(PARAMETERS)}")
+    return dict(pairs)
+
+
+def _host(text: str) -> tuple[str, str]:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "5432"
+    host = unquote(host.removeprefix("[").removesuffix("]"))
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise HintError(f"{text} is no host, host:port or [IPv6 address]:port")
+    return host, port
+
+
+def _check(parameters: dict[str, str]) -> None:
+    if not parameters.get("host"):
+        raise HintError("the host is missing: postgresql://ROLE@HOST/DATABASE")
+    for name in FILES:
+        if not parameters.get(name, "/").startswith("/"):
+            raise HintError(f"{name} is no absolute path")
+    hosts = parameters["host"].split(",")
+    is_local = all(host.startswith("/") or host in LOOPBACK for host in hosts)
+    if not is_local and parameters.get("sslmode") != VERIFIED:
+        raise HintError(f"over a network it needs sslmode={VERIFIED}, or anybody could answer")

@@ -1,0 +1,71 @@
+"""The files that a configuration names: can the user of this process use them?
+
+Reading a configuration opens nothing (`rsfilter.config`), and `run` goes on without any of these:
+one cache less, no audit log, nothing that can be changed over HTTP. `check` says so beforehand. The
+truth is not looked at here: it is read, and a configuration without it is not good.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rsfilter.config.build import FleetConfig
+from rsfilter.config.model import Config
+
+
+def file_warnings(config: Config) -> list[str]:
+    """`place: path: what is wrong and what follows`, for the user that this process runs as."""
+    return [
+        *_caches(config),
+        *_audit(config.audit.directory),
+        *_token(config.http.token_file),
+        *_password(config.fleet),
+    ]
+
+
+def _caches(config: Config) -> Iterator[str]:
+    for index, cache in enumerate(config.rtr.caches if config.rtr else ()):
+        if cache.transport == "ssh":
+            for key, path in (("key", cache.key), ("known_hosts", cache.known_hosts)):
+                if problem := _unreadable(Path(path)):
+                    yield f"rtr.caches[{index}].{key}: {path}: {problem}; {cache} will not connect"
+
+
+def _audit(directory: Path) -> Iterator[str]:
+    """It is made when it is not there."""
+    place = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
+    if not place.is_dir():
+        problem = f"{place} is not a directory"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        problem = f"{place} cannot be written to"
+    else:
+        return
+    yield f"audit.directory: {problem}; there will be no audit log"
+
+
+def _token(path: Path | None) -> Iterator[str]:
+    if path is not None and (problem := _unreadable(path)):
+        yield f"http.token_file: {path}: {problem}; nothing can be changed over HTTP"
+
+
+def _password(fleet: FleetConfig | None) -> Iterator[str]:
+    path = fleet.password_file if fleet else None
+    if path is None:
+        return
+    if problem := _unreadable(path):
+        yield f"fleet.password_file: {path}: {problem}; nothing will reach the database"
+    elif path.stat().st_mode & 0o007:
+        yield f"fleet.password_file: {path}: every user can read it; chmod o-rwx"
+
+
+def _unreadable(path: Path) -> str:
+    """Why a file cannot be read; empty: it can."""
+    try:
+        if not path.is_file():  # before open, which waits for ever on a pipe without a writer
+            return "is no file" if path.exists() else "is not there"
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return error.strerror or "cannot be read"

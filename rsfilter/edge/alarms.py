@@ -1,0 +1,103 @@
+"""Warnings in the log, beside the audit: what somebody has to act on, or nearly."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from rsfilter.audit.flood import Audited, Flood
+from rsfilter.routing.effects import DrainChange, GuardChange, VerdictChange
+from rsfilter.routing.model import Address
+
+log = logging.getLogger(__name__)
+
+NAMED_HOSTS = 5
+"""Hosts that a line names: nobody reads on after that many."""
+
+
+def tell(events: Iterable[Audited]) -> None:
+    """Logs those of some audit events that are worth a warning."""
+    for event in events:
+        if not isinstance(event, VerdictChange):  # nearly all are one
+            _tell(event)
+
+
+def _tell(event: Audited) -> None:
+    if isinstance(event, GuardChange):
+        _tell_of_guard(event)
+    elif isinstance(event, DrainChange):
+        log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
+    elif isinstance(event, Flood) and event.phase == "begins":
+        log.warning(
+            "%s (%s, AS%d) floods: more changes than the audit log writes line by line; "
+            "it sums them up each minute",
+            event.neighbor,
+            event.host or "in no group",
+            event.asn,
+        )
+    elif isinstance(event, Flood) and event.phase == "ended":
+        log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
+
+
+def tell_of_dialect(dialect: str) -> None:
+    """ExaBGP's release is known, by its first line."""
+    if dialect == "4.2":
+        log.warning(
+            "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's "
+            "session again and again (no RFC 7606), a route refresh from a router resets its "
+            "session, and replies to commands get lost. Use 5.0.15 or later."
+        )
+
+
+def tell_of_resync(problems: Mapping[str, int]) -> None:
+    """What ExaBGP says of the time before this start is not as it should be."""
+    log.error(
+        "ExaBGP does not tell as it should what routers have from before this start (%s): "
+        "if this goes on, or they keep routes that they should not have, restart ExaBGP",
+        ", ".join(f"{what}: {count}" for what, count in sorted(problems.items())),
+    )
+
+
+def tell_of_skipped(why: str, line: bytes) -> None:
+    """A line of ExaBGP, which begins like this, was not understood; there may be more like it."""
+    log.warning(
+        "a line of ExaBGP was not understood (%s), and what it said is missing: %r. If it was an "
+        "UPDATE, reset the session of the neighbor that it names",
+        why,
+        line,
+    )
+
+
+def tell_of_absent(hosts: Sequence[Address]) -> None:
+    """End-of-RIB has gone out although these hosts are not back."""
+    if not hosts:
+        return
+    named = ", ".join(map(str, hosts[:NAMED_HOSTS]))
+    log.warning(
+        "routers are told that all is said, although %d hosts have not come back since ExaBGP "
+        "started: %s",
+        len(hosts),
+        named + (" ..." if len(hosts) > NAMED_HOSTS else ""),
+    )
+
+
+def _tell_of_guard(change: GuardChange) -> None:
+    match change.action:
+        case "held":
+            log.error(
+                "guard: this change of %s would lose %d of %d accepted routes: they stay where "
+                "they are (%d held in all). Put the data right; or, if they are, let go with: "
+                "rsfilter guard release (or kill -USR2 %d)",
+                change.source,
+                change.routes,
+                change.accepted,
+                change.held,
+                os.getpid(),
+            )
+        case "restored":
+            log.warning("guard: %d routes were held before a restart: they stay", change.routes)
+        case "released":
+            log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
+        case _:
+            log.info("guard: %s", change.detail)

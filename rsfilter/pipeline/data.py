@@ -1,0 +1,280 @@
+"""Truth and RTR caches together: which data are in force, and what changed.
+
+Pure: snapshots come in, `DataReplaced` events for the engine come out. Until truth is loaded and
+the first End of Data has come (or the caches were given up on), no data are in force at all and
+nothing is announced.
+
+What a new snapshot changes takes a tenth of a second to find where it is the whole RPKI.
+`prepare_rtr` and `prepare_truth` do that and change nothing, so that a thread can do it while the
+loop goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rsfilter.config.model import Config
+from rsfilter.routing.bindings import NO_BINDINGS, Bindings
+from rsfilter.routing.effects import Provenance
+from rsfilter.routing.events import DataReplaced
+from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.model import Prefix
+from rsfilter.routing.validation import Data, Mode, Source
+from rsfilter.rpki.truth import Truth
+from rsfilter.rpki.vrps import EMPTY, Difference, RtrSnapshot, VrpSet
+
+MANY_PREFIXES = 20_000
+"""With more changed prefixes than this, judging everything again is cheaper than finding what
+they cover."""
+
+_NO_CHANGE = Difference(0, 0, frozenset())
+
+
+class PreparedRtr(NamedTuple):
+    """What a snapshot would change."""
+
+    vrps: VrpSet
+    """What SLURM's filters leave of it."""
+    change: Difference
+    truth: Truth | None
+    """The truth, and the VRPs of the caches, that this holds for."""
+    before: VrpSet
+
+
+class PreparedTruth(NamedTuple):
+    """What a truth would change."""
+
+    bindings: Bindings
+    rtr_vrps: VrpSet
+    """What its SLURM filters leave of the caches' VRPs."""
+    change: Difference
+    rtr_change: Difference
+    changed_hosts: frozenset[TruthHost]
+    """Those that are not as before, and as they were."""
+    moved: frozenset[Prefix]
+    """That went from one host to another of the same ASN."""
+    truth: Truth
+    """The new truth; the earlier one, and the VRPs of the caches, that this holds for."""
+    before: Truth | None
+    rtr: RtrSnapshot | None
+    rtr_before: VrpSet
+
+
+class Sources:
+    """Keeps the newest good truth and the newest whole RTR snapshot."""
+
+    @classmethod
+    def of(cls, config: Config) -> Sources:
+        """The sources that a configuration names."""
+        return cls(
+            mode=config.truth.mode if config.truth else Mode.AUTHORITATIVE,
+            has_truth=config.truth is not None,
+            has_rtr=config.rtr is not None,
+            reject_expired=config.rtr is not None and config.rtr.on_expire == "reject",
+        )
+
+    def __init__(self, *, mode: Mode, has_truth: bool, has_rtr: bool, reject_expired: bool) -> None:
+        self._mode = mode
+        self._truth: Truth | None = None
+        self._bindings = NO_BINDINGS
+        self._truth_source = Source.UNAVAILABLE if has_truth else Source.UNUSED
+        self._rtr: RtrSnapshot | None = None
+        self._rtr_source = Source.UNAVAILABLE if has_rtr else Source.UNUSED
+        self._rtr_vrps = EMPTY
+        self._reject_expired = reject_expired
+        self._has_given_up = False
+        self.is_started = False
+        """Data are in force."""
+
+    @property
+    def nothing(self) -> Data:
+        """What is in force before the start: nothing, so that every route is rejected."""
+        return Data(truth_source=Source.UNAVAILABLE, rtr_source=Source.UNAVAILABLE, mode=self._mode)
+
+    @property
+    def truth(self) -> Truth | None:
+        """The newest good truth."""
+        return self._truth
+
+    @property
+    def data(self) -> Data:
+        """The data as they stand."""
+        return self._data(self._truth, self._bindings, self._rtr_vrps)
+
+    def data_with(self, truth: Truth) -> Data:
+        """The data as they would be with another truth. Changes nothing; for any thread."""
+        rtr = self._rtr
+        filtered = truth.filter_rtr(rtr.vrps) if rtr else EMPTY
+        return self._data(truth, truth.bindings(), filtered)
+
+    def _data(self, truth: Truth | None, bindings: Bindings, rtr_vrps: VrpSet) -> Data:
+        rtr = self._rtr
+        return Data(
+            truth=truth.vrps if truth else None,
+            rtr=rtr_vrps if self._rtr_source is Source.READY else None,
+            truth_source=Source.READY if truth else self._truth_source,
+            rtr_source=self._rtr_source,
+            mode=self._mode,
+            bindings=bindings,
+            provenance=Provenance(
+                truth_revision=truth.revision if truth else "",
+                truth_sha256=truth.sha256 if truth else "",
+                rtr_cache=rtr.cache if rtr else "",
+                rtr_session=rtr.session if rtr else 0,
+                rtr_serial=rtr.serial if rtr else 0,
+            ),
+        )
+
+    def prepare_truth(self, truth: Truth) -> PreparedTruth:
+        """What `truth_loaded` needs to know of a truth. Changes nothing; for any thread."""
+        before, rtr, rtr_before = self._truth, self._rtr, self._rtr_vrps
+        rtr_vrps = rtr_before if rtr is None else truth.filter_rtr(rtr.vrps)
+        return PreparedTruth(
+            bindings=truth.bindings(),
+            rtr_vrps=rtr_vrps,
+            change=_difference(before.vrps if before else EMPTY, truth.vrps),
+            rtr_change=_difference(rtr_before, rtr_vrps),
+            changed_hosts=frozenset({*(before.hosts if before else ())} ^ {*truth.hosts}),
+            moved=_moved(before.hosts if before else (), truth.hosts),
+            truth=truth,
+            before=before,
+            rtr=rtr,
+            rtr_before=rtr_before,
+        )
+
+    def truth_loaded(
+        self, truth: Truth, prepared: PreparedTruth | None = None
+    ) -> DataReplaced | None:
+        """A good truth file was read. `prepared`: what `prepare_truth` found, if it was asked."""
+        if (
+            prepared is None
+            or prepared.truth is not truth
+            or prepared.before is not self._truth  # other data came meanwhile
+            or prepared.rtr is not self._rtr
+            or prepared.rtr_before is not self._rtr_vrps
+        ):
+            prepared = self.prepare_truth(truth)
+        self._truth, self._truth_source = truth, Source.READY
+        self._bindings, self._rtr_vrps = prepared.bindings, prepared.rtr_vrps
+        return self._replaced(
+            "truth",
+            f"{truth.format}, {len(truth.vrps)} VRPs, revision {truth.revision or 'unnamed'}",
+            prepared.change,
+            also=prepared.rtr_change,
+            moved=prepared.moved,
+            hosts=prepared.changed_hosts,
+        )
+
+    @property
+    def next_expiry(self) -> float | None:
+        """The last second (Unix time) of what expires first in the truth."""
+        expiries = self._truth.expiries if self._truth else ()
+        return expiries[0][0] if expiries else None
+
+    def expire_truth(self, time: float) -> DataReplaced | None:
+        """Leave out what has expired in the truth by `time` (Unix time)."""
+        if self._truth is None or self.next_expiry is None:
+            return None
+        self._truth, gone = self._truth.expired(time)
+        if not gone:
+            return None
+        few = gone if len(gone) <= MANY_PREFIXES else ()
+        prefixes = frozenset(Prefix(*numbers[:3]) for numbers in few) if few else None
+        return self._replaced(
+            "truth", f"{len(gone)} VRPs have expired", Difference(0, len(gone), prefixes)
+        )
+
+    def prepare_rtr(self, snapshot: RtrSnapshot) -> PreparedRtr:
+        """What `rtr_changed` needs to know of a snapshot. Changes nothing; for any thread."""
+        truth, before = self._truth, self._rtr_vrps
+        vrps = truth.filter_rtr(snapshot.vrps) if truth else snapshot.vrps
+        return PreparedRtr(vrps, _difference(before, vrps), truth, before)
+
+    def rtr_changed(
+        self, snapshot: RtrSnapshot, reason: str, prepared: PreparedRtr | None = None
+    ) -> DataReplaced | None:
+        """Another whole snapshot decides, or the same one is fresh again. `prepared`: what
+        `prepare_rtr` found, if it was asked."""
+        if (
+            prepared is None
+            or prepared.truth is not self._truth  # another one came meanwhile
+            or prepared.before is not self._rtr_vrps
+        ):
+            prepared = self.prepare_rtr(snapshot)
+        was_ready = self._rtr_source is Source.READY
+        self._rtr, self._rtr_source = snapshot, Source.READY
+        self._rtr_vrps = prepared.vrps
+        return self._replaced("rtr", reason, prepared.change, everything=not was_ready)
+
+    def rtr_expired(self) -> DataReplaced | None:
+        """No cache has been fresh for `expire` seconds."""
+        if not self._reject_expired:
+            return None
+        self._rtr_source = Source.UNAVAILABLE
+        return self._replaced(
+            "rtr", "expired: what RTR decides is rejected", _NO_CHANGE, everything=True
+        )
+
+    @property
+    def waits_for_caches(self) -> bool:
+        """Nothing is in force for want of a first End of Data; truth may be missing as well."""
+        return (
+            self._rtr_source is Source.UNAVAILABLE and self._rtr is None and not self._has_given_up
+        )
+
+    def give_up_waiting(self) -> DataReplaced | None:
+        """The caches did not deliver in time: truth alone decides what it covers."""
+        self._has_given_up = True
+        return self._replaced(
+            "rtr", "given up waiting for a first End of Data", _NO_CHANGE, everything=True
+        )
+
+    def _replaced(
+        self,
+        source: str,
+        detail: str,
+        vrps: Difference,
+        *,
+        also: Difference = _NO_CHANGE,
+        moved: frozenset[Prefix] = frozenset(),
+        hosts: frozenset[TruthHost] = frozenset(),
+        everything: bool = False,
+    ) -> DataReplaced | None:
+        if self._truth_source is Source.UNAVAILABLE or self.waits_for_caches:
+            return None
+        everything = everything or not self.is_started
+        self.is_started = True
+        return DataReplaced(
+            data=self.data,
+            source=source,
+            detail=detail,
+            prefixes=None if everything else _together(vrps.prefixes, also.prefixes, moved),
+            asns=frozenset(host.asn for host in hosts),
+            neighbors=frozenset(address for host in hosts for address in host.neighbors),
+            added=vrps.added,
+            removed=vrps.removed,
+        )
+
+
+def _difference(before: VrpSet, after: VrpSet) -> Difference:
+    return _NO_CHANGE if before is after else before.difference(after, MANY_PREFIXES)
+
+
+def _together(*changed: frozenset[Prefix] | None) -> frozenset[Prefix] | None:
+    known = [prefixes for prefixes in changed if prefixes is not None]
+    if len(known) < len(changed) or sum(map(len, known)) > MANY_PREFIXES:
+        return None
+    return frozenset[Prefix]().union(*known)
+
+
+def _moved(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[Prefix]:
+    """Return the prefixes that a host gained or lost beside others of its ASN. The VRPs may be
+    the same as before: they do not tell those hosts apart."""
+    owned = {host: host.prefixes for host in before}
+    return frozenset(
+        vrp.prefix
+        for host in after
+        if owned.get(host, host.prefixes) != host.prefixes
+        for vrp in {*owned[host]} ^ {*host.prefixes}
+    )

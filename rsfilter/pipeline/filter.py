@@ -1,0 +1,268 @@
+"""The filter as one pure machine: ExaBGP's lines and new data in, commands and audit events out.
+
+    line -> decode -> engine -> egress -> commands
+                        |
+                        +-> audit events
+
+`service` drives it in real time and `replay` in recorded time: the same lines and data at the same
+times give byte-identical commands and the same audit events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rsfilter.audit.flood import Audited, Floods
+from rsfilter.config.model import Config
+from rsfilter.exabgp.decode import decode, dialect, routes_sent
+from rsfilter.exabgp.deferral import Deferral
+from rsfilter.exabgp.egress import Egress
+from rsfilter.exabgp.messages import (
+    Message,
+    Offered,
+    Opened,
+    Reply,
+    SentEndOfRib,
+    SentUpdate,
+    Shutdown,
+    Skipped,
+)
+from rsfilter.exabgp.resync import Inherited, Resync
+from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
+from rsfilter.routing.effects import Actions
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.events import (
+    AllRepeated,
+    DataReplaced,
+    DrainAsked,
+    EndOfRib,
+    Event,
+    GuardReleased,
+    GuardRestored,
+    PolicyReplaced,
+    RefreshMark,
+    SessionDown,
+    SessionUp,
+    Update,
+)
+from rsfilter.routing.guard import Changes
+from rsfilter.routing.model import BOTH_FAMILIES, Address, RouteKey
+from rsfilter.routing.validation import Data
+
+REMOVED = "stop, message [removed]"
+"""The reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
+
+SHOWN_OCTETS = 300
+"""Of a line that was not understood: whom it is about comes first."""
+
+
+class Filter:
+    """Decoder, engine and egress, wired."""
+
+    def __init__(self, config: Config, data: Data) -> None:
+        own_asn = config.route_server.asn
+        policy = _policy(config)
+        self.engine = Engine(
+            own_asn, policy.hosts, config.routers, data, policy.limits, policy.drain_time
+        )
+        self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
+        self.resync = Resync(self.egress.routers)
+        self.deferral = Deferral(self.egress.routers)
+        self.counters: Counter[str] = Counter()
+        """Lines by kind of message; those that were not understood as skipped_ and why."""
+        self.last_skipped: tuple[str, bytes] | None = None
+        """Why, and the beginning of the last line that was not understood. Whoever tells of it sets
+        None."""
+        self.is_shut_down = False
+        """ExaBGP has said that it ends."""
+        self.dialect: str | None = None
+        """ExaBGP's release as its lines tell it, once one has come."""
+        self.floods = Floods()
+        self._is_resynced = False
+        self._has_data = False
+        self._has_predecessor = False
+        """Routers have routes that a process before this one announced."""
+        self._offered: dict[Address, frozenset[int]] = {}
+        """Families that ExaBGP offered in its last OPEN, by neighbor."""
+        self._asked_to_drain: list[DrainAsked] = []
+        """While it was not known what routers have."""
+        self._audit: list[Audited] = []
+
+    def line(self, line: bytes, now: float) -> None:
+        """One line from ExaBGP."""
+        message = self._understand(line)
+        is_resyncing = not self.resync.is_done
+        if is_resyncing:
+            self._resync(message, now)
+        self.deferral.message(message, now)
+        match message:
+            case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
+                self._routing(message, now)
+            case SentEndOfRib():
+                self.egress.end_of_rib_sent(message.neighbor)
+            case SentUpdate() if self.egress.is_inherited(message.neighbor):
+                self.egress.update_sent(message.neighbor, routes_sent(message))
+            case Reply() if not is_resyncing:
+                self.egress.replied(ok=message.ok, now=now)
+            case Opened() if message.neighbor in self.egress.routers:
+                self._opened(message)
+            case Shutdown():
+                self.is_shut_down = True
+
+    def _understand(self, line: bytes) -> Message:
+        """Return what a line says, counted."""
+        message = decode(line)
+        if self.dialect is None:
+            self.dialect = dialect(line)
+        if isinstance(message, Skipped):
+            self.counters[f"skipped_{message.why}"] += 1
+            self.last_skipped = message.why, line[:SHOWN_OCTETS]
+            return message
+        self.counters[type(message).__name__] += 1
+        if isinstance(message, Offered):
+            self._offered[message.neighbor] = message.families
+        return self._negotiated(message) if isinstance(message, Opened) else message
+
+    def _negotiated(self, opened: Opened) -> Opened:
+        """Return an OPEN with the families alone that ExaBGP offered too: End-of-RIB comes, and
+        routes go out, in those that both ends speak (RFC 4760 section 8)."""
+        offered = self._offered.get(opened.neighbor, BOTH_FAMILIES)
+        return replace(opened, families=opened.families & offered)
+
+    def data_replaced(self, event: DataReplaced, now: float) -> None:
+        """Other data are in force."""
+        self._has_data = True
+        self._routing(event, now)
+
+    def configured(self, config: Config, now: float) -> None:
+        """Another configuration is in force, as far as `reload` lets it change."""
+        self._routing(_policy(config), now)
+
+    def guard_released(self, by: str, now: float) -> None:
+        """The operator lets go of what the guard holds; `by` says how, for people."""
+        self._routing(GuardReleased(by), now)
+
+    def guard_restored(self, held: Mapping[RouteKey, str], now: float) -> None:
+        """What the guard of a process before this one held, by fingerprint."""
+        self._routing(GuardRestored(held), now)
+
+    @property
+    def drain_state(self) -> DrainState:
+        """Whether the filter is in service, and who keeps it out."""
+        return self.engine.drain.state
+
+    def drain(self, on: bool, by: str, now: float, source: str = "operator") -> None:
+        """Somebody wants the filter to leave service, or no longer does (`DrainAsked`).
+
+        It is in service again when no source wants it to leave. Asked before it knows what routers
+        have, it waits until it does: then it leaves as always, or if they have nothing, announces
+        nothing at all.
+        """
+        self._asked_to_drain.append(DrainAsked(source, on, by))
+        if self._is_resynced:
+            self._follow_drain(now)
+
+    def commands(self, now: float) -> list[bytes]:
+        """What to write to ExaBGP now."""
+        self._follow(self.engine.expire(now), now)
+        self._audit += self.floods.expire(now)
+        questions = self.resync.commands(now)
+        if not self.resync.is_done:
+            return questions
+        if not self._is_resynced:
+            self._resynced(now)
+        self.deferral.expire(now)
+        if not self.egress.is_ready and self._knows_all:
+            self.egress.is_ready = True
+            self._routing(AllRepeated(), now)
+        return self.egress.commands(now)
+
+    @property
+    def _knows_all(self) -> bool:
+        """What is not accepted now may be withdrawn: hosts have repeated themselves, and data have
+        gone all the way through what they announce."""
+        return self._has_data and self.deferral.is_over and not self.engine.is_busy
+
+    def next_timer(self) -> float | None:
+        """When to ask for commands again, if nothing happens before."""
+        timers = (
+            self.engine.next_timer(),
+            self.egress.next_timer(),
+            self.resync.next_timer(),
+            self.deferral.next_timer(),
+            self.floods.next_timer(),
+        )
+        return min((at for at in timers if at is not None), default=None)
+
+    def take_audit(self) -> list[Audited]:
+        """What is to be audited since the last call."""
+        taken, self._audit = self._audit, []
+        return taken
+
+    def end(self, now: float) -> None:
+        """Nothing more will come in: what is summed up of floods is to be audited now."""
+        self._audit += self.floods.end(now)
+
+    def take_held(self) -> Changes:
+        """What became of held routes since the last call: a restart must not let them go."""
+        return self.engine.guard.take_changes()
+
+    def _resync(self, message: Message, now: float) -> None:
+        for found in self.resync.message(message, now):
+            if isinstance(found, Inherited):
+                self._has_predecessor = True
+                self.egress.adopt(found.router, found.prefix, found.path_id)
+            else:
+                if found.neighbor in self.egress.routers:
+                    self._opened(found.opened)
+                self._routing(SessionUp(found.neighbor, found.asn), now)
+                if found.neighbor in self.egress.routers:
+                    self.egress.inherit(found.neighbor)
+
+    def _resynced(self, now: float) -> None:
+        """What has waited until we know what is there."""
+        self._is_resynced = True
+        self.deferral.begin(self.resync.shown, now)
+        self._follow_drain(now, at_once=not self._has_predecessor)
+
+    def _follow_drain(self, now: float, *, at_once: bool = False) -> None:
+        asked, self._asked_to_drain = self._asked_to_drain, []
+        for event in asked:
+            self._routing(replace(event, at_once=at_once), now)
+
+    def _opened(self, opened: Opened) -> None:
+        self.egress.opened(opened.neighbor, opened.families, opened.add_path)
+
+    def _routing(self, event: Event, now: float) -> None:
+        if isinstance(event, SessionDown) and event.reason == REMOVED:
+            event = replace(event, administrative=True)
+            self.deferral.removed(event.neighbor)
+        self._follow(self.engine.handle(event, now), now)
+        if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
+            self._router_session(event)
+        elif isinstance(event, SessionDown):
+            self.egress.host_down(event.neighbor)
+
+    def _follow(self, actions: Actions, now: float) -> None:
+        self._audit += self.floods.pass_on(actions.audit, now)
+        for change in actions.out:
+            self.egress.changed(change.group, change.prefixes)
+        for wanted in actions.refresh:
+            self.egress.request_refresh(wanted.neighbor, wanted.family)
+
+    def _router_session(self, event: SessionUp | SessionDown) -> None:
+        if isinstance(event, SessionUp):
+            self.egress.router_up(event.neighbor)
+        else:
+            self.egress.router_down(event.neighbor, is_removed=event.reason == REMOVED)
+
+
+def _policy(config: Config) -> PolicyReplaced:
+    readiness = config.readiness
+    return PolicyReplaced(
+        config.hosts,
+        config.guard.limits,
+        readiness.drain_time if readiness else DEFAULT_DRAIN_TIME_S,
+    )

@@ -1,0 +1,374 @@
+"""Renders ExaBGP's configuration and environment from ours.
+
+Owns what rsfilter asks of ExaBGP 5.0: which neighbors there are, which messages reach us, and the
+settings without which sessions or routes would be lost. Ranges of the configuration authorise
+hosts and are never rendered: ExaBGP's range neighbors share one table. Every neighbor is explicit,
+so a host comes into being when truth or configuration names its address and the file is rendered
+again. Text is made from parsed values only, in one order: the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rsfilter import __version__
+from rsfilter.config.model import Config
+from rsfilter.config.types import session_fault
+from rsfilter.routing.groups import HostGroups, RouterGroup
+from rsfilter.routing.model import BOTH_FAMILIES, IPV6, UNICAST, Address
+from rsfilter.rpki.truth import Truth
+
+CONFIG_NAME = "exabgp.conf"
+ENVIRONMENT_NAME = "exabgp.env"
+
+PROCESS = "rsfilter"
+"""What ExaBGP calls us."""
+
+RESTART_TIME = 120
+"""Seconds, RFC 4724 section 3: how long a neighbor keeps what we announced while ExaBGP restarts.
+ExaBGP is up again within seconds; validation data may take `startup_wait`, and hosts reconnect by
+their own timers, often of a minute."""
+
+MAX_OUTSIDE = 5
+"""Addresses of a kind that are warned of one by one: more of them are no slips of the pen."""
+
+HOST_ECHO = "parsed; open;"
+"""What ExaBGP shows us of what it sends to hosts: the families that it offers."""
+
+ROUTER_ECHO = "parsed; update; open;"
+"""What ExaBGP shows us of what it sends to routers: the families that it offers, and the End-of-RIB
+that comes back: the barrier which keeps two changes of one prefix apart."""
+
+ENVIRONMENT = {
+    "exabgp_api_ack": "true",  # "error" is the only sign of a command that failed
+    "exabgp_api_cli": "false",  # no named pipes: nobody but us gives commands
+    "exabgp_api_compact": "false",
+    "exabgp_api_encoder": "json",
+    "exabgp_api_respawn": "true",
+    "exabgp_api_terminate": "true",  # else a broken pipe to us stops every session for good
+    "exabgp_bgp_passive": "false",
+    "exabgp_cache_attributes": "false",  # keyed on octets alone, across sessions
+    "exabgp_daemon_daemonize": "false",  # the supervisor wants it in the foreground
+    "exabgp_daemon_drop": "true",
+    "exabgp_daemon_umask": "0027",  # ours too: the default makes directories nobody can enter
+    "exabgp_log_destination": "stderr",
+    "exabgp_log_enable": "true",
+    "exabgp_log_level": "INFO",
+    "exabgp_log_processes": "false",  # a line for each route of a command, a sixth of the CPU
+    "exabgp_log_statistics": "false",  # lines for each neighbor that says it is alive
+    "exabgp_reactor_speed": "0.1",  # commands wait for the loop: four times as fast as at 1.0
+    "exabgp_tcp_attempts": "0",
+    "exabgp_tcp_once": "false",
+}
+"""What does not depend on the configuration. Defaults are spelled out where another value would
+do harm: what the shell or ExaBGP's own environment file says must not count."""
+
+
+class RenderError(Exception):
+    """What is asked for cannot be rendered. `problems`: one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class HostNeighbor(NamedTuple):
+    """A host's session as it is rendered."""
+
+    address: Address
+    asn: int
+    group: str
+
+
+class Plan(NamedTuple):
+    """Which hosts are rendered, and what is odd about the others."""
+
+    hosts: tuple[HostNeighbor, ...]
+    """Sorted by address."""
+    warnings: tuple[str, ...]
+    problems: tuple[str, ...]
+    """When there are any nothing can be rendered."""
+
+
+class Rendered(NamedTuple):
+    """What was rendered."""
+
+    files: dict[str, str]
+    """Text by file name: `CONFIG_NAME` and `ENVIRONMENT_NAME`."""
+    environment: dict[str, str]
+    """What `ENVIRONMENT_NAME` sets."""
+    warnings: tuple[str, ...]
+
+
+# Which neighbors there are ---------------------------------------------------------------------
+
+
+def plan(config: Config, truth: Truth | None) -> Plan:
+    """The host neighbors that truth binds or the configuration names one by one."""
+    group_of = HostGroups(config.hosts)
+    hosts: dict[Address, HostNeighbor] = {}
+    unusable, outside, problems = [], [], hosts_of_our_as(config, truth)
+    for host in truth.hosts if truth else ():
+        for address in sorted(host.neighbors):
+            group = group_of(address)
+            if fault := session_fault(address):
+                unusable.append(f"truth host {host.name!a}: {address} is not rendered: {fault}")
+            elif group is None:
+                outside.append(
+                    f"truth host {host.name!a}: {address} is in no [[hosts]] group; it is "
+                    "not rendered, widen the neighbors of a group or correct the truth"
+                )
+            else:
+                hosts[address] = HostNeighbor(address, host.asn, group.name)
+    unbound: dict[Address, HostNeighbor] = {}
+    for address, group in group_of.addresses.items():
+        if address in hosts:
+            continue
+        if group.asn is None:
+            problems.append(
+                f"{config.path}: hosts {group.name}: {address} has no ASN; bind it to a host in "
+                "truth, or set asn in the group"
+            )
+        else:
+            unbound[address] = HostNeighbor(address, group.asn, group.name)
+    hosts |= unbound
+    if not hosts and not problems:
+        problems.append(
+            f"{config.path}: hosts: no address of a host is named; ranges only authorise, list "
+            "addresses in neighbors, or bind them to hosts in truth"
+        )
+    planned = tuple(sorted(hosts.values()))
+    warnings = (
+        *_abridged(unusable, "cannot be those of a BGP session; they are not rendered"),
+        *_abridged(
+            outside,
+            "are in no [[hosts]] group; they are not rendered, as is right for the hosts of "
+            "another route server",
+        ),
+        *_not_carried(config, truth),
+        *_bound_elsewhere(unbound.values(), truth),
+        *_taken_for_loops(config, planned),
+    )
+    return Plan(planned, warnings, tuple(problems))
+
+
+def hosts_of_our_as(config: Config, truth: Truth | None) -> list[str]:
+    """A problem for each host that truth gives our own ASN and an address of a group: it would be
+    an iBGP session, of which no route is ever accepted."""
+    own, group_of = config.route_server.asn, HostGroups(config.hosts)
+    return [
+        f"truth host {host.name!a}: AS{own} is our own: over iBGP the path of its routes is empty, "
+        "and each is rejected (as_path_missing); give the host another ASN, or no neighbors"
+        for host in (truth.hosts if truth else ())
+        if host.asn == own and any(map(group_of, host.neighbors))
+    ]
+
+
+def _abridged(found: list[str], what: str) -> Iterator[str]:
+    """Warnings of addresses in truth, the first of them one by one: in one shard of many most are
+    outside every group."""
+    yield from found[:MAX_OUTSIDE]
+    if more := found[MAX_OUTSIDE:]:
+        yield f"truth: {len(more)} more addresses of hosts {what}"
+
+
+def _not_carried(config: Config, truth: Truth | None) -> Iterator[str]:
+    """Groups whose sessions do not offer a family of which truth has addresses of their hosts."""
+    group_of = HostGroups(config.hosts)
+    found: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for host in truth.hosts if truth else ():
+        families = {address.family for address in host.neighbors}
+        groups = {group.name: group for a in host.neighbors if (group := group_of(a))}
+        for group in groups.values():
+            for family in sorted(families - group.families):
+                if group.lengths(family):
+                    found[group.name, family].append(host.name)
+    for (name, family), names in found.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"hosts {name}: sessions do not offer IPv{family}, although truth has an address of "
+            f"it for {names[0]!a}{more}: add such addresses to neighbors, or set families"
+        )
+
+
+def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> Iterator[str]:
+    """Neighbors that have the ASN of their group, where truth accepts it from other addresses."""
+    bound = {host.asn: host.name for host in (truth.hosts if truth else ()) if host.neighbors}
+    found: dict[tuple[str, int], list[HostNeighbor]] = defaultdict(list)
+    for neighbor in unbound:
+        if neighbor.asn in bound:
+            found[neighbor.group, neighbor.asn].append(neighbor)
+    for (group, asn), those in found.items():
+        yield (
+            f"hosts {group}: truth binds AS{asn} to other addresses, those of {bound[asn]!a}: "
+            f"every route of {_some(those)} is rejected (neighbor_not_bound); bind the address to "
+            "a host in truth"
+        )
+
+
+def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[str]:
+    """Routers that have a host's ASN."""
+    for routers in config.served:
+        if those := [host for host in hosts if host.asn == routers.asn]:
+            yield (
+                f"routers {routers.name}: AS{routers.asn} is also that of {_some(those)}: these "
+                "routers take such routes for loops and discard them (RFC 4271 section 9.1.2), "
+                "unless they are told not to"
+            )
+
+
+def _some(neighbors: Sequence[HostNeighbor]) -> str:
+    first, *more = neighbors
+    return f"{first.address} and {len(more)} more" if more else str(first.address)
+
+
+# The files -------------------------------------------------------------------------------------
+
+
+def render(config: Config, truth: Truth | None, command: Sequence[str], user: str) -> Rendered:
+    """ExaBGP's configuration and environment.
+
+    `command` starts rsfilter, its program as an absolute path; `run -c FILE` is added. `user` is
+    who ExaBGP and rsfilter become when they are started as root. Raises RenderError.
+    """
+    hosts, warnings, problems = plan(config, truth)
+    problems += tuple(_unwritable([*command, str(config.path)]))
+    if problems:
+        raise RenderError(problems)
+    carried = {group.name: group.families for group in config.hosts}
+    kinds = sorted({(host.address.family, tuple(sorted(carried[host.group]))) for host in hosts})
+    blocks = [
+        f"# Rendered by rsfilter {__version__}. Do not edit: it is written again.",
+        _process([*command, "run", "-c", str(config.path)]),
+        _block("template", (_host_template(config, *kind) for kind in kinds)),
+        *(_router(config, group, router) for group in config.routers for router in group.neighbors),
+        *(_host(host, carried[host.group]) for host in hosts),
+    ]
+    environment = {
+        **ENVIRONMENT,
+        "exabgp_daemon_user": user,
+        "exabgp_tcp_bind": " ".join(map(str, sorted(config.route_server.local_addresses))),
+        "exabgp_tcp_port": str(config.route_server.port),
+    }
+    settings = "".join(f"{name}={shlex.quote(environment[name])}\n" for name in sorted(environment))
+    return Rendered(
+        {CONFIG_NAME: "\n".join(blocks) + "\n", ENVIRONMENT_NAME: settings}, environment, warnings
+    )
+
+
+def _unwritable(words: Iterable[str]) -> Iterator[str]:
+    """A problem for each word that ExaBGP's configuration has no spelling for."""
+    for word in words:
+        if not word.isprintable() or {"'", '"'} & set(word):
+            yield (
+                f"{word!a}: ExaBGP's configuration cannot hold a path with quotes, control "
+                "characters or octets that are no UTF-8; use another path"
+            )
+
+
+def _process(words: Iterable[str]) -> str:
+    quoted = " ".join('"' + word.replace("\\", "\\\\") + '"' for word in words)
+    return _block(f"process {PROCESS}", [f"run {quoted};", "encoder json;", "respawn true;"])
+
+
+def _host_template(config: Config, family: int, carried: Collection[int]) -> str:
+    """What all hosts have in common that are reached over `family` and are offered `carried`.
+
+    `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
+    not store what we store. `graceful-restart`: FRR sends End-of-RIB only to those who speak it.
+    `extended-message disable`: one message makes one line, and a line should fit into a pipe.
+    `open`: in which families to wait for End-of-RIB (`deferral`). `nexthop` (RFC 8950): without it
+    one IPv4 route with an IPv6 next hop costs the host its session; with it the route is rejected.
+    """
+    name = _template(family, carried)
+    has_foreign_next_hops = family == IPV6 and BOTH_FAMILIES.issubset(carried)
+    return _block(
+        f"neighbor {name}",
+        [
+            *_session(config, family, carried),
+            *(["nexthop { ipv4 unicast ipv6; }"] if has_foreign_next_hops else []),
+            "passive true;",
+            "adj-rib-in false;",
+            "adj-rib-out true;",
+            _capabilities(
+                "extended-message disable;",
+                f"nexthop {'enable' if has_foreign_next_hops else 'disable'};",
+            ),
+            _block(
+                f"api {name}",
+                [
+                    f"processes [ {PROCESS} ];",
+                    "neighbor-changes;",
+                    "receive { parsed; update; refresh; open; }",
+                    f"send {{ {HOST_ECHO} }}",
+                ],
+            ),
+        ],
+    )
+
+
+def _host(host: HostNeighbor, carried: Collection[int]) -> str:
+    return _block(
+        f"neighbor {host.address}",
+        [f"inherit {_template(host.address.family, carried)};", f"peer-as {host.asn};"],
+    )
+
+
+def _router(config: Config, group: RouterGroup, router: Address) -> str:
+    """A router's neighbor.
+
+    `manual-eor`: after a restart of ExaBGP the router keeps our routes until we have spoken; an
+    End-of-RIB at once would flush them. Of what a router sends only its OPEN is for us: which
+    families it speaks, and whether it takes several paths. What it announces is none of ours.
+    """
+    return _block(
+        f"neighbor {router}",
+        [
+            *_session(config, router.family, group.families),
+            f"peer-as {group.asn};",
+            *([f"connect {group.port};", "passive false;"] if group.port else ["passive true;"]),
+            "adj-rib-in false;",
+            "adj-rib-out true;",
+            "group-updates true;",
+            "manual-eor true;",
+            _capabilities(f"add-path {'send' if group.all_paths else 'disable'};"),
+            _block(
+                f"api router-{router}".replace(":", "_"),
+                [
+                    f"processes [ {PROCESS} ];",
+                    "neighbor-changes;",
+                    "receive { parsed; open; }",
+                    f"send {{ {ROUTER_ECHO} }}",
+                ],
+            ),
+        ],
+    )
+
+
+def _session(config: Config, family: int, carried: Collection[int]) -> list[str]:
+    own = config.route_server
+    names = " ".join(f"{UNICAST[number]};" for number in sorted(carried))
+    return [
+        f"local-as {own.asn};",
+        f"router-id {own.router_id};",
+        f"local-address {own.local_address(family)};",
+        f"family {{ {names} }}",
+    ]
+
+
+def _capabilities(*others: str) -> str:
+    common = ["asn4 enable;", "route-refresh enable;", f"graceful-restart {RESTART_TIME};"]
+    return _block("capability", [*common, *others])
+
+
+def _template(family: int, carried: Collection[int]) -> str:
+    name = f"host-ipv{family}"
+    return name if BOTH_FAMILIES.issubset(carried) else f"{name}-only-ipv{min(carried)}"
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    body = "\n".join(lines).replace("\n", "\n    ")
+    return f"{title} {{\n    {body}\n}}"

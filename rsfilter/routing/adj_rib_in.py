@@ -1,0 +1,271 @@
+"""The routing tables: Adj-RIB-In with verdicts, and one Adj-RIB-Out for each group of routers.
+
+Adj-RIB-In keeps every route that a neighbor announced, rejected ones too. The accepted ones of a
+prefix, and those that the guard holds, are its candidates (the Loc-RIB). An Adj-RIB-Out is what a
+group of routers should have.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from rsfilter.routing.anycast import Owners, Shift
+from rsfilter.routing.export import (
+    preference,
+)
+from rsfilter.routing.indexes import Arrivals, PrefixIndex
+from rsfilter.routing.model import BITS, Address, Prefix, Route, RouteKey, Verdict, VerdictKind
+
+# Python 3.11 takes longer to find a member in its class than for all the rest of a property.
+_ACCEPTED, _REJECTED = VerdictKind.ACCEPTED, VerdictKind.REJECTED
+
+MAX_OVER_LIMIT = 1000
+"""Routes beyond `max_prefixes` that are kept for one neighbor, to be shown as rejected and to move
+up later. A host that is over by more leaks a table or is hostile, and one route can take 100 kB
+(an UPDATE full of communities): further ones are not even kept."""
+
+MANY = 16
+"""Routes of one prefix beyond which they are kept as `Owners`: a table of a million prefixes with
+two routes each feels what that takes, and sorting so few costs less."""
+
+
+class Entry(Struct, eq=False, gc=False):
+    """A route in Adj-RIB-In with its current verdict."""
+
+    route: Route
+    """As announced; with LLGR_STALE added while it is stale."""
+    verdict: Verdict
+    within_limit: bool
+    """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
+    was lost."""
+    number: int = 0
+    """Its place in the order of arrival, set by `AdjRibIn.insert`. Stays when the route changes."""
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict.kind is _ACCEPTED
+
+    @property
+    def is_announced(self) -> bool:
+        """Accepted, or held: it was, and stays until the guard lets go."""
+        return self.verdict.kind is not _REJECTED
+
+
+@dataclass(slots=True)
+class NeighborTable:
+    """What one neighbor has announced, in the order in which its latest session first did."""
+
+    entries: dict[RouteKey, Entry] = field(default_factory=dict)
+    over_limit: OrderedDict[RouteKey, None] = field(default_factory=OrderedDict)
+    """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered:
+    a plain dict finds its first key slowly once many before it have left."""
+    asns: set[int] = field(default_factory=set)
+    """Of its session, and of earlier ones whose routes are still here."""
+    unrepeated: dict[str, set[RouteKey]] = field(default_factory=dict)
+    """By family: what a refresh under way (RFC 7313) has not repeated yet."""
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """(family, NLRI) of what cannot be a route and was audited: each once, up to a limit."""
+    stale: OrderedDict[RouteKey, float] = field(default_factory=OrderedDict)
+    """Those of earlier sessions that were not repeated since, and when each ends, the soonest
+    first. They do not count against `max_prefixes`: the host does not announce them."""
+
+    def room(self, max_prefixes: int) -> int:
+        """How many more routes would be within the limit."""
+        counted = len(self.entries) - len(self.over_limit) - len(self.stale)
+        return max(0, max_prefixes - counted)
+
+    @property
+    def room_beyond(self) -> int:
+        """How many more routes beyond the limit would be kept."""
+        return max(0, MAX_OVER_LIMIT - len(self.over_limit))
+
+    def repeat(self, key: RouteKey) -> None:
+        """A stale route is announced again: from now on one of this session, the latest of it."""
+        del self.stale[key]
+        self.entries[key] = self.entries.pop(key)
+
+    def recount(self, max_prefixes: int) -> None:
+        """Another `max_prefixes` is in force: who is within it is found anew, in order of first
+        announcement."""
+        self.over_limit.clear()
+        room = max_prefixes
+        for key, entry in self.entries.items():
+            if key in self.stale:
+                continue
+            entry.within_limit = room > 0
+            room -= 1
+            if not entry.within_limit:
+                self.over_limit[key] = None
+
+
+class AdjRibIn:
+    """Every route of every neighbor, found by neighbor and by prefix."""
+
+    def __init__(self) -> None:
+        self.tables: dict[Address, NeighborTable] = {}
+        self._by_prefix: dict[Prefix, Entry | tuple[Entry, ...] | Owners] = {}
+        """Mostly there is one: it stands for itself, which a table of a million feels."""
+        self._index = PrefixIndex()
+        self.arrivals: Arrivals[Entry] = Arrivals()
+        self.accepted = 0
+        """How many routes are accepted."""
+
+    def __len__(self) -> int:
+        return sum(len(table.entries) for table in self.tables.values())
+
+    def table(self, neighbor: Address) -> NeighborTable:
+        """The neighbor's table, made when it is new."""
+        found = self.tables.get(neighbor)
+        if found is None:
+            found = self.tables[neighbor] = NeighborTable()
+        return found
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Adds routes of one neighbor, at least one, under keys that are not there yet."""
+        table = self.table(entries[0].route.key.neighbor)
+        by_prefix = self._by_prefix
+        self.arrivals.add(entries)
+        new: list[Prefix] = []
+        for entry in entries:
+            key = entry.route.key
+            table.entries[key] = entry
+            prefix = key.prefix
+            if by_prefix.setdefault(prefix, entry) is entry:
+                new.append(prefix)
+            else:
+                self._add_to_others(entry)
+            if not entry.within_limit:
+                table.over_limit[key] = None
+        self._index.add(new)
+        self.accepted += sum([entry.is_accepted for entry in entries])
+
+    def remove(self, key: RouteKey) -> Entry | None:
+        """Takes a route out; None when it was not there."""
+        table = self.tables.get(key.neighbor)
+        entry = table.entries.pop(key, None) if table else None
+        if table is None or entry is None:
+            return None
+        table.over_limit.pop(key, None)
+        table.stale.pop(key, None)
+        self.arrivals.remove(entry)
+        self.accepted -= entry.is_accepted
+        self._remove_from_others(entry)
+        return entry
+
+    def _add_to_others(self, entry: Entry) -> None:
+        """Others announce its prefix too."""
+        prefix = entry.route.key.prefix
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            found.add(entry)
+            return
+        entries = (*self.at(prefix), entry)
+        self._by_prefix[prefix] = entries if len(entries) <= MANY else Owners(entries)
+
+    def _remove_from_others(self, entry: Entry) -> None:
+        prefix = entry.route.key.prefix
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            found.remove(entry)
+            if len(found.entries) > MANY // 2:
+                return
+        others = tuple(e for e in self.at(prefix) if e is not entry)
+        if others:
+            self._by_prefix[prefix] = others if len(others) > 1 else others[0]
+        else:
+            del self._by_prefix[prefix]
+            self._index.remove(prefix)
+
+    def set_verdict(self, entry: Entry, verdict: Verdict) -> None:
+        """Another verdict for a route that is here."""
+        was_accepted = entry.is_accepted
+        entry.verdict = verdict
+        change = entry.is_accepted - was_accepted
+        self.accepted += change
+        found = self._by_prefix[entry.route.key.prefix]
+        if isinstance(found, Owners):
+            found.note(entry, change)
+
+    def set_route(self, entry: Entry, route: Route) -> None:
+        """Another route under the same key, for one that is here."""
+        entry.route = route
+        found = self._by_prefix[route.key.prefix]
+        if isinstance(found, Owners):
+            found.note(entry)
+
+    def has(self, entry: Entry) -> bool:
+        """The entry is still here."""
+        key = entry.route.key
+        table = self.tables.get(key.neighbor)
+        return table is not None and table.entries.get(key) is entry
+
+    def is_stale(self, key: RouteKey) -> bool:
+        """The route is kept for a host that has not repeated it since it was lost."""
+        table = self.tables.get(key.neighbor)
+        return table is not None and key in table.stale
+
+    def candidates(self, prefix: Prefix) -> Sequence[Route]:
+        """What routers can be given of a prefix, best first: the accepted routes; only without any
+        of them those that the guard holds. An owner by the newest data never shares its prefix with
+        an earlier one, whatever it asks of routers."""
+        found = self._by_prefix.get(prefix, ())
+        if isinstance(found, Entry):
+            return (found.route,) if found.is_announced else ()
+        every = self.at(prefix)
+        entries = [e for e in every if e.is_accepted] or [e for e in every if e.is_announced]
+        return sorted([entry.route for entry in entries], key=preference)
+
+    def take_candidates(self, prefix: Prefix) -> Sequence[Route] | Shift:
+        """`candidates`, or where there are many, what has changed since this was last called."""
+        found = self._by_prefix.get(prefix, ())
+        return found.take_shift() if isinstance(found, Owners) else self.candidates(prefix)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every route there is."""
+        for table in self.tables.values():
+            yield from table.entries.values()
+
+    def prefixes(self) -> list[Prefix]:
+        """Every prefix there is, in order of first announcement."""
+        return list(self._by_prefix)
+
+    def at(self, prefix: Prefix) -> tuple[Entry, ...]:
+        """The routes of exactly this prefix, accepted or not."""
+        found = self._by_prefix.get(prefix, ())
+        if isinstance(found, tuple):
+            return found
+        return tuple(found.entries.values()) if isinstance(found, Owners) else (found,)
+
+    def count(self, prefix: Prefix) -> int:
+        """How many routes of exactly this prefix there are, accepted or not."""
+        found = self._by_prefix.get(prefix, ())
+        if isinstance(found, Entry):
+            return 1
+        return len(found.entries) if isinstance(found, Owners) else len(found)
+
+    def first(self, prefix: Prefix) -> Entry:
+        """The oldest route of exactly this prefix, which is here."""
+        found = self._by_prefix[prefix]
+        if isinstance(found, Owners):
+            return next(iter(found.entries.values()))
+        return found if isinstance(found, Entry) else found[0]
+
+    def inside(self, prefix: Prefix) -> list[Prefix]:
+        """Every prefix there is that `prefix` (well formed) covers."""
+        if prefix.length == BITS[prefix.family]:
+            return [prefix] if prefix in self._by_prefix else []
+        return self._index.inside(prefix)
+
+    def of_hosts(self, asns: Collection[int], neighbors: Collection[Address]) -> list[Entry]:
+        """The routes of hosts with one of these ASNs or session addresses."""
+        found: list[Entry] = []
+        for neighbor, table in self.tables.items():
+            if neighbor in neighbors:
+                found += table.entries.values()
+            elif not table.asns.isdisjoint(asns):
+                found += (e for e in table.entries.values() if e.route.asn in asns)
+        return found

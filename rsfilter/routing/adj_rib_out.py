@@ -1,0 +1,92 @@
+"""What each group of routers should have, by prefix (RFC 4271 section 3.2). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rsfilter.routing.anycast import Ranking, Shift
+from rsfilter.routing.drain import DrainPhase
+from rsfilter.routing.export import BEST_PATH_ID, Export, OutAttributes, Paths, path_id
+from rsfilter.routing.groups import RouterGroup
+from rsfilter.routing.model import Prefix, Route
+
+
+class AdjRibOut:
+    """What one group of routers should have. Only `update` changes it."""
+
+    def __init__(self, own_asn: int, group: RouterGroup) -> None:
+        self.routes: dict[Prefix, Paths] = {}
+        self.phase = DrainPhase.IN_SERVICE
+        self._is_silent = False
+        """Drained: nothing is announced."""
+        self._all_paths = group.all_paths
+        self._last: Paths = ()
+        """What the last prefix got: equal paths are one object."""
+        self._export = Export(own_asn, group)
+        self._rankings: dict[Prefix, Ranking] = {}
+        """Of prefixes that many announce."""
+
+    def drain(self, phase: DrainPhase) -> None:
+        """Another phase of a drain: every prefix has to be brought up to date."""
+        self.phase = phase
+        self._is_silent = phase is DrainPhase.DRAINED
+        self._export.is_draining = phase is DrainPhase.DRAINING
+
+    def update(self, found: Iterable[tuple[Prefix, Sequence[Route] | Shift]]) -> list[Prefix]:
+        """Brings prefixes up to date with their candidates, best first; answers with those of
+        which something changed."""
+        routes, rankings = self.routes, self._rankings
+        changed: list[Prefix] = []
+        for prefix, candidates in found:
+            if isinstance(candidates, Shift):
+                wanted = self._wanted_of_many(prefix, candidates)
+            else:
+                if rankings:
+                    rankings.pop(prefix, None)
+                wanted = self._wanted(candidates)
+            if routes.get(prefix, ()) == wanted:
+                continue
+            changed.append(prefix)
+            if wanted:
+                routes[prefix] = wanted
+            else:
+                del routes[prefix]
+        return changed
+
+    def _wanted(self, candidates: Sequence[Route]) -> Paths:
+        """The best path first; equal to the last one, it is the same object."""
+        if not candidates or self._is_silent:
+            return ()
+        wanted = self._all(candidates) if self._all_paths else self._best(candidates)
+        if wanted != self._last:
+            self._last = wanted
+        return self._last
+
+    def _wanted_of_many(self, prefix: Prefix, shift: Shift) -> Paths:
+        if self._is_silent:
+            self._rankings.pop(prefix, None)
+            return ()
+        ranking = self._rankings.get(prefix)
+        if ranking is None or not ranking.can_follow(shift, self._export):
+            ranking = self._rankings[prefix] = Ranking(shift.owners, self._export)
+        else:
+            ranking.follow(shift, self._export)
+        choose = ranking.all if self._all_paths else ranking.best
+        return choose(is_any_accepted=shift.owners.accepted > 0)
+
+    def _best(self, candidates: Sequence[Route]) -> Paths:
+        for route in candidates:
+            attributes = self._export.attributes(route)
+            if attributes is not None:
+                return ((BEST_PATH_ID, attributes),)
+        return ()
+
+    def _all(self, candidates: Sequence[Route]) -> Paths:
+        """Where two path ids collide, the better path keeps it."""
+        found: dict[int, OutAttributes] = {}
+        for route in candidates:
+            attributes = self._export.attributes(route)
+            if attributes is None:
+                continue
+            found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)
+        return tuple(found.items())

@@ -1,0 +1,156 @@
+"""Who a neighbor is: which group its address belongs to, and which role that gives it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple
+
+from rsfilter.routing.model import BITS, BOTH_FAMILIES, IPV4, Address, Prefix, Vrp
+
+
+@dataclass(frozen=True, slots=True)
+class HostGroup:
+    """A group of neighbors whose routes are judged: `[[hosts]]` of the configuration."""
+
+    name: str
+    networks: tuple[Prefix, ...]
+    """Session addresses that belong to the group: addresses and ranges."""
+    ipv4_lengths: frozenset[int] = frozenset({32})
+    """Empty: no IPv4 prefix is allowed."""
+    ipv6_lengths: frozenset[int] = frozenset({128})
+    families: frozenset[int] = BOTH_FAMILIES
+    """That sessions with the group offer: 4 and 6."""
+    asn: int | None = None
+    """Only to render neighbors that truth does not bind."""
+    max_prefixes: int = 1000
+    max_prepends: int = 0
+    next_hops: tuple[Prefix, ...] | None = None
+    """Allowed next hops; None: only the host's own addresses."""
+    others_addresses: frozenset[Address] = frozenset()
+    """The route server's and the routers': no host's next hop, whatever a list says (RFC 4271
+    sections 5.1.3 and 6.3)."""
+    accept_not_found: bool = False
+    stale_time: int = 0
+    """Seconds; 0 withdraws a lost host's routes at once."""
+
+    def lengths(self, family: int) -> frozenset[int]:
+        """Prefix lengths of a family (4 or 6) that may be announced."""
+        return self.ipv4_lengths if family == IPV4 else self.ipv6_lengths
+
+
+class Limits(NamedTuple):
+    """How much one change of data may take away: `[guard]`."""
+
+    max_loss_percent: int = 20
+    """Of accepted routes."""
+    min_loss: int = 10
+    """Routes; a smaller loss is never held."""
+
+    def allow(self, lost: int, accepted: int) -> bool:
+        """This many of that many accepted routes may be lost at once."""
+        return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
+
+
+@dataclass(frozen=True, slots=True)
+class RouterGroup:
+    """A group of neighbors that get what was accepted: `[[routers]]` of the configuration."""
+
+    name: str
+    neighbors: tuple[Address, ...]
+    asn: int
+    port: int = 179
+    """TCP port to connect to; 0: the router connects to us."""
+    families: frozenset[int] = BOTH_FAMILIES
+    """That sessions with the group offer: 4 and 6."""
+    all_paths: bool = False
+    """ADD-PATH: every accepted path of a prefix, not just the best."""
+    prepend: bool = False
+    """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
+    only_outside: bool = False
+    """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
+    for it, and would hide the next best path."""
+
+
+@dataclass(frozen=True, slots=True)
+class TruthHost:
+    """One host of the operator's truth: who it is, and where it may speak from."""
+
+    name: str
+    asn: int
+    neighbors: frozenset[Address]
+    """Session addresses that the host may use; empty: any."""
+    prefixes: tuple[Vrp, ...] = field(default=(), compare=False)
+    """What the host itself owns. Kept only where another host has the same ASN."""
+
+
+Role = Literal["host", "router", "unknown"]
+
+Ranges = dict[int, dict[Prefix, HostGroup]]
+"""By length. Those that hold one address are of one group (`rsfilter.config.overlaps`)."""
+
+MAX_REMEMBERED = 1 << 14
+"""Neighbors in ranges whose group is remembered: it is asked for with every route that is judged.
+One ExaBGP has far fewer."""
+
+
+class Identity(NamedTuple):
+    """Who a neighbor is."""
+
+    role: Role
+    group: str
+    """The group's name; empty when it is in none."""
+
+
+class HostGroups:
+    """Finds the host group of an address; quick with thousands of addresses and ranges."""
+
+    def __init__(self, groups: Iterable[HostGroup]) -> None:
+        self.addresses: dict[Address, HostGroup] = {}
+        """What the configuration names one by one."""
+        ranges: Ranges = defaultdict(dict)
+        for group in groups:
+            for network in group.networks:
+                if network.length == BITS[network.family]:
+                    self.addresses[network.address] = group
+                else:
+                    ranges[network.length][network] = group
+        self._in_range = lru_cache(maxsize=MAX_REMEMBERED)(partial(_holding, ranges))
+
+    def __call__(self, address: Address) -> HostGroup | None:
+        return self.addresses.get(address) or self._in_range(address)
+
+
+def _holding(ranges: Ranges, address: Address) -> HostGroup | None:
+    own = Prefix(address.family, address.value, BITS[address.family])
+    for length, groups in ranges.items():
+        if length <= own.length and (group := groups.get(own.masked(length))):
+            return group
+    return None
+
+
+class Neighbors:
+    """The neighbors of a configuration."""
+
+    def __init__(self, hosts: Iterable[HostGroup], routers: Iterable[RouterGroup]) -> None:
+        self.group = HostGroups(hosts)
+        """The host group of an address; None when it is in none."""
+        self._router_of = {a: group for group in routers for a in group.neighbors}
+
+    def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
+        """Other host groups are in force."""
+        self.group = HostGroups(hosts)
+
+    def is_router(self, neighbor: Address) -> bool:
+        """The configuration names it as a router."""
+        return neighbor in self._router_of
+
+    def identify(self, neighbor: Address) -> Identity:
+        """What the configuration says of an address."""
+        if router := self._router_of.get(neighbor):
+            return Identity("router", router.name)
+        if group := self.group(neighbor):
+            return Identity("host", group.name)
+        return Identity("unknown", "")

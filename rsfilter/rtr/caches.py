@@ -1,0 +1,270 @@
+"""The RTR caches: all connected at once, one deciding (RFC 8210).
+
+Owns the connections, the snapshot that is in force and its age. A snapshot is whole or it is not
+there: caches that restart, break off or send nonsense never show as a moment with fewer VRPs.
+`librtr.py` delivers the snapshots, `failover.py` chooses between them.
+
+An empty table counts as trouble at the cache, not as data: no validator in working order has
+none, and "no VRPs" would make every route NotFound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr import librtr
+from rsfilter.rtr.failover import Decision, Failover, grace_of
+from rsfilter.rtr.librtr import Connection, Report, RtrError, Table
+from rsfilter.util.addresses import CacheAddress
+
+__all__ = ["CacheAddress", "CacheStatus", "RtrCaches", "RtrError", "RtrSnapshot"]
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 3.0
+"""Threads of librtr that do not end in this time (a name server or a host that does not answer)
+are left behind: they hold nothing but their socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """One cache, for people."""
+
+    address: CacheAddress
+    state: str
+    """One of `librtr.STATES`."""
+    decides: bool
+    """Its data are in force."""
+    is_fresh: bool
+    age: float | None
+    """Seconds since it last confirmed its data; None: never."""
+    session: int
+    serial: int
+    vrps: int
+    dropped: int
+    """Records that could not be VRPs."""
+    errors: int
+    """Connections lost and synchronisations that failed."""
+
+
+class RtrCaches:
+    """Keeps the newest whole snapshot of the cache that decides.
+
+    `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds.
+    `on_change(snapshot, reason)`: other VRPs are in force, or the same ones are fresh again. It is
+    awaited: nothing else comes before it has ended.
+    `on_expired()`: no cache has been fresh for `expire` seconds; the last snapshot is stale.
+    Both are called on the event loop and must not block.
+    """
+
+    def __init__(
+        self,
+        caches: Iterable[CacheAddress],
+        *,
+        refresh: int,
+        retry: int,
+        expire: int,
+        on_change: Callable[[RtrSnapshot, str], Awaitable[None]],
+        on_expired: Callable[[], None],
+    ) -> None:
+        self._caches = [_Cache(address) for address in caches]
+        self._refresh = refresh
+        self._retry = retry
+        self._failover = Failover(
+            len(self._caches), refresh=refresh, grace=grace_of(retry), expire=expire
+        )
+        self._on_change = on_change
+        self._on_expired = on_expired
+        self._wake = asyncio.Event()
+        self._decides: int | None = None
+        self._in_force: Table | None = None
+        self._is_fresh = False
+
+    async def start(self) -> None:
+        """Connects to every cache. RtrError: librtr refuses the settings."""
+        if not log.isEnabledFor(logging.DEBUG):
+            librtr.silence()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        asyncio.get_running_loop().add_reader(self._wake_fd, self._woken)
+        self._task = asyncio.create_task(self._run())
+        try:
+            for cache in self._caches:
+                cache.connection = Connection(
+                    cache.address, refresh=self._refresh, retry=self._retry, wake_fd=self._wake_fd
+                )
+                cache.connection.start()
+        except RtrError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Disconnects; no callback comes any more. Takes `STOP_TIMEOUT_S` at most."""
+        asyncio.get_running_loop().remove_reader(self._wake_fd)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        connections = [cache.connection for cache in self._caches if cache.connection]
+        threads = [threading.Thread(target=each.stop, daemon=True) for each in connections]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for thread in threads:
+            await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in threads):
+            os.close(self._wake_fd)  # else a thread of librtr still writes to it
+
+    @property
+    def is_fresh(self) -> bool:
+        """The data in force have not expired; false also before there are any."""
+        return self._is_fresh
+
+    def status(self) -> list[CacheStatus]:
+        """Every cache, in order of preference."""
+        now = time.monotonic()
+        return [
+            CacheStatus(
+                address=cache.address,
+                state=cache.report.state,
+                decides=index == self._decides,
+                is_fresh=self._failover.is_fresh(index, now),
+                age=None if cache.report.confirmed is None else now - cache.report.confirmed,
+                session=cache.report.session,
+                serial=cache.report.serial,
+                vrps=len(cache.table.vrps) if cache.table else 0,
+                dropped=cache.table.dropped if cache.table else 0,
+                errors=cache.report.errors,
+            )
+            for index, cache in enumerate(self._caches)
+        ]
+
+    def _woken(self) -> None:
+        os.eventfd_read(self._wake_fd)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        deadline: float | None = None
+        while True:
+            self._wake.clear()
+            try:
+                deadline = await self._turn()
+            except Exception:
+                log.exception("the RTR caches may hold other data than those in force")
+                deadline = time.monotonic() + self._retry  # not at once: it may fail again
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+
+    async def _turn(self) -> float | None:
+        """Takes what has come and lets it have effect; when to look again if nothing comes."""
+        for index, cache in enumerate(self._caches):
+            if cache.connection:
+                await self._poll(index, cache, cache.connection.poll())
+        decision = self._failover.decide(time.monotonic())
+        await self._apply(decision)
+        times = [] if decision.deadline is None else [decision.deadline]
+        if any(cache.unread is not None for cache in self._caches):
+            times.append(time.monotonic() + self._retry)
+        return min(times, default=None)
+
+    async def _poll(self, index: int, cache: _Cache, report: Report) -> None:
+        cache.unread = cache.unread if report.records is None else report.records
+        if cache.unread is not None:
+            await self._read(cache, cache.unread)
+        if cache.is_empty or cache.unread is not None:
+            was = cache.report
+            report = report._replace(
+                confirmed=was.confirmed,
+                session=was.session,
+                serial=was.serial,
+                lost=was.lost or report.lost or time.monotonic(),
+            )
+        _log_change(cache, report)
+        cache.report = report._replace(records=None)
+        self._failover.report(index, report.confirmed, report.lost)
+
+    async def _read(self, cache: _Cache, records: bytes) -> None:
+        known = [other.table for other in self._caches if other.table]
+        try:
+            table = await asyncio.to_thread(_read_table, records, known)
+        except Exception:  # no memory, no thread: the other caches go on
+            log.exception("RTR cache %s: cannot read its data, trying again", cache.address)
+            return
+        cache.unread = None
+        cache.is_empty = len(table.vrps) == 0
+        if cache.is_empty:
+            log.error("RTR cache %s has no VRPs: not taken for data", cache.address)
+            return
+        cache.table = table
+        if table.dropped:
+            log.warning("RTR cache %s: dropped %d non-VRPs", cache.address, table.dropped)
+
+    async def _apply(self, decision: Decision) -> None:
+        if decision.cache is None:
+            return
+        before, self._decides = self._decides, decision.cache
+        if not decision.is_fresh:
+            if self._is_fresh:
+                self._on_expired()
+            self._is_fresh = False
+            return
+        cache = self._caches[decision.cache]
+        table, report = cache.table, cache.report
+        if table is None or report.confirmed is None:
+            return
+        if before not in (None, decision.cache):
+            log.warning("RTR cache %s decides now", cache.address)
+        if self._is_fresh and self._in_force and self._in_force.digest == table.digest:
+            return
+        snapshot = RtrSnapshot(
+            table.vrps, str(cache.address), report.session, report.serial, report.confirmed
+        )
+        await self._on_change(
+            snapshot, f"{cache.address}, serial {report.serial}: {len(table.vrps)} VRPs"
+        )
+        self._in_force, self._is_fresh = table, True  # not before: what failed is tried again
+
+
+class _Cache:
+    """A connection and the last that came from it."""
+
+    def __init__(self, address: CacheAddress) -> None:
+        self.address = address
+        self.connection: Connection | None = None
+        self.table: Table | None = None
+        self.unread: bytes | None = None
+        """Records that are not a table yet: librtr gives each snapshot away once."""
+        self.is_empty = False
+        self.report = Report(
+            state="not started",
+            errors=0,
+            confirmed=None,
+            lost=None,
+            session=0,
+            serial=0,
+            records=None,
+        )
+
+
+def _read_table(records: bytes, known: list[Table]) -> Table:
+    """The table in the records: the very object, where another cache has the same."""
+    digest = librtr.digest_of(records)
+    same = [table for table in known if table.digest == digest and not table.dropped]
+    return same[0] if same else librtr.read_table(records)
+
+
+def _log_change(cache: _Cache, report: Report) -> None:
+    """Says what a person on call wants to know, once."""
+    was = cache.report
+    if report.lost is not None and was.lost is None:
+        log.warning("RTR cache %s is not answering (%s)", cache.address, report.state)
+    elif report.lost is None and report.confirmed is not None and (was.lost or not was.confirmed):
+        log.info("RTR cache %s is in sync, serial %d", cache.address, report.serial)

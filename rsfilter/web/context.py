@@ -1,0 +1,60 @@
+"""What the web room sees of the running filter, and the three things that it may ask of it.
+
+Reads are reads: nothing here is changed by the web room. What changes the filter goes through
+`release_guard`, `drain` and the truth's watcher, which audit and record it like any other input.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from rsfilter.audit.log import AuditLog
+from rsfilter.config.model import Config
+from rsfilter.edge.pipe import CommandWriter, LineReader
+from rsfilter.edge.truth_file import TruthWatcher
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
+from rsfilter.rtr.caches import RtrCaches
+
+if TYPE_CHECKING:
+    from rsfilter.fleet.supervisor import Supervisor
+
+
+class Drain(Protocol):
+    """Leaves service, or comes back; `by` says who asks, for people."""
+
+    def __call__(self, on: bool, by: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Running:
+    """The parts of `rsfilter run`. Made, filled in and read on the event loop."""
+
+    config: Config
+    filter: Filter
+    sources: Sources
+    audit: AuditLog
+    release_guard: Callable[[str], None]
+    """Lets go of what the guard holds; the argument says who asks, for people."""
+    drain: Drain
+    started: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+    reader: LineReader | None = None
+    writer: CommandWriter | None = None
+    """Both None: not yet."""
+    caches: RtrCaches | None = None
+    watcher: TruthWatcher | None = None
+    """Both None: not configured, or not yet."""
+    fleet: Supervisor | None = None
+    """None: there is no `[fleet]`."""
+    reload_problems: list[str] = field(default_factory=list)
+    """Why the configuration in force is not that of the file; empty: nobody asked in vain."""
+    truth_loaded: float | None = None
+    """When the truth in force was read, in seconds since the epoch."""
+
+    def wall_clock(self, at: float) -> float:
+        """Seconds since the epoch of a time of the engine's clock (time.monotonic)."""
+        return time.time() - (time.monotonic() - at)

@@ -1,0 +1,102 @@
+"""What happens, as it happens, for each client (Server-Sent Events, HTML Living Standard 9.2).
+
+An event's `data` is the audit record of docs/audit.md without its chain. A client that reads more
+slowly than things happen loses events and is told how many (`event: dropped`): the filter never
+waits, and no client's queue grows beyond its bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+
+from rsfilter.audit.record import Auditable, body, timestamp
+from rsfilter.routing.effects import (
+    DataChange,
+    DrainChange,
+    GuardChange,
+    NlriRefused,
+    SessionChange,
+    VerdictChange,
+)
+
+MAX_QUEUE = 2000
+"""Events that wait for one client: what a host with a full table causes at once. Each refers to
+what the audit log holds anyway."""
+
+BATCH = 50
+"""Events encoded in one go: a millisecond."""
+
+KINDS: dict[type, str] = {
+    VerdictChange: "verdict",
+    NlriRefused: "verdict",
+    SessionChange: "session",
+    DataChange: "data",
+    GuardChange: "guard",
+    DrainChange: "drain",
+}
+"""The SSE event types by what happened; everything else is "service"."""
+
+KIND_NAMES = (*dict.fromkeys(KINDS.values()), "service")
+
+
+class Client:
+    """One that listens. Gets events of some kinds only; none named: all."""
+
+    def __init__(self, kinds: frozenset[str]) -> None:
+        self.dropped = 0
+        """Events that found no room since the last `take`."""
+        self._kinds = kinds
+        self._queue: deque[tuple[str, float, Auditable]] = deque()
+        self._has_some = asyncio.Event()
+
+    def tell(self, kind: str, at: float, event: Auditable) -> bool:
+        """Queues an event; says whether there was room."""
+        if self._kinds and kind not in self._kinds:
+            return True
+        self._has_some.set()
+        if len(self._queue) >= MAX_QUEUE:
+            self.dropped += 1
+            return False
+        self._queue.append((kind, at, event))
+        return True
+
+    async def take(self) -> bytes:
+        """The next events as they go over the wire, when there are any."""
+        await self._has_some.wait()
+        batch = list(islice(self._queue, BATCH))
+        for _ in batch:
+            self._queue.popleft()
+        lines = [_message(*item) for item in batch]
+        if not self._queue:
+            self._has_some.clear()
+            if self.dropped:
+                lines.append(b'event: dropped\ndata: {"count":%d}\n\n' % self.dropped)
+                self.dropped = 0
+        return b"".join(lines)
+
+
+class Events:
+    """Hands on what happens to every client."""
+
+    def __init__(self) -> None:
+        self.clients: set[Client] = set()
+        self.dropped = 0
+        """Events that slow clients did not get, since the start."""
+
+    def tell(self, at: float, events: Iterable[Auditable]) -> None:
+        """Something happened at `at`, seconds since the epoch."""
+        for event in events if self.clients else ():
+            kind = KINDS.get(type(event), "service")
+            for client in self.clients:
+                self.dropped += not client.tell(kind, at, event)
+
+
+def _message(kind: str, at: float, event: Auditable) -> bytes:
+    return b'event: %s\ndata: {"at":"%s",%s}\n\n' % (
+        kind.encode(),
+        timestamp(at).encode(),
+        body(event),
+    )

@@ -1,0 +1,210 @@
+"""How the filter is as a whole: health, status, metrics, neighbors, sources of data, audit log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from aiohttp import web
+
+from rsfilter import __version__
+from rsfilter.audit.record import timestamp
+from rsfilter.rpki import truth as rpki_truth
+from rsfilter.rtr.caches import CacheStatus
+from rsfilter.web import schema, status_schema
+from rsfilter.web.api import Api
+from rsfilter.web.context import Running
+from rsfilter.web.requests import ApiError
+from rsfilter.web.responses import respond
+from rsfilter.web.table_reader import Counts
+
+# Health and status -------------------------------------------------------------------------------
+
+
+async def healthz(api: Api, _request: web.Request, _asked: None) -> web.Response:
+    """Alive and well?"""
+    return _health_response(api.watch.health())
+
+
+async def readyz(api: Api, _request: web.Request, _asked: None) -> web.Response:
+    """In service?"""
+    return _health_response(api.watch.readiness())
+
+
+async def metrics(api: Api, _request: web.Request, _asked: None) -> web.Response:
+    """Prometheus metrics."""
+    api.metrics.census = await api.census.census()
+    await api.slices.pause()  # the text takes some milliseconds: no two at once
+    body, content_type = api.metrics.exposition()
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def status(api: Api, _request: web.Request, _asked: None) -> status_schema.Status:
+    """Everything at a glance."""
+    running = api.running
+    census = await api.census.census()
+    config, machine = running.config, running.filter
+    return status_schema.Status(
+        version=__version__,
+        configuration=str(config.path),
+        asn=config.route_server.asn,
+        router_id=str(config.route_server.router_id),
+        started=timestamp(running.started),
+        uptime_s=round(time.time() - running.started, 3),
+        is_resynced=machine.resync.is_done,
+        has_data=running.sources.is_started,
+        health=api.watch.health(),
+        readiness=api.watch.readiness(),
+        routes=route_counts(census.all),
+        sessions=_sessions(running),
+        drain=drain_status(running),
+        guard=_guard(running),
+        exabgp=_commands(running),
+        audit=_audit(running),
+        truth=_truth(running),
+        rtr=_rtr(running),
+    )
+
+
+async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.Truth:
+    """The truth in force."""
+    found = _truth(api.running)
+    if found is None:
+        raise ApiError(404, "not_configured", "the configuration has no [truth]")
+    return found
+
+
+async def rtr(api: Api, _request: web.Request, _asked: None) -> status_schema.Rtr:
+    """The RTR caches."""
+    found = _rtr(api.running)
+    if found is None:
+        raise ApiError(404, "not_configured", "the configuration has no [rtr]")
+    return found
+
+
+def _health_response(health: status_schema.Health) -> web.Response:
+    return respond(health, 200 if health.status == "ok" else 503)
+
+
+# Parts -------------------------------------------------------------------------------------------
+
+
+def route_counts(counts: Counts) -> schema.RouteCounts:
+    """The counts as JSON shows them."""
+    return schema.RouteCounts(
+        total=counts.total,
+        accepted=counts.verdicts["accepted"],
+        rejected=counts.verdicts["rejected"],
+        held=counts.verdicts["held"],
+        stale=counts.stale,
+        reasons=dict(counts.reasons.most_common()),
+    )
+
+
+def _sessions(running: Running) -> status_schema.SessionCounts:
+    engine = running.filter.engine
+    found: Counter[tuple[str, bool]] = Counter()
+    for address, session in engine.sessions.items():
+        found[engine.neighbors.identify(address).role, session.is_up] += 1
+    return status_schema.SessionCounts(
+        hosts_up=found["host", True],
+        hosts_down=found["host", False],
+        routers_up=found["router", True],
+        routers_down=found["router", False],
+        unknown=found["unknown", True] + found["unknown", False],
+    )
+
+
+def drain_status(running: Running) -> status_schema.DrainStatus:
+    """Whether the filter is in service."""
+    phase, why, until = running.filter.drain_state
+    return status_schema.DrainStatus(
+        phase=phase.value,
+        why=list(why),
+        until=None if until is None else timestamp(running.wall_clock(until)),
+    )
+
+
+def _guard(running: Running) -> status_schema.GuardStatus:
+    limits = running.config.guard
+    return status_schema.GuardStatus(
+        held=running.filter.engine.guard.held,
+        max_loss_percent=limits.max_loss_percent,
+        min_loss=limits.min_loss,
+    )
+
+
+def _commands(running: Running) -> status_schema.CommandStatus:
+    reader, writer, machine = running.reader, running.writer, running.filter
+    return status_schema.CommandStatus(
+        dialect=machine.dialect,
+        lines_read=reader.counters["lines"] if reader else 0,
+        commands_written=writer.counters["lines"] if writer else 0,
+        waiting=writer.waiting if writer else 0,
+        unanswered=machine.egress.unanswered,
+        errors=machine.egress.counters["errors"],
+    )
+
+
+def _audit(running: Running) -> status_schema.AuditStatus:
+    health = running.audit.health
+    return status_schema.AuditStatus(
+        is_ok=health.is_ok, reason=health.reason, queued=health.queued, dropped=health.dropped
+    )
+
+
+def truth_summary(found: rpki_truth.Truth) -> schema.TruthSummary:
+    """What a truth file holds."""
+    return schema.TruthSummary(
+        format=found.format,
+        revision=found.revision,
+        sha256=found.sha256,
+        vrps=len(found.vrps),
+        hosts=len(found.hosts),
+        filters=len(found.filters),
+        metadata=dict(found.metadata),
+        warnings=[str(warning) for warning in found.warnings],
+    )
+
+
+def _truth(running: Running) -> status_schema.Truth | None:
+    config, found = running.config.truth, running.sources.truth
+    if config is None:
+        return None
+    error = running.watcher.error if running.watcher else None
+    loaded = running.truth_loaded
+    return status_schema.Truth(
+        file=str(config.file),
+        mode=config.mode.value,
+        loaded=None if loaded is None else timestamp(loaded),
+        in_force=truth_summary(found) if found else None,
+        problems=[str(problem) for problem in error.problems] if error else [],
+    )
+
+
+def _rtr(running: Running) -> status_schema.Rtr | None:
+    config, caches = running.config.rtr, running.caches
+    if config is None:
+        return None
+    return status_schema.Rtr(
+        is_fresh=caches is not None and caches.is_fresh,
+        on_expire=config.on_expire,
+        expire_s=config.expire,
+        caches=[_cache(cache) for cache in caches.status()] if caches else [],
+    )
+
+
+def _cache(cache: CacheStatus) -> status_schema.Cache:
+    return status_schema.Cache(
+        address=str(cache.address),
+        transport=cache.address.transport,
+        state=cache.state,
+        decides=cache.decides,
+        is_fresh=cache.is_fresh,
+        age_s=None if cache.age is None else round(cache.age, 3),
+        session=cache.session,
+        serial=cache.serial,
+        vrps=cache.vrps,
+        dropped=cache.dropped,
+        errors=cache.errors,
+    )

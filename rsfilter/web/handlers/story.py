@@ -1,0 +1,179 @@
+"""`/api/v1/routes/{prefix}`: every host's route of one prefix, with its whole story.
+
+An anycast prefix may have thousands of owners: they come as a stream, in slices, and what they have
+in common (the paths of each router group) is looked up once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from aiohttp import web
+
+from rsfilter.audit.query import GaveUpError, Record, query
+from rsfilter.audit.record import timestamp
+from rsfilter.routing.adj_rib_in import Entry
+from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
+from rsfilter.routing.model import Address, Prefix, Route, RouteKey
+from rsfilter.routing.policy import findings
+from rsfilter.routing.reasons import REASONS
+from rsfilter.web import schema
+from rsfilter.web.api import Api
+from rsfilter.web.handlers.routes import by_number, route_shape
+from rsfilter.web.requests import ApiError, bad_request
+from rsfilter.web.responses import JSON, encode, stream
+
+AUDIT_TIME_S = 2.0
+"""How long the audit log is searched for a route's story, which should come at once."""
+
+AUDIT_RECORDS = 20
+"""Audit records beside a route's story: the last few changes; `/api/v1/audit` has all."""
+
+MAX_COMMUNITIES = 100
+"""Communities of each kind that a story shows. An UPDATE has room for a thousand and more."""
+
+STORY_SLICE = 16
+"""Stories that are made in one go: a millisecond. Each runs every check of its route again."""
+
+
+async def story(
+    api: Api, request: web.Request, asked: schema.PrefixAsked | schema.PrefixPartsAsked
+) -> web.StreamResponse:
+    """Every host's route of one prefix: its checks, its VRPs, what routers get, its history."""
+    text = asked.prefix if isinstance(asked, schema.PrefixAsked) else _joined(asked)
+    try:
+        prefix = Prefix.parse(text)  # a malformed one may be in the table as well
+    except ValueError as error:
+        raise bad_request(f"prefix: {error}") from None
+    records, is_complete = await _history(api, str(prefix))
+    entries = api.running.filter.engine.rib_in.at(prefix)
+    if not entries and not records:
+        raise ApiError(404, "no_route", f"nobody announces {prefix}, and the audit log has nothing")
+    frame = schema.RouteStories(
+        prefix=str(prefix), routes=[], audit=records, is_audit_complete=is_complete
+    )
+    before, opening, after = encode(frame).partition(b'"routes":[]')
+    async with stream(request, JSON) as answer:
+        await answer.write(before + opening[:-1])
+        separator = b""
+        async with aclosing(_stories(api, prefix)) as found:
+            async for stories in found:
+                await answer.write(separator + b",".join(map(encode, stories)))
+                separator = b","
+        await answer.write(b"]" + after)
+    return answer.response
+
+
+async def _stories(api: Api, prefix: Prefix) -> AsyncGenerator[list[schema.RouteStory], None]:
+    """Every route of the prefix, in order of arrival, in lists that are never empty."""
+    rib = api.running.filter.engine.rib_in
+    announced = _Announced(api, prefix)
+    async for entries in api.slices.some(sorted(rib.at(prefix), key=by_number), STORY_SLICE):
+        if stories := [_story(api, entry, announced) for entry in entries if rib.has(entry)]:
+            yield stories
+
+
+def _joined(asked: schema.PrefixPartsAsked) -> str:
+    return f"{asked.address}/{asked.length}"
+
+
+async def _history(api: Api, prefix: str) -> tuple[list[Record], bool]:
+    directory = api.running.config.audit.directory
+
+    def ask(should_end: Callable[[], bool]) -> list[Record]:
+        return list(
+            query(
+                directory, prefix=prefix, match="exact", limit=AUDIT_RECORDS, should_end=should_end
+            )
+        )
+
+    try:
+        return await api.audit(ask, AUDIT_TIME_S), True
+    except GaveUpError as error:
+        return error.found, False
+    except (ValueError, OSError):  # a malformed prefix, which `query` does not look for; no files
+        return [], False
+
+
+def _story(api: Api, entry: Entry, announced: _Announced) -> schema.RouteStory:
+    engine = api.running.filter.engine
+    route, attributes = entry.route, entry.route.attributes
+    found = findings(route, engine.neighbors.group(route.key.neighbor), engine.data)
+    found["max_prefixes"] = () if entry.within_limit else ("max_prefixes",)
+    table = engine.rib_in.tables[route.key.neighbor]
+    until = table.stale.get(route.key)
+    return schema.RouteStory(
+        route=route_shape(api, entry),
+        origin=attributes.origin,
+        med=attributes.med,
+        communities=_joined_by_colons(attributes.communities),
+        large_communities=_joined_by_colons(attributes.large_communities),
+        extended_communities=[f"0x{c:016x}" for c in attributes.extended_communities][
+            :MAX_COMMUNITIES
+        ],
+        malformed=attributes.malformed,
+        checks=[_check(name, reasons) for name, reasons in found.items()],
+        within_limit=entry.within_limit,
+        stale_until=None if until is None else timestamp(api.running.wall_clock(until)),
+        announced=announced.of(route.key),
+    )
+
+
+def _joined_by_colons(communities: tuple[tuple[int, ...], ...]) -> list[str]:
+    return [":".join(map(str, community)) for community in communities[:MAX_COMMUNITIES]]
+
+
+def _check(name: str, reasons: tuple[str, ...]) -> schema.Check:
+    explained = [schema.Reason(**REASONS[reason]._asdict()) for reason in reasons]
+    return schema.Check(check=name, is_good=not reasons, reasons=explained)
+
+
+class _Announced:
+    """The paths of one prefix in each router group's table, by the route that they are of."""
+
+    def __init__(self, api: Api, prefix: Prefix) -> None:
+        engine = api.running.filter.engine
+        candidates = engine.rib_in.candidates(prefix)
+        self._best: dict[RouteKey, list[_Path]] = defaultdict(list)
+        self._by_path_id: dict[int, list[_Path]] = defaultdict(list)
+        for group, rib in engine.ribs_out.items():
+            for number, (sent_id, attributes) in enumerate(rib.routes.get(prefix, ())):
+                path = _Path(group, sent_id, attributes, is_best=number == 0)
+                if sent_id != BEST_PATH_ID:
+                    self._by_path_id[sent_id].append(path)
+                elif key := _first_with(attributes.next_hop, candidates):
+                    self._best[key].append(path)
+
+    def of(self, key: RouteKey) -> list[schema.Announced]:
+        """The paths that routers have because of this route."""
+        own_id = path_id(key.neighbor, key.path_id)
+        return [path.shape() for path in (*self._best[key], *self._by_path_id[own_id])]
+
+
+class _Path(NamedTuple):
+    """A path that a group of routers should have."""
+
+    group: str
+    path_id: int
+    attributes: OutAttributes
+    is_best: bool
+
+    def shape(self) -> schema.Announced:
+        """The path as JSON shows it."""
+        return schema.Announced(
+            routers=self.group,
+            path_id=self.path_id,
+            next_hop=str(self.attributes.next_hop),
+            as_path=" ".join(map(str, self.attributes.as_path)),
+            med=self.attributes.med,
+            communities=_joined_by_colons(self.attributes.communities),
+            is_best=self.is_best,
+        )
+
+
+def _first_with(next_hop: Address, candidates: Sequence[Route]) -> RouteKey | None:
+    """The best candidate that has this next hop: the best of all may not be exported."""
+    return next((route.key for route in candidates if next_hop in route.next_hops), None)

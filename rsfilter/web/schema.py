@@ -1,0 +1,375 @@
+"""The JSON of the HTTP API: one structure for each answer, question and body.
+
+docs/api.md and the OpenAPI document are made from these; texts from hosts and files appear as
+values only. Times are RFC 3339 in UTC, durations seconds (`_s`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from rsfilter.audit.record import EVENTS
+from rsfilter.routing.groups import Role
+from rsfilter.routing.reasons import REASONS
+from rsfilter.rpki.vrps import MAX_ASN
+
+VerdictName = Literal["accepted", "rejected", "held"]
+StateName = Literal["Valid", "Invalid", "NotFound"]
+FamilyName = Literal["ipv4", "ipv6"]
+ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
+EventName = Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]
+Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
+Text = Annotated[str, Meta(max_length=200)]
+
+
+class Shape(Struct, gc=False, kw_only=True):
+    """An answer."""
+
+
+class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What comes in the path and the query, or in a body."""
+
+
+class Error(Shape, omit_defaults=True):
+    """What every failed request answers with."""
+
+    error: str
+    """A word for programs."""
+    detail: str
+    """For people: what is wrong and what to do."""
+    pointer: str | None = None
+    """JSON pointer (RFC 6901) into the body that was sent."""
+
+
+# Parts of several answers ------------------------------------------------------------------------
+
+
+class RouteCounts(Shape):
+    """Routes by what was decided."""
+
+    total: int
+    accepted: int
+    rejected: int
+    held: int
+    stale: int
+    """Among the others: kept for hosts that were lost."""
+    reasons: dict[str, int]
+    """By reason; a route counts for each of its reasons."""
+
+
+class TruthSummary(Shape):
+    """What a truth file holds."""
+
+    format: str
+    revision: str
+    sha256: str
+    vrps: int
+    hosts: int
+    filters: int
+    """SLURM's prefix filters."""
+    metadata: dict[str, str]
+    warnings: list[str]
+
+
+# Neighbors ---------------------------------------------------------------------------------------
+
+
+class NeighborsAsked(Asked):
+    """Filters of `/api/v1/neighbors`."""
+
+    role: Role | None = None
+    group: Text | None = None
+
+
+class RouterProgress(Shape):
+    """How far a router's table is."""
+
+    phase: Literal["down", "filling", "settled"]
+    told: int
+    """Prefixes that ExaBGP was told for it."""
+    under_way: int
+    """Of these: not yet known to have left."""
+
+
+class Neighbor(Shape):
+    """One session."""
+
+    neighbor: str
+    role: Role
+    group: str
+    host: str
+    """The truth's name for the host, else its group's."""
+    asn: int
+    is_up: bool
+    since: str
+    routes: RouteCounts
+    max_prefixes: int | None
+    """The limit of a host's routes, rejected ones included."""
+    router: RouterProgress | None
+    """Routers only."""
+
+
+class Neighbors(Shape):
+    """`/api/v1/neighbors`, by address."""
+
+    neighbors: list[Neighbor]
+
+
+# Routes ------------------------------------------------------------------------------------------
+
+
+class RoutesAsked(Asked):
+    """Filters of `/api/v1/routes`; all have to hold."""
+
+    prefix: Text | None = None
+    match: Literal["covering", "covered", "exact"] = "covering"
+    asn: Asn | None = None
+    neighbor: Text | None = None
+    verdict: VerdictName | None = None
+    reason: ReasonName | None = None
+    family: FamilyName | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    cursor: Text | None = None
+
+
+class Route(Shape):
+    """A route in Adj-RIB-In, with its verdict."""
+
+    neighbor: str
+    host: str
+    group: str
+    asn: int
+    prefix: str
+    path_id: int
+    as_path: str
+    as_path_length: int
+    next_hop: str
+    verdict: VerdictName
+    reasons: list[str]
+    state: StateName
+    vrps: list[str]
+    owners: list[str]
+    """Other hosts with the ASN that own the prefix; mostly none."""
+    stale: bool
+
+
+class Routes(Shape):
+    """A page of routes."""
+
+    routes: list[Route]
+    next: str | None
+    """`cursor` of the next page; null: this was the last."""
+
+
+class PrefixAsked(Asked):
+    """A prefix in the path, as one segment."""
+
+    prefix: Text
+
+
+class PrefixPartsAsked(Asked):
+    """A prefix in the path, as it is written."""
+
+    address: Text
+    length: Text
+
+
+class Reason(Shape):
+    """A reason, explained."""
+
+    name: str
+    text: str
+    remedy: str
+    """What would have the route accepted."""
+    euro_ix: int
+
+
+class Check(Shape):
+    """One check and what it found."""
+
+    check: str
+    is_good: bool
+    reasons: list[Reason]
+
+
+class Announced(Shape):
+    """What a group of routers should have because of a route."""
+
+    routers: str
+    """The group's name."""
+    path_id: int
+    next_hop: str
+    as_path: str
+    med: int | None
+    communities: list[str]
+    is_best: bool
+
+
+class RouteStory(Shape):
+    """Everything about one route."""
+
+    route: Route
+    origin: str
+    med: int | None
+    communities: list[str]
+    large_communities: list[str]
+    extended_communities: list[str]
+    malformed: str
+    checks: list[Check]
+    within_limit: bool
+    stale_until: str | None
+    announced: list[Announced]
+
+
+class RouteStories(Shape):
+    """`/api/v1/routes/{prefix}`: every host's route of one prefix."""
+
+    prefix: str
+    routes: list[RouteStory]
+    audit: list[dict[str, Any]]
+    """The last records of the prefix, oldest first (docs/audit.md)."""
+    is_audit_complete: bool
+    """False: the log is so long that not all of it was searched."""
+
+
+# Audit -------------------------------------------------------------------------------------------
+
+
+class AuditAsked(Asked):
+    """Conditions of `/api/v1/audit`; all have to hold."""
+
+    prefix: Text | None = None
+    match: Literal["covering", "covered", "exact"] = "covering"
+    asn: Asn | None = None
+    host: Text | None = None
+    neighbor: Text | None = None
+    event: EventName | None = None
+    verdict: VerdictName | None = None
+    reason: ReasonName | None = None
+    since: Text | None = None
+    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
+    until: Text | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class AuditRecords(Shape):
+    """Records, oldest first (docs/audit.md)."""
+
+    records: list[dict[str, Any]]
+
+
+# Validity: the shape of Routinator, down to its spelling ----------------------------------------
+
+
+class ValidityAsked(Asked):
+    """A prefix in the path, as one segment."""
+
+    asn: Text
+    prefix: Text
+
+
+class ValidityPartsAsked(Asked):
+    """A prefix in the path, as it is written."""
+
+    asn: Text
+    address: Text
+    length: Text
+
+
+class ValidityRoute(Shape):
+    origin_asn: str
+    prefix: str
+
+
+class ValidityVrp(Shape):
+    asn: str
+    prefix: str
+    max_length: str
+
+
+class ValidityVrps(Shape):
+    matched: list[ValidityVrp]
+    unmatched_as: list[ValidityVrp]
+    unmatched_length: list[ValidityVrp]
+
+
+class Validity(Shape, kw_only=True):
+    state: Literal["valid", "invalid", "not-found"]
+    reason: Literal["as", "length"] | UnsetType = UNSET
+    description: str
+    VRPs: ValidityVrps
+
+
+class ValidatedRoute(Shape):
+    route: ValidityRoute
+    validity: Validity
+
+
+class ValidityAnswer(Shape):
+    """`/api/v1/validity/{asn}/{prefix}`."""
+
+    validated_route: ValidatedRoute
+    generatedTime: str  # noqa: N815 - as Routinator spells it
+
+
+# What changes or asks more -----------------------------------------------------------------------
+
+
+class DrainWanted(Asked):
+    """Body of `POST /api/v1/drain`."""
+
+    on: bool
+
+
+class GuardReleased(Shape):
+    """`POST /api/v1/guard/release`."""
+
+    released: int
+    held: int
+
+
+class Flip(Shape):
+    """A route that would be decided otherwise."""
+
+    neighbor: str
+    host: str
+    asn: int
+    prefix: str
+    path_id: int
+    was: VerdictName
+    verdict: VerdictName
+    reasons: list[str]
+    state: StateName
+    vrps: list[str]
+
+
+class Impact(Shape):
+    """`POST /api/v1/impact`: what a truth file would change, were it in force now."""
+
+    truth: TruthSummary
+    judged: int
+    accepted_before: int
+    """Accepted or held now."""
+    accepted_after: int
+    lost: int
+    """Accepted or held now, and rejected then."""
+    gained: int
+    lost_by_reason: dict[str, int]
+    would_hold: bool
+    """The guard would hold the losses."""
+    flips: list[Flip]
+    """Those lost first; at most 1000."""
+    is_complete: bool
+    """`flips` are all."""
+
+
+# Events ------------------------------------------------------------------------------------------
+
+
+class EventsAsked(Asked):
+    """Which events to get."""
+
+    kinds: Text | None = None
+    """Comma-separated: verdict, session, data, guard, drain, service. Not given: all."""

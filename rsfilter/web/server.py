@@ -1,0 +1,283 @@
+"""The HTTP server: one door for every request, beside the filter and never in its way.
+
+Loopback by default. What comes in is bounded (connections, headers, bodies, time), requests that
+another site's page makes are refused (`same_site`), there is no CORS, and every answer says that it
+is neither to be framed nor sniffed nor, for the API, stored.
+A port that is taken is an error in the log and another attempt, never the end of the filter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from rsfilter.audit.record import Auditable
+from rsfilter.web import page
+from rsfilter.web.api import Api
+from rsfilter.web.context import Running
+from rsfilter.web.endpoints import ENDPOINTS, Endpoint
+from rsfilter.web.handlers import control
+from rsfilter.web.handlers import events as event_handler
+from rsfilter.web.requests import ApiError, bad_request
+from rsfilter.web.responses import respond, respond_error, send
+from rsfilter.web.same_site import check_host, check_site
+
+log = logging.getLogger(__name__)
+
+_nothing = logging.getLogger(f"{__name__}.requests")
+_nothing.setLevel(logging.CRITICAL)
+"""aiohttp would log what it cannot parse, which may hold a token, and as much as anybody likes."""
+
+MAX_CONNECTIONS = 100
+"""Some pages, a Prometheus or two and people's tools need a tenth of it."""
+
+FIRST_REQUEST_S = 10.0
+"""A connection that has asked nothing in this time is closed."""
+
+KEEPALIVE_S = 30.0
+"""Between two requests: Prometheus asks every 15 s by default."""
+
+MAX_SMALL_BODY = 4096
+"""Octets of any other body."""
+
+RETRY_S = 5.0
+"""Between attempts to listen."""
+
+STOP_TIMEOUT_S = 0.2
+"""How long answers under way may take at the end: ExaBGP waits for no one."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Server": "rsfilter",
+}
+
+
+class WebServer:
+    """Serves one running filter."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.api = Api(running)
+        self.address: tuple[str, int] | None = None
+        """Where it listens; None: it does not."""
+        self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    # What the service tells --------------------------------------------------------------------
+
+    def told(self, at: float, events: Sequence[Auditable]) -> None:
+        """Something was audited at `at`, seconds since the epoch."""
+        self.api.metrics.told(events)
+        self.api.events.tell(at, events)
+
+    # The server --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listens as soon as the address is free."""
+        self.api.token.look()
+        self._watch = asyncio.create_task(self.api.watch.run(), name="health watch")
+        self._task = asyncio.create_task(self._run(), name="web server")
+
+    async def stop(self) -> None:
+        """Ends within `STOP_TIMEOUT_S`."""
+        tasks = [task for task in (self._task, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        runner = web.AppRunner(
+            application(self.api),
+            access_log=None,
+            logger=_nothing,
+            handle_signals=False,
+            handler_cancellation=True,  # of who has gone: a query, a place among the listeners
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=STOP_TIMEOUT_S,
+        )
+        await runner.setup()
+        try:
+            server = await self._listen(runner)
+            self.address = server.sockets[0].getsockname()[:2]
+            log.info("HTTP on %s", self.running.config.http.listen)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                server.close()
+        finally:
+            self.address = None
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+        listen = self.running.config.http.listen
+        loop = asyncio.get_running_loop()
+        last = ""
+        while True:
+            try:
+                return await loop.create_server(
+                    _Door(runner, self.api.silent),
+                    str(listen.address),
+                    listen.port,
+                    backlog=MAX_CONNECTIONS,
+                )
+            except OSError as error:
+                if (reason := str(error.strerror)) != last:
+                    last = reason
+                    log.error("HTTP: cannot listen on %s, trying on: %s", listen, reason)
+            await asyncio.sleep(RETRY_S)
+
+
+class _Door:
+    """Makes the protocol of each connection, and closes those that are too many or idle."""
+
+    def __init__(self, runner: web.AppRunner, silent: set[asyncio.BaseProtocol]) -> None:
+        self._silent = silent
+        assert runner.server is not None  # noqa: S101 - for the type checker: it was set up
+        self._server = runner.server
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self) -> asyncio.Protocol:
+        if len(self._server.connections) >= MAX_CONNECTIONS:
+            return _Refused()
+        protocol = self._server()
+        self._silent.add(protocol)
+        self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent, protocol)
+        return protocol
+
+    def _close_if_silent(self, protocol: RequestHandler) -> None:
+        if protocol in self._silent:
+            self._silent.discard(protocol)
+            if protocol.transport is not None:
+                protocol.transport.close()
+
+
+class _Refused(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+# Requests ----------------------------------------------------------------------------------------
+
+
+def application(api: Api) -> web.Application:
+    """The aiohttp application of every endpoint."""
+    app = web.Application(client_max_size=control.MAX_BODY, middlewares=(_middleware(api),))
+    for endpoint in ENDPOINTS:
+        handler = _handler(api, endpoint)
+        app.router.add_route(endpoint.method, endpoint.path, handler)
+        if endpoint.method == "GET" and endpoint.handler is not event_handler.events:
+            app.router.add_route("HEAD", endpoint.path, handler)
+    page.add_to(app)
+    app.on_response_prepare.append(_add_headers)
+    return app
+
+
+AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _middleware(api: Api) -> Any:
+    @web.middleware
+    async def middleware(request: web.Request, handler: AioHandler) -> web.StreamResponse:
+        """Every answer passes here, and every failure becomes the one JSON shape."""
+        api.silent.discard(request.protocol)
+        try:
+            check_host(request)
+            check_site(request)
+            response = await handler(request)
+        except ApiError as error:
+            response = respond_error(error)
+        except web.HTTPException as error:
+            response = respond_error(_http_error(error))
+        except TimeoutError:
+            response = respond_error(ApiError(408, "timeout", "the request came too slowly"))
+        except (asyncio.CancelledError, ConnectionResetError):
+            raise
+        except Exception:
+            log.exception("HTTP: %s failed", request.match_info.route.resource)
+            response = respond_error(ApiError(500, "failed", "rsfilter's log says why"))
+        resource = request.match_info.route.resource
+        api.metrics.answered(resource.canonical if resource else "", response.status)
+        await send(request, response)
+        return response
+
+    return middleware
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries, streams too."""
+    response.headers.update(HEADERS)
+    if request.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
+        response.headers["Cache-Control"] = "no-store"
+
+
+def _http_error(error: web.HTTPException) -> ApiError:
+    """What aiohttp itself found wrong."""
+    allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    name = error.reason.lower().replace(" ", "_")
+    return ApiError(error.status, name, error.reason, headers=allowed)
+
+
+def _handler(api: Api, endpoint: Endpoint) -> AioHandler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if endpoint.needs_token:
+            await api.token.check(request)
+        asked = await _asked(request, endpoint)
+        answer = await endpoint.handler(api, request, asked)
+        return answer if isinstance(answer, web.StreamResponse) else respond(answer)
+
+    return handle
+
+
+async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
+    """What path and query, or the body, ask for. ApiError 400 for anything that is not known."""
+    given: dict[str, str] = {}
+    for name, value in (*request.match_info.items(), *request.query.items()):
+        if name in given:
+            raise bad_request(f"{name}: given twice")
+        given[name] = value
+    is_body = endpoint.method == "POST"
+    known = () if is_body or endpoint.asked is None else endpoint.asked.__struct_encode_fields__
+    for name in given:
+        if name not in known:
+            instead = f"; it takes {', '.join(known)}" if known else ""
+            raise bad_request(f"{name}: this takes no such parameter{instead}")
+    if endpoint.asked is None:
+        return None
+    try:
+        if is_body:
+            return msgspec.json.decode(await _small_body(request), type=endpoint.asked)
+        return msgspec.convert(given, type=endpoint.asked, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        place = place.rstrip("`").lstrip(".")
+        if is_body:
+            pointer = f"/{place}" if place else ""
+            raise ApiError(400, "bad_request", message, pointer=pointer) from None
+        raise bad_request(f"{place}: {message}" if place else message) from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ApiError(400, "bad_request", f"not JSON: {error}", pointer="") from None
+
+
+async def _small_body(request: web.Request) -> bytes:
+    if request.content_type != "application/json":
+        raise ApiError(415, "not_json", "send JSON as application/json")
+    content = b""
+    async with asyncio.timeout(FIRST_REQUEST_S):
+        async for chunk in request.content.iter_any():
+            content += chunk
+            if len(content) > MAX_SMALL_BODY:
+                raise ApiError(413, "too_large", f"this body has at most {MAX_SMALL_BODY} octets")
+    return content

@@ -1,0 +1,144 @@
+"""The JSON of `/api/v1/status`, health and readiness: how the filter is, what is in force."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rsfilter.web.schema import RouteCounts, Shape, TruthSummary
+
+
+class Finding(Shape):
+    """Something that is wrong."""
+
+    name: str
+    detail: str
+
+
+class Health(Shape):
+    """`/healthz` and `/readyz`."""
+
+    status: Literal["ok", "failed"]
+    reasons: list[Finding]
+    """Why it failed; empty when ok."""
+    warnings: list[Finding]
+    """What people should know and no program should act on."""
+
+
+# Status ------------------------------------------------------------------------------------------
+
+
+class SessionCounts(Shape):
+    """Sessions that were ever seen by this process."""
+
+    hosts_up: int
+    hosts_down: int
+    routers_up: int
+    routers_down: int
+    unknown: int
+
+
+class DrainStatus(Shape):
+    """Whether the filter is in service."""
+
+    phase: Literal["in_service", "draining", "drained"]
+    why: list[str]
+    """Who keeps it out of service."""
+    until: str | None
+    """While draining: when everything is withdrawn."""
+
+
+class GuardStatus(Shape):
+    """What the guard holds, and its limits."""
+
+    held: int
+    max_loss_percent: int
+    min_loss: int
+
+
+class CommandStatus(Shape):
+    """The pipe to ExaBGP."""
+
+    dialect: str | None
+    """ExaBGP's release, once it has said something."""
+    lines_read: int
+    commands_written: int
+    waiting: int
+    """Commands that ExaBGP has not taken yet."""
+    unanswered: int
+    """Commands that it has not replied to yet."""
+    errors: int
+    """Commands that it refused."""
+
+
+class AuditStatus(Shape):
+    """The audit log."""
+
+    is_ok: bool
+    reason: str
+    queued: int
+    dropped: int
+
+
+class Truth(Shape):
+    """`[truth]`: the file and what is in force of it."""
+
+    file: str
+    mode: Literal["authoritative", "union", "both"]
+    loaded: str | None
+    """When the truth in force was read; null: never."""
+    in_force: TruthSummary | None
+    problems: list[str]
+    """What is wrong with the file as it is now; empty: nothing."""
+
+
+class Cache(Shape):
+    """One RTR cache."""
+
+    address: str
+    transport: Literal["tcp", "ssh"]
+    state: str
+    decides: bool
+    """Its data are in force."""
+    is_fresh: bool
+    age_s: float | None
+    """Since it last confirmed its data; null: never."""
+    session: int
+    serial: int
+    vrps: int
+    dropped: int
+    """Records that could not be VRPs."""
+    errors: int
+
+
+class Rtr(Shape):
+    """`[rtr]`: every cache, in order of preference."""
+
+    is_fresh: bool
+    """The data in force have not expired."""
+    on_expire: Literal["hold", "reject"]
+    expire_s: int
+    caches: list[Cache]
+
+
+class Status(Shape):
+    """`/api/v1/status`."""
+
+    version: str
+    configuration: str
+    asn: int
+    router_id: str
+    started: str
+    uptime_s: float
+    is_resynced: bool
+    """ExaBGP and the hosts have told what was before this process."""
+    has_data: bool
+    health: Health
+    readiness: Health
+    routes: RouteCounts
+    sessions: SessionCounts
+    drain: DrainStatus
+    guard: GuardStatus
+    exabgp: CommandStatus
+    audit: AuditStatus
+    truth: Truth | None
+    rtr: Rtr | None
