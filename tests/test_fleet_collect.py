@@ -274,7 +274,7 @@ def test_collect_of_two_instances(
     assert capsys.readouterr().out.splitlines()[1].split() == [
         "rs1",
         "0",
-        found[0]["last"].__str__(),
+        f"{found[0]['last']}",
         "0",
     ]
 

@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ import msgspec
 from rsfilter.audit.files import UNREADABLE, FileKey, lines_of, list_keys, open_log
 from rsfilter.audit.index import bounds, index_path, indexed_lines
 from rsfilter.audit.record import timestamp
+from rsfilter.audit.scan import lines_with, prefix_pattern
 from rsfilter.routing.model import BITS, Prefix
 
 log = logging.getLogger(__name__)
@@ -139,6 +141,8 @@ class _Wanted:
         """In the line, octet for octet."""
         self.is_near: Callable[[bytes], bool] | None = None
         """By the line's prefix alone: cheaper than to decode all of the line."""
+        self.pattern = b""
+        """In the line, as a regular expression; empty: none is known."""
         self.indexed: dict[str, object] = {}
         """Of rows of an index: SQL by value."""
         self.tests: list[Callable[[Record], bool]] = []
@@ -166,6 +170,7 @@ class _Wanted:
         asked = Prefix.parse(text)
         self.tests.append(_prefix_test(text, match))
         self.is_near = _line_test(_space_test(asked, match))
+        self.pattern = prefix_pattern(asked, match)
         self.indexed |= _prefix_conditions(asked, match)
         exactly = f'{asked}"' if match == "exact" else ""
         self.needles.append(_PREFIX + exactly.encode())
@@ -309,6 +314,10 @@ def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
     if wanted.indexed and (indexed := index_path(directory, key)):
         yield from indexed_lines(indexed, wanted.indexed)
         return
+    if wanted.pattern and (directory / key.name).exists():
+        with suppress(FileNotFoundError):  # it was just compressed
+            yield from lines_with(directory / key.name, wanted.pattern)
+            return
     with open_log(directory, key) as file:
         try:
             yield from lines_of(file)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rsfilter import __version__
-from rsfilter.audit.query import Record, query
-from rsfilter.audit.stats import stats
+from rsfilter.audit.many import logs_in, place_in_time, query_all
+from rsfilter.audit.query import Record
+from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.util.text import clean
 
@@ -46,12 +47,13 @@ class Bar(NamedTuple):
 
 
 def report(directory: Path, since: float | None = None, until: float | None = None) -> str:
-    """The HTML. SqlError and OSError as `stats`."""
-    found = stats(directory, since, until)
+    """The HTML, of a log or of a directory of logs. SqlError and OSError as `stats`."""
+    logs = logs_in(directory)
+    found = stats_of_all(logs, since, until)
     notable: list[Record] = []
     for event in NOTABLE:
-        notable += query(directory, event=event, since=since, until=until, limit=SHOWN)
-    thefts = query(directory, reason="origin_invalid_asn", since=since, until=until, limit=SHOWN)
+        notable += query_all(logs, event=event, since=since, until=until, limit=SHOWN)
+    thefts = query_all(logs, reason="origin_invalid_asn", since=since, until=until, limit=SHOWN)
     template = Environment(
         loader=PackageLoader("rsfilter.audit"),
         autoescape=True,
@@ -66,9 +68,10 @@ def report(directory: Path, since: float | None = None, until: float | None = No
         most=max((sum(row[1:]) for row in found["timeline"]), default=0),
         series=SERIES,
         size=(WIDTH, HEIGHT),
-        notable=sorted(notable, key=lambda record: record["seq"]),
+        notable=sorted(notable, key=place_in_time),
         thefts=list(thefts),
-        integrity=integrity(verify(directory)),
+        integrity=[line for name in logs for line in integrity(verify(logs[name]), name)],
+        is_fleet=list(logs) != [""],
         facts=facts,
         cell=cell,
         revision=revision,
@@ -80,9 +83,11 @@ def shown(value: object) -> object:
     return clean(value) if isinstance(value, str) else "" if value is None else value
 
 
-def integrity(result: VerifyResult) -> list[str]:
-    """What `verify` found, in lines; the first says whether the log is intact."""
-    first = "The log is intact." if result.is_ok else "THE LOG IS DAMAGED."
+def integrity(result: VerifyResult, name: str = "") -> list[str]:
+    """What `verify` found, in lines; the first says whether the log is intact. `name`: whose log it
+    is, where there are several."""
+    log = f"The log of {name}" if name else "The log"
+    first = f"{log} is intact." if result.is_ok else f"{log.upper()} IS DAMAGED."
     span = f"{result.records} records in {result.files} files, last hash {result.last_hash}"
     return [first, span, *(str(problem) for problem in result.problems[:SHOWN])]
 

@@ -41,15 +41,24 @@ class SqlResult(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
+class Part(NamedTuple):
+    """Files of one log."""
+
+    directory: Path
+    keys: Sequence[FileKey]
+    instance: str | None = None
+    """Whose log it is, as a column of the table; None: there is no such column."""
+
+
 def sql(directory: Path, statement: str) -> SqlResult:
     """The rows of one SELECT over the table `audit`. SqlError, or OSError when a file cannot be
     read."""
-    with connect(directory, list_keys(directory)) as connection:
+    with connect([Part(directory, list_keys(directory))]) as connection:
         return select(connection, statement)
 
 
 @contextlib.contextmanager
-def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory with the view `audit` of these files, locked away from everything else.
 
     SqlError for whatever DuckDB has against what is done with it; OSError when a file cannot be
@@ -66,9 +75,12 @@ def connect(directory: Path, keys: Sequence[FileKey]) -> Iterator[duckdb.DuckDBP
         }
         # Before the files are open: they may leave it no descriptor.
         connection = stack.enter_context(duckdb.connect(":memory:", config=options))
-        files = [stack.enter_context(_open(directory, key)) for key in keys]
+        opened = [
+            [stack.enter_context(_open(part.directory, key)) for key in part.keys] for part in parts
+        ]
+        files = [file for of_part in opened for file in of_part]
         try:
-            connection.execute(_view(files))
+            connection.execute(_view(parts, opened))
         except duckdb.Error as error:
             # The statement is ours, so a file is at fault; where in the statement helps nobody.
             message = str(error).partition("\n\nLINE ")[0]
@@ -135,8 +147,21 @@ def _path(file: BinaryIO) -> str:
     return f"/proc/self/fd/{file.fileno()}"
 
 
-def _view(files: Sequence[BinaryIO]) -> str:
-    """The statement that makes the view. Nothing in it comes from outside but numbers."""
+def _view(parts: Sequence[Part], opened: Sequence[Sequence[BinaryIO]]) -> str:
+    """The statement that makes the view. Nothing in it comes from outside but numbers, and names of
+    instances, which are quoted."""
+    selects = []
+    for part, files in zip(parts, opened, strict=True):
+        name = "" if part.instance is None else part.instance.replace("'", "''")
+        column = "" if part.instance is None else f"'{name}' AS instance, "
+        selects += [f"SELECT {column}* FROM ({select})" for select in _selects(files)]
+    # What is no record, such as a line that is being written, has no number.
+    rows = " UNION ALL ".join(selects)
+    return f"CREATE VIEW audit AS SELECT * FROM ({rows}) WHERE seq IS NOT NULL"
+
+
+def _selects(files: Sequence[BinaryIO]) -> list[str]:
+    """All records of some files, as SELECTs."""
     columns = ", ".join(f"\"{name}\": '{type_}'" for name, type_ in COLUMNS.items())
     options = (
         f"columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "
@@ -161,5 +186,4 @@ def _view(files: Sequence[BinaryIO]) -> str:
     if not parts:
         empty = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in COLUMNS.items())
         parts.append(f"SELECT {empty}")
-    # What is no record, such as a line that is being written, has no number.
-    return f"CREATE VIEW audit AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE seq IS NOT NULL"
+    return parts

@@ -7,6 +7,7 @@ up. Only what is left is counted, the file that is being written above all.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rsfilter.audit import index
 from rsfilter.audit.counts import COLUMNS, COUNTING, FIRST, HOURS, LAST, RECORDS, TABLE, VALUES
 from rsfilter.audit.files import FileKey, list_keys
 from rsfilter.audit.record import timestamp
-from rsfilter.audit.sql import connect, select
+from rsfilter.audit.sql import Part, connect, select
 
 MAX_HOURS = 96
 """Bars of a time line that one can look at: four days by the hour."""
@@ -37,6 +38,24 @@ def stats(
     first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or day when there are
     more than `MAX_HOURS`. SqlError when a file is too damaged, OSError when one cannot be read.
     """
+    return _summary(_count(directory, since, until))
+
+
+def stats_of_all(
+    logs: Mapping[str, Path], since: float | None = None, until: float | None = None
+) -> dict[str, Any]:
+    """The same of several logs together, by instance; and `instances`: [name, records] of each."""
+    total: Counts = defaultdict(Counter)
+    records = []
+    for name, directory in logs.items():
+        counts = _count(directory, since, until)
+        records.append([name, counts[RECORDS][None]])
+        for kind, counter in counts.items():
+            total[kind].update(counter)
+    return {**_summary(total), "instances": records}
+
+
+def _count(directory: Path, since: float | None, until: float | None) -> Counts:
     begin = timestamp(since or 0.0)
     end = timestamp(float("inf") if until is None else until)
     # No file holds records of a later day than its own.
@@ -53,6 +72,10 @@ def stats(
         if key not in whole:
             for name, value, number in _counted(directory, key, begin, end):
                 counts[name][value] += number
+    return counts
+
+
+def _summary(counts: Counts) -> dict[str, Any]:
     return {
         "records": counts[RECORDS][None],
         "first": min(filter(None, counts[FIRST]), default=None),
@@ -70,7 +93,7 @@ def _lies_in(path: Path, begin: str, end: str) -> bool:
 
 def _counted(directory: Path, key: FileKey, begin: str, end: str) -> list[tuple[Any, ...]]:
     """The counts of what lies in the time, as the file says now."""
-    with connect(directory, [key]) as connection:
+    with connect([Part(directory, [key])]) as connection:
         # A table, so that the file is read once. Nothing in the statement comes from outside but
         # numbers: `timestamp` wrote them.
         connection.execute(

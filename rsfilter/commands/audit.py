@@ -17,10 +17,11 @@ from rich.progress import Progress
 
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.index import build
-from rsfilter.audit.query import Record, parse_time, query, tail
+from rsfilter.audit.many import logs_in, query_all, sql_all
+from rsfilter.audit.query import Record, parse_time, tail
 from rsfilter.audit.record import EVENTS
-from rsfilter.audit.sql import SqlError, sql
-from rsfilter.audit.stats import stats
+from rsfilter.audit.sql import SqlError
+from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
@@ -54,7 +55,9 @@ def add(commands: Subparsers) -> None:
         metavar="FILE",
         help="the configuration that names the log (default: ./rsfilter.toml)",
     )
-    place.add_argument("--directory", type=Path, metavar="DIR", help="the log itself")
+    place.add_argument(
+        "--directory", type=Path, metavar="DIR", help="the log itself, or a directory of logs"
+    )
     where.add_argument("--json", action="store_true", help="print JSON, one object to a line")
     _add_query(actions, where)
     _add_tail(actions, where)
@@ -187,8 +190,9 @@ def _query(args: argparse.Namespace) -> int:
         return _query_sql(args)
     limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
     try:
-        records = query(
-            _directory(args),
+        logs = _logs(args)
+        records = query_all(
+            logs,
             prefix=args.prefix,
             match=args.match,
             asn=args.asn,
@@ -208,7 +212,7 @@ def _query(args: argparse.Namespace) -> int:
         print_json(records)
         return GOOD
     shown = list(records)
-    _print_records(shown)
+    _print_records(shown, has_instances=list(logs) != [""])
     if args.limit is None and len(shown) == SHOWN:
         sys.stderr.write(f"These are the newest {SHOWN}; --limit 0 prints all.\n")
     return GOOD
@@ -220,7 +224,7 @@ def _query_sql(args: argparse.Namespace) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        columns, rows = sql(_directory(args), args.sql)
+        columns, rows = sql_all(_logs(args), args.sql)
     except SqlError as error:
         sys.stderr.write(clean_lines(f"rsfilter audit query: {error}\n"))
         return FAILED
@@ -245,10 +249,13 @@ def _tail(args: argparse.Namespace) -> int:
 
 def _stats(args: argparse.Namespace) -> int:
     try:
-        found = stats(_directory(args), args.since, args.until)
+        logs = _logs(args)
+        found = stats_of_all(logs, args.since, args.until)
     except SqlError as error:
         sys.stderr.write(clean_lines(f"rsfilter audit stats: {error}\n"))
         return FAILED
+    if list(logs) == [""]:
+        del found["instances"]
     if args.json:
         print_json([found])
         return GOOD
@@ -263,26 +270,35 @@ _STATS_COLUMNS = {"timeline": ("time", "accepted", "rejected", "held", "gone")}
 
 
 def _verify(args: argparse.Namespace) -> int:
-    result = verify(_directory(args))
-    if args.json:
-        problems = [problem._asdict() for problem in result.problems]
-        print_json([{"ok": result.is_ok, **asdict(result), "problems": problems}])
-    else:
-        _print_result(result)
-    return GOOD if result.is_ok and result.records else FAILED
+    is_good = True
+    for name, directory in _logs(args).items():
+        result = verify(directory)
+        is_good = is_good and result.is_ok and bool(result.records)
+        if args.json:
+            of = {"instance": name} if name else {}
+            problems = [problem._asdict() for problem in result.problems]
+            print_json([{**of, "ok": result.is_ok, **asdict(result), "problems": problems}])
+        else:
+            if name:
+                console().print(f"{clean(name)}:", style="bold")
+            _print_result(result)
+    return GOOD if is_good else FAILED
 
 
 def _index(args: argparse.Namespace) -> int:
-    done = 0
+    indexed = 0
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("indexing", total=None)
-        for done, total in build(_directory(args)):
-            progress.update(task, completed=done, total=total)
+        for directory in _logs(args).values():
+            done = 0
+            for done, total in build(directory):
+                progress.update(task, completed=done, total=total)
+            indexed += done
     if args.json:
-        print_json([{"indexed": done}])
+        print_json([{"indexed": indexed}])
     else:
-        console().print(f"{done} files were indexed")
+        console().print(f"{indexed} files were indexed")
     return GOOD
 
 
@@ -290,7 +306,7 @@ def _report(args: argparse.Namespace) -> int:
     from rsfilter.audit.report import report  # loads Jinja, which only this command needs
 
     try:
-        text = report(_directory(args), args.since, args.until)
+        text = report(_place(args), args.since, args.until)
     except SqlError as error:
         sys.stderr.write(clean_lines(f"rsfilter audit report: {error}\n"))
         return FAILED
@@ -356,14 +372,33 @@ def _row(record: Record) -> list[str]:
     return [str(column(record)) for column in _COLUMNS.values()]
 
 
-def _print_records(records: Iterable[Record]) -> None:
-    print_table(tuple(_COLUMNS), map(_row, records))
+def _print_records(records: Iterable[Record], *, has_instances: bool = False) -> None:
+    if has_instances:
+        rows = ([record.get("instance", ""), *_row(record)] for record in records)
+        print_table(("instance", *_COLUMNS), rows)
+    else:
+        print_table(tuple(_COLUMNS), map(_row, records))
 
 
 # Arguments ---------------------------------------------------------------------------------------
 
 
+def _logs(args: argparse.Namespace) -> dict[str, Path]:
+    """The log that is meant, under an empty name, or those in a directory of logs."""
+    return logs_in(_place(args))
+
+
 def _directory(args: argparse.Namespace) -> Path:
+    """The log that is meant."""
+    directory = _place(args)
+    if names := [name for name in logs_in(directory) if name]:
+        told = f"rsfilter audit: {directory} has several logs; name one: {directory / names[0]}"
+        sys.stderr.write(clean(told) + "\n")
+        raise SystemExit(INVALID)
+    return directory
+
+
+def _place(args: argparse.Namespace) -> Path:
     directory: Path | None = args.directory
     if directory is None:
         path = args.config or DEFAULT_PATH
@@ -371,12 +406,16 @@ def _directory(args: argparse.Namespace) -> Path:
         directory = parse_config(read_config(path, hint=hint), path).audit.directory
     # One that the configuration names may be waiting for its first record. `verify` tells of none.
     has_to_have_one = args.directory is not None and args.action != "verify"
-    if not directory.is_dir() or (has_to_have_one and not list_keys(directory)):
+    if not directory.is_dir() or (has_to_have_one and not _has_log(directory)):
         hint = "the filter makes it when it starts; --directory names another"
         told = f"rsfilter audit: {directory}: there is no audit log; {hint}"
         sys.stderr.write(clean(told) + "\n")
         raise SystemExit(INVALID)
     return directory
+
+
+def _has_log(directory: Path) -> bool:
+    return bool(list_keys(directory)) or list(logs_in(directory)) != [""]
 
 
 def _time(text: str) -> float:
