@@ -27,6 +27,9 @@ MARKED = (b"exabgp 5.0.15\n", b"done\n")
 
 PACE_S = 0.02
 
+SOCKET = 'socket = "rsfilter.sock"'
+"""In [http]: beside the configuration."""
+
 
 def line(kind: str, peer: str, asn: int, rest: str) -> bytes:
     """A line as ExaBGP 5.0 prints it; `rest` goes into the neighbor object."""
@@ -88,10 +91,12 @@ def _own_http(config: Path) -> str:
     that filters at the same time do not want the same port."""
     text = config.read_text()
     if found := re.search(r'^listen = "(.+)"$', text, re.MULTILINE):
+        if not re.search("^socket = ", text, re.MULTILINE):
+            config.write_text(text.replace(found[0], f"{found[0]}\n{SOCKET}"))
         return found[1]
     address = ".".join(str(random.randint(1, 254)) for _ in range(3))
     listen = f"127.{address}:8480"
-    config.write_text(f'{text}\n[http]\nlisten = "{listen}"\n')
+    config.write_text(f'{text}\n[http]\nlisten = "{listen}"\n{SOCKET}\n')
     return listen
 
 
@@ -155,7 +160,8 @@ class Speaker:
 
     def reloads(self, configuration: str) -> None:
         """Writes another configuration, with the same HTTP API, and tells the filter."""
-        self._config.write_text(f'{configuration}\n[http]\nlisten = "{self.http}"\n')
+        text = f'{configuration}\n[http]\nlisten = "{self.http}"\n{SOCKET}\n'
+        self._config.write_text(text)
         os.kill(self.process.pid, signal.SIGHUP)
 
     def rss(self) -> int:

@@ -218,7 +218,11 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
         "guard": {"max_loss_percent": 20, "min_loss": 10},
         "readiness": None,
         "audit": {"directory": str(place / "audit")},
-        "http": {"listen": "127.0.0.1:8480", "token_file": None},
+        "http": {
+            "listen": "127.0.0.1:8480",
+            "socket": "/run/rsfilter/rsfilter.sock",
+            "token_file": None,
+        },
         "fleet": None,
         "warnings": [OUTSIDE],
     }
@@ -528,8 +532,7 @@ def test_explain_gets_its_arguments(asn: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("command", "other"),
     [
-        *((command, "the filter with --url") for command in ("status", "routes", "drain on")),
-        *((command, "the filter with --url") for command in ("guard show", "guard release")),
+        *((command, "the filter with --url") for command in ("status -c x", "drain on -c x")),
         *((command, "the log with --directory") for command in ("audit query", "audit verify")),
     ],
 )
@@ -542,8 +545,37 @@ def test_without_a_configuration_there_is_another_way(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(command.split()) == 2
-    told = f"rsfilter.toml: No such file or directory; name the file with -c, or {other}\n"
+    name = "x" if "-c x" in command else "rsfilter.toml"
+    told = f"{name}: No such file or directory; name the file with -c, or {other}\n"
     assert capsys.readouterr().err == told
+
+
+def test_the_configuration_of_the_system_is_taken_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    monkeypatch.setattr("rsfilter.config.build.SYSTEM_PATH", place / "rsfilter.toml")
+    assert main(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["configuration"] == str(place / "rsfilter.toml")
+    (place / "elsewhere" / "rsfilter.toml").write_text("")
+    assert main(["check", "--json"]) == 2
+    assert capsys.readouterr().err.startswith("rsfilter.toml: ")
+
+
+@pytest.mark.parametrize("command", ["status", "routes", "drain on", "guard show", "guard release"])
+def test_without_a_configuration_the_default_socket_is_asked(
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rsfilter.commands.client.DEFAULT_SOCKET", tmp_path / "rsfilter.sock")
+    assert main(command.split()) == 1
+    told = capsys.readouterr().err
+    assert f"no filter answers on {tmp_path / 'rsfilter.sock'}" in told
+    assert "--url" in told
 
 
 @pytest.mark.usefixtures("place")

@@ -165,6 +165,7 @@ def test_full_has_every_value() -> None:
     assert config.audit == AuditConfig(Path("/etc/rsfilter/log/audit"))
     assert config.http == HttpConfig(
         (Address.parse("::"), 8481),  # type: ignore[arg-type]
+        Path("/etc/rsfilter/rsfilter.sock"),
         Path("/etc/rsfilter/token"),
     )
 
@@ -871,7 +872,7 @@ SECTIONS = {
     "guard": ("max_loss_percent", "min_loss"),
     "readiness": ("ready_file", "disable_file", "drain_time"),
     "audit": ("directory",),
-    "http": ("listen", "token_file"),
+    "http": ("listen", "socket", "token_file"),
     "fleet": ("name", "database", "password_file", "heartbeat"),
 }
 VALUES = st.sampled_from(

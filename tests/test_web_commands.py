@@ -141,19 +141,20 @@ def test_the_filter_of_another_configuration_is_told_of(
     capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path, command: str
 ) -> None:
     """Two on one machine, of which one has the address that both name."""
-    copy, link = tmp_path / "rsfilter.toml", tmp_path / "link.toml"
+    copy, link = tmp_path / "rsfilter.toml", tmp_path / "link"
     copy.write_text(Path("rsfilter.toml").read_text())
-    link.symlink_to(site / "rsfilter.toml")
-    words = [*command.split(), "--token-file", "token"]
-    listen = tomllib.loads(copy.read_text())["http"]["listen"]
-    said = f"rsfilter: the filter on {listen} runs by {site / 'rsfilter.toml'}, not by {copy}\n"
+    link.symlink_to(site)
+    http = tomllib.loads(copy.read_text())["http"]
+    copy.write_text(copy.read_text().replace(http["socket"], str(site / http["socket"])))
+    where = site / http["socket"]
+    said = f"rsfilter: the filter on {where} runs by {site / 'rsfilter.toml'}, not by {copy}\n"
     for argv, is_told in (
         (["-c", str(copy)], True),
-        (["-c", str(link)], False),
+        (["-c", str(link / "rsfilter.toml")], False),
         ([], False),
-        (["--url", f"http://{listen}"], False),
+        (["--url", f"http://{http['listen']}", "--token-file", "token"], False),
     ):
-        assert main([*words, *argv]) == 0
+        assert main([*command.split(), *argv]) == 0
         assert capsys.readouterr().err.count(said) == is_told
 
 
@@ -382,7 +383,9 @@ def test_a_token_that_is_none_is_not_shown(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("secret\nother")
-    assert main(["drain", "on", "--token-file", str(token)]) == 1
+    http = tomllib.loads(Path("rsfilter.toml").read_text())["http"]
+    where = ("--url", f"http://{http['listen']}")
+    assert main(["drain", "on", *where, "--token-file", str(token)]) == 1
     told = capsys.readouterr().err
     assert "one line of printable characters" in told
     assert "secret" not in told
@@ -402,8 +405,8 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     assert "needs the token" in capsys.readouterr().err
     assert main(["drain", "on", *where]) == 1
     assert "--token-file" in capsys.readouterr().err
-    assert main(["drain", "on", "--token-file", str(wrong)]) == 1  # in place of our own
-    assert "needs the token" in capsys.readouterr().err
+    assert main(["drain", "on", "--token-file", str(wrong)]) == 1
+    assert "the filter's socket needs no token" in capsys.readouterr().err
     assert told(capsys, "status")["drain"]["phase"] == "in_service"
 
 

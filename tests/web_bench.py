@@ -45,6 +45,7 @@ asn = 65200
 file = "truth.json"
 
 [http]
+socket = "rsfilter.sock"
 token_file = "token"
 """
 

@@ -28,6 +28,7 @@ drain_time = 60
 
 [http]
 listen = "{listen}"
+socket = "{socket}"
 token_file = "token"
 """
 )
@@ -52,10 +53,10 @@ BEFORE = hosts(hv1=["203.0.113.0/28"], hv2=["203.0.113.16/28"])
 
 
 @contextmanager
-def running_site(place: Path) -> Iterator[Speaker]:
+def running_site(place: Path, listen: str = "", socket: str = "rsfilter.sock") -> Iterator[Speaker]:
     """The filter, its files in `place`."""
-    listen = f"127.77.{random.randint(0, 255)}.{random.randint(1, 254)}:8480"
-    (place / "rsfilter.toml").write_text(CONFIG.format(listen=listen))
+    listen = listen or f"127.77.{random.randint(0, 255)}.{random.randint(1, 254)}:8480"
+    (place / "rsfilter.toml").write_text(CONFIG.format(listen=listen, socket=socket))
     (place / "truth.json").write_text(json.dumps(BEFORE))
     (place / "token").write_text(TOKEN + "\n")
     (place / "token").chmod(0o600)

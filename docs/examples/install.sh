@@ -67,6 +67,9 @@ switch() {
   if pkill --signal TERM --full "rsfilter run -c $ETC/rsfilter.toml"; then
     say "rsfilter ended, and ExaBGP starts it again"
   fi
+  if is_system && [ ! -d /run/rsfilter ]; then
+    say "commands need --url until the service is (re)started, which makes /run/rsfilter for the socket"
+  fi
 }
 
 # rsfilter of $1, as the user of the service where there is one: what root may read is not enough.

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from pathlib import Path
 from typing import TypeAlias
 
-from rsfilter.config.build import DEFAULT_PATH
+from rsfilter.config.build import DEFAULT_HELP, default_path
 from rsfilter.routing.model import Address, Prefix
 from rsfilter.rpki.document import read_asn
 
@@ -64,15 +64,20 @@ def add_limit(parser: ArgumentParser) -> None:
 def configured() -> ArgumentParser:
     """Return the argument that names the configuration."""
     parser = ArgumentParser(add_help=False)
+    add_config(parser)
+    return parser
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Add -c, for commands that need a configuration."""
     parser.add_argument(
         "-c",
         "--config",
         type=Path,
-        default=DEFAULT_PATH,
+        default=default_path(),
         metavar="FILE",
-        help="the configuration (default: ./%(default)s)",
+        help=f"the configuration (default: {DEFAULT_HELP})",
     )
-    return parser
 
 
 def printing() -> ArgumentParser:

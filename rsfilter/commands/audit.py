@@ -34,7 +34,7 @@ from rsfilter.commands.output import (
     print_json,
     print_table,
 )
-from rsfilter.config.build import DEFAULT_PATH, parse_config, read_config
+from rsfilter.config.build import DEFAULT_HELP, default_path, parse_config, read_config
 from rsfilter.routing.reasons import REASONS
 from rsfilter.util.text import clean, clean_lines
 
@@ -53,7 +53,7 @@ def add(commands: Subparsers) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="the configuration that names the log (default: ./rsfilter.toml)",
+        help=f"the configuration that names the log (default: {DEFAULT_HELP})",
     )
     place.add_argument(
         "--directory", type=Path, metavar="DIR", help="the log itself, or a directory of logs"
@@ -401,7 +401,7 @@ def _directory(args: argparse.Namespace) -> Path:
 def _place(args: argparse.Namespace) -> Path:
     directory: Path | None = args.directory
     if directory is None:
-        path = args.config or DEFAULT_PATH
+        path = args.config or default_path()
         hint = "; name the file with -c, or the log with --directory"
         directory = parse_config(read_config(path, hint=hint), path).audit.directory
     # One that the configuration names may be waiting for its first record. `verify` tells of none.

@@ -98,6 +98,7 @@ def _http(config: Config) -> Report:
     token_file = config.http.token_file
     return {
         "listen": str(config.http.listen),
+        "socket": str(config.http.socket),
         "token_file": None if token_file is None else str(token_file),
     }
 

@@ -18,7 +18,7 @@ from rsfilter.audit.files import DIRECTORY_MODE, Disk, write_head
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.output import FAILED, GOOD, INVALID, console, print_json, print_table
-from rsfilter.config.build import DEFAULT_PATH, FleetConfig, load_config
+from rsfilter.config.build import FleetConfig, load_config
 from rsfilter.config.database import parse_url
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.config.reader import HintError
@@ -120,7 +120,7 @@ def _add_ship(actions: Subparsers) -> None:
         description="Ships what the audit log has and the database has not. A running filter does "
         "so by itself; this is for a log whose filter runs no more, or for a copy of one.",
     )
-    _add_config(parser)
+    arguments.add_config(parser)
     parser.add_argument(
         "--directory",
         type=Path,
@@ -163,7 +163,7 @@ def _add_resume(actions: Subparsers) -> None:
         description="For a machine that has lost its disk, or a new one under the same name, "
         "before its filter is started: the first record will follow the last one that was shipped.",
     )
-    _add_config(parser)
+    arguments.add_config(parser)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -251,17 +251,6 @@ def _print_found(found: Sequence[Finding], args: argparse.Namespace) -> None:
 
 
 # Arguments and errors ----------------------------------------------------------------------------
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        default=DEFAULT_PATH,
-        metavar="FILE",
-        help="the configuration (default: ./%(default)s)",
-    )
 
 
 def _add_database(parser: argparse.ArgumentParser) -> None:

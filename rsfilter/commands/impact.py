@@ -20,7 +20,7 @@ from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.client import ClientError, client_of, reaching_arguments
 from rsfilter.commands.explain import data_of
 from rsfilter.commands.output import GOOD, LOSSES, clean, console, print_json, print_table
-from rsfilter.config.build import load_config
+from rsfilter.config.build import default_path, load_config
 from rsfilter.config.model import Config
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.groups import Neighbors
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Run `rsfilter impact`; return the exit code."""
     load_truth(args.truth)  # a bad one is an error in the words of `truth check`
     if args.snapshot:
-        found = by_snapshot(load_config(args.config), args.truth, args.snapshot)
+        found = by_snapshot(load_config(args.config or default_path()), args.truth, args.snapshot)
     else:
         content = read_file(args.truth)
         found = client_of(args).post("/api/v1/impact", content, changes_state=False)

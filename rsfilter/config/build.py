@@ -55,9 +55,18 @@ __all__ = [
 ]
 
 DEFAULT_PATH = Path("rsfilter.toml")
+SYSTEM_PATH = Path("/etc/rsfilter/rsfilter.toml")
+
+DEFAULT_HELP = f"./{DEFAULT_PATH}, then {SYSTEM_PATH}"
+"""The configuration that a command takes without -c, for people."""
 
 MAX_FILE_SIZE = 16 * 1024 * 1024
 """Octets. A hundred thousand neighbors spelled out take a quarter of it."""
+
+
+def default_path() -> Path:
+    """The configuration that a command takes without -c; it may not exist."""
+    return SYSTEM_PATH if SYSTEM_PATH.exists() and not DEFAULT_PATH.exists() else DEFAULT_PATH
 
 
 def load_config(path: Path) -> Config:

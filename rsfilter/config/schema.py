@@ -75,13 +75,19 @@ class ReadinessConfig:
     drain_time: Seconds = 30
 
 
+DEFAULT_SOCKET = Path("/run/rsfilter/rsfilter.sock")
+"""In the unit's RuntimeDirectory."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
     """The HTTP API: `[http]`."""
 
     listen: ListenAddress = DEFAULT_LISTEN
+    socket: Path = DEFAULT_SOCKET
+    """The unix socket for commands: its owner, group and mode decide who may change state."""
     token_file: Path | None = None
-    """Its content must come with every request that changes state."""
+    """Its content must come with every request over TCP that changes state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rsfilter.exabgp.resync import Step
@@ -61,6 +61,8 @@ class Watch:
         self._reading = _Progress()
         self._replying = _Progress()
         self._stuck = (0.0, 0.0)
+        self.socket_problem = ""
+        """Why commands cannot reach the filter over its socket; empty: they can."""
 
     async def run(self) -> None:
         """Looks for ever."""
@@ -84,11 +86,16 @@ class Watch:
 
     def health(self) -> Health:
         """`/healthz`."""
-        return _answer(self._failures(), _warnings(self._running))
+        return _answer(self._failures(), self._warnings())
 
     def readiness(self) -> Health:
         """`/readyz`."""
         return _answer(_not_ready(self._running), ())
+
+    def _warnings(self) -> Iterator[Finding]:
+        if self.socket_problem:
+            yield Finding(name="socket_missing", detail=self.socket_problem)
+        yield from _warnings(self._running)
 
     def _failures(self) -> Iterator[Finding]:
         audit = self._running.audit.health
@@ -154,6 +161,6 @@ def _not_ready(running: Running) -> Iterator[Finding]:
         yield Finding(name=drain.phase.value, detail="; ".join(drain.why))
 
 
-def _answer(reasons: Iterator[Finding], warnings: Iterator[Finding] | tuple[()]) -> Health:
+def _answer(reasons: Iterator[Finding], warnings: Iterable[Finding]) -> Health:
     found = list(reasons)
     return Health(status="failed" if found else "ok", reasons=found, warnings=list(warnings))

@@ -1,16 +1,23 @@
-"""Failed requests: one exception, one JSON shape."""
+"""What every request passes: who may make it, and one shape for those that fail.
+
+The token file is read for each request that needs it, in a thread: a new token holds as soon as the
+file has it, and needs no signal. The token itself is never logged or answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import logging
+import socket
 import stat
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
 
+from rsfilter.util.local_socket import is_local
 from rsfilter.web.schema import Error
 
 
@@ -56,7 +63,10 @@ class Token:
         self._is_warned = False
 
     async def check(self, request: web.Request) -> None:
-        """Returns if the request carries the token; ApiError 401 or 403 if not."""
+        """Return if the request carries the token, or came over the socket, to which owner and mode
+        admit; ApiError 401 or 403 if not."""
+        if is_local(request.transport):
+            return
         if self._file is None:
             raise ApiError(403, "no_token", "no token is configured: set token_file in [http]")
         try:
@@ -96,3 +106,17 @@ class Token:
         if not MIN_LENGTH <= len(content) <= MAX_BYTES:
             raise ValueError(f"holds no token of {MIN_LENGTH} to {MAX_BYTES} characters")
         return content
+
+
+def requester(request: web.Request) -> str:
+    """Who made the request, for people: a user of this machine, or an address."""
+    if request.transport is None or not is_local(request.transport):
+        return f"HTTP from {request.remote}"
+    connection = request.transport.get_extra_info("socket")
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(found)
+    return f"uid {uid} (process {pid}) over the socket"
+
+
+_UCRED = struct.Struct("3i")
+"""`struct ucred` of unix(7): pid, uid, gid."""

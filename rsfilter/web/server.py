@@ -1,14 +1,16 @@
 """The HTTP server: one door for every request, beside the filter and never in its way.
 
-Loopback by default. What comes in is bounded (connections, headers, bodies, time), requests that
-another site's page makes are refused (`same_site`), there is no CORS, and every answer says that it
-is neither to be framed nor sniffed nor, for the API, stored.
-A port that is taken is an error in the log and another attempt, never the end of the filter.
+A unix socket for commands, and TCP, on loopback by default. What comes in is bounded (connections,
+headers, bodies, time), requests that another site's page makes are refused (`same_site`), there is
+no CORS, and every answer says that it is neither to be framed nor sniffed nor, for the API, stored.
+A port that is taken, or a socket that cannot be made, is an error in the log and another attempt,
+never the end of the filter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,6 +20,9 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
+from rsfilter.util import local_socket
+from rsfilter.util.local_socket import LocalSocket, is_local
+from rsfilter.util.threads import on_own_thread
 from rsfilter.web import page
 from rsfilter.web.api import Api
 from rsfilter.web.context import Running
@@ -108,16 +113,47 @@ class WebServer:
         )
         await runner.setup()
         try:
-            server = await self._listen(runner)
-            self.address = server.sockets[0].getsockname()[:2]
-            log.info("HTTP on %s", self.running.config.http.listen)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                server.close()
+            await asyncio.gather(self._serve_tcp(runner), self._serve_socket(runner))
+        finally:
+            await runner.cleanup()
+
+    async def _serve_tcp(self, runner: web.AppRunner) -> None:
+        server = await self._listen(runner)
+        self.address = server.sockets[0].getsockname()[:2]
+        log.info("HTTP on %s", self.running.config.http.listen)
+        try:
+            await asyncio.Event().wait()
         finally:
             self.address = None
-            await runner.cleanup()
+            server.close()
+
+    async def _serve_socket(self, runner: web.AppRunner) -> None:
+        made = await self._local_socket()
+        door = _Door(runner, self.api.silent, is_local=True)
+        server = await asyncio.get_running_loop().create_server(door, sock=made.socket)
+        log.info("commands on %s", made.path)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await on_own_thread(local_socket.remove, made)
+
+    async def _local_socket(self) -> LocalSocket:
+        """The socket, as soon as it can be made. On a thread: its directory may not answer."""
+        path, watch = self.running.config.http.socket, self.api.watch
+        while True:
+            try:
+                made = await on_own_thread(local_socket.listen, path, MAX_CONNECTIONS)
+            except OSError as error:
+                if (problem := f"{path}: {error.strerror}") != watch.socket_problem:
+                    watch.socket_problem = problem
+                    log.error("no socket for commands, trying on; they need --url: %s", problem)
+                await asyncio.sleep(RETRY_S)
+            else:
+                watch.socket_problem = ""
+                return made
 
     async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
         listen = self.running.config.http.listen
@@ -139,16 +175,22 @@ class WebServer:
 
 
 class _Door:
-    """Makes the protocol of each connection, and closes those that are too many or idle."""
+    """Makes the protocol of each connection, and closes those that are too many or idle. Each door
+    has its own: a crowd at the TCP port keeps nobody from the socket."""
 
-    def __init__(self, runner: web.AppRunner, silent: set[asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self, runner: web.AppRunner, silent: set[asyncio.BaseProtocol], *, is_local: bool = False
+    ) -> None:
+        """`is_local`: of the unix socket."""
         self._silent = silent
+        self._is_local = is_local
         assert runner.server is not None  # noqa: S101 - for the type checker: it was set up
         self._server = runner.server
         self._loop = asyncio.get_running_loop()
 
     def __call__(self) -> asyncio.Protocol:
-        if len(self._server.connections) >= MAX_CONNECTIONS:
+        here = sum(is_local(c.transport) == self._is_local for c in self._server.connections)
+        if here >= MAX_CONNECTIONS:
             return _Refused()
         protocol = self._server()
         self._silent.add(protocol)

@@ -126,7 +126,7 @@ class RouteServer(ExaBgp):
         text = _toml("[route_server]", own)
         text += "".join(_toml("[[hosts]]", group) for group in hosts)
         text += "".join(_toml("[[routers]]", group) for group in routers)
-        sections = {"http": {"listen": self.http}, **sections}
+        sections = {"http": {"listen": self.http, "socket": "rsfilter.sock"}, **sections}
         text += "".join(_toml(f"[{name}]", section) for name, section in sections.items())
         self.configuration.write_text(text)
 

@@ -14,7 +14,7 @@ from rsfilter.util.threads import to_its_end
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import drain_status, truth, truth_summary
-from rsfilter.web.requests import ApiError
+from rsfilter.web.requests import ApiError, requester
 
 JUDGED_AT_ONCE = 100
 """Routes judged in one slice: a millisecond."""
@@ -33,7 +33,7 @@ async def release_guard(api: Api, request: web.Request, _asked: None) -> schema.
     """Lets go of what the guard holds."""
     guard = api.running.filter.engine.guard
     before = guard.held
-    api.running.release_guard(_by(request))
+    api.running.release_guard(requester(request))
     return schema.GuardReleased(released=before, held=guard.held)
 
 
@@ -41,7 +41,7 @@ async def drain(
     api: Api, request: web.Request, asked: schema.DrainWanted
 ) -> status_schema.DrainStatus:
     """Leaves service, or comes back."""
-    api.running.drain(asked.on, _by(request))
+    api.running.drain(asked.on, requester(request))
     return drain_status(api.running)
 
 
@@ -128,7 +128,3 @@ def truth_error(error: TruthError) -> ApiError:
     if len(error.problems) > len(shown):
         shown.append(f"and {len(error.problems) - len(shown)} more")
     return ApiError(422, "truth_invalid", "\n".join(shown), pointer=error.problems[0].pointer)
-
-
-def _by(request: web.Request) -> str:
-    return f"HTTP from {request.remote}"
