@@ -24,11 +24,12 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.config import changes
 from rsfilter.config.build import ReadinessConfig, parse_config, read_config
 from rsfilter.config.model import Config, ConfigError
-from rsfilter.edge import alarms, guard_file
+from rsfilter.edge import alarms, guard_file, unsettled_file
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.truth_file import Reading, TruthWatcher
 from rsfilter.exabgp.decode import may_wait
+from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Moment, Recorder
@@ -103,6 +104,9 @@ class Service:
         held_file = config.audit.directory / guard_file.NAME
         self._held_before = guard_file.load(held_file, time.time())
         self._held = guard_file.HeldKeeper(held_file, self._held_before)
+        unsettled = config.audit.directory / unsettled_file.NAME
+        self._unsettled_before = unsettled_file.load(unsettled)
+        self._unsettled = unsettled_file.UnsettledKeeper(unsettled, self._unsettled_before)
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -141,6 +145,9 @@ class Service:
             self._fleet.start()
         try:
             async with contextlib.AsyncExitStack() as stack:
+                self._restore_unsettled()
+                self._unsettled.start()
+                stack.push_async_callback(self._unsettled.stop)
                 self._restore_held()
                 self._held.start()
                 stack.push_async_callback(self._held.stop)
@@ -231,7 +238,9 @@ class Service:
 
     def _flush(self, moment: Moment) -> None:
         """Hand on what follows from what happened."""
-        self._writer.write(self._filter.commands(moment.now))
+        commands = self._filter.commands(moment.now)
+        self._unsettled.take(self._filter.unsettled)
+        self._writer.write(commands)
         self._held.take(self._filter.take_held())
         self._tell(moment)
         if self._revalidating_since and not self._filter.engine.is_busy:
@@ -268,6 +277,15 @@ class Service:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
         self._wake.clear()
+
+    def _restore_unsettled(self) -> None:
+        """What the process before this one had begun is known."""
+        if self._unsettled_before == SETTLED:
+            return
+        moment = _moment()
+        if self._recorder:
+            self._recorder.unsettled(moment, self._unsettled_before)
+        self._filter.unsettled_before(self._unsettled_before, moment.now)
 
     def _restore_held(self) -> None:
         """The guard goes on where the process before this one ended."""

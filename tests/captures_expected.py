@@ -125,8 +125,9 @@ def flow(text: str) -> list[Message]:
     for what, who in ((token[0], "127.10.1." + token[1:]) for token in text.split()):
         if what in ignored:
             messages.append(ignored[what])
-        elif what == "o":  # IPv4 and IPv6 unicast, and no ADD-PATH
-            messages.append(Opened(Address.parse(who), frozenset({4, 6}), frozenset()))
+        elif what == "o":  # IPv4 and IPv6 unicast, route refresh, and no ADD-PATH
+            families, address = frozenset({4, 6}), Address.parse(who)
+            messages.append(Opened(address, families, frozenset(), offers_refresh=True))
         else:
             messages.append(up(who) if what == "u" else eor(who, V4 if what == "e" else V6))
     return messages

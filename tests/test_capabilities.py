@@ -43,12 +43,49 @@ def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -
     assert opened(PEER, document) == Opened(PEER, frozenset(families), frozenset(add_path))
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "offers"),
+    [
+        ({"2": {"name": "route-refresh", "variant": "RFC"}}, True),
+        ({"70": {"name": "enhanced-route-refresh"}}, False),  # without RFC 2918 nobody may ask
+        ({"64": {"name": "graceful restart", "time": 60}}, False),
+        ({"2": None}, True),
+    ],
+)
+def test_an_open_that_offers_route_refresh(capabilities: object, offers: bool) -> None:
+    document = json.dumps({"version": 4, "capabilities": capabilities}).encode()
+    assert opened(PEER, document).offers_refresh is offers
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "offers"),
+    [(True, True, True), (True, False, False), (False, True, False), (True, None, False)],
+)
+def test_a_refresh_that_is_shown_takes_both_sides(
+    ours: bool | None, theirs: bool | None, offers: bool
+) -> None:
+    (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
+    up, *_ = json.loads(line)
+    up["local"]["capabilities"]["route-refresh"] = ours
+    up["peer"]["capabilities"]["route-refresh"] = theirs
+    (found,) = shown(json.dumps([up]))
+    assert found.session is not None
+    assert found.session.opened.offers_refresh is offers
+
+
 def test_the_answer_of_a_real_exabgp() -> None:
     (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
     host, router = Address.parse("127.10.23.1"), Address.parse("127.10.23.9")
     assert list(shown(line)) == [
         Shown(
-            neighbor, 7, Established(neighbor, asn, Opened(neighbor, frozenset({4}), frozenset()))
+            neighbor,
+            7,
+            Established(
+                neighbor,
+                asn,
+                Opened(neighbor, frozenset({4}), frozenset(), offers_refresh=True),
+                duration=7,
+            ),
         )
         for neighbor, asn in ((host, 65005), (router, 65200))
     ]

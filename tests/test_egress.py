@@ -300,11 +300,13 @@ class Heir:
         self.egress.router_up(ROUTERS[0])
 
     def inherit(self) -> None:
-        """Another process finds what ExaBGP has."""
+        """Another process finds what ExaBGP has, and what was written down."""
+        before = self.egress.inherited
         self.start()
         self.egress.inherit(ROUTERS[0])
         for prefix, _ in self.peer.cache:
-            self.egress.adopt(ROUTERS[0], Prefix.parse(prefix), 0)
+            is_doubtful = ROUTERS[0] in before
+            self.egress.adopt(ROUTERS[0], Prefix.parse(prefix), 0, is_doubtful=is_doubtful)
 
     def want(self, prefix: Prefix, host: int | None) -> None:
         wants(self, prefix, host)
@@ -351,6 +353,35 @@ def test_what_a_dead_process_left_unsent_does_not_stay(before: int | None, asn: 
     heir.work(3.0)
     assert heir.table() == {str(A): "198.51.100.2", str(B): "198.51.100.2", str(C): "198.51.100.8"}
     assert heir.egress.routers[ROUTERS[0]].is_idle
+
+
+@pytest.mark.parametrize("asn", [65200, OWN_ASN], ids=["eBGP", "iBGP"])
+def test_what_two_dead_processes_told_is_told_again(asn: int) -> None:
+    """The second one dies before its first barrier, after ExaBGP has sent the changes of both in an
+    order that the third has not seen."""
+    heir = Heir(asn)
+    heir.want(C, 9)
+    heir.hang()
+    heir.want(C, 8)  # is being sent, and all that follows waits
+    heir.want(B, 2)
+    heir.want(A, 1)
+    heir.inherit()
+    heir.want(A, 2)  # in the bucket of B, which was there first
+    assert heir.egress.inherited
+    for _ in range(3000):
+        if not heir.peer.pending and not heir.peer.sending:
+            break
+        heir.now += 0.001
+        heir.exabgp.run(heir.now)  # what it shows of this goes to a process that is dead
+    heir.peer.sent.clear()
+    assert heir.table()[str(A)] == "198.51.100.1", "the wrong one"
+    heir.inherit()
+    heir.work(3.0)
+    assert heir.table() == {str(A): "198.51.100.2", str(B): "198.51.100.2", str(C): "198.51.100.8"}
+    assert not heir.egress.inherited
+    heir.inherit()
+    heir.work(1.0)
+    assert heir.egress.counters["repeated"] == 0, "what is settled is not told again"
 
 
 def test_a_restart_repeats_nothing() -> None:

@@ -13,6 +13,7 @@ In the end every router has what it should.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from typing import Any
 from unittest.mock import patch
 
 import exabgp_model
+import pytest
 from exabgp_model import ExaBGP, Key, Peer
 from fuzz import site as lines
 from hypothesis import example, given, settings
@@ -30,6 +32,8 @@ from hypothesis import strategies as st
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
 from rsfilter.edge.guard_file import Held
+from rsfilter.exabgp.deferral import KEPT_S
+from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.routing import revalidation
@@ -48,6 +52,9 @@ FOREIGN = [f"198.51.100.{n}/32" for n in range(12)]
 TURN_S = 0.001
 AGED_S = 120.0
 """When no host that never came is waited for any more."""
+
+RETURN_S = 3.0
+"""How long a host takes to come back when its session was restarted."""
 
 QUIET_S = 1000.0
 """By then all is said, whatever has been lost on the way."""
@@ -113,6 +120,8 @@ class Host:
     asn: int
     ends: bool
     """It says when it has repeated everything (RFC 7313)."""
+    refresh: str
+    """yes: it offers route refresh, and answers. mute: it offers it, and does not. no: neither."""
     answer_s: float
     """How long it takes until it does so."""
     routes: dict[str, int]
@@ -124,9 +133,12 @@ class Host:
     """When it will answer those who have asked it to repeat itself."""
     sending: deque[bytes] = field(default_factory=deque)
     """Lines of what it has said, and ExaBGP has not read yet."""
+    returns_at: float | None = None
+    """When its session comes back after a restart of it."""
 
     def down(self) -> None:
         self.is_up = False
+        self.returns_at = None
         self.questions = 0
         self.answers_at.clear()
         self.sending.clear()
@@ -175,6 +187,7 @@ class Daemon(ExaBGP):
         self.peers = {router: Router(kept=routes) for router, routes in kept.items()}
         self.hosts = {host.address: host for host in hosts}
         self.now = 0.0
+        self.host_returns: Callable[[Host], None]
         self.changed_at: dict[str, float] = {}
         """When the session with each neighbor came up or ended last, if it ever was up."""
         self.heard: deque[bytes] = deque()
@@ -201,6 +214,7 @@ class Daemon(ExaBGP):
         if self.heard or any(host.sending or host.questions for host in self.hosts.values()):
             return now
         events = [at for host in self.hosts.values() for at in host.answers_at]
+        events += [h.returns_at for h in self.hosts.values() if h.returns_at is not None]
         if (at := self.wakes_at(now)) is not None:
             events.append(at)
         return min(events, default=None)
@@ -208,14 +222,7 @@ class Daemon(ExaBGP):
     def loop(self, now: float) -> None:
         self.now = now
         for host in self.hosts.values():
-            while host.questions:
-                host.questions -= 1
-                host.answers_at.append(now + host.answer_s)
-            if host.answers_at and now >= host.answers_at[0]:
-                host.answers_at.popleft()
-                host.sending += host.repeat()
-            if host.sending:
-                self.said.append(host.sending.popleft())
+            self.host_acts(host)
         for _ in range(min(LINES_READ, len(self.heard))):
             for _ in self.write([self.heard.popleft()]):
                 self.said.append(b"error")
@@ -229,6 +236,19 @@ class Daemon(ExaBGP):
         for router in ended:
             self.said.append(lines.end_of_rib(router, ROUTER_ASN, "ipv4 unicast", direction="send"))
 
+    def host_acts(self, host: Host) -> None:
+        while host.questions:
+            host.questions -= 1
+            if host.refresh == "yes":
+                host.answers_at.append(self.now + host.answer_s)
+        if host.returns_at is not None and self.now >= host.returns_at:
+            self.host_returns(host)
+        if host.answers_at and self.now >= host.answers_at[0]:
+            host.answers_at.popleft()
+            host.sending += host.repeat()
+        if host.sending:
+            self.said.append(host.sending.popleft())
+
     def _read(self, text: str) -> list[bool]:
         match text.split():
             case ["#"]:
@@ -240,12 +260,25 @@ class Daemon(ExaBGP):
             case ["show", *_]:
                 self.steps += [(text,), "done"]
             case ["neighbor", host, "announce", "route-refresh", "ipv4", "unicast"]:
+                assert self.hosts[host].refresh != "no", "asked for what it does not offer"
                 if not self.hosts[host].is_up:
                     return [False]
                 self.steps += [("refresh", host), "done"]
+            case [*selectors, "teardown", "4"]:
+                for word in selectors:
+                    if word in self.hosts and self.hosts[word].is_up:
+                        self.restart(self.hosts[word])
+                self.said.append(b"done")  # ahead of what is queued
             case _:
                 return super()._read(text)
         return []
+
+    def restart(self, host: Host) -> None:
+        """A session ends, since it was told to, and comes back."""
+        host.down()
+        self.changed_at[host.address] = self.now
+        self.said.append(lines.state(host.address, host.asn, "down", "notification sent (6,4)"))
+        host.returns_at = self.now + RETURN_S
 
     def _obey(self, verb: str, *words: str) -> None:
         match verb:
@@ -260,11 +293,12 @@ class Daemon(ExaBGP):
                 super()._obey(verb, *words)
 
     def _neighbors(self) -> bytes:
-        sessions = [(h.address, h.asn, h.is_up) for h in self.hosts.values()]
-        sessions += [(router, ROUTER_ASN, peer.is_up) for router, peer in self.peers.items()]
+        sessions = [(h.address, h.asn, h.is_up, h.refresh) for h in self.hosts.values()]
+        sessions += [(r, ROUTER_ASN, peer.is_up, "yes") for r, peer in self.peers.items()]
         answer = []
-        for address, asn, is_up in sessions:
+        for address, asn, is_up, refresh in sessions:
             side = {
+                "capabilities": {"route-refresh": refresh != "no"},
                 "families": {"ipv4 unicast": True},
                 "add-path": {"ipv4 unicast": address == ALL},
             }
@@ -294,19 +328,33 @@ class Site:
     """Hosts, ExaBGP, one filter after the other, routers, and the clock."""
 
     def __init__(
-        self, *, stale_time: int, answer_s: float, ends: bool, are_all_up: bool, is_guarded: bool
+        self,
+        *,
+        stale_time: int,
+        answer_s: float,
+        ends: bool,
+        are_all_up: bool,
+        is_guarded: bool,
+        refresh: str = "yes",
+        sends_end_of_rib: bool = True,
     ) -> None:
-        """`is_guarded`: no loss that data bring is small enough for the guard."""
-        owner = Host("127.10.1.1", 65001, ends, answer_s, {STEADY: 0, SHARED: 0})
+        """`is_guarded`: no loss that data bring is small enough for the guard. `refresh`: of the
+        steady route's owner (`Host.refresh`). `sends_end_of_rib`: so do hosts (RFC 4724)."""
+        self.sends_end_of_rib = sends_end_of_rib
+        owner = Host("127.10.1.1", 65001, ends, refresh, answer_s, {STEADY: 0, SHARED: 0})
         owner.routes.update(dict.fromkeys(FOREIGN, 0))
         # STEADY is not his: he steals it all the time.
-        thief = Host("127.10.1.2", 65002, True, answer_s, {STEADY: 0, SHARED: 0, MOVING: 0})
-        self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, 0.0, {LAST: 0})]
+        stolen = {STEADY: 0, SHARED: 0, MOVING: 0}
+        thief = Host("127.10.1.2", 65002, True, "yes", answer_s, stolen)
+        self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, "yes", 0.0, {LAST: 0})]
         self.is_guarded = is_guarded
         self.config = config(stale_time, 0 if is_guarded else 1000)
         self.held: Held = {}
         """What the guard holds, as it is written down."""
+        self.unsettled = SETTLED
+        """The same of what has begun."""
         self.daemon = Daemon(self.hosts, {BEST: {}, ALL: {}})
+        self.daemon.host_returns = self.host_up
         self.now = 1000.0
         self.turns = 0
         self.truth = 0
@@ -330,10 +378,11 @@ class Site:
         self.sources = Sources.of(self.config)
         self.filter = Filter(self.config, self.sources.nothing)
         self.has_data = False
+        self.filter.unsettled_before(self.unsettled, self.now)
         if self.held:
             self.filter.guard_restored(self.held, self.now)
         self.turn_of_filter()
-        if loads:
+        if loads or self.hosts[0].refresh == "mute":  # else it has never been announced
             self.load()
 
     def load(self, truth: int | None = None) -> None:
@@ -370,6 +419,7 @@ class Site:
         for host in self.hosts:
             host.down()
         self.daemon = Daemon(self.hosts, kept)
+        self.daemon.host_returns = self.host_up
         self.start(True)
         self.comes_back(host_s, router_s)
 
@@ -407,13 +457,17 @@ class Site:
         """Its session is there, and it sends its table."""
         if host.is_up:
             return
-        host.is_up = True
+        host.is_up, host.returns_at = True, None
         self.daemon.changed_at[host.address] = self.now
         self.daemon.said += [
-            lines.opened(host.address, host.asn, ["ipv4/unicast"], []),
+            lines.opened(
+                host.address, host.asn, ["ipv4/unicast"], [], refresh=host.refresh != "no"
+            ),
             lines.state(host.address, host.asn, "up"),
         ]
-        host.sending += [*host.all(), lines.end_of_rib(host.address, host.asn, "ipv4 unicast")]
+        host.sending += host.all()
+        if self.sends_end_of_rib:
+            host.sending.append(lines.end_of_rib(host.address, host.asn, "ipv4 unicast"))
 
     def flap_router(self, router: str, keeps_pending: bool) -> None:
         """A router's session ends or begins."""
@@ -499,7 +553,9 @@ class Site:
         """It takes some lines, and writes what follows."""
         for _ in range(min(LINES_READ, len(self.daemon.said))):
             self.filter.line(self.daemon.said.popleft(), self.now)
-        self.daemon.heard += self.filter.commands(self.now)
+        commands = self.filter.commands(self.now)
+        self.unsettled = self.filter.unsettled
+        self.daemon.heard += commands
         for key, route in self.filter.take_held().items():
             if route is None:
                 self.held.pop(key, None)
@@ -544,7 +600,11 @@ class Site:
             for prefix, med in host.routes.items()
             if host.is_up and prefix in TRUTHS[self.truth][host.asn]
         }
-        assert self.table(ALL) == allowed
+        has = self.table(ALL)
+        assert has <= allowed
+        if self.hosts[0].refresh == "mute":  # nobody knows of what no router had (`Filter._owes`)
+            allowed = {r for r in allowed if r in has or r[1] != self.hosts[0].address}
+        assert has == allowed
         best = self.table(BEST)
         assert best <= allowed
         assert sorted(prefix for prefix, *_ in best) == sorted({prefix for prefix, *_ in allowed})
@@ -591,6 +651,8 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
             "ends": st.booleans(),
             "are_all_up": st.booleans(),
             "is_guarded": st.booleans(),
+            "refresh": st.sampled_from(["yes", "yes", "mute", "no"]),
+            "sends_end_of_rib": st.booleans(),
         }
     ),
     st.sampled_from([1, 50]),
@@ -660,3 +722,92 @@ def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
         for what, *details in happens:
             what(site, *details)
         site.end()
+
+
+def aged(**kind: Any) -> Site:
+    """A site at work for long, whose filter has just been killed."""
+    defaults = {"stale_time": 0, "answer_s": 0.0, "ends": False, "are_all_up": True}
+    site = Site(**(defaults | {"is_guarded": False} | kind))
+    site.load()
+    site.run(KEPT_S)
+    site.start(True)
+    return site
+
+
+def prefixes(site: Site, router: str) -> set[str]:
+    return {prefix for prefix, *_ in site.table(router)}
+
+
+def test_a_host_that_talks_without_end_delays_nobody_else() -> None:
+    """It has no RFC 7313, and says something new every 9 s: it is waited for, and only it."""
+    site = aged()
+    start = site.now
+    waited = []
+    for turn in range(20):
+        site.hosts[0].routes[f"198.51.100.{100 + turn}/32"] = 0
+        site.hosts[0].sending.append(site.hosts[0].announce(f"198.51.100.{100 + turn}/32"))
+        med = turn % 2 + 1
+        site.change(2, LAST, None if turn % 3 == 0 else med)
+        site.run(1.0)
+        for router in (BEST, ALL):
+            found = {(prefix, m) for prefix, _, m in site.table(router) if prefix == LAST}
+            assert found == (set() if turn % 3 == 0 else {(LAST, med)}), f"{turn} at {router}"
+        if not site.filter.is_resynced:
+            waited.append(site.now - start)
+        site.run(8.0)
+    assert 100.0 < max(waited) < 140.0
+    assert site.filter.repetition.is_over
+    site.end()
+
+
+@pytest.mark.parametrize("refresh", ["no", "mute"])
+def test_a_host_that_stays_away_delays_only_what_it_may_announce(
+    refresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STEADY is its own. SHARED is announced by another host as well, which withdraws it. MOVING it
+    must not announce."""
+    monkeypatch.setattr(sys.modules[__name__], "RETURN_S", 60.0)
+    site = aged(refresh=refresh)
+    site.run(20.0)
+    assert not site.hosts[0].is_up
+    site.change(1, SHARED, None)
+    site.change(1, MOVING, None)
+    site.run(1.0)
+    for router in (BEST, ALL):
+        assert prefixes(site, router) == {STEADY, SHARED, LAST}
+    site.run(60.0)
+    assert site.filter.is_resynced
+    assert site.table(ALL) == {
+        (STEADY, "127.10.1.1", 0),
+        (SHARED, "127.10.1.1", 0),
+        (LAST, "127.10.1.3", 0),
+    }
+    site.end()
+
+
+def test_a_host_that_does_not_come_back_is_given_up() -> None:
+    site = aged(refresh="no")
+    site.run(0.5)
+    site.hosts[0].returns_at = None
+    site.run(100.0)
+    assert STEADY in prefixes(site, BEST)
+    site.check = lambda: None  # type: ignore[method-assign]
+    site.run(30.0)
+    assert prefixes(site, BEST) == prefixes(site, ALL) == {SHARED, MOVING, LAST}
+
+
+def test_end_of_rib_waits_for_hosts_as_long_as_exabgp_is_young() -> None:
+    """Routers still have what an ExaBGP before had announced, and drop it then."""
+    site = aged(refresh="no")
+    site.run(30.0)
+    site.die(1.0, 0.0)
+    for host in site.hosts[1:]:
+        site.host_up(host)
+    site.run(5.0)
+    site.start(True)  # the host has said all to a process that is dead, and is to say it again
+    site.run(2.0)
+    assert not site.hosts[0].is_up
+    assert not site.filter.egress.is_ready
+    site.run(20.0)
+    assert site.filter.egress.is_ready
+    site.end()

@@ -150,9 +150,7 @@ class Machine:
             content, file = entry.config
             self._filter.configured(parse_config(content, Path(file)), entry.moment.now)
             self._flush(entry.moment)
-        if entry.held is not None:
-            self._filter.guard_restored(entry.held, entry.moment.now)
-            self._flush(entry.moment)
+        self._before(entry)
         if entry.drain is not None:
             asked = entry.drain
             self._filter.drain(asked.on, asked.by, entry.moment.now, asked.source)
@@ -162,6 +160,14 @@ class Machine:
             for line in entry.lines:
                 self._filter.line(line, entry.moment.now)
             self._flush(entry.moment)
+
+    def _before(self, entry: Entry) -> None:
+        """What a process before this one left."""
+        if entry.held is not None:
+            self._filter.guard_restored(entry.held, entry.moment.now)
+            self._flush(entry.moment)
+        if entry.unsettled is not None:
+            self._filter.unsettled_before(entry.unsettled, entry.moment.now)
 
     def close(self) -> None:
         """Completes what was written."""

@@ -1,8 +1,9 @@
 """What neighbors can do, from the two places where ExaBGP tells it.
 
 The "open" of a session that comes up, and the answer to `show neighbor json` for sessions that
-were up before we were. Both matter only for routers: End-of-RIB must not be sent for a family that
-a router does not speak, and several paths only to one that takes them.
+were up before we were. Of routers: End-of-RIB must not be sent for a family that a router does not
+speak, and several paths only to one that takes them. Of hosts: a route refresh is requested only
+from one that has offered to answer it (RFC 2918 section 4).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Established(NamedTuple):
     neighbor: Address
     asn: int
     opened: Opened
+    duration: int = 0
+    """Seconds: how long it is up."""
 
 
 class Shown(NamedTuple):
@@ -50,9 +53,10 @@ class _MultiProtocol(msgspec.Struct):
 
 
 class _Capabilities(msgspec.Struct):
-    """By capability code (IANA): 1 multiprotocol, 69 ADD-PATH."""
+    """By capability code (IANA): 1 multiprotocol, 2 route refresh, 69 ADD-PATH."""
 
     multiprotocol: _MultiProtocol | None = msgspec.field(name="1", default=None)
+    refresh: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="2", default=msgspec.UNSET)
     add_path: dict[str, Any] = msgspec.field(name="69", default_factory=dict)
 
 
@@ -70,6 +74,12 @@ class _OwnOpen(msgspec.Struct):
     capabilities: _OwnCapabilities
 
 
+class _Enabled(msgspec.Struct, rename="kebab"):
+    """What one side offers."""
+
+    route_refresh: bool | None = None
+
+
 class _Side(msgspec.Struct, rename="kebab"):
     """null: not known, because the neighbor has not sent it."""
 
@@ -77,6 +87,7 @@ class _Side(msgspec.Struct, rename="kebab"):
     asn: int | None = msgspec.field(name="as", default=None)
     families: dict[str, bool | None] = {}
     add_path: dict[str, bool | None] = {}
+    capabilities: _Enabled = msgspec.field(default_factory=_Enabled)
 
 
 class _Shown(msgspec.Struct):
@@ -99,7 +110,12 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
     offered = _decode_open(open_).capabilities
     families = offered.multiprotocol.families if offered.multiprotocol else ["ipv4/unicast"]
     takes_several = (name for name, way in offered.add_path.items() if way in _RECEIVES)
-    return Opened(neighbor, _families(families, _OPEN_NAMES), _families(takes_several, _OPEN_NAMES))
+    return Opened(
+        neighbor,
+        _families(families, _OPEN_NAMES),
+        _families(takes_several, _OPEN_NAMES),
+        offers_refresh=offered.refresh is not msgspec.UNSET,
+    )
 
 
 def offered(neighbor: Address, open_: bytes | msgspec.Raw) -> Offered:
@@ -123,8 +139,15 @@ def _established(neighbor: Address, entry: _Shown) -> Established:
     offered = entry.local.families or entry.peer.families
     families = (n for n, speaks in entry.peer.families.items() if speaks and offered.get(n))
     negotiated = (name for name, sends in entry.local.add_path.items() if sends)
-    offers = Opened(neighbor, _families(families, _SHOW_NAMES), _families(negotiated, _SHOW_NAMES))
-    return Established(neighbor, entry.peer.asn or 0, offers)
+    # ExaBGP says `done` and sends nothing when its own side is switched off.
+    sides = (entry.local.capabilities, entry.peer.capabilities)
+    offers = Opened(
+        neighbor,
+        _families(families, _SHOW_NAMES),
+        _families(negotiated, _SHOW_NAMES),
+        offers_refresh=all(side.route_refresh for side in sides),
+    )
+    return Established(neighbor, entry.peer.asn or 0, offers, entry.duration)
 
 
 def _families(names: Iterable[str], numbers: dict[str, int]) -> frozenset[int]:

@@ -29,6 +29,10 @@ DEADLINE_S = 90.0
 """After the start of ExaBGP. Less than the 120 s that `render` asks routers to keep stale routes
 for, more than the minute after which BGP speakers connect again at the latest."""
 
+KEPT_S = 240.0
+"""After the start of ExaBGP. By then End-of-RIB has gone out, whichever process sent it: it waits
+for `DEADLINE_S`, and for hosts that repeat themselves (`repetition.LIMIT_S`)."""
+
 SILENCE_S = 5.0
 """A host that is up and has not sent anything for this long has no more to say. Hosts send their
 table in one go; 200 routes take a fraction of a second."""
@@ -50,6 +54,8 @@ class Deferral:
         self._heard: OrderedDict[Address, float] = OrderedDict()
         """When each of those said something last, the longest silence first."""
         self._deadline: float | None = None
+        self.kept_until = 0.0
+        """Before this, routers may still keep what an ExaBGP before this one had announced."""
         self.is_over = False
 
     @property
@@ -66,7 +72,8 @@ class Deferral:
         never_up = {entry.neighbor for entry in neighbors.values() if entry.was_never_up}
         self._absent |= never_up - self._routers - self._seen
         age = max((entry.duration for entry in neighbors.values()), default=0)
-        self._deadline = now + DEADLINE_S - age
+        self.kept_until = now - age + KEPT_S
+        self._deadline = now - age + DEADLINE_S
         self.expire(now)
 
     def message(self, message: Message, now: float) -> None:

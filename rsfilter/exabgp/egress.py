@@ -49,6 +49,8 @@ class Written(NamedTuple):
     """The neighbor that has to be up, or ExaBGP refuses it."""
     at: float
     """When it was written."""
+    requests: Address | None = None
+    """The host that it requests to repeat itself."""
 
 
 class Egress:
@@ -59,8 +61,10 @@ class Egress:
         own_asn: int,
         groups: Iterable[RouterGroup],
         desired: Callable[[str], Mapping[Prefix, Paths]],
+        awaited: Collection[Prefix] = (),
     ) -> None:
-        """`desired(group)`: what the routers of a group should have at this moment."""
+        """`desired(group)`: what the routers of a group should have at this moment. `awaited`:
+        prefixes that nothing is told of, as long as they are among these."""
         self.counters: Counter[str] = Counter()
         """announced, withdrawn, repeated, commands, replies, replies_lost, errors, barriers,
         barriers_lost."""
@@ -71,7 +75,9 @@ class Egress:
         self._groups: dict[str, list[RouterState]] = {}
         self._internal: set[Address] = set()
         for group in groups:
-            self._groups[group.name] = [RouterState(address) for address in group.neighbors]
+            self._groups[group.name] = [
+                RouterState(address, awaited=awaited) for address in group.neighbors
+            ]
             self.routers.update((state.address, state) for state in self._groups[group.name])
             if group.asn == own_asn:
                 self._internal.update(group.neighbors)
@@ -93,6 +99,13 @@ class Egress:
         """How many of the next `error` replies the loss of a session explains, at most."""
         self._to_refresh: dict[tuple[Address, int], None] = {}
         """Hosts that are to repeat a family."""
+        self.passed_on: list[Address] = []
+        """Hosts of such requests that ExaBGP has replied to, or will not, since somebody emptied
+        this."""
+        self._to_restart: dict[Address, None] = {}
+        """Hosts whose sessions are to be restarted."""
+        self._is_restarting = False
+        """The command for that is under way: no other may be."""
         self._resume_at: float | None = None
         """Set: an `error` came back, and nothing is written before this."""
         self._resumed_at = float("-inf")
@@ -111,6 +124,10 @@ class Egress:
         desired = self._desired(group)
         for state in self._groups[group]:
             state.mark(prefixes, desired)
+
+    def has_told(self, group: str, prefix: Prefix) -> bool:
+        """Some router of the group has a path of the prefix."""
+        return any(prefix in state.told for state in self._groups[group])
 
     def router_up(self, address: Address) -> None:
         """The router's session came up."""
@@ -142,9 +159,16 @@ class Egress:
         """ExaBGP shows what it sent to a router that we have inherited."""
         self.routers[router].update_sent(keys)
 
-    def adopt(self, router: Address, prefix: Prefix, path_id: int) -> None:
+    def adopt(
+        self, router: Address, prefix: Prefix, path_id: int, *, is_doubtful: bool = False
+    ) -> None:
         """ExaBGP's table for the router has this path since before we were started."""
-        self.routers[router].adopt(prefix, path_id)
+        self.routers[router].adopt(prefix, path_id, is_doubtful=is_doubtful)
+
+    @property
+    def inherited(self) -> frozenset[Address]:
+        """Routers whose session is older than this process, and no barrier has passed."""
+        return frozenset(address for address, s in self.routers.items() if s.is_inherited)
 
     def opened(self, router: Address, families: frozenset[int], add_path: frozenset[int]) -> None:
         """What the router's OPEN offers: holds from the next `router_up` on. ExaBGP also shows
@@ -153,10 +177,18 @@ class Egress:
 
     def request_refresh(self, host: Address, family: int) -> None:
         """A host is to repeat what it announces."""
+        if (host, family) in self._to_refresh:
+            self.passed_on.append(host)
         self._to_refresh[host, family] = None
+
+    def restart(self, host: Address) -> None:
+        """A host's session is to end, and to begin anew."""
+        self._to_restart[host] = None
 
     def host_down(self, host: Address) -> None:
         """The host's session ended: it cannot be asked, and ExaBGP refuses what has been."""
+        self._to_restart.pop(host, None)
+        self.passed_on += [wanted[0] for wanted in self._to_refresh if wanted[0] == host]
         self._to_refresh = {wanted: None for wanted in self._to_refresh if wanted[0] != host}
         self._excused += sum(written.needs == host for written in self._unanswered)
 
@@ -179,6 +211,8 @@ class Egress:
             written = self._unanswered.popleft()
             self._unanswered_prefixes -= written.prefixes
             barrier = written.barrier
+            if written.requests is not None:
+                self.passed_on.append(written.requests)
         if not ok:
             self.counters["errors"] += 1
             due = now if self._excused else self._resumed_at + RECONCILE_INTERVAL_S
@@ -192,6 +226,7 @@ class Egress:
             self._note_barrier(state)
         if not self._unanswered:
             self._excused = 0
+            self._is_restarting = False
 
     def _note_barrier(self, state: RouterState) -> None:
         if not state.is_waiting:
@@ -239,14 +274,29 @@ class Egress:
             if self._unanswered or now < self._resume_at:
                 return []
             self._resume_at, self._resumed_at = None, now
+        lines = self._restarts() if self._to_restart or self._is_restarting else self._all(now)
+        self.counters["commands"] += len(lines)
+        return lines
+
+    def _all(self, now: float) -> list[bytes]:
         lines = list(self._changes())
         for state in self.routers.values():
             lines += self._barrier(state, now)
         for host, family in self._to_refresh:
-            lines.append(self._sent(encode.request_refresh(host, family), 0, needs=host))
+            line = encode.request_refresh(host, family)
+            lines.append(self._sent(line, 0, needs=host, requests=host))
         self._to_refresh.clear()
-        self.counters["commands"] += len(lines)
         return lines
+
+    def _restarts(self) -> list[bytes]:
+        """ExaBGP replies to this command ahead of what is queued, so that nobody could tell whose
+        reply it is: it is written when there is no other."""
+        if self._unanswered:
+            return []
+        self._is_restarting = True
+        line = encode.restart(list(self._to_restart))
+        self._to_restart.clear()
+        return [self._sent(line, 0)]
 
     def _expire(self, now: float) -> None:
         """A lost End-of-RIB puts its router in doubt. After a lost reply none can be matched any
@@ -257,8 +307,10 @@ class Egress:
             self._doubt(lost)
         if self._unanswered and now >= self._unanswered[0].at + BARRIER_TIMEOUT_S:
             self.counters["replies_lost"] += len(self._unanswered)
+            self.passed_on += [w.requests for w in self._unanswered if w.requests is not None]
             self._unanswered.clear()
             self._unanswered_prefixes = 0
+            self._is_restarting = False
             self._doubt(self.routers)
 
     def _changes(self) -> Iterator[bytes]:
@@ -345,8 +397,9 @@ class Egress:
         prefixes: int,
         barrier: Address | None = None,
         needs: Address | None = None,
+        requests: Address | None = None,
     ) -> bytes:
-        self._unanswered.append(Written(prefixes, barrier, needs, self._now))
+        self._unanswered.append(Written(prefixes, barrier, needs, self._now, requests))
         self._unanswered_prefixes += prefixes
         return line
 

@@ -19,6 +19,9 @@ BATCH = 300
 parsing dominates, above 500 nothing is gained and a withdraw waits longer. 300 IPv6 host routes
 with their attributes stay below the 16 KiB that ExaBGP reads at once."""
 
+ADMINISTRATIVE_RESET = 4
+"""The subcode of Cease (RFC 4486)."""
+
 
 def announce(
     routers: Sequence[Address],
@@ -72,6 +75,13 @@ def flush(router: Address) -> bytes:
 def request_refresh(host: Address, family: int) -> bytes:
     """The line that asks a host to repeat all it announces of a family (RFC 2918)."""
     return f"neighbor {host} announce route-refresh {UNICAST[family]}\n".encode("ascii")
+
+
+def restart(hosts: Sequence[Address]) -> bytes:
+    """The line that ends the sessions of hosts, which then begin anew: NOTIFICATION Cease,
+    Administrative Reset (RFC 4486). ExaBGP answers it at once, ahead of what is queued."""
+    selectors = " , ".join(f"neighbor {host}" for host in hosts)
+    return f"{selectors} teardown {ADMINISTRATIVE_RESET}\n".encode("ascii")
 
 
 def _lines(

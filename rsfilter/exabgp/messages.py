@@ -99,6 +99,8 @@ class Opened:
     """4 and 6: of IPv4 and IPv6 unicast, those that it speaks (RFC 4760)."""
     add_path: frozenset[int]
     """Of these, those in which it takes several paths of a prefix (RFC 7911)."""
+    offers_refresh: bool = False
+    """It repeats itself when requested to (route refresh, RFC 2918)."""
 
 
 @dataclass(frozen=True, slots=True)

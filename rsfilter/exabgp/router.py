@@ -25,7 +25,7 @@ Pure: no command lines here (`encode`), no clock.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -106,6 +106,8 @@ class RouterState:
     """4 and 6: what it speaks. Assumed until its OPEN is known."""
     add_path: frozenset[int] = BOTH_FAMILIES
     """In which of these it takes several paths of a prefix; in the others it gets the best."""
+    awaited: Collection[Prefix] = ()
+    """Prefixes that nothing is told of for now (`inheritance`)."""
     told: dict[Prefix, Told] = field(default_factory=dict)
     """What ExaBGP's own table for the router holds once it has read all that was written."""
     doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
@@ -200,12 +202,15 @@ class RouterState:
         self.down()
         self.told.clear()
 
-    def adopt(self, prefix: Prefix, path_id: int) -> None:
-        """ExaBGP's table has this path: somebody told it before us."""
+    def adopt(self, prefix: Prefix, path_id: int, *, is_doubtful: bool = False) -> None:
+        """ExaBGP's table has this path: somebody told it before us. `is_doubtful`: the router may
+        have another one all the same."""
         told = dict(self.told.get(prefix, ()))
         told.setdefault(path_id, None)
         self.told[prefix] = tuple(told.items())
         self._fresh.pop(prefix, None)
+        if is_doubtful:
+            self._doubt(prefix, frozenset({path_id}))
         self.mark([prefix])
 
     def mark(self, prefixes: Iterable[Prefix], desired: Container[Prefix] | None = None) -> None:
@@ -283,12 +288,14 @@ class RouterState:
         """The changes to tell now, of at most `room` prefixes, and of at most `fresh_room` that
         the router does not have yet; they count as told."""
         changes: Changes = {}
-        told, doubtful, issued = self.told, self.doubtful, self._issued
+        told, doubtful, issued, awaited = self.told, self.doubtful, self._issued, self.awaited
         first: _First | None = None
         for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
             most = min(most, room)
             while queue and most > 0:
                 prefix, _ = queue.popitem(last=False)
+                if awaited and prefix in awaited:
+                    continue  # who lets it go marks it
                 paths = desired.get(prefix, ())
                 if prefix in told or prefix in doubtful:
                     has_changed = self._tell_again(prefix, paths, changes)

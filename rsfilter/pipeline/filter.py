@@ -19,6 +19,7 @@ from rsfilter.config.model import Config
 from rsfilter.exabgp.decode import decode, dialect, routes_sent
 from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
+from rsfilter.exabgp.inheritance import Inheritance
 from rsfilter.exabgp.messages import (
     Message,
     Offered,
@@ -29,9 +30,11 @@ from rsfilter.exabgp.messages import (
     Shutdown,
     Skipped,
 )
+from rsfilter.exabgp.repetition import Repetition
 from rsfilter.exabgp.resync import Inherited, Resync
+from rsfilter.exabgp.unsettled import SETTLED, Unsettled
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
-from rsfilter.routing.effects import Actions
+from rsfilter.routing.effects import Actions, OutChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     AllRepeated,
@@ -48,11 +51,14 @@ from rsfilter.routing.events import (
     Update,
 )
 from rsfilter.routing.guard import Changes
-from rsfilter.routing.model import BOTH_FAMILIES, Address, RouteKey
+from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix, RouteKey
 from rsfilter.routing.validation import Data
 
 REMOVED = "stop, message [removed]"
 """The reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
+
+YOUNG_S = 30
+"""A session as young as this, and a host that is slow, may still have been sending its table."""
 
 SHOWN_OCTETS = 300
 """Of a line that was not understood: whom it is about comes first."""
@@ -67,7 +73,15 @@ class Filter:
         self.engine = Engine(
             own_asn, policy.hosts, config.routers, data, policy.limits, policy.drain_time
         )
-        self.egress = Egress(own_asn, config.routers, self.engine.routes_out)
+        self.repetition = Repetition()
+        self.inheritance = Inheritance(self.repetition.hosts.keys())
+        self.egress = Egress(
+            own_asn, config.routers, self.engine.routes_out, self.inheritance.awaited
+        )
+        self._before = SETTLED
+        self._young: set[Address] = set()
+        """Hosts that may not have sent all of their table to a process before this one."""
+        self._groups = tuple(group.name for group in config.routers)
         self.resync = Resync(self.egress.routers)
         self.deferral = Deferral(self.egress.routers)
         self.counters: Counter[str] = Counter()
@@ -81,6 +95,8 @@ class Filter:
         """ExaBGP's release as its lines tell it, once one has come."""
         self.floods = Floods()
         self._is_resynced = False
+        self._has_settled = False
+        """Since this process was started, every host has repeated itself."""
         self._has_data = False
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
@@ -97,7 +113,10 @@ class Filter:
         if is_resyncing:
             self._resync(message, now)
         self.deferral.message(message, now)
+        self.repetition.message(message, now)
         match message:
+            case Update() | SessionDown() if message.neighbor in self.repetition.hosts:
+                self._unfinished(message, now)
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
             case SentEndOfRib():
@@ -106,7 +125,7 @@ class Filter:
                 self.egress.update_sent(message.neighbor, routes_sent(message))
             case Reply() if not is_resyncing:
                 self.egress.replied(ok=message.ok, now=now)
-            case Opened() if message.neighbor in self.egress.routers:
+            case Opened():
                 self._opened(message)
             case Shutdown():
                 self.is_shut_down = True
@@ -148,6 +167,23 @@ class Filter:
         """What the guard of a process before this one held, by fingerprint."""
         self._routing(GuardRestored(held), now)
 
+    def unsettled_before(self, before: Unsettled, now: float) -> None:
+        """What a process before this one had begun. Called before anything else."""
+        self._before = before
+        for host in before.hosts - self.egress.routers.keys():
+            self.repetition.expect_return(host, now)
+
+    @property
+    def unsettled(self) -> Unsettled:
+        """What is to be written down before the commands that begin it are."""
+        return Unsettled(self.egress.inherited, frozenset(self.repetition.restarting))
+
+    @property
+    def is_resynced(self) -> bool:
+        """What was before this process is known: ExaBGP has answered, and hosts have repeated
+        themselves."""
+        return self.resync.is_done and self.repetition.is_over
+
     @property
     def drain_state(self) -> DrainState:
         """Whether the filter is in service, and who keeps it out."""
@@ -174,21 +210,35 @@ class Filter:
         if not self._is_resynced:
             self._resynced(now)
         self.deferral.expire(now)
-        if not self.egress.is_ready and self._knows_all:
+        self._repeat(now)
+        if not self.egress.is_ready and self._may_withdraw(now):
             self.egress.is_ready = True
+        if not self._has_settled and self._knows_all and self.repetition.is_over:
+            self._has_settled = True
             self._routing(AllRepeated(), now)
         return self.egress.commands(now)
 
     @property
     def _knows_all(self) -> bool:
-        """What is not accepted now may be withdrawn: hosts have repeated themselves, and data have
-        gone all the way through what they announce."""
+        """What is not accepted now, of hosts that have repeated themselves, may be withdrawn: data
+        have gone all the way through what they announce."""
         return self._has_data and self.deferral.is_over and not self.engine.is_busy
+
+    def _may_withdraw(self, now: float) -> bool:
+        """End-of-RIB may be sent as well: then routers drop what an ExaBGP before this one had
+        announced, and an unfinished host may still announce that."""
+        has_said_all = self.repetition.is_over or now >= self.deferral.kept_until
+        return self._knows_all and has_said_all
 
     def next_timer(self) -> float | None:
         """When to ask for commands again, if nothing happens before."""
+        if self._is_reviewing:
+            return float("-inf")
+        waits_for_hosts = self._knows_all and not self.egress.is_ready
         timers = (
+            self.deferral.kept_until if waits_for_hosts else None,
             self.engine.next_timer(),
+            self.repetition.next_timer(),
             self.egress.next_timer(),
             self.resync.next_timer(),
             self.deferral.next_timer(),
@@ -213,17 +263,81 @@ class Filter:
         for found in self.resync.message(message, now):
             if isinstance(found, Inherited):
                 self._has_predecessor = True
-                self.egress.adopt(found.router, found.prefix, found.path_id)
-            else:
-                if found.neighbor in self.egress.routers:
-                    self._opened(found.opened)
+                self.inheritance.adopt(found.prefix, found.next_hop)
+                is_doubtful = found.router in self._before.routers
+                self.egress.adopt(
+                    found.router, found.prefix, found.path_id, is_doubtful=is_doubtful
+                )
+            elif found.neighbor in self.egress.routers:
+                self._opened(found.opened)
                 self._routing(SessionUp(found.neighbor, found.asn), now)
-                if found.neighbor in self.egress.routers:
-                    self.egress.inherit(found.neighbor)
+                self.egress.inherit(found.neighbor)
+            else:
+                self._routing(SessionUp(found.neighbor, found.asn), now)
+                self.repetition.expect(found.opened)
+                if found.duration < YOUNG_S:
+                    self._young.add(found.neighbor)
+
+    def _unfinished(self, message: Update | SessionDown, now: float) -> None:
+        """A host that has still to repeat itself announces, or its session ends."""
+        host = message.neighbor
+        if isinstance(message, Update):
+            before = self.engine.count(host)
+            self._routing(message, now)
+            if self.engine.count(host) > before:
+                # News. What there is no room for is none: it cannot go on for ever.
+                self.repetition.heard(host, now)
+        else:
+            held = self.engine.held(host)
+            expected = self.engine.guard.expected_of(host)
+            self._routing(message, now)
+            # We are restarting the session: the guard does not let go of what it holds.
+            self.engine.guard.expect_again(held, expected)
+
+    def _repeat(self, now: float) -> None:
+        """Goes on with the hosts that have still to repeat themselves."""
+        for host in self._taken(self.egress.passed_on):
+            self.repetition.passed_on(host, now)
+        self.repetition.expire(now, self._owes)
+        for host, family in self.repetition.requests():
+            self.egress.request_refresh(host, family)
+        for host in self.repetition.restarts(now):
+            self._has_settled = False
+            for prefix in self.engine.prefixes(host):
+                self.inheritance.watch(prefix, host)
+            self.egress.restart(host)
+        released = self.inheritance.finished(self._taken(self.repetition.finished))
+        if self._is_reviewing:
+            tables = [self.engine.routes_out(group) for group in self._groups]
+            released += self.inheritance.review(tables, self._claimant)
+        for group in self._groups if released else ():
+            self.egress.changed(group, released)
+
+    def _owes(self, host: Address) -> bool:
+        """A silent host may not have answered: it does not announce all that routers have from it,
+        or its session had only just begun when this process was started."""
+        if host in self._young:
+            return True
+        return not self.engine.prefixes(host).issuperset(self.inheritance.waiting_for(host))
+
+    @property
+    def _is_reviewing(self) -> bool:
+        return self._is_resynced and self.inheritance.is_unclear and self._knows_all
+
+    def _claimant(self, prefix: Prefix) -> Address | None:
+        """An unfinished host that may announce the prefix."""
+        return self.engine.claimant(prefix, self.repetition.hosts)
+
+    @staticmethod
+    def _taken(hosts: list[Address]) -> list[Address]:
+        taken = hosts.copy()
+        hosts.clear()
+        return taken
 
     def _resynced(self, now: float) -> None:
         """What has waited until we know what is there."""
         self._is_resynced = True
+        self.repetition.begin()
         self.deferral.begin(self.resync.shown, now)
         self._follow_drain(now, at_once=not self._has_predecessor)
 
@@ -233,7 +347,8 @@ class Filter:
             self._routing(replace(event, at_once=at_once), now)
 
     def _opened(self, opened: Opened) -> None:
-        self.egress.opened(opened.neighbor, opened.families, opened.add_path)
+        if opened.neighbor in self.egress.routers:
+            self.egress.opened(opened.neighbor, opened.families, opened.add_path)
 
     def _routing(self, event: Event, now: float) -> None:
         if isinstance(event, SessionDown) and event.reason == REMOVED:
@@ -248,9 +363,19 @@ class Filter:
     def _follow(self, actions: Actions, now: float) -> None:
         self._audit += self.floods.pass_on(actions.audit, now)
         for change in actions.out:
+            self._keep_claimed(change)
             self.egress.changed(change.group, change.prefixes)
         for wanted in actions.refresh:
-            self.egress.request_refresh(wanted.neighbor, wanted.family)
+            self.repetition.repeat(wanted.neighbor, UNICAST[wanted.family], now)
+
+    def _keep_claimed(self, change: OutChange) -> None:
+        """What nobody announces any more an unfinished host may announce."""
+        if not self.repetition.hosts:
+            return
+        desired = self.engine.routes_out(change.group)
+        for prefix in change.prefixes:
+            if prefix not in desired and self.egress.has_told(change.group, prefix):
+                self.inheritance.doubt(prefix)
 
     def _router_session(self, event: SessionUp | SessionDown) -> None:
         if isinstance(event, SessionUp):

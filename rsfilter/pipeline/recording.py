@@ -12,6 +12,8 @@ JSON Lines. One object for each turn of the filter, in order:
     {"now": …, "time": …, "config": "…", "file": "rsfilter.toml"}   another configuration
     {"now": …, "time": …, "held": [["198.51.100.1", "10.1.0.1/32", 0, "…"], …]}
                                                   what the guard held before a restart
+    {"now": …, "time": …, "unsettled": {"routers": ["192.0.2.10"], "hosts": []}}
+                                                  what was under way before a restart
     {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
     {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
 
@@ -35,6 +37,7 @@ import msgspec
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
+from rsfilter.exabgp.unsettled import Unsettled
 from rsfilter.routing.events import DrainAsked
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
@@ -68,6 +71,8 @@ class Entry(NamedTuple):
     """(content, file name)."""
     held: Mapping[RouteKey, str] | None = None
     """Fingerprints of what the guard held before a restart."""
+    unsettled: Unsettled | None = None
+    """What was under way before a restart."""
     drain: DrainAsked | None = None
     note: ServiceEvent | None = None
 
@@ -131,6 +136,11 @@ class Recorder:
             for key, fingerprint in held.items()
         ]
         self._write(moment, held=rows)
+
+    def unsettled(self, moment: Moment, before: Unsettled) -> None:
+        """Something was under way before a restart."""
+        parts = {name: sorted(map(str, each)) for name, each in before._asdict().items()}
+        self._write(moment, unsettled=parts)
 
     def drain(self, moment: Moment, asked: DrainAsked) -> None:
         """The filter was asked to leave service, or is no longer."""
@@ -219,6 +229,7 @@ class _Turn(msgspec.Struct):
     release: str | None = None
     config: str | None = None
     held: list[tuple[str, str, int, str]] | None = None
+    unsettled: dict[str, list[str]] | None = None
     drain: bool | None = None
     source: Literal["expired", "given_up", "operator", "readiness"] | None = None
     by: str = ""
@@ -240,8 +251,19 @@ def _entry(turn: _Turn) -> Entry:
         return Entry(moment, release=turn.release)
     if turn.config is not None:
         return Entry(moment, config=(turn.config, turn.file))
+    return _before(turn, moment) or _asked(turn, moment)
+
+
+def _before(turn: _Turn, moment: Moment) -> Entry | None:
+    """What a process before this one left."""
     if turn.held is not None:
         return Entry(moment, held=_held(turn.held))
+    if turn.unsettled is not None:
+        return Entry(moment, unsettled=_unsettled(turn.unsettled))
+    return None
+
+
+def _asked(turn: _Turn, moment: Moment) -> Entry:
     if turn.source is None:
         raise ValueError("says nothing")
     if turn.drain is not None:
@@ -258,6 +280,11 @@ def _moment(turn: _Turn) -> Moment:
 def _snapshot(rtr: _Rtr, at: float) -> RtrSnapshot:
     vrps = VrpSet.of(Vrp(Prefix.parse(prefix), length, asn) for prefix, length, asn in rtr.vrps)
     return RtrSnapshot(vrps, rtr.cache, rtr.session, rtr.serial, at)
+
+
+def _unsettled(parts: dict[str, list[str]]) -> Unsettled:
+    routers, hosts = (map(Address.parse, parts.get(name, ())) for name in ("routers", "hosts"))
+    return Unsettled(frozenset(routers), frozenset(hosts))
 
 
 def _held(rows: list[tuple[str, str, int, str]]) -> dict[RouteKey, str]:

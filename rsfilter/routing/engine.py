@@ -10,7 +10,7 @@ change enter at "judge" and take the same road.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rsfilter.routing.adj_rib_in import Entry, NeighborTable
@@ -40,9 +40,9 @@ from rsfilter.routing.events import (
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import DEFAULT_LIMITS
-from rsfilter.routing.model import UNICAST, Address, Prefix, Route, RouteKey
+from rsfilter.routing.model import UNICAST, Address, AsPath, Attributes, Prefix, Route, RouteKey
 from rsfilter.routing.overflow import Unkept
-from rsfilter.routing.policy import NO_GROUP
+from rsfilter.routing.policy import NO_GROUP, judge
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.revalidation import (
     export_all,
@@ -57,6 +57,10 @@ from rsfilter.routing.validation import Data
 MAX_REFUSED = 100
 """NLRIs of one neighbor that are audited although no route can be made of them. Sessions do not
 carry other families: even one is a surprise."""
+
+
+MAX_CLAIMANTS = 100
+"""Neighbors that are judged at once: some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,39 @@ class Engine:
     def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
         """What the routers of a group should have; read it, do not keep it across events."""
         return self.ribs_out[group].routes
+
+    def prefixes(self, neighbor: Address) -> set[Prefix]:
+        """What a neighbor announces, whatever became of it."""
+        table = self.rib_in.tables.get(neighbor)
+        return {key.prefix for key in table.entries} if table else set()
+
+    def held(self, neighbor: Address) -> list[Route]:
+        """Routes of a neighbor that the guard holds."""
+        table = self.rib_in.tables.get(neighbor)
+        entries = table.entries.values() if table and self.guard.held else ()
+        return [entry.route for entry in entries if self.guard.is_held(entry.route.key)]
+
+    def count(self, neighbor: Address) -> int:
+        """How many routes of a neighbor are kept."""
+        table = self.rib_in.tables.get(neighbor)
+        return len(table.entries) if table else 0
+
+    def claimant(self, prefix: Prefix, neighbors: Iterable[Address]) -> Address | None:
+        """One of these neighbors from which a route to the prefix would be accepted now, with the
+        right next hop. Of very many, one that has not been judged: it may be."""
+        for number, neighbor in enumerate(neighbors):
+            if number == MAX_CLAIMANTS or self._would_accept(prefix, neighbor):
+                return neighbor
+        return None
+
+    def _would_accept(self, prefix: Prefix, neighbor: Address) -> bool:
+        session = self.sessions.get(neighbor)
+        if session is None:
+            return False
+        path = Attributes(AsPath.sequence(session.asn))
+        route = Route(RouteKey(neighbor, prefix, 0), session.asn, path, (neighbor,))
+        found = judge(route, self.neighbors.group(neighbor), self.data).reasons
+        return all(reason.startswith("next_hop") for reason in found)
 
     def handle(self, event: Event, now: float) -> Actions:
         """What follows from an event. `now` is in seconds, by one clock for all calls."""

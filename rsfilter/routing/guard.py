@@ -17,11 +17,11 @@ loss to data that are not there (`data_unavailable`) is not held: that is what `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rsfilter.routing.export import LLGR_STALE
 from rsfilter.routing.groups import Limits
-from rsfilter.routing.model import Route, RouteKey, Verdict, VerdictKind
+from rsfilter.routing.model import Address, Route, RouteKey, Verdict, VerdictKind
 
 DEFAULT_LIMITS = Limits()
 
@@ -101,6 +101,24 @@ class Guard:
         """Fingerprints of what was held before a restart."""
         self._expected.update(held)
         self._has_alarmed |= bool(held)
+
+    def expected_of(self, neighbor: Address) -> dict[RouteKey, str]:
+        """What is expected of a neighbor."""
+        return {key: held for key, held in self._expected.items() if key.neighbor == neighbor}
+
+    def expect_again(self, held: Iterable[Route], expected: Mapping[RouteKey, str]) -> None:
+        """These were held, or expected, until their host's session ended, which we have restarted:
+        they are held when it announces them anew."""
+        for route in held:
+            self._expected[route.key] = fingerprint(route)
+            self._changes[route.key] = route
+        for key, known in expected.items():
+            self._expected[key] = known
+            self._changes.pop(key, None)
+
+    def is_held(self, key: RouteKey) -> bool:
+        """The route is held."""
+        return key in self._held
 
     def stop_expecting(self) -> None:
         """What has not come again is gone."""

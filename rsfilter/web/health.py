@@ -151,6 +151,10 @@ def _some(neighbors: Sequence[Address]) -> str:
 def _not_ready(running: Running) -> Iterator[Finding]:
     if (step := running.filter.resync.step) is not Step.DONE:
         yield Finding(name="resync", detail=f"still finding out: {step.value}")
+    elif not running.filter.is_resynced:
+        hosts = list(running.filter.repetition.hosts)
+        detail = f"{len(hosts)} hosts have not repeated themselves yet: {_some(hosts)}"
+        yield Finding(name="resync", detail=detail)
     data = running.filter.engine.data
     if not running.sources.is_started:
         yield Finding(name="data_missing", detail="no validation data yet: nothing is announced")

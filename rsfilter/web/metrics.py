@@ -246,7 +246,7 @@ class Metrics(Collector):
         yield InfoMetricFamily("rsfilter_build", "The program", {"version": __version__})
         started = running.started
         yield _value("start_timestamp_seconds", "When this process was started", started)
-        is_done = running.filter.resync.is_done
+        is_done = running.filter.is_resynced
         yield _value("resynced", "What was before this process is known", is_done)
         phase = running.filter.drain_state.phase
         phases = {each.value: int(each is phase) for each in DrainPhase}

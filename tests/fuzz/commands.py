@@ -45,6 +45,7 @@ _CONTROL = re.compile(
     rf"neighbor (?P<router>{_ADDRESS}) (?:announce (?P<eor>eor) (?P<family>ipv[46] unicast)"
     rf"|(?P<flush>flush) adj-rib out|announce (?P<refresh>route-refresh) ipv[46] unicast)"
 )
+_RESTART = re.compile(rf"(?P<selectors>neighbor {_ADDRESS}(?: , neighbor {_ADDRESS})*) teardown 4")
 _KINDS = {
     "#": "comment",
     "reset": "reset",
@@ -59,7 +60,7 @@ class Command(NamedTuple):
     """What a line tells ExaBGP to do."""
 
     kind: str
-    """announce, withdraw, eor, flush, refresh, or one of `_KINDS`."""
+    """announce, withdraw, eor, flush, refresh, teardown, or one of `_KINDS`."""
     neighbors: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
     """(prefix, path information or empty)."""
@@ -84,6 +85,10 @@ def _read(text: str) -> Command:
         verb = control["eor"] or control["flush"] or "refresh"
         _ask_exabgp_for_control(text, control["router"], verb)
         return Command(verb, (control["router"],), family=control["family"] or "")
+    if restart := _RESTART.fullmatch(text):
+        hosts = tuple(restart["selectors"].replace("neighbor ", "").split(" , "))
+        _for(text, hosts)
+        return Command("teardown", hosts)
     change = _CHANGE.fullmatch(text)
     assert change is not None, f"not a command: {text[:300]!a}"
     neighbors = tuple(change["selectors"].replace("neighbor ", "").split(" , "))

@@ -172,11 +172,15 @@ def refresh(peer: str, asn: int, subtype: str) -> bytes:
     return _line("refresh", peer, asn, {"direction": "receive", "route-refresh": mark})
 
 
-def opened(peer: str, asn: int, families: list[str], add_path: list[str]) -> bytes:
-    capabilities = {
+def opened(
+    peer: str, asn: int, families: list[str], add_path: list[str], *, refresh: bool = True
+) -> bytes:
+    capabilities: dict[str, object] = {
         "1": {"name": "multiprotocol", "families": families},
         "69": {"name": "addpath", **dict.fromkeys(add_path, "receive")},
     }
+    if refresh:
+        capabilities["2"] = {"name": "route-refresh", "variant": "RFC"}
     message = {"direction": "receive", "open": {"version": 4, "capabilities": capabilities}}
     return _line("open", peer, asn, message)
 
@@ -192,17 +196,19 @@ def _line(kind: str, peer: str, asn: int, more: dict[str, object]) -> bytes:
 
 
 def shown(neighbors: list[tuple[str, int, str]]) -> bytes:
-    """The answer to `show neighbor json`: (address, ASN, state of the session)."""
+    """The answer to `show neighbor json`: (address, ASN, state of the session). Every other one
+    offers route refresh."""
     families = {"ipv4 unicast": True, "ipv6 unicast": True}
     side = {"families": families, "add-path": dict.fromkeys(families, False)}
+    able = [{"capabilities": {"route-refresh": n % 2 == 0}} for n in range(len(neighbors))]
     return json.dumps(
         [
             {
                 "duration": 70,
                 "fsm": state,
-                "local": {"address": "127.10.0.100", "as": 65100, **side},
-                "peer": {"address": address, "as": asn, **side},
+                "local": {"address": "127.10.0.100", "as": 65100, **side, **able[0]},
+                "peer": {"address": address, "as": asn, **side, **able[number]},
             }
-            for address, asn, state in neighbors
+            for number, (address, asn, state) in enumerate(neighbors)
         ]
     ).encode()

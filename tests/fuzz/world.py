@@ -18,6 +18,7 @@ Where a script says nothing of them, ExaBGP's replies come by themselves, at onc
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from typing import Any
@@ -25,8 +26,9 @@ from typing import Any
 from fuzz import commands, site
 from fuzz.oracle import Oracle
 from fuzz.text import loads
+from rsfilter.exabgp.capabilities import shown
 from rsfilter.exabgp.decode import decode
-from rsfilter.exabgp.messages import Opened, Reply
+from rsfilter.exabgp.messages import Opened, Reply, ShowLine
 from rsfilter.exabgp.router import Phase
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import REMOVED, Filter
@@ -66,6 +68,8 @@ class World:
         """What ExaBGP was told for each router."""
         self.unsure: set[Address] = set()
         """Routers that sent another OPEN in the middle of a session, which BGP does not have."""
+        self.offering: set[Address] = set()
+        """Hosts that have offered to repeat themselves, or may have: the script said so somehow."""
         self._is_muted = self._is_holding = False
         self._unanswered: deque[commands.Command] = deque()
 
@@ -134,10 +138,20 @@ class World:
                 self.tables[message.neighbor].clear()
             case Opened():
                 self.unsure.add(message.neighbor)
+                self._offers(message)
+            case ShowLine():
+                with contextlib.suppress(ValueError):
+                    for entry in shown(message.text):
+                        if entry.session is not None:
+                            self._offers(entry.session.opened)
             case SessionUp():
                 self.unsure.discard(message.neighbor)
             case Reply() if self._is_muted and self._unanswered:
                 self._unanswered.popleft()  # the script says what ExaBGP replies
+
+    def _offers(self, opened: Opened) -> None:
+        if opened.offers_refresh:
+            self.offering.add(opened.neighbor)
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -177,8 +191,9 @@ class World:
     def _obey(self, command: commands.Command) -> None:
         for name in command.neighbors:
             address = Address.parse(name)
-            if command.kind == "refresh":
-                assert address not in self.routers, f"{name} is asked to repeat itself"
+            if command.kind in ("refresh", "teardown"):
+                assert address not in self.routers, f"{command.kind} for {name}, which is a router"
+                assert command.kind == "teardown" or address in self.offering, f"{name} never did"
                 continue
             assert address in self.routers, f"{command.kind} for {name}, which is no router"
             table = self.tables[address]

@@ -51,6 +51,8 @@ FIRST_ASN = 4200000001
 ANYCAST = {4: "10.9.0.1/32", 6: "2001:db8:9::1/128"}
 STALE_TIME_S = 300
 LLGR_STALE = (65535, 6)
+RETURN_S = 90.0
+"""For a host to be back whose session was restarted: OpenBGPD stays away for 30 s."""
 PATIENCE_S = 15.0
 """For one thing to be seen; what comes later is as good as never."""
 
@@ -239,7 +241,10 @@ def host_repeats(bench: Bench) -> Seen:
 
     seen = bench.each_host(one)
     everything_goes_out(bench)
-    for kind in bench.hosts:
+    for kind, host in bench.hosts.items():
+        said = _of(bench, before, host.addresses.values())
+        if any(line["neighbor"].get("state") == "down" for line in said):
+            seen[kind] += "; its session is restarted with rsfilter"
         if bench.probe.gaps([bench.guest(kind, family, 3) for family in (4, 6)], since):
             seen[kind] += "; its routes are lost when rsfilter restarts"
     return seen
@@ -251,7 +256,7 @@ def everything_goes_out(bench: Bench) -> None:
     bench.hosts["BIRD"].announces(marker)
     bench.watch.has(marker)
     bench.hosts["BIRD"].withdraws(marker)
-    bench.watch.lacks(marker)
+    bench.watch.lacks(marker, deadline_s=RETURN_S)
 
 
 def _of(bench: Bench, recording: int, addresses: Iterable[str]) -> list[dict[str, Any]]:

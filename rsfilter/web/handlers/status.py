@@ -51,7 +51,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
         router_id=str(config.route_server.router_id),
         started=timestamp(running.started),
         uptime_s=round(time.time() - running.started, 3),
-        is_resynced=machine.resync.is_done,
+        is_resynced=machine.is_resynced,
         has_data=running.sources.is_started,
         health=api.watch.health(),
         readiness=api.watch.readiness(),

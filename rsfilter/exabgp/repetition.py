@@ -1,0 +1,349 @@
+"""Hosts repeat themselves: how each is made to, and when each has finished.
+
+After a restart of rsfilter every host that was up before has to say again what it announces; and a
+host of whose routes not all were kept, once there is room (`routing.unkept`). A host that has
+offered route refresh (RFC 2918) is requested to repeat itself. Any other must not be asked: it
+would answer with a NOTIFICATION. Its session is restarted, as is that of a host which has offered
+to answer and does not (OpenBGPD 7.7), though routers have routes of its.
+
+Each host has its own time, and has finished at
+
+- the end of a repetition that was heard from its beginning on (RFC 7313). The end of any other, and
+  an End-of-RIB of a session that was there before, ends what a dead process was told in part;
+- End-of-RIB of every family that it speaks (RFC 4724), once its session has been restarted;
+- silence, since a speaker without these never says that it has finished;
+- the loss of its session, unless that is the restart.
+
+What a host has not finished to say delays nothing but what that host may announce (`inheritance`).
+
+Pure: messages and the time come in; whom to ask, and who has finished, come out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rsfilter.exabgp.messages import Message, Opened
+from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp
+from rsfilter.routing.model import UNICAST, Address
+
+SILENCE_S = 10.0
+"""A host that has not finished, and has said nothing new for this long, is taken at its word so
+far. FRR takes 7 s for an empty family, BIRD 3 s. What it says for the second time (healthchecks
+repeat themselves every few seconds) is not new."""
+
+AGAIN_S = 5.0
+"""What a host has not begun to repeat this long after the request is requested once more: a reload
+of ExaBGP's configuration loses the requests that it has not sent yet. Hosts without enhanced
+refresh, which never say that they begin, repeat themselves twice."""
+
+MAX_AGAIN = 200
+"""Requests that are made again, at most: with more the hosts are of a kind that does not say that
+it begins."""
+
+LIMIT_S = 120.0
+"""However much it talks, and however long it stays away when its session is restarted. BGP speakers
+connect again after a minute at the latest; 200,000 routes pass through ExaBGP in a third of it."""
+
+REQUESTS_AT_ONCE = 10
+"""Requests that ExaBGP has not replied to: with thousands of sessions each takes it up to 0.1 s,
+and changes of routes wait meanwhile."""
+
+RESTARTS_AT_ONCE = 10
+RESTARTS_EVERY_S = 1.0
+"""So many sessions are restarted at a time, and then none for so long: ExaBGP takes some 40 ms to
+open one."""
+
+RESTART_AGAIN_S = 600.0
+"""Between two restarts of one session: a host that announces too much again and again must not be
+able to keep us busy."""
+
+_NUMBERS = {name: number for number, name in UNICAST.items()}
+
+
+class Stage(Enum):
+    """How far a host has got."""
+
+    WAITING = "waiting"
+    """It has not been asked yet."""
+    ASKED = "asked"
+    RESTARTING = "restarting"
+    """Its session is to end, or has ended, and is to come back."""
+    BACK = "back"
+    """Its session has come back."""
+
+
+@dataclass(slots=True)
+class _Host:
+    """A host that has not finished."""
+
+    opened: Opened
+    unrepeated: set[str]
+    """Families."""
+    begun: set[str] = field(default_factory=set)
+    """Families in which it has begun to repeat itself before our eyes."""
+    stage: Stage = Stage.WAITING
+    requests: int = 0
+    """That ExaBGP has not replied to."""
+    is_again: bool = False
+    """It has been asked for the second time, or need not be."""
+    again_at: float = float("inf")
+    silent_at: float = float("inf")
+    ends_at: float = float("inf")
+
+    @property
+    def due(self) -> float:
+        """When to look at it."""
+        return min(self.again_at, self.silent_at, self.ends_at)
+
+
+class Repetition:
+    """Which hosts have still to repeat themselves."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[Address, _Host] = {}
+        """Those that have not finished."""
+        self.has_begun = False
+        self.finished: list[Address] = []
+        """Those that have finished since somebody emptied this."""
+        self.restarting: set[Address] = set()
+        """Those of them whose sessions were restarted."""
+        self._early: set[tuple[Address, str]] = set()
+        """Repetitions that have begun before it was known who is up."""
+        self._offers: dict[Address, Opened] = {}
+        """Of every host by its last OPEN, as far as one was seen."""
+        self._to_request: deque[tuple[Address, str]] = deque()
+        self._requested = 0
+        self._agains = 0
+        self._to_restart: deque[Address] = deque()
+        self._restarts_at = float("-inf")
+        """When the next sessions may be restarted."""
+        self._restarted_at: dict[Address, float] = {}
+        self._later: dict[Address, float] = {}
+        """Hosts whose session is to be restarted, but not yet."""
+        self._due: list[tuple[float, Address]] = []
+        """A heap: no host is due before its first entry."""
+
+    @property
+    def is_over(self) -> bool:
+        """Every host has finished."""
+        return self.has_begun and not self.hosts
+
+    # What happens ------------------------------------------------------------------------------
+
+    def expect(self, opened: Opened) -> None:
+        """A host is up since before this process, and has to repeat itself."""
+        families = {UNICAST[family] for family in opened.families}
+        self._offers[opened.neighbor] = opened
+        self._restarted_at.pop(opened.neighbor, None)
+        begun = {family for family in families if (opened.neighbor, family) in self._early}
+        if families:
+            self.hosts[opened.neighbor] = _Host(opened, families, begun)
+
+    def expect_return(self, address: Address, now: float) -> None:
+        """A process before this one has restarted the session of a host."""
+        host = self.hosts[address] = _Host(Opened(address, frozenset(UNICAST), frozenset()), set())
+        host.stage, host.ends_at = Stage.RESTARTING, now + LIMIT_S
+        self.restarting.add(address)
+        self._restarted_at[address] = now
+        self._schedule(address, host)
+
+    def begin(self) -> None:
+        """ExaBGP may be asked: all that were expected are."""
+        self.has_begun = True
+        self._early.clear()
+        for address, host in self.hosts.items():
+            if host.stage is Stage.WAITING:
+                self._ask(address, host)
+
+    def repeat(self, address: Address, family: str, now: float) -> None:
+        """Not all was kept that a host has announced of a family, and there is room now."""
+        offers = self._offers.get(address)
+        if offers is not None and offers.offers_refresh:
+            self._to_request.append((address, family))
+        elif address not in self.hosts:
+            last = self._restarted_at.get(address, float("-inf"))
+            self._later[address] = max(now, last + RESTART_AGAIN_S)
+
+    def message(self, message: Message, now: float) -> None:
+        """Takes notice of what a host says, or of its session."""
+        match message:
+            case Opened():
+                self._offers[message.neighbor] = message
+            case RefreshMark():
+                self._mark(message, now)
+            case EndOfRib():
+                self._end_of_rib(message, now)
+            case SessionUp():
+                self._up(message.neighbor, now)
+            case SessionDown():
+                self._down(message)
+
+    def heard(self, address: Address, now: float) -> None:
+        """A host has announced something that it had not announced so far."""
+        host = self.hosts.get(address)
+        if host is not None and host.silent_at < float("inf"):
+            host.silent_at = now + SILENCE_S
+
+    def passed_on(self, address: Address, now: float) -> None:
+        """ExaBGP has replied to a request: only from then on a silence says something."""
+        self._requested = max(0, self._requested - 1)
+        host = self.hosts.get(address)
+        if host is None or not host.requests:
+            return
+        host.requests -= 1
+        if host.requests == 0 and host.stage is Stage.ASKED:
+            host.silent_at, host.ends_at = now + SILENCE_S, now + LIMIT_S
+            host.again_at = float("inf") if host.is_again else now + AGAIN_S
+            self._schedule(address, host)
+
+    def _mark(self, mark: RefreshMark, now: float) -> None:
+        host = self.hosts.get(mark.neighbor)
+        if host is None:
+            if not self.has_begun and not mark.is_end:
+                self._early.add((mark.neighbor, mark.family))
+            return
+        self.heard(mark.neighbor, now)
+        if not mark.is_end:
+            host.begun.add(mark.family)
+        elif mark.family in host.begun:
+            self._repeated(mark.neighbor, host, mark.family)
+
+    def _end_of_rib(self, end: EndOfRib, now: float) -> None:
+        if host := self.hosts.get(end.neighbor):
+            self.heard(end.neighbor, now)
+            if host.stage is Stage.BACK:
+                self._repeated(end.neighbor, host, end.family)
+
+    def _up(self, address: Address, now: float) -> None:
+        host = self.hosts.get(address)
+        if host is None:
+            return
+        host.opened = self._offers.get(address, host.opened)
+        host.unrepeated = {UNICAST[family] for family in host.opened.families}
+        host.stage, host.again_at = Stage.BACK, float("inf")
+        host.silent_at, host.ends_at = now + SILENCE_S, now + LIMIT_S
+        self._schedule(address, host)
+
+    def _down(self, down: SessionDown) -> None:
+        address = down.neighbor
+        self._later.pop(address, None)
+        host = self.hosts.get(address)
+        if host is None:
+            return
+        is_ours = host.stage in (Stage.RESTARTING, Stage.BACK)
+        if is_ours and not down.administrative and address in self.restarting:
+            host.stage, host.silent_at = Stage.RESTARTING, float("inf")
+        else:
+            self._finish(address)
+
+    # What follows ------------------------------------------------------------------------------
+
+    def requests(self) -> list[tuple[Address, int]]:
+        """Hosts to be requested now to repeat a family (RFC 2918)."""
+        found = []
+        while self._to_request and self._requested < REQUESTS_AT_ONCE:
+            self._requested += 1
+            address, family = self._to_request.popleft()
+            found.append((address, _NUMBERS[family]))
+        return found
+
+    def restarts(self, now: float) -> list[Address]:
+        """Hosts whose sessions are to be restarted now."""
+        for address, at in list(self._later.items()):
+            if now >= at:
+                del self._later[address]
+                self._expect_restart(address)
+        if now < self._restarts_at or not self._to_restart:
+            return []
+        self._restarts_at = now + RESTARTS_EVERY_S
+        found: list[Address] = []
+        while self._to_restart and len(found) < RESTARTS_AT_ONCE:
+            address = self._to_restart.popleft()
+            if host := self.hosts.get(address):
+                found.append(address)
+                self._restarted_at[address] = now
+                self.restarting.add(address)
+                host.ends_at = now + LIMIT_S
+                self._schedule(address, host)
+        return found
+
+    def expire(self, now: float, owes: Callable[[Address], bool]) -> None:
+        """Acts on silence. `owes`: of a silent host, whether something of its may be missing."""
+        while self._due and now >= self._due[0][0]:
+            _, address = heapq.heappop(self._due)
+            host = self.hosts.get(address)
+            if host is None:
+                continue
+            if now < host.due:
+                self._schedule(address, host)
+            elif now >= host.ends_at:
+                self._finish(address)
+            elif now >= host.silent_at:
+                self._silent(address, host, owes)
+            else:
+                self._ask_again(address, host)
+
+    def next_timer(self) -> float | None:
+        """When to look again, if nothing happens before."""
+        due = [at for at, _ in self._due[:1]]
+        if self._to_restart:
+            due.append(self._restarts_at)
+        return min([*due, *self._later.values()], default=None)
+
+    def _ask(self, address: Address, host: _Host) -> None:
+        if host.opened.offers_refresh:
+            host.stage = Stage.ASKED
+            self._request(address, host, host.unrepeated)
+        else:
+            self._restart(address, host)
+
+    def _request(self, address: Address, host: _Host, families: Iterable[str]) -> None:
+        requests = [(address, family) for family in sorted(families)]
+        host.requests += len(requests)
+        host.again_at = host.silent_at = host.ends_at = float("inf")  # until it is passed on
+        self._to_request += requests
+
+    def _restart(self, address: Address, host: _Host) -> None:
+        host.stage = Stage.RESTARTING
+        host.again_at = host.silent_at = host.ends_at = float("inf")
+        self._to_restart.append(address)
+
+    def _expect_restart(self, address: Address) -> None:
+        if address not in self.hosts:
+            opened = self._offers.get(address) or Opened(address, frozenset(UNICAST), frozenset())
+            self.hosts[address] = host = _Host(opened, set())
+            self._restart(address, host)
+
+    def _ask_again(self, address: Address, host: _Host) -> None:
+        """What it has not begun to repeat may never have been asked for."""
+        host.again_at, host.is_again = float("inf"), True
+        unheard = host.unrepeated - host.begun
+        if unheard and self._agains + len(unheard) <= MAX_AGAIN:
+            self._agains += len(unheard)
+            self._request(address, host, unheard)
+        else:
+            self._schedule(address, host)
+
+    def _silent(self, address: Address, host: _Host, owes: Callable[[Address], bool]) -> None:
+        if address in self._restarted_at or not owes(address):
+            self._finish(address)
+        else:
+            self._restart(address, host)
+
+    def _repeated(self, address: Address, host: _Host, family: str) -> None:
+        host.unrepeated.discard(family)
+        if not host.unrepeated:
+            self._finish(address)
+
+    def _finish(self, address: Address) -> None:
+        del self.hosts[address]
+        self.restarting.discard(address)
+        self.finished.append(address)
+
+    def _schedule(self, address: Address, host: _Host) -> None:
+        heapq.heappush(self._due, (host.due, address))
