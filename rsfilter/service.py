@@ -30,6 +30,7 @@ from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.truth_file import Reading, TruthWatcher
 from rsfilter.exabgp.decode import may_wait
 from rsfilter.exabgp.unsettled import SETTLED
+from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Moment, Recorder
@@ -116,7 +117,7 @@ class Service:
         self._is_ending = False
         self._failure: Exception | None = None
         """Of something that happened outside of a turn: the filter's state is not to be trusted."""
-        self._is_dialect_known = False
+        self._is_release_known = False
         self._revalidating_since: float | None = None
         """When the first of the data came that are on their way through the table."""
         self._has_told_of_absent = False
@@ -196,6 +197,8 @@ class Service:
             pending += self._reader.take()
             self._turn(pending[:TURN_LINES])
             del pending[:TURN_LINES]
+            if self._filter.unsupported:
+                raise UnsupportedExaBgpError(self._filter.unsupported)
             if self._filter.is_shut_down:
                 self._end("ExaBGP shuts down")
             elif not pending and is_at_end:
@@ -215,9 +218,9 @@ class Service:
         self._flush(moment)
         if lines:
             self._web.api.metrics.turned(len(lines), time.monotonic() - moment.now)
-        if not self._is_dialect_known and self._filter.dialect:
-            self._is_dialect_known = True
-            alarms.tell_of_dialect(self._filter.dialect)
+        if not self._is_release_known and self._filter.release:
+            self._is_release_known = True
+            alarms.tell_of_release(self._filter.release)
         if not self._has_told_of_absent and self._filter.deferral.is_over:
             self._has_told_of_absent = True
             alarms.tell_of_absent(self._filter.deferral.awaited)

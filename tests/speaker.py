@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -102,6 +102,8 @@ def _own_http(config: Path) -> str:
 
 class Speaker:
     """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
+
+    ANSWERS: Mapping[str, bytes] = ANSWERS
 
     def __init__(self, config: Path, routers: dict[str, int], *arguments: str) -> None:
         self.config = config
@@ -191,7 +193,7 @@ class Speaker:
     def _carry_out(self, text: str) -> None:
         if text == "reset":
             return  # the only one without a reply
-        before, replies = ANSWERS.get(text, b""), []
+        before, replies = self.ANSWERS.get(text, b""), []
         if change := CHANGE.fullmatch(text):
             selectors, verb, attributes, prefixes = change.groups()
             self.commands[verb] += 1

@@ -72,9 +72,9 @@ def test_what_only_the_audit_log_has(
 
 
 def test_an_exabgp_that_is_not_safe(caplog: pytest.LogCaptureFixture) -> None:
-    alarms.tell_of_dialect("5.0")
+    alarms.tell_of_release("5.0.15")
     assert caplog.records == []
-    alarms.tell_of_dialect("4.2")
+    alarms.tell_of_release("4.2.25")
     level, text = said(caplog)
     assert level == logging.WARNING
     assert "Use 5.0.15 or later" in text

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from urllib.request import urlopen
 
 import pytest
@@ -384,6 +385,42 @@ def test_a_filter_that_cannot_run_slows_its_restarts_down_and_goes_on_reading(si
         speaker.process.stdin.close()
         assert speaker.process.wait(10) == 2
     assert "nonsense" in (site / "rsfilter.log").read_text()
+
+
+class ExaBgp6(Speaker):
+    """ExaBGP's main branch with its API version 4: the version in its lines is that of 4.2."""
+
+    ANSWERS = MappingProxyType({"version": b"exabgp 6.0.0-4460078e0\n"})
+
+
+class ExaBgp6Api6(Speaker):
+    """The same with its own API: it does not understand our questions at all."""
+
+    ANSWERS = MappingProxyType({})
+
+    def _carry_out(self, text: str) -> None:
+        self.commands[text] += 1
+        self.write(b"error\n")
+
+
+@pytest.mark.parametrize("kind", [ExaBgp6, ExaBgp6Api6])
+def test_it_does_not_run_behind_exabgp_6(site: Path, kind: type[Speaker]) -> None:
+    """It says so, changes nothing, and ends as slowly as one that cannot start."""
+    with kind(site / "rsfilter.toml", ROUTERS) as speaker:
+        up = state(ROUTER, 65200, "up")
+        was, said = b'"exabgp": "5.0.0"', b'"4.0.1"' if kind is ExaBgp6 else b'"6.0.0"'
+        speaker.write(up.replace(was, b'"exabgp": ' + said))
+        log = site / "rsfilter.log"
+        eventually(lambda: None if "ExaBGP 6.0.0" in log.read_text() else "it has not said so")
+        speaker.write(announce(HOST, 65001, prefixes(500)) * 100)  # it reads on
+        assert speaker.process.poll() is None
+        assert speaker.process.stdin
+        speaker.process.stdin.close()
+        assert speaker.process.wait(10) == 2
+        assert set(speaker.commands) <= {"#", "version", "show neighbor json", "reset"}
+    assert "'exabgp>=5.0.15,<6'" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert "4.2" not in log.read_text()
 
 
 @pytest.mark.parametrize("configuration", [None, "[nonsense]\n"], ids=["works", "cannot run"])

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     # Whoever sends one of these means a filter at work: until it is, they wait (`service`).
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
     from rsfilter.edge.pipe import leave_a_reader, linger
+    from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
     from rsfilter.service import run as serve
 
     started = time.monotonic()
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return serve(load_config(args.config), args.record)
     except Exception as error:
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError | UnsupportedExaBgpError):
             sys.stderr.write(clean_lines(f"{error}\n"))
             code = INVALID
         else:

@@ -40,9 +40,9 @@ def _tell(event: Audited) -> None:
         log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
 
 
-def tell_of_dialect(dialect: str) -> None:
-    """ExaBGP's release is known, by its first line."""
-    if dialect == "4.2":
+def tell_of_release(release: str) -> None:
+    """ExaBGP has said which release it is."""
+    if release.startswith("4."):
         log.warning(
             "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's "
             "session again and again (no RFC 7606), a route refresh from a router resets its "

@@ -4,10 +4,8 @@ ExaBGP has parsed the path attributes already and prints what it made of them. W
 has to be never becomes an error here: `Attributes.malformed` names it and the route is judged by
 it. Attributes that rsfilter does not keep are not looked at.
 
-The dialects differ in the AS path. 4.2 prints one flat list for each segment type, so the borders
-and the order of segments are lost: `as-path`, `as-set`, `confederation-path` and
-`confederation-set`. Later ones print an object of segments, keyed by position. 5.0 calls
-confederation segments `as-sequence` too; 6.0 gives them names of their own.
+The dialects differ in the AS path: 5.0 prints an object of segments, keyed by position, and calls
+confederation segments `as-sequence` too; for 4.2's flat lists see `dialect_42`.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from rsfilter.exabgp.dialect_42 import FLAT_SEGMENTS
 from rsfilter.routing.model import AsPath, Attributes, Segment, SegmentType
 from rsfilter.util.strict_json import repeated_names
 
@@ -67,15 +66,6 @@ _ELEMENTS = {
     "as-confed-sequence": SegmentType.CONFED_SEQUENCE,
     "as-confed-set": SegmentType.CONFED_SET,
 }
-
-_FLAT_SEGMENTS = (
-    ("confederation-path", SegmentType.CONFED_SEQUENCE),
-    ("confederation-set", SegmentType.CONFED_SET),
-    ("as-path", SegmentType.SEQUENCE),
-    ("as-set", SegmentType.SET),
-)
-"""4.2's members, in the order in which RFC 5065 section 4 puts segments on a path: a
-confederation's before the others."""
 
 _HARMLESS_REPEATS = frozenset(("error", "aggregator"))
 """Names that ExaBGP itself prints twice: `error` when it discards something and treats the rest as
@@ -149,7 +139,7 @@ def _as_path(fields: dict[str, Any], problems: list[str]) -> AsPath:
 
 
 def _numbered_segments(value: dict[str, Any]) -> list[Segment]:
-    """5.0 and later: {"0": {"element": "as-sequence", "value": [65001]}, "1": …}."""
+    """5.0: {"0": {"element": "as-sequence", "value": [65001]}, "1": …}."""
     return [
         Segment(_ELEMENTS.get(item["element"], SegmentType.UNKNOWN), _asns(item["value"]))
         for _, item in sorted(value.items(), key=lambda pair: int(pair[0]))
@@ -157,10 +147,10 @@ def _numbered_segments(value: dict[str, Any]) -> list[Segment]:
 
 
 def _flat_segments(fields: dict[str, Any]) -> list[Segment]:
-    """4.2: a list for each type, empty or absent when there is no such segment."""
+    """4.2's lists."""
     return [
         Segment(kind, asns)
-        for name, kind in _FLAT_SEGMENTS
+        for name, kind in FLAT_SEGMENTS
         if name in fields and (asns := _asns(fields[name]))
     ]
 

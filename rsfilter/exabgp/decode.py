@@ -1,8 +1,8 @@
 """One line of ExaBGP's JSON API -> one `Message`. Never raises, never guesses.
 
 Owns the envelope: which dialect, which neighbor, which kind of message. `shapes` has the members of
-each; `attributes` and `nlri` read the inside of an update. Speaks the API of ExaBGP 4.2, 5.0 and,
-as far as its shapes are known, 6.0: the same facts become the same events. Whoever acts on a line
+each; `attributes` and `nlri` read the inside of an update. Speaks the API of ExaBGP 5.0, and of 4.2
+(`dialect_42`): the same facts become the same events. Whoever acts on a line
 must be able to trust three things in it, so these never come from text that a host chooses (a
 shutdown communication, a hostname capability, a community's rendering):
 
@@ -25,7 +25,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET, Raw
 
-from rsfilter.exabgp import attributes, capabilities, nlri, wire
+from rsfilter.exabgp import attributes, capabilities, dialect_42, nlri, wire
 from rsfilter.exabgp.messages import (
     Ignored,
     Message,
@@ -58,7 +58,7 @@ two next hops, is some 3.5 MB; `show neighbor json` for 8,000 neighbors is a lin
 MAX_REASON = 200
 """Characters of a `down` reason that are kept (`SessionDown.reason`)."""
 
-DIALECTS = {"4": "4.2", "5": "5.0", "6": "6.0"}
+DIALECTS = {dialect_42.API: dialect_42.SERIES, "5": "5.0"}
 """ExaBGP's series for the first number of the API version: "4.0.1" is 4.2, "5.0.0" is 5.0."""
 
 _FAMILIES = frozenset(UNICAST.values())
@@ -83,24 +83,23 @@ _BAD_SHAPE = Skipped("bad_shape")
 _NOT_JSON = Skipped("not_json")
 _REPLIES: dict[bytes, Message] = {b"done": Reply(ok=True), b"error": Reply(ok=False)}
 
-_HEAD = re.compile(rb'\{ ?"exabgp": ?"(\d{1,3})\.[\d.]{1,16}", ?"time": ?(\d{1,12}(?:\.\d{1,9})?),')
+_HEAD = re.compile(rb'\{ ?"exabgp": ?"(\d{1,3}\.[\d.]{1,16})", ?"time": ?(\d{1,12}(?:\.\d{1,9})?),')
 """How every JSON line begins; nothing before or in it is a host's."""
+
+_RELEASE = re.compile(
+    r'exabgp (\d{1,3}\.[\w.+-]{1,64})\Z|\{ ?"version": ?"(\d{1,3}\.[\w.+-]{1,64})", ?"application"'
+)
+"""Its answers to `version` and to `system version`."""
 
 _TEXT_REPLY = re.compile(rb"[0-9A-Za-z:][ !#-~]*\Z")
 """A line of text from `show`: printable, and without the quotation marks of a torn JSON line."""
 
-_ADMINISTRATIVE = re.compile(r"(peer reset, message \()?notification received \(6,[239]\)")
+_ADMINISTRATIVE = re.compile(dialect_42.DOWN_REASON + r"notification received \(6,[239]\)")
 """Cease received with Administrative Shutdown, Peer De-configured (RFC 4486) or Hard Reset
-(RFC 8538). 5.0's words, and 4.2's around them; anchored, since 4.2 quotes the peer after them."""
+(RFC 8538); anchored, since text that the peer chose may follow."""
 
 _UNKNOWN_PEER_AS = re.compile(rb'"asn": \{ "local": \d+, "peer": None \}')
 """What ExaBGP 5.0 prints for a neighbor with `peer-as auto`: Python, not JSON."""
-
-_DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
-"""4.2 quotes the members of a route refresh twice."""
-
-_CONTROL = re.compile(rb"[\x00-\x1f]")
-"""4.2 prints the text of a NOTIFICATION raw; JSON has these only escaped."""
 
 _NO_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+(?:"|\Z))|-?(?:NaN|Infinity)')
 """A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON. A
@@ -145,8 +144,22 @@ def dialect(line: bytes) -> str | None:
 
     All lines of one ExaBGP agree: asking until the first answer is enough to know the speaker.
     """
+    version = api_version(line)
+    return DIALECTS.get(version.partition(".")[0]) if version else None
+
+
+def release(message: Message) -> str | None:
+    """Return ExaBGP's release from its answer to `version`, or to `system version`, which is what
+    series 6 understands; None for any other message."""
+    found = _RELEASE.match(message.text) if isinstance(message, ShowLine) else None
+    return found[1] or found[2] if found else None
+
+
+def api_version(line: bytes) -> str | None:
+    """Return the version in a JSON line, None for any other line. It does not tell the release:
+    main's "4.0.1" is an API of series 6."""
     head = _HEAD.match(line)
-    return DIALECTS.get(head[1].decode()) if head else None
+    return head[1].decode() if head else None
 
 
 def _decode_envelope(line: bytes, envelope: wire.Line) -> Message:
@@ -334,11 +347,11 @@ def _decode_repaired(line: bytes) -> Message:
     """A line that is not JSON: ExaBGP's known faults are mended, nothing else is."""
     if _UNKNOWN_PEER_AS.search(line):
         return Skipped("no_peer_as")
-    if dialect(line) == "4.2":
-        kinds = {"state", "refresh"}
-        repaired = _CONTROL.sub(b" ", _DOUBLED_QUOTES.sub(rb'\1"\2"', line))
+    if dialect(line) == dialect_42.SERIES:
+        kinds = dialect_42.REPAIRED_KINDS
+        repaired = dialect_42.repaired(line)
     else:
-        kinds = {"update"}
+        kinds = frozenset({"update"})
         repaired = _NO_NUMBER.sub(lambda found: found[1] or b"null", line)
     try:
         envelope = _decode_line(repaired)

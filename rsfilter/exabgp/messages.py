@@ -32,7 +32,7 @@ not_json: neither JSON nor a text reply. not_utf8: octets that JSON cannot hold.
 `decode.MAX_LINE_OCTETS`. repeated_key: one JSON object says the same thing twice, so nobody can
 tell which was meant. bad_shape: JSON, but a member is missing or is not what it has to be.
 no_peer_as: ExaBGP prints `"peer": None` for a neighbor with `peer-as auto`. unknown_type: a kind
-of message that ExaBGP 4.2 to 6.0 does not have. unknown_dialect: another API version.
+of message that ExaBGP 4.2 and 5.0 do not have. unknown_dialect: another API version.
 """
 
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
+from rsfilter.exabgp import dialect_42
 from rsfilter.exabgp.capabilities import Established, Shown, shown
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import SessionDown, SessionUp
@@ -33,8 +34,9 @@ ANSWER_SILENCE_S = 30.0
 second, and prints 50 lines of a long answer at a time; a minute of anything else in between would
 have cost it its sessions."""
 
-MARK = (b"#\n", b"reset\n", b"version\n")
-"""The comment spoils what ExaBGP 4.2 glues to our first line: the half line of a dead process."""
+MARK = (dialect_42.SPOILER, b"reset\n", b"version\n")
+MARK_AGAIN = (*MARK[:-1], b"system version\n")
+"""After silence. ExaBGP 5.0 takes it for the same; series 6 understands nothing else."""
 
 MARKED = "exabgp "
 """So begins the answer to `version`, and to nothing else."""
@@ -98,7 +100,7 @@ class Resync:
         self._has_marked = False
         self._replies = 0
         self._deadline = now + ANSWER_SILENCE_S
-        return [*MARK, *self._questions]
+        return [*(MARK_AGAIN if self.problems["asked_again"] else MARK), *self._questions]
 
     def next_timer(self) -> float | None:
         """When to ask for `commands`, if nothing happens before."""
@@ -151,9 +153,8 @@ class Resync:
         ]
 
     def _told(self, text: str) -> list[Established | Inherited]:
-        """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`; 4.2 begins it with
-        `neighbor`."""
-        words = text.removeprefix("neighbor ").split()
+        """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`."""
+        words = dialect_42.route(text).split()
         try:
             router, prefix = Address.parse(words[0]), Prefix.parse(words[3])
             has_id = words[4] == "path-information"

@@ -16,7 +16,13 @@ from dataclasses import replace
 
 from rsfilter.audit.flood import Audited, Floods
 from rsfilter.config.model import Config
-from rsfilter.exabgp.decode import decode, dialect, routes_sent
+from rsfilter.exabgp.decode import (
+    api_version,
+    decode,
+    dialect,
+    release,
+    routes_sent,
+)
 from rsfilter.exabgp.deferral import Deferral
 from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.inheritance import Inheritance
@@ -33,6 +39,7 @@ from rsfilter.exabgp.messages import (
 from rsfilter.exabgp.repetition import Repetition
 from rsfilter.exabgp.resync import Inherited, Resync
 from rsfilter.exabgp.unsettled import SETTLED, Unsettled
+from rsfilter.exabgp.unsupported import is_unsupported
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.effects import Actions, OutChange
 from rsfilter.routing.engine import Engine
@@ -92,7 +99,11 @@ class Filter:
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
-        """ExaBGP's release as its lines tell it, once one has come."""
+        """ExaBGP's series as its lines tell it, once one has come."""
+        self.release: str | None = None
+        """ExaBGP's release as it says itself, once it has been asked."""
+        self.unsupported: str | None = None
+        """The version of an ExaBGP that rsfilter must not run behind."""
         self.floods = Floods()
         self._is_resynced = False
         self._has_settled = False
@@ -135,6 +146,8 @@ class Filter:
         message = decode(line)
         if self.dialect is None:
             self.dialect = dialect(line)
+        if self.release is None:
+            self._identify(message, line)
         if isinstance(message, Skipped):
             self.counters[f"skipped_{message.why}"] += 1
             self.last_skipped = message.why, line[:SHOWN_OCTETS]
@@ -143,6 +156,12 @@ class Filter:
         if isinstance(message, Offered):
             self._offered[message.neighbor] = message.families
         return self._negotiated(message) if isinstance(message, Opened) else message
+
+    def _identify(self, message: Message, line: bytes) -> None:
+        self.release = release(message)
+        version = self.release or api_version(line)
+        if version is not None and is_unsupported(version):
+            self.unsupported = version
 
     def _negotiated(self, opened: Opened) -> Opened:
         """Return an OPEN with the families alone that ExaBGP offered too: End-of-RIB comes, and
@@ -204,6 +223,8 @@ class Filter:
         """What to write to ExaBGP now."""
         self._follow(self.engine.expire(now), now)
         self._audit += self.floods.expire(now)
+        if self.unsupported:
+            return []
         questions = self.resync.commands(now)
         if not self.resync.is_done:
             return questions

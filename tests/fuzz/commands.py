@@ -50,6 +50,7 @@ _KINDS = {
     "#": "comment",
     "reset": "reset",
     "version": "version",
+    "system version": "version",
     "show neighbor json": "show",
     "show adj-rib out": "show",
 }
