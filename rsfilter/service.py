@@ -379,7 +379,12 @@ class Service:
         await self._readiness.start()  # before the first turn, so that nothing is announced
         stack.push_async_callback(self._readiness.stop)
         if self._config.truth:
-            watcher = TruthWatcher(self._config.truth.file, self._truth_loaded, self._truth_refused)
+            watcher = TruthWatcher(
+                self._config.truth.file,
+                self._truth_loaded,
+                self._truth_refused,
+                may_be_empty=self._config.truth_may_be_empty,
+            )
             self._running.watcher = watcher
             await watcher.start()
             stack.push_async_callback(watcher.stop)

@@ -109,7 +109,8 @@ class Model:
 
     def _attributes(self, route: Route, group: RouterGroup) -> OutAttributes:
         came = route.attributes
-        passed = tuple(c for c in came.communities if c[0] != self.own_asn)
+        asking = {self.own_asn, *(each.asn for each in self.routers)}
+        passed = tuple(c for c in came.communities if c[0] not in asking)
         leaves = self.phase == "draining" and GRACEFUL_SHUTDOWN not in passed
         (next_hop,) = (hop for hop in route.next_hops if not str(hop).startswith("fe80:"))
         return OutAttributes(
@@ -119,7 +120,7 @@ class Model:
             origin=came.origin,
             med=came.med,
             communities=(*passed, GRACEFUL_SHUTDOWN) if leaves else passed,
-            large_communities=tuple(c for c in came.large_communities if c[0] != self.own_asn),
+            large_communities=tuple(c for c in came.large_communities if c[0] not in asking),
             extended_communities=came.extended_communities,
         )
 

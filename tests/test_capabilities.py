@@ -40,7 +40,7 @@ CAPTURE = Path(__file__).parent.parent / "fixtures/exabgp/5.0/show-adj-rib-repli
 )
 def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -> None:
     document = json.dumps({"version": 4, "capabilities": capabilities}).encode()
-    assert opened(PEER, document) == Opened(PEER, frozenset(families), frozenset(add_path))
+    assert opened(PEER, document, 0) == Opened(PEER, frozenset(families), frozenset(add_path))
 
 
 @pytest.mark.parametrize(

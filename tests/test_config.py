@@ -228,6 +228,21 @@ def test_truth_alone_or_caches_alone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("mode", "has_rtr", "may_be"),
+    [
+        ("authoritative", False, False),
+        ("union", False, False),
+        ("authoritative", True, True),
+        ("union", True, True),
+        ("both", True, False),
+    ],
+)
+def test_a_truth_may_be_empty_where_caches_decide(mode: str, has_rtr: bool, may_be: bool) -> None:
+    text = MINIMAL.replace('file = "truth.json"', f'file = "truth.json"\nmode = "{mode}"')
+    assert parse_config(text + (RTR if has_rtr else ""), HERE).truth_may_be_empty is may_be
+
+
 def test_the_reference_file_is_good_and_shows_the_defaults() -> None:
     """docs/rsfilter.example.toml: as it is, and with every commented key taken in."""
     text = (ROOT / "docs" / "rsfilter.example.toml").read_text()

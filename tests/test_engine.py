@@ -200,8 +200,32 @@ def test_a_malformed_update_withdraws_what_it_names() -> None:
     machine = engine()
     malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
     actions = after(machine, update(route(ONE)), malformed)
-    assert told(actions) == ["203.0.113.1/32 accepted -> rejected attribute_malformed (announce)"]
+    assert told(actions) == ["203.0.113.1/32 accepted -> gone (malformed)"]
     assert paths(machine, ONE) == {}
+    assert len(machine.rib_in) == 0
+
+
+def test_a_withdraw_beside_a_malformed_attribute_leaves_room() -> None:
+    """Guests come, and go in UPDATEs that have a malformed attribute too: nothing stays."""
+    machine = engine(hosts=host_group(max_prefixes=2))
+    for number in range(5):
+        guest = f"203.0.113.{number}/32"
+        after(
+            machine,
+            update(route(guest)),
+            update(route(guest, as_path="", next_hops="", malformed="treat-as-withdraw")),
+        )
+    assert len(machine.rib_in) == 0
+    assert told(after(machine, update(route(ONE)))) == ["203.0.113.1/32 accepted (announce)"]
+
+
+def test_a_malformed_announcement_of_a_new_prefix_is_kept_to_say_why() -> None:
+    machine = engine()
+    malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
+    assert told(after(machine, malformed)) == [
+        "203.0.113.1/32 rejected attribute_malformed (announce)"
+    ]
+    assert told(after(machine, malformed)) == [], "it is repeated"
 
 
 def test_a_global_and_a_link_local_next_hop_are_one_route() -> None:

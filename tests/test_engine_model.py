@@ -81,7 +81,7 @@ BINDINGS = [
 
 speakers = st.sampled_from(SPEAKERS)
 slots = st.tuples(st.sampled_from(PREFIXES), st.sampled_from((0, 0, 0, 1)))
-COMMUNITIES = [(65535, 65281), (65535, 65282), (65535, 6), (OWN_ASN, 1), (65007, 1)]
+COMMUNITIES = [(65535, 65281), (65535, 65282), (65535, 6), (OWN_ASN, 1), (65200, 1), (65007, 1)]
 
 
 @st.composite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from core_samples import OWN_ASN, address, path, route, router_group
@@ -186,6 +187,29 @@ def test_a_four_octet_asn_of_ours_is_found_in_large_communities_only() -> None:
 
 
 # Memory ------------------------------------------------------------------------------------------
+
+
+def test_communities_that_name_the_routers_asn_are_removed() -> None:
+    """That of its own group, of other groups, and of routers behind a fan-out: they ask a router
+    for an action. Those that name hosts, or nobody, pass."""
+    group = replace(FANOUT, asns_behind=frozenset({65201, 4200000201}))
+    export = Export(OWN_ASN, group, frozenset({65200, OWN_ASN}))
+    left = export.attributes(
+        with_attributes(
+            communities=((65200, 120), (65201, 1), (65007, 1), (65535, 0)),
+            large_communities=((65200, 1, 2), (4200000201, 1, 2), (65007, 65200, 65201)),
+            extended_communities=(
+                0x0002_FEB0_0000_0001,  # route target, two-octet AS 65200
+                0x0002_FEB1_0000_0001,  # 65201
+                0x0202_FA56_EAC9_0001,  # four-octet AS 4200000201
+                0x0002_FDEF_0000_0001,  # 65007
+            ),
+        )
+    )
+    assert left is not None
+    assert left.communities == ((65007, 1), (65535, 0))
+    assert left.large_communities == ((65007, 65200, 65201),)
+    assert left.extended_communities == (0x0002_FDEF_0000_0001,)
 
 
 def test_equal_attributes_are_one_object() -> None:

@@ -22,6 +22,7 @@ from rsfilter.exabgp.decode import decode
 from rsfilter.exabgp.messages import Offered, Opened
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
+from rsfilter.routing.effects import SessionChange
 from rsfilter.routing.model import Address
 
 HOST = "198.51.100.1"
@@ -88,6 +89,35 @@ def test_the_same_of_sessions_that_exabgp_shows(
     (found,) = shown(json.dumps([entry]))
     assert found.session is not None
     assert found.session.opened == Opened(Address.parse(HOST), frozenset(spoken), frozenset())
+
+
+@pytest.mark.parametrize(("asn", "wrong"), [(65001, 0), (65006, 65006), (4200000001, 4200000001)])
+def test_the_asn_of_an_open(asn: int, wrong: int) -> None:
+    """65001 is expected. RFC 6793: one of four octets is in a capability."""
+    opened = open_line(HOST, "receive", 4)
+    if asn > 65535:
+        changed = b'"asn": 23456'
+        four = f'"65": {{"name": "asn4", "asn4": {asn}}}, "1":'.encode()
+        opened = opened.replace(b'"1":', four)
+    else:
+        changed = f'"asn": {asn}'.encode()
+    message = decode(opened.replace(b'"asn": 65001, "hold_time"', changed + b', "hold_time"'))
+    assert isinstance(message, Opened)
+    assert message.wrong_asn == wrong
+
+
+def test_a_host_that_speaks_as_another_as_is_audited_once() -> None:
+    config = parse_config(CONFIG, Path("rsfilter.toml"))
+    machine = Filter(config, Sources.of(config).nothing)
+    down = line("state", HOST, 65001, '"state": "down", "reason": "notification sent (2,2)"')
+    wrong = open_line(HOST, "receive", 4).replace(b'"asn": 65001, "hold', b'"asn": 65006, "hold')
+    machine.line(down.rstrip(b"\n"), 0.0)
+    for _ in range(3):
+        machine.line(wrong, 1.0)
+        machine.line(down.rstrip(b"\n"), 1.0)
+    changes = [event for event in machine.take_audit() if isinstance(event, SessionChange)]
+    assert [change.wrong_asn for change in changes] == [0, 65006]
+    assert machine.engine.sessions[Address.parse(HOST)].wrong_asn == 65006
 
 
 # Real peers --------------------------------------------------------------------------------------

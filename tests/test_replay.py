@@ -32,11 +32,11 @@ def audit(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(directory.glob("*.jsonl")))
 
 
-def replayed(site: Path, recording: Path) -> bytes:
+def replayed(site: Path, recording: Path, code: int = 0) -> bytes:
     """Replays a recording, with the audit log into `site / "replayed"`; the commands."""
     commands = io.BytesIO()
     config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == code
     return commands.getvalue()
 
 
@@ -53,7 +53,7 @@ def test_a_recording_gives_the_same_commands_and_audit(site: Path) -> None:
         speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
         speaker.ends()
     (site / "truth.json").unlink()  # the recording brings its own
-    assert replayed(site, recording) == speaker.received
+    assert replayed(site, recording, code=1) == speaker.received, "1: there was nonsense"
     assert audit(site / "replayed") == audit(site / "audit")
     assert len(audit(site / "audit").splitlines()) >= 10
 
@@ -259,7 +259,41 @@ def test_every_capture_can_be_replayed(site: Path) -> None:
     config = load_config(site / "rsfilter.toml")
     paths = sorted(CAPTURES.glob("*.jsonl"))
     assert len(paths) > 80
-    assert replay(config, paths, audit=site / "out", commands=io.BytesIO()) == 0
+    code = replay(config, paths, audit=site / "out", commands=io.BytesIO())
+    assert code == 1, "those of neighbors with `peer-as auto` are no JSON"
+
+
+PASTED = Path(__file__).parent.parent / "fixtures" / "exabgp" / "pasted"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said", "accepted"),
+    [
+        ("d-4.0.1-unquoted-reason", 1, "(not_json)", True),
+        ("e-decode-in", 1, "(bad_shape)", False),
+        ("h-sorted", 0, "", True),
+        ("j-bom", 0, "", True),
+    ],
+)
+def test_lines_as_people_paste_them(
+    site: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    code: int,
+    said: str,
+    accepted: bool,
+) -> None:
+    """What is not understood is said, which lines and how many: none is dropped silently."""
+    config = site / "rsfilter.toml"
+    config.write_text((PASTED / "rsfilter.toml").read_text())
+    (site / "truth.json").write_text((PASTED / "truth.json").read_text())
+    arguments = ["replay", "-c", str(config), "--audit", str(site / "out")]
+    assert main([*arguments, str(PASTED / f"{name}.jsonl")]) == code
+    assert said in capsys.readouterr().err
+    records = [json.loads(line) for line in audit(site / "out").splitlines()]
+    verdicts = [r["verdict"] for r in records if r["event"] == "verdict"]
+    assert verdicts == (["accepted"] if accepted else [])
+    assert all(not r["at"].startswith("1970") for r in records)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,30 @@ def test_hosts_are_bound_to_their_addresses() -> None:
     assert truth.warnings == ()
 
 
+EMPTY = [
+    {"roas": []},
+    {"roas": [{"prefix": "10.0.0.0/8", "asn": 1, "expires": 1000000000}]},
+    {"hosts": [{"name": "hv1", "asn": 65001, "neighbors": ["198.51.100.1"], "prefixes": []}]},
+    {
+        "slurmVersion": 1,
+        "validationOutputFilters": {"prefixFilters": [], "bgpsecFilters": []},
+        "locallyAddedAssertions": {"prefixAssertions": [], "bgpsecAssertions": []},
+    },
+]
+
+
+@pytest.mark.parametrize("document", EMPTY, ids=["roas", "expired", "hosts", "slurm"])
+def test_a_truth_without_prefixes_is_refused_only_where_nothing_else_decides(
+    document: dict[str, object],
+) -> None:
+    content = json.dumps(document).encode()
+    with pytest.raises(TruthError, match="no entry in force"):
+        parse_truth(content, "truth.json", NOW)
+    truth = parse_truth(content, "truth.json", NOW, may_be_empty=True)
+    assert len(truth.vrps) == 0
+    assert "holds no prefix" in truth.warnings[-1].message
+
+
 def test_hosts_may_share_an_asn_and_a_prefix() -> None:
     anycast = ["203.0.113.10/32"]
     hosts = [

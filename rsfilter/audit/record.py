@@ -250,6 +250,7 @@ def _session_members(change: SessionChange) -> dict[str, Any]:
             "group": change.group[:MAX_TEXT],
             "reason": change.reason[:MAX_TEXT],
         }
+        | ({"open_asn": change.wrong_asn} if change.wrong_asn else {})
         | _changes(change.changes),
     }
 

@@ -19,9 +19,10 @@ from rsfilter.commands.output import GOOD
 from rsfilter.config.build import FAMILY_NAMES, load_config
 from rsfilter.config.files import file_warnings
 from rsfilter.config.model import Config
+from rsfilter.pipeline.data import truth_of
 from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
 from rsfilter.routing.groups import HostGroup, HostGroups, RouterGroup
-from rsfilter.rpki.truth import Truth, load_truth
+from rsfilter.rpki.truth import Truth
 from rsfilter.util.text import clean, to_json
 
 Report = dict[str, Any]
@@ -43,7 +44,7 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter check`; return the exit code."""
     config = load_config(args.config)
-    truth = load_truth(config.truth.file) if config.truth else None
+    truth = truth_of(config)
     if problems := hosts_of_our_as(config, truth):
         raise RenderError(problems)
     found = report(config, truth)

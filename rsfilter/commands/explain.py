@@ -20,7 +20,7 @@ from rsfilter.commands.client import ClientError
 from rsfilter.commands.output import GOOD
 from rsfilter.config.build import load_config
 from rsfilter.config.model import Config, RtrConfig
-from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.data import Sources, truth_of
 from rsfilter.routing.effects import Provenance
 from rsfilter.routing.groups import HostGroup, HostGroups
 from rsfilter.routing.model import (
@@ -36,7 +36,7 @@ from rsfilter.routing.model import (
 from rsfilter.routing.policy import findings, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.validation import Data, Source
-from rsfilter.rpki.truth import Truth, load_truth
+from rsfilter.rpki.truth import Truth
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.util.addresses import CacheAddress
 from rsfilter.util.text import to_json
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     prefix = Prefix.parse(args.prefix)
     neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
-    truth = load_truth(config.truth.file) if config.truth else None
+    truth = truth_of(config)
     is_assumed = False
     if neighbor is None:
         neighbor, is_assumed = _likely_neighbor(config, truth, prefix, args.asn)

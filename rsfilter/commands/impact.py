@@ -78,7 +78,7 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter impact`; return the exit code."""
-    load_truth(args.truth)  # a bad one is an error in the words of `truth check`
+    load_truth(args.truth, may_be_empty=True)  # a bad one is an error in the words of `truth check`
     if args.snapshot:
         found = by_snapshot(load_config(args.config or default_path()), args.truth, args.snapshot)
     else:
@@ -100,7 +100,7 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     """What the API answers, from saved routes. Raises ClientError for a snapshot that is none."""
     if config.truth is None:
         raise ClientError(f"{config.path}: no [truth]: no truth file would change anything")
-    data = asyncio.run(data_of(config, load_truth(truth)))
+    data = asyncio.run(data_of(config, load_truth(truth, may_be_empty=config.truth_may_be_empty)))
     if data.rtr_source is Source.UNAVAILABLE:
         raise ClientError(f"no RTR cache of {config.path} could be asked")
     impact = Impact(Neighbors(config.hosts, config.routers), data)

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD
 from rsfilter.config.build import load_config
+from rsfilter.pipeline.data import truth_of
 from rsfilter.render.bird import render_fanouts
 from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
-from rsfilter.rpki.truth import load_truth
 from rsfilter.util.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "rsfilter")
@@ -67,7 +67,7 @@ def _current_user() -> str:
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter render`; return the exit code."""
     config = load_config(args.config)
-    truth = load_truth(config.truth.file) if config.truth else None
+    truth = truth_of(config)
     rendered = render(config, truth, COMMAND, args.user)
     for warning in rendered.warnings:
         sys.stderr.write(clean(f"warning: {warning}") + "\n")

@@ -18,11 +18,11 @@ from typing import BinaryIO
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.log import AuditLog
 from rsfilter.commands.arguments import Subparsers, configured
-from rsfilter.commands.output import GOOD, INVALID
+from rsfilter.commands.output import FAILED, GOOD, INVALID
 from rsfilter.config.build import load_config, parse_config
 from rsfilter.config.model import Config
 from rsfilter.exabgp.messages import ShowLine
-from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.data import Sources, truth_of
 from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Entry, Moment, RecordingError, read
 from rsfilter.routing.events import DataReplaced
@@ -62,6 +62,13 @@ def run(args: argparse.Namespace) -> int:
     return replay(load_config(args.config), args.lines, audit=args.audit, vrps=args.vrps)
 
 
+SHOWN = 5
+"""Lines that were not understood and are shown."""
+
+SHOWN_TEXT = 120
+"""Characters of each."""
+
+
 def replay(
     config: Config,
     paths: Iterable[Path],
@@ -71,7 +78,8 @@ def replay(
     commands: BinaryIO | None = None,
 ) -> int:
     """Writes the commands to `commands` (default: stdout) and the audit log into the directory
-    `audit`; the exit code. TruthError and OSError when a file cannot be read."""
+    `audit`; the exit code, 1 when lines were not understood. TruthError and OSError when a file
+    cannot be read."""
     try:
         _check_that_it_is_new(audit)
         entries = chain.from_iterable(map(read, paths))
@@ -88,6 +96,10 @@ def replay(
                 machine.turn(entry)
         if not machine.has_understood:
             raise ReplayError("no line is one of ExaBGP, or of a recording")
+        if machine.skipped:
+            for text in machine.skipped:
+                sys.stderr.write(clean(f"rsfilter replay: {text}") + "\n")
+            return FAILED
     except (RecordingError, ReplayError) as error:
         sys.stderr.write(clean(f"rsfilter replay: {error}") + "\n")
         return INVALID
@@ -114,6 +126,19 @@ class Machine:
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(audit, synchronous=True)
         self._commands = commands
+        self._lines = 0
+        """Lines of ExaBGP so far."""
+        self._skipped: list[str] = []
+        """Those that were not understood."""
+
+    @property
+    def skipped(self) -> list[str]:
+        """What to say of lines that were not understood; nothing when there are none."""
+        count = len(self._skipped)
+        if not count:
+            return []
+        text = f"{count} of {self._lines} lines were not understood; what they said is missing:"
+        return [text, *self._skipped[:SHOWN], *(["..."] if count > SHOWN else [])]
 
     @property
     def has_understood(self) -> bool:
@@ -124,8 +149,7 @@ class Machine:
 
     def load(self, moment: Moment, vrps: Path | None) -> None:
         """Loads the data that a recording without its own is judged by."""
-        if self._config.truth:
-            truth = load_truth(self._config.truth.file, moment.time)
+        if truth := truth_of(self._config, moment.time):
             self._replace(self._sources.truth_loaded(truth), moment)
         if vrps is not None:
             table = load_truth(vrps, moment.time).vrps
@@ -158,7 +182,7 @@ class Machine:
         if entry.lines is not None:
             self._replace(self._sources.expire_truth(entry.moment.time), entry.moment)
             for line in entry.lines:
-                self._filter.line(line, entry.moment.now)
+                self._line(line, entry.moment)
             self._flush(entry.moment)
 
     def _before(self, entry: Entry) -> None:
@@ -169,6 +193,15 @@ class Machine:
         if entry.unsettled is not None:
             self._filter.unsettled_before(entry.unsettled, entry.moment.now)
 
+    def _line(self, line: bytes, moment: Moment) -> None:
+        self._lines += 1
+        self._filter.line(line, moment.now)
+        if self._filter.last_skipped:
+            why, text = self._filter.last_skipped
+            self._filter.last_skipped = None
+            shown = text.decode(errors="replace")[:SHOWN_TEXT]
+            self._skipped.append(f"line {self._lines} ({why}): {shown}")
+
     def close(self) -> None:
         """Completes what was written."""
         try:
@@ -178,7 +211,7 @@ class Machine:
 
     def _data(self, entry: Entry) -> Iterator[DataReplaced | None]:
         if entry.truth is not None:
-            yield self._sources.truth_loaded(parse_truth(*entry.truth))
+            yield self._sources.truth_loaded(parse_truth(*entry.truth, may_be_empty=True))
         if entry.rtr is not None:
             yield self._sources.rtr_changed(*entry.rtr)
         if entry.source == "expired":

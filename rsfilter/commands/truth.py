@@ -40,7 +40,7 @@ def add(commands: Subparsers) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    truth = load_truth(args.file)
+    truth = load_truth(args.file, may_be_empty=True)
     summary = _summary(truth)
     if args.json:
         sys.stdout.write(to_json({"file": str(args.file), **summary}, indent=2) + "\n")

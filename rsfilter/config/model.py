@@ -15,6 +15,7 @@ from rsfilter.config.schema import (
 )
 from rsfilter.routing.groups import HostGroup, RouterGroup
 from rsfilter.routing.model import Address
+from rsfilter.routing.validation import Mode
 from rsfilter.util.addresses import CacheAddress
 
 
@@ -70,6 +71,7 @@ class Fanout:
             port=self.port,
             families=frozenset().union(*(group.families for group in self.groups)),
             all_paths=any(group.all_paths for group in self.groups),
+            asns_behind=frozenset(group.asn for group in self.groups),
             only_outside=self.only_outside(asn),
         )
 
@@ -114,6 +116,11 @@ class Config:
     audit: AuditConfig
     http: HttpConfig
     fleet: FleetConfig | None = None
+
+    @property
+    def truth_may_be_empty(self) -> bool:
+        """RTR caches decide what truth does not: one without prefixes means something."""
+        return self.rtr is not None and (self.truth is None or self.truth.mode is not Mode.BOTH)
 
     @property
     def served(self) -> tuple[RouterGroup, ...]:

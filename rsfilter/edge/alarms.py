@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from rsfilter.audit.flood import Audited, Flood
-from rsfilter.routing.effects import DrainChange, GuardChange, VerdictChange
+from rsfilter.routing.effects import DrainChange, GuardChange, SessionChange, VerdictChange
 from rsfilter.routing.model import Address
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,15 @@ def _tell(event: Audited) -> None:
         _tell_of_guard(event)
     elif isinstance(event, DrainChange):
         log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
+    elif isinstance(event, SessionChange) and event.wrong_asn:
+        log.warning(
+            "%s (%s) speaks as AS%d in its OPEN, and AS%d is expected: there is no session. "
+            "Correct the neighbor, or its ASN in truth or configuration, and render again",
+            event.neighbor,
+            event.host or event.group or "in no group",
+            event.wrong_asn,
+            event.asn,
+        )
     elif isinstance(event, Flood) and event.phase == "begins":
         log.warning(
             "%s (%s, AS%d) floods: more changes than the audit log writes line by line; "

@@ -92,12 +92,16 @@ class TruthWatcher:
         on_truth: Callable[[Reading], Awaitable[None]],
         on_error: Callable[[TruthError], None],
         clock: Callable[[], float] = time.time,
+        *,
+        may_be_empty: bool = False,
     ) -> None:
+        """`may_be_empty`: see `parse_truth`."""
         self.path = Path(path)
         self._error: TruthError | None = None
         self._on_truth = on_truth
         self._on_error = on_error
         self._clock = clock
+        self._may_be_empty = may_be_empty
         self._good = ""  # key of the last good content
         self._seen = ""  # key of the last content
         self._settled: _Status | None = None  # the status of a content that needs no second look
@@ -245,7 +249,7 @@ class TruthWatcher:
             return _Content(status, key, None)
         at = self._clock()
         try:
-            truth = parse_truth(data, os.fspath(self.path), at)
+            truth = parse_truth(data, os.fspath(self.path), at, may_be_empty=self._may_be_empty)
         except TruthError as error:
             return _Content(status, key, error)
         return _Content(status, key, Reading(truth, data, at))

@@ -17,12 +17,14 @@ from typing import Any
 import msgspec
 
 from rsfilter.exabgp.dialect_42 import FLAT_SEGMENTS
-from rsfilter.routing.model import AsPath, Attributes, Segment, SegmentType
+from rsfilter.routing.model import (
+    TREAT_AS_WITHDRAW,
+    AsPath,
+    Attributes,
+    Segment,
+    SegmentType,
+)
 from rsfilter.util.strict_json import repeated_names
-
-TREAT_AS_WITHDRAW = "treat-as-withdraw"
-"""`Attributes.malformed` begins with it when ExaBGP turned the UPDATE into withdraws (RFC 7606
-section 2); what it was due to follows, where ExaBGP says it."""
 
 DISCARD = "discard"
 """So begins `error` when ExaBGP left out attributes that it could not read."""

@@ -52,16 +52,23 @@ class _MultiProtocol(msgspec.Struct):
     families: list[str] = []
 
 
+class _FourOctets(msgspec.Struct):
+    asn4: int = 0
+
+
 class _Capabilities(msgspec.Struct):
-    """By capability code (IANA): 1 multiprotocol, 2 route refresh, 69 ADD-PATH."""
+    """By capability code (IANA): 1 multiprotocol, 2 route refresh, 65 four-octet ASN
+    (RFC 6793), 69 ADD-PATH."""
 
     multiprotocol: _MultiProtocol | None = msgspec.field(name="1", default=None)
     refresh: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="2", default=msgspec.UNSET)
+    four_octets: _FourOctets | None = msgspec.field(name="65", default=None)
     add_path: dict[str, Any] = msgspec.field(name="69", default_factory=dict)
 
 
 class _Open(msgspec.Struct):
     capabilities: _Capabilities
+    asn: int = 0
 
 
 class _OwnCapabilities(msgspec.Struct):
@@ -102,12 +109,15 @@ _decode_own_open = msgspec.json.Decoder(_OwnOpen).decode
 _decode_shown = msgspec.json.Decoder(list[_Shown]).decode
 
 
-def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
-    """The "open" of a line. ValidationError when it is not one.
+def opened(neighbor: Address, open_: bytes | msgspec.Raw, expected: int) -> Opened:
+    """The "open" of a line. `expected`: the ASN that ExaBGP expects. ValidationError when it is not
+    one.
 
     Without the multiprotocol capability a neighbor speaks IPv4 unicast (RFC 4760 section 8).
     """
-    offered = _decode_open(open_).capabilities
+    document = _decode_open(open_)
+    offered = document.capabilities
+    asn = offered.four_octets.asn4 if offered.four_octets else document.asn
     families = offered.multiprotocol.families if offered.multiprotocol else ["ipv4/unicast"]
     takes_several = (name for name, way in offered.add_path.items() if way in _RECEIVES)
     return Opened(
@@ -115,6 +125,7 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw) -> Opened:
         _families(families, _OPEN_NAMES),
         _families(takes_several, _OPEN_NAMES),
         offers_refresh=offered.refresh is not msgspec.UNSET,
+        wrong_asn=asn if asn != expected else 0,
     )
 
 

@@ -211,7 +211,7 @@ def _update(address: Address, asn: int, update: wire.Update) -> Update:
     if update.attribute is UNSET and not update.announce:
         return Update(address, asn, (), nlri.with_meant(withdrawn))
     path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
-    if path.malformed.startswith(attributes.TREAT_AS_WITHDRAW):
+    if path.is_treated_as_withdraw:
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
         withdrawn = tuple(next_hops)  # of these, below, what only spare bits tell from them
     elif announced.lacks_next_hop:
@@ -300,8 +300,9 @@ def _decode_open(kind: str, address: Address, neighbor: wire.Neighbor) -> Messag
         return _decode_uninteresting(kind, address, neighbor)
     if repeated_names(bytes(neighbor.open), msgspec.json.decode(neighbor.open)):
         return Skipped("repeated_key")
-    read = capabilities.opened if neighbor.direction == "receive" else capabilities.offered
-    return read(address, neighbor.open)
+    if neighbor.direction == "send":
+        return capabilities.offered(address, neighbor.open)
+    return capabilities.opened(address, neighbor.open, neighbor.asn.peer)
 
 
 def _decode_uninteresting(kind: str, _address: Address, neighbor: wire.Neighbor) -> Message:

@@ -101,6 +101,8 @@ class Opened:
     """Of these, those in which it takes several paths of a prefix (RFC 7911)."""
     offers_refresh: bool = False
     """It repeats itself when requested to (route refresh, RFC 2918)."""
+    wrong_asn: int = 0
+    """Its ASN, if that is not the one that ExaBGP expects; 0: it is. No session follows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Filter:
         """Routers have routes that a process before this one announced."""
         self._offered: dict[Address, frozenset[int]] = {}
         """Families that ExaBGP offered in its last OPEN, by neighbor."""
+        self._wrong_asns: dict[Address, int] = {}
+        """`Opened.wrong_asn` of each neighbor's last OPEN."""
         self._asked_to_drain: list[DrainAsked] = []
         """While it was not known what routers have."""
         self._audit: list[Audited] = []
@@ -153,9 +155,15 @@ class Filter:
             self.last_skipped = message.why, line[:SHOWN_OCTETS]
             return message
         self.counters[type(message).__name__] += 1
-        if isinstance(message, Offered):
-            self._offered[message.neighbor] = message.families
-        return self._negotiated(message) if isinstance(message, Opened) else message
+        match message:
+            case Offered():
+                self._offered[message.neighbor] = message.families
+            case Opened():
+                self._wrong_asns[message.neighbor] = message.wrong_asn
+                return self._negotiated(message)
+            case SessionDown():
+                return replace(message, wrong_asn=self._wrong_asns.get(message.neighbor, 0))
+        return message
 
     def _identify(self, message: Message, line: bytes) -> None:
         self.release = release(message)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from io import FileIO
 from itertools import pairwise
@@ -187,6 +188,8 @@ def read(path: Path) -> Iterator[Entry]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = raw.rstrip(b"\n")
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)  # an editor put it there
             is_turn = line.startswith(b'{"now": ')
             is_recording = is_recording or is_turn
             is_cut = is_recording and not raw.endswith(b"\n")
@@ -201,9 +204,19 @@ def read(path: Path) -> Iterator[Entry]:
             elif is_cut:
                 log.warning("%s:%d: was cut and is left out; all before it is whole", path, number)
             else:
-                at = line_time(line)
+                at = line_time(line) or _time_within(line)
                 last = last if at is None else Moment(at, at)
                 yield Entry(last, lines=[line])
+
+
+def _time_within(line: bytes) -> float | None:
+    """Return the time of a line whose members something has put into another order."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    at = document.get("time") if isinstance(document, dict) else None
+    return float(at) if isinstance(at, int | float) and isfinite(at) else None
 
 
 class _Rtr(msgspec.Struct):

@@ -14,7 +14,10 @@ from rsfilter.routing.model import Prefix, Route
 class AdjRibOut:
     """What one group of routers should have. Only `update` changes it."""
 
-    def __init__(self, own_asn: int, group: RouterGroup) -> None:
+    def __init__(
+        self, own_asn: int, group: RouterGroup, asns: frozenset[int] = frozenset()
+    ) -> None:
+        """`asns`: see `Export`."""
         self.routes: dict[Prefix, Paths] = {}
         self.phase = DrainPhase.IN_SERVICE
         self._is_silent = False
@@ -22,7 +25,7 @@ class AdjRibOut:
         self._all_paths = group.all_paths
         self._last: Paths = ()
         """What the last prefix got: equal paths are one object."""
-        self._export = Export(own_asn, group)
+        self._export = Export(own_asn, group, asns)
         self._rankings: dict[Prefix, Ranking] = {}
         """Of prefixes that many announce."""
 

@@ -89,6 +89,8 @@ class SessionChange(Struct, frozen=True, gc=False):
     """As `VerdictChange.changes`."""
     host: str = ""
     """The truth's name for a host; empty when it has none."""
+    wrong_asn: int = 0
+    """As `SessionDown.wrong_asn`."""
 
 
 class DataChange(NamedTuple):

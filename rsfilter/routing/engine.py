@@ -71,6 +71,8 @@ class Session:
     is_up: bool
     since: float
     """When `is_up` last changed, in the time of the events."""
+    wrong_asn: int = 0
+    """As `SessionDown.wrong_asn`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +230,35 @@ class Engine:
         else:
             self._lose(event.neighbor, "session_down", now)
         known = self.sessions.get(event.neighbor)
-        if known is None or known.is_up:  # ExaBGP repeats `down` for a peer that it cannot reach
-            self._set_session(event.neighbor, event.asn, is_up=False, reason=event.reason, now=now)
+        is_news = event.wrong_asn and known is not None and event.wrong_asn != known.wrong_asn
+        if known is None or known.is_up or is_news:  # ExaBGP repeats `down` if it cannot connect
+            since = now if known is None or known.is_up else known.since
+            self._set_session(
+                event.neighbor,
+                event.asn,
+                is_up=False,
+                reason=event.reason,
+                now=since,
+                wrong_asn=event.wrong_asn,
+            )
 
     def _set_session(
-        self, neighbor: Address, asn: int, *, is_up: bool, reason: str, now: float
+        self,
+        neighbor: Address,
+        asn: int,
+        *,
+        is_up: bool,
+        reason: str,
+        now: float,
+        wrong_asn: int = 0,
     ) -> None:
-        self.sessions[neighbor] = Session(asn, is_up, now)
+        self.sessions[neighbor] = Session(asn, is_up, now, wrong_asn)
         role, group = self.neighbors.identify(neighbor)
         host = self.data.bindings.host(asn, neighbor) if role == "host" else None
         name = host.name if host else ""
-        change = SessionChange(neighbor, asn, role, group, is_up, reason, host=name)
+        change = SessionChange(
+            neighbor, asn, role, group, is_up, reason, host=name, wrong_asn=wrong_asn
+        )
         self.verdicts.actions.audit.append(change)
 
     # Routes ------------------------------------------------------------------------------------
@@ -272,6 +292,10 @@ class Engine:
                 new.append(route)
             elif entry.route == route and key not in table.stale:
                 repeated += 1
+            elif route.attributes.is_treated_as_withdraw:
+                # RFC 7606 section 2. What it names it may as well withdraw as announce: the
+                # speaker shows both alike. A route that is not there is kept to say why.
+                self._withdraw(key, "malformed")
             else:
                 not_kept += self._insert(new, group, table)
                 new = []

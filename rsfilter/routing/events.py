@@ -55,6 +55,8 @@ class SessionDown:
     administrative: bool
     """On purpose: the peer said so (NOTIFICATION Cease with subcode 2, 3 or 9: RFC 4486, 8538), or
     the operator removed it."""
+    wrong_asn: int = 0
+    """The ASN of the neighbor's last OPEN, if it is not `asn`; 0: it is, or there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,12 @@ memory with them, 1,000 communities at a time."""
 class Export:
     """The attributes that one group of routers gets for a route, or None: not for them."""
 
-    def __init__(self, own_asn: int, group: RouterGroup) -> None:
-        self._own_asn = own_asn
+    def __init__(
+        self, own_asn: int, group: RouterGroup, asns: frozenset[int] = frozenset()
+    ) -> None:
+        """`asns`: of all routers. A host's communities that name one of them, or our own ASN, ask
+        us or a router for an action, which is not for a host to ask for."""
+        self._named = asns | {own_asn, group.asn, *group.asns_behind}
         self._front = (own_asn,) if group.prepend else ()
         self._internal = group.asn == own_asn and not group.only_outside
         self.is_draining = False
@@ -85,8 +89,8 @@ class Export:
             return None
         if not self._internal and not _STAYS_INSIDE.isdisjoint(communities):
             return None
-        own = self._own_asn
-        passed = tuple(c for c in communities if c[0] != own)
+        named = self._named
+        passed = tuple(c for c in communities if c[0] not in named)
         if is_draining and GRACEFUL_SHUTDOWN not in passed:
             passed = (*passed, GRACEFUL_SHUTDOWN)
         return OutAttributes(
@@ -95,9 +99,9 @@ class Export:
             origin=received.origin,
             med=received.med,
             communities=passed,
-            large_communities=tuple(c for c in received.large_communities if c[0] != own),
+            large_communities=tuple(c for c in received.large_communities if c[0] not in named),
             extended_communities=tuple(
-                c for c in received.extended_communities if _may_pass(c, own)
+                c for c in received.extended_communities if _may_pass(c, named)
             ),
         )
 
@@ -111,8 +115,8 @@ def _is_plain(attributes: Attributes) -> bool:
     return communities <= _PLAIN_COMMUNITIES
 
 
-def _may_pass(community: int, own_asn: int) -> bool:
-    """Transitive (RFC 4360 section 2) and not naming our own ASN (RFC 4360, RFC 5668, RFC 7153).
+def _may_pass(community: int, named: frozenset[int]) -> bool:
+    """Transitive (RFC 4360 section 2) and naming none of these ASNs (RFC 4360, 5668, 7153).
 
     Not passing the non-transitive ones also keeps a host from forging an origin validation
     state (RFC 8097) toward routers.
@@ -121,9 +125,9 @@ def _may_pass(community: int, own_asn: int) -> bool:
     if kind & 0x40:
         return False
     if kind in (0x00, 0x80):  # two-octet AS specific
-        return (community >> 32) & 0xFFFF != own_asn
+        return (community >> 32) & 0xFFFF not in named
     if kind in (0x02, 0x82):  # four-octet AS specific
-        return (community >> 16) & 0xFFFFFFFF != own_asn
+        return (community >> 16) & 0xFFFFFFFF not in named
     return True
 
 

@@ -69,6 +69,8 @@ class RouterGroup:
     """ADD-PATH: every accepted path of a prefix, not just the best."""
     prepend: bool = False
     """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
+    asns_behind: frozenset[int] = frozenset()
+    """Of routers behind a fan-out."""
     only_outside: bool = False
     """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
     for it, and would hide the next best path."""

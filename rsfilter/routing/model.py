@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -181,6 +181,11 @@ class AsPath(NamedTuple):
         return " ".join(_segment_text(segment) for segment in self.segments)
 
 
+TREAT_AS_WITHDRAW = "treat-as-withdraw"
+"""`Attributes.malformed` begins with it when the speaker turned the UPDATE into withdraws (RFC 7606
+section 2)."""
+
+
 class Attributes(NamedTuple):
     """The path attributes that an UPDATE carried and that rsfilter keeps."""
 
@@ -196,6 +201,11 @@ class Attributes(NamedTuple):
     """RFC 4360: each the 8 octets as an unsigned integer."""
     malformed: str = ""
     """What the speaker found wrong with the UPDATE (RFC 7606), empty when nothing."""
+
+    @property
+    def is_treated_as_withdraw(self) -> bool:
+        """The UPDATE withdraws what it names, and nobody can tell what it would have announced."""
+        return self.malformed.startswith(TREAT_AS_WITHDRAW)
 
 
 class RouteKey(Struct, frozen=True, order=True, gc=False):
@@ -292,4 +302,23 @@ def _address_text(family: int, value: int) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _ipv6_text(value: int) -> str:
-    return str(IPv6Address(value))
+    """Return the text of RFC 5952. Python's own spelling depends on its version."""
+    if value >> 32 == 0xFFFF:  # section 5: IPv4-mapped
+        return f"::ffff:{_address_text(IPV4, value & 0xFFFFFFFF)}"
+    groups = [f"{value >> shift & 0xFFFF:x}" for shift in range(112, -16, -16)]
+    start, length = _longest_zeros(groups)
+    if length < 2:  # section 4.2.2: one group alone is not shortened
+        return ":".join(groups)
+    return f"{':'.join(groups[:start])}::{':'.join(groups[start + length :])}"
+
+
+def _longest_zeros(groups: list[str]) -> tuple[int, int]:
+    """Return where the longest run of zeros starts, the first of equal ones, and its length."""
+    best = (0, 0)
+    start = 0
+    for index, group in enumerate(groups):
+        if group != "0":
+            start = index + 1
+        elif index + 1 - start > best[1]:
+            best = (start, index + 1 - start)
+    return best

@@ -28,7 +28,7 @@ class Verdicts:
         self,
         own_asn: int,
         neighbors: Neighbors,
-        routers: Iterable[RouterGroup],
+        routers: Sequence[RouterGroup],
         data: Data,
         limits: Limits,
     ) -> None:
@@ -36,7 +36,8 @@ class Verdicts:
         self.guard = Guard(limits)
         self.neighbors = neighbors
         self.rib_in = AdjRibIn()
-        self.ribs_out = {group.name: AdjRibOut(own_asn, group) for group in routers}
+        asns = frozenset(asn for group in routers for asn in (group.asn, *group.asns_behind))
+        self.ribs_out = {group.name: AdjRibOut(own_asn, group, asns) for group in routers}
         self.actions = Actions([], [], [])
         """What has followed since they were taken."""
         self._to_export: list[Prefix] = []

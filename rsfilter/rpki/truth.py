@@ -115,9 +115,12 @@ class Truth:
 # Files and bytes ---------------------------------------------------------------------------------
 
 
-def load_truth(path: str | os.PathLike[str], now: float | None = None) -> Truth:
+def load_truth(
+    path: str | os.PathLike[str], now: float | None = None, *, may_be_empty: bool = False
+) -> Truth:
     """The truth in a file. `now` is Unix time, by default the clock's. Raises TruthError only."""
-    return parse_truth(read_file(path), os.fspath(path), time.time() if now is None else now)
+    at = time.time() if now is None else now
+    return parse_truth(read_file(path), os.fspath(path), at, may_be_empty=may_be_empty)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -138,12 +141,12 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def parse_truth(data: bytes, where: str, now: float) -> Truth:
+def parse_truth(data: bytes, where: str, now: float, *, may_be_empty: bool = False) -> Truth:
     """The truth that `data` spells. `where` names the file in messages, `now` is Unix time:
-    entries that expired before it are dropped with a warning. Raises TruthError with every
-    problem found."""
+    entries that expired before it are dropped with a warning. `may_be_empty`: something else
+    decides (`Config.truth_may_be_empty`). Raises TruthError with every problem found."""
     with _collector_paused():
-        return _parse(data, where, now)
+        return _parse(data, where, now, may_be_empty=may_be_empty)
 
 
 @contextmanager
@@ -159,7 +162,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _parse(data: bytes, where: str, now: float) -> Truth:
+def _parse(data: bytes, where: str, now: float, *, may_be_empty: bool) -> Truth:
     problems, warnings = Problems(where), Problems(where)
     document = read_json(data, problems)
     form = _recognise(document, problems)
@@ -179,10 +182,12 @@ def _parse(data: bytes, where: str, now: float) -> Truth:
         expiries = expiring.expiries() if expiring else ()
     problems.raise_if_any()
     if not table and not filters:
-        problems.fail(
-            "holds no entry in force, which would remove every route; to stop announcing on "
-            "purpose drain, or take the file out of the configuration"
-        )
+        if not may_be_empty:
+            problems.fail(
+                "holds no entry in force, which would remove every route; to stop announcing on "
+                "purpose drain, or take the file out of the configuration"
+            )
+        warnings.add((), "holds no prefix: RTR caches alone decide who owns what")
     return Truth(
         vrps=table,
         format=_FORMATS[form],
@@ -272,7 +277,8 @@ def _roas(
         vrp = _plain_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
         if vrp is not None:
             if expiring is not None:
-                expiring.note(vrp, entry.get("expires"))
+                expires = entry.get("expires")
+                expiring.note(vrp, expires if type(expires) is int else None)  # else a problem
             yield vrp
 
 

@@ -102,6 +102,8 @@ class Neighbor(Shape):
     host: str
     """The truth's name for the host, else its group's."""
     asn: int
+    open_asn: int | None
+    """The ASN of its last OPEN, where that is another one: there is no session for that."""
     is_up: bool
     since: str
     routes: RouteCounts

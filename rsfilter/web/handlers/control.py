@@ -77,7 +77,9 @@ async def impact(api: Api, request: web.Request, _asked: None) -> schema.Impact:
 
 
 def _read(api: Api, content: bytes) -> tuple[Truth, Data]:
-    found = parse_truth(content, "body", time.time())
+    found = parse_truth(
+        content, "body", time.time(), may_be_empty=api.running.config.truth_may_be_empty
+    )
     return found, api.running.sources.data_with(found)
 
 

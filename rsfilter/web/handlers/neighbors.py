@@ -36,6 +36,7 @@ async def neighbors(
                 group=group,
                 host=host.name if host else group,
                 asn=session.asn,
+                open_asn=session.wrong_asn or None,
                 is_up=session.is_up,
                 since=timestamp(api.running.wall_clock(session.since)),
                 routes=route_counts(census.by_neighbor.get(address, Counts())),
