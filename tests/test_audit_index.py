@@ -9,11 +9,13 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from audit_samples import DAY, NOON, note, verdict_change, write_log
 
 from rsfilter.audit.files import FILE_MODE, FileKey
-from rsfilter.audit.index import DIRECTORY, build, counts_path, index_path
+from rsfilter.audit.index import DIRECTORY, counts_path, index_path
+from rsfilter.audit.indexing import build
 from rsfilter.audit.query import GaveUpError, query
 from rsfilter.audit.schema import COLUMNS
 from rsfilter.audit.sql import SqlError, sql
@@ -296,6 +298,105 @@ def test_a_damaged_file_has_no_index(directory: Path) -> None:
     assert index_path(directory, FIRST) is None
 
 
-def test_verify_never_minds_the_index(directory: Path) -> None:
+# Trust -------------------------------------------------------------------------------------------
+
+
+def test_verify_is_content_with_what_was_made(directory: Path) -> None:
     list(build(directory))
     assert verify(directory).is_ok
+
+
+FORGED = [
+    ("parquet", "* REPLACE (replace(line, '203.0.113.1/32', '203.0.113.66/32') AS line)"),
+    ("parquet", "* REPLACE ('198.51.100.99' AS neighbor)"),
+    ("parquet", "* REPLACE (high AS low)"),
+    ("parquet", "* FROM given LIMIT 3"),
+    ("parquet", "* FROM given UNION ALL SELECT *"),
+    ("parquet", "seq"),
+    ("counts", "* REPLACE (number + 1 AS number)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "forgery"), FORGED)
+def test_verify_finds_an_index_that_was_changed(directory: Path, kind: str, forgery: str) -> None:
+    list(build(directory))
+    path = index_path(directory, FIRST)
+    assert path is not None
+    path = path.with_suffix(f".{kind}")
+    draft = path.with_name("draft")
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"CREATE TABLE given AS SELECT * FROM read_parquet('{_in_sql(path)}')")
+        statement = f"SELECT {forgery}" + ("" if "LIMIT" in forgery else " FROM given")
+        connection.execute(f"COPY ({statement}) TO '{_in_sql(draft)}' (FORMAT parquet)")
+    draft.rename(path)
+    result = verify(directory)
+    assert [problem.file for problem in result.problems] == [f"index/{path.name}"]
+    assert "delete it" in result.problems[0].text
+    path.unlink()
+    list(build(directory))
+    assert verify(directory).is_ok
+
+
+def _in_sql(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def test_verify_finds_an_index_that_is_damaged(directory: Path) -> None:
+    list(build(directory))
+    path = index_path(directory, FIRST)
+    assert path is not None
+    path.write_bytes(b"")
+    assert [problem.file for problem in verify(directory).problems] == [f"index/{path.name}"]
+
+
+def test_a_link_in_place_of_the_index_is_not_followed(directory: Path, tmp_path: Path) -> None:
+    list(build(directory))
+    victim = tmp_path / "victim"
+    (directory / DIRECTORY).rename(victim)
+    (victim / "shadow").write_text("precious")
+    (victim / "sub").mkdir()
+    before = sorted(victim.iterdir())
+    (directory / DIRECTORY).symlink_to(victim)
+    (directory / FIRST.compressed_name).unlink()
+    with pytest.raises(NotADirectoryError, match="is a link or a file and no directory"):
+        list(build(directory))
+    assert sorted(victim.iterdir()) == before
+
+
+def test_what_is_not_ours_stays_in_the_index(directory: Path, tmp_path: Path) -> None:
+    list(build(directory))
+    index = directory / DIRECTORY
+    (index / "notes.txt").write_text("of a reviewer")
+    (index / "kept").mkdir()
+    (index / "kept" / "file").write_text("x")
+    (tmp_path / "precious").write_text("precious")
+    (index / "audit-2026-01-01.jsonl.0123456789abcdef.parquet").symlink_to(tmp_path / "precious")
+    (index / ".work-abcdefgh").symlink_to(tmp_path)
+    list(build(directory))
+    assert (index / "notes.txt").exists()
+    assert (index / "kept" / "file").exists()
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (index / ".work-abcdefgh").is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+def test_root_makes_an_index_as_the_owner_of_the_log(directory: Path) -> None:
+    nobody = 65534
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, nobody, nobody)
+    for path in directory.parents:
+        if path.stat().st_uid == 0 and path.is_relative_to("/tmp/pytest-of-root"):
+            path.chmod(0o755)
+    victim = directory.parent / "victim"
+    victim.mkdir(0o755)
+    (victim / FIRST.compressed_name).write_text("precious")
+    list(build(directory))
+    assert os.geteuid() == 0
+    assert {path.stat().st_uid for path in (directory / DIRECTORY).iterdir()} == {nobody}
+    # A log that is a link to a place of root's: nothing can be made there.
+    link = directory.parent / "link"
+    link.symlink_to(victim)
+    os.chown(victim, nobody, nobody)
+    os.chown(victim / FIRST.compressed_name, 0, 0)
+    list(build(link))
+    assert (victim / FIRST.compressed_name).read_text() == "precious"

@@ -24,6 +24,7 @@ from rsfilter.audit.files import (
     open_log,
     read_head,
 )
+from rsfilter.audit.index import counts_path, index_path
 
 MAX_PROBLEMS = 100
 """Problems that are listed: of a log with more, nobody reads on."""
@@ -91,6 +92,7 @@ class _Checker:
         for key in keys:
             self._check_file(key, is_oldest=key == keys[0], is_newest=key == keys[-1])
         self._check_end(head)
+        self._check_indexes(keys)
         return VerifyResult(
             problems=tuple(self._problems[:MAX_PROBLEMS]),
             files=len(keys),
@@ -187,6 +189,16 @@ class _Checker:
             )
         elif head.seq == last.seq and head.hash != last.hash:
             self._problem(f"record {head.seq} is not the one that was written")
+
+    def _check_indexes(self, keys: list[FileKey]) -> None:
+        """`query` and `stats` answer from the indexes, which the chain does not cover."""
+        for key in keys:
+            if index_path(self._directory, key) or counts_path(self._directory, key):
+                from rsfilter.audit.indexing import CHANGED, differing  # loads DuckDB
+
+                for path in differing(self._directory, key):
+                    self._place = (f"{path.parent.name}/{path.name}", 0)
+                    self._problem(CHANGED)
 
 
 def _completed(line: bytes, file: BinaryIO) -> bytes:

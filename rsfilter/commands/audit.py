@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rsfilter.audit.files import list_keys
-from rsfilter.audit.index import build
+from rsfilter.audit.indexing import build
 from rsfilter.audit.many import logs_in, query_all, sql_all
 from rsfilter.audit.query import Record, parse_time, tail
 from rsfilter.audit.record import EVENTS
