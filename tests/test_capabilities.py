@@ -54,7 +54,7 @@ def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -
 )
 def test_an_open_that_offers_route_refresh(capabilities: object, offers: bool) -> None:
     document = json.dumps({"version": 4, "capabilities": capabilities}).encode()
-    assert opened(PEER, document).offers_refresh is offers
+    assert opened(PEER, document, 0).offers_refresh is offers
 
 
 @pytest.mark.parametrize(
