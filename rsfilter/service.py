@@ -27,7 +27,7 @@ from rsfilter.config.model import Config, ConfigError
 from rsfilter.edge import alarms, guard_file, unsettled_file
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
-from rsfilter.edge.truth_file import Reading, TruthWatcher
+from rsfilter.edge.truth_watcher import Reading, TruthWatcher
 from rsfilter.exabgp.decode import may_wait
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError

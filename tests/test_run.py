@@ -286,9 +286,9 @@ def test_a_filter_that_fails_ends(
 SERVER_OF_FILES = """
 import threading
 from pathlib import Path
-from rsfilter.edge import truth_file
+from rsfilter.edge import truth_watcher
 
-read = truth_file.read_file
+read = truth_watcher.read_file
 
 def read_from_server(path):
     if path.with_name("gone").exists():
@@ -296,7 +296,7 @@ def read_from_server(path):
         threading.Event().wait()
     return read(path)
 
-truth_file.read_file = read_from_server
+truth_watcher.read_file = read_from_server
 """
 
 

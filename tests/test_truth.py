@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsfilter.edge.truth_file import load_truth
 from rsfilter.routing.groups import TruthHost
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix, Vrp
 from rsfilter.rpki import truth as truth_module
@@ -27,7 +28,6 @@ from rsfilter.rpki.truth import (
     MAX_METADATA_TEXT,
     Truth,
     TruthError,
-    load_truth,
     parse_truth,
     truth_export,
 )

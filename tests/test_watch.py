@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from rsfilter.edge.truth_file import Reading, TruthWatcher
-from rsfilter.rpki.truth import TruthError, read_file
+from rsfilter.edge.truth_file import read_file
+from rsfilter.edge.truth_watcher import Reading, TruthWatcher
+from rsfilter.rpki.truth import TruthError
 
 PATIENCE_S = 10.0
 """How long a test waits for what must come; a slow machine must not fail it."""
@@ -245,7 +246,7 @@ async def test_what_a_taker_failed_over_it_gets_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or the filter would judge by an earlier truth until the file has a third one."""
-    monkeypatch.setattr("rsfilter.edge.truth_file._RETRY_S", 0.1)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._RETRY_S", 0.1)
     got: list[bytes] = []
 
     async def take(reading: Reading) -> None:
@@ -272,7 +273,7 @@ async def test_what_a_taker_failed_over_it_gets_again(
 async def test_a_look_that_failed_is_forgotten_after_the_next(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsfilter.edge.truth_file._RETRY_S", 0.1)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._RETRY_S", 0.1)
     path.write_text(text(1))
     os.utime(path, (0, 0))  # settled: it is not read again for nothing
     looks: list[str] = []
@@ -348,8 +349,8 @@ async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
         assert answers.wait(PATIENCE_S)
         return read_file(name)
 
-    monkeypatch.setattr("rsfilter.edge.truth_file._STALL_S", 0.05)
-    monkeypatch.setattr("rsfilter.edge.truth_file.read_file", read_late)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._STALL_S", 0.05)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher.read_file", read_late)
     path.write_text(text(1))
     async with watching(path) as seen:
         assert seen.asns == []
@@ -374,7 +375,7 @@ async def test_a_file_system_that_goes_away_is_told_of(
             assert answers.wait(PATIENCE_S)
         return ask(name, **options)
 
-    monkeypatch.setattr("rsfilter.edge.truth_file._STALL_S", 0.05)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._STALL_S", 0.05)
     monkeypatch.setattr(module, asked, answered)
     path.write_text(text(1))
     async with watching(path) as seen:
@@ -406,7 +407,7 @@ async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path
 async def test_where_a_link_leads_is_watched_too(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsfilter.edge.truth_file._TICK_MS", 60_000)  # events alone
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._TICK_MS", 60_000)  # events alone
 
     async def put(target: Path, asn: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -437,7 +438,7 @@ async def test_what_changed_while_it_was_read_is_not_believed(
             replace(path, text(2))
         return data
 
-    monkeypatch.setattr("rsfilter.edge.truth_file.read_file", read_and_be_overtaken)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher.read_file", read_and_be_overtaken)
     path.write_text(text(1))
     seen = Seen(path)
     await seen.watcher.reload()
@@ -457,7 +458,7 @@ async def test_a_young_status_proves_nothing_and_an_old_one_saves_reading(
         contents.append(read_file(name))
         return contents[-1]
 
-    monkeypatch.setattr("rsfilter.edge.truth_file.read_file", counted)
+    monkeypatch.setattr("rsfilter.edge.truth_watcher.read_file", counted)
     path.write_text(text(1))
     changed = path.stat().st_ctime
     seen = Seen(path)

@@ -14,7 +14,7 @@ import pytest
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, TRUTH, Bench
 
-from rsfilter.edge.truth_file import Reading, TruthWatcher
+from rsfilter.edge.truth_watcher import Reading, TruthWatcher
 
 GUESTS = [f"203.0.113.{n}/32" for n in range(15)]
 

@@ -1,0 +1,11 @@
+"""The audit log: a chain of JSON lines, and the ways to read it.
+
+    record, chain, flood          an event -> a line; its hash; floods summed up (pure)
+    log, writer, files, recovery  a queue, one thread, day files, the start after a crash
+    verify                        every line is there, as it was written
+    query, index, schema, counts  questions about lines, and about columns of closed files
+    scan, many                    lines of one log, and of several
+    sql, stats, report            SQL, numbers, a page for reviewers
+
+docs/audit.md describes the format.
+"""

@@ -19,7 +19,7 @@ from rsfilter.commands.output import GOOD
 from rsfilter.config.build import FAMILY_NAMES, load_config
 from rsfilter.config.files import file_warnings
 from rsfilter.config.model import Config
-from rsfilter.pipeline.data import truth_of
+from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
 from rsfilter.routing.groups import HostGroup, HostGroups, RouterGroup
 from rsfilter.rpki.truth import Truth

@@ -20,7 +20,8 @@ from rsfilter.commands.client import ClientError
 from rsfilter.commands.output import GOOD
 from rsfilter.config.build import load_config
 from rsfilter.config.model import Config, RtrConfig
-from rsfilter.pipeline.data import Sources, truth_of
+from rsfilter.edge.truth_file import truth_of
+from rsfilter.pipeline.data import Sources
 from rsfilter.routing.effects import Provenance
 from rsfilter.routing.groups import HostGroup, HostGroups
 from rsfilter.routing.model import (

@@ -22,6 +22,7 @@ from rsfilter.commands.explain import data_of
 from rsfilter.commands.output import GOOD, LOSSES, clean, console, print_json, print_table
 from rsfilter.config.build import default_path, load_config
 from rsfilter.config.model import Config
+from rsfilter.edge.truth_file import load_truth, read_file
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import BY_DATA
@@ -40,7 +41,6 @@ from rsfilter.routing.model import (
 )
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.validation import Source
-from rsfilter.rpki.truth import load_truth, read_file
 
 MAX_LINE = 1 << 16
 """Octets of a snapshot's line: a route takes some 400."""

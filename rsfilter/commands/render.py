@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD
 from rsfilter.config.build import load_config
-from rsfilter.pipeline.data import truth_of
+from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.bird import render_fanouts
 from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
 from rsfilter.util.text import clean

@@ -21,12 +21,13 @@ from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import FAILED, GOOD, INVALID
 from rsfilter.config.build import load_config, parse_config
 from rsfilter.config.model import Config
+from rsfilter.edge.truth_file import load_truth, truth_of
 from rsfilter.exabgp.messages import ShowLine
-from rsfilter.pipeline.data import Sources, truth_of
+from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Entry, Moment, RecordingError, read
 from rsfilter.routing.events import DataReplaced
-from rsfilter.rpki.truth import load_truth, parse_truth
+from rsfilter.rpki.truth import parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.util.text import clean
 

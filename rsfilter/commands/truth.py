@@ -9,7 +9,8 @@ from typing import Any
 
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.output import GOOD, INVALID
-from rsfilter.rpki.truth import Truth, load_truth, truth_export
+from rsfilter.edge.truth_file import load_truth
+from rsfilter.rpki.truth import Truth, truth_export
 from rsfilter.util.text import clean, to_json
 
 

@@ -1,0 +1,11 @@
+"""`rsfilter.toml`.
+
+    model            the configuration as values
+    schema, types    each table and key; the values that keys take
+    reader, build    tables -> values, every error at once with its place
+    overlaps, files  addresses given twice; files that cannot be used
+    changes          which changes a running filter can take
+    database         the URL of `[fleet] database`
+
+docs/rsfilter.example.toml explains every key.
+"""

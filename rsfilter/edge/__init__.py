@@ -1,0 +1,11 @@
+"""The edges of `rsfilter run`: threads, pipes and files. Each waits where the loop may not.
+
+    pipe          both ends of the pipe to ExaBGP
+    truth_file, truth_watcher   the truth file, read and watched
+    readiness     the files of `[readiness]`, watched
+    guard_file    what the guard holds, kept for the next process
+    unsettled_file   what was begun with ExaBGP, kept for the next process
+    alarms        warnings in the log that an operator has to act on
+
+What each may wait for: docs/architecture.md, "Threads and tasks".
+"""

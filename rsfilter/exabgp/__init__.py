@@ -1,0 +1,12 @@
+"""Pure: the language of ExaBGP, and the state behind it.
+
+    wire, decode, attributes, nlri, capabilities   one JSON line -> one message
+    messages                                       all that a line can mean
+    encode                                         changes of a table -> command lines
+    router, egress                                 what each router has and what is under way to it
+    dialect_42, unsupported                        4.2 in recordings; releases that are refused
+    resync, repetition, inheritance, unsettled     a restart of rsfilter
+    deferral                                       a restart of ExaBGP
+
+What ExaBGP does in truth, and where its lines mislead: docs/architecture.md.
+"""

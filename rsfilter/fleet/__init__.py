@@ -7,6 +7,7 @@
     shipper.py     moves blocks from a directory to the database
     worker.py      the process of its own in which `rsfilter run` ships
     supervisor.py  starts that process, and can be rid of it at any time
+    messages.py    what the filter and that process write to each other
     collect.py     writes copies of all logs, octet for octet
 
 Only `[fleet]` and `rsfilter fleet` import this room, and only `database` and what imports it need

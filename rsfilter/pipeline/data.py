@@ -21,7 +21,7 @@ from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.groups import TruthHost
 from rsfilter.routing.model import Prefix
 from rsfilter.routing.validation import Data, Mode, Source
-from rsfilter.rpki.truth import Truth, load_truth
+from rsfilter.rpki.truth import Truth
 from rsfilter.rpki.vrps import EMPTY, Difference, RtrSnapshot, VrpSet
 
 MANY_PREFIXES = 20_000
@@ -29,14 +29,6 @@ MANY_PREFIXES = 20_000
 they cover."""
 
 _NO_CHANGE = Difference(0, 0, frozenset())
-
-
-def truth_of(config: Config, now: float | None = None) -> Truth | None:
-    """Return the truth in the file that a configuration names; None if it names none. `now`: see
-    `load_truth`. Raises TruthError."""
-    if config.truth is None:
-        return None
-    return load_truth(config.truth.file, now, may_be_empty=config.truth_may_be_empty)
 
 
 class PreparedRtr(NamedTuple):

@@ -1,0 +1,12 @@
+"""Pure: what is right. Values, checks, tables, and the engine that owns them.
+
+    model, groups, reasons         routes and VRPs; groups of neighbors; why a route is rejected
+    bindings, validation, policy   whose session it is; RFC 6811; every check
+    adj_rib_in, indexes, table     the routes of hosts with their verdicts
+    export, anycast, adj_rib_out   the routes that each group of routers should have
+    events, engine, effects        what can happen, where it goes, what follows
+    revalidation, guard, impact    other data: slices, losses that are held, a preview
+    retention, overflow, drain     lost hosts, too many routes, leaving service on purpose
+
+Time comes in as `now`; nothing here does I/O, logs, or knows the date.
+"""

@@ -11,9 +11,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
-import stat
-import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,9 +24,7 @@ from rsfilter.routing.bindings import Bindings
 from rsfilter.routing.groups import TruthHost
 from rsfilter.routing.model import BITS, IPV4, IPV6, Vrp
 from rsfilter.rpki.document import (
-    MAX_FILE_BYTES,
     MISSING,
-    TOO_LARGE,
     Json,
     Path,
     Problem,
@@ -54,9 +49,7 @@ __all__ = [
     "Problem",
     "Truth",
     "TruthError",
-    "load_truth",
     "parse_truth",
-    "read_file",
     "truth_export",
 ]
 
@@ -113,32 +106,6 @@ class Truth:
 
 
 # Files and bytes ---------------------------------------------------------------------------------
-
-
-def load_truth(
-    path: str | os.PathLike[str], now: float | None = None, *, may_be_empty: bool = False
-) -> Truth:
-    """The truth in a file. `now` is Unix time, by default the clock's. Raises TruthError only."""
-    at = time.time() if now is None else now
-    return parse_truth(read_file(path), os.fspath(path), at, may_be_empty=may_be_empty)
-
-
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file of at most `MAX_FILE_BYTES`; TruthError otherwise."""
-    problems = Problems(os.fspath(path))
-    try:
-        found = os.stat(path)  # before open, which waits for ever on a pipe without a writer
-        if not stat.S_ISREG(found.st_mode):
-            problems.fail("is not a regular file; name the truth file itself")
-        if found.st_size > MAX_FILE_BYTES:
-            problems.fail(TOO_LARGE)
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        problems.fail(f"cannot be read: {error.strerror}; the file must exist and be readable")
-    except ValueError:  # a NUL in the name
-        problems.fail("is not a file name")
-    return data
 
 
 def parse_truth(data: bytes, where: str, now: float, *, may_be_empty: bool = False) -> Truth:

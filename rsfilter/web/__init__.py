@@ -1,0 +1,12 @@
+"""HTTP beside the filter: it reads the same tables, in slices, and never delays a route.
+
+    server, same_site, requests, responses   the door: limits, hosts, origins, tokens, answers
+    endpoints, openapi, schema, status_schema   every path, and the JSON of each answer
+    handlers/                                one file for each family of paths
+    context, api                             the parts of the filter that handlers read
+    table_reader, event_stream               the table in slices; what happens, live
+    health, metrics                          /healthz, /readyz, /metrics
+    page, static/                            the page
+
+docs/api.md describes the API.
+"""

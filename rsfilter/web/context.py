@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from rsfilter.audit.log import AuditLog
 from rsfilter.config.model import Config
 from rsfilter.edge.pipe import CommandWriter, LineReader
-from rsfilter.edge.truth_file import TruthWatcher
+from rsfilter.edge.truth_watcher import TruthWatcher
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.rtr.caches import RtrCaches

@@ -1,0 +1,1 @@
+"""One file for each family of paths (`web.endpoints` has the table)."""

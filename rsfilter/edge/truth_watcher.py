@@ -1,0 +1,280 @@
+"""Keeps a truth current with its file.
+
+Owns when the file is read again. `watchfiles` wakes it at once, the file's status decides whether
+there is anything to read, and a slow tick covers what no event tells: a directory that is not
+there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
+which people deploy files works: rename, rewrite, delete and create, and the link swap of a
+Kubernetes ConfigMap. Every look is a thread's own: a file system may not answer.
+
+A file that is being written in place is half old, half new, or short. It is only looked at when
+the directory has been quiet for `_QUIET_MS`, and not believed when its status changed while it
+was read; a JSON object that is cut short never parses. Write to another name and rename.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from watchfiles import awatch
+from watchfiles.main import FileChange
+
+from rsfilter.edge.truth_file import read_file
+from rsfilter.rpki.document import Problem, TruthError
+from rsfilter.rpki.truth import Truth, parse_truth
+from rsfilter.util.threads import on_own_thread
+
+_QUIET_MS = 20
+"""How long the directory must be quiet before the file is read."""
+
+_BUSY_MS = 200
+"""Longest wait for quiet, so that other files in the directory cannot keep the truth out."""
+
+_TICK_MS = 500
+"""How often the file's status is looked at without an event."""
+
+_SETTLE_S = 2.0
+"""A status younger than this proves nothing: two writes within one tick of the file system's clock
+look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
+
+_STALL_S = 60.0
+"""A file that does not answer for this long is an error, and a start waits no longer. A million
+entries are read and parsed in 4 s, the largest file in some 40."""
+
+_RETRY_S = 5.0
+"""After a failure to take a truth over, which may go on: each attempt parses the file again."""
+
+logger = logging.getLogger(__name__)
+
+_Status = tuple[int, ...]
+
+T = TypeVar("T")
+
+
+class Reading(NamedTuple):
+    """A truth, and what it was parsed from."""
+
+    truth: Truth
+    content: bytes
+    at: float
+    """When, in seconds since the epoch: entries that had expired are left out."""
+
+
+class _Content(NamedTuple):
+    """What a look at the file found."""
+
+    status: _Status | None
+    """Before it was read."""
+    key: str
+    """SHA-256 of the bytes, or why there are none: equal keys need no second telling."""
+    outcome: Reading | TruthError | None
+    """None: content that was told before."""
+
+
+class TruthWatcher:
+    """Reads a truth file whenever its content changes, on a thread of its own.
+
+    `on_truth` gets each good content that differs from the last good one, `on_error` the error of
+    each bad content once; both are called on the event loop, and `on_truth` is waited for. What
+    they fail over they get again. After an error the last good truth still stands, and `error`
+    says what is wrong until the file is good again.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        on_truth: Callable[[Reading], Awaitable[None]],
+        on_error: Callable[[TruthError], None],
+        clock: Callable[[], float] = time.time,
+        *,
+        may_be_empty: bool = False,
+    ) -> None:
+        """`may_be_empty`: see `parse_truth`."""
+        self.path = Path(path)
+        self._error: TruthError | None = None
+        self._on_truth = on_truth
+        self._on_error = on_error
+        self._clock = clock
+        self._may_be_empty = may_be_empty
+        self._good = ""  # key of the last good content
+        self._seen = ""  # key of the last content
+        self._settled: _Status | None = None  # the status of a content that needs no second look
+        self._lock = asyncio.Lock()
+        self._beside: frozenset[str] = frozenset()  # `_directories` at the last look
+        self._asked: list[float] = []  # since when the file system owes answers (monotonic)
+        self._has_looked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the file, then keep watching it until `stop`. One that does not answer is read as
+        soon as it does."""
+        self._task = asyncio.create_task(self._watch(), name="truth watcher")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STALL_S):
+                await self._has_looked.wait()
+
+    async def stop(self) -> None:
+        """Stop watching. Nothing is called afterwards."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @property
+    def error(self) -> TruthError | None:
+        """What is wrong with the file as it is now; None: nothing."""
+        return self._stall() or self._error
+
+    def _stall(self) -> TruthError | None:
+        now = time.monotonic()
+        waiting = now - min(self._asked, default=now)
+        if waiting <= _STALL_S:
+            return None
+        return self._problem(f"has not answered for {waiting:.0f} s")
+
+    async def reload(self) -> TruthError | None:
+        """Read the content now, whatever the file's status says, and also if it is as before:
+        some of it may have expired, or be in force again by a clock that was put right. Returns
+        the error that stands afterwards. A file that does not answer is read once it does."""
+        self._settled = None
+        if stall := self._stall():
+            return stall
+        async with self._lock:
+            if self._seen == self._good:
+                self._seen = ""
+            self._good = ""
+        await self._check()
+        return self.error
+
+    async def _watch(self) -> None:
+        async with aclosing(self._wakes()) as wakes:
+            await self._try_check()
+            self._has_looked.set()
+            async for _ in wakes:
+                if not await self._try_check():
+                    await asyncio.sleep(_RETRY_S)
+
+    async def _try_check(self) -> bool:
+        try:
+            await self._check()
+        except Exception as error:  # of a callback: the next change must be seen
+            logger.exception("cannot take over %s, trying again", self.path)
+            self._error = self._problem(f"cannot be taken over: {error!r}")
+            self._settled = None  # that it is good again is to be found out
+            self._seen = ""
+            return False
+        return True
+
+    async def _ask(self, look: Callable[[], T]) -> T:
+        """What a look at the file system finds, however long it takes."""
+        since = time.monotonic()
+        self._asked.append(since)
+        try:
+            return await on_own_thread(look)
+        finally:
+            self._asked.remove(since)
+
+    def _problem(self, text: str) -> TruthError:
+        return TruthError((Problem(str(self.path), "", text),))
+
+    async def _wakes(self) -> AsyncGenerator[None, None]:
+        """Yields whenever the file may have changed, and at every tick."""
+        while True:
+            try:
+                directories = await self._ask(self._directories)
+                async with aclosing(_events(directories)) as events:
+                    async for _ in events:
+                        yield
+                        if self._beside != directories:
+                            break
+            except Exception as error:
+                # No such directory, no permission, no inotify watches left: the tick remains.
+                logger.debug("cannot watch beside %s: %s", self.path, error)
+                await asyncio.sleep(_TICK_MS / 1000)
+                yield
+
+    def _directories(self) -> frozenset[str]:
+        """Where a change of the file shows: beside its name, and beside what a link leads to."""
+        return frozenset(
+            (os.path.realpath(self.path.parent), os.path.dirname(os.path.realpath(self.path)))
+        )
+
+    def _status(self) -> _Status | None:
+        """What changes when the file does; None: there is no file."""
+        try:
+            found = os.stat(self.path)
+        except (OSError, ValueError):
+            return None
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    async def _check(self) -> None:
+        async with self._lock:
+            self._beside, content = await self._ask(self._look_around)
+            if content is None:
+                return
+            if content.key != self._seen:
+                self._seen, self._settled = "", None  # until it was told
+                await self._tell(content)
+                self._seen = content.key
+            status = content.status
+            if status is not None and abs(self._clock() - status[-1] / 1e9) > _SETTLE_S:
+                self._settled = status
+
+    def _look_around(self) -> tuple[frozenset[str], _Content | None]:
+        """The directories as they were before the look: a link that moves during it wakes us
+        again."""
+        return self._directories(), self._look()
+
+    def _look(self) -> _Content | None:
+        """The content, parsed when it is new; None when it is settled, or changed while it was
+        read."""
+        status = self._status()
+        if status is not None and status == self._settled:
+            return None
+        try:
+            data = read_file(self.path)
+        except TruthError as error:
+            return _Content(status, str(error), error)
+        if self._status() != status:
+            return None
+        key = hashlib.sha256(data).hexdigest()
+        if key in (self._seen, self._good):
+            return _Content(status, key, None)
+        at = self._clock()
+        try:
+            truth = parse_truth(data, os.fspath(self.path), at, may_be_empty=self._may_be_empty)
+        except TruthError as error:
+            return _Content(status, key, error)
+        return _Content(status, key, Reading(truth, data, at))
+
+    async def _tell(self, content: _Content) -> None:
+        if isinstance(content.outcome, TruthError):
+            self._error = content.outcome
+            self._on_error(content.outcome)
+            return
+        if content.outcome is not None:
+            await self._on_truth(content.outcome)
+            self._good = content.key
+        if self._error is not None:
+            self._error = None
+            logger.info("%s is good again", self.path)
+
+
+def _events(directories: frozenset[str]) -> AsyncGenerator[set[FileChange], None]:
+    return awatch(
+        *directories,
+        watch_filter=None,
+        debounce=_BUSY_MS,
+        step=_QUIET_MS,
+        rust_timeout=_TICK_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    )
