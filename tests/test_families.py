@@ -205,3 +205,36 @@ def test_a_site_with_ipv4_alone_offers_no_ipv6(lab: Lab) -> None:
     leaf.has_exactly("203.0.113.5/32", "203.0.113.6/32")
     for host in hosts:
         assert not rs.audit.records(event="session_down", neighbor=host.addresses[4])
+
+
+@pytest.mark.lab
+def test_a_host_that_speaks_as_another_as_is_named(lab: Lab) -> None:
+    """ExaBGP refuses its OPEN (NOTIFICATION 2/2); who has to be corrected is in audit and API."""
+    rs = RouteServer(lab)
+    stray = BirdHost(lab, "stray", 11, 65006, [rs.endpoint])
+    stray.speaks_only_over(4)
+    leaf = BirdRouter(lab, "leaf", 201, 65200, [rs.endpoint], over=4)
+    address = stray.addresses[4]
+    rs.writes_truth(
+        {
+            "hosts": [
+                {
+                    "name": "hv5",
+                    "asn": 65005,
+                    "neighbors": [address],
+                    "prefixes": ["203.0.113.5/32"],
+                }
+            ]
+        }
+    )
+    rs.configure(
+        [{"name": "hosts", "neighbors": [address]}],
+        [group_of("leaf", leaf, port=lab.bgp_port)],
+        truth={"file": "truth.json"},
+    )
+    rs.starts()
+    leaf.starts()
+    stray.starts()
+    record = rs.audit.has(event="session_down", neighbor=address, host="hv5", asn=65005)
+    assert record["data"]["open_asn"] == 65006
+    assert "speaks as AS65006 in its OPEN, and AS65005 is expected" in rs.log.read_text()
