@@ -4,6 +4,7 @@
     log, writer, files, recovery  a queue, one thread, day files, the start after a crash
     verify                        every line is there, as it was written
     query, index, schema, counts  questions about lines, and about columns of closed files
+    indexing                      makes the indexes, and compares them with the log
     scan, many                    lines of one log, and of several
     sql, stats, report            SQL, numbers, a page for reviewers
 
