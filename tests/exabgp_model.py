@@ -48,6 +48,8 @@ class Peer:
     sent: list[tuple[Key, str | None]] = field(default_factory=list)
     """What it shows of the UPDATEs that it sent, until somebody takes it."""
     eors: deque[str] = field(default_factory=deque)
+    ended: list[str] = field(default_factory=list)
+    """Families of the End-of-RIBs that the router has had in this session."""
 
     def change(self, key: Key, attributes: str | None, bucket: str) -> None:
         if attributes is not None and self.cache.get(key) == attributes:
@@ -62,6 +64,7 @@ class Peer:
     def up(self) -> None:
         self.is_up = True
         self.table.clear()
+        self.ended.clear()
         self.include_withdraw = False
         for key, attributes in self.cache.items():
             self.buckets.setdefault(attributes, {})[key] = attributes
@@ -122,7 +125,10 @@ class Peer:
                     self.receive(key, attributes)
                     self.sent.append((key, attributes))
             return []
-        return [self.eors.popleft()] if self.eors else []
+        if not self.eors:
+            return []
+        self.ended.append(self.eors.popleft())
+        return self.ended[-1:]
 
 
 class ExaBGP:

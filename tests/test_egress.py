@@ -16,6 +16,7 @@ from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import (
+    BARRIER_AGAIN_S,
     BARRIER_TIMEOUT_S,
     IN_STEP_S,
     RECONCILE_INTERVAL_S,
@@ -615,6 +616,24 @@ def test_an_isolated_change_needs_no_barrier() -> None:
     rig.want(A, 1)
     assert not has(rig.lines(), "announce eor")
     assert rig.lines() == []
+
+
+def test_a_reload_between_the_real_end_of_ribs_loses_none() -> None:
+    """ExaBGP has shown that of IPv4, and drops the other: the router would keep stale routes."""
+    rig = Rig()
+    rig.egress.router_up(ROUTERS[0])
+    assert [line[-12:] for line in rig.lines(1.0)] == ["ipv4 unicast", "ipv6 unicast"]
+    rig.reply(2)
+    rig.egress.end_of_rib_sent(ROUTERS[0], 4)
+    assert rig.state.is_idle
+    assert rig.egress.next_timer() == BARRIER_AGAIN_S
+    assert rig.lines(BARRIER_AGAIN_S) == ["neighbor 192.0.2.1 announce eor ipv6 unicast"]
+    rig.reply()
+    rig.egress.end_of_rib_sent(ROUTERS[0], 4)  # a barrier's
+    assert rig.egress.next_timer() == 3 * BARRIER_AGAIN_S
+    rig.egress.end_of_rib_sent(ROUTERS[0], 6)
+    assert rig.egress.next_timer() is None
+    assert rig.lines(100.0) == []
 
 
 def test_a_removed_router_is_forgotten() -> None:

@@ -192,10 +192,10 @@ class Egress:
         self._to_refresh = {wanted: None for wanted in self._to_refresh if wanted[0] != host}
         self._excused += sum(written.needs == host for written in self._unanswered)
 
-    def end_of_rib_sent(self, router: Address) -> None:
-        """ExaBGP shows an End-of-RIB that it sent."""
+    def end_of_rib_sent(self, router: Address, family: int | None = None) -> None:
+        """ExaBGP shows an End-of-RIB that it sent, of a family; None: of all."""
         if state := self.routers.get(router):
-            state.end_of_rib_sent()
+            state.end_of_rib_sent(family)
             self._note_barrier(state)
 
     def replied(self, *, ok: bool, now: float) -> None:
@@ -231,7 +231,8 @@ class Egress:
     def _note_barrier(self, state: RouterState) -> None:
         if not state.is_waiting:
             self._barrier_at.pop(state.address, None)
-            self._again.pop(state.address, None)
+            if not state.unended:
+                self._again.pop(state.address, None)
 
     def _doubt(self, routers: Collection[Address]) -> None:
         for router in routers:

@@ -128,6 +128,8 @@ class RouterState:
     process told may still wait in ExaBGP, and go out after ours."""
     _sent: Counter[RouteKey] = field(default_factory=Counter)
     """While that is so: how often ExaBGP sent what."""
+    unended: set[int] = field(default_factory=set)
+    """Families whose real End-of-RIB, after `up`, ExaBGP has not shown yet."""
     _barrier: Barrier = Barrier.NONE
     _is_ambiguous: bool = False
     """An End-of-RIB went out after the barrier was written and before the reply: the barrier's own,
@@ -179,6 +181,7 @@ class RouterState:
         again: what ExaBGP has, it takes for a repetition and sends nothing.
         """
         self.phase = Phase.FILLING
+        self.unended = set(self.families)
         self.told = {
             prefix: tuple((path_id, None) for path_id, _ in paths)
             for prefix, paths in self.told.items()
@@ -189,6 +192,7 @@ class RouterState:
         """The session ended. ExaBGP keeps its table, and so do we."""
         self.doubt()
         self.phase = Phase.DOWN
+        self.unended.clear()
         self._own()
         for queue in (self._urgent, self._fresh, self._blocked):
             queue.clear()
@@ -263,8 +267,13 @@ class RouterState:
         if self._barrier is Barrier.WRITTEN:
             self._barrier = Barrier.TAKEN
 
-    def end_of_rib_sent(self) -> None:
-        """ExaBGP sent an End-of-RIB."""
+    def end_of_rib_sent(self, family: int | None = None) -> None:
+        """ExaBGP sent an End-of-RIB of a family; None: of all that the router speaks.
+
+        As a barrier any family will do, but a router waits for each of them after `up`.
+        """
+        if self._barrier is Barrier.TAKEN or self.phase is Phase.SETTLED:
+            self.unended -= self.families if family is None else {family}
         if self._barrier is not Barrier.TAKEN:
             self._is_ambiguous = True
             return
@@ -393,6 +402,9 @@ class RouterState:
         could meet the same, again and again: the End-of-RIB of each would come before the reply
         to the next. If it `is_late`, it may be lost, and with it the router's real one.
         """
+        if is_late and self.phase is Phase.SETTLED and self.unended:
+            # A reload of ExaBGP's configuration has lost them, after the barrier has passed.
+            return sorted(self.unended)
         if self._barrier is not Barrier.TAKEN or not (self._is_ambiguous or is_late):
             return []
         self._is_ambiguous = False

@@ -61,6 +61,8 @@ from rsfilter.routing.guard import Changes
 from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix, RouteKey
 from rsfilter.routing.validation import Data
 
+_NUMBERS = {name: number for number, name in UNICAST.items()}
+
 REMOVED = "stop, message [removed]"
 """The reason of a `down`: ExaBGP's configuration lost the neighbor, and its table with it."""
 
@@ -133,7 +135,7 @@ class Filter:
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
             case SentEndOfRib():
-                self.egress.end_of_rib_sent(message.neighbor)
+                self.egress.end_of_rib_sent(message.neighbor, _NUMBERS[message.family])
             case SentUpdate() if self.egress.is_inherited(message.neighbor):
                 self.egress.update_sent(message.neighbor, routes_sent(message))
             case Reply() if not is_resyncing:
