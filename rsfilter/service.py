@@ -14,21 +14,24 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsfilter import __version__
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
+from rsfilter.commands.output import FAILED, INVALID
 from rsfilter.config import changes
 from rsfilter.config.build import ReadinessConfig, parse_config, read_config
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.edge import alarms, guard_file, unsettled_file
+from rsfilter.edge.ending import WORK_SIGNALS, Ending
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.truth_watcher import Reading, TruthWatcher
-from rsfilter.exabgp.decode import may_wait
+from rsfilter.exabgp.decode import decode, may_wait
+from rsfilter.exabgp.messages import Shutdown
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
 from rsfilter.pipeline.data import Sources
@@ -39,6 +42,8 @@ from rsfilter.routing.events import DataReplaced, DrainAsked
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr.caches import RtrCaches
+from rsfilter.util.text import clean_lines
+from rsfilter.util.threads import on_own_thread
 from rsfilter.web.context import Running
 from rsfilter.web.server import WebServer
 
@@ -50,9 +55,18 @@ log = logging.getLogger(__name__)
 TURN_LINES = 500
 """Lines worked on before the loop may do something else: some 20 ms."""
 
-CLOSE_TIMEOUT_S = 2.0
-"""How long the last commands and audit lines may take at the end: ExaBGP kills a helper that
-outlives its stdin by much."""
+WRITE_S = 2.5
+"""How long the last commands, audit records and held routes may take at the end: they go first."""
+
+STOP_S = 1.0
+"""How long everything else may take to stop, all at the same time. What takes longer is left
+behind; together with `WRITE_S` that is less than `ending.END_S`."""
+
+SPARE_S = 0.2
+"""Beyond `WRITE_S`, for those who write to say what is lost."""
+
+CONFIG_STALL_S = 60.0
+"""A configuration file that does not answer for so long is an error of the reload."""
 
 SKIPPED_EVERY_S = 60.0
 """Between two warnings of lines that were not understood: a host may cause as many as it likes."""
@@ -73,21 +87,34 @@ SWITCH_INTERVAL_S = 0.001
 threads; with Python's 5 ms that takes 15 ms while a fourth reads a truth or the audit log."""
 
 
-def run(config: Config, record: Path | None = None) -> int:
-    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; the exit code.
+def run(config: Config, record: Path | None, ending: Ending) -> int:
+    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; then ends the process.
 
     `record`: a file to record everything in that comes in, for `rsfilter replay`.
     """
     gc.set_threshold(*COLLECTOR)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(Service(config, record).run())
+    # Not asyncio.run, which at the end waits for threads, and for tasks that wait for them.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        code = loop.run_until_complete(Service(config, record, ending).run())
+    except UnsupportedExaBgpError as error:
+        sys.stderr.write(clean_lines(f"{error}\n"))
+        code = ending.linger(INVALID)
+    except Exception:
+        log.critical("the filter cannot run", exc_info=True)
+        code = ending.linger(FAILED)
+    ending.leave(code)
+    return code
 
 
 class Service:
     """The running filter."""
 
-    def __init__(self, config: Config, record: Path | None) -> None:
+    def __init__(self, config: Config, record: Path | None, ending: Ending) -> None:
         self._config = config
+        self._ending = ending
         self._sources = Sources.of(config)
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(config.audit.directory)
@@ -114,7 +141,11 @@ class Service:
         self._reload_lock = asyncio.Lock()
         self._reloads: set[asyncio.Task[list[str]]] = set()
         self._wake = asyncio.Event()
+        self._pending: list[bytes] = []
+        """Lines that were read and wait for their turn."""
         self._is_ending = False
+        self._is_closed = False
+        """The last record has been written: nothing that happens now has an effect any more."""
         self._failure: Exception | None = None
         """Of something that happened outside of a turn: the filter's state is not to be trusted."""
         self._is_release_known = False
@@ -128,12 +159,11 @@ class Service:
     async def run(self) -> int:
         """See `run`."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, f"signal {number.name}")
+        self._ending.at_signal(lambda why: loop.call_soon_threadsafe(self._end, why))
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came while we started is for us now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WORK_SIGNALS)  # those that came are for us now
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set), may_wait)
         self._writer = CommandWriter(
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
@@ -145,25 +175,42 @@ class Service:
         if self._fleet:
             self._fleet.start()
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                self._restore_unsettled()
-                self._unsettled.start()
-                stack.push_async_callback(self._unsettled.stop)
-                self._restore_held()
-                self._held.start()
-                stack.push_async_callback(self._held.stop)
-                await self._web.start()
-                stack.push_async_callback(self._web.stop)
-                await self._start_data(stack)
-                await self._turns()
+            self._restore_unsettled()
+            self._unsettled.start()
+            self._restore_held()
+            self._held.start()
+            await self._web.start()
+            await self._start()
+            await self._turns()
             if self._failure:
                 raise self._failure
+        except Exception:
+            self._ending.arm(lingers=True)
+            raise
         finally:
-            self._close()
+            await self._close()
         return 0
 
-    def _close(self) -> None:
-        """Writes what is known, also when something has failed: then most of all."""
+    async def _start(self) -> None:
+        """Starts what delivers data. The end does not wait for it."""
+        starting = asyncio.create_task(self._start_data(), name="start")
+        starting.add_done_callback(lambda _: self._wake.set())
+        while not self._is_ending and not starting.done():
+            lines = self._reader.take()
+            self._pending += lines
+            if any(b'"shutdown"' in line and isinstance(decode(line), Shutdown) for line in lines):
+                self._end("ExaBGP shuts down")
+            self._end_if_late()
+            await self._wait(None)
+        if starting.done():
+            starting.result()
+            self._wake.set()  # for what came meanwhile
+        starting.cancel()
+
+    async def _close(self) -> None:
+        """Writes what is known, also when something has failed: then most of all. Only then stops
+        the rest. Each part has its share of the time, and what hangs is left behind."""
+        self._running.is_ending = True
         self._reader.stop()
         moment = _moment()
         try:
@@ -171,17 +218,47 @@ class Service:
             self._tell(moment)
             self._note("stop", moment)
         finally:
-            self._writer.close(CLOSE_TIMEOUT_S)
-            self._audit.close(CLOSE_TIMEOUT_S)
+            self._is_closed, self._recorder = True, None
+            await _within(
+                WRITE_S + SPARE_S,
+                {
+                    "ExaBGP": on_own_thread(self._writer.close, WRITE_S),
+                    "the audit log": on_own_thread(self._audit.close, WRITE_S),
+                    "what the guard holds": self._held.stop(),
+                    "which routers are settled": self._unsettled.stop(),
+                },
+            )
             if self._fleet:
                 self._fleet.close()
+            running = self._running
+            await _within(
+                STOP_S,
+                {
+                    "HTTP": self._web.stop(),
+                    "the readiness files": self._readiness.stop(),
+                    "the truth": running.watcher.stop() if running.watcher else None,
+                    "the RTR caches": running.caches.stop() if running.caches else None,
+                },
+            )
 
-    def _end(self, why: str) -> None:
-        log.info("ending: %s", why)
+    def _end(self, why: str, *, lingers: bool = False) -> None:
+        if not self._is_ending:
+            log.info("ending: %s", why)
         self._is_ending = True
+        self._ending.arm(lingers=lingers)
         self._wake.set()
 
+    def _end_if_late(self) -> None:
+        """After the end of stdin there is little time for what was read before it."""
+        if self._reader.is_at_end:
+            self._ending.arm()
+        until = self._ending.input_until
+        if until is not None and time.monotonic() >= until:
+            self._end(f"stdin has ended, and {len(self._pending)} lines of it are not worked on")
+
     def _note(self, event: str, moment: Moment | None = None, **fields: object) -> None:
+        if self._is_closed:
+            return
         moment, noted = moment or _moment(), ServiceEvent(event, fields)
         if self._recorder:
             self._recorder.note(moment, noted)
@@ -191,7 +268,7 @@ class Service:
     # Turns -------------------------------------------------------------------------------------
 
     async def _turns(self) -> None:
-        pending: list[bytes] = []
+        pending = self._pending
         while not self._is_ending:
             is_at_end = self._reader.is_at_end  # before the last lines are taken, not after
             pending += self._reader.take()
@@ -204,9 +281,10 @@ class Service:
             elif not pending and is_at_end:
                 self._end("stdin has ended")
             elif pending:
+                self._end_if_late()
                 await asyncio.sleep(0)
             else:
-                await self._sleep()
+                await self._wait(self._filter.next_timer())
 
     def _turn(self, lines: list[bytes]) -> None:
         moment = _moment()
@@ -241,6 +319,8 @@ class Service:
 
     def _flush(self, moment: Moment) -> None:
         """Hand on what follows from what happened."""
+        if self._is_closed:
+            return
         commands = self._filter.commands(moment.now)
         self._unsettled.take(self._filter.unsettled)
         self._writer.write(commands)
@@ -260,7 +340,7 @@ class Service:
             self._flush(moment)
         except Exception as error:
             self._failure = error
-            self._end("a failure")
+            self._end("a failure", lingers=True)
             raise
         self._wake.set()
 
@@ -270,9 +350,10 @@ class Service:
             self._web.told(moment.time, events)
             alarms.tell(events)
 
-    async def _sleep(self) -> None:
-        timer = self._filter.next_timer()
-        timeout = None if timer is None else max(0.0, timer - time.monotonic())
+    async def _wait(self, timer: float | None) -> None:
+        """Waits until something happens, or for a timer; at the end not longer than there is."""
+        times = [at for at in (timer, self._ending.input_until) if at is not None]
+        timeout = max(0.0, min(times) - time.monotonic()) if times else None
         if (last := self._sources.next_expiry) is not None:
             until = min(max(0.0, last - time.time()) + EXPIRED_S, CLOCK_CHECK_S)
             timeout = until if timeout is None else min(until, timeout)
@@ -342,10 +423,12 @@ class Service:
     async def _reload_config(self, by: str) -> list[str]:
         path = self._config.path
         try:
-            text = await asyncio.to_thread(read_config, path)
-            wanted = await asyncio.to_thread(parse_config, text, path)
+            async with asyncio.timeout(CONFIG_STALL_S):
+                text, wanted = await on_own_thread(_read_config, path)
         except ConfigError as error:
             problems = error.problems
+        except TimeoutError:
+            problems = [f"{path}: has not answered for {CONFIG_STALL_S:.0f} s"]
         else:
             problems = [f"{path}: {why}" for why in changes.refusals(self._config, wanted)]
         self._running.reload_problems = problems
@@ -375,9 +458,8 @@ class Service:
 
     # Data --------------------------------------------------------------------------------------
 
-    async def _start_data(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _start_data(self) -> None:
         await self._readiness.start()  # before the first turn, so that nothing is announced
-        stack.push_async_callback(self._readiness.stop)
         if self._config.truth:
             watcher = TruthWatcher(
                 self._config.truth.file,
@@ -387,7 +469,6 @@ class Service:
             )
             self._running.watcher = watcher
             await watcher.start()
-            stack.push_async_callback(watcher.stop)
         if rtr := self._config.rtr:
             caches = RtrCaches(
                 rtr.caches,
@@ -397,11 +478,9 @@ class Service:
                 on_change=self._rtr_changed,
                 on_expired=self._rtr_expired,
             )
-            self._running.caches = caches
             await caches.start()
-            stack.push_async_callback(caches.stop)
-            give_up = asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
-            stack.callback(give_up.cancel)
+            self._running.caches = caches
+            asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
 
     async def _truth_loaded(self, reading: Reading) -> None:
         truth = reading.truth
@@ -451,6 +530,22 @@ class Service:
             self._revalidating_since = self._revalidating_since or moment.now
             with self._outside(moment):
                 self._filter.data_replaced(event, moment.now)
+
+
+async def _within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object] | None]) -> None:
+    """Runs the parts side by side for so long; those that take longer are left behind."""
+    tasks = {name: asyncio.create_task(part) for name, part in parts.items() if part is not None}
+    await asyncio.wait(tasks.values(), timeout=seconds)
+    for name, task in tasks.items():
+        if not task.done():
+            log.warning("the end does not wait for %s", name)
+        elif not task.cancelled() and (error := task.exception()):
+            log.error("at the end: %s: %r", name, error)
+
+
+def _read_config(path: Path) -> tuple[str, Config]:
+    text = read_config(path)
+    return text, parse_config(text, path)
 
 
 def _shipping(config: Config) -> Supervisor | None:

@@ -508,8 +508,8 @@ def test_run_and_replay_get_what_they_need(monkeypatch: pytest.MonkeyPatch) -> N
     assert main(["replay", "--audit", "d", "--vrps", "v", "l1", "l2"]) == 7
     (run, _), (plain, _), (replay, options) = calls
     assert isinstance(run[0], Config)
-    assert run[1:] == (Path("r"),)
-    assert plain[1:] == (None,)
+    assert run[1] == Path("r")
+    assert plain[1] is None
     assert replay[1:] == ([Path("l1"), Path("l2")],)
     assert options == {"audit": Path("d"), "vrps": Path("v")}
 

@@ -12,6 +12,7 @@ from config_sample import configuration
 from speaker import announce, state
 
 from rsfilter.config.build import load_config
+from rsfilter.edge.ending import Ending
 from rsfilter.edge.pipe import CommandWriter, LineReader
 from rsfilter.service import Service
 
@@ -23,7 +24,7 @@ def service(tmp_path: Path) -> Service:
     """Not running, with a truth that it has not read."""
     (tmp_path / "rsfilter.toml").write_text(configuration())
     (tmp_path / "truth.json").write_text(json.dumps({"roas": []}))
-    return Service(load_config(tmp_path / "rsfilter.toml"), None)
+    return Service(load_config(tmp_path / "rsfilter.toml"), None, Ending(leave=int))
 
 
 class LastMoment:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from rsfilter.util.threads import on_own_thread, to_its_end
+from rsfilter.util.threads import on_own_thread
 
 
 async def test_what_the_work_returns_and_where_it_is_done() -> None:
@@ -60,26 +60,3 @@ asyncio.run(main())
 def test_a_process_ends_without_waiting_for_it() -> None:
     ended = subprocess.run([sys.executable, "-c", ENDS], timeout=20, capture_output=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"ends\n", b"")
-
-
-async def test_work_that_is_abandoned_is_waited_for() -> None:
-    """Or a client that comes and goes would have more and more threads at work for it."""
-    began, left, ended = threading.Event(), threading.Event(), threading.Event()
-
-    def work() -> None:
-        began.set()
-        assert left.wait(20)
-        ended.set()
-
-    task = asyncio.create_task(to_its_end(work, left.set))
-    await asyncio.to_thread(began.wait, 20)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ended.is_set()
-
-
-async def test_what_is_waited_for_returns_and_raises_as_well() -> None:
-    assert await to_its_end(lambda: 5) == 5
-    with pytest.raises(ValueError, match="invalid literal"):
-        await to_its_end(lambda: int("x"))

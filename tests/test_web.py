@@ -429,26 +429,45 @@ async def test_who_names_no_host_is_refused_without_asking_the_dns(
         writer.close()
 
 
-async def test_too_many_connections_are_closed(
+ASK = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+async def test_connections_that_ask_nothing_make_room_and_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    """And those that ask nothing."""
+    """Also those that have asked before, and now send a request that never gets whole."""
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.5)
+    monkeypatch.setattr(server, "KEEPALIVE_S", 0.5)
     async with served(bench, unused_tcp_port) as address:
         open_ones = [await asyncio.open_connection(*address) for _ in range(3)]
+        for reader, writer in open_ones[1:]:
+            writer.write(ASK)
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         for _, writer in open_ones:
             writer.write(b"GET /healthz HTTP/1.1\r\n")  # and never says more
         reader, writer = await asyncio.open_connection(*address)
-        assert await reader.read() == b""  # too many
-        writer.close()
-        for reader, writer in open_ones:
-            assert await reader.read() == b""  # silent for too long
-            writer.close()
-        reader, writer = await asyncio.open_connection(*address)
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        writer.write(ASK)
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
+        for reader, writer in open_ones:
+            await reader.read()
+            writer.close()
+
+
+async def test_too_many_connections_that_are_in_use_are_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    async with served(bench, unused_tcp_port) as address:
+        listening = [await asyncio.open_connection(*address) for _ in range(2)]
+        for reader, writer in listening:
+            writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        refused, its_writer = await asyncio.open_connection(*address)
+        assert await refused.read() == b""
+        for writer in (its_writer, *(writer for _, writer in listening)):
+            writer.close()
 
 
 async def test_who_does_not_read_an_answer_holds_no_connection(

@@ -138,10 +138,15 @@ async def test_a_body_that_is_too_large_is_not_read(bench: Bench) -> None:
         writer.close()
 
 
-async def test_one_impact_at_a_time(bench: Bench) -> None:
-    async with bench.client() as client, bench.api.impact_lock:
-        answer = await client.ask("/api/v1/impact", truth_of(), token=None)
-        assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+async def test_two_impacts_at_a_time(bench: Bench) -> None:
+    async with bench.client() as client:
+        async with bench.api.impacts.one(), bench.api.impacts.one():
+            answer = await client.ask("/api/v1/impact", truth_of(), token=None)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert (await answer.json())["error"] == "busy"
+        async with asyncio.timeout(20):  # their places are free once they have gone
+            while (await client.ask("/api/v1/impact", TRUTH, token=None)).status == 503:
+                await asyncio.sleep(0.05)
 
 
 async def test_without_truth_there_is_no_impact(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -41,6 +42,8 @@ class Client:
         self._unreachable = unreachable
         self._token: Callable[[], str] | None = None
         """None: no token is sent."""
+        self._always_needs_token = False
+        """Also for what changes nothing: the filter listens beyond loopback."""
 
     @classmethod
     def on_socket(cls, path: Path, hint: str) -> Client:
@@ -68,6 +71,7 @@ class Client:
         unreachable = "Is it running? ExaBGP starts it; its log says why it ended."
         client = cls(url.rstrip("/"), lambda: kind(host, port, timeout=TIMEOUT_S), unreachable)
         client._token = lambda: _read_token(token_file)
+        client._always_needs_token = token_file is not None and not _is_loopback(host)
         return client
 
     def get(self, path: str, **query: object) -> Any:
@@ -88,9 +92,10 @@ class Client:
             raise ClientError(f"{self._name}: the answer was cut short: {error}") from None
 
     def post(self, path: str, body: bytes = b"", *, changes_state: bool = True) -> Any:
-        """What `path` answers to a JSON document. `changes_state`: it needs the token."""
+        """What `path` answers to a JSON document. `changes_state`: it needs the token; others need
+        it beyond loopback, and there alone it is sent for them."""
         headers = {"Content-Type": "application/json"}
-        if changes_state and self._token is not None:
+        if self._token is not None and (changes_state or self._always_needs_token):
             headers["Authorization"] = f"Bearer {self._token()}"
         return _document(self._ask("POST", path, {}, headers, body))
 
@@ -139,6 +144,13 @@ def _read_token(file: Path | None) -> str:
     if not token.isprintable():
         raise ClientError(f"{file}: a token is one line of printable characters")
     return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _document(response: HTTPResponse) -> Any:

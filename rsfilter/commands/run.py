@@ -6,7 +6,6 @@ import argparse
 import logging
 import signal
 import sys
-import time
 from pathlib import Path
 
 from rsfilter.commands.arguments import Subparsers, configured
@@ -34,34 +33,25 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(handler=run)
 
 
-WORK_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What they do by default is to kill."""
-
-
-SHORTEST_LIFE_S = 15.0
-"""Of a filter that cannot run. ExaBGP gives up at the sixth exit within 64 s; this makes four."""
-
-
 def run(args: argparse.Namespace) -> int:
     """Run until ExaBGP ends; return the exit code."""
-    # Whoever sends one of these means a filter at work: until it is, they wait (`service`).
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WORK_SIGNALS)
-    from rsfilter.edge.pipe import leave_a_reader, linger
-    from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
-    from rsfilter.service import run as serve
+    from rsfilter.edge.ending import Ending
+    from rsfilter.edge.pipe import leave_a_reader
 
-    started = time.monotonic()
-    _last_reader = leave_a_reader(0)  # there as long as we are
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    ending = Ending()
     try:
-        return serve(load_config(args.config), args.record)
-    except Exception as error:
-        if isinstance(error, ConfigError | UnsupportedExaBgpError):
-            sys.stderr.write(clean_lines(f"{error}\n"))
-            code = INVALID
-        else:
-            logging.getLogger(__name__).critical("the filter cannot run", exc_info=True)
-            code = FAILED
-        linger(0, started + SHORTEST_LIFE_S)
-        return code
+        _last_reader = leave_a_reader(0)  # there as long as we are
+        ending.watch(0)
+        from rsfilter.service import run as serve
+
+        return serve(load_config(args.config), args.record, ending)
+    except ConfigError as error:
+        sys.stderr.write(clean_lines(f"{error}\n"))
+        return ending.linger(INVALID)
+    except Exception:
+        logging.getLogger(__name__).critical("the filter cannot run", exc_info=True)
+        return ending.linger(FAILED)
     finally:
+        ending.disarm()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -353,7 +352,7 @@ class _Builder:
 
     def _check_http(self) -> None:
         http = self._file.http
-        if not http.token_file and not ip_address(str(http.listen.address)).is_loopback:
+        if not http.token_file and not http.is_loopback:
             self._problem(
                 "http.listen",
                 f"{http.listen.address} can be reached from other machines; "

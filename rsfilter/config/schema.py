@@ -8,6 +8,7 @@ from where docs/configuration.md has it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +89,11 @@ class HttpConfig:
     """The unix socket for commands: its owner, group and mode decide who may change state."""
     token_file: Path | None = None
     """Its content must come with every request over TCP that changes state."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody on another machine can ask."""
+        return ip_address(str(self.listen.address)).is_loopback
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
     readiness     the files of `[readiness]`, watched
     guard_file    what the guard holds, kept for the next process
     unsettled_file   what was begun with ExaBGP, kept for the next process
+    ending        signals, and a deadline for the end of the process
     alarms        warnings in the log that an operator has to act on
 
 What each may wait for: docs/architecture.md, "Threads and tasks".

@@ -12,6 +12,7 @@ loop goes on.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from rsfilter.config.model import Config
@@ -107,6 +108,24 @@ class Sources:
         rtr = self._rtr
         filtered = truth.filter_rtr(rtr.vrps) if rtr else EMPTY
         return self._data(truth, truth.bindings(), filtered)
+
+    def to_be_filled(self) -> Sources:
+        """A copy without truth and without VRPs, small enough to be handed to another process."""
+        found = Sources(mode=self._mode, has_truth=True, has_rtr=False, reject_expired=False)
+        found._rtr_source = self._rtr_source
+        if self._rtr is not None:
+            found._rtr = replace(self._rtr, vrps=EMPTY)
+        return found
+
+    @property
+    def rtr_vrps(self) -> VrpSet:
+        """All VRPs of the cache that decides, before SLURM's filters: what `fill` takes."""
+        return self._rtr.vrps if self._rtr is not None else EMPTY
+
+    def fill(self, vrps: VrpSet) -> None:
+        """Gives a copy of `to_be_filled` its VRPs."""
+        if self._rtr is not None:
+            self._rtr = replace(self._rtr, vrps=vrps)
 
     def _data(self, truth: Truth | None, bindings: Bindings, rtr_vrps: VrpSet) -> Data:
         rtr = self._rtr

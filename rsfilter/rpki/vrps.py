@@ -240,7 +240,8 @@ class VrpSet:
         """The VRPs for which `removes` is false: how local filters (RFC 8416) apply."""
         return VrpSet.of(vrp for vrp in self._unordered() if not removes(vrp))
 
-    def _numbers(self) -> Iterator[Numbers]:
+    def numbers(self) -> Iterator[Numbers]:
+        """Every VRP as (family, network, length, maxLength, ASN), in no order: for `of_numbers`."""
         for family, tables in self._tables.items():
             for length, shift, buckets in tables:
                 for key, bucket in buckets.items():
@@ -250,7 +251,7 @@ class VrpSet:
     def _unordered(self) -> Iterator[Vrp]:
         return (
             Vrp(Prefix(family, network, length), max_length, asn)
-            for family, network, length, max_length, asn in self._numbers()
+            for family, network, length, max_length, asn in self.numbers()
         )
 
     def _covering(self, prefix: Prefix) -> Iterator[_Found]:

@@ -24,6 +24,7 @@ from rsfilter.rtr import librtr
 from rsfilter.rtr.failover import Decision, Failover, grace_of
 from rsfilter.rtr.librtr import Connection, Report, RtrError, Table
 from rsfilter.util.addresses import CacheAddress
+from rsfilter.util.threads import on_own_thread
 
 __all__ = ["CacheAddress", "CacheStatus", "RtrCaches", "RtrError", "RtrSnapshot"]
 
@@ -116,7 +117,7 @@ class RtrCaches:
             thread.start()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for thread in threads:
-            await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
+            await on_own_thread(thread.join, max(0.0, deadline - time.monotonic()))
         if not any(thread.is_alive() for thread in threads):
             os.close(self._wake_fd)  # else a thread of librtr still writes to it
 

@@ -1,4 +1,4 @@
-"""Work on threads: what nobody waits for, and what is waited for whatever happens.
+"""Work on threads that nobody waits for.
 
 `asyncio.to_thread` has a few threads for everybody, and a process ends after the last of them. What
 may not answer for hours (a file server that is gone, a disk that fails) has a thread of its own.
@@ -14,18 +14,6 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-async def to_its_end(work: Callable[[], T], abandon: Callable[[], object] = lambda: None) -> T:
-    """What `work()` returns or raises, in one of the common threads. Cancelled, it asks the work to
-    `abandon` what it does and waits for its end: a lock around this bounds the threads in use."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        abandon()
-        await asyncio.wait([running])
-        raise
 
 
 async def on_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -6,6 +6,9 @@
     context, api                             the parts of the filter that handlers read
     table_reader, event_stream               the table in slices; what happens, live
     health, metrics                          /healthz, /readyz, /metrics
+    workers, frames, confinement             processes for requests that may cost much
+    impact_worker, audit_worker, bounds      what they do; how much they take
+    connections                              those on which nothing is asked
     page, static/                            the page
 
 docs/api.md describes the API.

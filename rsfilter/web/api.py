@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable
+from typing import Any
 
-from rsfilter.audit.query import Record
-from rsfilter.util.threads import to_its_end
+import msgspec
+
+from rsfilter.web.audit_worker import Found, Question
+from rsfilter.web.confinement import Limits
+from rsfilter.web.connections import SilentConnections
 from rsfilter.web.context import Running
 from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.requests import Token
-from rsfilter.web.table_reader import REST_S, CensusTaker, Slices
+from rsfilter.web.table_reader import CensusTaker, Slices
+from rsfilter.web.workers import Kind, Workers
 
-MAX_AUDIT_QUERIES = 2
-"""Questions to the audit log at a time; each has a thread."""
+IMPACT = Kind("rsfilter.web.impact_worker", Limits(2 << 30, 40), 2, "impacts")
+"""A truth of a million entries takes 0.8 GiB and some 10 s."""
+
+AUDIT = Kind("rsfilter.web.audit_worker", Limits(3 << 30, 20), 2, "questions to the audit log")
+"""DuckDB, which reads indexes, keeps to 1 GB, and reserves more."""
+
+AUDIT_GRACE_S = 2.0
+"""Beyond the time of a question: a worker starts in some tenths of a second."""
+
+AUDIT_WAIT_S = 5.0
+"""For a worker, while others ask."""
 
 
 class Api:
@@ -31,21 +42,25 @@ class Api:
         self.metrics = Metrics(running, self.events)
         self.watch = Watch(running, self.metrics.looked)
         self.token = Token(running.config.http.token_file)
-        self.impact_lock = asyncio.Lock()
-        self.silent: set[asyncio.BaseProtocol] = set()
-        """Connections that have asked nothing yet."""
-        self._audit_queries = asyncio.Semaphore(MAX_AUDIT_QUERIES)
+        self.impacts = Workers(IMPACT)
+        self.silent = SilentConnections()
+        self._auditors = Workers(AUDIT)
 
-    async def audit(
-        self, ask: Callable[[Callable[[], bool]], list[Record]], time_s: float
-    ) -> list[Record]:
-        """What `ask(should_end)` finds, in a thread. Raises GaveUpError, ValueError and OSError."""
-        left = threading.Event()
-        async with self._audit_queries:
-            deadline = time.monotonic() + time_s
+    async def audit(self, time_s: float, **conditions: Any) -> Found:
+        """What a question to the audit log finds within `time_s` seconds (`audit.query.query`).
+        ApiError when no worker is free, or one fails."""
+        directory = str(self.running.config.audit.directory)
+        question = msgspec.json.encode(Question(directory, time_s, conditions))
+        async with self._auditors.one(AUDIT_WAIT_S) as worker:
+            try:
+                async with asyncio.timeout(time_s + AUDIT_GRACE_S):
+                    await worker.send(question)
+                    await worker.send(b"")
+                    return msgspec.json.decode(await worker.receive(), type=Found)
+            except TimeoutError:  # a disk that does not answer
+                return Found(problem="too_much")
 
-            def should_end() -> bool:
-                time.sleep(REST_S)  # the threads of the pipe get the interpreter now
-                return left.is_set() or time.monotonic() > deadline
-
-            return await to_its_end(lambda: ask(should_end), left.set)
+    def end_workers(self) -> None:
+        """At the end of the filter nobody waits for an answer any more."""
+        self.impacts.kill()
+        self._auditors.kill()

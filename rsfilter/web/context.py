@@ -52,6 +52,8 @@ class Running:
     """None: there is no `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)
     """Why the configuration in force is not that of the file; empty: nobody asked in vain."""
+    is_ending: bool = False
+    """Nothing is changed or answered any more."""
     truth_loaded: float | None = None
     """When the truth in force was read, in seconds since the epoch."""
 

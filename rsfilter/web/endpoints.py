@@ -98,7 +98,7 @@ ENDPOINTS = (
         control.impact,
         schema.Impact,
         takes_file=True,
-        errors=(409, 413, 415, 422, 429),
+        errors=(401, 403, 408, 409, 413, 415, 422, 503),
     ),
     Endpoint(
         "POST",

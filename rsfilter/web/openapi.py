@@ -111,6 +111,7 @@ _STATUSES = {
     401: "the token is missing or wrong",
     403: "a page of another site made the request, or no token is configured",
     404: "there is none",
+    408: "the body came too slowly",
     409: "the configuration does not allow it",
     413: "the body is too large",
     415: "the body is not JSON",

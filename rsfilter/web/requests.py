@@ -18,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 from rsfilter.util.local_socket import is_local
+from rsfilter.util.threads import on_own_thread
 from rsfilter.web.schema import Error
 
 
@@ -54,6 +55,9 @@ MIN_LENGTH = 16
 MAX_BYTES = 4096
 """A header line of aiohttp has room for twice as much."""
 
+READ_S = 5.0
+"""For the file to answer."""
+
 
 class Token:
     """The token of a file."""
@@ -61,6 +65,8 @@ class Token:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._is_warned = False
+        self._reading: asyncio.Future[bytes] | None = None
+        """Under way, or the last."""
 
     async def check(self, request: web.Request) -> None:
         """Return if the request carries the token, or came over the socket, to which owner and mode
@@ -70,7 +76,11 @@ class Token:
         if self._file is None:
             raise ApiError(403, "no_token", "no token is configured: set token_file in [http]")
         try:
-            known = await asyncio.to_thread(self._read, self._file)
+            known = await self._known(self._file)
+        except TimeoutError:
+            detail = f"the token file has not answered for {READ_S:.0f} s"
+            log.error("%s: %s: nothing can be changed over HTTP", self._file, detail)
+            raise ApiError(503, "no_token", detail) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             log.error("%s: cannot be used, so nothing can be changed: %s", self._file, reason)
@@ -85,6 +95,14 @@ class Token:
                 "this needs the token of [http] token_file: Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": 'Bearer realm="rsfilter"'},
             )
+
+    async def _known(self, file: Path) -> bytes:
+        """The token. However many ask for it, a file server that hangs costs one thread."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(on_own_thread(self._read, file))
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        async with asyncio.timeout(READ_S):
+            return await asyncio.shield(self._reading)
 
     def look(self) -> None:
         """Says in the log what is wrong with the file, if anything."""

@@ -17,17 +17,16 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from rsfilter.audit.record import Auditable
 from rsfilter.util import local_socket
 from rsfilter.util.local_socket import LocalSocket, is_local
 from rsfilter.util.threads import on_own_thread
-from rsfilter.web import page
+from rsfilter.web import bounds, page
 from rsfilter.web.api import Api
+from rsfilter.web.connections import FIRST_REQUEST_S, KEEPALIVE_S, SilentConnections
 from rsfilter.web.context import Running
 from rsfilter.web.endpoints import ENDPOINTS, Endpoint
-from rsfilter.web.handlers import control
 from rsfilter.web.handlers import events as event_handler
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import respond, respond_error, send
@@ -41,12 +40,6 @@ _nothing.setLevel(logging.CRITICAL)
 
 MAX_CONNECTIONS = 100
 """Some pages, a Prometheus or two and people's tools need a tenth of it."""
-
-FIRST_REQUEST_S = 10.0
-"""A connection that has asked nothing in this time is closed."""
-
-KEEPALIVE_S = 30.0
-"""Between two requests: Prometheus asks every 15 s by default."""
 
 MAX_SMALL_BODY = 4096
 """Octets of any other body."""
@@ -90,12 +83,13 @@ class WebServer:
 
     async def start(self) -> None:
         """Listens as soon as the address is free."""
-        self.api.token.look()
+        self._look = asyncio.create_task(on_own_thread(self.api.token.look), name="token")
         self._watch = asyncio.create_task(self.api.watch.run(), name="health watch")
         self._task = asyncio.create_task(self._run(), name="web server")
 
     async def stop(self) -> None:
         """Ends within `STOP_TIMEOUT_S`."""
+        self.api.end_workers()
         tasks = [task for task in (self._task, self._watch) if task is not None]
         for task in tasks:
             task.cancel()
@@ -175,33 +169,28 @@ class WebServer:
 
 
 class _Door:
-    """Makes the protocol of each connection, and closes those that are too many or idle. Each door
-    has its own: a crowd at the TCP port keeps nobody from the socket."""
+    """Makes the protocol of each connection. When there are too many, one that is silent goes. Each
+    door has its own: a crowd at the TCP port keeps nobody from the socket."""
 
     def __init__(
-        self, runner: web.AppRunner, silent: set[asyncio.BaseProtocol], *, is_local: bool = False
+        self, runner: web.AppRunner, silent: SilentConnections, *, is_local: bool = False
     ) -> None:
         """`is_local`: of the unix socket."""
         self._silent = silent
         self._is_local = is_local
         assert runner.server is not None  # noqa: S101 - for the type checker: it was set up
         self._server = runner.server
-        self._loop = asyncio.get_running_loop()
 
     def __call__(self) -> asyncio.Protocol:
-        here = sum(is_local(c.transport) == self._is_local for c in self._server.connections)
-        if here >= MAX_CONNECTIONS:
+        here = sum(map(self._is_own, (each.transport for each in self._server.connections)))
+        if here >= MAX_CONNECTIONS and not self._silent.make_room(self._is_own):
             return _Refused()
         protocol = self._server()
-        self._silent.add(protocol)
-        self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent, protocol)
+        self._silent.add(protocol, FIRST_REQUEST_S)
         return protocol
 
-    def _close_if_silent(self, protocol: RequestHandler) -> None:
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            if protocol.transport is not None:
-                protocol.transport.close()
+    def _is_own(self, transport: asyncio.BaseTransport | None) -> bool:
+        return is_local(transport) == self._is_local
 
 
 class _Refused(asyncio.Protocol):
@@ -216,7 +205,7 @@ class _Refused(asyncio.Protocol):
 
 def application(api: Api) -> web.Application:
     """The aiohttp application of every endpoint."""
-    app = web.Application(client_max_size=control.MAX_BODY, middlewares=(_middleware(api),))
+    app = web.Application(client_max_size=bounds.MAX_OCTETS, middlewares=(_middleware(api),))
     for endpoint in ENDPOINTS:
         handler = _handler(api, endpoint)
         app.router.add_route(endpoint.method, endpoint.path, handler)
@@ -236,6 +225,8 @@ def _middleware(api: Api) -> Any:
         """Every answer passes here, and every failure becomes the one JSON shape."""
         api.silent.discard(request.protocol)
         try:
+            if api.running.is_ending:
+                raise ApiError(503, "ending", "the filter ends")
             check_host(request)
             check_site(request)
             response = await handler(request)
@@ -253,6 +244,7 @@ def _middleware(api: Api) -> Any:
         resource = request.match_info.route.resource
         api.metrics.answered(resource.canonical if resource else "", response.status)
         await send(request, response)
+        api.silent.add(request.protocol, KEEPALIVE_S)
         return response
 
     return middleware

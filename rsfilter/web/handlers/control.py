@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import pickle
+from itertools import islice
 
+import msgspec
 from aiohttp import web
 
-from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
-from rsfilter.routing.validation import Data
-from rsfilter.rpki.truth import Truth, TruthError, parse_truth
-from rsfilter.util.threads import to_its_end
+from rsfilter.rpki.truth import TruthError
+from rsfilter.rpki.vrps import VrpSet
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
-from rsfilter.web.handlers.status import drain_status, truth, truth_summary
+from rsfilter.web.bounds import MAX_OCTETS
+from rsfilter.web.handlers.status import drain_status, truth
+from rsfilter.web.impact_worker import InForce, Outcome, truth_outcome
 from rsfilter.web.requests import ApiError, requester
+from rsfilter.web.responses import JSON
+from rsfilter.web.workers import Worker
 
-JUDGED_AT_ONCE = 100
-"""Routes judged in one slice: a millisecond."""
+CHUNK = 1 << 16
+"""Octets of a body that are handed on at once."""
 
-MAX_BODY = 64 << 20
-"""Octets: a truth of a million entries."""
+ROUTES_AT_ONCE = 250
+"""Routes handed to a worker in one slice: a millisecond."""
+
+VRPS_AT_ONCE = 2000
+"""VRPs handed to a worker in one slice: a millisecond."""
 
 BODY_TIMEOUT_S = 30.0
-"""For a truth of some megabytes from a slow line. Nobody else can ask meanwhile."""
+"""For a truth of some megabytes from a slow line."""
 
-PROBLEMS_SHOWN = 10
-"""Of a truth file that cannot be used; `rsfilter truth check` shows all."""
+IMPACT_TIME_S = 50.0
+"""For everything after the body: the commands wait for 60 s in all."""
 
 
 async def release_guard(api: Api, request: web.Request, _asked: None) -> schema.GuardReleased:
@@ -55,78 +62,73 @@ async def reload_truth(api: Api, request: web.Request, asked: None) -> status_sc
     return await truth(api, request, asked)
 
 
-async def impact(api: Api, request: web.Request, _asked: None) -> schema.Impact:
+async def impact(api: Api, request: web.Request, _asked: None) -> web.Response:
     """What the truth file in the body would change."""
+    if not api.running.config.http.is_loopback:
+        await api.token.check(request)
     if api.running.config.truth is None:
         detail = "the configuration has no [truth]: no truth file would change anything"
         raise ApiError(409, "not_configured", detail)
     if request.content_type != "application/json":
         raise ApiError(415, "not_json", "send the truth file as application/json")
-    if api.impact_lock.locked():
-        raise ApiError(429, "busy", "one impact at a time; try again", headers={"Retry-After": "5"})
-    if (request.content_length or 0) > MAX_BODY:
-        raise ApiError(413, "too_large", f"a truth file has at most {MAX_BODY >> 20} MiB here")
-    async with api.impact_lock:
+    if (request.content_length or 0) > MAX_OCTETS:
+        raise _too_large()
+    vrps = api.running.sources.rtr_vrps
+    async with api.impacts.one() as worker:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            content = await request.read()
+            await worker.send(pickle.dumps(_in_force(api)))
+            await worker.send(b"")
+            await _hand_on_body(request, worker)
         try:
-            found, data = await to_its_end(lambda: _read(api, content))
-        except TruthError as error:
-            raise truth_error(error) from None
-        return await _judge(api, found, data)
+            async with asyncio.timeout(IMPACT_TIME_S):
+                return web.Response(body=await _judge(api, worker, vrps), content_type=JSON)
+        except TimeoutError:
+            detail = f"not judged in {IMPACT_TIME_S:.0f} s: this machine has too much to do"
+            raise ApiError(503, "too_slow", detail) from None
 
 
-def _read(api: Api, content: bytes) -> tuple[Truth, Data]:
-    found = parse_truth(
-        content, "body", time.time(), may_be_empty=api.running.config.truth_may_be_empty
+def _in_force(api: Api) -> InForce:
+    config = api.running.config
+    sources = api.running.sources.to_be_filled()
+    return InForce(
+        config.hosts, config.routers, config.guard.limits, sources, config.truth_may_be_empty
     )
-    return found, api.running.sources.data_with(found)
 
 
-async def _judge(api: Api, found: Truth, data: Data) -> schema.Impact:
-    engine = api.running.filter.engine
-    total = Impact(engine.neighbors, data)
-    async for entries in api.slices.entries(engine.rib_in, size=JUDGED_AT_ONCE):
-        total.add(entries)
-    flips = (total.lost_routes + total.gained_routes)[:MAX_FLIPS]
-    shown: list[schema.Flip] = []
-    for start in range(0, len(flips), JUDGED_AT_ONCE):
+async def _hand_on_body(request: web.Request, worker: Worker) -> None:
+    """The body goes to the worker as it comes: the filter never has all of it."""
+    size = 0
+    async for chunk in request.content.iter_chunked(CHUNK):
+        size += len(chunk)
+        if size > MAX_OCTETS:
+            raise _too_large()
+        await worker.send(chunk)
+    await worker.send(b"")
+
+
+async def _judge(api: Api, worker: Worker, vrps: VrpSet) -> bytes:
+    """The worker's answer, as JSON. ApiError for a truth that cannot be used."""
+    outcome = msgspec.json.decode(await worker.receive(), type=Outcome)
+    if outcome.status != 200:
+        raise ApiError(outcome.status, outcome.error, outcome.detail, pointer=outcome.pointer)
+    numbers = vrps.numbers()
+    while some := list(islice(numbers, VRPS_AT_ONCE)):
+        await worker.send(pickle.dumps(some))
         await api.slices.pause()
-        shown += (_flip(flip, data) for flip in flips[start : start + JUDGED_AT_ONCE])
-    return schema.Impact(
-        truth=truth_summary(found),
-        judged=total.judged,
-        accepted_before=total.accepted_before,
-        accepted_after=total.accepted_after,
-        lost=total.lost,
-        gained=total.gained,
-        lost_by_reason=dict(total.lost_by_reason.most_common()),
-        would_hold=total.would_hold(api.running.config.guard.limits),
-        flips=shown,
-        is_complete=len(flips) == total.lost + total.gained,
-    )
+    await worker.send(b"")
+    rib = api.running.filter.engine.rib_in
+    async for entries in api.slices.entries(rib, size=ROUTES_AT_ONCE):
+        await worker.send(pickle.dumps(entries))
+    await worker.send(b"")
+    return await worker.receive()
 
 
-def _flip(flip: Flip, data: Data) -> schema.Flip:
-    route, was, verdict = flip
-    host = data.bindings.host(route.asn, route.key.neighbor)
-    return schema.Flip(
-        neighbor=str(route.key.neighbor),
-        host=host.name if host else "",
-        asn=route.asn,
-        prefix=str(route.key.prefix),
-        path_id=route.key.path_id,
-        was=was.kind.value,
-        verdict=verdict.kind.value,
-        reasons=list(verdict.reasons),
-        state=verdict.validation.state.value,
-        vrps=[str(vrp) for vrp in verdict.validation.vrps],
-    )
+def _too_large() -> ApiError:
+    detail = f"a truth file has at most {MAX_OCTETS >> 20} MiB here"
+    return ApiError(413, "too_large", detail)
 
 
 def truth_error(error: TruthError) -> ApiError:
-    """A truth that cannot be used; `pointer` is that of the first problem."""
-    shown = [str(problem) for problem in error.problems[:PROBLEMS_SHOWN]]
-    if len(error.problems) > len(shown):
-        shown.append(f"and {len(error.problems) - len(shown)} more")
-    return ApiError(422, "truth_invalid", "\n".join(shown), pointer=error.problems[0].pointer)
+    """A truth that cannot be used."""
+    outcome = truth_outcome(error)
+    return ApiError(outcome.status, outcome.error, outcome.detail, pointer=outcome.pointer)

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from rsfilter import __version__
 from rsfilter.audit.record import timestamp
-from rsfilter.rpki import truth as rpki_truth
 from rsfilter.rtr.caches import CacheStatus
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.context import Running
+from rsfilter.web.impact_worker import truth_summary
 from rsfilter.web.requests import ApiError
 from rsfilter.web.responses import respond
 from rsfilter.web.table_reader import Counts
@@ -150,20 +150,6 @@ def _audit(running: Running) -> status_schema.AuditStatus:
     health = running.audit.health
     return status_schema.AuditStatus(
         is_ok=health.is_ok, reason=health.reason, queued=health.queued, dropped=health.dropped
-    )
-
-
-def truth_summary(found: rpki_truth.Truth) -> schema.TruthSummary:
-    """What a truth file holds."""
-    return schema.TruthSummary(
-        format=found.format,
-        revision=found.revision,
-        sha256=found.sha256,
-        vrps=len(found.vrps),
-        hosts=len(found.hosts),
-        filters=len(found.filters),
-        metadata=dict(found.metadata),
-        warnings=[str(warning) for warning in found.warnings],
     )
 
 

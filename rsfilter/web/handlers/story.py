@@ -7,13 +7,12 @@ in common (the paths of each router group) is looked up once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiohttp import web
 
-from rsfilter.audit.query import GaveUpError, Record, query
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
@@ -22,6 +21,7 @@ from rsfilter.routing.policy import findings
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web import schema
 from rsfilter.web.api import Api
+from rsfilter.web.audit_worker import Found
 from rsfilter.web.handlers.routes import by_number, route_shape
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import JSON, encode, stream
@@ -48,12 +48,15 @@ async def story(
         prefix = Prefix.parse(text)  # a malformed one may be in the table as well
     except ValueError as error:
         raise bad_request(f"prefix: {error}") from None
-    records, is_complete = await _history(api, str(prefix))
+    history = await _history(api, str(prefix))
     entries = api.running.filter.engine.rib_in.at(prefix)
-    if not entries and not records:
+    if not entries and not history.count:
         raise ApiError(404, "no_route", f"nobody announces {prefix}, and the audit log has nothing")
     frame = schema.RouteStories(
-        prefix=str(prefix), routes=[], audit=records, is_audit_complete=is_complete
+        prefix=str(prefix),
+        routes=[],
+        audit=cast(Any, history.records),  # as they are: encoded
+        is_audit_complete=not history.problem,
     )
     before, opening, after = encode(frame).partition(b'"routes":[]')
     async with stream(request, JSON) as answer:
@@ -80,22 +83,11 @@ def _joined(asked: schema.PrefixPartsAsked) -> str:
     return f"{asked.address}/{asked.length}"
 
 
-async def _history(api: Api, prefix: str) -> tuple[list[Record], bool]:
-    directory = api.running.config.audit.directory
-
-    def ask(should_end: Callable[[], bool]) -> list[Record]:
-        return list(
-            query(
-                directory, prefix=prefix, match="exact", limit=AUDIT_RECORDS, should_end=should_end
-            )
-        )
-
+async def _history(api: Api, prefix: str) -> Found:
     try:
-        return await api.audit(ask, AUDIT_TIME_S), True
-    except GaveUpError as error:
-        return error.found, False
-    except (ValueError, OSError):  # a malformed prefix, which `query` does not look for; no files
-        return [], False
+        return await api.audit(AUDIT_TIME_S, prefix=prefix, match="exact", limit=AUDIT_RECORDS)
+    except ApiError as error:  # a story without its history is better than none
+        return Found(problem="unreadable", detail=str(error))
 
 
 def _story(api: Api, entry: Entry, announced: _Announced) -> schema.RouteStory:

@@ -1,15 +1,16 @@
 // Which live routes would flip under a truth file that is dropped here. Nothing changes.
 
 import { post } from "/static/api.js";
-import { h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
+import { field, h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
 
 export function impact(place) {
   const input = h("input", { type: "file", accept: ".json,application/json", class: "hidden", id: "file" });
   const drop = h("label", { class: "drop", for: "file" },
     "Drop a truth file here, or choose one. It is judged against the routes that are live now; nothing changes.");
   const found = h("div", { "aria-live": "polite" });
+  const token = h("input", { type: "password", autocomplete: "off" });
   input.addEventListener("change", () => {
-    if (input.files.length) judge(input.files[0], found);
+    if (input.files.length) judge(input.files[0], token.value, found);
     input.value = ""; // the same name again is another file
   });
   for (const [name, isOver] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
@@ -18,14 +19,16 @@ export function impact(place) {
       drop.classList.toggle("over", isOver);
     });
   }
-  drop.addEventListener("drop", (event) => event.dataTransfer.files.length && judge(event.dataTransfer.files[0], found));
-  place.append(h("h2", {}, "Impact of another truth"), input, drop, found);
+  drop.addEventListener("drop", (event) => event.dataTransfer.files.length && judge(event.dataTransfer.files[0], token.value, found));
+  const needsToken = !["localhost", "[::1]"].includes(location.hostname) && !location.hostname.startsWith("127.");
+  place.append(h("h2", {}, "Impact of another truth"), input, drop,
+    ...(needsToken ? [h("div", { class: "filters" }, field("token ([http] token_file)", token))] : []), found);
 }
 
-async function judge(file, place) {
+async function judge(file, token, place) {
   place.replaceChildren(h("p", {}, `judging by ${file.name} …`));
   try {
-    place.replaceChildren(...result(file, await post("impact", file)));
+    place.replaceChildren(...result(file, await post("impact", file, token)));
   } catch (error) {
     place.replaceChildren(problem(error));
   }

@@ -1,0 +1,142 @@
+"""The worker behind `POST /api/v1/impact`: judges the live routes by the truth of a client.
+
+It gets, in frames: what is in force (`InForce`), the truth's octets, and, once it has said that the
+truth can be used, the VRPs of the RTR caches and the live routes. What the filter sends are its own
+values, pickled; what the worker answers is JSON, as `/api/v1/impact` shows it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from rsfilter.pipeline.data import Sources
+from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
+from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
+from rsfilter.routing.validation import Data
+from rsfilter.rpki.truth import Truth, TruthError, parse_truth
+from rsfilter.rpki.vrps import Numbers, VrpSet
+from rsfilter.web import confinement, schema
+from rsfilter.web.bounds import TooLargeError, check_bounds
+from rsfilter.web.frames import frame, frames
+
+PROBLEMS_SHOWN = 10
+"""Of a truth file that cannot be used; `rsfilter truth check` shows all."""
+
+
+class InForce(NamedTuple):
+    """What routes are judged by, beside a truth."""
+
+    hosts: tuple[HostGroup, ...]
+    routers: tuple[RouterGroup, ...]
+    limits: Limits
+    """The guard's."""
+    sources: Sources
+    """Without truth, and without VRPs (`Sources.to_be_filled`)."""
+    truth_may_be_empty: bool
+    """Another source decides as well."""
+
+
+class Outcome(msgspec.Struct, gc=False):
+    """What became of the truth. `status` 200: it can be used."""
+
+    status: int = 200
+    error: str = ""
+    detail: str = ""
+    pointer: str | None = None
+
+
+def work(pipe: BinaryIO, answer: BinaryIO) -> None:
+    """Serves one request."""
+    (given,) = frames(pipe)
+    in_force: InForce = pickle.loads(given)  # noqa: S301 - the filter's own values
+    outcome, found = _read(b"".join(frames(pipe)), may_be_empty=in_force.truth_may_be_empty)
+    answer.write(frame(msgspec.json.encode(outcome)))
+    answer.flush()
+    if found is None:
+        return
+    in_force.sources.fill(VrpSet.of_numbers(_numbers(pipe)))
+    data = in_force.sources.data_with(found)
+    total = Impact(Neighbors(in_force.hosts, in_force.routers), data)
+    for slice_ in frames(pipe):
+        total.add(pickle.loads(slice_))  # noqa: S301 - the filter's own values
+    answer.write(frame(msgspec.json.encode(_answer(found, total, data, in_force.limits))))
+
+
+def _read(content: bytes, *, may_be_empty: bool) -> tuple[Outcome, Truth | None]:
+    try:
+        check_bounds(content)
+        found = parse_truth(content, "body", time.time(), may_be_empty=may_be_empty)
+        return Outcome(), found
+    except TooLargeError as error:
+        return Outcome(413, "too_large", str(error), ""), None
+    except TruthError as error:
+        return truth_outcome(error), None
+
+
+def truth_outcome(error: TruthError) -> Outcome:
+    """A truth that cannot be used; `pointer` is that of the first problem."""
+    shown = [str(problem) for problem in error.problems[:PROBLEMS_SHOWN]]
+    if len(error.problems) > len(shown):
+        shown.append(f"and {len(error.problems) - len(shown)} more")
+    return Outcome(422, "truth_invalid", "\n".join(shown), error.problems[0].pointer)
+
+
+def _numbers(pipe: BinaryIO) -> Iterator[Numbers]:
+    for slice_ in frames(pipe):
+        yield from pickle.loads(slice_)  # noqa: S301 - the filter's own values
+
+
+def _answer(found: Truth, total: Impact, data: Data, limits: Limits) -> schema.Impact:
+    flips = (total.lost_routes + total.gained_routes)[:MAX_FLIPS]
+    return schema.Impact(
+        truth=truth_summary(found),
+        judged=total.judged,
+        accepted_before=total.accepted_before,
+        accepted_after=total.accepted_after,
+        lost=total.lost,
+        gained=total.gained,
+        lost_by_reason=dict(total.lost_by_reason.most_common()),
+        would_hold=total.would_hold(limits),
+        flips=[_flip(flip, data) for flip in flips],
+        is_complete=len(flips) == total.lost + total.gained,
+    )
+
+
+def truth_summary(found: Truth) -> schema.TruthSummary:
+    """What a truth file holds."""
+    return schema.TruthSummary(
+        format=found.format,
+        revision=found.revision,
+        sha256=found.sha256,
+        vrps=len(found.vrps),
+        hosts=len(found.hosts),
+        filters=len(found.filters),
+        metadata=dict(found.metadata),
+        warnings=[str(warning) for warning in found.warnings],
+    )
+
+
+def _flip(flip: Flip, data: Data) -> schema.Flip:
+    route, was, verdict = flip
+    host = data.bindings.host(route.asn, route.key.neighbor)
+    return schema.Flip(
+        neighbor=str(route.key.neighbor),
+        host=host.name if host else "",
+        asn=route.asn,
+        prefix=str(route.key.prefix),
+        path_id=route.key.path_id,
+        was=was.kind.value,
+        verdict=verdict.kind.value,
+        reasons=list(verdict.reasons),
+        state=verdict.validation.state.value,
+        vrps=[str(vrp) for vrp in verdict.validation.vrps],
+    )
+
+
+if __name__ == "__main__":
+    confinement.run(work)
