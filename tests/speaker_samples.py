@@ -11,13 +11,16 @@ from unittest import mock
 
 from exabgp.bgp.message import Action
 from exabgp.bgp.message.open.asn import ASN
+from exabgp.bgp.message.update.nlri import INET, NLRI
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.configuration.configuration import _Configuration
+from exabgp.logger import _log, log
 from exabgp.logger.option import option
-from exabgp.protocol.family import AFI, SAFI
+from exabgp.protocol.family import AFI, SAFI, Family
 from exabgp.protocol.ip import IP
 from exabgp.reactor.api import API
 from exabgp.reactor.api.command import announce, limit, rib
+from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.keepalive import KA
 from exabgp.reactor.listener import Listener
@@ -39,7 +42,7 @@ IPV4, IPV6 = (AFI.ipv4, SAFI.unicast), (AFI.ipv6, SAFI.unicast)
 
 TOUCHED: Sequence[type | ModuleType] = (
     *(ASYNC, Connection, KA, Listener, Neighbor, OutgoingRIB, Peer, Protocol, Reactor),
-    *(_Configuration, announce, limit, rib),
+    *(AFI, SAFI, Family, NLRI, INET, _log, log, option, _Configuration, announce, limit, rib),
 )
 """Everything that has something replaced."""
 
@@ -47,18 +50,25 @@ TOUCHED: Sequence[type | ModuleType] = (
 @contextmanager
 def replaced(*replacements: Replacement) -> Iterator[None]:
     """ExaBGP with these replacements, and as it was afterwards."""
+    commands = mock.patch.dict(Command.callback["text"])
+    with restored(), commands, mock.patch.object(generation, "_is_installed", False):
+        assert not install(replacements, "").left_out
+        yield
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Puts back whatever of `TOUCHED` is another one afterwards."""
     before = {owner: dict(vars(owner)) for owner in TOUCHED}
-    with mock.patch.object(generation, "_is_installed", False):
-        try:
-            assert not install(replacements, "").left_out
-            yield
-        finally:
-            for owner, names in before.items():
-                for name in vars(owner).keys() - names.keys():
-                    delattr(owner, name)
-                for name, value in names.items():
-                    if vars(owner)[name] is not value:
-                        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, names in before.items():
+            for name in vars(owner).keys() - names.keys():
+                delattr(owner, name)
+            for name, value in names.items():
+                if vars(owner)[name] is not value:
+                    setattr(owner, name, value)
 
 
 def configuration(neighbors: dict[str, list[tuple[Any, Any]]]) -> Any:

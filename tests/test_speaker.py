@@ -13,15 +13,39 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from exabgp.bgp.message import Action, Update
+from exabgp.bgp.message import Action, Notify, Update
+from exabgp.bgp.message.update.nlri import NLRI
+from exabgp.logger import log
+from exabgp.logger.option import option
+from exabgp.protocol.family import AFI, SAFI, Family
 from exabgp.reactor.api.command import limit
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.rib.outgoing import OutgoingRIB
 from hypothesis import given
 from hypothesis import strategies as st
-from speaker_samples import IPV4, IPV6, configuration, negotiated, replaced, routes
+from speaker_samples import (
+    IPV4,
+    IPV6,
+    PARSER,
+    configuration,
+    negotiated,
+    replaced,
+    restored,
+    routes,
+)
 
-from rsfilter.speaker import announcing, matching, packing, program, steps, withdrawing
+from rsfilter.speaker import (
+    announcing,
+    families,
+    listing,
+    matching,
+    packing,
+    prefixes,
+    program,
+    quiet,
+    steps,
+    withdrawing,
+)
 from rsfilter.speaker.replacement import Replacement, fingerprint, install
 
 ROOT = Path(__file__).parent.parent
@@ -284,6 +308,119 @@ def test_a_refresh_is_still_marked_off() -> None:
         kinds = [type(message).__name__ for message in outgoing.updates(True)]
         assert kinds[0] == kinds[-1] == "RouteRefresh"
         assert set(kinds[1:-1]) == {"Update"}
+
+
+# Prefixes and families ----------------------------------------------------------------------------
+
+
+def read(family: tuple[int, int], data: bytes, addpath: bool) -> tuple[object, ...]:
+    """All prefixes in some octets, with what is left; or the error."""
+    found = []
+    try:
+        while data:
+            nlri, data = NLRI.unpack_nlri(*family, data, Action.ANNOUNCE, addpath)
+            printed = (nlri.json(), nlri.json(compact=True), str(nlri), nlri.index())
+            found.append((printed, nlri.pack_nlri(), nlri.family(), vars(nlri).keys()))
+    except Notify as error:
+        return (*found, error.code, error.subcode, str(error))
+    return (*found, data)
+
+
+@given(st.sampled_from([IPV4, IPV6, (1, 1), (1, 2), (2, 4)]), st.binary(max_size=40), st.booleans())
+def test_prefixes_are_read_the_same(family: tuple[int, int], data: bytes, addpath: bool) -> None:
+    stock = read(family, data, addpath)
+    with replaced(families.REPLACEMENT, prefixes.REPLACEMENT):
+        assert read(family, data, addpath) == stock
+
+
+@pytest.mark.parametrize(
+    ("data", "prefix"),
+    [
+        (b"\x20\xcb\x00\x71\x05", "203.0.113.5/32"),
+        (b"\x18\xcb\x00\x71", "203.0.113.0/24"),
+        (b"\x00", "0.0.0.0/0"),
+        (b"\x01\x80", "128.0.0.0/1"),
+    ],
+)
+def test_a_plain_prefix(data: bytes, prefix: str) -> None:
+    with replaced(families.REPLACEMENT, prefixes.REPLACEMENT):
+        nlri, left = NLRI.unpack_nlri(*IPV4, data + b"rest", Action.ANNOUNCE, False)
+    assert nlri.prefix() == prefix
+    assert left == b"rest"
+
+
+def test_families_are_the_same_objects() -> None:
+    numbers = [*range(300), 16388, 65535]
+    stock = [(AFI.create(n), SAFI.create(n % 256), str(AFI.create(n))) for n in numbers]
+    with replaced(families.REPLACEMENT):
+        assert [(AFI.create(n), SAFI.create(n % 256), str(AFI.create(n))) for n in numbers] == stock
+        assert type(AFI.create(1)) is type(stock[1][0])
+        assert Family(*IPV4).index() == b"0101"
+        assert Family(25, 65).family().afi_safi() == (25, 65)
+
+
+# Logging -----------------------------------------------------------------------------------------
+
+
+def commanded(words: str, level: str) -> tuple[list[str], list[mock.call], list[mock.call]]:
+    """(lines that are logged, replies, what was injected) by a command."""
+    reactor = mock.Mock(asynchronous=ASYNC())
+    reactor.peers.return_value = ["neighbor 192.0.2.1 x", "neighbor 192.0.2.2 x"]
+    reactor.configuration.inject_change.side_effect = [True, False, True, False, True]
+    lines: list[str] = []
+    environment = mock.Mock()
+    environment.log.configure_mock(level=level, destination="stderr", enable=True, all=True)
+    with restored():
+        log.init(environment)
+        option.formater = staticmethod(lambda line, source, level, _: f"{source} {level} {line}")
+        option.logger = mock.Mock()
+        for name in ("debug", "info", "warning", "error"):
+            getattr(option.logger, name).side_effect = lines.append
+        PARSER.response(reactor, "helper", words, False)
+        while reactor.asynchronous._async:
+            reactor.asynchronous.run()
+    return lines, reactor.processes.mock_calls, reactor.configuration.mock_calls
+
+
+LONG = "attributes next-hop 192.0.2.9 nlri 10.0.0.1/32 10.0.0.2/32"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"neighbor 192.0.2.1 announce {LONG}",
+        f"neighbor 192.0.2.1 withdraw {LONG}",
+        f"announce {LONG}",
+        f"neighbor 192.0.2.3 announce {LONG}",
+        "neighbor 192.0.2.1 announce attributes next-hop nonsense nlri 10.0.0.1/32",
+        "neighbor 192.0.2.1 withdraw attributes nlri",
+        "announce attribute next-hop 192.0.2.9 nlri 10.0.0.1/32",
+        "withdraw attribute",
+    ],
+)
+def test_commands_log_and_reply_the_same(words: str, level: str) -> None:
+    def plain(found: tuple[list[str], Any, Any]) -> tuple[list[str], list[str], list[str]]:
+        lines, replies, injected = found
+        return [line for line in lines if "async |" not in line], list(map(str, replies)), injected
+
+    stock = commanded(words, level)
+    with replaced(quiet.REPLACEMENT):
+        found = commanded(words, level)
+    assert found[0] == stock[0]
+    assert found[1] == stock[1]
+    assert [str(call) for call in found[2]] == [str(call) for call in stock[2]]
+
+
+def test_a_table_is_cut_as_a_list_is() -> None:
+    items = list(range(7))
+    rest, seen = listing.Tail(items), []
+    while rest:
+        first, rest = rest[:2], rest[2:]
+        seen.append(first)
+    assert seen == [[0, 1], [2, 3], [4, 5], [6]]
+    assert len(rest) == 0
+    assert list(listing.Tail(items, 5)) == [5, 6]
 
 
 # Steps -------------------------------------------------------------------------------------------

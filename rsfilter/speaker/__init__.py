@@ -9,6 +9,10 @@ when its source is known (`replacement`). Nothing of rsfilter is imported here.
     steps        commands need no event loop for each turn
     matching     `neighbor ADDRESS` is looked up, not matched with all peers
     packing      IPv6 prefixes share UPDATEs
+    families     address families are looked up, not made again
+    prefixes     unicast prefixes are read and printed without detours
+    quiet        what is not logged costs little
+    listing      `show adj-rib` walks through a table
     collector    Python's collector of cycles runs less often
     accepting    many connections in a turn, each found by an index
     loop         a peer has a turn when it needs one; the loop sleeps until something happens:
