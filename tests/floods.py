@@ -65,6 +65,8 @@ UPDATE = 50
 PROBE_S = 0.1
 """Between two announcements of the honest host."""
 
+AHEAD_S = 0.5
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -111,8 +113,12 @@ class Site:
         self.audit = directory / "audit"
         self.delays: list[float] = []
         """Seconds from the honest host's announcements to the router, in order."""
+        self.work: list[float] = []
+        """CPU seconds of the filter meanwhile: what other programs do has no part in them."""
         self._asked = 0
-        self._asked_at = self._next_at = 0.0
+        self._asked_at = self._next_at = self._cpu_at = 0.0
+        self._since = 0
+        """Lines of `pour` since it asked."""
         self._probe: str | None = None
         """What the honest host has announced and the router does not have yet."""
         speaker.write(state(ROUTER, 65200, "up"))
@@ -126,13 +132,17 @@ class Site:
         return self.speaker.tables[ROUTER]
 
     def pour(self, lines: Iterable[bytes], per_second: float) -> None:
-        """Writes lines at this pace, while the honest host goes on announcing and is timed."""
+        """Writes lines at this pace, while the honest host goes on announcing and is timed.
+        On a busy machine it waits for the filter: what lies before it is
+        never more than AHEAD_S of the flood."""
         started = time.monotonic()
         for number, text in enumerate(lines):
-            while time.monotonic() < started + number / per_second:
+            while time.monotonic() < started + number / per_second or self._is_behind(per_second):
+                assert self.speaker.process.poll() is None, "the filter has ended"
                 time.sleep(0.0005)
                 self._look()
             self.speaker.write(text)
+            self._since += 1
             self._look()
         self.caught_up()
 
@@ -158,16 +168,21 @@ class Site:
         if self.speaker.process.returncode is None:
             self.speaker.ends(60)
 
+    def _is_behind(self, per_second: float) -> bool:
+        return self._probe is not None and self._since > AHEAD_S * per_second
+
     def _look(self) -> None:
         """Times the honest host's last announcement, or makes the next one."""
         now = time.monotonic()
         if self._probe is not None:
             if self._probe in self.table:
                 self.delays.append(now - self._asked_at)
+                self.work.append(self.cpu_s() - self._cpu_at)
                 self._probe = None
         elif now >= self._next_at:
             self._asked += 1
             self._asked_at, self._next_at = now, now + PROBE_S
+            self._cpu_at, self._since = self.cpu_s(), 0
             self._probe = f"203.0.{self._asked >> 8}.{self._asked & 255}/32"
             self.speaker.write(announce(HONEST, 65002, [self._probe]))
 
@@ -210,6 +225,19 @@ class Site:
     def audit_mb(self) -> float:
         """The audit log on the disk, in megabytes."""
         return sum(path.stat().st_size for path in self.audit.iterdir()) / 1e6
+
+    def forget(self) -> None:
+        """What was measured until now is about something else."""
+        self.delays.clear()
+        self.work.clear()
+
+    def worst_work_ms(self) -> float:
+        """The most CPU time of the filter within a delay of the honest host, in milliseconds."""
+        return max(self.work) * 1000
+
+    def median_work_ms(self) -> float:
+        """The usual CPU time of the filter within a delay, in milliseconds."""
+        return statistics.median(self.work) * 1000
 
     def worst_ms(self) -> float:
         """The longest delay of the honest host, in milliseconds."""

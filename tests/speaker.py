@@ -152,7 +152,7 @@ class Speaker:
             self.process.stdin.write(data)
             self.process.stdin.flush()
 
-    def ends(self, deadline: float = 10.0) -> None:
+    def ends(self, deadline: float = 120.0) -> None:
         """Closes the filter's stdin, and waits for its end."""
         assert self.process.stdin
         with self._write_lock:
@@ -173,7 +173,7 @@ class Speaker:
         assert found
         return int(found[1])
 
-    def wait(self, what: str, condition: Callable[[], bool], deadline: float = 60.0) -> None:
+    def wait(self, what: str, condition: Callable[[], bool], deadline: float = 120.0) -> None:
         """Polls until the condition holds."""
         end = time.monotonic() + deadline
         while not condition():

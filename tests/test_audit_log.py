@@ -31,6 +31,7 @@ from audit_samples import (
     verdict_change,
     write_log,
 )
+from lab.waiting import DEADLINE_S
 from msgspec.structs import replace
 
 from rsfilter.audit import files as audit_files
@@ -47,7 +48,7 @@ FIRST = "audit-2026-11-22.jsonl"
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     """Polls until it is so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.002)
@@ -445,9 +446,9 @@ def test_an_end_in_a_hurry_writes_records_and_leaves_files_to_the_next_start(tmp
     monkeypatch.setattr(audit_files, "_CHUNK", 256)  # some 4,000 of them take more than a minute
     monkeypatch.setattr(audit_files.zlib, "compressobj", lambda *_: SlowZlib())
     log.append(NOON + DAY, note("next day"))
-    assert begun.wait(10)
+    assert begun.wait(DEADLINE_S)
     log.append(NOON + DAY, note("last"))
-    log.close(timeout=10)
+    log.close(timeout=DEADLINE_S)
     monkeypatch.undo()
     assert sorted(path.name for path in tmp_path.glob("audit-*")) == [
         "audit-2026-11-22.jsonl",

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.lab
 CHANGES = 5000
 """In a round: a second or so."""
 
-ROUND_S = 60.0
+ROUND_S = 300.0
 HELPER = Path(__file__).with_name("churn.py")
 
 
@@ -106,7 +106,7 @@ def rounds_right(site: Site, count: int, *, flap: bool = False) -> dict[str, int
             router.comes_back()
             router.is_up()
         oracle = site.oracle(number)
-        eventually(lambda: site.difference(oracle), deadline_s=5)  # noqa: B023
+        eventually(lambda: site.difference(oracle))  # noqa: B023
         counters = oracle["counters"]
     return counters
 

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 import pytest
 from config_sample import configuration
-from lab.waiting import eventually
+from lab.waiting import DEADLINE_S, eventually
 from speaker import announce, state
 
 import rsfilter
@@ -146,13 +146,13 @@ def test_the_page_is_served(programs: Path, site: Path) -> None:
         finally:
             assert process.stdin
             process.stdin.close()  # as ExaBGP ends it
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_S) == 0
 
 
 def get(url: str) -> str | None:
     """What is served there; None: nobody listens yet."""
     try:
-        with urlopen(url, timeout=10) as answer:
+        with urlopen(url, timeout=DEADLINE_S) as answer:
             return str(answer.read().decode())
     except URLError:
         return None

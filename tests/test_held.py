@@ -12,6 +12,7 @@ import pytest
 from core_samples import route
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lab.waiting import DEADLINE_S
 from msgspec.structs import replace
 
 from rsfilter.edge import guard_file
@@ -191,7 +192,7 @@ async def test_the_keeper_writes_what_it_is_given_at_once(path: Path) -> None:
     keeper = HeldKeeper(path, {})
     keeper.start()
     keeper.take({ONE.key: ONE})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while reloaded(path) != {ONE.key: SAID[ONE.key]}:
             await asyncio.sleep(0.01)
     keeper.take({TWO.key: TWO})
@@ -225,7 +226,7 @@ async def test_the_keeper_goes_on_whatever_fails(
     keeper = HeldKeeper(path, {})
     keeper.take({ONE.key: ONE})
     keeper.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while reloaded(path) != {ONE.key: SAID[ONE.key]}:
             await asyncio.sleep(0.01)
     await keeper.stop()
@@ -240,7 +241,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     monkeypatch.setattr(guard_file, "STOP_TIMEOUT_S", 0.05)
     keeper = HeldKeeper(path, {})
     keeper.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await keeper.stop()
     assert "the disk does not answer" in caplog.text
 

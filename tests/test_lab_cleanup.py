@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab.waiting import eventually
+from lab.waiting import DEADLINE_S, eventually
 from lab.warden import descendants
 
 OWNER = """\
@@ -92,7 +92,7 @@ def test_an_owner_that_is_killed(owner_of: Callable[[str], Owner], number: signa
     assert owner.directory.is_dir()
     assert len(owner.started) >= 4  # keeper, warden, bird, sleep
     owner.process.send_signal(number)
-    owner.process.wait(30)
+    owner.process.wait(DEADLINE_S)
     nothing_is_left(owner)
 
 
@@ -100,7 +100,7 @@ def test_an_owner_that_is_killed(owner_of: Callable[[str], Owner], number: signa
 def test_an_owner_that_fails(owner_of: Callable[[str], Owner]) -> None:
     """An exception inside `with Lab()`."""
     owner = owner_of("raise")
-    owner.process.wait(30)
+    owner.process.wait(DEADLINE_S)
     nothing_is_left(owner)
 
 
@@ -112,7 +112,7 @@ def test_a_keeper_or_warden_that_is_killed(owner_of: Callable[[str], Owner], whi
     (keeper,) = children_of(owner.process.pid)
     (warden,) = children_of(keeper)
     os.kill(keeper if which == "keeper" else warden, signal.SIGKILL)
-    owner.process.communicate(timeout=30)
+    owner.process.communicate(timeout=DEADLINE_S)
     nothing_is_left(owner)
 
 

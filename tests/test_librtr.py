@@ -22,6 +22,7 @@ import pytest
 import rtr_client
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.waiting import DEADLINE_S
 from msgspec.structs import astuple
 from rtr_cache import RtrCache
 
@@ -230,7 +231,7 @@ def some_vrps(count: int, seed: int) -> frozenset[Vrp]:
 
 
 async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while not is_so():
             await asyncio.sleep(0.02)
 
@@ -375,5 +376,5 @@ async def test_librtr_is_quiet() -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
     assert (out, err, process.returncode) == (b"", b"said by Python\n", 0)

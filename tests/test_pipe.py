@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rsfilter.edge import pipe
 from rsfilter.edge.pipe import CommandWriter, LineReader, linger
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 class Ended(threading.Event):

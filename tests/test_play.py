@@ -65,7 +65,7 @@ def command(directory: Path, text: str, arguments: str) -> subprocess.Popen[str]
 
 def run(directory: Path, text: str, arguments: str) -> tuple[int, str]:
     process = command(directory, text, arguments)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
 
@@ -136,5 +136,5 @@ def test_a_kept_lab_ends_at_a_signal(
     (place,) = tmp_path.glob("lab-*")
     assert (place / "leaf1" / "bird.ctl").exists()
     kept.send_signal(number)
-    assert kept.wait(30) == 0
+    assert kept.wait(120) == 0
     eventually(lambda: f"{place} is left" if place.exists() else None)

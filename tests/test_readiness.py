@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from lab.waiting import DEADLINE_S
 
 from rsfilter.config.build import ReadinessConfig
 from rsfilter.edge.readiness import ReadinessWatcher
@@ -25,7 +26,7 @@ async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], A
     await watcher.start()
 
     async def says(why: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while told[-1:] != [why]:
                 await asyncio.sleep(0.01)
 
@@ -46,7 +47,7 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
     look = ReadinessWatcher._look
 
     def look_late(watcher: ReadinessWatcher) -> str:
-        assert answers.wait(20)
+        assert answers.wait(DEADLINE_S)
         return look(watcher)
 
     monkeypatch.setattr(ReadinessWatcher, "_look", look_late)
@@ -67,7 +68,7 @@ async def test_other_files_are_looked_for_although_the_first_do_not_answer(
     def look_late(watcher: ReadinessWatcher, path: Path) -> bool:
         if path == gone:
             asked.set()
-            assert answers.wait(20)
+            assert answers.wait(DEADLINE_S)
         return look(watcher, path)
 
     monkeypatch.setattr(ReadinessWatcher, "_is_there", look_late)
@@ -76,8 +77,8 @@ async def test_other_files_are_looked_for_although_the_first_do_not_answer(
     watcher = ReadinessWatcher(ReadinessConfig(ready_file=gone), told.append, interval=0.01)
     await watcher.start()
     assert asked.is_set()
-    monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 20.0)
-    async with asyncio.timeout(10):
+    monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 10 * DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
         await watcher.configure(ReadinessConfig(disable_file=tmp_path / "disable"))
     assert told == [f"{gone} cannot be looked for", ""]
     answers.set()
@@ -174,7 +175,7 @@ async def test_what_fails_to_be_told_is_told_again(
     watcher = ReadinessWatcher(ReadinessConfig(disable_file=disable), tell, interval=0.01)
     await watcher.start()
     disable.touch()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while len(told) < 2:
             await asyncio.sleep(0.01)
     await watcher.stop()
@@ -202,7 +203,7 @@ async def test_files_that_nobody_asks_for_any_more_do_not_keep_it_out_of_service
 
     monkeypatch.setattr(ReadinessWatcher, "_look", look_again)
     await watcher.configure(ReadinessConfig())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while told[-1]:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

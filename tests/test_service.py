@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 from config_sample import configuration
+from lab.waiting import DEADLINE_S
 from speaker import announce, state
 
 from rsfilter.config.build import load_config
@@ -44,6 +45,6 @@ async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
     service._reader = cast(LineReader, LastMoment(lines.splitlines()))
     service._writer = CommandWriter(-1, lambda: None)  # what it is given stays with it
     service._wake.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await service._turns()
     assert service._filter.counters == {"SessionUp": 1, "Update": 1}

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from lab.waiting import DEADLINE_S
 
 from rsfilter.util.threads import on_own_thread
 
@@ -31,7 +32,7 @@ async def test_work_that_is_given_up_ends_unheard(caplog: pytest.LogCaptureFixtu
 
     def work() -> None:
         threads.append(threading.current_thread())
-        may_end.wait(20)
+        may_end.wait(DEADLINE_S)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -58,5 +59,5 @@ asyncio.run(main())
 
 
 def test_a_process_ends_without_waiting_for_it() -> None:
-    ended = subprocess.run([sys.executable, "-c", ENDS], timeout=20, capture_output=True)
+    ended = subprocess.run([sys.executable, "-c", ENDS], timeout=DEADLINE_S, capture_output=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"ends\n", b"")

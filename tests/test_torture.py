@@ -9,11 +9,14 @@ from lab.probe import Probe
 from storm import HOSTS, Storm
 from torture import Torture
 
+from rsfilter.exabgp.deferral import DEADLINE_S
+from rsfilter.exabgp.resync import REFRESH_LIMIT_S
+
 pytestmark = pytest.mark.lab
 
-WINDOW_S = 15.0
-"""Until a new process knows all: a start, a host's answer to a route refresh (BIRD sleeps up to 3 s
-over it, and one that says nothing is waited for for 10 s), a busy machine."""
+WINDOW_S = min(DEADLINE_S, REFRESH_LIMIT_S)
+"""A resync or a deferral that takes as long has run into its limit. Five to ten seconds are usual:
+a start, a host's answer to a route refresh (BIRD sleeps up to 3 s over it)."""
 
 
 def test_the_filter_is_killed_and_exabgp(lab: Lab) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from lab.waiting import DEADLINE_S
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, ROUTER, TOKEN, Bench
 
@@ -200,7 +201,7 @@ async def test_a_story_tells_what_routers_get_and_what_happened_before(bench: Be
             records: list[dict[str, object]] = said["audit"]
             return records
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not (records := await told()):
                 await asyncio.sleep(0.01)
     assert [(r["event"], r["verdict"], r["prefix"]) for r in records] == [
@@ -225,7 +226,7 @@ async def test_the_audit_log_can_be_asked(bench: Bench) -> None:
             said = await client.get("/api/v1/audit?reason=origin_invalid_asn&since=1h")
             return [record["prefix"] for record in said["records"]]
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not (prefixes := await found()):
                 await asyncio.sleep(0.01)
         assert prefixes == ["203.0.113.17/32"]
@@ -479,7 +480,7 @@ async def test_who_does_not_read_an_answer_holds_no_connection(
     async with served(bench, unused_tcp_port) as address:
         _, deaf = await asyncio.open_connection(*address, limit=1)
         deaf.write(ask * 1000)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while not await is_answered(address):
                 await asyncio.sleep(0.05)
         deaf.close()
@@ -496,7 +497,7 @@ async def test_who_has_gone_listens_no_more(
         await reader.readuntil(b"retry: 5000")
         assert len(bench.api.events.clients) == 1
         writer.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while bench.api.events.clients:
                 await asyncio.sleep(0.01)
 
@@ -535,7 +536,7 @@ async def served(bench: Bench, port: int) -> AsyncIterator[tuple[str, int]]:
     listen = bench.config.http.listen._replace(port=port)
     object.__setattr__(bench.config.http, "listen", listen)
     await bench.server.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while bench.server.address is None:
             await asyncio.sleep(0.01)
         yield bench.server.address

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.waiting import DEADLINE_S
 from web_site import AFTER, hosts, running_site
 
 from rsfilter.cli import main
@@ -41,7 +42,7 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
 
 
 def eventually(check: Any) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + DEADLINE_S
     while not check():
         assert time.monotonic() < end, check
         time.sleep(0.02)

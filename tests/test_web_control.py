@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.waiting import DEADLINE_S
 from speaker import state
 from web_bench import CONFIG, HV7, HV8, TRUTH, Bench
 
@@ -133,7 +134,7 @@ async def test_a_body_that_is_too_large_is_not_read(bench: Bench) -> None:
             b"POST /api/v1/impact HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n"
             b"Content-Type: application/json\r\n\r\n"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             assert (await reader.readline()).split()[1] == b"413"
         writer.close()
 
@@ -170,7 +171,7 @@ async def read_events(response: Any, count: int) -> list[tuple[str, dict[str, An
     """The next events of a stream: (kind, data)."""
     found: list[tuple[str, dict[str, Any]]] = []
     kind = ""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while len(found) < count:
             line = (await response.content.readline()).decode().rstrip("\n")
             if line.startswith("event: "):
@@ -241,7 +242,7 @@ async def test_who_has_gone_gets_no_more_events_and_leaves_nothing(bench: Bench)
         await stream.content.readline()
         (listener,) = map(weakref.ref, bench.api.events.clients)
         stream.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while bench.api.events.clients:
                 bench.announces(HV8, 65008, "203.0.113.19/32")
                 bench.says(state(HV8, 65008, "down"))
