@@ -230,8 +230,7 @@ class Lab:
     def link(self, name: str, ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
         """A network of its own for `ours`, on an Ethernet link to the lab's, where `theirs` are.
 
-        IPv6 addresses; `name` is the interface there. Returns how a command line begins that runs
-        there.
+        `name` is the interface there. Returns how a command line begins that runs there.
         """
         network, mine = self.directory / f"network-{name}", f"to-{name}"
         network.touch()
@@ -244,9 +243,11 @@ class Lab:
         for prefix, end, addresses in (([], mine, theirs), (there, name, ours)):
             self.run([*prefix, "ip", "link", "set", end, "addrgenmode", "none", "up"])
             for address in addresses:
-                self.run([*prefix, "ip", "address", "add", f"{address}/64", "dev", end, "nodad"])
+                length, nodad = ("64", ["nodad"]) if family_of(address) == 6 else ("24", [])
+                how = [f"{address}/{length}", "dev", end, *nodad]
+                self.run([*prefix, "ip", "address", "add", *how])
         for address in ours:
-            self.run(["ip", "route", "replace", f"{address}/128", "dev", mine])
+            self.run(["ip", "route", "replace", address, "dev", mine])
         return there
 
     def is_listening(self, address: str, port: int) -> bool:

@@ -1,22 +1,32 @@
-"""FRR's bgpd as a host and as a router: no zebra, driven over its vty socket."""
+"""FRR's bgpd as a host and as a router, driven over its vty socket.
+
+It runs alone, as without root it must; `OnLink` is the whole FRR, with zebra. FRR 10 takes IPv6
+over an IPv4 session only where zebra knows an IPv6 address of that interface: alone, a router takes
+both families over IPv6 (`over=6`).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import socket
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from lab.core import LabError, family_of
+from lab.core import Lab, LabError, Process, family_of
 from lab.host import Host
 from lab.router import Router
 from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
+from lab.waiting import eventually
 
 BGPD = "/usr/lib/frr/bgpd"
 """Debian's place; not on PATH, and OpenBGPD has a program of the same name there."""
+
+ZEBRA = "/usr/lib/frr/zebra"
 
 _WITHOUT_ZEBRA = r"zclient_send_message\(\) failed"
 
@@ -39,10 +49,18 @@ class Frr(Speaker):
         self.tolerated.append(_WITHOUT_ZEBRA)
         (self.place / "frr.conf").write_text(self._configuration())
         listen = [word for address in self.addresses.values() for word in ("-l", address)]
-        # -Z -n: neither zebra nor kernel; -S: stay who we are; -P 0: no telnet.
-        argv = [BGPD, "-Z", "-n", "-S", "-P", "0", *listen, "-p", str(self.port)]
-        argv += ["--vty_socket", str(self.place), "-i", "bgpd.pid", "-f", "frr.conf"]
-        self.run(argv, lambda: self.control("show version"))
+        # -S: stay who we are; -P 0: no telnet.
+        argv = [*self._outside(), BGPD, *self._zebra(), "-S", "-P", "0", *listen]
+        argv += ["-p", str(self.port), "--vty_socket", str(self.place), "-i", "bgpd.pid"]
+        self.run([*argv, "-f", "frr.conf"], lambda: self.control("show version"))
+
+    def _outside(self) -> list[str]:
+        """How a command line begins that runs where it is."""
+        return []
+
+    def _zebra(self) -> list[str]:
+        """Options that say where zebra is: there is none, and the kernel has no part either."""
+        return ["-Z", "-n"]
 
     def control(self, *commands: str) -> str:
         """What bgpd answers to the last command: text, three NULs and a status byte."""
@@ -77,7 +95,7 @@ class Frr(Speaker):
     def table(self) -> Table:
         """The paths it has, by prefix."""
         table: Table = {}
-        for family in self.addresses:
+        for family in sorted({family for over in self.carried.values() for family in over}):
             routes = json.loads(self.control(f"show bgp ipv{family} unicast json"))["routes"]
             for prefix in routes:
                 detail = json.loads(self.control(f"show bgp ipv{family} unicast {prefix} json"))
@@ -187,6 +205,64 @@ class FrrHost(Frr, Host):
                 lines += [f"  network {p} route-map {names[p]}" for p in self._announced_in(family)]
                 lines.append(" exit-address-family")
         return "\n".join(lines) + "\n"
+
+
+class OnLink(Frr):
+    """FRR as users run it: with zebra, in a network of its own on a link with the route servers.
+
+    Needs `can_run`. With `families` (4,) its interface has no IPv6 at all.
+    """
+
+    families: tuple[int, ...] = (4, 6)
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for family, address in self.addresses.items():
+            length = 128 if family == 6 else 32
+            self.lab.run(["ip", "address", "delete", f"{address}/{length}", "dev", "lo"])
+        self.addresses = {family: self.addresses[family] for family in self.families}
+        theirs = [other.addresses[f] for other in self._route_servers for f in self.families]
+        link = f"l-{self.name}"
+        self._network = self.lab.link(link, list(self.addresses.values()), theirs)
+        if 6 not in self.families:
+            no_ipv6 = f"net.ipv6.conf.{link}.disable_ipv6=1"
+            self.lab.run([*self._network, "sysctl", "--quiet", "--write", no_ipv6])
+        self._own_zebra: Process | None = None
+
+    @staticmethod
+    def can_run(lab: Lab) -> bool:
+        """Whether there are network namespaces, and root, who alone can make zebra its user."""
+        return lab.isolation == "namespace" and os.geteuid() == 0
+
+    def _outside(self) -> list[str]:
+        return self._network
+
+    def _zebra(self) -> list[str]:
+        place, log = self.place / "zebra", self.place / "zebra.log"
+        if self._own_zebra is None:
+            place.mkdir()
+            shutil.chown(place, "frr", "frr")
+            for above in (self.lab.directory, self.place):
+                above.chmod(0o711)  # zebra is not root
+            argv = [*self._network, ZEBRA, "-u", "frr", "-g", "frr", "-z", str(place / "api")]
+            argv += ["--vty_socket", str(place), "-i", str(place / "pid")]
+            self._own_zebra = self.lab.spawn(argv, cwd=place, log=log)
+        is_there = (place / "api").exists
+        eventually(lambda: None if is_there() else f"no zebra: {log.read_text()}")
+        return ["-z", str(place / "api")]
+
+    def kernel(self) -> str:
+        """What its kernel has of the routes."""
+        show = [[*self._network, "ip", f"-{f}", "route", "show", "proto", "bgp"] for f in (4, 6)]
+        return "".join(map(self.lab.run, show))
+
+
+class FrrRouterOnLink(OnLink, FrrRouter):
+    """As a router."""
+
+
+class FrrHostOnLink(OnLink, FrrHost):
+    """As a host."""
 
 
 def _route_map(name: str, announcement: Announcement) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab, LabError
 from lab.exabgp import PROGRAMS, ExaBgpHost
-from lab.frr import BGPD, FrrHost, FrrRouter
+from lab.frr import BGPD, FrrHost, FrrRouter, FrrRouterOnLink
 from lab.gobgp import GoBgpHost, GoBgpRouter
 from lab.host import Host
 from lab.openbgpd import BGPD as OPENBGPD
@@ -83,9 +83,11 @@ class Bench:
         kinds = [kind for kind in HOSTS if kind not in self.missing]
         for number, kind in enumerate(kinds):
             stage.add_host(HOSTS[kind], kind.lower(), FIRST_ASN + number)
+        with_zebra = {"FRR": FrrRouterOnLink} if FrrRouterOnLink.can_run(lab) else {}
         for kind, router in ROUTERS.items():
             if kind not in self.missing:
-                stage.add_router(router, f"{kind.lower()}-all", paths="all", over=4)
+                every = with_zebra.get(kind, router)
+                stage.add_router(every, f"{kind.lower()}-all", paths="all", over=4)
                 stage.add_router(router, f"{kind.lower()}-best", as_path="prepend")
         self.hosts = {kind: stage.host(kind.lower()) for kind in kinds}
         self.kinds = [kind for kind in ROUTERS if kind not in self.missing]
