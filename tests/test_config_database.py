@@ -64,7 +64,7 @@ BAD = {
     "postgresql://rs1@db1,/r?sslmode=verify-full": "is no host",
     "postgresql://rs1@db1/r?sslmode": "name=value",
     "postgresql://rs1@db1/r\x1b?sslmode=verify-full": "characters",
-    "postgresql://rs1@[::1/r": "Invalid IPv6",
+    "postgresql://rs1@[::1/r": "is no host, host:port or",
 }
 
 

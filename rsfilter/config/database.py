@@ -7,8 +7,9 @@ anywhere; parameters are those that this program has a use for, so that none wea
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from rsfilter.config.reader import HintError
 
@@ -33,6 +34,12 @@ VERIFIED = "verify-full"
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+_URL = re.compile(
+    r"(?P<scheme>[^:/?#]*)://(?P<netloc>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
+    re.DOTALL,
+)
+"""RFC 3986, appendix B. Python 3.13's `urlsplit` refuses an IPv6 address among several hosts."""
+
 
 class DatabaseUrl(NamedTuple):
     """Where the database is, and as which role to log in."""
@@ -52,24 +59,21 @@ class DatabaseUrl(NamedTuple):
 
 def parse_url(text: str) -> DatabaseUrl:
     """The parsed URL. Raises HintError when it cannot be used."""
-    try:
-        parts = urlsplit(text)
-    except ValueError as error:
-        raise HintError(str(error)) from None
-    if parts.scheme not in SCHEMES:
+    parts = _URL.fullmatch(text)
+    if not parts or parts["scheme"] not in SCHEMES:
         raise HintError("it begins with postgresql://")
-    if not text.isprintable() or parts.fragment:
+    if not text.isprintable() or parts["fragment"]:
         raise HintError("it has characters that do not belong there")
-    login, at, hosts = parts.netloc.rpartition("@")
+    login, at, hosts = parts["netloc"].rpartition("@")
     if ":" in login:
         raise HintError("a password does not belong here; put it into password_file")
     user = unquote(login)
     if not at or not user:
         raise HintError("the role is missing: postgresql://ROLE@HOST/DATABASE")
-    database = unquote(parts.path.removeprefix("/"))
+    database = unquote(parts["path"].removeprefix("/"))
     if not database:
         raise HintError("the database is missing: postgresql://ROLE@HOST/DATABASE")
-    parameters = _parameters(parts.query)
+    parameters = _parameters(parts["query"] or "")
     if hosts:
         names, ports = zip(*(_host(host) for host in hosts.split(",")), strict=True)
         parameters |= {"host": ",".join(names), "port": ",".join(ports)}
@@ -94,8 +98,13 @@ def _host(text: str) -> tuple[str, str]:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, "5432"
+    is_balanced = host.startswith("[") == host.endswith("]")
     host = unquote(host.removeprefix("[").removesuffix("]"))
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if (
+        not host
+        or not is_balanced
+        or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+    ):
         raise HintError(f"{text} is no host, host:port or [IPv6 address]:port")
     return host, port
 
