@@ -47,7 +47,7 @@ lab-all: setup ## run every lab, those of minutes too, and print how long each t
 test: setup ## run all tests, those against real daemons too (TESTS="..." for a few)
 	@.ci/packages test
 	@echo "test: pytest"
-	@$(RUN) -m pytest $(or $(TESTS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
+	@$(RUN) -m pytest $(or $(TESTS),--numprocesses 4 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: release-check
 release-check: ## demo and tests in a minimal Debian 12 and a minimal 13, made for it (as root; half an hour; SUITES="trixie")

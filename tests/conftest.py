@@ -14,7 +14,10 @@ settings.register_profile("rsfilter", deadline=None)  # a busy machine is no fai
 settings.load_profile("rsfilter")
 
 LONGEST = (
+    "test_fleet_ship",
+    "test_examples",
     "test_scenario_d",
+    "test_floods",
     "test_scale",
     "test_restart",
     "test_churn",
@@ -23,9 +26,10 @@ LONGEST = (
     "test_scenario_g",
     "test_engine_model",
     "test_play",
-    "test_floods",
-    "test_examples",
+    "test_fleet_run",
+    "test_web_large",
     "test_revalidation",
+    "test_rtr_faults",
     "test_scenario_e",
     "test_scenario_c",
     "test_torture",
