@@ -10,11 +10,11 @@ from storm import HOSTS, Storm
 from torture import Torture
 
 from rsfilter.exabgp.deferral import DEADLINE_S
-from rsfilter.exabgp.resync import REFRESH_LIMIT_S
+from rsfilter.exabgp.repetition import LIMIT_S
 
 pytestmark = pytest.mark.lab
 
-WINDOW_S = min(DEADLINE_S, REFRESH_LIMIT_S)
+WINDOW_S = min(DEADLINE_S, LIMIT_S)
 """A resync or a deferral that takes as long has run into its limit. Five to ten seconds are usual:
 a start, a host's answer to a route refresh (BIRD sleeps up to 3 s over it)."""
 
