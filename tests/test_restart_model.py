@@ -785,6 +785,29 @@ def test_a_host_that_stays_away_delays_only_what_it_may_announce(
     site.end()
 
 
+def test_what_would_be_withdrawn_waits_for_a_host_that_may_announce_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BEST has SHARED over another host, which withdraws it while the one with the worse path is
+    away: it would be missing until that host is back."""
+    monkeypatch.setattr(sys.modules[__name__], "RETURN_S", 60.0)
+    site = Site(
+        stale_time=0, answer_s=0.0, ends=True, are_all_up=True, is_guarded=False, refresh="no"
+    )
+    site.load()
+    site.change(0, SHARED, 2)
+    site.run(KEPT_S)
+    assert (SHARED, "127.10.1.2", 0) in site.table(BEST)
+    site.start(True)
+    site.run(20.0)
+    site.change(1, SHARED, None)
+    site.run(1.0)
+    assert SHARED in prefixes(site, BEST)
+    site.run(60.0)
+    assert (SHARED, "127.10.1.1", 2) in site.table(BEST)
+    site.end()
+
+
 def test_a_host_that_does_not_come_back_is_given_up() -> None:
     site = aged(refresh="no")
     site.run(0.5)
