@@ -27,6 +27,7 @@ from rsfilter.config.build import ReadinessConfig, parse_config, read_config
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.edge import alarms, guard_file, unsettled_file
 from rsfilter.edge.ending import WORK_SIGNALS, Ending
+from rsfilter.edge.guard_keeper import CommandGate, GuardKeeper
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.truth_watcher import Reading, TruthWatcher
@@ -39,6 +40,7 @@ from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Moment, Recorder
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
+from rsfilter.routing.guard import Haste
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr.caches import RtrCaches
@@ -67,6 +69,9 @@ SPARE_S = 0.2
 
 CONFIG_STALL_S = 60.0
 """A configuration file that does not answer for so long is an error of the reload."""
+
+GUARD_TIMEOUT_S = 2.0
+"""For what the last process wrote of its guard. ExaBGP's lines wait meanwhile."""
 
 SKIPPED_EVERY_S = 60.0
 """Between two warnings of lines that were not understood: a host may cause as many as it likes."""
@@ -129,12 +134,12 @@ class Service:
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
-        held_file = config.audit.directory / guard_file.NAME
-        self._held_before = guard_file.load(held_file, time.time())
-        self._held = guard_file.HeldKeeper(held_file, self._held_before)
         unsettled = config.audit.directory / unsettled_file.NAME
         self._unsettled_before = unsettled_file.load(unsettled)
         self._unsettled = unsettled_file.UnsettledKeeper(unsettled, self._unsettled_before)
+        self._gate = CommandGate(lambda lines: self._writer.write(lines))
+        self._guard_keeper: GuardKeeper | None = None
+        """None until what the last process wrote is read."""
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -177,8 +182,7 @@ class Service:
         try:
             self._restore_unsettled()
             self._unsettled.start()
-            self._restore_held()
-            self._held.start()
+            await self._start_guard()
             await self._web.start()
             await self._start()
             await self._turns()
@@ -219,12 +223,14 @@ class Service:
             self._note("stop", moment)
         finally:
             self._is_closed, self._recorder = True, None
+            self._gate.open()
+            keeper = self._guard_keeper
             await _within(
                 WRITE_S + SPARE_S,
                 {
                     "ExaBGP": on_own_thread(self._writer.close, WRITE_S),
                     "the audit log": on_own_thread(self._audit.close, WRITE_S),
-                    "what the guard holds": self._held.stop(),
+                    "what the guard knows": keeper.stop() if keeper else None,
                     "which routers are settled": self._unsettled.stop(),
                 },
             )
@@ -323,8 +329,11 @@ class Service:
             return
         commands = self._filter.commands(moment.now)
         self._unsettled.take(self._filter.unsettled)
-        self._writer.write(commands)
-        self._held.take(self._filter.take_held())
+        if self._guard_keeper and (haste := self._filter.record_haste):
+            written = self._guard_keeper.write()
+            if haste is Haste.FIRST:
+                self._gate.wait_for(written)
+        self._gate.write(commands)
         self._tell(moment)
         if self._revalidating_since and not self._filter.engine.is_busy:
             self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
@@ -371,15 +380,24 @@ class Service:
             self._recorder.unsettled(moment, self._unsettled_before)
         self._filter.unsettled_before(self._unsettled_before, moment.now)
 
-    def _restore_held(self) -> None:
+    async def _start_guard(self) -> None:
         """The guard goes on where the process before this one ended."""
-        if not self._held_before:
+        path = self._config.audit.directory / guard_file.NAME
+        before = guard_file.NOTHING
+        try:
+            async with asyncio.timeout(GUARD_TIMEOUT_S):
+                before = await on_own_thread(guard_file.load, path, time.time())
+        except TimeoutError:
+            log.error("guard: the disk of %s does not answer: what was held is let go", path)
+        self._guard_keeper = GuardKeeper(path, before, self._filter.take_records)
+        self._guard_keeper.start()
+        if before == guard_file.NOTHING:
             return
         moment = _moment()
         if self._recorder:
-            self._recorder.held(moment, self._held_before)
+            self._recorder.guard(moment, before)
         with self._outside(moment):
-            self._filter.guard_restored(self._held_before, moment.now)
+            self._filter.guard_restored(before, moment.now)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -439,7 +457,9 @@ class Service:
         await self._configure(wanted, text, by)
         return []
 
-    async def _configure(self, wanted: Config, text: str, by: str) -> None:
+    async def _configure(
+        self, wanted: Config, text: str, by: str, *, is_forced: bool = False
+    ) -> None:
         sections = changes.changed(self._config, wanted)
         log.info("configuration read again: %s", ", ".join(sections) or "no change")
         self._note("reload", by=by, sections=sections)
@@ -448,9 +468,9 @@ class Service:
         self._config = self._running.config = wanted
         moment = _moment()
         if self._recorder:
-            self._recorder.config(moment, text, str(wanted.path))
+            self._recorder.config(moment, text, str(wanted.path), is_forced=is_forced)
         with self._outside(moment):
-            self._filter.configured(wanted, moment.now)
+            self._filter.configured(wanted, moment.now, is_forced=is_forced)
         await self._readiness.configure(wanted.readiness or ReadinessConfig())
 
     def _readiness_changed(self, why: str) -> None:

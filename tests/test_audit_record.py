@@ -153,13 +153,14 @@ def test_new_data():
 
 
 def test_the_guard():
-    record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE))
+    record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE, lost=7))
     assert record["event"] == "guard"
     assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
     assert record["data"] == {
         "action": "held",
         "routes": 450,
         "accepted": 500,
+        "lost": 7,
         "held": 460,
         "source": "rtr",
         "detail": "serial 43",

@@ -215,7 +215,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
             "sha256": hashlib.sha256(json.dumps(TRUTH).encode()).hexdigest(),
             "warnings": [],
         },
-        "guard": {"max_loss_percent": 20, "min_loss": 10},
+        "guard": {"max_loss_percent": 20, "min_loss": 10, "window": 3600},
         "readiness": None,
         "audit": {"directory": str(place / "audit")},
         "http": {

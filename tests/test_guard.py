@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from core_samples import (
@@ -23,6 +23,7 @@ from core_samples import (
     withdraw,
 )
 from engine_bench import NOTHING, after, changed, engine, paths, replaced, told, verdicts
+from guard_memory import Memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -32,7 +33,6 @@ from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     AllRepeated,
     GuardReleased,
-    GuardRestored,
     PolicyReplaced,
     SessionUp,
 )
@@ -53,6 +53,8 @@ NOTHING_OF_THEIRS = data(["198.18.0.0/15 AS65099"])
 TO_THE_OTHER = data(["203.0.113.0/28-32 AS65008"])
 
 AT_MOST_HALF = Limits(max_loss_percent=50, min_loss=2)
+AT_ONCE = Limits(max_loss_percent=50, min_loss=2, window=0)
+"""Losses of one change of data alone count."""
 
 
 # How much is too much ----------------------------------------------------------------------------
@@ -341,15 +343,124 @@ def test_the_first_data_are_never_held() -> None:
     assert announced(machine) == {FOUR}
 
 
+# Steps -------------------------------------------------------------------------------------------
+
+TEN = [f"203.0.113.{n}/32" for n in range(10)]
+
+
+def owned(*kept: int) -> Data:
+    return data([f"{TEN[number]} AS65007" for number in kept])
+
+
+def with_ten(window: float = 60) -> Engine:
+    """Three of ten may go, and one alone always."""
+    machine = engine(owned(*range(10)), limits=Limits(30, 2, window))
+    after(machine, *(update(route(where)) for where in TEN), now=100.0)
+    return machine
+
+
+def test_losses_of_several_changes_count_together() -> None:
+    machine = with_ten()
+    for step, kept in enumerate([range(1, 10), range(2, 10), range(3, 10)]):
+        after(machine, replaced(owned(*kept)), now=100.0 + step)
+        assert (machine.guard.held, machine.guard.lost) == (0, step + 1)
+    actions = after(machine, replaced(owned(*range(4, 10))), now=103.0)
+    assert told(actions)[-1] == "guard: held 1 of 7, 1 held"
+    (alarm,) = [event for event in actions.audit if isinstance(event, GuardChange)]
+    assert alarm.lost == 3
+    assert announced(machine) == set(TEN[3:])
+
+
+def test_they_no_longer_do_when_the_window_is_over() -> None:
+    machine = with_ten()
+    after(machine, replaced(owned(*range(3, 10))), now=100.0)
+    after(machine, replaced(owned(*range(4, 10))), now=159.9)
+    assert announced(machine) == set(TEN[3:])
+    after(machine, GuardReleased("test"), replaced(owned(*range(3, 10))), now=160.0)
+    after(machine, replaced(owned(*range(5, 10))), now=161.0)
+    assert (machine.guard.held, announced(machine)) == (0, set(TEN[5:]))
+
+
+def test_without_a_window_each_change_counts_alone() -> None:
+    machine = with_ten(window=0)
+    for first in range(1, 10):
+        after(machine, replaced(owned(*range(first, 10))), now=100.0)
+    assert (machine.guard.held, announced(machine)) == (0, {TEN[9]})
+
+
+def test_what_came_back_is_no_loss() -> None:
+    machine = with_ten()
+    after(machine, replaced(owned(*range(3, 10))), replaced(owned(*range(10))), now=100.0)
+    assert machine.guard.lost == 0
+    after(machine, replaced(owned(*range(7))), now=101.0)
+    assert (machine.guard.held, machine.guard.lost) == (0, 3)
+
+
+def test_what_its_host_withdrew_itself_is_no_loss() -> None:
+    """Neither before the data do nor after."""
+    machine = with_ten()
+    after(machine, *(withdraw(route(where).key) for where in TEN[7:]), now=100.0)
+    after(machine, replaced(owned(*range(2, 10))), now=101.0)
+    assert machine.guard.lost == 2
+    after(machine, *(withdraw(route(where).key) for where in TEN[:2]), now=102.0)
+    assert machine.guard.lost == 0
+    assert after(machine, replaced(owned(3, 4, 5, 6)), now=103.0).out
+    assert (machine.guard.held, announced(machine)) == (0, set(TEN[3:7]))
+
+
+def test_a_release_starts_the_window_anew() -> None:
+    machine = with_ten()
+    after(machine, replaced(owned(*range(3, 10))), replaced(owned(*range(4, 10))), now=100.0)
+    assert machine.guard.held == 1
+    after(machine, GuardReleased("test"), now=101.0)
+    assert machine.guard.lost == 0
+    after(machine, replaced(owned(*range(5, 10))), now=102.0)
+    assert (machine.guard.held, announced(machine)) == (0, set(TEN[5:]))
+
+
+@pytest.mark.parametrize(("is_forced", "lost"), [(False, 7), (True, 0)])
+def test_what_a_configuration_takes_away_counts_unless_it_is_meant(
+    is_forced: bool, lost: int
+) -> None:
+    machine = with_ten()
+    after(machine, replaced(owned(*range(2, 10))), now=100.0)
+    group = host_group(max_prefixes=5)
+    after(machine, PolicyReplaced((group,), machine.guard.limits, 30.0, is_forced), now=101.0)
+    assert announced(machine) == set(TEN[2:5])
+    assert machine.guard.lost == lost
+
+
+def test_the_window_goes_on_after_a_restart() -> None:
+    before = with_ten()
+    after(before, replaced(owned(*range(3, 10))), now=100.0)
+    memory = Memory()
+    memory.take(before.guard.take_records())
+    machine = engine(owned(*range(3, 10)), limits=before.guard.limits)
+    after(machine, memory.restored(130.0), now=5.0)
+    after(machine, *(update(route(where)) for where in TEN[1:]), AllRepeated(), now=6.0)
+    while machine.is_busy:
+        machine.expire(6.0)
+    assert machine.guard.lost == 2, "one of the three was withdrawn meanwhile"
+    after(machine, replaced(owned(*range(5, 10))), now=7.0)
+    assert machine.guard.held == 2
+    assert machine.guard.lost == 2
+    machine.expire(35.0)  # 30 s ago then, and 60 now
+    assert machine.guard.lost == 0
+
+
 # A restart ---------------------------------------------------------------------------------------
 
 
-def restarted(before: Engine, by: Data, **options: object) -> Engine:
-    """An engine that expects what the one before held."""
-    held = {key: fingerprint(held) for key, held in before.guard.take_changes().items() if held}
+def restarted(
+    before: Engine, by: Data, *, knows_accepted: bool = False, **options: object
+) -> Engine:
+    """An engine that expects what the one before held, or all that it knew."""
+    memory = Memory()
+    memory.take(before.guard.take_records())
     machine = engine(by, limits=AT_MOST_HALF, **options)  # type: ignore[arg-type]
-    restored = after(machine, GuardRestored(held))
-    assert told(restored) == [f"guard: restored {len(held)}, 0 held"]
+    restored = after(machine, memory.restored(0.0, accepted=knows_accepted))
+    held = len(memory.held)
+    assert told(restored) == ([f"guard: restored {held}, 0 held"] if held else [])
     return machine
 
 
@@ -404,8 +515,8 @@ def test_what_does_not_come_again_in_time_is_gone() -> None:
     assert machine.guard.held == 1
     after(machine, update(route(TWO)))
     assert announced(machine) == {ONE}
-    changes = machine.guard.take_changes()
-    assert changes == {route(TWO).key: None, route(THREE).key: None}
+    records = machine.guard.take_records()
+    assert records[route(TWO).key] is records[route(THREE).key] is None
 
 
 def test_what_another_configuration_rejects_is_not_held() -> None:
@@ -436,6 +547,92 @@ def test_a_release_ends_it_before_anything_came_again() -> None:
     after(machine, GuardReleased("test"))
     after(machine, *(update(each) for each in four()))
     assert announced(machine) == {FOUR}
+
+
+def repeated(machine: Engine, *routes: Route) -> Actions:
+    """What follows when every host has repeated itself."""
+    actions = after(machine, *(update(each) for each in routes), AllRepeated())
+    audit, out = actions.audit, actions.out
+    while machine.is_busy:
+        more = machine.expire(0.0)
+        audit, out = [*audit, *more.audit], [*out, *more.out]
+    return actions._replace(audit=audit, out=out)
+
+
+def test_the_first_data_after_a_restart_are_guarded() -> None:
+    machine = restarted(guarded(*four()), ONLY_FOUR, knows_accepted=True)
+    after(machine, up(), *(update(each) for each in four()))
+    assert announced(machine) == {FOUR}, "nothing is held before it is known how much is lost"
+    actions = repeated(machine)
+    assert told(actions)[-1] == "guard: held 3 of 4, 3 held"
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    assert machine.guard.take_records()[route(ONE).key] is not None
+    after(machine, GuardReleased("test"))
+    assert announced(machine) == {FOUR}
+
+
+def test_the_first_data_may_lose_a_little() -> None:
+    machine = restarted(guarded(*four()), ONLY_TWO_AND_FOUR, knows_accepted=True)
+    repeated(machine, *four())
+    assert (machine.guard.held, announced(machine)) == (0, {TWO, FOUR})
+    assert machine.guard.lost == 2
+
+
+def test_first_data_that_come_last_are_guarded_as_well() -> None:
+    nothing = Data(truth_source=Source.UNAVAILABLE)
+    machine = restarted(guarded(*four()), nothing, knows_accepted=True)
+    after(machine, up(), *(update(each) for each in four()), replaced(ONLY_FOUR))
+    repeated(machine)
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+
+
+def test_what_data_revoked_before_a_restart_never_comes_back_by_it() -> None:
+    before = guarded(*four(), *(route(f"203.0.113.{n}/32") for n in (5, 6, 7)))
+    after(before, replaced(data(["203.0.113.4/30-32 AS65007"])))
+    assert announced(before) == {f"203.0.113.{n}/32" for n in (4, 5, 6, 7)}
+    machine = restarted(before, NOTHING_OF_THEIRS, knows_accepted=True)
+    repeated(machine, *four(), *(route(f"203.0.113.{n}/32") for n in (5, 6, 7)))
+    assert announced(machine) == {f"203.0.113.{n}/32" for n in (4, 5, 6, 7)}
+
+
+def test_what_changed_over_a_restart_is_not_held() -> None:
+    """Another attribute, another host, another AS: only what was accepted is."""
+    machine = restarted(guarded(*four()), ONLY_FOUR, knows_accepted=True)
+    others = [
+        route(ONE, attributes=Attributes(path("65007"), med=5)),
+        route(TWO, neighbor=HV8, asn=65008),
+        route(THREE, asn=65009),
+    ]
+    repeated(machine, *others)
+    assert (machine.guard.held, announced(machine)) == (0, set())
+
+
+def test_what_a_host_withdraws_before_it_is_weighed_is_not_held() -> None:
+    machine = restarted(guarded(*four()), ONLY_FOUR, knows_accepted=True)
+    after(machine, *(update(each) for each in four()), withdraw(route(ONE).key))
+    after(machine, update(route(TWO, attributes=Attributes(path("65007"), med=5))))
+    after(machine, update(route(TWO)))
+    repeated(machine)
+    assert announced(machine) == {FOUR}, "one of two is no mass loss"
+
+
+@pytest.mark.parametrize("was", [holding, lambda: guarded(*four())], ids=["held", "accepted"])
+def test_what_the_configuration_of_today_rejects_is_not_held(was: Callable[[], Engine]) -> None:
+    """A list of next hops that is gone: data might have brought the same reason."""
+    wide = host_group(next_hops=prefixes("198.51.100.250/32"))
+    routes = [route(where, next_hops="198.51.100.250") for where in (ONE, TWO, THREE, FOUR)]
+    before = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=wide)
+    after(before, *(update(each) for each in routes))
+    if was is holding:
+        after(before, replaced(ONLY_FOUR))
+        assert before.guard.held == 3
+    for hosts, expected in ((wide, {ONE, TWO, THREE, FOUR}), (host_group(), set())):
+        memory = Memory()
+        memory.take(dict(before.guard._records))
+        machine = engine(ONLY_FOUR, limits=AT_MOST_HALF, hosts=hosts)
+        after(machine, memory.restored(0.0))
+        repeated(machine, *routes)
+        assert announced(machine) == expected
 
 
 def test_it_is_armed_again_after_a_restart() -> None:
@@ -469,7 +666,7 @@ SPEAKERS = [(address(HV7), 65007), (address(HV8), 65008)]
 HOSTS = host_group(max_prefixes=3)
 ROUTERS = [router_group("all", "192.0.2.20", all_paths=True)]
 VRPS = [f"203.0.113.{n}/32 AS{asn}" for n in (1, 2, 3, 4) for asn in (65007, 65008)]
-LIMITS = Limits(max_loss_percent=40, min_loss=2)
+LIMITS = Limits(max_loss_percent=40, min_loss=2, window=100)
 
 
 class GuardMachine(RuleBasedStateMachine):
@@ -477,17 +674,47 @@ class GuardMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.now = 1000.0
         self.data = data(VRPS)
+        self.group = HOSTS
         self.engine = Engine(OWN_ASN, (HOSTS,), ROUTERS, self.data, LIMITS)
         self.announced: dict[RouteKey, Route] = {}
         self.held: set[RouteKey] = set()
-        self.written: dict[RouteKey, str] = {}
+        self.lost: dict[RouteKey, float] = {}
+        """When data or a configuration took it."""
+        self.written = Memory()
+
+    # What the manual says ----------------------------------------------------------------------
 
     def accepts(self, each: Route) -> bool:
         own = [key for key in self.announced if key.neighbor == each.key.neighbor]
-        within = own.index(each.key) < HOSTS.max_prefixes
-        verdict = judge(each, HOSTS, self.data, within_limit=within)
+        within = own.index(each.key) < self.group.max_prefixes
+        verdict = judge(each, self.group, self.data, within_limit=within)
         return verdict.kind is VerdictKind.ACCEPTED
+
+    def accepted(self) -> set[RouteKey]:
+        return {key for key, each in self.announced.items() if self.accepts(each)}
+
+    def expire(self) -> None:
+        """A loss ends with the window, with its host's withdraw, or when it is accepted again."""
+        accepted = self.accepted()
+        self.lost = {
+            key: at
+            for key, at in self.lost.items()
+            if at > self.now - LIMITS.window and key in self.announced and key not in accepted
+        }
+
+    def is_too_much(self, lost: set[RouteKey], accepted: int) -> bool:
+        """`accepted`: before it, beside what the window has lost."""
+        count, base = len(lost) + len(self.lost), accepted + len(self.lost)
+        return bool(lost) and count >= 2 and count > 0.4 * base
+
+    # What happens ------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([1.0, 60.0, 100.0, 101.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.compare(self.engine.expire(self.now))
 
     @rule(
         who=st.sampled_from(SPEAKERS),
@@ -498,24 +725,27 @@ class GuardMachine(RuleBasedStateMachine):
         neighbor, asn = who
         attributes = Attributes(path(str(asn)), med=med)
         new = route(where, neighbor=str(neighbor), asn=asn, attributes=attributes)
+        self.change(new)
+        self.compare(self.engine.handle(update(new), self.now))
+
+    def change(self, new: Route) -> None:
         if self.announced.get(new.key) != new:
             self.held.discard(new.key)
             self.announced[new.key] = new
-        self.compare(self.engine.handle(update(new), 0.0))
 
     @rule(who=st.sampled_from(SPEAKERS), where=st.sampled_from([ONE, TWO, THREE, FOUR]))
     def withdraw(self, who: tuple[Address, int], where: str) -> None:
         key = RouteKey(who[0], prefix(where), 0)
         self.held.discard(key)
         self.announced.pop(key, None)
-        self.compare(self.engine.handle(withdraw(key, asn=who[1]), 0.0))
+        self.compare(self.engine.handle(withdraw(key, asn=who[1]), self.now))
 
     @rule(who=st.sampled_from(SPEAKERS))
     def session_starts_again(self, who: tuple[Address, int]) -> None:
         self.announced = {k: r for k, r in self.announced.items() if k.neighbor != who[0]}
         self.held = {key for key in self.held if key.neighbor != who[0]}
-        self.engine.handle(SessionUp(*who), 0.0)
-        self.compare(self.engine.handle(SessionUp(*who), 0.0))
+        self.engine.handle(SessionUp(*who), self.now)
+        self.compare(self.engine.handle(SessionUp(*who), self.now))
 
     @rule(
         kept=st.lists(st.sampled_from(VRPS), unique=True),
@@ -523,32 +753,58 @@ class GuardMachine(RuleBasedStateMachine):
         is_there=st.sampled_from([True, True, True, False]),
     )
     def data_replaced(self, kept: Sequence[str], is_vague: bool, is_there: bool) -> None:
-        accepted = {k for k, r in self.announced.items() if k not in self.held and self.accepts(r)}
+        self.expire()
+        accepted = self.accepted()
         was_there = self.data.truth_source is Source.READY
         self.data = data(kept) if is_there else Data(truth_source=Source.UNAVAILABLE)
-        lost = {key for key in accepted if not self.accepts(self.announced[key])}
+        lost = accepted - self.accepted()
         if not is_there:
             self.held = set()
-        elif len(lost) >= 2 and len(lost) > 0.4 * len(accepted):
+        elif self.is_too_much(lost, len(accepted)):
             self.held |= lost
-        self.held = {key for key in self.held if not self.accepts(self.announced[key])}
+        else:
+            self.lost |= dict.fromkeys(lost, self.now)
+        self.held -= self.accepted()
         everything = is_vague or not (was_there and is_there)
         touched = None if everything else [vrp(text).prefix for text in VRPS]
-        self.compare(self.engine.handle(replaced(self.data, touched), 0.0))
+        self.compare(self.engine.handle(replaced(self.data, touched), self.now))
+
+    @rule(is_forced=st.booleans(), max_prefixes=st.sampled_from([1, 3]))
+    def configured(self, is_forced: bool, max_prefixes: int) -> None:
+        """Nothing of it is held; what it takes counts, unless the operator means it."""
+        self.expire()
+        accepted = self.accepted()
+        self.group = host_group(max_prefixes=max_prefixes)
+        if is_forced:
+            self.lost.clear()
+        elif self.data.truth_source is Source.READY:
+            self.lost |= dict.fromkeys(accepted - self.accepted(), self.now)
+        for key, each in self.announced.items():
+            own = [k for k in self.announced if k.neighbor == key.neighbor]
+            if own.index(key) >= max_prefixes or self.accepts(each):
+                self.held.discard(key)
+        event = PolicyReplaced((self.group,), LIMITS, 30.0, is_forced)
+        self.compare(self.engine.handle(event, self.now))
 
     @rule()
     def release(self) -> None:
         self.held.clear()
-        self.compare(self.engine.handle(GuardReleased("test"), 0.0))
+        self.lost.clear()
+        self.compare(self.engine.handle(GuardReleased("test"), self.now))
 
     @rule(
         is_data_late=st.booleans(),
         gone=st.sampled_from([ONE, TWO, THREE, FOUR, None]),
         moved=st.sampled_from([ONE, TWO, THREE, FOUR, None]),
+        kept=st.none() | st.lists(st.sampled_from(VRPS), unique=True),
     )
-    def restart(self, is_data_late: bool, gone: str | None, moved: str | None) -> None:
-        """Another engine, which gets what was written down; hosts have changed meanwhile. That one
-        was gone and is back as it was, nobody could know."""
+    def restart(
+        self, is_data_late: bool, gone: str | None, moved: str | None, kept: Sequence[str] | None
+    ) -> None:
+        """Another engine, which gets what was written down, maybe by other data; hosts have changed
+        meanwhile. That one was gone and is back as it was, nobody could know."""
+        self.expire()
+        before = {key: self.announced[key] for key in self.accepted()}
         neighbor, asn = SPEAKERS[0]
         moved = None if moved == gone else moved
         if gone is not None:
@@ -557,26 +813,49 @@ class GuardMachine(RuleBasedStateMachine):
             self.announced.pop(key, None)
         if moved is not None:
             attributes = Attributes(path(str(asn)), med=2)
-            new = route(moved, neighbor=str(neighbor), asn=asn, attributes=attributes)
-            if self.announced.get(new.key) != new:
-                self.held.discard(new.key)
-                self.announced[new.key] = new
+            self.change(route(moved, neighbor=str(neighbor), asn=asn, attributes=attributes))
+        if kept is not None:
+            self.data = data(kept)
         first = Data(truth_source=Source.UNAVAILABLE) if is_data_late else self.data
-        self.engine = Engine(OWN_ASN, (HOSTS,), ROUTERS, first, LIMITS)
-        self.engine.handle(GuardRestored(dict(self.written)), 0.0)
+        self.engine = Engine(OWN_ASN, (self.group,), ROUTERS, first, LIMITS)
+        self.engine.handle(self.written.restored(self.now), self.now)
         for each in self.announced.values():
-            self.engine.handle(update(each), 0.0)
+            self.engine.handle(update(each), self.now)
         if is_data_late:
-            self.engine.handle(replaced(self.data), 0.0)
-        self.compare(self.engine.handle(AllRepeated(), 0.0))
+            self.engine.handle(replaced(self.data), self.now)
+        actions = self.engine.handle(AllRepeated(), self.now)
+        while self.engine.is_busy:
+            actions = self.engine.expire(self.now)
+        if self.data.truth_source is Source.READY:
+            self.weigh_first_data(before)
+        else:
+            self.held = set()
+        self.compare(actions)
+
+    def weigh_first_data(self, before: dict[RouteKey, Route]) -> None:
+        accepted = self.accepted()
+        self.held = {key for key in self.held - accepted if self.is_of_data(self.announced[key])}
+        lost = {
+            key
+            for key, each in before.items()
+            if self.announced.get(key) == each and key not in accepted and self.is_of_data(each)
+        }
+        self.expire()
+        if self.is_too_much(lost, len(accepted) + len(lost)):
+            self.held |= lost
+        else:
+            self.lost |= dict.fromkeys(lost, self.now)
+
+    def is_of_data(self, each: Route) -> bool:
+        """It is within its host's limit, and no more is wrong with it than its owner."""
+        own = [key for key in self.announced if key.neighbor == each.key.neighbor]
+        return own.index(each.key) < self.group.max_prefixes
 
     def compare(self, actions: Actions) -> None:
-        for key, written in self.engine.guard.take_changes().items():
-            if written is None:
-                self.written.pop(key, None)
-            else:
-                self.written[key] = fingerprint(written)
-        assert self.written.keys() == self.held
+        self.expire()
+        self.written.take(self.engine.guard.take_records())
+        assert self.written.held == self.held
+        assert self.engine.guard.lost == len(self.lost)
         kinds = {entry.route: entry.verdict.kind for entry in self.engine.rib_in.entries()}
         assert kinds == {
             each: VerdictKind.ACCEPTED
@@ -587,7 +866,7 @@ class GuardMachine(RuleBasedStateMachine):
             for key, each in self.announced.items()
         }
         assert self.engine.guard.held == len(self.held)
-        owned = {key.prefix for key, each in self.announced.items() if self.accepts(each)}
+        owned = {key.prefix for key in self.accepted()}
         out = {
             (str(where), attributes.next_hop, attributes.med)
             for where, found in self.engine.routes_out("all").items()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.cli import main
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import load_config
+from rsfilter.edge.guard_file import load
 from rsfilter.pipeline.recording import Entry, Moment, Recorder, RecordingError, read
 
 CAPTURES = Path(__file__).parent.parent / "fixtures/exabgp/5.0"
@@ -146,15 +148,15 @@ def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
         starts(speaker)
         TruthFile(site).gives_everything_to(65002)
-        file = site / "audit" / "held.state"
-        speaker.wait("held", lambda: file.exists() and len(file.read_bytes().splitlines()) == 20)
+        file = site / "audit" / "guard.state"
+        speaker.wait("held", lambda: len(load(file, time.time()).held) == 20)
     recording = site / "recording"
     with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
         starts(speaker)
         os.kill(speaker.process.pid, signal.SIGUSR2)
         speaker.wait("released", lambda: not speaker.tables[ROUTER])
         speaker.ends()
-    assert not file.exists()
+    assert not load(file, time.time()).held
     assert replayed(site, recording) == speaker.received
 
     def guard(directory: Path) -> list[tuple[str, int]]:

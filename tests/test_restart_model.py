@@ -26,18 +26,18 @@ import exabgp_model
 import pytest
 from exabgp_model import ExaBGP, Key, Peer
 from fuzz import site as lines
+from guard_memory import Memory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
-from rsfilter.edge.guard_file import Held
 from rsfilter.exabgp.deferral import KEPT_S
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.routing import revalidation
-from rsfilter.routing.guard import fingerprint
+from rsfilter.routing.guard import Haste
 from rsfilter.routing.model import Prefix
 from rsfilter.rpki.truth import parse_truth
 
@@ -50,6 +50,9 @@ FOREIGN = [f"198.51.100.{n}/32" for n in range(12)]
 """Nobody's. A host that announces these too takes its time to repeat itself."""
 
 TURN_S = 0.001
+PULSE_S = 30.0
+"""How often what hosts did is written down."""
+
 AGED_S = 120.0
 """When no host that never came is waited for any more."""
 
@@ -349,8 +352,9 @@ class Site:
         self.hosts = [owner, thief, Host("127.10.1.3", 65003, True, "yes", 0.0, {LAST: 0})]
         self.is_guarded = is_guarded
         self.config = config(stale_time, 0 if is_guarded else 1000)
-        self.held: Held = {}
-        """What the guard holds, as it is written down."""
+        self.written = Memory()
+        """What the guard knows, as it is written down."""
+        self.written_at = 0.0
         self.unsettled = SETTLED
         """The same of what has begun."""
         self.daemon = Daemon(self.hosts, {BEST: {}, ALL: {}})
@@ -379,15 +383,15 @@ class Site:
         self.filter = Filter(self.config, self.sources.nothing)
         self.has_data = False
         self.filter.unsettled_before(self.unsettled, self.now)
-        if self.held:
-            self.filter.guard_restored(self.held, self.now)
+        self.filter.guard_restored(self.written.restored(self.now), self.now)
         self.turn_of_filter()
         if loads or self.hosts[0].refresh == "mute":  # else it has never been announced
             self.load()
 
     def load(self, truth: int | None = None) -> None:
         """The filter reads the truth, maybe another one than before. A broken one comes only when
-        the guard knows the steady route: it cannot hold what it has not seen (ADR 4)."""
+        the guard knows the steady route, of this process or of one before: it cannot hold what it
+        has not seen (ADR 12)."""
         if truth == BROKEN and not self.is_guard_ready():
             return
         self.has_data = True
@@ -397,8 +401,6 @@ class Site:
         if event := self.sources.truth_loaded(read):
             self.filter.data_replaced(event, self.now)
             self.turn_of_filter()
-        while truth == BROKEN and self.filter.engine.is_busy:
-            self.turn_of_filter()  # who dies before holds nothing that one could know of
 
     def is_guard_ready(self) -> bool:
         """Were the steady route lost to data, it would be held."""
@@ -406,8 +408,8 @@ class Site:
         is_announced = any(
             entry.is_announced and entry.route.asn == self.hosts[0].asn for entry in entries
         )
-        is_held = any(str(key.prefix) == STEADY for key in self.held)
-        return self.is_guarded and self.has_data and (is_announced or is_held)
+        is_known = any(str(key.prefix) == STEADY for key in self.written.known)
+        return self.is_guarded and (is_known or (self.has_data and is_announced))
 
     def die(self, host_s: float, router_s: float) -> None:
         """ExaBGP dies, and another one starts. Routers keep what they had, but what they kept
@@ -555,12 +557,10 @@ class Site:
             self.filter.line(self.daemon.said.popleft(), self.now)
         commands = self.filter.commands(self.now)
         self.unsettled = self.filter.unsettled
+        if self.filter.record_haste is not Haste.SOMETIME or self.now >= self.written_at + PULSE_S:
+            self.written.take(self.filter.take_records())
+            self.written_at = self.now
         self.daemon.heard += commands
-        for key, route in self.filter.take_held().items():
-            if route is None:
-                self.held.pop(key, None)
-            else:
-                self.held[key] = fingerprint(route)
 
     def check(self) -> None:
         """What holds at every moment."""
@@ -593,7 +593,7 @@ class Site:
         if self.is_guarded:
             self.load(0)  # the mistake is mended: nothing is held any more
             self.calm()
-            assert not self.held
+            assert not self.written.held
         allowed = {
             (prefix, host.address, med)
             for host in self.hosts

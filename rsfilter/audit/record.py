@@ -301,6 +301,7 @@ def _guard_members(change: GuardChange) -> dict[str, Any]:
             "action": change.action,
             "routes": change.routes,
             "accepted": change.accepted,
+            "lost": change.lost,
             "held": change.held,
             "source": change.source,
             "detail": change.detail[:MAX_TEXT],

@@ -172,8 +172,9 @@ class Machine:
             self._filter.guard_released(entry.release, entry.moment.now)
             self._flush(entry.moment)
         if entry.config is not None:
-            content, file = entry.config
-            self._filter.configured(parse_config(content, Path(file)), entry.moment.now)
+            content, file, is_forced = entry.config
+            wanted = parse_config(content, Path(file))
+            self._filter.configured(wanted, entry.moment.now, is_forced=is_forced)
             self._flush(entry.moment)
         self._before(entry)
         if entry.drain is not None:
@@ -188,8 +189,8 @@ class Machine:
 
     def _before(self, entry: Entry) -> None:
         """What a process before this one left."""
-        if entry.held is not None:
-            self._filter.guard_restored(entry.held, entry.moment.now)
+        if entry.guard is not None:
+            self._filter.guard_restored(entry.guard, entry.moment.now)
             self._flush(entry.moment)
         if entry.unsettled is not None:
             self._filter.unsettled_before(entry.unsettled, entry.moment.now)
@@ -227,7 +228,7 @@ class Machine:
 
     def _flush(self, moment: Moment) -> None:
         self._commands.writelines(self._filter.commands(moment.now))
-        self._filter.take_held()
+        self._filter.take_records()
         self._tell(moment)
 
     def _tell(self, moment: Moment) -> None:

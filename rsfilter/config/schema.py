@@ -37,6 +37,7 @@ from rsfilter.config.types import (
     SessionAddress,
     SessionNetwork,
     StaleTime,
+    WindowSeconds,
 )
 from rsfilter.routing.groups import Limits
 from rsfilter.routing.validation import Mode
@@ -52,17 +53,19 @@ class TruthConfig:
 
 @dataclass(frozen=True, slots=True)
 class GuardConfig:
-    """How much one change of data may take away: `[guard]`."""
+    """How much data may take away: `[guard]`."""
 
     max_loss_percent: Percent = 20
     """Of accepted routes."""
     min_loss: Count = 10
     """Routes; a smaller loss is never held."""
+    window: WindowSeconds = 3600
+    """Within which losses count together; 0: each change of data alone."""
 
     @property
     def limits(self) -> Limits:
         """The same as the core has it."""
-        return Limits(self.max_loss_percent, self.min_loss)
+        return Limits(self.max_loss_percent, self.min_loss, float(self.window))
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,9 @@ Count = Annotated[int, Meta(ge=0, le=MAX_COUNT, description=f"an integer from 0 
 CountFromOne = Annotated[
     int, Meta(ge=1, le=MAX_COUNT, description=f"an integer from 1 to {MAX_COUNT}")
 ]
+WindowSeconds = Annotated[
+    int, Meta(ge=0, le=MAX_SECONDS, description=f"seconds from 0 to {MAX_SECONDS}")
+]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_SECONDS, description=f"seconds from 1 to {MAX_SECONDS}")]
 IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
 IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]

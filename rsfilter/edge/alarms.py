@@ -95,12 +95,13 @@ def _tell_of_guard(change: GuardChange) -> None:
     match change.action:
         case "held":
             log.error(
-                "guard: this change of %s would lose %d of %d accepted routes: they stay where "
+                "guard: this change of %s would lose %d of %d accepted routes%s: they stay where "
                 "they are (%d held in all). Put the data right; or, if they are, let go with: "
                 "rsfilter guard release (or kill -USR2 %d)",
                 change.source,
                 change.routes,
                 change.accepted,
+                f", beside {change.lost} that were lost before" if change.lost else "",
                 change.held,
                 os.getpid(),
             )

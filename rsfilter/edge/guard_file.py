@@ -1,195 +1,344 @@
-"""What the guard holds, written down so that a restart does not let it go.
+"""What the guard knows, written down so that the next process has not forgotten it.
 
-The file is `held.state`, beside the audit log. It has a line for each change, so that one among
-100,000 held routes costs one line: `["+",neighbor,prefix,path_id,fingerprint]` for a route that is
-held from then on, `["-",neighbor,prefix,path_id]` for one that no longer is. It is written anew
-when most of it is past; when nothing is held there is no file. Its age says when a filter that held
-these routes was last alive: an old one says nothing of what routers have now.
+The file is `guard.state`, beside the audit log: which routes are accepted and held, each with a
+fingerprint, and which data took away of late. It is a log of states, a line each, and the last line
+of a route counts:
+
+    198.51.100.1 10.1.0.1/32 0 a FINGERPRINT RULES             accepted
+    198.51.100.1 10.1.0.2/32 0 h FINGERPRINT RULES REASONS     held
+    198.51.100.1 10.1.0.3/32 0 l SECONDS                       taken away by data (Unix time)
+    198.51.100.1 10.1.0.4/32 0 -                               none of these
+    = SECONDS CHECKSUM                                         written then; ends a batch
+
+The checksum is SHA-256 over all that is before it. A batch that a crash has cut takes routes away
+and adds none. The time of the last batch says when a filter that knew this was last alive: what is
+old says nothing of what routers have now. A file that others own or can write is not believed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import hashlib
 import json
 import logging
+import math
 import os
+import stat
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-from rsfilter.routing.guard import Changes, fingerprint
-from rsfilter.routing.model import Address, Prefix, Route, RouteKey
-from rsfilter.util.threads import on_own_thread
+from rsfilter.routing.events import GuardRestored
+from rsfilter.routing.guard import Accepted, Expected, Held, Record, Records, fingerprint
+from rsfilter.routing.model import Address, Prefix, RouteKey
+from rsfilter.util.text import clean
 
 log = logging.getLogger(__name__)
 
-NAME = "held.state"
+NAME = "guard.state"
+NAME_0_1 = "held.state"
 
-Held = dict[RouteKey, str]
-"""By route: its fingerprint."""
+HEADER = b"rsfilter guard 1\n"
 
-MAX_BYTES = 64 * 1024 * 1024
-"""Of a file that is read: half a million held routes, more than twice the largest site."""
+MAX_BYTES = 128 << 20
+"""Of a file that is read: a million routes."""
+
+MAX_LINE = 1000
+"""Octets; ours have some 130."""
+
+MAX_ACCEPTED = 500_000
+"""Accepted routes that are written down: more than twice the largest site. What is over is not
+guarded over a restart."""
 
 MAX_AGE_S = 300.0
 """An older file is not believed. A reboot takes less; routers wait 120 s for us (RFC 4724)."""
 
-PULSE_S = 30.0
-"""How often the file of a running filter is made young."""
-
-STOP_TIMEOUT_S = 2.0
-"""For the last changes at the end. ExaBGP starts nobody else before we are gone."""
+MAX_AHEAD_S = 60.0
+"""A file from a time to come by more than this has not been written by our clock."""
 
 SLACK_LINES = 1000
-"""More lines than this, and than twice what is held: the file is written anew."""
+"""More lines than this, and than twice what is known: the file is written anew."""
+
+AT_ONCE = 1000
+"""Lines that are put together between two chances for other threads."""
+
+NOTHING = GuardRestored({})
+
+Tails = dict[RouteKey, str]
+"""The last words of each route's line. Equal ones are one object: a host's routes have the same."""
 
 
-def load(path: Path, now: float) -> Held:
-    """What a filter that was alive at most `MAX_AGE_S` before `now` (wall clock) held. Nothing, and
+class UnusableError(Exception):
+    """The file says nothing that can be believed; the message says why."""
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def load(path: Path, now: float) -> GuardRestored:
+    """What a filter that was alive at most `MAX_AGE_S` before `now` (wall clock) knew. Nothing, and
     an error in the log, when the file cannot be used."""
     try:
-        with path.open("rb") as file:
-            age = now - os.fstat(file.fileno()).st_mtime
-            content = file.read(MAX_BYTES + 1)
+        with open_own(path, MAX_BYTES) as file:
+            return _restored(_read(file, now), now)
     except FileNotFoundError:
-        return {}
+        return _load_0_1(path.with_name(NAME_0_1), now)
     except OSError as error:
         log.error("guard: cannot read what was held: %s: %s", path, error.strerror)
-        return {}
-    if age > MAX_AGE_S:
-        log.warning("guard: %s is %d seconds old: what was held is let go", path, age)
-        return {}
-    if len(content) > MAX_BYTES:
-        log.error("guard: %s is larger than %d octets: what was held is let go", path, MAX_BYTES)
-        return {}
+    except UnusableError as error:
+        log.error("guard: %s is not used, what was held is let go: %s", path, clean(str(error)))
+    return NOTHING
+
+
+def _load_0_1(path: Path, now: float) -> GuardRestored:
+    """What rsfilter 0.1 wrote: what was held, in JSON, and the file's own time."""
+    held: dict[RouteKey, Expected] = {}
     try:
-        return _parse(content)
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        log.error("guard: %s cannot be read, what was held is let go: %.200r", path, error)
-        return {}
-
-
-def _parse(content: bytes) -> Held:
-    held: Held = {}
-    *lines, _torn = content.split(b"\n")
-    for line in lines:
-        sign, neighbor, prefix, path_id, *rest = json.loads(line)
-        key = RouteKey(Address.parse(neighbor), Prefix.parse(prefix), int(path_id))
-        if sign == "+":
-            (held[key],) = map(str, rest)
-        elif sign == "-":
+        with open_own(path, MAX_BYTES) as file:
+            if now - os.fstat(file.fileno()).st_mtime > MAX_AGE_S:
+                return NOTHING
+            *lines, _torn = file.read(MAX_BYTES).split(b"\n")
+        for line in lines:
+            sign, neighbor, prefix, path_id, *rest = json.loads(line)
+            key = RouteKey(Address.parse(neighbor), Prefix.parse(prefix), int(path_id))
             held.pop(key, None)
-        else:
-            raise ValueError(f"{sign!r} is neither + nor -")
-    return held
+            if sign == "+":
+                (said,) = map(str, rest)
+                held[key] = Expected(said)
+    except FileNotFoundError:
+        return NOTHING
+    except (OSError, UnusableError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        log.error("guard: %s is not used, what was held is let go: %.200r", path, error)
+        return NOTHING
+    return GuardRestored(held)
 
 
-class HeldFile:
+def open_own(path: Path, max_bytes: int) -> BinaryIO:
+    """Open a file to read that only we (or root) can have written. UnusableError: it is another's,
+    or too large."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(descriptor, "rb")
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError("it is no regular file")
+        if status.st_uid not in (0, os.geteuid()):
+            raise UnusableError(f"it belongs to user {status.st_uid}")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UnusableError(f"others can write it (mode {stat.S_IMODE(status.st_mode):o})")
+        if status.st_size > max_bytes:
+            raise UnusableError(f"it is larger than {max_bytes} octets")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _read(file: BinaryIO, now: float) -> Tails:
+    """The state of each route; UnusableError."""
+    if file.readline(MAX_LINE) != HEADER:
+        raise UnusableError("it is no state of a guard that this release can read")
+    digest, tails, batch, at = hashlib.sha256(HEADER), Tails(), [], -math.inf
+    for line in _lines(file):
+        if not line.startswith(b"= "):
+            batch.append(line)
+            digest.update(line)
+            continue
+        at = _end_of_batch(line, digest)
+        for key, tail in map(_parse, batch):
+            _set(tails, key, tail)
+        batch.clear()
+    if not -MAX_AHEAD_S <= now - at <= MAX_AGE_S:
+        raise UnusableError(f"it was last written {now - at:.0f} seconds ago")
+    for key, tail in map(_parse, batch):
+        if tail[0] in "-l":
+            _set(tails, key, tail)
+    return tails
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Whole lines: a crash may have cut the last one."""
+    while (line := file.readline(MAX_LINE)).endswith(b"\n"):
+        yield line
+    if file.read(1):
+        raise UnusableError(f"a line is longer than {MAX_LINE} octets")
+
+
+def _end_of_batch(line: bytes, digest: hashlib._Hash) -> float:
+    """When a batch was written; UnusableError if its checksum is another."""
+    seconds, _, checksum = line[2:-1].partition(b" ")
+    digest.update(b"= " + seconds)
+    if checksum.decode("ascii", "replace") != digest.hexdigest():
+        raise UnusableError("a checksum is wrong")
+    return _seconds(seconds.decode("ascii", "replace"))
+
+
+def _parse(line: bytes) -> tuple[RouteKey, str]:
+    try:
+        neighbor, prefix, path_id, tail = line[:-1].decode("ascii").split(" ", 3)
+        key = RouteKey(Address.parse(neighbor), Prefix.parse(prefix), int(path_id))
+        _check(*tail.split(" "))
+    except (ValueError, TypeError) as error:
+        raise UnusableError(f"{line!r:.200} is no line of it") from error
+    return key, tail
+
+
+def _check(sign: str, *words: str) -> None:
+    """ValueError or TypeError for a tail of another form."""
+    match sign, *words:
+        case ("-",) | ("a", _, _) | ("h", _, _, _):
+            pass
+        case ("l", at):
+            _seconds(at)
+        case _:
+            raise ValueError("no tail of a line")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise UnusableError(f"{text!r:.50} is no time") from error
+    if not math.isfinite(seconds):
+        raise UnusableError(f"{text!r:.50} is no time")
+    return seconds
+
+
+def _restored(tails: Tails, now: float) -> GuardRestored:
+    held: dict[RouteKey, Expected] = {}
+    accepted: dict[RouteKey, Expected] = {}
+    lost: dict[RouteKey, float] = {}
+    for key, tail in tails.items():
+        match tail.split(" "):
+            case ["h", said, rules, reasons]:
+                known = () if reasons == "." else tuple(reasons.split(","))
+                held[key] = Expected(said, "" if rules == "." else rules, known)
+            case ["a", said, rules]:
+                accepted[key] = Expected(said, rules)
+            case ["l", at]:
+                lost[key] = max(0.0, now - float(at))
+    return GuardRestored(held, accepted, lost)
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+class GuardFile:
     """Writes the file, on one thread at a time. OSError when the disk fails; the next call that
     succeeds makes up for it."""
 
-    def __init__(self, path: Path, held: Held) -> None:
-        """`held`: what the file says now."""
+    def __init__(self, path: Path, before: GuardRestored, now: float) -> None:
+        """`before`: what was read of it at `now` (wall clock)."""
         self._path = path
-        self._held = dict(held)
+        self._tails: Tails = {}
+        self._accepted = 0
+        self._words: dict[str, str] = {}
+        """Equal tails are one object."""
         self._lines: int | None = None
         """In the file; None: it has to be written anew."""
+        self._digest = hashlib.sha256()
+        self._size = 0
+        for key, expected in before.accepted.items():
+            self._set(key, f"a {expected.fingerprint} {expected.rules}")
+        for key, expected in before.held.items():
+            self._set(key, _held(expected.fingerprint, expected.rules, expected.reasons))
+        for key, age in before.lost.items():
+            self._set(key, f"l {now - age:.3f}")
 
-    def write(self, changes: Changes) -> None:
-        """Takes in changes, and makes the file young."""
-        lines = []
-        for key, route in changes.items():
-            if route is not None:
-                self._held[key] = fingerprint(route)
-                lines.append(_line("+", key, self._held[key]))
-            elif self._held.pop(key, None) is not None:
-                lines.append(_line("-", key))
-        count = None if self._lines is None else self._lines + len(lines)
-        self._lines = None  # until all went well
-        if not self._held:
-            self._path.unlink(missing_ok=True)
-        elif (
-            count is None
-            or count > max(SLACK_LINES, 2 * len(self._held))
-            or not self._path.exists()  # somebody has cleared up, or started a second filter
-        ):
-            self._write_anew()
-            self._lines = len(self._held)
+    def write(self, records: Records, wall: float, now: float) -> None:
+        """Take in what became of routes, and make the file young. `now`: in the time of the
+        records, when the wall clock shows `wall`."""
+        changed = [key for key, record in records.items() if self._take(key, record, wall - now)]
+        count, self._lines = self._lines, None  # until all went well
+        if count is None or not self._is_ours() or self._has_slack(count + len(changed)):
+            self._write_anew(wall)
+            self._lines = len(self._tails)
         else:
-            with self._path.open("ab") as file:
-                file.writelines(lines)
-            os.utime(self._path)
-            self._lines = count
+            lines = (_line(key, self._tails.get(key, "-")) for key in changed)
+            self._append(lines, wall)
+            self._lines = count + len(changed)
+        if len(self._words) > SLACK_LINES + 2 * len(self._tails):
+            self._words = {tail: tail for tail in self._tails.values()}
 
-    def _write_anew(self) -> None:
+    def _has_slack(self, lines: int) -> bool:
+        return lines > SLACK_LINES + 2 * len(self._tails)
+
+    def _take(self, key: RouteKey, record: Record, offset: float) -> bool:
+        """Whether the route's line is another than before."""
+        before = self._tails.get(key, "-")
+        match record:
+            case Accepted():
+                tail = f"a {fingerprint(record.route)} {record.rules}"
+            case Held():
+                tail = _held(fingerprint(record.route), record.rules, record.reasons)
+            case None:
+                tail = "-"
+            case _:
+                tail = f"l {record.at + offset:.3f}"
+        return tail != before and self._set(key, tail)
+
+    def _set(self, key: RouteKey, tail: str) -> bool:
+        """False: there is no room for one more accepted route."""
+        before = self._tails.get(key, "-")
+        is_one_more = tail[0] == "a" and before[0] != "a"
+        if is_one_more and self._accepted >= MAX_ACCEPTED:
+            return before != "-" and self._set(key, "-")
+        self._accepted += (tail[0] == "a") - (before[0] == "a")
+        _set(self._tails, key, self._words.setdefault(tail, tail))
+        return True
+
+    def _is_ours(self) -> bool:
+        """It is there as we left it: nobody has cleared up, or started a second filter."""
+        try:
+            status = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == self._size
+
+    def _append(self, lines: Iterable[bytes], wall: float) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(self._path, flags), "ab") as file:
+            self._batch(file, lines, wall)
+
+    def _write_anew(self, wall: float) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.writelines(_line("+", *held) for held in self._held.items())
-            file.flush()
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(HEADER)
+            self._digest, self._size = hashlib.sha256(HEADER), len(HEADER)
+            self._batch(file, (_line(key, tail) for key, tail in self._tails.items()), wall)
             # In place before it is on the disk: whoever kills us must not have to wait for that,
             # and a power failure takes ExaBGP along with what it would be needed for.
             temporary.replace(self._path)
+            self._path.with_name(NAME_0_1).unlink(missing_ok=True)
             os.fsync(file.fileno())
 
+    def _batch(self, file: BinaryIO, lines: Iterable[bytes], wall: float) -> None:
+        lines = iter(lines)
+        while some := b"".join(islice(lines, AT_ONCE)):
+            self._digest.update(some)
+            self._size += file.write(some)
+        self._digest.update(b"= %.3f" % wall)
+        end = f"= {wall:.3f} {self._digest.hexdigest()}\n".encode()
+        self._size += file.write(end)
+        file.flush()
 
-def _line(sign: str, key: RouteKey, *rest: str) -> bytes:
-    words = (sign, str(key.neighbor), str(key.prefix), key.path_id, *rest)
-    return json.dumps(words, separators=(",", ":")).encode() + b"\n"
+
+def _held(said: str, rules: str, reasons: tuple[str, ...]) -> str:
+    """The tail of a held route; a full stop stands for what is not known."""
+    return f"h {said} {rules or '.'} {','.join(reasons) or '.'}"
 
 
-class HeldKeeper:
-    """Keeps the file current, off the event loop: a slow disk keeps nobody waiting."""
+def _line(key: RouteKey, tail: str) -> bytes:
+    return f"{key.neighbor} {key.prefix} {key.path_id} {tail}\n".encode()
 
-    def __init__(self, path: Path, held: Held) -> None:
-        """`held`: what the file says now, or what is left of it."""
-        self._path = path
-        self._file = HeldFile(path, held)
-        self._changes: dict[RouteKey, Route | None] = {}
-        self._wake = asyncio.Event()
-        self._is_ending = False
-        self._has_failed = False
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Write what there is, then what comes."""
-        self._task = asyncio.create_task(self._run(), name="held routes")
-
-    def take(self, changes: Changes) -> None:
-        """What became of held routes."""
-        if changes:
-            self._changes.update(changes)
-            self._wake.set()
-
-    async def stop(self) -> None:
-        """Write what is left, and stop. A disk that does not answer is waited for briefly."""
-        self._is_ending = True
-        self._wake.set()
-        if self._task is not None:
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await self._task
-            except TimeoutError:
-                log.error("guard: %s is not up to date: the disk does not answer", self._path)
-
-    async def _run(self) -> None:
-        while not self._is_ending:
-            await self._write()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PULSE_S):
-                    await self._wake.wait()
-            self._wake.clear()
-        await self._write()
-
-    async def _write(self) -> None:
-        changes, self._changes = self._changes, {}
-        try:
-            await on_own_thread(self._file.write, changes)
-        except Exception as error:  # whatever it was: the next attempt may be the one that counts
-            self._changes = changes | self._changes
-            if not self._has_failed:
-                log.error(
-                    "guard: a restart would let go of what is held: %s: %s", self._path, error
-                )
-            self._has_failed = True
-        else:
-            self._has_failed = False
+def _set(tails: Tails, key: RouteKey, tail: str) -> None:
+    if tail == "-":
+        tails.pop(key, None)
+    else:
+        tails[key] = tail

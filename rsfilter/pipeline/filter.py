@@ -11,7 +11,6 @@ times give byte-identical commands and the same audit events.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 
 from rsfilter.audit.flood import Audited, Floods
@@ -57,8 +56,8 @@ from rsfilter.routing.events import (
     SessionUp,
     Update,
 )
-from rsfilter.routing.guard import Changes
-from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix, RouteKey
+from rsfilter.routing.guard import Haste, Records
+from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix
 from rsfilter.routing.validation import Data
 
 _NUMBERS = {name: number for number, name in UNICAST.items()}
@@ -111,6 +110,8 @@ class Filter:
         self._has_settled = False
         """Since this process was started, every host has repeated itself."""
         self._has_data = False
+        self._has_weighed = False
+        """The guard has: see `_weigh`."""
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
         self._offered: dict[Address, frozenset[int]] = {}
@@ -184,17 +185,18 @@ class Filter:
         self._has_data = True
         self._routing(event, now)
 
-    def configured(self, config: Config, now: float) -> None:
-        """Another configuration is in force, as far as `reload` lets it change."""
-        self._routing(_policy(config), now)
+    def configured(self, config: Config, now: float, *, is_forced: bool = False) -> None:
+        """Another configuration is in force, as far as `reload` lets it change. `is_forced`: what
+        it takes away is meant."""
+        self._routing(replace(_policy(config), is_forced=is_forced), now)
 
     def guard_released(self, by: str, now: float) -> None:
         """The operator lets go of what the guard holds; `by` says how, for people."""
         self._routing(GuardReleased(by), now)
 
-    def guard_restored(self, held: Mapping[RouteKey, str], now: float) -> None:
-        """What the guard of a process before this one held, by fingerprint."""
-        self._routing(GuardRestored(held), now)
+    def guard_restored(self, before: GuardRestored, now: float) -> None:
+        """What the guard of a process before this one knew."""
+        self._routing(before, now)
 
     def unsettled_before(self, before: Unsettled, now: float) -> None:
         """What a process before this one had begun. Called before anything else."""
@@ -243,11 +245,18 @@ class Filter:
         self.deferral.expire(now)
         self._repeat(now)
         if not self.egress.is_ready and self._may_withdraw(now):
-            self.egress.is_ready = True
+            self._weigh(now)
         if not self._has_settled and self._knows_all and self.repetition.is_over:
             self._has_settled = True
             self._routing(AllRepeated(), now)
         return self.egress.commands(now)
+
+    def _weigh(self, now: float) -> None:
+        """Nothing is withdrawn before the guard has weighed what the first data would take away."""
+        if not self._has_weighed:
+            self._has_weighed = True
+            self._routing(AllRepeated(is_over=False), now)
+        self.egress.is_ready = not self.engine.is_busy
 
     @property
     def _knows_all(self) -> bool:
@@ -286,9 +295,15 @@ class Filter:
         """Nothing more will come in: what is summed up of floods is to be audited now."""
         self._audit += self.floods.end(now)
 
-    def take_held(self) -> Changes:
-        """What became of held routes since the last call: a restart must not let them go."""
-        return self.engine.guard.take_changes()
+    @property
+    def record_haste(self) -> Haste:
+        """When `take_records` is due."""
+        return self.engine.guard.haste
+
+    def take_records(self) -> Records:
+        """What became of accepted, held and lost routes since the last call: the next process has
+        to know."""
+        return self.engine.guard.take_records()
 
     def _resync(self, message: Message, now: float) -> None:
         for found in self.resync.message(message, now):

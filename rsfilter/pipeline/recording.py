@@ -9,9 +9,11 @@ JSON Lines. One object for each turn of the filter, in order:
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
     {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
-    {"now": …, "time": …, "config": "…", "file": "rsfilter.toml"}   another configuration
-    {"now": …, "time": …, "held": [["198.51.100.1", "10.1.0.1/32", 0, "…"], …]}
-                                                  what the guard held before a restart
+    {"now": …, "time": …, "config": "…", "file": "rsfilter.toml", "forced": false}
+                                                  another configuration
+    {"now": …, "time": …, "guard": {"held": [["198.51.100.1", "10.1.0.1/32", 0, "…", "…", ["…"]],
+                                   …], "accepted": [[…, "…", "…"], …], "lost": [[…, 12.5], …]}}
+                                                  what the guard knew before a restart
     {"now": …, "time": …, "unsettled": {"routers": ["192.0.2.10"], "hosts": []}}
                                                   what was under way before a restart
     {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
@@ -27,7 +29,7 @@ import contextlib
 import json
 import logging
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import FileIO
 from itertools import pairwise
 from math import isfinite
@@ -39,7 +41,8 @@ import msgspec
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.exabgp.decode import line_time
 from rsfilter.exabgp.unsettled import Unsettled
-from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.events import DrainAsked, GuardRestored
+from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
@@ -68,10 +71,10 @@ class Entry(NamedTuple):
     source: str = ""
     release: str = ""
     """Who released what the guard holds."""
-    config: tuple[str, str] | None = None
-    """(content, file name)."""
-    held: Mapping[RouteKey, str] | None = None
-    """Fingerprints of what the guard held before a restart."""
+    config: tuple[str, str, bool] | None = None
+    """(content, file name, forced)."""
+    guard: GuardRestored | None = None
+    """What the guard knew before a restart."""
     unsettled: Unsettled | None = None
     """What was under way before a restart."""
     drain: DrainAsked | None = None
@@ -126,17 +129,24 @@ class Recorder:
         """The guard was told to let go of what it holds."""
         self._write(moment, release=by)
 
-    def config(self, moment: Moment, content: str, file: str) -> None:
+    def config(self, moment: Moment, content: str, file: str, *, is_forced: bool) -> None:
         """Another configuration is in force."""
-        self._write(moment, config=content, file=file)
+        self._write(moment, config=content, file=file, forced=is_forced)
 
-    def held(self, moment: Moment, held: Mapping[RouteKey, str]) -> None:
-        """The guard of a process before this one held routes."""
-        rows = [
-            (str(key.neighbor), str(key.prefix), key.path_id, fingerprint)
-            for key, fingerprint in held.items()
-        ]
-        self._write(moment, held=rows)
+    def guard(self, moment: Moment, before: GuardRestored) -> None:
+        """The guard of a process before this one knew routes."""
+        content = {
+            "held": [
+                (*_words(key), each.fingerprint, each.rules, each.reasons)
+                for key, each in before.held.items()
+            ],
+            "accepted": [
+                (*_words(key), each.fingerprint, each.rules)
+                for key, each in before.accepted.items()
+            ],
+            "lost": [(*_words(key), age) for key, age in before.lost.items()],
+        }
+        self._write(moment, guard=content)
 
     def unsettled(self, moment: Moment, before: Unsettled) -> None:
         """Something was under way before a restart."""
@@ -226,6 +236,12 @@ class _Rtr(msgspec.Struct):
     vrps: list[tuple[str, int, int]]
 
 
+class _Guard(msgspec.Struct):
+    held: list[tuple[str, str, int, str, str, tuple[str, ...]]]
+    accepted: list[tuple[str, str, int, str, str]]
+    lost: list[tuple[str, str, int, float]]
+
+
 class _Turn(msgspec.Struct):
     """The members of every kind of turn; None is not there."""
 
@@ -241,7 +257,10 @@ class _Turn(msgspec.Struct):
     data: dict[str, Any] = {}
     release: str | None = None
     config: str | None = None
+    forced: bool = False
     held: list[tuple[str, str, int, str]] | None = None
+    """Of 0.1: what was held."""
+    guard: _Guard | None = None
     unsettled: dict[str, list[str]] | None = None
     drain: bool | None = None
     source: Literal["expired", "given_up", "operator", "readiness"] | None = None
@@ -263,14 +282,14 @@ def _entry(turn: _Turn) -> Entry:
     if turn.release is not None:
         return Entry(moment, release=turn.release)
     if turn.config is not None:
-        return Entry(moment, config=(turn.config, turn.file))
+        return Entry(moment, config=(turn.config, turn.file, turn.forced))
     return _before(turn, moment) or _asked(turn, moment)
 
 
 def _before(turn: _Turn, moment: Moment) -> Entry | None:
     """What a process before this one left."""
-    if turn.held is not None:
-        return Entry(moment, held=_held(turn.held))
+    if guard := turn.guard or (turn.held is not None and _guard_0_1(turn.held)):
+        return Entry(moment, guard=_guard(guard))
     if turn.unsettled is not None:
         return Entry(moment, unsettled=_unsettled(turn.unsettled))
     return None
@@ -300,8 +319,21 @@ def _unsettled(parts: dict[str, list[str]]) -> Unsettled:
     return Unsettled(frozenset(routers), frozenset(hosts))
 
 
-def _held(rows: list[tuple[str, str, int, str]]) -> dict[RouteKey, str]:
-    return {
-        RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id): fingerprint
-        for neighbor, prefix, path_id, fingerprint in rows
-    }
+def _words(key: RouteKey) -> tuple[str, str, int]:
+    return str(key.neighbor), str(key.prefix), key.path_id
+
+
+def _key(neighbor: str, prefix: str, path_id: int) -> RouteKey:
+    return RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id)
+
+
+def _guard_0_1(held: list[tuple[str, str, int, str]]) -> _Guard:
+    return _Guard([(*row, "", ()) for row in held], [], [])
+
+
+def _guard(said: _Guard) -> GuardRestored:
+    return GuardRestored(
+        held={_key(*row[:3]): Expected(*row[3:]) for row in said.held},
+        accepted={_key(*row[:3]): Expected(*row[3:]) for row in said.accepted},
+        lost={_key(*row[:3]): row[3] for row in said.lost},
+    )

@@ -197,11 +197,14 @@ class AdjRibIn:
         if isinstance(found, Owners):
             found.note(entry)
 
+    def find(self, key: RouteKey) -> Entry | None:
+        """The route under a key."""
+        table = self.tables.get(key.neighbor)
+        return table.entries.get(key) if table else None
+
     def has(self, entry: Entry) -> bool:
         """The entry is still here."""
-        key = entry.route.key
-        table = self.tables.get(key.neighbor)
-        return table is not None and table.entries.get(key) is entry
+        return self.find(entry.route.key) is entry
 
     def is_stale(self, key: RouteKey) -> bool:
         """The route is kept for a host that has not repeated it since it was lost."""

@@ -124,11 +124,13 @@ class GuardChange(NamedTuple):
     held: int
     """Routes held from now on, earlier ones included."""
     source: str
-    """held: truth or rtr, whose change it was. released: operator."""
+    """held: truth or rtr, whose change it was, or restart. released: operator."""
     detail: str
     """For people: what happened."""
     provenance: Provenance
     """The data in force; held: those whose losses are held."""
+    lost: int = 0
+    """held: so many were lost within the window before, and count too."""
 
 
 class DrainChange(NamedTuple):

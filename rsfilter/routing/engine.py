@@ -39,12 +39,13 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
-from rsfilter.routing.guard import DEFAULT_LIMITS
+from rsfilter.routing.guard import DEFAULT_LIMITS, Haste
 from rsfilter.routing.model import UNICAST, Address, AsPath, Attributes, Prefix, Route, RouteKey
 from rsfilter.routing.overflow import Unkept
 from rsfilter.routing.policy import NO_GROUP, judge
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.revalidation import (
+    all_repeated,
     export_all,
     release_guard,
     replace_data,
@@ -80,7 +81,7 @@ class PhaseChanged:
     """Another phase of a drain has begun: what routers have is to follow."""
 
 
-TableWide = DataReplaced | PolicyReplaced | GuardReleased | PhaseChanged
+TableWide = DataReplaced | PolicyReplaced | GuardReleased | PhaseChanged | AllRepeated
 """What concerns the whole table: one after the other, each in slices."""
 
 
@@ -155,6 +156,7 @@ class Engine:
 
     def handle(self, event: Event, now: float) -> Actions:
         """What follows from an event. `now` is in seconds, by one clock for all calls."""
+        self.guard.now = now
         match event:
             case Update():
                 self._update(event, now)
@@ -166,14 +168,13 @@ class Engine:
                 self._refresh_mark(event)
             case EndOfRib():
                 self._end_of_rib(event)
-            case DataReplaced() | PolicyReplaced() | GuardReleased():
+            case DataReplaced() | PolicyReplaced() | GuardReleased() | AllRepeated():
                 self._waiting.append(event)
                 self._go_on()
             case GuardRestored():
-                self.guard.expect(event.held)
-                self.verdicts.audit_guard("restored", len(event.held), "held before a restart")
-            case AllRepeated():
-                self.guard.stop_expecting()
+                self.guard.expect(event.held, event.accepted, event.lost)
+                if event.held:
+                    self.verdicts.audit_guard("restored", len(event.held), "held before a restart")
             case DrainAsked():
                 self._drain_asked(event, now)
                 self._go_on()
@@ -199,6 +200,7 @@ class Engine:
         """What follows without any event: stale routes end, and so does a drain; hosts are asked
         for what there was no room for; and a slice of what is on its way through the whole table.
         """
+        self.guard.now = now
         if self.drain.expire(now):
             self._drained("drain_time is over")
         for key in self._retention.expired(now):
@@ -373,7 +375,7 @@ class Engine:
         entry = self.rib_in.remove(key)
         if entry is None:
             return
-        self.guard.forget(key)
+        self.guard.gone(key)
         self.counters["withdrawn"] += 1
         self.verdicts.audit(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_announced:
@@ -467,6 +469,7 @@ class Engine:
     def _begin(self, event: TableWide) -> Iterator[None]:
         match event:
             case DataReplaced():
+                self.guard.haste = Haste.FIRST  # what hosts withdrew cannot come back by older data
                 while self._waiting and isinstance(newer := self._waiting[0], DataReplaced):
                     event = supersede(self.verdicts, event, newer)
                     self._waiting.popleft()
@@ -476,6 +479,8 @@ class Engine:
                 return replace_policy(self.verdicts, event)
             case GuardReleased():
                 return release_guard(self.verdicts, event)
+            case AllRepeated():
+                return all_repeated(self.verdicts, event)
             case PhaseChanged():
                 return export_all(self.verdicts)
 

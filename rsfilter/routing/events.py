@@ -6,11 +6,12 @@ What comes with every line is a Struct: see `model`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 
 from rsfilter.routing.groups import HostGroup, Limits
+from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Address, Prefix, Route, RouteKey
 from rsfilter.routing.validation import Data
 
@@ -110,6 +111,8 @@ class PolicyReplaced:
     limits: Limits
     drain_time: float
     """Seconds; of the next drain."""
+    is_forced: bool = False
+    """The operator means what it takes away: it is no loss, and the guard's window begins anew."""
 
 
 # The operator, and those who watch over the filter ------------------------------------------------
@@ -141,15 +144,20 @@ class DrainAsked:
 
 @dataclass(frozen=True, slots=True)
 class GuardRestored:
-    """The guard of a process before this one held routes."""
+    """What the guard of a process before this one knew."""
 
-    held: Mapping[RouteKey, str]
-    """Fingerprints (`guard.fingerprint`)."""
+    held: Mapping[RouteKey, Expected]
+    accepted: Mapping[RouteKey, Expected] = field(default_factory=dict)
+    lost: Mapping[RouteKey, float] = field(default_factory=dict)
+    """How many seconds ago data or a configuration took the route away."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllRepeated:
     """After a restart: every host has repeated its routes, or is not waited for any longer."""
+
+    is_over: bool = True
+    """False: some may still do, but routers are told from now on what is gone."""
 
 
 Event = (

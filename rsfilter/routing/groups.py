@@ -42,15 +42,17 @@ class HostGroup:
 
 
 class Limits(NamedTuple):
-    """How much one change of data may take away: `[guard]`."""
+    """How much data may take away: `[guard]`."""
 
     max_loss_percent: int = 20
     """Of accepted routes."""
     min_loss: int = 10
     """Routes; a smaller loss is never held."""
+    window: float = 3600.0
+    """Seconds within which losses count together; 0: each change of data alone."""
 
     def allow(self, lost: int, accepted: int) -> bool:
-        """This many of that many accepted routes may be lost at once."""
+        """This many of that many accepted routes may be lost."""
         return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
 
 

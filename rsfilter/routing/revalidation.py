@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
 from rsfilter.routing.effects import DataChange
-from rsfilter.routing.events import DataReplaced, GuardReleased, PolicyReplaced
+from rsfilter.routing.events import AllRepeated, DataReplaced, GuardReleased, PolicyReplaced
 from rsfilter.routing.guard import can_hold, comes_of_data
-from rsfilter.routing.model import Prefix, Route, Verdict, VerdictKind
+from rsfilter.routing.model import Prefix, Route, RouteKey, Verdict, VerdictKind
 from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.table import Verdicts
 
@@ -45,7 +45,8 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
         found.add(verdicts, entries)
         if pace.is_pause_due(len(entries) + _PER_LIST):
             yield
-    holds = not verdicts.guard.limits.allow(found.lost, accepted)
+    lost_before = verdicts.guard.lost
+    holds = not verdicts.guard.allows(found.lost, accepted)
     flipped = held = 0
     has_found = bool(found)
     for judged in found.take():
@@ -57,7 +58,14 @@ def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
     if event.prefixes is None or before.provenance != event.data.provenance or has_found:
         verdicts.actions.audit.append(_change(event, found.rejudged, flipped))
     if held:
-        verdicts.audit_guard("held", held, event.detail, accepted=accepted, source=event.source)
+        verdicts.audit_guard(
+            "held",
+            held,
+            event.detail,
+            accepted=accepted,
+            lost=lost_before,
+            source=event.source,
+        )
 
 
 class _Pace:
@@ -151,12 +159,15 @@ def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> Data
 
 
 def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
-    """What hosts have announced is judged by other rules, which the guard does not hold back:
-    whoever changes them means it."""
+    """What hosts have announced is judged by other rules, which the guard does not hold back: it
+    has been asked before (`impact.PolicyImpact`). What they take away counts within its window."""
+    guard = verdicts.guard
+    if event.is_forced:
+        guard.start_window()
     rib_in, group_of = verdicts.rib_in, verdicts.neighbors.group
     limit_before = {n: (group_of(n) or NO_GROUP).max_prefixes for n in rib_in.tables}
     verdicts.replace_hosts(event.hosts)
-    verdicts.guard.limits = event.limits
+    guard.limits = event.limits
     group_of = verdicts.neighbors.group
     for neighbor, table in rib_in.tables.items():
         limit = (group_of(neighbor) or NO_GROUP).max_prefixes
@@ -166,11 +177,15 @@ def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
         if number:
             yield
         for entry in filter(rib_in.has, entries):
-            verdict = verdicts.judge(entry, group_of(entry.route.key.neighbor))
+            key = entry.route.key
+            verdict = verdicts.judge(entry, group_of(key.neighbor))
             is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
             if is_by_config or not comes_of_data(verdict):
-                verdicts.guard.forget(entry.route.key)
-            verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "config")
+                guard.forget(key)
+            is_loss = entry.is_accepted and can_hold(verdict)
+            verdicts.set(entry, verdicts.guarded(entry, verdict), "config")
+            if is_loss and not event.is_forced:
+                guard.lose(key)
         verdicts.export(*dict.fromkeys(entry.route.key.prefix for entry in entries))
 
 
@@ -182,14 +197,61 @@ def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
         if number:
             yield
         for key in keys:
-            table = rib_in.tables.get(key.neighbor)
-            entry = table.entries.get(key) if table else None
+            entry = rib_in.find(key)
             if entry is not None and entry.verdict.kind is VerdictKind.HELD:
                 group = verdicts.neighbors.group(key.neighbor)
                 verdicts.rejudge(entry, group, "guard")
                 verdicts.export(key.prefix)
     if released:
         verdicts.audit_guard("released", len(released), event.by, source="operator")
+
+
+def all_repeated(verdicts: Verdicts, event: AllRepeated) -> Iterator[None]:
+    """Every host has repeated itself after a restart: are the losses of the first data too many?
+    Routers still have these routes; what is held of them they keep."""
+    guard = verdicts.guard
+    if event.is_over:
+        yield from _forget_lost(verdicts)
+    suspects = guard.take_suspects()
+    accepted, lost_before = verdicts.rib_in.accepted + len(suspects), guard.lost
+    holds = not guard.allows(len(suspects), accepted)
+    held = 0
+    for number, keys in enumerate(_slices(suspects)):
+        if number:
+            yield
+        held += sum(_weighed(verdicts, key, holds=holds) for key in keys)
+    if event.is_over:
+        guard.stop_expecting()
+    if held:
+        detail = "the first data after a restart"
+        verdicts.audit_guard(
+            "held", held, detail, accepted=accepted, lost=lost_before, source="restart"
+        )
+
+
+def _forget_lost(verdicts: Verdicts) -> Iterator[None]:
+    """What was lost before a restart, and has not come again, its host has withdrawn."""
+    for keys in _slices(verdicts.guard.lost_keys()):
+        for key in keys:
+            if verdicts.rib_in.find(key) is None:
+                verdicts.guard.gone(key)
+        yield
+
+
+def _weighed(verdicts: Verdicts, key: RouteKey, *, holds: bool) -> bool:
+    """Hold a route that was accepted before a restart and that data reject, or count it as lost;
+    True: it is held."""
+    entry = verdicts.rib_in.find(key)
+    if entry is None or entry.is_announced:
+        return False
+    verdict = verdicts.judge(entry, verdicts.neighbors.group(key.neighbor))
+    if not holds or not comes_of_data(verdict):
+        verdicts.guard.lose(key)
+        return False
+    verdicts.guard.hold(entry.route, verdict, verdicts.rules(entry))
+    verdicts.set(entry, verdicts.guarded(entry, verdict), "guard")
+    verdicts.export(key.prefix)
+    return True
 
 
 def export_all(verdicts: Verdicts) -> Iterator[None]:
@@ -224,11 +286,14 @@ def _set_together(verdicts: Verdicts, judged: list[_Judged], *, holds: bool) -> 
         if not verdicts.rib_in.has(entry):
             continue
         verdict = each.now(verdicts)
-        if holds and entry.is_accepted and can_hold(verdict):
-            verdicts.guard.hold(entry.route)
+        is_loss = entry.is_accepted and can_hold(verdict)
+        if is_loss and holds:
+            verdicts.guard.hold(entry.route, verdict, verdicts.rules(entry))
             held += 1
         was = entry.verdict.kind
-        verdicts.set(entry, verdicts.guard.verdict(entry.route, verdict), "data")
+        verdicts.set(entry, verdicts.guarded(entry, verdict), "data")
+        if is_loss and not holds:
+            verdicts.guard.lose(entry.route.key)
         flipped += entry.verdict.kind is not was
     if flipped:
         verdicts.export(judged[0].route.key.prefix)

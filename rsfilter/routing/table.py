@@ -18,6 +18,7 @@ from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import Guard
 from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
 from rsfilter.routing.policy import Judge
+from rsfilter.routing.rules import rules
 from rsfilter.routing.validation import Data
 
 
@@ -59,8 +60,12 @@ class Verdicts:
         if not routes:
             return
         verdicts = self._judge.all(routes, group, self.data, within_limit=within_limit)
-        if self.guard.is_holding:
-            verdicts = list(map(self.guard.verdict, routes, verdicts))
+        guard, own = self.guard, [rules(route, group, self.data) for route in routes]
+        if guard.has_a_say:
+            verdicts = list(map(guard.verdict, routes, verdicts, own))
+        for route, verdict, rule in zip(routes, verdicts, own, strict=True):
+            if verdict.kind is VerdictKind.ACCEPTED:
+                guard.accept(route, rule)
         entries = [
             Entry(route, verdict, within_limit)
             for route, verdict in zip(routes, verdicts, strict=True)
@@ -80,6 +85,15 @@ class Verdicts:
         """What the data in force say of a route that is in the table; sets nothing."""
         return self._judge(entry.route, group, self.data, within_limit=entry.within_limit)
 
+    def rules(self, entry: Entry) -> str:
+        """See `rules.rules`."""
+        group = self.neighbors.group(entry.route.key.neighbor)
+        return rules(entry.route, group, self.data)
+
+    def guarded(self, entry: Entry, verdict: Verdict) -> Verdict:
+        """What becomes of a verdict by the data in force: see `Guard.verdict`."""
+        return self.guard.verdict(entry.route, verdict, self.rules(entry))
+
     def rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
         """Judges a route that is in the table by the data in force alone: it is held no longer."""
         self.guard.forget(entry.route.key)
@@ -90,6 +104,10 @@ class Verdicts:
         verdict stays."""
         was = entry.verdict
         self.rib_in.set_verdict(entry, verdict)
+        if entry.is_accepted:
+            self.guard.accept(entry.route, self.rules(entry))
+        elif was.kind is VerdictKind.ACCEPTED and not entry.is_announced:
+            self.guard.reject(entry.route.key)
         if is_back:
             self.audit(entry.route, verdict, was.kind, cause, stale=False)
         elif (was.kind, was.reasons) != (verdict.kind, verdict.reasons):
@@ -112,7 +130,14 @@ class Verdicts:
         )
 
     def audit_guard(
-        self, action: str, routes: int, detail: str, *, accepted: int = 0, source: str = ""
+        self,
+        action: str,
+        routes: int,
+        detail: str,
+        *,
+        accepted: int = 0,
+        lost: int = 0,
+        source: str = "",
     ) -> None:
         """Notes for the audit log what the guard has done: see `GuardChange`."""
         self.actions.audit.append(
@@ -124,6 +149,7 @@ class Verdicts:
                 source=source,
                 detail=detail,
                 provenance=self.data.provenance,
+                lost=lost,
             )
         )
 

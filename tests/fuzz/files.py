@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable
@@ -23,7 +24,8 @@ from rsfilter.edge import guard_file
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.recording import Moment, Recorder
 from rsfilter.render.exabgp import RenderError, render
-from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.events import DrainAsked, GuardRestored
+from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import BITS, Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.document import MAX_PROBLEMS
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth, truth_export
@@ -219,7 +221,14 @@ def recording_seeds() -> Iterable[bytes]:
     ]
     turns: list[Callable[[Recorder], None]] = [
         lambda recorder: recorder.note(moment, ServiceEvent("start", {"configuration": "x"})),
-        lambda recorder: recorder.held(moment, {key: "0123"}),
+        lambda recorder: recorder.guard(
+            moment,
+            GuardRestored(
+                {key: Expected("0123", "4567", ("origin_not_found",))},
+                {key: Expected("0123", "4567")},
+                {key: 12.5},
+            ),
+        ),
         lambda recorder: recorder.truth(moment, site.TRUTHS[0], "truth.json", 1.0),
         lambda recorder: recorder.rtr(moment, snapshot, "fresh"),
         lambda recorder: recorder.lines(moment, [*life, b"done", b"exabgp 5.0.15", b"\xff"]),
@@ -237,21 +246,45 @@ def recording_seeds() -> Iterable[bytes]:
             yield path.read_bytes()
 
 
-def check_held(content: bytes) -> None:
-    """What the guard held before a restart is read, or said to be of no use."""
+def check_guard(content: bytes) -> None:
+    """What the guard of a process before this one knew is read, or said to be of no use."""
     with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
-        path = Path(name, "held.state")
-        path.write_bytes(content)
-        for key, said in guard_file.load(path, path.stat().st_mtime).items():
-            assert isinstance(said, str), said
+        path = Path(name, guard_file.NAME)
+        path.write_bytes(_with_checksums(content))
+        path.chmod(0o600)
+        found = guard_file.load(path, WRITTEN_AT)
+        for key, said in (found.held | found.accepted).items():
+            assert isinstance(said.fingerprint, str), said
             assert str(key.prefix), key
+        assert all(age >= 0 for age in found.lost.values()), found.lost
+        file = guard_file.GuardFile(path, found, WRITTEN_AT)
+        file.write({}, WRITTEN_AT, 0.0)
+        assert guard_file.load(path, WRITTEN_AT) == found
 
 
-def held_seeds() -> Iterable[bytes]:
-    added = '["+","198.51.100.7","203.0.113.1/32",0,"0123456789abcdef"]\n'
-    gone = '["-","198.51.100.7","203.0.113.1/32",0]\n'
-    for lines in (added, added + gone, added + gone + added, added * 3 + gone[:20]):
-        yield lines.encode()
+WRITTEN_AT = 1.7e9
+
+
+def _with_checksums(content: bytes) -> bytes:
+    """`=` alone stands for the end of a batch: mutation would never find its checksum."""
+    digest, lines = hashlib.sha256(), []
+    for line in content.split(b"\n"):
+        end = b"= %.3f" % WRITTEN_AT
+        text = end if line == b"=" else line + b"\n"
+        digest.update(text)
+        lines.append(text + b" " + digest.hexdigest().encode() + b"\n" if line == b"=" else text)
+    return b"".join(lines)
+
+
+def guard_seeds() -> Iterable[bytes]:
+    where = b"198.51.100.7 203.0.113.1/32 0 "
+    said = b"0123456789abcdef 0123"
+    accepted, held = b"a " + said, b"h " + said + b" origin_not_found"
+    lines = [where + tail for tail in (accepted, held, b"l 1699999990.5", b"-")]
+    for number in range(len(lines)):
+        some = b"\n".join(lines[: number + 1])
+        yield guard_file.HEADER + some + b"\n=\n"
+        yield guard_file.HEADER + lines[0] + b"\n=\n" + some + b"\n"
 
 
 # Configuration -----------------------------------------------------------------------------------

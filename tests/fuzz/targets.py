@@ -28,7 +28,7 @@ _SCRIPT = mutate_lines(engine.POOL, (mutate_json, mutate_words))
 _RECORDING = mutate_lines(
     [line for seed in files.recording_seeds() for line in seed.split(b"\n")], (mutate_json,)
 )
-_HELD = mutate_lines(list(files.held_seeds()), (mutate_json,))
+_GUARD = mutate_lines(list(files.guard_seeds()), ())
 _TOML = mutate_lines(files.TOML_LINES, (mutate_setting, mutate_words))
 _SHOW = mutate_lines(lines.SHOW_LINES, (mutate_json, mutate_words))
 
@@ -39,6 +39,6 @@ TARGETS: dict[str, Target] = {
     "truth": Target(files.check_truth, files.truth_seeds, (mutate_json,), 8192, 2),
     "slurm": Target(files.check_slurm, files.slurm_seeds, (mutate_json,), 8192, 1),
     "recording": Target(files.check_recording, files.recording_seeds, (_RECORDING,), 16384, 1),
-    "held": Target(files.check_held, files.held_seeds, (_HELD,), 4096, 1),
+    "guard": Target(files.check_guard, files.guard_seeds, (_GUARD,), 4096, 1),
     "config": Target(files.check_config, files.config_seeds, (_TOML,), 8192, 2),
 }
