@@ -25,7 +25,7 @@ from rsfilter.commands.output import FAILED, INVALID
 from rsfilter.config import changes
 from rsfilter.config.build import ReadinessConfig, parse_config, read_config
 from rsfilter.config.model import Config, ConfigError
-from rsfilter.edge import alarms, guard_file, unsettled_file
+from rsfilter.edge import alarms, drain_file, guard_file, unsettled_file
 from rsfilter.edge.ending import WORK_SIGNALS, Ending
 from rsfilter.edge.guard_keeper import CommandGate, GuardKeeper
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
@@ -40,7 +40,9 @@ from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Moment, Recorder
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DataReplaced, DrainAsked
+from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import Haste
+from rsfilter.routing.impact import PolicyImpact
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr.caches import RtrCaches
@@ -130,7 +132,8 @@ class Service:
             sources=self._sources,
             audit=self._audit,
             release_guard=self.release_guard,
-            drain=self.drain,
+            drain=self.keep_drain,
+            reload=self.reload,
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
@@ -138,6 +141,8 @@ class Service:
         self._unsettled_before = unsettled_file.load(unsettled)
         self._unsettled = unsettled_file.UnsettledKeeper(unsettled, self._unsettled_before)
         self._gate = CommandGate(lambda lines: self._writer.write(lines))
+        self._drain_path = config.audit.directory / drain_file.NAME
+        self._drain_keeper = drain_file.DrainKeeper(self._drain_path)
         self._guard_keeper: GuardKeeper | None = None
         """None until what the last process wrote is read."""
         self._readiness = ReadinessWatcher(
@@ -183,6 +188,7 @@ class Service:
             self._restore_unsettled()
             self._unsettled.start()
             await self._start_guard()
+            await self._start_drain()
             await self._web.start()
             await self._start()
             await self._turns()
@@ -399,6 +405,17 @@ class Service:
         with self._outside(moment):
             self._filter.guard_restored(before, moment.now)
 
+    async def _start_drain(self) -> None:
+        """A drain that was requested of a process before this one goes on."""
+        by = None
+        try:
+            async with asyncio.timeout(GUARD_TIMEOUT_S):
+                by = await on_own_thread(drain_file.load, self._drain_path)
+        except TimeoutError:
+            log.error("drain: the disk of %s does not answer: in service", self._drain_path)
+        if by is not None:
+            self.drain(True, by)
+
     # What the operator asks for -----------------------------------------------------------------
 
     def release_guard(self, by: str) -> None:
@@ -424,21 +441,28 @@ class Service:
         with self._outside(moment):
             self._filter.drain(on, by, moment.now, source)
 
+    async def keep_drain(self, on: bool, by: str) -> str:
+        """`drain`, over restarts too. Why a restart would forget it, for people; empty: it will
+        not."""
+        self.drain(on, by)
+        return await self._drain_keeper.keep(by if on else None)
+
     def _hang_up(self) -> None:
         task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
         self._reloads.add(task)  # else it may vanish in the middle
         task.add_done_callback(self._reloads.discard)
 
-    async def reload(self, by: str) -> list[str]:
+    async def reload(self, by: str, *, is_forced: bool = False) -> list[str]:
         """Takes in the configuration and the truth as their files are now. What is wrong with the
-        configuration, one text each: then the one that is in force stays."""
+        configuration, one text each: then the one that is in force stays. `is_forced`: what it
+        would take away is meant."""
         async with self._reload_lock:
-            problems = await self._reload_config(by)
+            problems = await self._reload_config(by, is_forced=is_forced)
         if self._running.watcher:
             await self._running.watcher.reload()
         return problems
 
-    async def _reload_config(self, by: str) -> list[str]:
+    async def _reload_config(self, by: str, *, is_forced: bool) -> list[str]:
         path = self._config.path
         try:
             async with asyncio.timeout(CONFIG_STALL_S):
@@ -449,13 +473,32 @@ class Service:
             problems = [f"{path}: has not answered for {CONFIG_STALL_S:.0f} s"]
         else:
             problems = [f"{path}: {why}" for why in changes.refusals(self._config, wanted)]
+            if not problems and not is_forced:
+                problems = [f"{path}: {why}" for why in await self._losses(wanted)]
         self._running.reload_problems = problems
         if problems:
             log.error("the configuration that is in force stays: %s", "; ".join(problems))
             self._note("reload_refused", by=by, problems=problems[:10])
             return problems
-        await self._configure(wanted, text, by)
+        await self._configure(wanted, text, by, is_forced=is_forced)
         return []
+
+    async def _losses(self, wanted: Config) -> list[str]:
+        """Why the guard refuses a configuration: what it would take away, if that is too much."""
+        if wanted.hosts == self._config.hosts:
+            return []
+        engine = self._filter.engine
+        impact = PolicyImpact(Neighbors(wanted.hosts, wanted.routers), engine.data)
+        for _ in impact.judge(engine.rib_in):
+            await asyncio.sleep(0)
+        guard = engine.guard
+        if guard.allows(impact.lost, impact.accepted):
+            return []
+        before = f", beside {guard.lost} that were lost before" if guard.lost else ""
+        return [
+            f"hosts: this would reject {impact.lost} of {impact.accepted} accepted routes{before}: "
+            "more than [guard] allows. If that is meant, say so: rsfilter reload --force"
+        ]
 
     async def _configure(
         self, wanted: Config, text: str, by: str, *, is_forced: bool = False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from core_samples import data, host_group, route, up, update
+from core_samples import data, down, host_group, route, up, update
 from engine_bench import after, engine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import DataReplaced
+from rsfilter.routing.events import DataReplaced, PolicyReplaced
+from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import Limits
-from rsfilter.routing.impact import MAX_FLIPS, Impact
+from rsfilter.routing.impact import MAX_FLIPS, Impact, PolicyImpact
 from rsfilter.routing.model import VerdictKind
 from rsfilter.routing.validation import Data, Source
 
@@ -115,3 +116,32 @@ def test_impact_is_what_then_happens(
     assert {flip.route.key for flip in said.lost_routes} == was - now
     assert {flip.route.key for flip in said.gained_routes} == now - was
     assert (said.accepted_before, said.accepted_after) == (len(was), len(now))
+
+
+# Another configuration ---------------------------------------------------------------------------
+
+
+@given(
+    routes=st.integers(0, 8),
+    before=st.integers(0, 8),
+    max_prefixes=st.integers(1, 8),
+    lengths=st.sampled_from([{32}, {31}]),
+    is_lost=st.booleans(),
+)
+def test_what_a_configuration_would_take_away_is_what_it_takes_away(
+    routes: int, before: int, max_prefixes: int, lengths: set[int], is_lost: bool
+) -> None:
+    machine = engine(hosts=host_group(max_prefixes=max(before, 1), stale_time=60), limits=OPEN)
+    after(machine, up(), *(update(route(f"203.0.113.{n}/32")) for n in range(routes)))
+    if is_lost:
+        after(machine, down())
+    accepted = machine.rib_in.accepted
+    wanted = host_group(max_prefixes=max_prefixes, ipv4_lengths=frozenset(lengths), stale_time=60)
+    impact = PolicyImpact(Neighbors([wanted], ()), machine.data)
+    for _ in impact.judge(machine.rib_in):
+        assert machine.rib_in.accepted == accepted, "it changes nothing"
+    was = {e.route.key for e in machine.rib_in.entries() if e.is_accepted}
+    after(machine, PolicyReplaced((wanted,), OPEN, 30.0))
+    kept = {e.route.key for e in machine.rib_in.entries() if e.is_accepted}
+    assert (impact.accepted, impact.lost) == (len(was), len(was - kept))
+    assert machine.guard.lost == impact.lost

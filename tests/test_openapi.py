@@ -81,7 +81,12 @@ def test_what_changes_state_says_that_it_needs_the_token() -> None:
         for path, methods in DOCUMENT["paths"].items()
         if any("security" in operation for operation in methods.values())
     }
-    assert secured == {"/api/v1/guard/release", "/api/v1/drain", "/api/v1/truth/reload"}
+    assert secured == {
+        "/api/v1/guard/release",
+        "/api/v1/drain",
+        "/api/v1/reload",
+        "/api/v1/truth/reload",
+    }
 
 
 def test_every_reference_leads_somewhere() -> None:

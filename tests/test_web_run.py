@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from lab.waiting import eventually
-from speaker import Speaker, announce, state
+from speaker import SOCKET, Speaker, announce, state
 from test_replay import TruthFile, audit
 from test_run import CONFIG, HOST, ROUTER, ROUTERS, TRUTH
 
@@ -106,3 +106,72 @@ def _answers(speaker: Speaker) -> str | None:
     except OSError as error:
         return f"it does not listen: {error}"
     return None
+
+
+def with_http(site: Path, listen: str, config: str = CONFIG) -> str:
+    return config + f'[http]\nlisten = "{listen}"\n{SOCKET}\ntoken_file = "token"\n'
+
+
+def test_a_drain_over_http_is_not_forgotten_by_a_restart(site: Path) -> None:
+    """Until somebody takes it back. It is written down before it is answered."""
+    with Speaker(site / "rsfilter.toml", ROUTERS) as first:
+        listen = first.http
+    (site / "rsfilter.toml").write_text(with_http(site, listen))
+    kept = site / "audit" / "drain.state"
+    with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+        ask(speaker, "POST", "/api/v1/drain", {"on": True})
+        assert kept.exists()
+        speaker.process.kill()
+    recording, commands = site / "recording", io.BytesIO()
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        eventually(lambda: _is_out_of_service(speaker), deadline_s=30)
+        assert not speaker.tables[ROUTER]
+        assert ask(speaker, "POST", "/api/v1/drain", {"on": False})["phase"] == "in_service"
+        assert not kept.exists()
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+        speaker.ends()
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+
+
+def _is_out_of_service(speaker: Speaker) -> str | None:
+    if problem := _answers(speaker):
+        return problem
+    drain = ask(speaker, "GET", "/api/v1/status")["drain"]
+    if drain["phase"] == "drained" and drain["why"][0].startswith("operator: HTTP from"):
+        return None
+    return f"it is {drain}"
+
+
+def test_a_configuration_that_would_lose_too_much_is_refused_unless_it_is_meant(site: Path) -> None:
+    with Speaker(site / "rsfilter.toml", ROUTERS) as first:
+        listen = first.http
+    (site / "rsfilter.toml").write_text(with_http(site, listen))
+    guests = [f"203.0.113.{n}/32" for n in range(20)]
+    recording, commands = site / "recording", io.BytesIO()
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, guests))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 20)
+        narrow = with_http(site, listen, CONFIG.replace("1000000", "9"))
+        (site / "rsfilter.toml").write_text(narrow)
+        with pytest.raises(AssertionError, match="configuration_refused"):
+            ask(speaker, "POST", "/api/v1/reload", {})
+        why = b"hosts: this would reject 11 of 20 accepted routes"
+        speaker.wait("refused", lambda: why in audit(site / "audit"))
+        assert len(speaker.tables[ROUTER]) == 20
+        ask(speaker, "POST", "/api/v1/reload", {"force": True})
+        speaker.wait("withdrawn", lambda: list(speaker.tables[ROUTER]) == guests[:9])
+        speaker.ends()
+    (site / "rsfilter.toml").write_text(with_http(site, listen))
+    config = load_config(site / "rsfilter.toml")
+    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
+    assert commands.getvalue() == bytes(speaker.received)
+    assert audit(site / "replayed") == audit(site / "audit")
+    assert b'"event":"reload_refused"' in audit(site / "audit")

@@ -84,6 +84,9 @@ class Bench:
         self.filter = Filter(self.config, sources.nothing)
         self.released: list[str] = []
         self.asked: list[tuple[bool, str]] = []
+        self.reloads: list[tuple[str, bool]] = []
+        self.disk_problem = ""
+        """Why a drain is not written down."""
         self.running = Running(
             config=self.config,
             filter=self.filter,
@@ -91,6 +94,7 @@ class Bench:
             audit=AuditLog(self.config.audit.directory),
             release_guard=self.release_guard,
             drain=self.drain,
+            reload=self.reload,
         )
         self.pipe = Pipe()
         self.running.reader = self.running.writer = self.pipe  # type: ignore[assignment]
@@ -137,10 +141,15 @@ class Bench:
         self.filter.guard_released(by, time.monotonic())
         self.follow()
 
-    def drain(self, on: bool, by: str) -> None:
+    async def drain(self, on: bool, by: str) -> str:
         self.asked.append((on, by))
         self.filter.drain(on, by, time.monotonic())
         self.follow()
+        return self.disk_problem
+
+    async def reload(self, by: str, *, is_forced: bool = False) -> list[str]:
+        self.reloads.append((by, is_forced))
+        return [] if is_forced else self.running.reload_problems
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

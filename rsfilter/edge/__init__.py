@@ -3,7 +3,8 @@
     pipe          both ends of the pipe to ExaBGP
     truth_file, truth_watcher   the truth file, read and watched
     readiness     the files of `[readiness]`, watched
-    guard_file    what the guard holds, kept for the next process
+    guard_file, guard_keeper   what the guard knows, kept for the next process
+    drain_file    a drain that was requested, kept too
     unsettled_file   what was begun with ExaBGP, kept for the next process
     ending        signals, and a deadline for the end of the process
     alarms        warnings in the log that an operator has to act on

@@ -5,7 +5,8 @@
     adj_rib_in, indexes, table     the routes of hosts with their verdicts
     export, anycast, adj_rib_out   the routes that each group of routers should have
     events, engine, effects        what can happen, where it goes, what follows
-    revalidation, guard, impact    other data: slices, losses that are held, a preview
+    revalidation, guard, rules     other data: slices, losses that are held, and whose they are
+    impact                         a preview of other data, or of another configuration
     retention, overflow, drain     lost hosts, too many routes, leaving service on purpose
 
 Time comes in as `now`; nothing here does I/O, logs, or knows the date.

@@ -6,14 +6,18 @@ Pure, and in slices: whoever asks goes through the table at its own pace and add
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from rsfilter.routing.adj_rib_in import Entry
-from rsfilter.routing.groups import Limits, Neighbors
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.groups import HostGroup, Limits, Neighbors
+from rsfilter.routing.guard import can_hold
 from rsfilter.routing.model import Route, Verdict, VerdictKind
-from rsfilter.routing.policy import Judge
+from rsfilter.routing.policy import NO_GROUP, Judge
 from rsfilter.routing.validation import Data
+
+JUDGED_AT_ONCE = 500
+"""Routes between two pauses: some milliseconds."""
 
 MAX_FLIPS = 1000
 """Routes that are kept of each kind, lost and gained: what people can look through."""
@@ -75,6 +79,41 @@ class Impact:
         elif is_accepted and not entry.is_announced:
             self.gained += 1
             _keep(self.gained_routes, flip)
+
+
+class PolicyImpact:
+    """Counts what other rules for hosts would take away: a configuration is asked before it is in
+    force."""
+
+    def __init__(self, neighbors: Neighbors, data: Data) -> None:
+        """`neighbors`: as the other configuration has them. `data`: those in force."""
+        self.accepted = 0
+        """Routes that are accepted now."""
+        self.lost = 0
+        """Of those, what would be rejected."""
+        self._neighbors = neighbors
+        self._data = data
+        self._judge = Judge()
+
+    def judge(self, rib_in: AdjRibIn) -> Iterator[None]:
+        """Goes through the table, with a pause after each slice: routes may come and go then."""
+        for neighbor, table in list(rib_in.tables.items()):
+            group = self._neighbors.group(neighbor)
+            room = (group or NO_GROUP).max_prefixes
+            entries = list(table.entries.values())
+            for start in range(0, len(entries), JUDGED_AT_ONCE):
+                for entry in filter(rib_in.has, entries[start : start + JUDGED_AT_ONCE]):
+                    is_stale = entry.route.key in table.stale
+                    within = entry.within_limit if is_stale else room > 0
+                    room -= not is_stale
+                    if entry.is_accepted:
+                        self._add(entry.route, group, within_limit=within)
+                yield
+
+    def _add(self, route: Route, group: HostGroup | None, *, within_limit: bool) -> None:
+        verdict = self._judge(route, group, self._data, within_limit=within_limit)
+        self.accepted += 1
+        self.lost += can_hold(verdict)
 
 
 def _keep(flips: list[Flip], flip: Flip) -> None:

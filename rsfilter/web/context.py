@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 
 class Drain(Protocol):
-    """Leaves service, or comes back; `by` says who asks, for people."""
+    """Leaves service, or comes back; `by` says who asks, for people. Answers why a restart would
+    forget it; empty: it will not."""
 
-    def __call__(self, on: bool, by: str) -> None: ...
+    async def __call__(self, on: bool, by: str) -> str: ...
+
+
+class Reload(Protocol):
+    """Takes in the configuration and the truth as their files are now; `is_forced`: what that takes
+    away is meant. Answers what is wrong with the configuration."""
+
+    async def __call__(self, by: str, *, is_forced: bool = False) -> list[str]: ...
 
 
 @dataclass(slots=True)
@@ -40,6 +48,7 @@ class Running:
     release_guard: Callable[[str], None]
     """Lets go of what the guard holds; the argument says who asks, for people."""
     drain: Drain
+    reload: Reload
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     reader: LineReader | None = None

@@ -114,7 +114,16 @@ ENDPOINTS = (
         status_schema.DrainStatus,
         schema.DrainWanted,
         needs_token=True,
-        errors=(413,),
+        errors=(413, 503),
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/reload",
+        control.reload,
+        schema.Reloaded,
+        schema.ReloadWanted,
+        needs_token=True,
+        errors=(413, 422),
     ),
     Endpoint(
         "POST",

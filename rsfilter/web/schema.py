@@ -325,6 +325,19 @@ class DrainWanted(Asked):
     on: bool
 
 
+class ReloadWanted(Asked):
+    """Body of `POST /api/v1/reload`."""
+
+    force: bool = False
+    """What the configuration takes away is meant: the guard does not refuse it."""
+
+
+class Reloaded(Shape):
+    """`POST /api/v1/reload`: what the file says is in force."""
+
+    configuration: str
+
+
 class GuardReleased(Shape):
     """`POST /api/v1/guard/release`."""
 

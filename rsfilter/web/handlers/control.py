@@ -35,6 +35,9 @@ BODY_TIMEOUT_S = 30.0
 IMPACT_TIME_S = 50.0
 """For everything after the body: the commands wait for 60 s in all."""
 
+MAX_PROBLEMS = 10
+"""Of a configuration that are answered; the log has all of them."""
+
 
 async def release_guard(api: Api, request: web.Request, _asked: None) -> schema.GuardReleased:
     """Lets go of what the guard holds."""
@@ -47,9 +50,19 @@ async def release_guard(api: Api, request: web.Request, _asked: None) -> schema.
 async def drain(
     api: Api, request: web.Request, asked: schema.DrainWanted
 ) -> status_schema.DrainStatus:
-    """Leaves service, or comes back."""
-    api.running.drain(asked.on, requester(request))
+    """Leaves service, or comes back. That is written down before it is answered."""
+    if problem := await api.running.drain(asked.on, requester(request)):
+        detail = f"it is so now, but a restart would forget it: {problem}"
+        raise ApiError(503, "not_written", detail)
     return drain_status(api.running)
+
+
+async def reload(api: Api, request: web.Request, asked: schema.ReloadWanted) -> schema.Reloaded:
+    """Reads the configuration and the truth again."""
+    problems = await api.running.reload(requester(request), is_forced=asked.force)
+    if problems:
+        raise ApiError(422, "configuration_refused", "\n".join(problems[:MAX_PROBLEMS]))
+    return schema.Reloaded(configuration=str(api.running.config.path))
 
 
 async def reload_truth(api: Api, request: web.Request, asked: None) -> status_schema.Truth:

@@ -1,0 +1,36 @@
+"""`rsfilter reload`: have a running filter read its configuration and its truth again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rsfilter.commands.arguments import Subparsers, printing
+from rsfilter.commands.client import client_of, reaching_arguments
+from rsfilter.commands.output import GOOD, clean, console, print_json
+
+
+def add(commands: Subparsers) -> None:
+    """Add `reload` to the command line."""
+    parser = commands.add_parser(
+        "reload",
+        parents=[reaching_arguments(), printing()],
+        help="read the configuration and the truth again",
+        description="What a running filter cannot take in is refused, and so is a configuration "
+        "that would reject more accepted routes than [guard] allows.",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="what the configuration takes away is meant"
+    )
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `rsfilter reload`; return the exit code."""
+    body = json.dumps({"force": args.force}).encode()
+    answer = client_of(args).post("/api/v1/reload", body)
+    if args.json:
+        print_json([answer])
+    else:
+        console().print(clean(f"{answer['configuration']} is in force"), soft_wrap=True)
+    return GOOD
