@@ -798,6 +798,7 @@ def test_what_would_be_withdrawn_waits_for_a_host_that_may_announce_it(
     site.change(0, SHARED, 2)
     site.run(KEPT_S)
     assert (SHARED, "127.10.1.2", 0) in site.table(BEST)
+    site.reload(ALL)  # which had both paths
     site.start(True)
     site.run(20.0)
     site.change(1, SHARED, None)
