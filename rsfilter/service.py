@@ -514,6 +514,8 @@ class Service:
             self._recorder.config(moment, text, str(wanted.path), is_forced=is_forced)
         with self._outside(moment):
             self._filter.configured(wanted, moment.now, is_forced=is_forced)
+        if self._fleet:
+            self._fleet.configure(wanted.hosts)
         await self._readiness.configure(wanted.readiness or ReadinessConfig())
 
     def _readiness_changed(self, why: str) -> None:
@@ -616,7 +618,7 @@ def _shipping(config: Config) -> Supervisor | None:
         return None
     from rsfilter.fleet.supervisor import Supervisor  # of no use to a filter that stands alone
 
-    return Supervisor(config.fleet, config.audit.directory)
+    return Supervisor(config.fleet, config.audit.directory, config.hosts)
 
 
 def _moment() -> Moment:

@@ -48,7 +48,7 @@ ROOMS = {
     "pipeline": Room(VALUES | {"exabgp", "rpki", "audit", "config"}, is_pure=True),
     "edge": Room(VALUES | {"exabgp", "rpki", "audit", "config", "pipeline"}),
     "speaker": Room(frozenset()),
-    "fleet": Room(frozenset({"audit", "config", "util"})),
+    "fleet": Room(VALUES | {"audit", "config"}),
     "web": Room(READERS - {"speaker"}),
     "commands": Room(READERS),
 }

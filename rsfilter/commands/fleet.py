@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
 
 from rsfilter.audit.chain import GENESIS
 from rsfilter.audit.files import DIRECTORY_MODE, Disk, write_head
@@ -22,10 +24,13 @@ from rsfilter.config.build import FleetConfig, load_config
 from rsfilter.config.database import parse_url
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.config.reader import HintError
+from rsfilter.edge.truth_file import load_truth
+from rsfilter.rpki.truth import TruthError
 from rsfilter.util.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from rsfilter.fleet.collect import Finding
+    from rsfilter.fleet.state import Peer
 
 MISSING = "this needs the driver of PostgreSQL: pip install 'rsfilter[fleet]'"
 
@@ -34,10 +39,13 @@ def add(commands: Subparsers) -> None:
     """Adds `fleet` to the command line."""
     parser = commands.add_parser("fleet", help="many route servers: one audit, one view")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_check(actions)
     _add_schema(actions)
     _add_ship(actions)
     _add_resume(actions)
     _add_collect(actions)
+    _add_status(actions)
+    _add_diff(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +65,68 @@ def _add_action(
     parser = actions.add_parser(name, help=help, description=description)
     parser.set_defaults(handler=run, run_action=action)
     return parser
+
+
+# The plan ----------------------------------------------------------------------------------------
+
+
+def _add_check(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "check",
+        _check,
+        help="do the configurations of many route servers fit together?",
+        description="Reads all of them and their truths: ranges of hosts that too few route "
+        "servers have, or none; rules, routers and fan-outs that are not the same; names that are "
+        "not unique. Needs no database. Exit code 1: there is an error.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a configuration")
+    parser.add_argument(
+        "--sessions",
+        type=arguments.count,
+        default=2,
+        metavar="N",
+        help="route servers that each host should have (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--covers",
+        action="append",
+        default=[],
+        type=arguments.prefix,
+        metavar="PREFIX",
+        help="every address in it has to be in some route server's ranges",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object to a line")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from rsfilter.fleet.plan import Instance, check
+
+    problems, instances = [], []
+    for path in args.files:
+        try:
+            config = load_config(path)
+            truth = load_truth(config.truth.file) if config.truth else None
+            bound = [
+                (host.name, str(address))
+                for host in (truth.hosts if truth else ())
+                for address in host.neighbors
+            ]
+            digest = truth.sha256 if truth else ""
+            instances.append(Instance(str(path), config, digest, bound))
+        except (ConfigError, TruthError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(problems)
+    found = check(instances, sessions=args.sessions, covers=args.covers)
+    errors = sum(one.level == "error" for one in found)
+    if args.json:
+        print_json(one._asdict() for one in found)
+    else:
+        for one in found:
+            console().print(clean(f"{one.level}: {one.place}: {one.text}"), soft_wrap=True)
+        console().print(f"{len(instances)} route servers: {errors or 'no'} errors")
+    return FAILED if errors else GOOD
 
 
 # The database ------------------------------------------------------------------------------------
@@ -250,15 +320,147 @@ def _print_found(found: Sequence[Finding], args: argparse.Namespace) -> None:
         )
 
 
+# Status and comparison ---------------------------------------------------------------------------
+
+
+def _add_status(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "status",
+        _status,
+        help="all instances: who is there, what they decide by, how far they are shipped",
+        description="Shows the newest heartbeat of each instance. Exit code 1: one is silent, is "
+        "not shipped, or judges by other data than the others.",
+    )
+    _add_reader(parser)
+
+
+def _add_diff(actions: Subparsers) -> None:
+    parser = _add_action(
+        actions,
+        "diff",
+        _diff,
+        help="routes that two instances do not have alike, and why",
+        description="Shows where two instances with the same hosts differ, each with its cause. "
+        "Exit code 1: there is a difference.",
+    )
+    _add_reader(parser)
+
+
+def _status(args: argparse.Namespace) -> int:
+    peers = _peers(args)
+    rows = [_status_row(peer, peers) for peer in peers]
+    if args.json:
+        print_json(
+            {"instance": p.instance, "age": int(p.age), "is_silent": p.is_silent, **asdict(p.state)}
+            for p in peers
+        )
+    else:
+        print_table(_STATUS, rows, max_width=None)
+    return FAILED if any(row[-1] for row in rows) or not rows else GOOD
+
+
+_STATUS = (
+    *("instance", "heard", "version", "truth", "rtr", "sessions", "accepted", "rejected", "held"),
+    *("behind", "problem"),
+)
+
+
+def _status_row(peer: Peer, peers: Sequence[Peer]) -> tuple[object, ...]:
+    state = peer.state
+    return (
+        *(peer.instance, f"{peer.age:.0f} s", state.version, state.revision or state.truth),
+        *(state.rtr, state.sessions, state.accepted, state.rejected, state.held, state.behind),
+        problem_of(peer, peers),
+    )
+
+
+def problem_of(peer: Peer, peers: Sequence[Peer]) -> str:
+    """What is wrong with an instance, for people; empty if nothing is."""
+    from rsfilter.fleet.compare import other_data
+
+    if peer.is_silent:
+        return f"silent for {peer.age:.0f} s"
+    if peer.state.problem:
+        return f"not shipped: {peer.state.problem}"
+    if not peer.state.is_complete:
+        return "its log is not complete: it is not compared"
+    for other in peers:
+        same_hosts = {g.id for g in peer.state.groups} & {g.id for g in other.state.groups}
+        if same_hosts and not other.is_silent and (data := other_data(peer.state, other.state)):
+            return f"other {data} than {other.instance}"
+    return ""
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from rsfilter.fleet.state import CAUSES
+
+    found = list(differences(_peers(args, is_detailed=True)))
+    if args.json:
+        print_json(found)
+    elif not found:
+        console().print("no difference")
+    else:
+        print_table(_DIFF, [[one[name] for name in _DIFF] for one in found], max_width=None)
+        for cause in sorted({one["cause"] for one in found}):
+            console().print(f"{cause}: {CAUSES.get(cause, cause)}", soft_wrap=True)
+    return FAILED if found else GOOD
+
+
+_DIFF = ("prefix", "host", "neighbor", "instance", "has", "other", "other_has", "cause")
+
+
+def differences(peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
+    """Each difference once, as the first of the two instances sees it."""
+    seen = set()
+    for peer in peers:
+        for one in peer.detail.differences if peer.detail and not peer.is_silent else ():
+            pair = frozenset((peer.instance, one.peer))
+            place = (pair, one.neighbor, one.prefix, one.path_id)
+            if place in seen:
+                continue
+            seen.add(place)
+            yield {
+                "prefix": one.prefix,
+                "path_id": one.path_id,
+                "host": one.host,
+                "neighbor": one.neighbor,
+                "instance": peer.instance,
+                "has": one.here or "nothing",
+                "other": one.peer,
+                "other_has": one.there or "nothing",
+                "cause": one.cause,
+            }
+
+
+def _peers(args: argparse.Namespace, *, is_detailed: bool = False) -> list[Peer]:
+    fleet = _configured(args)[1] if args.database is None else _named(args)
+    peers: list[Peer] = []
+    with _database_errors(args.action):
+        from rsfilter.fleet.database import Database
+
+        with closing(Database(fleet)) as database:
+            peers = database.peers(is_detailed=is_detailed)
+    return peers
+
+
 # Arguments and errors ----------------------------------------------------------------------------
 
 
-def _add_database(parser: argparse.ArgumentParser) -> None:
+def _add_reader(parser: argparse.ArgumentParser) -> None:
+    arguments.add_config(parser)
+    _add_database(parser, is_required=False)
+    parser.add_argument("--json", action="store_true", help="print JSON, one object to a line")
+
+
+def _add_database(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
     """Where the database is, for those who have no filter."""
-    parser.add_argument("--fleet", required=True, metavar="NAME", help="the name of the fleet")
+    parser.add_argument(
+        "--fleet", required=is_required, metavar="NAME", help="the name of the fleet"
+    )
     parser.add_argument(
         "--database",
-        required=True,
+        required=is_required,
         metavar="URL",
         help="postgresql://ROLE@HOST/DATABASE?sslmode=verify-full, without a password",
     )
@@ -268,6 +470,8 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
 
 
 def _named(args: argparse.Namespace) -> FleetConfig:
+    if not args.fleet:
+        raise ConfigError(["--database: needs --fleet, the name of the fleet"])
     try:
         return FleetConfig(args.fleet, parse_url(args.database), args.password_file)
     except HintError as error:

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+from msgspec import MsgspecError, json
 from psycopg import errors
 
 from rsfilter.audit.chain import Link
 from rsfilter.config.build import FleetConfig
 from rsfilter.fleet.block import Block
 from rsfilter.fleet.schema import VERSION
+from rsfilter.fleet.state import Detail, Peer, State
 
 CONNECT_TIMEOUT_S = 5
 """For each host of the URL."""
@@ -83,6 +85,11 @@ class Database:
         self._warnings: list[str] = []
         self._busy_since: float | None = None
 
+    @property
+    def instance(self) -> str:
+        """The role, which is the name of the instance."""
+        return self._config.instance
+
     # Blocks --------------------------------------------------------------------------------------
 
     def newest(self) -> Link:
@@ -123,6 +130,27 @@ class Database:
         with self._errors():
             rows = self._connected().execute(_INSTANCES).fetchall()
             return [Instance(name, Link(seq, "", digest), age) for name, seq, digest, age in rows]
+
+    # Heartbeats ----------------------------------------------------------------------------------
+
+    def key(self) -> str:
+        """The fleet's key for digests. Raises DatabaseError."""
+        with self._errors():
+            row = self._connected().execute("SELECT key FROM rsfilter.fleet").fetchone()
+            return str(row[0]) if row else ""
+
+    def beat(self, state: State, detail: Detail | None) -> None:
+        """Tell the fleet how this instance is. Raises DatabaseError."""
+        with self._errors():
+            more = None if detail is None else json.encode(detail).decode()
+            self._connected().execute(_BEAT, (json.encode(state).decode(), more))
+
+    def peers(self, *, is_detailed: bool) -> list[Peer]:
+        """All instances that have sent a heartbeat; with what they add to it, if that is wanted.
+        Raises DatabaseError."""
+        with self._errors():
+            rows = self._connected().execute(_PEERS, (is_detailed,)).fetchall()
+            return [peer for row in rows if (peer := _peer(*row))]
 
     # The connection ------------------------------------------------------------------------------
 
@@ -233,6 +261,14 @@ FROM rsfilter.genesis g LEFT JOIN LATERAL (
 ORDER BY g.instance
 """
 
+_BEAT = "SELECT rsfilter.beat(%s::jsonb, %s::jsonb)"
+
+_PEERS = """
+SELECT instance, extract(epoch FROM clock_timestamp() - at)::float8, state::text,
+  CASE WHEN %s THEN detail::text END
+FROM rsfilter.status ORDER BY instance
+"""
+
 _NOT_REPLICATED = "01000"
 """Of the warning that a commit was done without its synchronous standby."""
 
@@ -260,6 +296,15 @@ def _translated(error: psycopg.Error) -> DatabaseError:
         is_refused = any(words in text for words in _REFUSALS)
         return DatabaseError(Kind.REFUSED if is_refused else Kind.UNREACHABLE, text)
     return DatabaseError(Kind.FAILED, text)
+
+
+def _peer(instance: str, age: float, state: str, detail: str | None) -> Peer | None:
+    """One row; None if what another instance wrote there cannot be read."""
+    try:
+        more = None if detail is None else json.decode(detail, type=Detail)
+        return Peer(instance, max(0.0, age), json.decode(state, type=State), more)
+    except MsgspecError:
+        return None
 
 
 def read_password(path: Path) -> str:

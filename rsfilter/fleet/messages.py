@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 from msgspec import Struct, json
 
+from rsfilter import __version__
+from rsfilter.audit.record import timestamp
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
+from rsfilter.fleet.state import Difference, State
+from rsfilter.routing.groups import HostGroup
 
 MAX_LINE = 1 << 20
 """Octets of a line."""
+
+
+class GroupSettings(Struct, frozen=True):
+    """A host group: who is in it, and by which rules they are judged."""
+
+    name: str
+    networks: tuple[str, ...]
+    policy: str
+    """A digest of its rules."""
+
+    @classmethod
+    def of(cls, group: HostGroup) -> GroupSettings:
+        """The group of a configuration. Our own addresses, which differ, are no rule of it."""
+        rules = [
+            sorted(group.ipv4_lengths),
+            sorted(group.ipv6_lengths),
+            sorted(group.families),
+            group.max_prefixes,
+            group.max_prepends,
+            None if group.next_hops is None else sorted(map(str, group.next_hops)),
+            group.accept_not_found,
+        ]
+        return cls(group.name, tuple(sorted(map(str, group.networks))), short_digest(rules))
+
+    @property
+    def id(self) -> str:
+        """The same for groups of the same hosts."""
+        return short_digest(self.networks)
+
+
+def short_digest(value: object) -> str:
+    """16 hexadecimal digits that stand for a value."""
+    return blake2b(json.encode(value), digest_size=8).hexdigest()
 
 
 class Settings(Struct, frozen=True):
@@ -22,12 +61,26 @@ class Settings(Struct, frozen=True):
     database: str
     password_file: str | None
     heartbeat: int
+    version: str
+    started: str = ""
+    """Not before then the filter has started (RFC 3339): older records are of another one."""
+    groups: tuple[GroupSettings, ...] = ()
+    """The host groups whose routes are compared."""
 
     @classmethod
-    def of(cls, fleet: FleetConfig, directory: Path) -> Settings:
-        """The settings of a configuration."""
+    def of(
+        cls,
+        fleet: FleetConfig,
+        directory: Path,
+        hosts: Sequence[HostGroup] = (),
+        started: float = 0.0,
+    ) -> Settings:
+        """The settings of a configuration. `started`: seconds since the epoch."""
         file = fleet.password_file
         return cls(
+            version=__version__,
+            started=timestamp(started),
+            groups=tuple(map(GroupSettings.of, hosts)),
             directory=str(directory),
             name=fleet.name,
             database=str(fleet.database),
@@ -47,6 +100,16 @@ class Settings(Struct, frozen=True):
         )
 
 
+class PeerReport(Struct, frozen=True):
+    """One instance of the fleet."""
+
+    instance: str
+    age: int
+    """Seconds since its heartbeat."""
+    is_silent: bool
+    state: State
+
+
 class Report(Struct, frozen=True):
     """A line from the process: how far shipping has come."""
 
@@ -58,6 +121,11 @@ class Report(Struct, frozen=True):
     problem: str = ""
     """`shipper.State.problem`."""
     detail: str = ""
+    peers: list[PeerReport] = []
+    """All instances, this one too; empty if the database has not answered lately."""
+    differing: int = 0
+    """Buckets of routes that differ from another instance's."""
+    differences: list[Difference] = []
 
 
 def line_of(value: Struct) -> bytes:

@@ -12,7 +12,7 @@ from importlib import resources
 
 from rsfilter.audit.chain import GENESIS
 
-VERSION = 1
+VERSION = 2
 """Of the schema that this program needs."""
 
 MAX_CONNECTIONS = 8

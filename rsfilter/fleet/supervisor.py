@@ -12,12 +12,16 @@ import logging
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import DecodeError, json
 
 from rsfilter.config.build import FleetConfig
 from rsfilter.fleet.messages import MAX_LINE, Report, Settings, line_of
+from rsfilter.fleet.state import CAUSES
+from rsfilter.routing.groups import HostGroup
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,9 @@ SILENT_S = 60.0
 RESTART_S = (1.0, 60.0)
 """First and longest wait before another process is started."""
 
+MAX_NAMED = 5
+"""Instances that a warning names."""
+
 LIVED_S = 60.0
 """A process that lived for this long was good: the waits begin anew."""
 
@@ -37,19 +44,33 @@ LIVED_S = 60.0
 class Supervisor:
     """The shipping process. Made and used on the event loop."""
 
-    def __init__(self, fleet: FleetConfig, directory: Path) -> None:
-        """`directory` has the audit log."""
-        self.instance = fleet.instance
+    def __init__(
+        self, fleet: FleetConfig, directory: Path, hosts: Sequence[HostGroup] = ()
+    ) -> None:
+        """`directory` has the audit log. `hosts` are the groups whose routes are compared."""
+        self.name, self.instance = fleet.name, fleet.instance
         self.report = Report()
         """The last one."""
-        self._settings = Settings.of(fleet, directory)
+        self._started = time.time()
+        self._fleet, self._directory = fleet, directory
+        self._settings = Settings.of(fleet, directory, hosts, self._started)
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
+        self._is_replaced = False
+        """It was asked to end, so that another one takes its place."""
 
     def start(self) -> None:
         """Start it, and keep it running."""
         self._task = asyncio.create_task(self._run(), name="fleet")
+
+    def configure(self, hosts: Sequence[HostGroup]) -> None:
+        """Compare by other groups from now on: another process does, which reads the log anew."""
+        self._settings = Settings.of(self._fleet, self._directory, hosts, self._started)
+        self._is_replaced = True
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
     def close(self) -> None:
         """Let it end by itself, after the last records: nobody waits for it."""
@@ -66,6 +87,22 @@ class Supervisor:
             return "worker", self._failure
         return self.report.problem, self.report.detail
 
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """(name, text) of what people should know of."""
+        name, text = self.problem
+        if name:
+            yield name, text
+        if silent := [peer.instance for peer in self.report.peers if peer.is_silent]:
+            yield "silent", f"not heard of: {', '.join(silent[:MAX_NAMED])}"
+        causes = Counter(one.cause for one in self.report.differences)
+        for cause, count in sorted(causes.items()):
+            example = next(one for one in self.report.differences if one.cause == cause)
+            yield (
+                f"differs_{cause}",
+                f"{count} routes differ from {example.peer} ({CAUSES[cause]}), such as "
+                f"{example.prefix} of {example.host}: rsfilter fleet diff",
+            )
+
     async def _run(self) -> None:
         wait_s = RESTART_S[0]
         while True:
@@ -73,9 +110,11 @@ class Supervisor:
             try:
                 process = await asyncio.to_thread(self._spawn)
                 await self._listen(process)
-                self._fail(
-                    f"the shipping process has ended ({process.returncode}); it is restarted"
-                )
+                if not self._is_replaced:
+                    self._fail(
+                        f"the shipping process has ended ({process.returncode}); it is restarted"
+                    )
+                self._is_replaced = False
             except OSError as error:
                 self._fail(f"the shipping process cannot be started: {error.strerror or error}")
             if time.monotonic() - started > LIVED_S:

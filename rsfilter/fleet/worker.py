@@ -6,6 +6,7 @@ ships for a moment more, so that the last records are there too, and is gone, wh
 
     main thread     reads stdin, reports on stdout, ends what waits for too long
     ship            moves blocks
+    beat            sends heartbeats, and compares this instance with the others
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import threading
 import time
 from pathlib import Path
 
-from msgspec import json
+from msgspec import json, structs
 
+from rsfilter.fleet.beat import BeatLoop, View
 from rsfilter.fleet.database import Database, DatabaseError, Kind
 from rsfilter.fleet.messages import Report, Settings, line_of
 from rsfilter.fleet.shipper import Shipper
@@ -45,6 +47,9 @@ PATIENCE_S = 10.0
 
 FAREWELL_S = 2.0
 """How long the last records may take after the filter has ended."""
+
+ALIVE_S = 10.0
+"""At least so often the filter hears of us."""
 
 NICE = 5
 """The filter beside us comes first."""
@@ -113,17 +118,42 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the filter, and then stdin ends
     os.nice(NICE)
     settings = json.decode(sys.stdin.buffer.readline(), type=Settings)
-    database = Database(settings.fleet)
-    loop = ShipLoop(Shipper(Path(settings.directory), database), database)
-    thread = threading.Thread(target=loop.run, name="ship", daemon=True)
-    thread.start()
-    while thread.is_alive() and not _has_ended(0, POLL_S):
-        database.abandon(ANSWER_S)
-        _write(line_of(loop.report))
+    databases = Database(settings.fleet), Database(settings.fleet)
+    loop = ShipLoop(Shipper(Path(settings.directory), databases[0]), databases[0])
+    beats = BeatLoop(settings, databases[1], lambda: loop.report)
+    ending = threading.Event()
+    threads = [
+        threading.Thread(target=loop.run, name="ship", daemon=True),
+        threading.Thread(target=beats.run, args=[ending], name="beat", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    reporter = _Reporter()
+    while all(thread.is_alive() for thread in threads) and not _has_ended(0, POLL_S):
+        for database in databases:
+            database.abandon(ANSWER_S)
+        reporter.write(loop.report, beats.view)
+    ending.set()
     loop.end()
-    thread.join(FAREWELL_S)
-    _write(line_of(loop.report))
+    threads[0].join(FAREWELL_S)
+    reporter.write(loop.report, beats.view)
     os._exit(0)  # whatever a thread still waits for
+
+
+class _Reporter:
+    """Writes reports: those that say something new, and others so that we are known to live."""
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._written = 0.0
+
+    def write(self, report: Report, view: View) -> None:
+        """Write a report, if it is time."""
+        line = line_of(structs.replace(report, **view._asdict()))
+        now = time.monotonic()
+        if line != self._last or now - self._written >= ALIVE_S:
+            self._last, self._written = line, now
+            _write(line)
 
 
 def _has_ended(descriptor: int, timeout_s: float) -> bool:

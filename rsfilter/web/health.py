@@ -132,8 +132,9 @@ def _warnings(running: Running) -> Iterator[Finding]:
     if running.filter.resync.is_done and not deferral.is_over:
         detail = f"nothing is withdrawn yet, hosts are still to come: {_some(deferral.awaited)}"
         yield Finding(name="deferral", detail=detail)
-    if running.fleet is not None and (problem := running.fleet.problem)[0]:
-        yield Finding(name=f"fleet_{problem[0]}", detail=problem[1])
+    if running.fleet is not None:
+        for name, text in running.fleet.warnings():
+            yield Finding(name=f"fleet_{name}", detail=text)
     if held := running.filter.engine.guard.held:
         yield Finding(name="guard_holds", detail=f"{held} routes are held by the guard")
     if flooding := running.filter.floods.neighbors:

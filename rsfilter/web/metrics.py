@@ -291,11 +291,23 @@ _EGRESS = (
 
 
 def _fleet(fleet: Supervisor) -> Iterator[Metric]:
+    from rsfilter.fleet.state import CAUSES  # it is there: without a fleet nothing of it is loaded
+
     report, (problem, _) = fleet.report, fleet.problem
     yield _value("fleet_ok", "The audit log is shipped to the database", not problem)
     text = "1 for what keeps the audit log from being shipped"
     yield _gauge("fleet_problem", text, "problem", {problem: 1} if problem else {})
     behind = max(0, report.head - report.shipped)
+    peers = report.peers
+    silent = sum(peer.is_silent for peer in peers)
+    text = "Instances of the fleet, as the database has them"
+    states = {"heard": len(peers) - silent, "silent": silent}
+    yield _gauge("fleet_instances", text, "state", states)
+    text = "Routes that another instance does not have alike, by cause"
+    differences = Counter(one.cause for one in report.differences)
+    yield _gauge(
+        "fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES}
+    )
     yield _value("fleet_behind_records", "Audit records that the database has not", behind)
 
 

@@ -1,0 +1,208 @@
+"""Compares one instance's routes with those of the others, and finds a cause for each difference.
+
+In three steps, each only where the one before found something: the root of each host group, which
+is in every heartbeat; the sums of its 4,096 buckets; the routes of buckets that differ twice in a
+row. Both sides do the same at their own pace, through their rows in the database. A difference
+counts once both have stood by it for a while; one between instances that decide by other data, or
+by other rules, has that as its cause. Pure: time comes in as `now`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Entry, Key, Ledger
+from rsfilter.fleet.state import Detail, Difference, GroupState, Peer, Route, State
+
+DATA_SETTLE_S = 30
+"""Two instances that have stood by the same data for this long have judged all routes by it."""
+
+STANDS_S = 12
+"""A decision that has stood here for so long when the other one stood there is another one. Changes
+come to both within a second or two."""
+
+MISSING_S = 60
+"""A route that one has for this long and the other has not is missing there: hosts repeat
+themselves to a server that was restarted in less."""
+
+MAX_BUCKETS = 64
+"""Differing buckets whose routes are shown to the other: some 5 kB each at 300,000 routes."""
+
+MAX_ROUTES = 2000
+MAX_DIFFERENCES = 200
+"""More are counted in buckets: they have one cause, mostly."""
+
+SWAPPED = array("H", [1]).tobytes()[0] == 1
+"""This machine is little-endian."""
+
+
+class _Pair(NamedTuple):
+    """The other instance and the group that both have."""
+
+    peer: Peer
+    mine: GroupState
+    theirs: GroupState
+
+
+class Comparer:
+    """Compares a ledger with the other instances, round by round."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._differed: dict[tuple[str, str], set[int]] = {}
+        """By instance and group: the buckets that differed in the last round."""
+        self.is_differing = False
+        """The last round had a difference to look into."""
+
+    def round(self, state: State, peers: Sequence[Peer], now: float) -> Detail | None:
+        """What to add to the next heartbeat; None if there is no difference."""
+        pairs = [pair for peer in peers for pair in _pairs(state, peer)]
+        differing = [pair for pair in pairs if pair.mine.root != pair.theirs.root]
+        self.is_differing = bool(differing)
+        if not differing:
+            self._differed.clear()
+            return None
+        detail = Detail(buckets={}, routes={}, differences=[])
+        before, self._differed = self._differed, {}
+        for pair in differing:
+            self._compare(state, pair, before, detail, now)
+        return detail
+
+    def _compare(
+        self,
+        state: State,
+        pair: _Pair,
+        before: dict[tuple[str, str], set[int]],
+        detail: Detail,
+        now: float,
+    ) -> None:
+        group, peer = pair.mine.id, pair.peer
+        mine = self._ledger.groups.get(group)
+        sums = mine.sums if mine else array("Q", bytes(8 * BUCKETS))
+        detail.buckets[group] = encoded(sums)
+        if peer.detail is None:
+            return
+        theirs = decoded(peer.detail.buckets.get(group, ""))
+        if theirs is not None:
+            place = peer.instance, group
+            found = {number for number in range(BUCKETS) if sums[number] != theirs[number]}
+            self._differed[place] = found
+            lasting = found & before.get(place, set())
+            detail.differing += len(lasting)
+            self._show(group, lasting, detail, now)
+        for route in peer.detail.routes.get(group, ()):
+            if len(detail.differences) < MAX_DIFFERENCES:
+                detail.differences += self._difference(state, pair, route, now)
+
+    def _show(self, group: str, buckets: set[int], detail: Detail, now: float) -> None:
+        shown = detail.routes.setdefault(group, [])
+        some = set(sorted(buckets)[:MAX_BUCKETS])
+        for entry in self._ledger.in_buckets(group, some) if some else ():
+            if len(shown) < MAX_ROUTES:
+                shown.append(_route(entry, now))
+
+    def _difference(
+        self, state: State, pair: _Pair, route: Route, now: float
+    ) -> Iterator[Difference]:
+        """The difference between a route of the other and ours, if there is one that counts."""
+        key = Key(route.neighbor, route.prefix, route.path_id)
+        entry = self._ledger.routes.get(key)
+        theirs = Decision(route.verdict, tuple(route.reasons))
+        if key.neighbor in self._ledger.uncertain or route.age < SETTLE_S:
+            return
+        if entry is None:
+            cause = self._missing(key.neighbor) if route.age >= MISSING_S else ""
+        elif entry.decision == theirs or now - entry.since < pair.peer.age + STANDS_S:
+            return
+        else:
+            cause = _cause(state, pair, entry.decision, theirs)
+        if cause:
+            yield Difference(
+                peer=pair.peer.instance,
+                cause=cause,
+                neighbor=route.neighbor,
+                host=route.host,
+                prefix=route.prefix,
+                path_id=route.path_id,
+                here=text_of(entry.decision) if entry else "",
+                there=text_of(theirs),
+            )
+
+    def _missing(self, neighbor: str) -> str:
+        return "route" if self._ledger.sessions.get(neighbor) else "session"
+
+
+def _pairs(state: State, peer: Peer) -> Iterator[_Pair]:
+    """The groups that both have, of an instance that can be compared with."""
+    if peer.is_silent or not (peer.state.is_complete and state.is_complete):
+        return
+    theirs = {group.id: group for group in peer.state.groups}
+    for group in state.groups:
+        if group.id in theirs:
+            yield _Pair(peer, group, theirs[group.id])
+
+
+def _cause(state: State, pair: _Pair, mine: Decision, theirs: Decision) -> str:
+    """Why a route is decided differently; empty: one of them has not settled yet."""
+    other = pair.peer.state
+    if data := other_data(state, other):
+        return data
+    if pair.mine.policy != pair.theirs.policy:
+        return "configuration"
+    if "held" in (mine.verdict, theirs.verdict):
+        return "guard"
+    if "max_prefixes" in (*mine.reasons, *theirs.reasons):
+        return "max_prefixes"
+    is_settled = min(state.data_age, other.data_age) >= DATA_SETTLE_S
+    return "unexplained" if is_settled else ""
+
+
+def other_data(one: State, other: State) -> str:
+    """The data that two instances do not have alike: truth or rtr; empty if they are the same."""
+    if one.truth != other.truth:
+        return "truth"
+    return "rtr" if one.rtr != other.rtr else ""
+
+
+def text_of(decision: Decision) -> str:
+    """A decision for people."""
+    return " ".join((decision.verdict, *decision.reasons))
+
+
+def _route(entry: Entry, now: float) -> Route:
+    key, decision = entry.key, entry.decision
+    return Route(
+        key.neighbor,
+        key.prefix,
+        key.path_id,
+        entry.host,
+        decision.verdict,
+        decision.reasons,
+        int(now - entry.since),
+    )
+
+
+def encoded(sums: array[int]) -> str:
+    """The sums of buckets as text."""
+    copy = sums[:]
+    if SWAPPED:
+        copy.byteswap()
+    return b64encode(copy.tobytes()).decode()
+
+
+def decoded(text: str) -> array[int] | None:
+    """The sums of buckets of a text; None if it has none."""
+    try:
+        octets = b64decode(text, validate=True)
+    except (Base64Error, ValueError):
+        return None
+    if len(octets) != 8 * BUCKETS:
+        return None
+    sums = array("Q", octets)
+    if SWAPPED:
+        sums.byteswap()
+    return sums

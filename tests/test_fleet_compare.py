@@ -1,0 +1,360 @@
+"""Digests of what was decided, and where two instances differ and why. No clock, no database."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsfilter.fleet.beat import HURRY_S
+from rsfilter.fleet.compare import DATA_SETTLE_S, MISSING_S, Comparer, decoded, encoded
+from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, Record
+from rsfilter.fleet.state import Detail, Difference, GroupState, Peer, State
+
+HV1, HV2 = "198.51.100.1", "198.51.100.2"
+TRUTH, RTR = {"sha256": "ab" * 32, "revision": "r1"}, {"cache": "c:1", "session": 7, "serial": 42}
+
+
+def ledger(key: str = "key") -> Ledger:
+    return Ledger(key, lambda neighbor: "g" if neighbor.startswith("198.51.100.") else "")
+
+
+def verdict(prefix: str, what: str = "accepted", *reasons: str, neighbor: str = HV1) -> Record:
+    return Record(
+        0, "verdict", neighbor=neighbor, host="hv", prefix=prefix, verdict=what, reasons=reasons
+    )
+
+
+def withdraw(prefix: str, neighbor: str = HV1) -> Record:
+    return Record(0, "withdraw", neighbor=neighbor, prefix=prefix)
+
+
+def session(what: str, neighbor: str = HV1) -> Record:
+    return Record(0, f"session_{what}", neighbor=neighbor)
+
+
+def settled(*records: Record) -> Ledger:
+    made = ledger()
+    for record in records:
+        made.apply(record, 0.0)
+    made.settle(SETTLE_S)
+    return made
+
+
+def sums(made: Ledger) -> list[int]:
+    group = made.groups.get("g")
+    return list(group.sums) if group else [0] * BUCKETS
+
+
+# The digest --------------------------------------------------------------------------------------
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["203.0.113.1/32", "203.0.113.2/32", "2001:db8::1/128"]),
+        st.sampled_from([HV1, HV2]),
+        st.sampled_from([None, ("accepted",), ("rejected", "bogon_asn"), ("held", "guard")]),
+    )
+)
+
+
+@given(changes, st.integers(0, 3))
+def test_the_digest_is_of_the_last_decisions_whatever_came_before(
+    history: list[Any], pause: int
+) -> None:
+    made, now = ledger(), 0.0
+    last: dict[tuple[str, str], Any] = {}
+    for prefix, neighbor, what in history:
+        now += pause
+        made.settle(now)
+        last[prefix, neighbor] = what
+        record = verdict(prefix, *what, neighbor=neighbor) if what else withdraw(prefix, neighbor)
+        made.apply(record, now)
+    made.settle(now + SETTLE_S)
+    plain = settled(
+        *(verdict(p, *what, neighbor=n) for (p, n), what in reversed(last.items()) if what)
+    )
+    assert sums(made) == sums(plain)
+    assert made.verdicts.total() == len(plain.routes)
+    assert (made.groups["g"].routes if "g" in made.groups else 0) == len(plain.routes)
+
+
+def test_what_differs_shows_in_one_bucket() -> None:
+    prefixes = [f"10.0.{n // 256}.{n % 256}/32" for n in range(2000)]
+    one = settled(*map(verdict, prefixes))
+    other = settled(*map(verdict, prefixes[:-1]), verdict(prefixes[-1], "rejected", "bogon_asn"))
+    assert sum(a != b for a, b in zip(sums(one), sums(other), strict=True)) == 1
+    assert one.groups["g"].root != other.groups["g"].root
+    assert one.groups["g"].root == settled(*map(verdict, prefixes)).groups["g"].root
+
+
+def test_without_the_key_nothing_can_be_foreseen() -> None:
+    made = ledger("another key")
+    made.apply(verdict("203.0.113.1/32"), 0.0)
+    made.settle(SETTLE_S)
+    assert sums(made) != sums(settled(verdict("203.0.113.1/32")))
+
+
+def test_a_route_counts_when_it_has_settled() -> None:
+    made = ledger()
+    made.apply(verdict("203.0.113.1/32"), 0.0)
+    made.settle(SETTLE_S - 1)
+    assert "g" not in made.groups
+    made.settle(SETTLE_S)
+    assert made.groups["g"].routes == 1
+    made.apply(verdict("203.0.113.1/32", "rejected", "bogon_asn"), 100.0)
+    assert made.groups["g"].routes == 0
+    assert sums(made) == [0] * BUCKETS
+
+
+def test_a_start_a_gap_and_a_flood() -> None:
+    made = settled(verdict("203.0.113.1/32"), verdict("203.0.113.2/32", neighbor=HV2))
+    made.apply(Record(0, "flood", neighbor=HV1), 1.0)
+    assert made.groups["g"].routes == 1  # not all changes of that neighbor are in the log
+    made.apply(verdict("203.0.113.9/32"), 2.0)
+    made.settle(100.0)
+    assert made.groups["g"].routes == 1
+    assert len(made.routes) == 3
+    made.apply(session("up"), 100.0)
+    made.apply(verdict("203.0.113.1/32", "rejected", "bogon_asn"), 101.0)
+    made.settle(200.0)
+    assert made.groups["g"].routes == 2
+    made.apply(Record(0, "gap"), 201.0)
+    assert not made.is_complete
+    made.apply(Record(0, "start"), 202.0)
+    assert made.is_complete
+    assert (made.routes, made.groups) == ({}, {})
+
+
+def test_sums_as_text() -> None:
+    made = settled(*(verdict(f"10.0.0.{n}/32") for n in range(200)))
+    found = decoded(encoded(made.groups["g"].sums))
+    assert found is not None
+    assert list(found) == sums(made)
+    for text in ("", "x", "AAAA", "é"):
+        assert decoded(text) is None
+
+
+def test_what_a_change_costs() -> None:
+    """A record is decoded and folded in at most 30 microseconds, in the shipping process: nothing
+    of it is in the filter."""
+    made = ledger()
+    records = [verdict(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32") for n in range(50_000)]
+    before = time.process_time()
+    for record in records:
+        made.apply(record, 0.0)
+    made.settle(SETTLE_S)
+    assert (time.process_time() - before) / len(records) < 30e-6
+
+
+# Two instances -----------------------------------------------------------------------------------
+
+
+class Fleet:
+    """Instances that beat in turns, with the database's rows in a dict."""
+
+    def __init__(self, *names: str) -> None:
+        self.ledgers = {name: ledger() for name in names}
+        self.comparers = {name: Comparer(made) for name, made in self.ledgers.items()}
+        self.policy = dict.fromkeys(names, "p")
+        self.data_since = dict.fromkeys(names, -1000.0)
+        self.rows: dict[str, tuple[float, State, Detail | None]] = {}
+        self.now = 0.0
+        for name in names:
+            self.apply(name, Record(0, "data", truth=TRUTH, rtr=RTR))
+            self.ledgers[name].data_since = -1000.0
+            self.apply(name, session("up"), session("up", HV2))
+
+    def apply(self, name: str, *records: Record) -> None:
+        for record in records:
+            self.ledgers[name].apply(record, self.now)
+
+    def all(self, *records: Record) -> None:
+        for name in self.ledgers:
+            self.apply(name, *records)
+
+    def state(self, name: str) -> State:
+        made = self.ledgers[name]
+        group = made.groups.get("g")
+        return State(
+            truth=made.data.truth[:16],
+            rtr=made.data.rtr,
+            data_age=int(self.now - made.data_since),
+            is_complete=made.is_complete,
+            groups=[GroupState("g", "g", self.policy[name], group.root if group else "")],
+        )
+
+    def beat(self, seconds: float = HURRY_S) -> None:
+        """Every instance beats once, and time goes on."""
+        for name, made in self.ledgers.items():
+            made.settle(self.now)
+            state = self.state(name)
+            peers = [
+                Peer(other, self.now - at, theirs, detail)
+                for other, (at, theirs, detail) in self.rows.items()
+                if other != name
+            ]
+            detail = self.comparers[name].round(state, peers, self.now)
+            self.rows[name] = (self.now, state, detail)
+            self.now += 0.1
+        self.now += seconds
+
+    def beats(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.beat()
+
+    def found(self) -> dict[str, list[Difference]]:
+        return {
+            name: detail.differences if detail else [] for name, (_, _, detail) in self.rows.items()
+        }
+
+    def causes(self) -> set[str]:
+        return {one.cause for found in self.found().values() for one in found}
+
+
+PREFIXES = [f"10.0.{n // 256}.{n % 256}/32" for n in range(1000)]
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    made = Fleet("rs1", "rs2")
+    made.all(*map(verdict, PREFIXES))
+    made.beats(60)
+    assert made.found() == {"rs1": [], "rs2": []}
+    return made
+
+
+def test_equal_instances_exchange_roots_alone(fleet: Fleet) -> None:
+    assert [detail for _, _, detail in fleet.rows.values()] == [None, None]
+
+
+def test_one_verdict_is_named_within_30_seconds(fleet: Fleet) -> None:
+    began = fleet.now
+    fleet.apply("rs2", verdict(PREFIXES[7], "rejected", "bogon_asn"))
+    while not any(fleet.found().values()):
+        fleet.beat()
+        assert fleet.now - began < 30
+    fleet.beat()
+    ((mine,), (theirs,)) = fleet.found()["rs1"], fleet.found()["rs2"]
+    assert (mine.prefix, mine.here, mine.there, mine.cause) == (
+        PREFIXES[7], "accepted", "rejected bogon_asn", "unexplained",
+    )  # fmt: skip
+    assert (theirs.here, theirs.there, theirs.peer) == ("rejected bogon_asn", "accepted", "rs1")
+    fleet.apply("rs2", verdict(PREFIXES[7]))
+    fleet.beats(30)
+    assert [detail for _, _, detail in fleet.rows.values()] == [None, None]
+
+
+def test_another_truth_is_the_cause(fleet: Fleet) -> None:
+    other = {"sha256": "cd" * 32, "revision": "r2"}
+    fleet.apply("rs2", Record(0, "data", truth=other, rtr=RTR))
+    fleet.apply("rs2", *(verdict(p, "rejected", "origin_not_found") for p in PREFIXES[:300]))
+    fleet.beats(60)
+    assert fleet.causes() == {"truth"}
+    fleet.apply("rs1", Record(0, "data", truth=other, rtr=RTR))
+    fleet.apply("rs1", *(verdict(p, "rejected", "origin_not_found") for p in PREFIXES[:300]))
+    fleet.beats(30)
+    assert fleet.found() == {"rs1": [], "rs2": []}
+
+
+def test_nothing_is_unexplained_until_both_have_stood_by_their_data(fleet: Fleet) -> None:
+    new = {"cache": "c:1", "session": 7, "serial": 43}
+    fleet.all(Record(0, "data", truth=TRUTH, rtr=new))
+    began = fleet.now
+    fleet.apply("rs2", verdict(PREFIXES[7], "rejected", "bogon_asn"))
+    while not any(fleet.found().values()):
+        fleet.beat()
+    assert fleet.now - began >= DATA_SETTLE_S
+    assert fleet.causes() == {"unexplained"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "change"),
+    [
+        ("rtr", [Record(0, "data", truth=TRUTH, rtr={"cache": "d:1", "session": 1, "serial": 1})]),
+        ("configuration", []),
+    ],
+)
+def test_other_causes(fleet: Fleet, cause: str, change: list[Record]) -> None:
+    fleet.apply("rs2", *change, verdict(PREFIXES[7], "rejected", "prefix_too_long"))
+    if cause == "configuration":
+        fleet.policy["rs2"] = "q"
+    fleet.beats(60)
+    assert fleet.causes() == {cause}
+
+
+@pytest.mark.parametrize(
+    ("cause", "decided"),
+    [("guard", ("held", "held_by_guard")), ("max_prefixes", ("rejected", "max_prefixes"))],
+)
+def test_causes_that_the_decision_tells(fleet: Fleet, cause: str, decided: tuple[str, ...]) -> None:
+    fleet.apply("rs2", verdict(PREFIXES[7], *decided))
+    fleet.beats(60)
+    assert fleet.causes() == {cause}
+
+
+def test_a_host_without_its_second_session(fleet: Fleet) -> None:
+    fleet.apply("rs2", *map(withdraw, PREFIXES), session("down"))
+    fleet.beats(MISSING_S + 60)
+    assert fleet.causes() == {"session"}
+    assert fleet.found()["rs2"][0].here == ""
+    fleet.apply("rs2", session("up"), *map(verdict, PREFIXES))
+    fleet.beats(30)
+    assert fleet.found() == {"rs1": [], "rs2": []}
+
+
+def test_a_route_that_only_one_is_told_of(fleet: Fleet) -> None:
+    fleet.apply("rs1", verdict("203.0.113.9/32"))
+    began = fleet.now
+    while not any(fleet.found().values()):
+        fleet.beat()
+    assert fleet.now - began >= MISSING_S
+    assert fleet.causes() == {"route"}
+
+
+def test_who_is_silent_or_has_lost_records_is_not_compared(fleet: Fleet) -> None:
+    fleet.apply("rs2", verdict(PREFIXES[7], "rejected", "bogon_asn"), Record(0, "gap"))
+    fleet.beats(60)
+    assert fleet.found() == {"rs1": [], "rs2": []}
+
+
+def test_groups_of_other_hosts_are_not_compared() -> None:
+    fleet = Fleet("rs1", "rs2")
+    fleet.apply("rs1", verdict("203.0.113.9/32"))
+    state = fleet.state("rs1")
+    state.groups[0].id = "another"
+    fleet.beat()
+    fleet.rows["rs1"] = (fleet.now, state, None)
+    assert (
+        fleet.comparers["rs2"].round(fleet.state("rs2"), [Peer("rs1", 0.0, state, None)], fleet.now)
+        is None
+    )
+
+
+def test_steady_churn_makes_no_difference() -> None:
+    """An hour in which routes change all the time, each at the other instance 0.3 s later, and
+    restarts in between: at no time is anything called different."""
+    fleet = Fleet("rs1", "rs2")
+    fleet.all(*map(verdict, PREFIXES))
+    step = 0
+    while fleet.now < 3600:
+        step += 1
+        what = ("accepted",) if step % 3 else ("rejected", "bogon_asn")
+        some = PREFIXES[step * 37 % 900 : step * 37 % 900 + 60]
+        changes = [verdict(p, *what) if step % 5 else withdraw(p) for p in some]
+        fleet.apply("rs1", *changes)
+        if step % 2:
+            fleet.beat(0.3)
+        fleet.apply("rs2", *changes)
+        if step % 100 == 0:  # rs2 is started again: it hears all routes anew
+            routes = [
+                verdict(e.key.prefix, e.decision.verdict, *e.decision.reasons)
+                for e in fleet.ledgers["rs2"].routes.values()
+            ]
+            fleet.apply("rs2", Record(0, "start"), Record(0, "data", truth=TRUTH, rtr=RTR))
+            fleet.apply("rs2", session("up"), session("up", HV2), *routes)
+        fleet.beat(10.0)
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
