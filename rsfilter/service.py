@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from rsfilter import __version__
 from rsfilter.audit.log import AuditLog
@@ -33,6 +36,7 @@ from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.truth_watcher import Reading, TruthWatcher
 from rsfilter.exabgp.decode import decode, may_wait
 from rsfilter.exabgp.messages import Shutdown
+from rsfilter.exabgp.speaker import VARIABLE, read_speaker
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
 from rsfilter.pipeline.data import Sources
@@ -134,6 +138,7 @@ class Service:
             release_guard=self.release_guard,
             drain=self.keep_drain,
             reload=self.reload,
+            speaker=read_speaker(os.environ.get(VARIABLE)),
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
@@ -179,7 +184,12 @@ class Service:
             private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
         )
         self._running.reader, self._running.writer = self._reader, self._writer
-        self._note("start", configuration=str(self._config.path), version=__version__)
+        self._note(
+            "start",
+            configuration=str(self._config.path),
+            version=__version__,
+            speaker=msgspec.to_builtins(self._running.speaker),
+        )
         self._reader.start()
         self._writer.start()
         if self._fleet:

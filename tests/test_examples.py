@@ -180,7 +180,7 @@ def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
 
 def test_the_unit_is_sound_and_hardened(tmp_path: Path) -> None:
     unit = tmp_path / "rsfilter.service"
-    unit.write_text(UNIT.read_text().replace("/opt/rsfilter/venv/bin/exabgp", "/bin/true"))
+    unit.write_text(UNIT.read_text().replace("/opt/rsfilter/venv/bin/rsfilter", "/bin/true"))
     analyze = partial(subprocess.run, capture_output=True, text=True, check=False)
     verified = analyze(["systemd-analyze", "verify", "--man=no", unit])
     assert verified.returncode == 0, verified.stderr

@@ -62,7 +62,7 @@ class InstalledServer(RouteServer):
     def __init__(self, lab: Lab, **settings: Any) -> None:
         super().__init__(lab, **settings)
         self.prefix = lab.directory / "opt"
-        self.program = str(self.prefix / "venv" / "bin" / "exabgp")
+        self.program = f"{self.prefix}/venv/bin/rsfilter exabgp"
 
     def installs(self, what: str) -> str:
         """What install.sh says."""

@@ -54,9 +54,17 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _data_rows(status)
     exabgp = status["exabgp"]
     yield "exabgp", f"{exabgp['dialect'] or 'silent so far'}, {exabgp['waiting']} commands waiting"
+    yield "", _replaced(exabgp["speaker"])
     audit = status["audit"]
     yield "audit log", audit["reason"] or f"good, {audit['queued']} records waiting"
     yield "filter", f"{status['version']}, since {status['started']}, by {status['configuration']}"
+
+
+def _replaced(speaker: dict[str, Any] | None) -> str:
+    if speaker is None or not (speaker["replaced"] or speaker["left_out"]):
+        return "nothing replaced in it"
+    text = f"{speaker['exabgp']}, replaced: {', '.join(speaker['replaced']) or 'nothing'}"
+    return text + "".join(f"; left out: {name}" for name in speaker["left_out"])
 
 
 def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:

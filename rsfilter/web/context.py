@@ -15,6 +15,7 @@ from rsfilter.audit.log import AuditLog
 from rsfilter.config.model import Config
 from rsfilter.edge.pipe import CommandWriter, LineReader
 from rsfilter.edge.truth_watcher import TruthWatcher
+from rsfilter.exabgp.speaker import Speaker
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.rtr.caches import RtrCaches
@@ -49,6 +50,8 @@ class Running:
     """Lets go of what the guard holds; the argument says who asks, for people."""
     drain: Drain
     reload: Reload
+    speaker: Speaker | None = None
+    """What is replaced in ExaBGP; None: nothing that it tells of."""
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     reader: LineReader | None = None

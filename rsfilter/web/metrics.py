@@ -244,6 +244,12 @@ class Metrics(Collector):
     def _state(self) -> Iterator[Metric]:
         running = self._running
         yield InfoMetricFamily("rsfilter_build", "The program", {"version": __version__})
+        speaker = running.speaker
+        parts = {
+            "replaced": len(speaker.replaced) if speaker else 0,
+            "left_out": len(speaker.left_out) if speaker else 0,
+        }
+        yield _gauge("speaker_replacements", "What is replaced in ExaBGP", "state", parts)
         started = running.started
         yield _value("start_timestamp_seconds", "When this process was started", started)
         is_done = running.filter.is_resynced

@@ -55,11 +55,23 @@ class GuardStatus(Shape):
     min_loss: int
 
 
+class SpeakerStatus(Shape):
+    """What `rsfilter exabgp` has replaced in ExaBGP, by name."""
+
+    exabgp: str
+    """ExaBGP's release."""
+    replaced: list[str]
+    left_out: list[str]
+    """Not replaced: this release has another source than they were made for."""
+
+
 class CommandStatus(Shape):
     """The pipe to ExaBGP."""
 
     dialect: str | None
     """ExaBGP's release, once it has said something."""
+    speaker: SpeakerStatus | None
+    """null: plain `exabgp`."""
     lines_read: int
     commands_written: int
     waiting: int

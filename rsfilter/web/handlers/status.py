@@ -138,11 +138,21 @@ def _commands(running: Running) -> status_schema.CommandStatus:
     reader, writer, machine = running.reader, running.writer, running.filter
     return status_schema.CommandStatus(
         dialect=machine.dialect,
+        speaker=_speaker(running),
         lines_read=reader.counters["lines"] if reader else 0,
         commands_written=writer.counters["lines"] if writer else 0,
         waiting=writer.waiting if writer else 0,
         unanswered=machine.egress.unanswered,
         errors=machine.egress.counters["errors"],
+    )
+
+
+def _speaker(running: Running) -> status_schema.SpeakerStatus | None:
+    found = running.speaker
+    if found is None:
+        return None
+    return status_schema.SpeakerStatus(
+        exabgp=found.exabgp, replaced=found.replaced, left_out=found.left_out
     )
 
 

@@ -1,0 +1,36 @@
+"""What is replaced in the ExaBGP that we run behind, by its own account (`RSFILTER_SPEAKER`)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+VARIABLE = "RSFILTER_SPEAKER"
+"""Environment variable that `rsfilter exabgp` hands to its helpers."""
+
+LONGEST = 2_000
+"""Characters of the account. Anybody may set a variable: what is longer is not ours."""
+
+Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.]{1,32}\Z")]
+Words = Annotated[list[Word], msgspec.Meta(max_length=50)]
+
+
+class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is replaced, by name (docs/exabgp-upstream.md)."""
+
+    exabgp: Word
+    """Its release."""
+    replaced: Words
+    left_out: Words
+    """Not replaced, as the release has another source than they were made for."""
+
+
+def read_speaker(text: str | None) -> Speaker | None:
+    """Return the account; None when there is none, as behind plain `exabgp`, or it is not ours."""
+    if text is None or len(text) > LONGEST:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Speaker)
+    except msgspec.MsgspecError:
+        return None
