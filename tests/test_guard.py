@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 import pytest
 from core_samples import (
@@ -28,6 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from rsfilter.routing import adj_rib_in
 from rsfilter.routing.effects import Actions, GuardChange, Provenance
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
@@ -674,6 +676,8 @@ class GuardMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = patch.object(adj_rib_in, "MANY", 1)
+        self.patch.start()
         self.now = 1000.0
         self.data = data(VRPS)
         self.group = HOSTS
@@ -683,6 +687,9 @@ class GuardMachine(RuleBasedStateMachine):
         self.lost: dict[RouteKey, float] = {}
         """When data or a configuration took it."""
         self.written = Memory()
+
+    def teardown(self) -> None:
+        self.patch.stop()
 
     # What the manual says ----------------------------------------------------------------------
 
