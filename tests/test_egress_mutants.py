@@ -3,12 +3,14 @@
 A run takes changes, flaps, reloads, routers that hang, refused commands and lost replies in any
 order, with few steps for ExaBGP and little room for the egress. It ends wrong when a router has
 something else than it should in the end; when a change is told while an earlier one of the same
-path has not left yet; or when a router misses a prefix that has a path always.
+path has not left yet; when a router misses a prefix that has a path always; or when it is told of
+new prefixes while changes of those that it has wait.
 """
 
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +23,7 @@ from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import Egress
-from rsfilter.exabgp.router import Phase, RouterState
+from rsfilter.exabgp.router import Batch, Phase, RouterState
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import IPV4, Address, Prefix
@@ -54,16 +56,13 @@ class StrictPeer(Peer):
         super().receive(key, attributes)
         if attributes is not None:
             self.had.add(key[0])
+        elif self.misses(key[0]) and not self.is_faulty:
+            raise WrongError(f"{key[0]} is missing for an instant")
 
-    def run(self) -> list[str]:
-        """Within a flush ExaBGP itself may send a withdraw before the announcement that belongs to
-        it, where other withdraws have made a bucket for it: so the flush has to be over."""
-        ended = super().run()
-        if self.is_up and self.sending is None and not self.is_faulty:
-            for prefix in self.had.intersection(map(str, STEADY)):
-                if not any(each == prefix for each, _ in self.table):
-                    raise WrongError(f"{prefix} is missing for an instant")
-        return ended
+    def misses(self, prefix: str) -> bool:
+        """It has no path of a prefix any more that has one always."""
+        is_steady = prefix in self.had and prefix in map(str, STEADY)
+        return is_steady and not any(each == prefix for each, _ in self.table)
 
     def up(self) -> None:
         self.had = set()
@@ -146,7 +145,7 @@ class Run:
     def pump(self, turns: int) -> None:
         for _ in range(turns):
             self.now += 0.01
-            for ok in self.exabgp.write(self.egress.commands(self.now)):
+            for ok in self.exabgp.write(self.commands()):
                 self.egress.replied(ok=ok, now=self.now)
             before = {name: len(peer.ended) for name, peer in self.exabgp.peers.items()}
             replies, _ = self.exabgp.run(self.now)
@@ -155,6 +154,16 @@ class Run:
             for name, peer in self.exabgp.peers.items():
                 for family in peer.ended[before[name] :]:
                     self.egress.end_of_rib_sent(Address.parse(name), int(family[3]))
+
+    def commands(self) -> list[bytes]:
+        """What is written now. Changes of what a router has never wait behind new prefixes."""
+        states = self.egress.routers.values()
+        new = {state.address: set(state._fresh) for state in states}
+        lines = self.egress.commands(self.now)
+        for state in states:
+            if state._urgent and not new[state.address] <= state._fresh.keys():
+                raise WrongError(f"{list(state._urgent)} wait behind new prefixes")
+        return lines
 
     def end(self) -> None:
         self.exabgp.hung_until.clear()
@@ -267,6 +276,37 @@ def an_early_end_of_rib_passes_the_barrier(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RouterState, "end_of_rib_sent", sent)
 
 
+def withdraws_share_a_bucket(patch: pytest.MonkeyPatch) -> None:
+    """That of one path can leave before the announcement of another."""
+    real = RouterState.take
+
+    def take(self: RouterState, *args: Any) -> dict[Batch, list[Prefix]]:
+        merged: dict[Batch, list[Prefix]] = {}
+        for batch, prefixes in real(self, *args).items():
+            merged.setdefault(batch._replace(goes_last=False), []).extend(prefixes)
+        return merged
+
+    patch.setattr(RouterState, "take", take)
+
+
+def new_prefixes_go_first(patch: pytest.MonkeyPatch) -> None:
+    """A change of what the router has waits behind a table that is on its way."""
+    real = RouterState.take
+
+    def take(
+        self: RouterState, desired: Any, room: int, fresh_room: int = router_module.WINDOW
+    ) -> dict[Batch, list[Prefix]]:
+        urgent, self._urgent = self._urgent, OrderedDict()
+        changes = real(self, desired, room, fresh_room)
+        self._urgent = urgent
+        room -= len({prefix for prefixes in changes.values() for prefix in prefixes})
+        for batch, prefixes in real(self, desired, room, 0).items():
+            changes.setdefault(batch, []).extend(prefixes)
+        return changes
+
+    patch.setattr(RouterState, "take", take)
+
+
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     no_barrier_is_awaited,
     the_barrier_passes_at_once,
@@ -275,6 +315,8 @@ MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     nothing_is_doubted,
     one_end_of_rib_is_enough,
     an_early_end_of_rib_passes_the_barrier,
+    withdraws_share_a_bucket,
+    new_prefixes_go_first,
 ]
 
 

@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
 from rsfilter.exabgp.deferral import KEPT_S
+from rsfilter.exabgp.router import Phase, RouterState
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
@@ -736,6 +737,34 @@ def aged(**kind: Any) -> Site:
 
 def prefixes(site: Site, router: str) -> set[str]:
     return {prefix for prefix, *_ in site.table(router)}
+
+
+def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted mistake: what the data have not passed yet would be withdrawn."""
+    real = RouterState._tell_again
+
+    def tell_again(self: RouterState, *args: Any) -> bool:
+        phase, self.phase = self.phase, Phase.SETTLED
+        try:
+            return real(self, *args)
+        finally:
+            self.phase = phase
+
+    def half_way_through_the_table() -> None:
+        site = Site(stale_time=0, answer_s=0.0, ends=True, are_all_up=True, is_guarded=False)
+        site.load()
+        site.run(AGED_S)
+        site.start(False)
+        site.run(6.0)
+        site.load()
+        site.run(5.0)
+
+    monkeypatch.setattr(revalidation, "SLICE", 1)
+    monkeypatch.setattr(revalidation, "_PER_LIST", 0)
+    half_way_through_the_table()
+    monkeypatch.setattr(RouterState, "_tell_again", tell_again)
+    with pytest.raises(AssertionError, match="lost a route that nobody withdrew"):
+        half_way_through_the_table()
 
 
 def test_a_host_that_talks_without_end_delays_nobody_else() -> None:

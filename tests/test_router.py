@@ -152,6 +152,20 @@ def test_paths_change_one_by_one() -> None:
     assert state.told[A] == ((9, out(9)), (5, out(6)))
 
 
+def test_withdraws_beside_an_announcement_of_the_prefix_go_last() -> None:
+    both = ((5, out(5)), (7, out(7)))
+    state = settled({A: both, B: both})
+    state.mark([A, B])
+    changes = state.take({A: ((9, out(9)),), B: ((5, out(5)),)}, WINDOW)
+    withdrawn = {
+        (batch.path_id, prefix): batch.goes_last
+        for batch, prefixes in changes.items()
+        for prefix in prefixes
+        if batch.attributes is None
+    }
+    assert withdrawn == {(5, A): True, (7, A): True, (7, B): False}
+
+
 def test_a_prefix_that_is_gone_leaves_nothing_behind() -> None:
     state = settled({A: best(1)})
     assert taken(state, {}, A) == [Change(A, 0, None, False)]

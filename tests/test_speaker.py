@@ -220,6 +220,32 @@ def test_the_same_octets_are_sent_without_copies(history: list[tuple[str, list[s
         assert sent(history) == stock
 
 
+@pytest.mark.parametrize(
+    ("prefix", "hop", "none"),
+    [("10.0.0.{}/32", "192.0.2.7", "0.0.0.0"), ("2001:db8::{}/128", "2001:db8::ff", "::")],
+)
+def test_a_withdraw_with_a_tag_leaves_last_and_without_the_tag(
+    prefix: str, hop: str, none: str
+) -> None:
+    """All withdraws of a flush are in one bucket, which another prefix may have made early."""
+
+    def told(tag: str) -> list[bytes]:
+        lines = [
+            f"withdraw attributes next-hop {none} nlri {prefix.format(1)}",
+            f"announce attributes next-hop {hop} as-path [ 65001 ] nlri {prefix.format(2)}",
+            f"withdraw attributes next-hop {none}{tag} nlri {prefix.format(3)}",
+        ]
+        return [octets for _, octets in sent([(line, ["one"]) for line in lines])]
+
+    for replacements in ((), (announcing.REPLACEMENT, withdrawing.REPLACEMENT)):
+        with replaced(*replacements):
+            untagged, tagged = told(""), told(" local-preference 7")
+        announced = tagged[1]
+        assert untagged[-1] == announced
+        assert len(tagged[0]) == len(tagged[2])
+        assert tagged[0] != tagged[2]
+
+
 def test_only_named_neighbors_get_an_end_of_rib() -> None:
     with replaced(announcing.REPLACEMENT):
         made = configuration({"one": [IPV4], "two": [IPV4]})

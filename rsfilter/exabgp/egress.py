@@ -36,7 +36,8 @@ RECONCILE_INTERVAL_S = 5.0
 ExaBGP always refuses must not become a loop."""
 
 FIRST_TAG = 1_000_000
-"""Local preferences from here on make a repetition differ from what ExaBGP believes it sent."""
+"""Local preferences from here on make a repetition differ from what ExaBGP believes it sent, and
+give a withdraw a bucket of its own (`router`, rule 5)."""
 
 
 class Written(NamedTuple):
@@ -352,19 +353,21 @@ class Egress:
         for routers, together in _by_routers(told):
             if batch.attributes is None:
                 self.counters["withdrawn"] += len(together) * len(routers)
-                lines = encode.withdraw(routers, batch.path_id, batch.family, together)
+                tag = self._next_tag() if batch.goes_last else None
+                lines = encode.withdraw(routers, batch.path_id, batch.family, together, tag)
             else:
                 self.counters["announced"] += len(together) * len(routers)
-                tag = self._next_tag(routers) if batch.is_repeat else None
+                tag = self._repeat_tag(routers) if batch.is_repeat else None
                 lines = encode.announce(routers, batch.path_id, batch.attributes, together, tag)
             for line, count in lines:
                 yield self._sent(line, count)
 
-    def _next_tag(self, routers: tuple[Address, ...]) -> int | None:
+    def _repeat_tag(self, routers: tuple[Address, ...]) -> int | None:
         """A new tag; none for iBGP, where it would be seen: there a flush repeats everything."""
         self.counters["repeated"] += 1
-        if not self._internal.isdisjoint(routers):
-            return None
+        return self._next_tag() if self._internal.isdisjoint(routers) else None
+
+    def _next_tag(self) -> int:
         self._tag += 1
         return self._tag
 

@@ -53,12 +53,22 @@ def announce(
 
 
 def withdraw(
-    routers: Sequence[Address], path_id: int, family: int, prefixes: Iterable[Prefix]
+    routers: Sequence[Address],
+    path_id: int,
+    family: int,
+    prefixes: Iterable[Prefix],
+    tag: int | None = None,
 ) -> Iterator[tuple[bytes, int]]:
     """Lines that withdraw `prefixes`, all of `family` (4 or 6), from `routers`, each with the
-    number of its prefixes."""
+    number of its prefixes.
+
+    `tag` makes ExaBGP send them after everything that it was told before: it goes in as a local
+    preference, which never leaves, as a withdraw carries no attributes.
+    """
     unspecified = "0.0.0.0" if family == IPV4 else "::"  # noqa: S104 - a next hop, not a socket
     words = [f"withdraw attributes next-hop {unspecified}"]
+    if tag is not None:
+        words.append(f"local-preference {tag}")
     return _lines(routers, words, path_id, prefixes)
 
 

@@ -2,7 +2,7 @@
 
 ExaBGP sends what it was told bucket by bucket, not in order: two changes of one prefix in the same
 flush can leave the wrong one at the router for ever, while ExaBGP's own table shows the right one
-and suppresses a repetition. Hence four rules:
+and suppresses a repetition. Hence five rules:
 
 1. At most one change of a prefix is under way. The next waits for a barrier: an End-of-RIB, which
    ExaBGP sends only when nothing else is pending, and then shows us as sent. The newest state
@@ -14,6 +14,8 @@ and suppresses a repetition. Hence four rules:
    next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
 4. In a session that is older than this process, changes that a dead one told may still be waiting.
    ExaBGP shows what it sends: what goes out twice before the first barrier is in doubt as well.
+5. All withdraws of a flush are in one bucket, which may be older than that of an announcement. A
+   withdraw of one path beside the announcement of another (RFC 7911) has a bucket of its own.
 
 An End-of-RIB passes a barrier if ExaBGP sent it after taking our command for one: by then all that
 we wrote before has left. ExaBGP shows us both, in order. So an End-of-RIB counts from the command's
@@ -78,6 +80,9 @@ class Batch(NamedTuple):
     family: int
     is_repeat: bool
     """ExaBGP must send it even if it believes that it did."""
+    goes_last: bool = False
+    """Other paths of these prefixes are announced beside it: ExaBGP must not send it before them,
+    or the router has none for an instant."""
 
 
 Changes = dict[Batch, list[Prefix]]
@@ -356,8 +361,15 @@ class RouterState:
                 self._blocked[prefix] = None
         if found:
             self._issued[prefix] = frozenset(path_id for path_id, _ in found)
+        is_announced = bool(found) and found[0][1] is not None
         for path_id, attributes in found:
-            batch = Batch(attributes, path_id, prefix.family, is_repeat=path_id in in_doubt)
+            batch = Batch(
+                attributes=attributes,
+                path_id=path_id,
+                family=prefix.family,
+                is_repeat=path_id in in_doubt,
+                goes_last=attributes is None and is_announced,
+            )
             changes.setdefault(batch, []).append(prefix)
         if now_told := (*wanted, *keep):
             self.told[prefix] = now_told
