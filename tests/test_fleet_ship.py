@@ -60,13 +60,8 @@ def pair() -> Iterator[tuple[PostgreSql, PostgreSql]]:
         standby.start()
         primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.ask("SELECT pg_reload_conf()")
-        wait_until(partial(is_synchronous, primary), "the standby is synchronous")
+        wait_until(partial(PostgreSql.is_synchronous, primary), "the standby is synchronous")
         yield primary, standby
-
-
-def is_synchronous(primary: PostgreSql) -> bool:
-    """Commits wait for its standby."""
-    return primary.ask("SELECT sync_state FROM pg_stat_replication") == [("sync",)]
 
 
 def both(primary: PostgreSql, standby: PostgreSql) -> FleetConfig:

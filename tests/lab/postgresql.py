@@ -186,6 +186,10 @@ class PostgreSql:
         )
         assert done.returncode == 0, done.stderr
 
+    def is_synchronous(self) -> bool:
+        """Commits wait for its standby."""
+        return self.ask("SELECT sync_state FROM pg_stat_replication") == [("sync",)]
+
     def log(self) -> str:
         """The end of its log."""
         return (self.place / "log").read_text(errors="replace")[-3000:]

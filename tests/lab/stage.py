@@ -44,6 +44,8 @@ class Stage:
         self.audit = self.route_server.audit
         self.hosts: dict[str, Host] = {}
         self.routers: dict[str, Router] = {}
+        self.own_sections: dict[str, dict[str, Mapping[str, object]]] = {}
+        """Sections of one route server's configuration alone, by its name."""
         self._as_path: dict[str, str] = {}
         self._group = group
         self._bound: set[str] = set()
@@ -127,7 +129,8 @@ class Stage:
             for name, router in self.routers.items()
         ]
         for route_server in self.route_servers:
-            route_server.configure([hosts], routers, truth={"file": "truth.json"}, **sections)
+            more = {**sections, **self.own_sections.get(route_server.name, {})}
+            route_server.configure([hosts], routers, truth={"file": "truth.json"}, **more)
             route_server.starts()
         peers = [*self.routers.values(), *self.hosts.values()]
         for peer in peers:
