@@ -53,6 +53,11 @@ test: setup ## run all tests, those against real daemons too (TESTS="..." for a 
 release-check: ## demo and tests in a minimal Debian 12 and a minimal 13, made for it (as root; half an hour; SUITES="trixie")
 	@TESTS="$(TESTS)" exec .ci/release-check $(SUITES)
 
+.PHONY: unit
+unit: setup ## run the tests that need no daemon (under two minutes)
+	@echo "unit: pytest tests/unit tests/model"
+	@$(RUN) -m pytest tests/unit tests/model -m "not lab and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: mutation
 mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)
 	@echo "mutation: mutmut"
@@ -71,12 +76,12 @@ fuzz: .venv/fuzz-installed ## fuzz whatever hosts and files can say, for MINUTES
 .PHONY: torture
 torture: setup ## kill -9 of the filter, KILLS=200 times in a storm, while a probe watches the routers (a quarter of an hour)
 	@echo "torture: rsfilter between BIRD, FRR and ExaBGP"
-	@$(RUN) tests/torture.py --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
+	@$(RUN) tests/system/torture.py --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 .PHONY: soak
 soak: setup ## everything at once for MINUTES=20: churn, flaps, deaths, changes of data; memory and CPU
 	@echo "soak: rsfilter between BIRD, FRR, StayRTR and ExaBGP"
-	@$(RUN) tests/soak.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
+	@$(RUN) tests/system/soak.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
 
 .PHONY: bench
 bench: setup ## rsfilter beside a null helper and beside BIRD: CPU, routes per second, delays (a quarter of an hour)
@@ -118,7 +123,7 @@ benchaudit: setup ## questions to 10,000,000 audit records, beside grep and jq (
 floods: setup ## a million prefixes, flaps, stalls, full disks, huge truths: what each costs (half an hour; ONLY="truth" for a few)
 	@echo "floods: every flood in full"
 	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/floods.py $(ONLY)
-	@$(RUN) -m pytest -m slow tests/test_floods.py
+	@$(RUN) -m pytest -m slow tests/system/test_floods.py
 
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)

@@ -25,8 +25,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from audit_samples import NOON, verdict_change
 from msgspec.structs import replace
+from support.audit_samples import NOON, verdict_change
 
 from rsfilter.audit.log import AuditLog
 from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Route, RouteKey

@@ -20,7 +20,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import flood_scenarios as floods
+from support import flood_scenarios as floods
 
 MILLION = 1_000_000
 

@@ -50,7 +50,7 @@ GROWTH = 1.6
 sessions that it has."""
 
 TELL = Console(stderr=True)
-PROGRAM = Path(__file__).parents[1] / "bgp_hosts.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "bgp_hosts.py"
 PROGRAMS = ("ExaBGP", "rsfilter")
 COLUMNS = (
     *("hosts", "", "clock s", "ExaBGP CPU s", "rsfilter CPU s"),

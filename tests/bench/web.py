@@ -27,8 +27,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from config_sample import configuration
-from speaker import CHANGE, Speaker, announce, state
+from support.config_sample import configuration
+from support.speaker import CHANGE, Speaker, announce, state
 
 ROUTER, HOST, PROBE = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zlib import crc32
 
-from exabgp_lines import CAPTURES, LINES, capture
+from support.exabgp_lines import CAPTURES, LINES, capture
 
 from fuzz import site, trail
 from fuzz.world import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from exabgp_lines import CAPTURES, FIXTURES, LINES, capture
+from support.exabgp_lines import CAPTURES, FIXTURES, LINES, capture
 
 from fuzz import engine, site
 from fuzz.text import assert_plain, loads

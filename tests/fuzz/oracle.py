@@ -1,14 +1,14 @@
 """What may be accepted, from the words of the manual (docs/reasons.md, docs/configuration.md).
 
 Shares nothing with `rsfilter.routing.policy`: every accepted route of the tables is held against
-these few lines, and against the brute force of tests/oracle.py.
+these few lines, and against the brute force of tests/support/oracle.py.
 """
 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-import oracle
+from support import oracle
 
 from rsfilter.config.model import Config
 from rsfilter.pipeline.filter import Filter

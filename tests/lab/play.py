@@ -38,7 +38,9 @@ class Play(NamedTuple):
 
 def plays(directory: Path = TESTS) -> Iterator[Play]:
     """All of them, by name."""
-    for path in sorted([*directory.glob("test_scenario_*.py"), *directory.glob("test_interop.py")]):
+    for path in sorted(
+        [*directory.rglob("test_scenario_*.py"), *directory.rglob("test_interop.py")]
+    ):
         about = ast.get_docstring(ast.parse(path.read_text())) or ""
         first = about.partition("\n")[0].partition(". ")[0].rstrip(".")
         title = first.partition(": ")[2] if first.startswith("Scenario ") else first

@@ -14,7 +14,7 @@ from lab.stayrtr import PORT, Vrp
 from lab.story import tell
 from lab.waiting import eventually
 
-PROGRAM = Path(__file__).parents[1] / "rtr_program.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "rtr_program.py"
 
 
 class ScriptedCache(Daemon):

@@ -1,0 +1,92 @@
+"""Documents that are made from code say what the code says.
+
+UPDATE=1 pytest tests/docs/test_docs.py      writes them anew
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from support import config_reference
+from support.places import TESTS
+
+from rsfilter.routing.reasons import REASONS
+
+DOCS = TESTS.parent / "docs"
+
+REASONS_HEAD = """# Reasons
+
+Why a route is rejected, or held. Every check runs and every reason is kept, the most telling first;
+they are told in this order in the audit log, on the page, by `rsfilter explain`, and as labels of
+the metrics. The numbers up to 13 are Euro-IX's reject reasons for route servers, those from 2001 on
+are rsfilter's own.
+
+| reason | when | what would have it accepted | Euro-IX |
+|---|---|---|---|
+"""
+
+
+def is_current(name: str, text: str) -> bool:
+    """The document is this text. With UPDATE it is, from now on."""
+    path = DOCS / name
+    if os.environ.get("UPDATE"):
+        path.write_text(text)
+    return path.read_text() == text
+
+
+def test_reasons() -> None:
+    rows = [f"| `{r.name}` | {r.text} | {r.remedy} | {r.euro_ix} |\n" for r in REASONS.values()]
+    assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
+
+
+EXAMPLE = (DOCS / "rsfilter.example.toml").read_text()
+
+
+def test_the_example_says_of_keys_what_the_code_does() -> None:
+    assert list(config_reference.contradictions(EXAMPLE)) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "contradiction"),
+    [
+        ("#port = 179  ", "#port = 180  ", "route_server.port: the default is 179"),
+        ("0 to 254", "0 to 255", "hosts.max_prepends: the limits are {('0', '254')}"),
+        (
+            "must be there. Default: none",
+            "must be there",
+            "readiness.ready_file: the default is None",
+        ),
+        ("#refresh =", "#refreshed =", "[rtr] has other keys"),
+        ("[http]", "[https]", "[http] is only in one"),
+    ],
+)
+def test_an_example_that_says_something_else_is_noticed(
+    said: str, instead: str, contradiction: str
+) -> None:
+    changed = EXAMPLE.replace(said, instead, 1)
+    found = list(config_reference.contradictions(changed))
+    assert any(each.startswith(contradiction) for each in found)
+
+
+def test_keys_of_the_configuration() -> None:
+    """docs/configuration.md has the table of each section, in its place."""
+    text = (DOCS / "configuration.md").read_text()
+    places = re.compile(r"(?<=<!-- keys of )([a-z_.]+)( -->\n\n)(?:\|.*\n)*(?=\n<!-- end -->\n)")
+    assert {match[1] for match in places.finditer(text)} == config_reference.examples(
+        EXAMPLE
+    ).keys()
+    assert is_current(
+        "configuration.md",
+        places.sub(lambda m: m[1] + m[2] + config_reference.keys(EXAMPLE, m[1]), text),
+    )
+
+
+@pytest.mark.parametrize("name", ["guarantees.md", "scenarios.md"])
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", (DOCS / name).read_text())
+    assert named
+    for file, test in named:
+        source = next(TESTS.rglob(file)).read_text()
+        assert not test or f"def {test}(" in source, f"{file}::{test}"

@@ -1,0 +1,442 @@
+"""What docs/examples offers works as its reader would use it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support.places import ROOT
+
+from rsfilter.rpki.truth import parse_truth
+
+EXAMPLES = ROOT / "docs" / "examples"
+PROGRAMS = Path(sys.executable).parent
+NETBOX = ROOT / "fixtures" / "netbox"
+
+
+# Ansible -------------------------------------------------------------------------------------
+
+
+class Playbook:
+    """The role, played on this machine into a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.truth = directory / "source" / "truth.json"
+        self.truth.parent.mkdir()
+        self.owns("203.0.113.0/28")
+        self.variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "rsfilter_manage_system": False,
+            "rsfilter_user": _output("id", "-un"),
+            "rsfilter_group": _output("id", "-gn"),
+            "rsfilter_prefix": str(directory / "opt"),
+            "rsfilter_etc": str(directory / "etc"),
+            "rsfilter_state": str(directory / "state"),
+            "rsfilter_program": str(PROGRAMS / "rsfilter"),
+            "rsfilter_truth": str(self.truth),
+            "rsfilter_route_server": {
+                "asn": 65100,
+                "router_id": "192.0.2.100",
+                "local_address": "192.0.2.100",
+            },
+            "rsfilter_hosts": [{"name": "hypervisors", "neighbors": ["198.51.100.0/25"]}],
+            "rsfilter_routers": [{"name": "leaves", "neighbors": ["192.0.2.10"], "asn": 65200}],
+            "rsfilter_sections": {"guard": {"max_loss_percent": 10}},
+        }
+
+    def owns(self, *prefixes: str) -> None:
+        host = {"name": "hv1", "asn": 65001, "neighbors": ["198.51.100.1"], "prefixes": prefixes}
+        self.truth.write_text(json.dumps({"hosts": [host]}))
+
+    def plays(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        inventory = self.directory / "inventory.yml"
+        hosts = {"here": self.variables}
+        inventory.write_text(json.dumps({"route_servers": {"hosts": hosts}}))  # JSON is YAML
+        ansible = EXAMPLES / "ansible"
+        return subprocess.run(
+            [PROGRAMS / "ansible-playbook", "-i", inventory, ansible / "site.yml", *arguments],
+            env=_environment(self.directory),
+            cwd=ansible,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def changes(self) -> int:
+        """How many tasks changed something. Fails when the play does."""
+        played = self.plays()
+        assert played.returncode == 0, played.stdout + played.stderr
+        match = re.search(r"changed=(\d+)", played.stdout)
+        assert match
+        return int(match[1])
+
+    def files(self) -> dict[str, bytes]:
+        """What the role has written."""
+        etc = self.directory / "etc"
+        return {p.name: p.read_bytes() for p in etc.iterdir()}
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Ansible's. It refuses to run where the locale is not UTF-8."""
+    own = {"ANSIBLE_HOME": str(directory / "ansible"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **own}
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> Playbook:
+    directory = tmp_path / "a site"
+    directory.mkdir()
+    return Playbook(directory)
+
+
+def test_the_roles_second_run_changes_nothing(playbook: Playbook) -> None:
+    assert playbook.changes() == 4
+    written = playbook.files()
+    assert set(written) == {"rsfilter.toml", "truth.json", "exabgp.conf", "exabgp.env"}
+    assert b"neighbor 198.51.100.1 {" in written["exabgp.conf"]
+    assert playbook.changes() == 0
+    assert playbook.files() == written
+
+
+@pytest.mark.parametrize(
+    ("changed", "handler"),
+    [
+        ({"port": 1790}, "Restart ExaBGP"),  # it reads where it listens when it starts alone
+        ({"router_id": "192.0.2.101"}, "Reload ExaBGP"),
+    ],
+)
+def test_the_role_has_exabgp_take_in_what_changed(
+    playbook: Playbook, changed: dict[str, Any], handler: str
+) -> None:
+    """Here it has no service to do it with: only that keeps one of the two handlers back."""
+    playbook.changes()
+    playbook.variables["rsfilter_route_server"] |= changed
+    said = playbook.plays("-v").stdout
+    skipped = dict(
+        re.findall(r'HANDLER \[rsfilter : (.*)\].*\n.*"false_condition": "([^"]*)"', said)
+    )
+    wanted = [name for name, why in skipped.items() if why == "rsfilter_manage_system"]
+    assert wanted == ["Restart the filter", handler], said
+
+
+def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: Playbook) -> None:
+    playbook.changes()
+    before = playbook.files()
+    playbook.owns("203.0.113.1/28")
+    played = playbook.plays()
+    assert played.returncode != 0
+    assert "/hosts/0/prefixes/0" in played.stdout
+    assert playbook.files() == before
+
+
+UNIT = EXAMPLES / "systemd" / "rsfilter.service"
+
+
+def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
+    """There are two of them, since Ansible's has variables; with their defaults they are one."""
+    template = EXAMPLES / "ansible/roles/rsfilter/templates/rsfilter.service.j2"
+    written = playbook.directory / "rsfilter.service"
+    places = {
+        "rsfilter_user": "rsfilter",
+        "rsfilter_group": "rsfilter",
+        "rsfilter_prefix": "/opt/rsfilter",
+        "rsfilter_etc": "/etc/rsfilter",
+        "rsfilter_state": "/var/lib/rsfilter",
+    }
+    subprocess.run(
+        [
+            *(PROGRAMS / "ansible", "localhost", "--connection=local", "--module-name=template"),
+            *("--args", json.dumps({"src": str(template), "dest": str(written)})),
+            *("--extra-vars", json.dumps(playbook.variables | places)),
+        ],
+        env=_environment(playbook.directory),
+        capture_output=True,
+        check=True,
+    )
+    managed, _, text = written.read_text().partition("\n")
+    assert managed.startswith("#")
+    assert text == UNIT.read_text()
+
+
+def test_the_unit_is_sound_and_hardened(tmp_path: Path) -> None:
+    unit = tmp_path / "rsfilter.service"
+    unit.write_text(UNIT.read_text().replace("/opt/rsfilter/venv/bin/rsfilter", "/bin/true"))
+    analyze = partial(subprocess.run, capture_output=True, text=True, check=False)
+    verified = analyze(["systemd-analyze", "verify", "--man=no", unit])
+    assert verified.returncode == 0, verified.stderr
+    rated = analyze(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit])
+    assert rated.returncode == 0, rated.stdout  # at most 2.0 of 10: "OK" ends at 5
+
+
+def test_systemd_never_gives_up_on_the_unit() -> None:
+    unit = ConfigParser(strict=False, interpolation=None)  # some keys stand there twice
+    unit.read_string(UNIT.read_text())
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit["Service"]["Restart"] == "always"
+
+
+def test_scripts_are_sound() -> None:
+    for script in (EXAMPLES / "install.sh", *(ROOT / ".ci").iterdir()):
+        checked = subprocess.run(
+            ["shellcheck", script], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stdout
+
+
+# The installer -------------------------------------------------------------------------------
+
+
+class Installer:
+    """install.sh, into a directory, with wheels that have nothing but a version in them. Those of
+    rsfilter itself are installed by tests/system/test_upgrade.py."""
+
+    def __init__(self, directory: Path) -> None:
+        self._wheels = directory / "wheels"
+        self.prefix = directory / "opt"
+        self.etc = directory / "etc"
+        for made in (self._wheels, self.etc):
+            made.mkdir()
+
+    def wheel(self, version: str, *, code: int = 0) -> str:
+        """Of a program that ends with this code."""
+        path = self._wheels / f"rsfilter-{version}-py3-none-any.whl"
+        about = f"rsfilter-{version}.dist-info"
+        program = f"def main():\n    print('rsfilter {version}')\n    return {code}\n"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("rsfilter/__init__.py", program)
+            wheel.writestr("rsfilter/__main__.py", "from rsfilter import main\nexit(main())\n")
+            metadata = f"Metadata-Version: 2.1\nName: rsfilter\nVersion: {version}\n"
+            wheel.writestr(f"{about}/METADATA", metadata)
+            pure = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            wheel.writestr(f"{about}/WHEEL", pure)
+            script = "[console_scripts]\nrsfilter = rsfilter:main\n"
+            wheel.writestr(f"{about}/entry_points.txt", script)
+            wheel.writestr(f"{about}/RECORD", "")
+        return str(path)
+
+    def runs(self, *arguments: str, code: int = 0, umask: int = 0o022) -> str:
+        """What it says."""
+        places = {"PREFIX": str(self.prefix), "ETC": str(self.etc)}
+        done = subprocess.run(
+            ["sh", EXAMPLES / "install.sh", *arguments],
+            env=os.environ | places | {"PIP_NO_INDEX": "1"},
+            umask=umask,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def versions(self) -> set[str]:
+        return {path.name for path in (self.prefix / "versions").iterdir()}
+
+    def in_force(self) -> str:
+        return _output(str(self.prefix / "venv" / "bin" / "rsfilter"))
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Installer:
+    return Installer(tmp_path)
+
+
+def test_every_user_can_run_what_is_installed(installer: Installer) -> None:
+    """Also when root's umask is that of a hardened machine."""
+    installer.runs(installer.wheel("1.0"), umask=0o077)
+    closed = r"( -type d ! -perm -o=rx -o -type f ! -perm -o=r ) -print"
+    assert _output("find", str(installer.prefix), *closed.split()) == ""
+
+
+def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Installer) -> None:
+    installer.runs(installer.wheel("1.0"))
+    installed = installer.versions()
+    installer.runs(str(installer.prefix / "no-such-1.0-py3-none-any.whl"), code=1)
+    assert "does not start" in installer.runs(installer.wheel("1.1", code=1), code=1)
+    assert installer.versions() == installed
+    assert installer.in_force() == "rsfilter 1.0"
+    assert "there is no version before this one" in installer.runs("--back", code=1)
+    installer.runs(installer.wheel("1.2"))
+    assert installer.in_force() == "rsfilter 1.2"
+    assert "rsfilter 1.0 is in force" in installer.runs("--back")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("a.whl", "b.whl"), ("--back", "a.whl")])
+def test_the_installer_takes_one_argument(installer: Installer, arguments: tuple[str, ...]) -> None:
+    assert "install.sh WHEEL" in installer.runs(*arguments, code=2)
+    assert not installer.prefix.exists()
+
+
+# NetBox --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def netbox() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "netbox_truth", EXAMPLES / "netbox" / "netbox_truth.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((NETBOX / f"{name}.json").read_text())["results"]
+    return found
+
+
+def test_netbox_says_who_may_announce_which_guests(netbox: ModuleType) -> None:
+    """web1 is placed on hv1; db1 may run on any hypervisor of its cluster; batch has no address."""
+    document = netbox.truth(recorded("devices"), recorded("virtual-machines"))
+    assert document == {
+        "hosts": [
+            {
+                "name": "hv1",
+                "asn": 4200000005,
+                "neighbors": ["198.51.100.101"],
+                "prefixes": ["203.0.113.2/32", "203.0.113.1/32", "2001:db8:aa::1/128"],
+            },
+            {
+                "name": "hv2",
+                "asn": 4200000006,
+                "neighbors": ["198.51.100.102", "2001:db8:c633:6401::102"],
+                "prefixes": ["203.0.113.2/32"],
+            },
+        ],
+        "metadata": {
+            "revision": "2026-11-21T07:00:00.123456Z",
+            "author": "NetBox",
+            "generated": "2026-11-21T07:00:00.123456Z",
+        },
+    }
+    assert parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
+
+
+def test_a_hypervisor_without_guests_keeps_its_session(netbox: ModuleType) -> None:
+    """Its neighbor is rendered by what the truth says."""
+    guests = [machine for machine in recorded("virtual-machines") if machine["name"] == "web1"]
+    document = netbox.truth(recorded("devices"), guests)
+    found = parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
+    assert {vrp.asn for vrp in found.vrps} == {4200000005}
+    assert [(host.name, len(host.neighbors)) for host in found.hosts] == [("hv1", 1), ("hv2", 2)]
+
+
+def test_netbox_that_contradicts_itself_makes_no_truth(netbox: ModuleType) -> None:
+    devices, machines = recorded("devices"), recorded("virtual-machines")
+    devices[0]["custom_fields"]["bgp_asn"] = None
+    devices[1]["primary_ip4"] = None
+    with pytest.raises(netbox.InconsistentError) as caught:
+        netbox.truth(devices, machines)
+    assert str(caught.value).splitlines() == [
+        "device hv1: needs bgp_asn and a primary address",
+        "device hv2: needs bgp_asn and a primary address",
+        "virtual machine batch: no hypervisor may announce it",
+        "virtual machine db1: no hypervisor may announce it",
+        "virtual machine web1: no hypervisor may announce it",
+    ]
+
+
+class _NetBox(BaseHTTPRequestHandler):
+    """Answers as NetBox does: one object a page, for whoever has the token."""
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        kind = path.strip("/").split("/")[-1]
+        at = int(query.rpartition("offset=")[2] or 0) if "offset=" in query else 0
+        allowed = self.headers["Authorization"] == "Token sesame"
+        found = recorded(kind)
+        host, port = self.server.server_address[:2]
+        elsewhere = "/away/" in path
+        if "/redirected/" in path:
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{port}/api/{kind}/")
+            self.end_headers()
+            return
+        following = f"http://{'localhost' if elsewhere else host}:{port}{path}?offset={at + 1}"
+        answer = {"next": following if at + 1 < len(found) else None, "results": [found[at]]}
+        self.send_response(200 if allowed else 403)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode() if allowed else b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def netbox_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _NetBox) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def export(url: str, output: Path, token: str) -> subprocess.CompletedProcess[str]:
+    script = EXAMPLES / "netbox" / "netbox_truth.py"
+    return subprocess.run(
+        [sys.executable, script, "--url", url, "-o", output],
+        env=os.environ | {"NETBOX_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_netbox_export_is_a_truth_file(netbox_url: str, tmp_path: Path) -> None:
+    output = tmp_path / "truth.json"
+    assert export(netbox_url, output, "sesame").returncode == 0
+    first = output.read_bytes()
+    assert len(parse_truth(first, "truth.json", 0.0).vrps) == 4
+    assert export(netbox_url, output, "sesame").returncode == 0
+    assert output.read_bytes() == first
+
+
+def test_a_netbox_that_refuses_leaves_the_old_file(netbox_url: str, tmp_path: Path) -> None:
+    output = tmp_path / "truth.json"
+    output.write_text("as it was")
+    refused = export(netbox_url, output, "wrong")
+    assert refused.returncode == 1
+    assert "403" in refused.stderr
+    assert output.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(("path", "why"), [("away", "may have the token"), ("redirected", "302")])
+def test_the_token_goes_to_netbox_alone(
+    netbox_url: str, tmp_path: Path, path: str, why: str
+) -> None:
+    """Whatever it answers: another host of the same machine is another one."""
+    output = tmp_path / "truth.json"
+    refused = export(f"{netbox_url}/{path}", output, "sesame")
+    assert refused.returncode == 1
+    assert why in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not output.exists()
+
+
+def test_an_export_that_cannot_be_written(netbox_url: str, tmp_path: Path) -> None:
+    refused = export(netbox_url, tmp_path / "no" / "truth.json", "sesame")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(f"No such file or directory: '{tmp_path}/no/truth.json.new'\n")
+    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,190 @@
+"""The HTTP API of a filter without processes: real tables, and a pipe that leads nowhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from support.speaker import MARKED, announce, state
+
+from rsfilter.audit.log import AuditLog
+from rsfilter.config.build import parse_config
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
+from rsfilter.rpki.truth import parse_truth
+from rsfilter.web.context import Running
+from rsfilter.web.server import WebServer, application
+
+ROUTER, HV7, HV8 = "192.0.2.10", "198.51.100.7", "198.51.100.8"
+
+CONFIG = """
+[route_server]
+asn = 65100
+router_id = "192.0.2.100"
+local_address = ["192.0.2.100", "2001:db8::100"]
+
+[[hosts]]
+name = "hypervisors"
+neighbors = ["198.51.100.0/24"]
+max_prefixes = 1000000
+stale_time = 60
+
+[[routers]]
+name = "leaves"
+neighbors = ["192.0.2.10"]
+asn = 65200
+
+[truth]
+file = "truth.json"
+
+[http]
+socket = "rsfilter.sock"
+token_file = "token"
+"""
+
+TRUTH = {
+    "hosts": [
+        {
+            "name": "hv7",
+            "asn": 65007,
+            "neighbors": [HV7],
+            "prefixes": ["203.0.113.0/28", {"prefix": "2001:db8:aa::/64", "max_length": 128}],
+        },
+        {"name": "hv8", "asn": 65008, "neighbors": [HV8], "prefixes": ["203.0.113.16/28"]},
+    ],
+    "metadata": {"revision": "3f2a1c"},
+}
+
+TOKEN = "correct horse battery staple"
+
+
+class Pipe:
+    """Stands for the threads at both ends of the pipe."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.waiting = 0
+
+
+class Bench:
+    """A filter and its API."""
+
+    def __init__(self, directory: Path, config: str = CONFIG, truth: Any = TRUTH) -> None:
+        (directory / "token").write_text(f"{TOKEN}\n")
+        (directory / "token").chmod(0o600)
+        self.config = parse_config(config, directory / "rsfilter.toml")
+        sources = Sources.of(self.config)
+        self.filter = Filter(self.config, sources.nothing)
+        self.released: list[str] = []
+        self.asked: list[tuple[bool, str]] = []
+        self.reloads: list[tuple[str, bool]] = []
+        self.disk_problem = ""
+        """Why a drain is not written down."""
+        self.running = Running(
+            config=self.config,
+            filter=self.filter,
+            sources=sources,
+            audit=AuditLog(self.config.audit.directory),
+            release_guard=self.release_guard,
+            drain=self.drain,
+            reload=self.reload,
+        )
+        self.pipe = Pipe()
+        self.running.reader = self.running.writer = self.pipe  # type: ignore[assignment]
+        self.server = WebServer(self.running)
+        self.api = self.server.api
+        self.follow()
+        self.says(*MARKED, b"[]\n", b"done\n")  # nobody was up before us,
+        self.says(*MARKED, b"done\n")  # and nobody was told anything
+        if truth is not None:
+            self.loads(truth)
+
+    def loads(self, truth: Any) -> None:
+        """This truth is in force from now on."""
+        content = json.dumps(truth).encode()
+        event = self.running.sources.truth_loaded(parse_truth(content, "truth.json", time.time()))
+        assert event is not None
+        self.running.truth_loaded = time.time()
+        self.filter.data_replaced(event, time.monotonic())
+        self.follow()
+
+    def says(self, *lines: bytes) -> None:
+        """ExaBGP says these lines."""
+        for line in b"".join(lines).splitlines():
+            self.filter.line(line, time.monotonic())
+        self.follow()
+
+    def announces(self, host: str, asn: int, *prefixes: str) -> None:
+        """A host is up and announces these, fifty at a time."""
+        if host not in {str(address) for address in self.filter.engine.sessions}:
+            self.says(state(host, asn, "up"))
+        for start in range(0, len(prefixes), 50):
+            self.says(announce(host, asn, list(prefixes[start : start + 50])))
+
+    def follow(self) -> list[bytes]:
+        """What the service does after each turn; answers with the commands."""
+        commands = self.filter.commands(time.monotonic())
+        events = self.filter.take_audit()
+        self.running.audit.extend(time.time(), events)
+        self.server.told(time.time(), events)
+        return commands
+
+    def release_guard(self, by: str) -> None:
+        self.released.append(by)
+        self.filter.guard_released(by, time.monotonic())
+        self.follow()
+
+    async def drain(self, on: bool, by: str) -> str:
+        self.asked.append((on, by))
+        self.filter.drain(on, by, time.monotonic())
+        self.follow()
+        return self.disk_problem
+
+    async def reload(self, by: str, *, is_forced: bool = False) -> list[str]:
+        self.reloads.append((by, is_forced))
+        return [] if is_forced else self.running.reload_problems
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """Somebody who asks over HTTP."""
+        async with TestClient(TestServer(application(self.api))) as client:
+            yield Client(client)
+        self.running.audit.close(5)
+
+
+class Client:
+    """Asks, and reads JSON."""
+
+    def __init__(self, client: TestClient[Any, Any]) -> None:
+        self.http = client
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        """What is there; the status has to be this."""
+        answer = await self.http.get(path)
+        found = await answer.json()
+        assert answer.status == status, found
+        return found
+
+    async def post(
+        self, path: str, body: object = None, *, token: str | None = TOKEN, status: int = 200
+    ) -> Any:
+        """What comes back; `body` as JSON, or bytes as they are."""
+        answer = await self.ask(path, body, token=token)
+        found = await answer.json()
+        assert answer.status == status, found
+        return found
+
+    async def ask(self, path: str, body: object, *, token: str | None) -> ClientResponse:
+        """The whole answer to a POST."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        return await self.http.post(path, data=data, headers=headers)

@@ -1,0 +1,290 @@
+"""The end of `rsfilter run` while something hangs: it writes what is due, and is gone.
+
+Each test ends the real process. Exit code 0: the service itself left in time; the last resort of
+`rsfilter.edge.ending` would be exit code 1, at 4.5 s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lab.waiting import eventually
+from lab.warden import descendants
+from support.config_sample import configuration
+from support.filter_site import HOST, ROUTER, ROUTERS, TRUTH, is_alive, logged
+from support.speaker import Speaker, announce, state
+
+TOKEN = "correct horse battery staple"
+
+SERVER = """
+import builtins, io, os, threading
+
+served, gone, asked = (os.environ[f"TEST_{name}"] for name in ("SERVED", "GONE", "ASKED"))
+stat = os.stat
+
+def exists(path):
+    try:
+        stat(path)
+    except OSError:
+        return False
+    return True
+
+def check(path):
+    if isinstance(path, int):
+        try:
+            path = os.readlink(f"/proc/self/fd/{path}")
+        except OSError:
+            return
+    if os.path.normpath(os.fsdecode(path)).startswith(served) and exists(gone):
+        real_open(asked, "w").close()
+        threading.Event().wait()
+
+def served_by(function):
+    def call(path, *args, **kwargs):
+        check(path)
+        return function(path, *args, **kwargs)
+    return call
+
+real_open = io.open
+io.open = builtins.open = served_by(io.open)
+for name in ("stat", "open", "write", "fsync", "scandir", "listdir"):
+    setattr(os, name, served_by(getattr(os, name)))
+"""
+"""A file server as Python sees it: what is under TEST_SERVED does not answer while TEST_GONE is
+there. Workers see the same."""
+
+NO_DNS = """
+#include <unistd.h>
+#include <fcntl.h>
+#include <stdlib.h>
+int getaddrinfo() { close(open(getenv("TEST_ASKED"), O_CREAT | O_WRONLY, 0600)); for (;;) pause(); }
+"""
+
+
+class Site:
+    """The files of a filter, each in a directory of its own, and what hangs."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place = place
+        self.asked, self.gone = place / "asked", place / "gone"
+        self._monkeypatch = monkeypatch
+        self.extra = ""
+        self.cache: socket.socket | None = None
+        for name in ("etc", "truth", "token", "audit"):
+            (place / name).mkdir()
+        self.truth = place / "truth" / "truth.json"
+        self.truth.write_text(json.dumps(TRUTH))
+        token = place / "token" / "token"
+        token.write_text(TOKEN)
+        token.chmod(0o600)
+        (place / "sitecustomize.py").write_text(SERVER)
+        monkeypatch.setenv("PYTHONPATH", str(place))
+        monkeypatch.setenv("TEST_GONE", str(self.gone))
+        monkeypatch.setenv("TEST_ASKED", str(self.asked))
+        self.serves("nothing")
+        self.listen = f"127.{os.getpid() % 250}.{id(self) >> 6 & 255}.1:8480"
+
+    def serves(self, name: str) -> None:
+        """The directory that is on the server."""
+        self._monkeypatch.setenv("TEST_SERVED", str(self.place / name))
+
+    @contextlib.contextmanager
+    def speaker(self) -> Iterator[Speaker]:
+        text = configuration(max_prefixes=1_000_000)
+        text = text.replace('"truth.json"', '"../truth/truth.json"')
+        text += f'\n[audit]\ndirectory = "../audit"\n{self.extra}'
+        text += f'\n[http]\nlisten = "{self.listen}"\ntoken_file = "../token/token"\n'
+        (self.place / "etc" / "rsfilter.toml").write_text(text)
+        with Speaker(self.place / "etc" / "rsfilter.toml", ROUTERS) as speaker:
+            speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+            speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+            yield speaker
+
+    def asks(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPConnection:
+        """A request whose answer nobody waits for."""
+        host, _, port = self.listen.rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        connection.request(method, path, body, headers)
+        return connection
+
+    def connects(self, data: bytes) -> socket.socket:
+        """A client that sends this and reads nothing."""
+        host, _, port = self.listen.rpartition(":")
+        client = socket.create_connection((host, int(port)))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(data)
+        return client
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def works(speaker: Speaker) -> None:
+    speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
+
+
+def the_truth(site: Site, speaker: Speaker) -> object:
+    works(speaker)
+    site.gone.touch()
+    site.truth.touch()
+    return speaker.wait("asked for", site.asked.exists, 15)
+
+
+def the_configuration(site: Site, speaker: Speaker) -> object:
+    works(speaker)
+    site.gone.touch()
+    os.kill(speaker.process.pid, signal.SIGHUP)
+    return speaker.wait("asked for", site.asked.exists, 15)
+
+
+def the_token(site: Site, speaker: Speaker) -> object:
+    """Ten requests cost one thread."""
+    works(speaker)
+    site.gone.touch()
+    clients = [site.asks("POST", "/api/v1/drain", b'{"on": true}') for _ in range(10)]
+    speaker.wait("asked for", site.asked.exists, 15)
+    threads = len(os.listdir(f"/proc/{speaker.process.pid}/task"))
+    assert threads < 20
+    return clients
+
+
+def the_audit_log(site: Site, speaker: Speaker) -> object:
+    """Its writer, and somebody who asks it."""
+    works(speaker)
+    site.gone.touch()
+    client = site.asks("GET", "/api/v1/audit?asn=65001")
+    speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
+    speaker.wait("asked for", site.asked.exists, 15)
+    return client
+
+
+def an_impact(site: Site, speaker: Speaker) -> object:
+    """One that is judged, and one whose body does not come."""
+    works(speaker)
+    entries = b",".join(b'{"prefix":"10.0.0.0/8","asn":%d}' % n for n in range(1, 400_000))
+    clients = [
+        site.asks("POST", "/api/v1/impact", b'{"roas":[' + entries + b"]}"),
+        site.connects(
+            b"POST /api/v1/impact HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        ),
+    ]
+    speaker.wait("at work", lambda: len(descendants(speaker.process.pid)) == 3)
+    return clients
+
+
+def a_client_that_reads_nothing(site: Site, speaker: Speaker) -> object:
+    works(speaker)
+    prefixes = [f"10.0.{n >> 8}.{n & 255}/32" for n in range(5000)]
+    for start in range(0, len(prefixes), 500):
+        speaker.write(announce(HOST, 65001, prefixes[start : start + 500]))
+    speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 5001)
+    head = b"Accept: application/x-ndjson\r\nHost: 127.0.0.1\r\n\r\n"
+    paths = (b"/api/v1/routes", b"/api/v1/events")
+    return [site.connects(b"GET " + path + b" HTTP/1.1\r\n" + head) for path in paths]
+
+
+def the_truth_at_the_start(site: Site, speaker: Speaker) -> object:
+    return speaker.wait("asked for", site.asked.exists, 15)
+
+
+def an_rtr_cache(site: Site, speaker: Speaker) -> object:
+    """It takes the connection and says nothing."""
+    assert site.cache
+    site.cache.settimeout(20)
+    return site.cache.accept()
+
+
+def a_name_server(site: Site, speaker: Speaker) -> object:
+    return speaker.wait("asked for", site.asked.exists, 15)
+
+
+HANGS: dict[str, Callable[[Site, Speaker], object]] = {
+    function.__name__: function
+    for function in (
+        the_truth,
+        the_configuration,
+        the_token,
+        the_audit_log,
+        an_impact,
+        a_client_that_reads_nothing,
+        the_truth_at_the_start,
+        an_rtr_cache,
+        a_name_server,
+    )
+}
+
+SERVED = {
+    "the_truth": "truth",
+    "the_configuration": "etc",
+    "the_token": "token",
+    "the_audit_log": "audit",
+    "the_truth_at_the_start": "truth",
+}
+
+
+def sigterm(speaker: Speaker) -> None:
+    os.kill(speaker.process.pid, signal.SIGTERM)
+
+
+def end_of_stdin(speaker: Speaker) -> None:
+    assert speaker.process.stdin
+    speaker.process.stdin.close()
+
+
+def shutdown(speaker: Speaker) -> None:
+    speaker.write(
+        b'{ "exabgp": "5.0.0", "time": 1.0, "host" : "rs", "pid" : 1, "ppid" : 1, "counter": 1, '
+        b'"type": "notification", "notification": "shutdown" }\n'
+    )
+
+
+def prepare(site: Site, name: str, stack: contextlib.ExitStack) -> None:
+    """What has to be there before the filter starts."""
+    site.serves(SERVED.get(name, "nothing"))
+    if name == "the_truth_at_the_start":
+        site.gone.touch()
+    if name == "an_rtr_cache":
+        cache = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        site.extra = f'\n[rtr]\ncaches = ["127.0.0.1:{cache.getsockname()[1]}"]\n'
+        site.cache = cache
+    if name == "a_name_server":
+        site.extra = '\n[rtr]\ncaches = ["cache.example.net:8282"]\n'
+        compiler = shutil.which("cc")
+        assert compiler, "a C compiler is needed, as for librtr's shim"
+        shim = site.place / "no_dns.so"
+        command = [compiler, "-shared", "-fPIC", "-w", "-o", str(shim), "-x", "c", "-"]
+        subprocess.run(command, input=NO_DNS.encode(), check=True)
+        site._monkeypatch.setenv("LD_PRELOAD", str(shim))
+
+
+@pytest.mark.parametrize("end", [sigterm, end_of_stdin, shutdown])
+@pytest.mark.parametrize("name", HANGS)
+def test_the_filter_ends_whatever_hangs(
+    site: Site, name: str, end: Callable[[Speaker], None]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        prepare(site, name, stack)
+        speaker = stack.enter_context(site.speaker())
+        _kept = HANGS[name](site, speaker)
+        children = descendants(speaker.process.pid)
+        end(speaker)
+        assert speaker.process.wait(10) == 0, (site.place / "etc" / "rsfilter.log").read_text()
+        if name != "the_audit_log":
+            assert b'"event":"stop"' in logged(site.place / "audit").splitlines()[-1]
+        with contextlib.suppress(OSError, ValueError):
+            speaker.process.stdin.close()  # type: ignore[union-attr] # the last reader's end
+        eventually(lambda: "a child is left" if any(map(is_alive, children)) else None)

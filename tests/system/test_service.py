@@ -1,0 +1,50 @@
+"""The turns of the service, by hand: what only shows when things happen in one order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import cast
+
+import pytest
+from lab.waiting import DEADLINE_S
+from support.config_sample import configuration
+from support.speaker import announce, state
+
+from rsfilter.config.build import load_config
+from rsfilter.edge.ending import Ending
+from rsfilter.edge.pipe import CommandWriter, LineReader
+from rsfilter.service import Service
+
+HOST = "198.51.100.1"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    """Not running, with a truth that it has not read."""
+    (tmp_path / "rsfilter.toml").write_text(configuration())
+    (tmp_path / "truth.json").write_text(json.dumps({"roas": []}))
+    return Service(load_config(tmp_path / "rsfilter.toml"), None, Ending(leave=int))
+
+
+class LastMoment:
+    """A reader that gets its last lines, and sees the end, just after it was asked for lines."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.is_at_end = False
+        self._lines: list[list[bytes]] = [[], lines]
+
+    def take(self) -> list[bytes]:
+        self.is_at_end = True
+        return self._lines.pop(0)
+
+
+async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
+    lines = state(HOST, 65001, "up") + announce(HOST, 65001, ["203.0.113.1/32"])
+    service._reader = cast(LineReader, LastMoment(lines.splitlines()))
+    service._writer = CommandWriter(-1, lambda: None)  # what it is given stays with it
+    service._wake.set()
+    async with asyncio.timeout(DEADLINE_S):
+        await service._turns()
+    assert service._filter.counters == {"SessionUp": 1, "Update": 1}

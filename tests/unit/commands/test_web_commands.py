@@ -1,0 +1,426 @@
+"""The commands that talk to a running filter: a real one, with a scripted ExaBGP around it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.waiting import DEADLINE_S
+from support.web_site import AFTER, hosts, running_site
+
+from rsfilter.cli import main
+from rsfilter.commands.client import Client
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a filter with four routes."""
+    place = tmp_path_factory.mktemp("a site")
+    with running_site(place):
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _there(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(site)
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
+    assert main(argv) == code
+    return capsys.readouterr().out
+
+
+def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    return json.loads(said(capsys, *argv, "--json", code=code))
+
+
+def eventually(check: Any) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not check():
+        assert time.monotonic() < end, check
+        time.sleep(0.02)
+
+
+# Looking -----------------------------------------------------------------------------------------
+
+
+def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "status")
+    assert "3 accepted, 1 rejected, 0 held, 0 stale" in text
+    assert "1 origin_invalid_asn" in text
+    assert "host sessions    2 up, 0 down" in text
+    assert "revision r1, 2 VRPs, 2 hosts" in text
+    assert told(capsys, "status")["routes"]["accepted"] == 3
+
+
+def test_status_has_the_whole_of_a_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = told(capsys, "status")
+    problem = f"{'/a/long/path' * 20}/truth.json: it looks truncated (line 2, column 7)"
+    status["health"]["reasons"] = [{"name": "truth_refused", "detail": problem}]
+    status["truth"]["problems"] = [problem]
+    monkeypatch.setattr(Client, "get", lambda *_: status)
+    lines = said(capsys, "status").splitlines()
+    assert sum(line.endswith(problem) for line in lines) == 2
+
+
+def test_an_asn_and_a_limit_of_routes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "routes", "--asn", "AS65001") == said(capsys, "routes", "--asn", "65001")
+    assert len(said(capsys, "routes", "--json", "--limit", "2").splitlines()) == 2
+    assert len(said(capsys, "routes", "--json", "--limit", "0").splitlines()) == 4
+
+
+def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = [json.loads(line) for line in said(capsys, "routes", "--json").splitlines()]
+    assert {(r["prefix"], r["verdict"]) for r in everything} == {
+        ("203.0.113.1/32", "accepted"),
+        ("203.0.113.2/32", "accepted"),
+        ("203.0.113.3/32", "accepted"),
+        ("203.0.113.4/32", "rejected"),
+    }
+    rejected = said(capsys, "routes", "--verdict", "rejected").splitlines()
+    assert len(rejected) == 2  # and the heading
+    assert "203.0.113.4/32" in rejected[1]
+    assert "origin_invalid_asn (203.0.113.0/28-32 AS65001)" in rejected[1]
+    inside = said(capsys, "routes", "203.0.113.2/31", "--match", "covered").splitlines()[1:]
+    assert [line.split()[0] for line in inside] == ["203.0.113.2/32", "203.0.113.3/32"]
+
+
+def test_a_table_says_when_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(said(capsys, "routes", "--limit", "2").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("routes 203.0.113.9", "Nobody announces 203.0.113.9.\n"),
+        ("routes 203.0.113.8/30 --match covered", "Nobody announces anything in 203.0.113.8/30.\n"),
+        ("routes 203.0.113.1 --verdict held", "There is no such route.\n"),
+        ("routes --asn 65009", "There is no such route.\n"),
+        ("guard show", "Nothing is held.\n"),
+        ("routes 203.0.113.1", ""),
+    ],
+)
+def test_what_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], words: str, told: str
+) -> None:
+    assert main(words.split()) == 0
+    out, err = capsys.readouterr()
+    assert (err, len(out.splitlines())) == (told, 1 if told else 2)
+    assert main([*words.split(), "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_api_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routes", "203.0.113.1/24"]) == 1
+    assert "'203.0.113.1/24' has host bits set" in capsys.readouterr().err
+
+
+def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["status", "--url", "http://127.0.0.1:1"]) == 1
+    told = capsys.readouterr().err
+    assert "no filter answers on http://127.0.0.1:1" in told
+    assert "Is it running?" in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("status", "routes", "guard show", "guard release", "drain off"),
+        "impact --truth truth.json",
+    ],
+)
+def test_the_filter_of_another_configuration_is_told_of(
+    capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path, command: str
+) -> None:
+    """Two on one machine, of which one has the address that both name."""
+    copy, link = tmp_path / "rsfilter.toml", tmp_path / "link"
+    copy.write_text(Path("rsfilter.toml").read_text())
+    link.symlink_to(site)
+    http = tomllib.loads(copy.read_text())["http"]
+    copy.write_text(copy.read_text().replace(http["socket"], str(site / http["socket"])))
+    where = site / http["socket"]
+    said = f"rsfilter: the filter on {where} runs by {site / 'rsfilter.toml'}, not by {copy}\n"
+    for argv, is_told in (
+        (["-c", str(copy)], True),
+        (["-c", str(link / "rsfilter.toml")], False),
+        ([], False),
+        (["--url", f"http://{http['listen']}", "--token-file", "token"], False),
+    ):
+        assert main([*command.split(), *argv]) == 0
+        assert capsys.readouterr().err.count(said) == is_told
+
+
+ROW = b'{"prefix":"203.0.113.1/32"}\n'
+
+
+@pytest.mark.parametrize("end", [b"", b"1c", b'1c\r\n{"prefix":', b"1c\r\n" + ROW, b"0\r\n\r\n"])
+def test_a_table_that_is_cut_is_no_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, end: bytes
+) -> None:
+    """Also where the end is missing after a whole line, as when the filter dies."""
+    saved = tmp_path / "routes.ndjson"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = threading.Thread(target=_answers, args=(server, b"1c\r\n" + ROW + b"\r\n" + end))
+        answer.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        is_whole = end.startswith(b"0")
+        argv = ["routes", "--url", url, "--snapshot", str(saved)]
+        assert main(argv) == (0 if is_whole else 1)
+        answer.join()
+    assert saved.exists() is is_whole
+    assert ("cut short" in capsys.readouterr().err) is not is_whole
+
+
+def _answers(server: socket.socket, content: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(10_000)
+        kind = b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + kind + content)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8480", "ftp://127.0.0.1", "http://"),
+        *("http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1"),
+    ],
+)
+def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["status", "--url", url]) == 1
+    assert "is no address of an API" in capsys.readouterr().err
+
+
+# Impact ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    path = tmp_path / "new truth.json"
+    path.write_text(json.dumps(AFTER))
+    return str(path)
+
+
+def flips(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    return [(f["prefix"], f["neighbor"], f["was"], f["verdict"]) for f in found["flips"]]
+
+
+MOVED = [
+    ("203.0.113.3/32", "198.51.100.1", "accepted", "rejected"),
+    ("203.0.113.4/32", "198.51.100.2", "rejected", "accepted"),
+]
+
+
+def test_impact_on_the_running_filter(capsys: pytest.CaptureFixture[str], new: str) -> None:
+    found = told(capsys, "impact", "--truth", new, code=3)
+    assert (found["lost"], found["gained"], found["judged"]) == (1, 1, 4)
+    assert flips(found) == MOVED
+    assert found["lost_by_reason"] == {"origin_invalid_asn": 1}
+
+
+def test_impact_on_a_snapshot_is_the_same(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    saved = str(tmp_path / "routes.ndjson")
+    assert "wrote 4 routes" in said(capsys, "routes", "--snapshot", saved)
+    live = told(capsys, "impact", "--truth", new, code=3)
+    found = told(capsys, "impact", "--truth", new, "--snapshot", saved, code=3)
+    common = found.keys() & live.keys() - {"flips"}
+    assert len(common) == 8
+    assert {name: found[name] for name in common} == {name: live[name] for name in common}
+    assert flips(found) == MOVED
+
+
+def test_impact_of_the_truth_in_force_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "impact", "--truth", "truth.json")
+    assert (found["lost"], found["gained"], found["flips"]) == (0, 0, [])
+
+
+def test_impact_as_markdown(capsys: pytest.CaptureFixture[str], new: str) -> None:
+    assert said(capsys, "impact", "--truth", new, "--markdown", code=3).splitlines() == [
+        "### Impact on live routes",
+        "",
+        "Routers have 3 routes and would have 3: 1 lost, 1 gained.",
+        "",
+        "| prefix | neighbor | ASN | was | would be | why |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 203.0.113.3/32 | 198.51.100.1 | 65001 | accepted | rejected "
+        "| origin_invalid_asn, 203.0.113.3/32-32 AS65002 |",
+        "| 203.0.113.4/32 | 198.51.100.2 | 65002 | rejected | accepted "
+        "| 203.0.113.4/32-32 AS65002 |",
+    ]
+
+
+def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(hosts(hv1=["203.0.113.1/24"])))
+    assert main(["impact", "--truth", str(bad)]) == 2
+    assert "/hosts/0/prefixes/0" in capsys.readouterr().err
+
+
+def test_impact_where_no_truth_is_asked(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Nothing would change, which would read like good news."""
+    config = tmp_path / "rsfilter.toml"
+    text = Path("rsfilter.toml").read_text().replace("[truth]", "[rtr]")
+    config.write_text(text.replace('file = "truth.json"', 'caches = ["127.0.0.1:1"]'))
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text("")
+    assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", str(saved)]) == 1
+    assert "no [truth]" in capsys.readouterr().err
+
+
+def test_impact_without_an_answer_of_the_caches(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """All that they allow would seem to be lost."""
+    config = tmp_path / "rsfilter.toml"
+    config.write_text(Path("rsfilter.toml").read_text() + '[rtr]\ncaches = ["127.0.0.1:1"]\n')
+    saved = str(tmp_path / "routes.ndjson")
+    said(capsys, "routes", "--snapshot", saved)
+    assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", saved]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == f"rsfilter impact: no RTR cache of {config} could be asked"
+
+
+SAVED = {
+    "neighbor": "198.51.100.1",
+    "asn": 65001,
+    "prefix": "203.0.113.1/32",
+    "path_id": 0,
+    "next_hop": "198.51.100.1",
+    "verdict": "accepted",
+    "reasons": [],
+    "state": "Valid",
+}
+
+
+def saved_with(**other: object) -> str:
+    return json.dumps({**SAVED, **other})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        f"{saved_with()}\n",
+        f'{saved_with()}\n{{"routes": 2}}\n',
+        f'{{"routes": 1}}\n{saved_with()}\n',
+    ],
+)
+def test_a_snapshot_that_was_cut(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, text: str
+) -> None:
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text(text)
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert f"{saved}: was cut" in capsys.readouterr().err
+
+
+def test_a_snapshot_without_routes(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Of a filter that has just started, or of a wrong one: no change would cost anything."""
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text('{"routes": 0}\n')
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert f"{saved}: there is no route in it" in capsys.readouterr().err
+
+
+def test_a_malformed_prefix_of_a_snapshot(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
+) -> None:
+    """Hosts can announce such, and it is rejected."""
+    saved = tmp_path / "routes.ndjson"
+    bad = saved_with(prefix="203.0.113.1/24", verdict="rejected", reasons=["prefix_malformed"])
+    saved.write_text(f'{bad}\n{{"routes": 1}}\n')
+    assert told(capsys, "impact", "--truth", new, "--snapshot", str(saved))["judged"] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[]", "{}", '{"prefix": "x"}', "\x00", "[" * 40_000),
+        saved_with(path_id=float("inf")),
+        '{"x": ' + "[" * 40_000,
+        *(saved_with(asn=asn) for asn in (-1, 1 << 32, True, "65001", None)),
+        *(saved_with(prefix=prefix) for prefix in ("203.0.113.1/99", "203.0.113.1/24", 5)),
+        *(saved_with(neighbor="x"), saved_with(next_hop=None), saved_with(reasons=["x"])),
+        '{"routes": "x"}',
+        '{"routes": ' + "[" * 40_000,
+    ],
+)
+def test_a_snapshot_that_is_none(
+    capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path, line: str
+) -> None:
+    saved = tmp_path / "routes.ndjson"
+    saved.write_text(line + "\n")
+    assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
+    assert "routes.ndjson:1: not a route" in capsys.readouterr().err
+
+
+# Changing ----------------------------------------------------------------------------------------
+
+
+def test_drain_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "drain", "on").startswith("draining until ")
+    assert told(capsys, "status")["drain"]["phase"] == "draining"
+    assert said(capsys, "drain", "off") == "in service\n"
+
+
+def test_a_token_that_is_none_is_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\nother")
+    http = tomllib.loads(Path("rsfilter.toml").read_text())["http"]
+    where = ("--url", f"http://{http['listen']}")
+    assert main(["drain", "on", *where, "--token-file", str(token)]) == 1
+    told = capsys.readouterr().err
+    assert "one line of printable characters" in told
+    assert "secret" not in told
+
+
+def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--url", "http://ab..cd"]) == 1
+    assert "no filter answers on http://ab..cd" in capsys.readouterr().err
+
+
+def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    listen = tomllib.loads(Path("rsfilter.toml").read_text())["http"]["listen"]
+    wrong = tmp_path / "token"
+    wrong.write_text("f" * 16)
+    where = ("--url", f"http://{listen}")
+    assert main(["drain", "on", *where, "--token-file", str(wrong)]) == 1
+    assert "needs the token" in capsys.readouterr().err
+    assert main(["drain", "on", *where]) == 1
+    assert "--token-file" in capsys.readouterr().err
+    assert main(["drain", "on", "--token-file", str(wrong)]) == 1
+    assert "the filter's socket needs no token" in capsys.readouterr().err
+    assert told(capsys, "status")["drain"]["phase"] == "in_service"
+
+
+def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last test here: it takes the routes away."""
+    nothing = hosts(hv1=["203.0.113.8/29"], hv2=["203.0.113.16/28"])
+    Path("new.json").write_text(json.dumps(nothing))
+    Path("new.json").rename("truth.json")
+    eventually(lambda: told(capsys, "status")["guard"]["held"] == 3)
+    held = said(capsys, "routes", "--verdict", "held").splitlines()
+    assert len(held) == 4
+    assert "held_by_guard" in held[1]
+    assert said(capsys, "guard", "show").splitlines() == held
+    assert said(capsys, "guard", "release") == "3 routes were let go, 0 are held\n"
+    assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
+    assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5

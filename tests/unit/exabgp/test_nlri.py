@@ -1,0 +1,140 @@
+"""The "announce" and "withdraw" objects, and the prefixes in them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.captures_expected import announce, keys
+from support.exabgp_lines import PEER, line_of, update_of
+
+from rsfilter.exabgp.decode import decode
+from rsfilter.exabgp.nlri import parse_prefix
+from rsfilter.routing.events import Update
+from rsfilter.routing.model import Address, Prefix
+
+ONE = "203.0.113.1/32"
+GUEST = "2001:db8:30::1/128"
+HOP_6 = "2001:db8:6::11"
+
+
+def test_path_information_is_a_number_in_four_octets() -> None:
+    paths = [
+        {"nlri": ONE, "path-information": text}
+        for text in ("0.0.0.0", "1.2.3.4", "255.255.255.255")
+    ]
+    got = update_of(announces={"ipv4 unicast": {PEER: paths}})
+    assert [route.key.path_id for route in got.announced] == [0, 0x01020304, 0xFFFFFFFF]
+
+
+def test_compact_nlri_is_plain_text() -> None:
+    got = update_of(announces={"ipv4 unicast": {PEER: ["192.0.2.1/32", "192.0.2.2"]}})
+    assert got == announce(PEER, "192.0.2.1/32", "192.0.2.2/32")
+    gone = decode(line_of({"update": {"withdraw": {"ipv6 unicast": ["::/0"]}}}))
+    assert isinstance(gone, Update)
+    assert gone.withdrawn == keys(PEER, 0, "::/0")
+
+
+def test_link_local_next_hop_comes_last_whatever_the_order() -> None:
+    guest = [{"nlri": GUEST}]
+    got = update_of(announces={"ipv6 unicast": {"fe80::1": guest, HOP_6: [*guest, *guest]}})
+    assert got == announce(PEER, GUEST, hop=(HOP_6, "fe80::1"))
+
+
+def test_next_hop_that_only_some_share() -> None:
+    got = update_of(announces={"ipv6 unicast": {HOP_6: ["::1", "::2"], "fe80::1": ["::2", "::3"]}})
+    hop, local = Address.parse(HOP_6), Address.parse("fe80::1")
+    assert [(str(route.key.prefix), route.next_hops) for route in got.announced] == [
+        ("::1/128", (hop,)),
+        ("::2/128", (hop, local)),
+        ("::3/128", (local,)),
+    ]
+
+
+@pytest.mark.parametrize("text", ["no-nexthop", "null", "", "192.0.2.300", "fe80::1%eth0"])
+def test_next_hop_that_is_no_address(text: str) -> None:
+    got = update_of({"med": -1}, {"ipv4 unicast": {text: ["192.0.2.1/32"], PEER: ["192.0.2.2/32"]}})
+    assert [route.next_hops for route in got.announced] == [(), (Address.parse(PEER),)]
+    assert {route.attributes.malformed for route in got.announced} == {
+        "med invalid, next-hop missing"
+    }
+
+
+def test_what_is_no_unicast_prefix_is_told_and_takes_nothing_with_it() -> None:
+    flow_rule = {"destination-ipv4": ["10.0.0.0/24"], "string": "flow " + "x" * 300}
+    strange = [
+        7,
+        None,
+        {},
+        {"nlri": 5},
+        "10.0.0.0/x",
+        "2001:db8::/32",
+        {"nlri": ONE, "path-information": "x"},
+    ]
+    got = update_of(
+        announces={
+            "ipv4 flow": {"no-nexthop": [flow_rule]},
+            "ipv4 unicast": {PEER: ["192.0.2.1/32", *strange, "192.0.2.2/33"]},
+            "ipv6 mpls-vpn": "rd 1:1",
+        }
+    )
+    assert [(route.key, route.next_hops) for route in got.announced] == [
+        (key, (Address.parse(PEER),)) for key in keys(PEER, 0, "192.0.2.1/32", "192.0.2.2/33")
+    ]
+    (flow_family, flow_text), *others = got.other_families
+    assert flow_family == "ipv4 flow"
+    assert flow_text.startswith('{"destination-ipv4":["10.0.0.0/24"],"string":"flow xxx')
+    assert len(flow_text) == 200
+    assert others == [
+        ("ipv4 unicast", "7"),
+        ("ipv4 unicast", "null"),
+        ("ipv4 unicast", "{}"),
+        ("ipv4 unicast", '{"nlri":5}'),
+        ("ipv4 unicast", "10.0.0.0/x"),
+        ("ipv4 unicast", "2001:db8::/32"),
+        ("ipv4 unicast", '{"nlri":"203.0.113.1/32","path-information":"x"}'),
+        ("ipv6 mpls-vpn", "rd 1:1"),
+    ]
+    assert {route.attributes.malformed for route in got.announced} == {""}
+
+
+def test_withdraws_of_other_families_are_of_no_interest() -> None:
+    gone = {"ipv4 flow": [{"string": "x"}], "ipv4 unicast": ["x", ONE], "ipv6 unicast": "x"}
+    got = decode(line_of({"update": {"withdraw": gone}}))
+    assert isinstance(got, Update)
+    assert (got.withdrawn, got.other_families) == (keys(PEER, 0, ONE), ())
+
+
+addresses = st.one_of(
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: address.exploded),
+    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
+    st.ip_addresses(v=4).map(lambda address: f"64:ff9b::{address}"),
+    st.from_regex(r"[0-9a-f:.]{1,20}", fullmatch=True),
+    st.from_regex(r"([0-9]{1,4}\.){3}[0-9]{1,4}", fullmatch=True),
+    st.from_regex(r"([0-9a-f]{0,5}:){2,8}[0-9a-f]{0,5}", fullmatch=True),
+    st.text(max_size=12),
+)
+
+
+@settings(max_examples=400)
+@given(
+    addresses, st.one_of(st.just(""), st.integers(-1, 1000).map("/{}".format), st.text(max_size=3))
+)
+@example("::ffff:192.0.2.1", "/128")
+@example("192.0.2.01", "/32")
+@example("192.0.2.1", "/032")
+@example("1:2:3:4:5:6:7::", "/128")
+@example("\x00", "")
+@example("fe80::1%eth0", "/128")
+@example("\u0661.2.3.4", "/32")
+@example("192.0.2.1", "/\u0663\u0662")
+def test_fast_prefix_is_the_prefix_of_the_core(address: str, length: str) -> None:
+    text = address + length
+    try:
+        want = Prefix.parse(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            parse_prefix(text)
+    else:
+        assert parse_prefix(text) == want
