@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_samples import FLEET, lines, shipped, wait_until
 from lab.bird import BirdHost, BirdRouter
 from lab.core import Lab
 from lab.exabgp import RouteServer
@@ -22,6 +21,7 @@ from lab.postgresql import PostgreSql, servers
 from lab.stage import Stage
 from lab.story import SHOWN, expecting, tell
 from lab.waiting import eventually
+from support.fleet_samples import FLEET, lines, shipped, wait_until
 from support.rewritten_log import rewritten
 
 from rsfilter.cli import main

@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from fleet_samples import FLEET, Growing, Worker, lines, ship_all, shipped, wait_until, write
 from lab.postgresql import PostgreSql, temporary
+from support.fleet_samples import (
+    FLEET,
+    Growing,
+    Worker,
+    lines,
+    ship_all,
+    shipped,
+    wait_until,
+    write,
+)
 
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
