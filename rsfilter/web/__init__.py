@@ -9,6 +9,7 @@
     workers, frames, confinement             processes for requests that may cost much
     impact_worker, audit_worker, bounds      what they do; how much they take
     connections                              those on which nothing is asked
+    owners                                   hosts to which truth gives a prefix
     page, static/                            the page
 
 docs/api.md describes the API.

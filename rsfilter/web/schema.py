@@ -225,10 +225,31 @@ class RouteStory(Shape):
     announced: list[Announced]
 
 
+class OwnerSession(Shape):
+    """A session of an owner."""
+
+    neighbor: str
+    is_up: bool
+
+
+class Owner(Shape):
+    """A host to which truth gives a prefix."""
+
+    host: str
+    """Empty if the truth names no hosts."""
+    asn: int
+    vrp: str
+    sessions: list[OwnerSession]
+    """Of the addresses that truth binds; else every session of the ASN."""
+    announces: bool
+
+
 class RouteStories(Shape):
     """`/api/v1/routes/{prefix}`: every host's route of one prefix."""
 
     prefix: str
+    owners: list[Owner]
+    """By truth, most specific first; at most 16."""
     routes: list[RouteStory]
     audit: list[dict[str, Any]]
     """The last records of the prefix, oldest first (docs/audit.md)."""

@@ -23,6 +23,7 @@ from rsfilter.web import schema
 from rsfilter.web.api import Api
 from rsfilter.web.audit_worker import Found
 from rsfilter.web.handlers.routes import by_number, route_shape
+from rsfilter.web.owners import owners
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import JSON, encode, stream
 
@@ -50,10 +51,14 @@ async def story(
         raise bad_request(f"prefix: {error}") from None
     history = await _history(api, str(prefix))
     entries = api.running.filter.engine.rib_in.at(prefix)
-    if not entries and not history.count:
-        raise ApiError(404, "no_route", f"nobody announces {prefix}, and the audit log has nothing")
+    owned_by = owners(api.running.filter.engine, prefix)
+    if not entries and not owned_by and not history.count:
+        raise ApiError(
+            404, "no_route", f"no host announces or owns {prefix}, and no audit record names it"
+        )
     frame = schema.RouteStories(
         prefix=str(prefix),
+        owners=owned_by,
         routes=[],
         audit=cast(Any, history.records),  # as they are: encoded
         is_audit_complete=not history.problem,

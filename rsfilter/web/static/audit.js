@@ -1,39 +1,46 @@
 // The audit log, by every condition that `rsfilter audit query` has.
 
-import { get } from "/static/api.js";
-import { choice, field, h, hostName, routeLink, table, time, verdict } from "/static/dom.js";
-import { why } from "/static/overview.js";
+import { choices, getSlowly } from "/static/api.js";
+import { choice, conditions, field, h, neighborLink, plural, routeLink, text, time } from "/static/dom.js";
+import { asked, offer } from "/static/routes.js";
+import { table } from "/static/table.js";
+import { sentence } from "/static/words.js";
 
-const FIELDS = ["prefix", "match", "asn", "host", "neighbor", "event", "verdict", "reason", "since", "until", "limit"];
-
-export async function audit(place, { query }) {
-  const text = (name, size, placeholder = "") =>
-    h("input", { name, size, placeholder, value: query.get(name) ?? "", spellcheck: "false" });
-  const form = h("form", { class: "filters", "aria-label": "Conditions" },
-    field("prefix", text("prefix", 26, "203.0.113.1/32")),
+export function audit(place, { query }) {
+  const event = choice("event", [], query.get("event"));
+  const reason = choice("reason", [], query.get("reason"));
+  const form = conditions("audit", [
+    field("prefix", text("prefix", query, 22, "203.0.113.1/32")),
     field("match", choice("match", ["covering", "covered", "exact"], query.get("match"))),
-    field("ASN", text("asn", 11)), field("host", text("host", 14)), field("neighbor", text("neighbor", 20)),
-    field("event", text("event", 12)), field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
-    field("reason", text("reason", 20)), field("since", text("since", 12, "2h, 3d, 2026-11-23")),
-    field("until", text("until", 12)), field("newest", text("limit", 5, "100")),
-    h("button", {}, "Search"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const given = FIELDS.map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-    location.hash = `#/audit?${new URLSearchParams(given)}`;
-  });
-  place.append(h("h2", {}, "Audit"), form);
-  const { records } = await get("audit", Object.fromEntries(query));
-  place.append(table(`${records.length} records, the latest first`, [
-    ["at", (r) => time(r.at)],
-    ["event", (r) => (r.verdict ? verdict(r.verdict) : r.event.replaceAll("_", " "))],
-    ["was", (r) => r.was],
-    ["prefix", (r) => routeLink(r.prefix)],
-    ["host", (r) => hostName(r.host)],
-    ["neighbor", (r) => r.neighbor],
-    ["AS", (r) => r.asn, "number"],
-    ["AS path", (r) => r.as_path],
-    ["why", (r) => why(r), "wide"],
-    ["truth", (r) => r.truth?.revision || r.truth?.sha256?.slice(0, 12)],
-  ], records.reverse()).element);
+    field("ASN", text("asn", query, 11)), field("host", text("host", query, 14)), field("neighbor", text("neighbor", query, 18)),
+    field("event", event), field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
+    field("reason", reason), field("since", text("since", query, 14, "2h, 3d, 2026-11-23", { list: "times" })),
+    field("until", text("until", query, 14)), field("at most", choice("limit", ["100", "300", "1000"], query.get("limit"))),
+    h("datalist", { id: "times" }, ["15m", "1h", "6h", "24h", "7d"].map((value) => h("option", { value }))),
+  ], "Search", (name, of) => name === "match" && !of.elements.prefix.value);
+  const list = table("", COLUMNS, { key: (r) => r.seq, file: "audit.csv" });
+  place.append(h("h2", {}, "Audit"), form, list.element);
+  return {
+    title: "Audit",
+    every: 30000,
+    async refresh() {
+      const lists = await choices().catch(() => ({}));
+      offer(event, lists.event ?? []);
+      offer(reason, lists.reason ?? []);
+      const { records } = await getSlowly("audit", asked(query));
+      list.set(records.reverse(), `${plural(records.length, "record")}, the latest first`);
+    },
+  };
 }
+
+const COLUMNS = [
+  { name: "at", cell: (r) => time(r.at), text: (r) => r.at },
+  { name: "event", cell: (r) => r.event.replaceAll("_", " ") },
+  { name: "prefix", cell: (r) => routeLink(r.prefix) },
+  { name: "host", cell: (r) => neighborLink(r.neighbor, r.host) },
+  { name: "neighbor", cell: (r) => r.neighbor ?? "" },
+  { name: "AS", cell: (r) => r.asn ?? "", kind: "number" },
+  { name: "AS path", cell: (r) => r.as_path ?? "" },
+  { name: "description", cell: (r) => h("span", { class: r.verdict ?? "" }, sentence(r)), kind: "wide" },
+  { name: "truth", cell: (r) => r.truth?.revision || r.truth?.sha256?.slice(0, 12) || "" },
+];

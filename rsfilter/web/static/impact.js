@@ -1,12 +1,13 @@
-// Which live routes would flip under a truth file that is dropped here. Nothing changes.
+// Which live routes would get another verdict under a truth file. Nothing changes.
 
 import { post } from "/static/api.js";
-import { field, h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
+import { field, h, hostName, number, plural, problem, routeLink, verdict } from "/static/dom.js";
+import { facts } from "/static/table.js";
 
 export function impact(place) {
   const input = h("input", { type: "file", accept: ".json,application/json", class: "hidden", id: "file" });
   const drop = h("label", { class: "drop", for: "file" },
-    "Drop a truth file here, or choose one. It is judged against the routes that are live now; nothing changes.");
+    "Drop a truth file here, or choose one. All live routes are judged with it; nothing changes.");
   const found = h("div", { "aria-live": "polite" });
   const token = h("input", { type: "password", autocomplete: "off" });
   input.addEventListener("change", () => {
@@ -23,38 +24,38 @@ export function impact(place) {
   const needsToken = !["localhost", "[::1]"].includes(location.hostname) && !location.hostname.startsWith("127.");
   place.append(h("h2", {}, "Impact of another truth"), input, drop,
     ...(needsToken ? [h("div", { class: "filters" }, field("token ([http] token_file)", token))] : []), found);
+  return { title: "Impact" };
 }
 
 async function judge(file, token, place) {
-  place.replaceChildren(h("p", {}, `judging by ${file.name} …`));
+  place.replaceChildren(h("p", {}, `Judging all routes with ${file.name} …`));
   try {
     place.replaceChildren(...result(file, await post("impact", file, token)));
   } catch (error) {
-    place.replaceChildren(problem(error));
+    place.replaceChildren(problem(error.message));
   }
 }
 
 function result(file, found) {
   const reasons = Object.entries(found.lost_by_reason).map(([name, count]) => `${number(count)} ${name}`);
-  const parts = [
+  return [
     h("h2", {}, file.name),
     h("p", {},
       h("strong", { class: found.lost ? "bad" : "good" }, `${number(found.lost)} lost`), ", ",
       h("strong", {}, `${number(found.gained)} gained`),
-      ` of ${number(found.judged)} routes; routers have ${number(found.accepted_before)} and would have ${number(found.accepted_after)}. `,
+      ` of ${plural(found.judged, "route")}; routers have ${number(found.accepted_before)} and would have ${number(found.accepted_after)}. `,
       reasons.length ? `Lost: ${reasons.join(", ")}. ` : "",
       found.would_hold ? h("strong", { class: "held" }, "The guard would hold the losses.") : ""),
+    found.flips.length ? facts(found.is_complete ? "routes with another verdict" : `the first ${number(found.flips.length)} routes with another verdict`, COLUMNS, found.flips, { file: "impact.csv" }) : "",
   ];
-  if (found.flips.length) {
-    parts.push(table(found.is_complete ? "" : `the first ${number(found.flips.length)}`, [
-      ["prefix", (f) => routeLink(f.prefix)],
-      ["neighbor", (f) => f.neighbor],
-      ["host", (f) => hostName(f.host)],
-      ["AS", (f) => f.asn, "number"],
-      ["is", (f) => verdict(f.was)],
-      ["would be", (f) => verdict(f.verdict)],
-      ["why", (f) => [...f.reasons, ...f.vrps].join(", "), "wide"],
-    ], found.flips).element);
-  }
-  return parts;
 }
+
+const COLUMNS = [
+  { name: "prefix", cell: (f) => routeLink(f.prefix) },
+  { name: "neighbor", cell: (f) => f.neighbor },
+  { name: "host", cell: (f) => hostName(f.host) },
+  { name: "AS", cell: (f) => f.asn, kind: "number" },
+  { name: "now", cell: (f) => verdict(f.was) },
+  { name: "then", cell: (f) => verdict(f.verdict) },
+  { name: "reasons", cell: (f) => [...f.reasons, ...f.vrps].join(", "), kind: "wide" },
+];

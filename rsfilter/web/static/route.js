@@ -1,61 +1,113 @@
-// One prefix: every host's route of it, each check, the VRPs that decided, what routers get, and
-// what the audit log has of it.
+// One prefix: the verdict and the failing check first, then who owns it, what routers have, and
+// its history.
 
-import { get } from "/static/api.js";
-import { h, hostName, table, time, verdict } from "/static/dom.js";
-import { why } from "/static/overview.js";
+import { ApiError, get } from "/static/api.js";
+import { h, neighborLink, plural, time, verdict } from "/static/dom.js";
+import { facts, table } from "/static/table.js";
+import { sentence } from "/static/words.js";
 
-export async function route(place, { rest }) {
-  const prefix = decodeURIComponent(rest);
-  place.append(h("h2", { class: "mono" }, prefix));
-  const story = await get(`routes/${encodeURIComponent(prefix)}`);
-  if (!story.routes.length) place.append(h("p", {}, "Nobody announces it now."));
-  for (const one of story.routes) place.append(section(one));
-  place.append(h("h2", {}, "History"), history(story));
+export function route(place, { rest }) {
+  const story = h("div");
+  const history = table("the latest first", HISTORY_COLUMNS, { key: (r) => r.seq });
+  place.append(story, h("h2", {}, "History"), history.element);
+  let last = "";
+  return {
+    title: rest,
+    every: 10000,
+    wants: (kind, event) => kind === "data" || kind === "guard" || event?.prefix === undefined || `${event.prefix}/`.startsWith(`${rest}/`),
+    async refresh() {
+      const found = await read(rest);
+      const key = JSON.stringify([found.routes, found.owners]);
+      if (key !== last) story.replaceChildren(...told(rest, found));
+      last = key;
+      history.set([...found.audit].reverse(), found.is_audit_complete ? "the latest first" : "the latest first; the log is too long to search all of it here");
+    },
+  };
 }
 
-function section(one) {
-  const { route } = one;
-  const facts = [
-    ["AS path", route.as_path || "empty"], ["next hop", route.next_hop || "none"], ["origin", one.origin],
-    ["MED", one.med ?? "none"], ["communities", [...one.communities, ...one.large_communities, ...one.extended_communities].join(" ") || "none"],
-    ["validation", route.state], ["decided by", route.vrps.join(", ") || "no VRP covers it"],
+// A prefix that nobody ever announced is an answer, not a failure.
+async function read(prefix) {
+  try {
+    return await get(`routes/${encodeURIComponent(prefix)}`);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    return { prefix, routes: [], owners: [], audit: [], is_audit_complete: true };
+  }
+}
+
+const HISTORY_COLUMNS = [
+  { name: "at", cell: (r) => time(r.at) },
+  { name: "host", cell: (r) => neighborLink(r.neighbor, r.host) },
+  { name: "event", cell: (r) => h("span", { class: r.verdict ?? "" }, sentence(r)), kind: "wide" },
+  { name: "AS path", cell: (r) => r.as_path ?? "" },
+  { name: "truth", cell: (r) => r.truth?.revision || r.truth?.sha256?.slice(0, 12) || "" },
+];
+
+function told(wanted, found) {
+  const prefix = found.prefix ?? wanted;
+  const many = found.routes.length > 1 ? [h("p", {}, `${plural(found.routes.length, "host")} announce it.`)] : [];
+  return [
+    h("h2", { class: "mono prefix" }, prefix),
+    ...(found.routes.length ? many : [h("p", { class: "verdict" }, h("strong", {}, "No host announces this prefix now."))]),
+    ...found.routes.map(headline),
+    owners(found),
+    ...found.routes.map(details),
   ];
-  if (one.malformed) facts.push(["malformed", one.malformed]);
-  if (one.stale_until) facts.push(["stale until", time(one.stale_until)]);
+}
+
+function headline({ route, checks, announced }) {
+  const failed = checks.filter((check) => !check.is_good).flatMap((check) => check.reasons);
+  return h("section", { class: "headline" },
+    h("p", { class: "verdict" }, h("strong", {}, verdict(route.verdict)), route.stale ? " (stale)" : "", " from ",
+      neighborLink(route.neighbor, route.host || route.neighbor), ` (${route.neighbor}, AS${route.asn})`,
+      announced.some((path) => path.is_best) ? " · best path" : ""),
+    failed.map((reason) => h("p", { class: "failing" },
+      h("strong", { class: "bad" }, reason.name), `: ${reason.text}. `,
+      h("span", {}, "How to fix it: ", reason.remedy, "."))));
+}
+
+function owners({ owners: known }) {
+  if (known === undefined) return h("div");
+  const list = known.length
+    ? h("ul", { class: "owners" }, known.map((owner) => h("li", {}, ...ownerText(owner))))
+    : h("p", {}, "Truth gives this prefix to no host.");
+  return h("section", {}, h("h3", {}, "Owner by truth"), list);
+}
+
+function ownerText({ host, asn, vrp, sessions: known, announces }) {
+  const sessions = known.flatMap(({ neighbor, is_up: isUp }, at) => [
+    at ? ", " : "", neighborLink(neighbor), " ", h("span", { class: isUp ? "good" : "bad" }, isUp ? "up" : "down"),
+  ]);
+  return [h("strong", {}, host || `AS${asn}`), host ? ` (AS${asn})` : "", ` by ${vrp}; `,
+    ...(known.length ? ["session ", ...sessions] : [h("span", { class: "bad" }, "no session")]),
+    announces ? "; announces it." : "; does not announce it."];
+}
+
+function details(one) {
+  const { route } = one;
+  const rows = [
+    ["AS path", route.as_path || "empty"], ["next hop", route.next_hop || "none"], ["origin", one.origin],
+    ["MED", one.med ?? "none"],
+    ["communities", [...one.communities, ...one.large_communities, ...one.extended_communities].join(" ") || "none"],
+    ["origin validation", route.state], ["VRPs that decided", route.vrps.join(", ") || "no VRP covers it"],
+  ];
+  if (one.malformed) rows.push(["malformed", one.malformed]);
+  if (one.stale_until) rows.push(["stale until", one.stale_until]);
+  const checks = [...one.checks].sort((a, b) => a.is_good - b.is_good);
   return h("section", {},
-    h("h2", {}, verdict(route.verdict), ` from ${route.host || "unknown"} (${route.neighbor}, AS${route.asn})`),
-    table("", [["what", (row) => row[0]], ["is", (row) => String(row[1]), "wide"]], facts).element,
-    h("h2", {}, "Checks"),
-    table("", [
-      ["", (c) => h("span", { class: c.is_good ? "good" : "bad" }, c.is_good ? "✓" : "✗")],
-      ["check", (c) => c.check.replaceAll("_", " ")],
-      ["finding", (c) => c.is_good ? "good" : c.reasons.map(finding), "wide"],
-    ], one.checks).element,
-    h("h2", {}, "What routers get"),
+    h("h3", {}, "Route of ", route.host || route.neighbor),
+    facts("attributes", [{ name: "attribute", cell: (row) => row[0] }, { name: "value", cell: (row) => String(row[1]), kind: "wide" }], rows),
+    facts("checks", [
+      { name: "check", cell: (c) => c.check.replaceAll("_", " ") },
+      { name: "result", cell: (c) => h("span", { class: c.is_good ? "good" : "bad" }, c.is_good ? "✓ passed" : "✗ failed") },
+      { name: "reasons", cell: (c) => c.reasons.map((reason) => `${reason.name}: ${reason.text}`).join("; "), kind: "wide" },
+    ], checks),
     one.announced.length
-      ? table("", [
-        ["routers", (a) => a.routers], ["path id", (a) => a.path_id, "number"], ["next hop", (a) => a.next_hop],
-        ["AS path", (a) => a.as_path], ["MED", (a) => a.med ?? ""], ["communities", (a) => a.communities.join(" ")],
-        ["", (a) => (a.is_best ? "best" : "")],
-      ], one.announced).element
-      : h("p", {}, "nothing"));
-}
-
-function finding(reason) {
-  return h("div", {}, `${reason.name}: ${reason.text}`, h("div", { class: "faint" }, reason.remedy));
-}
-
-function history(story) {
-  const caption = story.is_audit_complete ? "the latest first" : "the latest first; the log is too long to search all of it here";
-  return table(caption, [
-    ["at", (r) => time(r.at)],
-    ["event", (r) => (r.verdict ? verdict(r.verdict) : r.event)],
-    ["was", (r) => r.was],
-    ["host", (r) => hostName(r.host)],
-    ["neighbor", (r) => r.neighbor],
-    ["AS path", (r) => r.as_path],
-    ["why", (r) => why(r), "wide"],
-    ["truth", (r) => r.truth?.revision || r.truth?.sha256?.slice(0, 12)],
-  ], [...story.audit].reverse()).element;
+      ? facts("sent to routers", [
+        { name: "routers", cell: (a) => a.routers }, { name: "path id", cell: (a) => a.path_id, kind: "number" },
+        { name: "next hop", cell: (a) => a.next_hop }, { name: "AS path", cell: (a) => a.as_path },
+        { name: "MED", cell: (a) => a.med ?? "", kind: "number" }, { name: "communities", cell: (a) => a.communities.join(" ") },
+        { name: "best", cell: (a) => (a.is_best ? "best" : ""), kind: "wide" },
+      ], one.announced)
+      : h("p", {}, "Nothing of it is sent to routers."));
 }

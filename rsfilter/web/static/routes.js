@@ -1,63 +1,69 @@
 // The table of routes: filtered by the filter, not here, and shown a page at a time.
 
-import { get } from "/static/api.js";
-import { choice, field, h, hostName, number, problem, routeLink, table, verdict } from "/static/dom.js";
+import { choices, get } from "/static/api.js";
+import { choice, conditions, field, h, neighborLink, number, routeLink, text, verdict } from "/static/dom.js";
+import { table } from "/static/table.js";
 
-const COLUMNS = [
-  ["prefix", (r) => routeLink(r.prefix)],
-  ["neighbor", (r) => r.neighbor],
-  ["host", (r) => hostName(r.host)],
-  ["AS", (r) => r.asn, "number"],
-  ["AS path", (r) => r.as_path],
-  ["next hop", (r) => r.next_hop],
-  ["verdict", (r) => [verdict(r.verdict), r.stale ? h("span", { class: "stale" }, " stale") : ""]],
-  ["why", (r) => [...r.reasons, ...(r.vrps.length ? r.vrps : [r.state])].join(", "), "wide"],
+const SIZES = ["100", "300", "1000"];
+
+export const ROUTE_COLUMNS = [
+  { name: "prefix", cell: (r) => routeLink(r.prefix) },
+  { name: "verdict", cell: (r) => [verdict(r.verdict), r.stale ? h("span", { class: "stale" }, " stale") : "", r.is_best ? " best" : ""] },
+  { name: "reasons", cell: (r) => r.reasons.join(", ") },
+  { name: "host", cell: (r) => neighborLink(r.neighbor, r.host) },
+  { name: "neighbor", cell: (r) => r.neighbor },
+  { name: "AS", cell: (r) => r.asn, kind: "number" },
+  { name: "AS path", cell: (r) => r.as_path },
+  { name: "next hop", cell: (r) => r.next_hop },
+  { name: "MED", cell: (r) => r.med ?? "", kind: "number" },
+  { name: "communities", cell: (r) => (r.communities ?? []).join(" ") },
+  { name: "VRPs", cell: (r) => (r.vrps.length ? r.vrps.join(", ") : r.state), kind: "wide" },
 ];
 
-const FIELDS = ["prefix", "match", "asn", "neighbor", "verdict", "reason", "family"];
+export const routeKey = (r) => `${r.prefix} ${r.neighbor} ${r.path_id}`;
 
-export async function routes(place, { query }) {
-  place.append(h("h2", {}, "Routes"), filters(query));
-  await listing(place, Object.fromEntries(query), "routes that meet every condition, in order of arrival");
-}
-
-export async function listing(place, wanted, caption) {
-  const shown = table(caption, COLUMNS, []);
-  const more = h("button", { type: "button", hidden: true }, "Show more");
-  const count = h("p", { class: "faint", role: "status" });
-  place.append(shown.element, count, more);
-  let cursor = null;
-  let total = 0;
-  const load = async () => {
-    const page = await get("routes", { ...wanted, cursor });
-    shown.add(page.routes);
-    total += page.routes.length;
-    cursor = page.next;
-    more.hidden = cursor === null;
-    count.textContent = cursor === null ? `${number(total)} in all` : `the first ${number(total)}`;
-  };
-  more.addEventListener("click", () => load().catch((error) => place.append(problem(error))));
-  await load();
-  return total;
-}
-
-function filters(query) {
-  const text = (name, size, placeholder = "") =>
-    h("input", { name, size, placeholder, value: query.get(name) ?? "", spellcheck: "false" });
-  const form = h("form", { class: "filters", "aria-label": "Filters" },
-    field("prefix", text("prefix", 26, "203.0.113.0/24")),
+export function routes(place, { query }) {
+  const reason = choice("reason", [], query.get("reason"));
+  const form = conditions("routes", [
+    field("prefix", text("prefix", query, 22, "203.0.113.0/24")),
     field("match", choice("match", ["covered", "covering", "exact"], query.get("match"))),
-    field("ASN", text("asn", 11)),
-    field("neighbor", text("neighbor", 20)),
+    field("host", text("host", query, 14)),
+    field("ASN", text("asn", query, 11, "AS65001")),
+    field("neighbor", text("neighbor", query, 18)),
     field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
-    field("reason", text("reason", 20)),
+    field("reason", reason),
     field("family", choice("family", ["ipv4", "ipv6"], query.get("family"))),
-    h("button", {}, "Filter"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const given = FIELDS.map((name) => [name, form.elements[name].value.trim()]);
-    const asked = new URLSearchParams(given.filter(([name, value]) => value && !(name === "match" && !form.elements.prefix.value)));
-    location.hash = `#/routes?${asked}`;
-  });
-  return form;
+    field("rows", choice("limit", SIZES, query.get("limit"))),
+  ], "Filter", (name, of) => name === "match" && !of.elements.prefix.value);
+  const list = table("", ROUTE_COLUMNS, { key: routeKey, file: "routes.csv" });
+  const next = h("p");
+  place.append(h("h2", {}, "Routes"), form, list.element, next);
+  return {
+    title: "Routes",
+    wants: (kind) => kind !== "drain",
+    async refresh() {
+      offer(reason, await choices().then((lists) => lists.reason, () => []));
+      const page = await get("routes", asked(query));
+      const count = `${number(page.routes.length)} ${page.routes.length === 1 ? "route" : "routes"}`;
+      list.set(page.routes, page.next || query.get("cursor") ? `${count} on this page, in order of arrival` : count);
+      next.replaceChildren(page.next ? h("a", { href: `#/routes?${withCursor(query, page.next)}` }, "Next page") : "");
+    },
+  };
+}
+
+export function asked(query) {
+  const given = Object.fromEntries(query);
+  if (given.asn) given.asn = given.asn.replace(/^AS/i, "");
+  return given;
+}
+
+export function offer(select, names) {
+  const known = [...select.options].map((option) => option.value);
+  select.append(...names.filter((name) => !known.includes(name)).map((name) => h("option", { value: name }, name.replaceAll("_", " "))));
+}
+
+function withCursor(query, cursor) {
+  const next = new URLSearchParams(query);
+  next.set("cursor", cursor);
+  return next;
 }
