@@ -125,6 +125,12 @@ floods: setup ## a million prefixes, flaps, stalls, full disks, huge truths: wha
 	@setpriv --pdeathsig TERM .venv/bin/python tests/bench/floods.py $(ONLY)
 	@$(RUN) -m pytest -m slow tests/system/test_floods.py
 
+.PHONY: benchfleet
+benchfleet: setup ## what a fleet costs: the filter, the database, copies, questions, comparing (half an hour; ONLY="filter ship")
+	@.ci/packages test
+	@echo "bench: filters, PostgreSQL, copies"
+	@$(RUN) tests/bench/fleet.py $(if $(ONLY),--only $(ONLY))
+
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
 	@echo "bench: 200,000 routes, and clients that ask for all of them"

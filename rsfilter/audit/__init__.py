@@ -6,6 +6,7 @@
     query, index, schema, counts  questions about lines, and about columns of closed files
     indexing                      makes the indexes, and compares them with the log
     scan, many                    lines of one log, and of several
+    prune                         removes old files
     sql, stats, report            SQL, numbers, a page for reviewers
 
 docs/audit.md describes the format.

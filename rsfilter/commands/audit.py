@@ -18,13 +18,15 @@ from rich.progress import Progress
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.indexing import build
 from rsfilter.audit.many import logs_in, query_all, sql_all
+from rsfilter.audit.prune import prune
 from rsfilter.audit.query import Record, parse_time, tail
-from rsfilter.audit.record import EVENTS
+from rsfilter.audit.record import EVENTS, timestamp
 from rsfilter.audit.sql import SqlError
 from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.fleet import shipped_seq
 from rsfilter.commands.output import (
     FAILED,
     GOOD,
@@ -34,7 +36,13 @@ from rsfilter.commands.output import (
     print_json,
     print_table,
 )
-from rsfilter.config.build import DEFAULT_HELP, default_path, parse_config, read_config
+from rsfilter.config.build import (
+    DEFAULT_HELP,
+    default_path,
+    load_config,
+    parse_config,
+    read_config,
+)
 from rsfilter.routing.reasons import REASONS
 from rsfilter.util.text import clean, clean_lines
 
@@ -65,6 +73,7 @@ def add(commands: Subparsers) -> None:
     _add_verify(actions, where)
     _add_index(actions, where)
     _add_report(actions, where)
+    _add_prune(actions)
 
 
 def _add_query(actions: Subparsers, where: argparse.ArgumentParser) -> None:
@@ -174,6 +183,25 @@ def _add_report(actions: Subparsers, where: argparse.ArgumentParser) -> None:
     _add_period(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     parser.set_defaults(handler=_report)
+
+
+def _add_prune(actions: Subparsers) -> None:
+    parser = actions.add_parser(
+        "prune",
+        help="remove old files, but none that was not shipped",
+        description="Removes closed files of days before a time, oldest first, also while the "
+        "filter runs. With [fleet] those only that the database has: if it cannot be asked, none.",
+    )
+    arguments.add_config(parser)
+    parser.add_argument(
+        "--before",
+        type=_time,
+        required=True,
+        metavar="TIME",
+        help="a day such as 2026-11-22, or so long ago: 400d, 52w",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(handler=_prune)
 
 
 def _add_period(parser: argparse.ArgumentParser) -> None:
@@ -315,6 +343,20 @@ def _report(args: argparse.Namespace) -> int:
         print_json([{"wrote": str(args.output)}])
     else:
         console().print(f"wrote {clean(str(args.output))}", soft_wrap=True)
+    return GOOD
+
+
+def _prune(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    shipped = None
+    if config.fleet is not None:
+        shipped = shipped_seq(config.fleet)
+    removed = prune(config.audit.directory, timestamp(args.before)[:10], shipped)
+    names = [key.name for key in removed]
+    if args.json:
+        print_json([{"removed": names}])
+    else:
+        console().print(f"{len(names)} files were removed")
     return GOOD
 
 

@@ -205,7 +205,7 @@ def _ship(args: argparse.Namespace) -> int:
     directory = args.directory or config.audit.directory
     if not directory.is_dir():
         raise ConfigError([f"{directory}: there is no audit log"])
-    with _database_errors("ship"):
+    with _database_errors("fleet ship"):
         from rsfilter.fleet.database import Database
         from rsfilter.fleet.shipper import Shipper
 
@@ -241,7 +241,7 @@ def _resume(args: argparse.Namespace) -> int:
     directory = config.audit.directory
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError([f"{directory}: is not empty; stop the filter and move it aside"])
-    with _database_errors("resume"):
+    with _database_errors("fleet resume"):
         from rsfilter.fleet.database import Database
 
         newest = Database(fleet).newest()
@@ -251,6 +251,18 @@ def _resume(args: argparse.Namespace) -> int:
     where = f"after record {newest.seq}" if newest.seq else "from its beginning"
     console().print(clean(f"{directory}: the log of {fleet.instance} goes on {where}"))
     return GOOD
+
+
+def shipped_seq(fleet: FleetConfig) -> int:
+    """The last record of this instance that the database has, for `audit prune`. Ends the command
+    if it cannot be asked."""
+    newest = 0
+    with _database_errors("audit prune: nothing is removed"):
+        from rsfilter.fleet.database import Database
+
+        with closing(Database(fleet)) as database:
+            newest = database.newest().seq
+    return newest
 
 
 # Collecting --------------------------------------------------------------------------------------
@@ -278,7 +290,7 @@ def _collect(args: argparse.Namespace) -> int:
     fleet = _named(args)
     args.output.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
     while True:
-        with _database_errors("collect", goes_on=args.follow):
+        with _database_errors("fleet collect", goes_on=args.follow):
             found = list(_collect_once(fleet, args.output))
             _print_found(found, args)
         if not args.follow:
@@ -436,7 +448,7 @@ def differences(peers: Sequence[Peer]) -> Iterator[dict[str, Any]]:
 def _peers(args: argparse.Namespace, *, is_detailed: bool = False) -> list[Peer]:
     fleet = _configured(args)[1] if args.database is None else _named(args)
     peers: list[Peer] = []
-    with _database_errors(args.action):
+    with _database_errors(f"fleet {args.action}"):
         from rsfilter.fleet.database import Database
 
         with closing(Database(fleet)) as database:
@@ -486,16 +498,16 @@ def _configured(args: argparse.Namespace) -> tuple[Config, FleetConfig]:
 
 
 @contextmanager
-def _database_errors(action: str, *, goes_on: bool = False) -> Iterator[None]:
+def _database_errors(command: str, *, goes_on: bool = False) -> Iterator[None]:
     """Print what the database has against it, and end with FAILED unless the command goes on."""
     try:
         from rsfilter.fleet.database import DatabaseError
     except ImportError:
-        sys.stderr.write(f"rsfilter fleet {action}: {MISSING}\n")
+        sys.stderr.write(f"rsfilter {command}: {MISSING}\n")
         raise SystemExit(FAILED) from None
     try:
         yield
     except DatabaseError as error:
-        sys.stderr.write(clean(f"rsfilter fleet {action}: {error}") + "\n")
+        sys.stderr.write(clean(f"rsfilter {command}: {error}") + "\n")
         if not goes_on:
             raise SystemExit(FAILED) from None

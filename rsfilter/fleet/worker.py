@@ -115,7 +115,8 @@ class ShipLoop:
 def main() -> None:
     """Ship until stdin ends."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the filter, and then stdin ends
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # for the filter, which ends; then so does stdin
     os.nice(NICE)
     settings = json.decode(sys.stdin.buffer.readline(), type=Settings)
     databases = Database(settings.fleet), Database(settings.fleet)

@@ -1,4 +1,4 @@
-"""Scenario Fleet: two route servers with the same hosts, and one audit that neither can rewrite.
+"""Scenario Fleet: two route servers, and one audit that neither can rewrite.
 
 PostgreSQL has a synchronous standby. What was announced and decided is in it to the last record,
 whatever dies on the way; and where the two decide differently, it is named, with the cause.

@@ -1,0 +1,38 @@
+"""Removes old files of a log, oldest first, and none that is still needed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from rsfilter.audit.chain import MAX_LINE, NotARecord, claimed_link
+from rsfilter.audit.files import UNREADABLE, FileKey, list_keys, open_log
+
+
+def prune(directory: Path, before: str, shipped: int | None = None) -> Iterator[FileKey]:
+    """Remove the closed files of days before `before` (2026-11-22), and yield each. With `shipped`
+    those only whose records are all up to that `seq`: what was not shipped cannot be shipped again.
+
+    It ends at the first file that has to stay, and never removes the newest. OSError when a file
+    cannot be read or removed.
+    """
+    keys = list_keys(directory)
+    for key, following in pairwise(keys):
+        path = directory / key.compressed_name
+        if key.date >= before or (directory / key.name).exists() or not path.exists():
+            return
+        first = first_seq(directory, following)
+        if shipped is not None and (first is None or first > shipped + 1):
+            return
+        path.unlink()
+        yield key
+
+
+def first_seq(directory: Path, key: FileKey) -> int | None:
+    """The number of the first record of a file; None if it has none that can be read."""
+    try:
+        with open_log(directory, key) as file:
+            return claimed_link(file.readline(MAX_LINE)).seq
+    except (*UNREADABLE, NotARecord):
+        return None
