@@ -15,9 +15,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -33,17 +33,18 @@ from rsfilter.edge.ending import WORK_SIGNALS, Ending
 from rsfilter.edge.guard_keeper import CommandGate, GuardKeeper
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
+from rsfilter.edge.recording_writer import RecordingWriter
 from rsfilter.edge.truth_watcher import Reading, TruthWatcher
 from rsfilter.exabgp.decode import decode, may_wait
 from rsfilter.exabgp.messages import Shutdown
 from rsfilter.exabgp.speaker import VARIABLE, read_speaker
-from rsfilter.exabgp.unsettled import SETTLED
+from rsfilter.exabgp.unsettled import SETTLED, Unsettled
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.recording import Moment, Recorder
 from rsfilter.routing.drain import DrainState
-from rsfilter.routing.events import DataReplaced, DrainAsked
+from rsfilter.routing.events import DataReplaced, DrainAsked, GuardRestored
 from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import Haste
 from rsfilter.routing.impact import PolicyImpact
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TURN_LINES = 500
 """Lines worked on before the loop may do something else: some 20 ms."""
@@ -76,8 +80,8 @@ SPARE_S = 0.2
 CONFIG_STALL_S = 60.0
 """A configuration file that does not answer for so long is an error of the reload."""
 
-GUARD_TIMEOUT_S = 2.0
-"""For what the last process wrote of its guard. ExaBGP's lines wait meanwhile."""
+BEFORE_TIMEOUT_S = 2.0
+"""For what the last process wrote. ExaBGP's lines wait meanwhile."""
 
 SKIPPED_EVERY_S = 60.0
 """Between two warnings of lines that were not understood: a host may cause as many as it likes."""
@@ -129,7 +133,8 @@ class Service:
         self._sources = Sources.of(config)
         self._filter = Filter(config, self._sources.nothing)
         self._audit = AuditLog(config.audit.directory)
-        self._recorder = Recorder(record) if record else None
+        self._recording = RecordingWriter(record) if record else None
+        self._recorder = Recorder(self._recording.write) if self._recording else None
         self._running = Running(
             config=config,
             filter=self._filter,
@@ -142,14 +147,12 @@ class Service:
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
-        unsettled = config.audit.directory / unsettled_file.NAME
-        self._unsettled_before = unsettled_file.load(unsettled)
-        self._unsettled = unsettled_file.UnsettledKeeper(unsettled, self._unsettled_before)
         self._gate = CommandGate(lambda lines: self._writer.write(lines))
         self._drain_path = config.audit.directory / drain_file.NAME
         self._drain_keeper = drain_file.DrainKeeper(self._drain_path)
         self._guard_keeper: GuardKeeper | None = None
-        """None until what the last process wrote is read."""
+        self._unsettled: unsettled_file.UnsettledKeeper | None = None
+        """Both are None until what the last process wrote is read."""
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -195,11 +198,6 @@ class Service:
         if self._fleet:
             self._fleet.start()
         try:
-            self._restore_unsettled()
-            self._unsettled.start()
-            await self._start_guard()
-            await self._start_drain()
-            await self._web.start()
             await self._start()
             await self._turns()
             if self._failure:
@@ -212,8 +210,9 @@ class Service:
         return 0
 
     async def _start(self) -> None:
-        """Starts what delivers data. The end does not wait for it."""
-        starting = asyncio.create_task(self._start_data(), name="start")
+        """Reads what the last process wrote, and starts what delivers data. The end does not wait
+        for it."""
+        starting = asyncio.create_task(self._start_all(), name="start")
         starting.add_done_callback(lambda _: self._wake.set())
         while not self._is_ending and not starting.done():
             lines = self._reader.take()
@@ -226,6 +225,11 @@ class Service:
             starting.result()
             self._wake.set()  # for what came meanwhile
         starting.cancel()
+
+    async def _start_all(self) -> None:
+        await self._restore()
+        await self._web.start()
+        await self._start_data()
 
     async def _close(self) -> None:
         """Writes what is known, also when something has failed: then most of all. Only then stops
@@ -240,14 +244,15 @@ class Service:
         finally:
             self._is_closed, self._recorder = True, None
             self._gate.open()
-            keeper = self._guard_keeper
+            keeper, unsettled, recording = self._guard_keeper, self._unsettled, self._recording
             await _within(
                 WRITE_S + SPARE_S,
                 {
                     "ExaBGP": on_own_thread(self._writer.close, WRITE_S),
                     "the audit log": on_own_thread(self._audit.close, WRITE_S),
                     "what the guard knows": keeper.stop() if keeper else None,
-                    "which routers are settled": self._unsettled.stop(),
+                    "which routers are settled": unsettled.stop() if unsettled else None,
+                    "the recording": on_own_thread(recording.close, WRITE_S) if recording else None,
                 },
             )
             if self._fleet:
@@ -344,7 +349,8 @@ class Service:
         if self._is_closed:
             return
         commands = self._filter.commands(moment.now)
-        self._unsettled.take(self._filter.unsettled)
+        if self._unsettled:
+            self._unsettled.take(self._filter.unsettled)
         if self._guard_keeper and (haste := self._filter.record_haste):
             written = self._guard_keeper.write()
             if haste is Haste.FIRST:
@@ -387,26 +393,33 @@ class Service:
                 await self._wake.wait()
         self._wake.clear()
 
-    def _restore_unsettled(self) -> None:
-        """What the process before this one had begun is known."""
-        if self._unsettled_before == SETTLED:
+    async def _restore(self) -> None:
+        """The filter goes on where the process before this one ended."""
+        directory = self._config.audit.directory
+        unsettled, guard = directory / unsettled_file.NAME, directory / guard_file.NAME
+        under_way, known, drain_by = await asyncio.gather(
+            _before(SETTLED, unsettled_file.load, unsettled),
+            _before(guard_file.NOTHING, guard_file.load, guard, time.time()),
+            _before(None, drain_file.load, self._drain_path),
+        )
+        self._restore_unsettled(under_way)
+        self._unsettled = unsettled_file.UnsettledKeeper(unsettled, under_way)
+        self._unsettled.start()
+        self._guard_keeper = GuardKeeper(guard, known, self._filter.take_records)
+        self._guard_keeper.start()
+        self._restore_guard(known)
+        if drain_by is not None:
+            self.drain(True, drain_by)
+
+    def _restore_unsettled(self, before: Unsettled) -> None:
+        if before == SETTLED:
             return
         moment = _moment()
         if self._recorder:
-            self._recorder.unsettled(moment, self._unsettled_before)
-        self._filter.unsettled_before(self._unsettled_before, moment.now)
+            self._recorder.unsettled(moment, before)
+        self._filter.unsettled_before(before, moment.now)
 
-    async def _start_guard(self) -> None:
-        """The guard goes on where the process before this one ended."""
-        path = self._config.audit.directory / guard_file.NAME
-        before = guard_file.NOTHING
-        try:
-            async with asyncio.timeout(GUARD_TIMEOUT_S):
-                before = await on_own_thread(guard_file.load, path, time.time())
-        except TimeoutError:
-            log.error("guard: the disk of %s does not answer: what was held is let go", path)
-        self._guard_keeper = GuardKeeper(path, before, self._filter.take_records)
-        self._guard_keeper.start()
+    def _restore_guard(self, before: GuardRestored) -> None:
         if before == guard_file.NOTHING:
             return
         moment = _moment()
@@ -414,17 +427,6 @@ class Service:
             self._recorder.guard(moment, before)
         with self._outside(moment):
             self._filter.guard_restored(before, moment.now)
-
-    async def _start_drain(self) -> None:
-        """A drain that was requested of a process before this one goes on."""
-        by = None
-        try:
-            async with asyncio.timeout(GUARD_TIMEOUT_S):
-                by = await on_own_thread(drain_file.load, self._drain_path)
-        except TimeoutError:
-            log.error("drain: the disk of %s does not answer: in service", self._drain_path)
-        if by is not None:
-            self.drain(True, by)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -616,6 +618,16 @@ async def _within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object
             log.warning("the end does not wait for %s", name)
         elif not task.cancelled() and (error := task.exception()):
             log.error("at the end: %s: %r", name, error)
+
+
+async def _before(nothing: T, load: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the last process wrote: `nothing` where the disk does not answer."""
+    try:
+        async with asyncio.timeout(BEFORE_TIMEOUT_S):
+            return await on_own_thread(load, *args, **kwargs)
+    except TimeoutError:
+        log.error("restart: the disk does not answer, and is left out: %s", *args[:1])
+        return nothing
 
 
 def _read_config(path: Path) -> tuple[str, Config]:

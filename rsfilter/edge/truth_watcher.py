@@ -1,13 +1,13 @@
 """Keeps a truth current with its file.
 
-Owns when the file is read again. `watchfiles` wakes it at once, the file's status decides whether
+Owns when the file is read again. inotify wakes it at once, the file's status decides whether
 there is anything to read, and a slow tick covers what no event tells: a directory that is not
 there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
 which people deploy files works: rename, rewrite, delete and create, and the link swap of a
 Kubernetes ConfigMap. Every look is a thread's own: a file system may not answer.
 
 A file that is being written in place is half old, half new, or short. It is only looked at when
-the directory has been quiet for `_QUIET_MS`, and not believed when its status changed while it
+the directory has been quiet for `_QUIET_S`, and not believed when its status changed while it
 was read; a JSON object that is cut short never parses. Write to another name and rename.
 """
 
@@ -23,21 +23,19 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from watchfiles import awatch
-from watchfiles.main import FileChange
-
+from rsfilter.edge import directory_events
 from rsfilter.edge.truth_file import read_file
 from rsfilter.rpki.document import Problem, TruthError
 from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.util.threads import on_own_thread
 
-_QUIET_MS = 20
+_QUIET_S = 0.02
 """How long the directory must be quiet before the file is read."""
 
-_BUSY_MS = 200
+_BUSY_S = 0.2
 """Longest wait for quiet, so that other files in the directory cannot keep the truth out."""
 
-_TICK_MS = 500
+_TICK_S = 0.5
 """How often the file's status is looked at without an event."""
 
 _SETTLE_S = 2.0
@@ -198,7 +196,7 @@ class TruthWatcher:
             except Exception as error:
                 # No such directory, no permission, no inotify watches left: the tick remains.
                 logger.debug("cannot watch beside %s: %s", self.path, error)
-                await asyncio.sleep(_TICK_MS / 1000)
+                await asyncio.sleep(_TICK_S)
                 yield
 
     def _directories(self) -> frozenset[str]:
@@ -268,13 +266,5 @@ class TruthWatcher:
             logger.info("%s is good again", self.path)
 
 
-def _events(directories: frozenset[str]) -> AsyncGenerator[set[FileChange], None]:
-    return awatch(
-        *directories,
-        watch_filter=None,
-        debounce=_BUSY_MS,
-        step=_QUIET_MS,
-        rust_timeout=_TICK_MS,
-        yield_on_timeout=True,
-        recursive=False,
-    )
+def _events(directories: frozenset[str]) -> AsyncGenerator[None, None]:
+    return directory_events.changes(directories, quiet_s=_QUIET_S, busy_s=_BUSY_S, tick_s=_TICK_S)

@@ -29,7 +29,7 @@ import contextlib
 import json
 import logging
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from itertools import pairwise
 from math import isfinite
@@ -85,8 +85,8 @@ class RecordingError(Exception):
     """A recording cannot be read; the message says which file and line."""
 
 
-class Recorder:
-    """Writes a recording. Where it cannot, the recording ends, and the filter goes on.
+class TurnFile:
+    """The file of a recording. Where it cannot be written, the recording ends.
 
     A file that is there is kept as `NAME.1`: a process that failed is restarted with the same
     arguments, and its recording is the one that says why.
@@ -101,6 +101,31 @@ class Recorder:
             self._file = path.open("wb", buffering=0)
         except OSError as error:
             log.error("there is no recording, filtering goes on: %s", error)
+
+    def write(self, turn: bytes) -> None:
+        """Write a turn, whole or not at all."""
+        if self._file is None:
+            return
+        rest = memoryview(turn)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            log.error("the recording %s ends here, filtering goes on: %s", self._path, error)
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)  # half a turn cannot be replayed
+            self._file.close()
+            self._file = None
+        else:
+            self._size += len(turn)
+
+
+class Recorder:
+    """Makes turns of what comes in, and passes each on as octets."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        """`write`: mostly that of a `TurnFile`."""
+        self._octets = write
 
     def lines(self, moment: Moment, lines: list[bytes]) -> None:
         """A turn with what ExaBGP wrote."""
@@ -162,21 +187,8 @@ class Recorder:
         self._write(moment, note=event.event, data=dict(event.data))
 
     def _write(self, moment: Moment, **content: object) -> None:
-        if self._file is None:
-            return
         turn = json.dumps({"now": moment.now, "time": moment.time, **content})
-        rest = memoryview(turn.encode() + b"\n")
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            log.error("the recording %s ends here, filtering goes on: %s", self._path, error)
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._size)  # half a turn cannot be replayed
-            self._file.close()
-            self._file = None
-        else:
-            self._size += len(turn) + 1
+        self._octets(turn.encode() + b"\n")
 
 
 def _keep_earlier(path: Path) -> None:

@@ -22,7 +22,7 @@ from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.edge import guard_file
 from rsfilter.pipeline.data import Sources
-from rsfilter.pipeline.recording import Moment, Recorder
+from rsfilter.pipeline.recording import Moment, Recorder, TurnFile
 from rsfilter.render.exabgp import RenderError, render
 from rsfilter.routing.events import DrainAsked, GuardRestored
 from rsfilter.routing.guard import Expected
@@ -240,7 +240,7 @@ def recording_seeds() -> Iterable[bytes]:
     for parts in (turns, *([turn] for turn in turns)):
         with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
             path = Path(name, "recording")
-            recorder = Recorder(path)
+            recorder = Recorder(TurnFile(path).write)
             for turn in parts:
                 turn(recorder)
             yield path.read_bytes()

@@ -63,12 +63,13 @@ for name in ("stat", "open", "write", "fsync", "scandir", "listdir"):
 """A file server as Python sees it: what is under TEST_SERVED does not answer while TEST_GONE is
 there. Workers see the same."""
 
-NO_DNS = """
+HANGING_CALL = """
 #include <unistd.h>
 #include <fcntl.h>
 #include <stdlib.h>
-int getaddrinfo() { close(open(getenv("TEST_ASKED"), O_CREAT | O_WRONLY, 0600)); for (;;) pause(); }
+int FUNCTION() { close(open(getenv("TEST_ASKED"), O_CREAT | O_WRONLY, 0600)); for (;;) pause(); }
 """
+"""A function of the C library that does not return."""
 
 
 class Site:
@@ -79,8 +80,9 @@ class Site:
         self.asked, self.gone = place / "asked", place / "gone"
         self._monkeypatch = monkeypatch
         self.extra = ""
+        self.arguments: tuple[str, ...] = ()
         self.cache: socket.socket | None = None
-        for name in ("etc", "truth", "token", "audit"):
+        for name in ("etc", "truth", "token", "audit", "recording"):
             (place / name).mkdir()
         self.truth = place / "truth" / "truth.json"
         self.truth.write_text(json.dumps(TRUTH))
@@ -105,7 +107,7 @@ class Site:
         text += f'\n[audit]\ndirectory = "../audit"\n{self.extra}'
         text += f'\n[http]\nlisten = "{self.listen}"\ntoken_file = "../token/token"\n'
         (self.place / "etc" / "rsfilter.toml").write_text(text)
-        with Speaker(self.place / "etc" / "rsfilter.toml", ROUTERS) as speaker:
+        with Speaker(self.place / "etc" / "rsfilter.toml", ROUTERS, *self.arguments) as speaker:
             speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
             speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
             yield speaker
@@ -212,6 +214,33 @@ def a_name_server(site: Site, speaker: Speaker) -> object:
     return speaker.wait("asked for", site.asked.exists, 15)
 
 
+def the_watch_of_the_truth(site: Site, speaker: Speaker) -> object:
+    """The kernel asks the file server, and not Python: nobody else has the interpreter then. The
+    filter goes on."""
+    speaker.wait("asked for", site.asked.exists, 15)
+    works(speaker)
+    speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
+    return speaker.wait("announced", lambda: "203.0.113.2/32" in speaker.tables[ROUTER])
+
+
+def the_audit_log_at_the_start(site: Site, speaker: Speaker) -> object:
+    return speaker.wait("asked for", site.asked.exists, 15)
+
+
+def the_recording(site: Site, speaker: Speaker) -> object:
+    """Its file takes nothing any more. The filter goes on without it."""
+    works(speaker)
+    prefixes = [f"10.0.{n >> 8}.{n & 255}/32" for n in range(5000)]
+    for start in range(0, len(prefixes), 500):
+        speaker.write(announce(HOST, 65001, prefixes[start : start + 500]))
+    return speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 5001)
+
+
+def the_recording_at_the_start(site: Site, speaker: Speaker) -> object:
+    speaker.wait("asked for", site.asked.exists, 15)
+    return works(speaker)
+
+
 HANGS: dict[str, Callable[[Site, Speaker], object]] = {
     function.__name__: function
     for function in (
@@ -224,6 +253,10 @@ HANGS: dict[str, Callable[[Site, Speaker], object]] = {
         the_truth_at_the_start,
         an_rtr_cache,
         a_name_server,
+        the_watch_of_the_truth,
+        the_audit_log_at_the_start,
+        the_recording,
+        the_recording_at_the_start,
     )
 }
 
@@ -233,7 +266,11 @@ SERVED = {
     "the_token": "token",
     "the_audit_log": "audit",
     "the_truth_at_the_start": "truth",
+    "the_audit_log_at_the_start": "audit",
+    "the_recording_at_the_start": "recording",
 }
+
+CALLS = {"a_name_server": "getaddrinfo", "the_watch_of_the_truth": "inotify_add_watch"}
 
 
 def sigterm(speaker: Speaker) -> None:
@@ -255,7 +292,7 @@ def shutdown(speaker: Speaker) -> None:
 def prepare(site: Site, name: str, stack: contextlib.ExitStack) -> None:
     """What has to be there before the filter starts."""
     site.serves(SERVED.get(name, "nothing"))
-    if name == "the_truth_at_the_start":
+    if name.endswith("at_the_start"):
         site.gone.touch()
     if name == "an_rtr_cache":
         cache = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -263,11 +300,20 @@ def prepare(site: Site, name: str, stack: contextlib.ExitStack) -> None:
         site.cache = cache
     if name == "a_name_server":
         site.extra = '\n[rtr]\ncaches = ["cache.example.net:8282"]\n'
+    if name.startswith("the_recording"):
+        recording = site.place / "recording" / "recording"
+        site.arguments = ("--record", str(recording))
+    if name == "the_recording":
+        os.mkfifo(recording)
+        stack.callback(os.close, os.open(recording, os.O_RDONLY | os.O_NONBLOCK))
+    if function := CALLS.get(name):
         compiler = shutil.which("cc")
         assert compiler, "a C compiler is needed, as for librtr's shim"
-        shim = site.place / "no_dns.so"
+        shim = site.place / "hanging_call.so"
         command = [compiler, "-shared", "-fPIC", "-w", "-o", str(shim), "-x", "c", "-"]
-        subprocess.run(command, input=NO_DNS.encode(), check=True)
+        subprocess.run(
+            command, input=HANGING_CALL.replace("FUNCTION", function).encode(), check=True
+        )
         site._monkeypatch.setenv("LD_PRELOAD", str(shim))
 
 
@@ -283,7 +329,7 @@ def test_the_filter_ends_whatever_hangs(
         children = descendants(speaker.process.pid)
         end(speaker)
         assert speaker.process.wait(10) == 0, (site.place / "etc" / "rsfilter.log").read_text()
-        if name != "the_audit_log":
+        if not name.startswith("the_audit_log"):
             assert b'"event":"stop"' in logged(site.place / "audit").splitlines()[-1]
         with contextlib.suppress(OSError, ValueError):
             speaker.process.stdin.close()  # type: ignore[union-attr] # the last reader's end

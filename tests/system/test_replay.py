@@ -20,7 +20,7 @@ from rsfilter.cli import main
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import load_config
 from rsfilter.edge.guard_file import load
-from rsfilter.pipeline.recording import Entry, Moment, Recorder, RecordingError, read
+from rsfilter.pipeline.recording import Entry, Moment, Recorder, RecordingError, TurnFile, read
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_truth_is_replayed_as_it_was_when_it_was_read(site: Path) -> None:
     """An entry of it expires before it is in force: a large one is parsed for seconds. The file is
     not refused for that, as one without any entry is, and the entry holds no longer."""
     content = json.dumps({"roas": [{**TRUTH["roas"][0], "expires": 1000}]}).encode()
-    recorder = Recorder(site / "recording")
+    recorder = Recorder(TurnFile(site / "recording").write)
     recorder.note(Moment(1.0, 998.0), ServiceEvent("start", {}))
     recorder.truth(Moment(2.0, 1001.0), content, "truth.json", 999.0)
     recorder.lines(Moment(3.0, 1002.0), announce(HOST, 65001, ["203.0.113.1/32"]).splitlines())
@@ -330,7 +330,7 @@ def test_a_recording_that_was_cut_is_replayed_up_to_there(
 
 def test_what_was_replayed_before_an_error_is_complete(site: Path) -> None:
     recording, commands = site / "recording", BytesAtTheEnd()
-    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
     with recording.open("ab") as file:
         file.write(b'{"now": "x"}\n')
     config = load_config(site / "rsfilter.toml")
@@ -353,7 +353,7 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording = site / "recording"
-    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
     argv = ["replay", "-c", str(site / "rsfilter.toml"), str(recording), "--audit"]
     out, before = str(site / "out"), b""
     for code, why in ((0, ""), (2, f"--audit {out}: has an audit log already")):
@@ -365,7 +365,7 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
 
 def test_vrps_are_of_no_use_to_a_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = site / "recording"
-    Recorder(recording).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
     config = load_config(site / "rsfilter.toml")
     vrps = site / "truth.json"
     assert replay(config, [recording], audit=site / "out", vrps=vrps) == 2

@@ -407,7 +407,7 @@ async def test_other_files_in_the_directory_do_not_keep_the_truth_out(path: Path
 async def test_where_a_link_leads_is_watched_too(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsfilter.edge.truth_watcher._TICK_MS", 60_000)  # events alone
+    monkeypatch.setattr("rsfilter.edge.truth_watcher._TICK_S", 60.0)  # events alone
 
     async def put(target: Path, asn: int) -> None:
         async with asyncio.timeout(PATIENCE_S):

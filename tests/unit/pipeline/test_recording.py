@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from pathlib import Path
 
 import pytest
 
-from rsfilter.pipeline.recording import KEPT, Moment, Recorder, read
+from rsfilter.edge.recording_writer import RecordingWriter
+from rsfilter.pipeline.recording import KEPT, Moment, Recorder, TurnFile, read
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def lines_of(path: Path) -> list[bytes]:
 
 
 def record(path: Path, text: bytes) -> None:
-    Recorder(path).lines(Moment(1.0, 2.0), [text])
+    Recorder(TurnFile(path).write).lines(Moment(1.0, 2.0), [text])
 
 
 def test_recordings_of_earlier_processes_are_kept(path: Path) -> None:
@@ -49,7 +51,7 @@ def test_what_is_no_file_stays_where_it_is(tmp_path: Path) -> None:
 def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = Recorder(path)
+    recorder = Recorder(TurnFile(path).write)
     recorder.lines(Moment(1.0, 2.0), [b"first"])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
@@ -73,3 +75,34 @@ def test_without_a_recording_the_filter_goes_on(
         f"there is no recording, filtering goes on: [Errno 2] No such file or directory: '{path}'"
         in caplog.text
     )
+
+
+def test_a_disk_that_does_not_answer_ends_the_recording(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pipe that nobody reads takes 64 KiB. What comes later is left out: a hole cannot be
+    replayed."""
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = RecordingWriter(path, max_waiting=200_000)
+    turn = b"x" * 99_999 + b"\n"
+    for _ in range(4):
+        writer.write(turn)
+    assert "the disk does not answer" in caplog.text
+    os.set_blocking(reading, True)
+    found = b""
+    while data := os.read(reading, 1 << 20):
+        found += data
+    writer.close(20.0)
+    assert found == 3 * turn
+    os.close(reading)
+    assert len(caplog.records) == 1
+
+
+def test_what_waits_is_written_at_the_end(path: Path) -> None:
+    writer = RecordingWriter(path)
+    recorder = Recorder(writer.write)
+    for number in range(100):
+        recorder.lines(Moment(1.0, 2.0), [b"%d" % number])
+    writer.close(20.0)
+    assert lines_of(path) == [b"%d" % number for number in range(100)]
