@@ -19,6 +19,7 @@ import msgspec
 from rsfilter.audit.chain import MAX_LINE
 from rsfilter.audit.flood import Audited, Flood
 from rsfilter.routing.effects import (
+    Absence,
     DataChange,
     DrainChange,
     GuardChange,
@@ -68,6 +69,8 @@ EVENTS = (
     "session_up",
     "session_down",
     "flood",
+    "absent",
+    "present",
     "data",
     "guard",
     "drain",
@@ -255,6 +258,19 @@ def _session_members(change: SessionChange) -> dict[str, Any]:
     }
 
 
+def _absence_members(absence: Absence) -> dict[str, Any]:
+    place = {} if absence.prefix is None else {"prefix": str(absence.prefix)}
+    detail = {} if absence.is_absent else {"detail": absence.detail}
+    return {
+        "event": "absent" if absence.is_absent else "present",
+        "neighbor": str(absence.neighbor),
+        "host": absence.host[:MAX_TEXT],
+        "asn": absence.asn,
+        **place,
+        "data": {"seconds": absence.seconds, **detail},
+    }
+
+
 def _changes(changes: int) -> dict[str, object]:
     return {"changes": changes} if changes else {}
 
@@ -328,6 +344,7 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     VerdictChange: _verdict_members,
     NlriRefused: _refused_members,
     SessionChange: _session_members,
+    Absence: _absence_members,
     Flood: _flood_members,
     DataChange: _data_members,
     GuardChange: _guard_members,

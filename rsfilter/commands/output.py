@@ -64,6 +64,17 @@ def print_table(
             console().print(text, style="bold", soft_wrap=True)
 
 
+def print_total(text: str) -> None:
+    """A line under a table, for people: a program gets the table alone."""
+    if sys.stdout.isatty():
+        console().print(clean(text), style="dim", soft_wrap=True)
+
+
+def short_time(text: str | None) -> str:
+    """A time of the API (RFC 3339, UTC) without parts of a second."""
+    return "" if text is None else text[:19] + "Z"
+
+
 def clean_cell(value: object, max_width: int | None = _MAX_WIDTH) -> str:
     """A value as one cell of a table."""
     text = clean("" if value is None else str(value))

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from stat import S_ISREG
 from typing import Any
 
@@ -58,6 +59,9 @@ SYSTEM_PATH = Path("/etc/rsfilter/rsfilter.toml")
 
 DEFAULT_HELP = f"./{DEFAULT_PATH}, then {SYSTEM_PATH}"
 """The configuration that a command takes without -c, for people."""
+
+MAX_NAME = 64
+"""Characters of the name of a machine that are taken."""
 
 MAX_FILE_SIZE = 16 * 1024 * 1024
 """Octets. A hundred thousand neighbors spelled out take a quarter of it."""
@@ -358,10 +362,14 @@ class _Builder:
                 f"{http.listen.address} can be reached from other machines; "
                 "set http.token_file, or listen on 127.0.0.1 or [::1]",
             )
+        for key, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
+            if getattr(http, key) is None and getattr(http, other) is not None:
+                self._problem(f"http.{key}", f"missing; {other} needs it")
 
 
 def _route_server(table: RouteServerTable) -> RouteServer:
-    return RouteServer(table.asn, table.router_id, _local_addresses(table), table.port)
+    name = table.name or gethostname()[:MAX_NAME]
+    return RouteServer(table.asn, table.router_id, _local_addresses(table), table.port, name)
 
 
 def _local_addresses(table: RouteServerTable) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rsfilter.config.build import FleetConfig
+from rsfilter.config.build import FleetConfig, HttpConfig
 from rsfilter.config.model import Config
 
 
@@ -20,7 +20,7 @@ def file_warnings(config: Config) -> list[str]:
     return [
         *_caches(config),
         *_audit(config.audit.directory),
-        *_token(config.http.token_file),
+        *_http(config.http),
         *_password(config.fleet),
     ]
 
@@ -45,9 +45,16 @@ def _audit(directory: Path) -> Iterator[str]:
     yield f"audit.directory: {problem}; there will be no audit log"
 
 
-def _token(path: Path | None) -> Iterator[str]:
-    if path is not None and (problem := _unreadable(path)):
-        yield f"http.token_file: {path}: {problem}; nothing can be changed over HTTP"
+def _http(http: HttpConfig) -> Iterator[str]:
+    for key, effect in (
+        ("token_file", "nothing can be changed over HTTP"),
+        ("read_token_file", "only the token of token_file lets anybody read over TCP"),
+        ("tls_certificate", "there is no HTTPS"),
+        ("tls_key", "there is no HTTPS"),
+    ):
+        path = getattr(http, key)
+        if path is not None and (problem := _unreadable(path)):
+            yield f"http.{key}: {path}: {problem}; {effect}"
 
 
 def _password(fleet: FleetConfig | None) -> Iterator[str]:

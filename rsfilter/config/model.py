@@ -38,6 +38,8 @@ class RouteServer:
     """Where sessions end: one, or one of each family."""
     port: int
     """TCP port where ExaBGP listens."""
+    name: str = ""
+    """Of this route server, for people and metrics."""
 
     def local_address(self, family: int) -> Address | None:
         """Our end of sessions of a family (4 or 6); None when there is none."""

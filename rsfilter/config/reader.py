@@ -36,8 +36,8 @@ MAX_SHOWN = 60
 class Parsed:
     """How the value in the file becomes the value of the field, inside `Annotated`."""
 
-    source: type
-    """What the file must have: str or int."""
+    source: type | tuple[type, ...]
+    """What the file must have: str, int, or either."""
     parse: Callable[[Any], object]
     """Raises ValueError; raise `HintError` when there is more to say than what was expected."""
     is_secret: bool = False
@@ -128,7 +128,9 @@ class TableReader:
         try:
             if parsed is None:
                 return msgspec.convert(value, type_, strict=True)
-            return parsed.parse(msgspec.convert(value, parsed.source, strict=True))
+            if type(value) not in _sources(parsed):
+                raise ValueError
+            return parsed.parse(value)
         except HintError as error:
             raise self._expected(declared, value, place, f": {error}") from None
         except (msgspec.ValidationError, ValueError):
@@ -138,6 +140,10 @@ class TableReader:
         got = "" if _is_secret(type_) else f", got {_shown(value)}"
         self.problem(place, f"expected {described(type_)}{got}{hint}")
         return BadValueError()
+
+
+def _sources(parsed: Parsed) -> tuple[type, ...]:
+    return parsed.source if isinstance(parsed.source, tuple) else (parsed.source,)
 
 
 @cache

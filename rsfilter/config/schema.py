@@ -21,6 +21,7 @@ from rsfilter.config.types import (
     Database,
     FamilyName,
     Heartbeat,
+    HostName,
     IPv4Lengths,
     IPv6Lengths,
     ListenAddress,
@@ -34,11 +35,13 @@ from rsfilter.config.types import (
     RetryInterval,
     RouterId,
     Seconds,
+    SecondsOrZero,
     SessionAddress,
     SessionNetwork,
     StaleTime,
     WindowSeconds,
 )
+from rsfilter.routing.expected import DEFAULT_ABSENT_AFTER_S
 from rsfilter.routing.groups import Limits
 from rsfilter.routing.validation import Mode
 
@@ -49,6 +52,8 @@ class TruthConfig:
 
     file: Path
     mode: Mode = Mode.AUTHORITATIVE
+    absent_after: SecondsOrZero = DEFAULT_ABSENT_AFTER_S
+    """For so long a host, or a host route, that truth expects may be missing; 0: for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,13 @@ class HttpConfig:
     """The unix socket for commands: its owner, group and mode decide who may change state."""
     token_file: Path | None = None
     """Its content must come with every request over TCP that changes state."""
+    read_token_file: Path | None = None
+    """Its content, or that of `token_file`, must come with every other request over TCP."""
+    allowed_hosts: tuple[HostName, ...] | None = None
+    """Names that clients may ask for, beside addresses and localhost."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    """Both or none: HTTPS over TCP."""
 
     @property
     def is_loopback(self) -> bool:
@@ -123,6 +135,7 @@ class RouteServerTable:
     router_id: RouterId
     local_address: SessionAddress | tuple[SessionAddress, ...]
     port: Port = 179
+    name: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from rsfilter.config.database import DatabaseUrl, parse_url
 from rsfilter.config.reader import HintError, MayBeEmpty, Parsed
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
 from rsfilter.routing.policy import BOGON_ASNS, NEVER_NEXT_HOPS
-from rsfilter.rpki.vrps import MAX_ASN
-from rsfilter.util.addresses import CacheAddress
+from rsfilter.rpki.document import read_asn
+from rsfilter.util.addresses import CacheAddress, is_host_name
 
 MAX_STALE_TIME = 2**24 - 1
 """Seconds. RFC 9494 section 3.1: the Long-Lived Stale Time has 24 bits."""
@@ -65,12 +65,19 @@ class Listen(NamedTuple):
 DEFAULT_LISTEN = Listen(Address.parse("127.0.0.1"), 8480)
 
 
-def _asn(value: int) -> int:
-    if not 0 <= value <= MAX_ASN:
-        raise ValueError
-    if value in BOGON_ASNS:
+def _asn(value: int | str) -> int:
+    if isinstance(value, str) and not value.upper().startswith("AS"):
+        raise ValueError  # in a configuration "65001" is no number
+    asn = read_asn(value)
+    if asn in BOGON_ASNS:
         raise HintError("nobody may use it (RFC 7607, 6793, 7300)")
-    return value
+    return asn
+
+
+def _host_name(text: str) -> str:
+    if not is_host_name(text):
+        raise ValueError
+    return text.lower().removesuffix(".")
 
 
 def _unicast(text: str) -> Address:
@@ -141,7 +148,10 @@ def _listen(text: str) -> Listen:
     return Listen(Address.parse(cache.host), cache.port)
 
 
-Asn = Annotated[int, Meta(description="an ASN such as 65001"), Parsed(int, _asn)]
+Asn = Annotated[int, Meta(description="an ASN such as 65001 or AS65001"), Parsed((int, str), _asn)]
+HostName = Annotated[
+    str, Meta(description="a host name such as rs1.example.net"), Parsed(str, _host_name)
+]
 Name = Annotated[
     str,
     Meta(
@@ -169,6 +179,9 @@ WindowSeconds = Annotated[
     int, Meta(ge=0, le=MAX_SECONDS, description=f"seconds from 0 to {MAX_SECONDS}")
 ]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_SECONDS, description=f"seconds from 1 to {MAX_SECONDS}")]
+SecondsOrZero = Annotated[
+    int, Meta(ge=0, le=MAX_SECONDS, description=f"seconds from 0 to {MAX_SECONDS}")
+]
 IPv4Length = Annotated[int, Meta(ge=1, le=32, description="a prefix length, 1 to 32")]
 IPv6Length = Annotated[int, Meta(ge=1, le=128, description="a prefix length, 1 to 128")]
 IPv4Lengths = Annotated[

@@ -56,6 +56,7 @@ from rsfilter.routing.events import (
     SessionUp,
     Update,
 )
+from rsfilter.routing.expected import Expected
 from rsfilter.routing.guard import Haste, Records
 from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix
 from rsfilter.routing.validation import Data
@@ -80,6 +81,12 @@ class Filter:
         policy = _policy(config)
         self.engine = Engine(
             own_asn, policy.hosts, config.routers, data, policy.limits, policy.drain_time
+        )
+        self.expected = Expected(
+            self.engine.rib_in,
+            self._has_group,
+            self._is_up,
+            config.truth.absent_after if config.truth else 0,
         )
         self.repetition = Repetition()
         self.inheritance = Inheritance(self.repetition.hosts.keys())
@@ -183,12 +190,15 @@ class Filter:
     def data_replaced(self, event: DataReplaced, now: float) -> None:
         """Other data are in force."""
         self._has_data = True
+        if event.data.bindings is not self.expected.bindings:
+            self.expected.replace(event.data.bindings)
         self._routing(event, now)
 
     def configured(self, config: Config, now: float, *, is_forced: bool = False) -> None:
         """Another configuration is in force, as far as `reload` lets it change. `is_forced`: what
         it takes away is meant."""
         self._routing(replace(_policy(config), is_forced=is_forced), now)
+        self.expected.replace(self.expected.bindings)
 
     def guard_released(self, by: str, now: float) -> None:
         """The operator lets go of what the guard holds; `by` says how, for people."""
@@ -235,6 +245,7 @@ class Filter:
         """What to write to ExaBGP now."""
         self._follow(self.engine.expire(now), now)
         self._audit += self.floods.expire(now)
+        self._audit += self.expected.expire(now)
         if self.unsupported:
             return []
         questions = self.resync.commands(now)
@@ -278,6 +289,7 @@ class Filter:
         timers = (
             self.deferral.kept_until if waits_for_hosts else None,
             self.engine.next_timer(),
+            self.expected.next_timer(),
             self.repetition.next_timer(),
             self.egress.next_timer(),
             self.resync.next_timer(),
@@ -401,10 +413,26 @@ class Filter:
             event = replace(event, administrative=True)
             self.deferral.removed(event.neighbor)
         self._follow(self.engine.handle(event, now), now)
+        if isinstance(event, SessionDown) and event.reason == REMOVED:
+            self._forget(event.neighbor)
+        if isinstance(event, Update | SessionUp | SessionDown):
+            self.expected.mark(event.neighbor, now)
         if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
             self._router_session(event)
         elif isinstance(event, SessionDown):
             self.egress.host_down(event.neighbor)
+
+    def _forget(self, neighbor: Address) -> None:
+        """A host that has left ExaBGP's configuration is not down, it is none any more."""
+        if neighbor not in self.egress.routers:
+            self.engine.sessions.pop(neighbor, None)
+
+    def _has_group(self, neighbor: Address) -> bool:
+        return self.engine.neighbors.group(neighbor) is not None
+
+    def _is_up(self, neighbor: Address, asn: int) -> bool:
+        session = self.engine.sessions.get(neighbor)
+        return session is not None and session.is_up and session.asn == asn
 
     def _follow(self, actions: Actions, now: float) -> None:
         self._audit += self.floods.pass_on(actions.audit, now)

@@ -8,6 +8,7 @@
     revalidation, guard, rules     other data: slices, losses that are held, and whose they are
     impact                         a preview of other data, or of another configuration
     retention, overflow, drain     lost hosts, too many routes, leaving service on purpose
+    expected                       hosts and host routes that truth expects and that are absent
 
 Time comes in as `now`; nothing here does I/O, logs, or knows the date.
 """

@@ -144,8 +144,31 @@ class DrainChange(NamedTuple):
     """Who keeps it out of service from now on."""
 
 
+class Absence(NamedTuple):
+    """A session or a route that truth expects is absent, or is so no longer."""
+
+    neighbor: Address
+    asn: int
+    host: str
+    """The truth's name for the host."""
+    prefix: Prefix | None
+    """None: the session."""
+    is_absent: bool
+    seconds: int
+    """How long it has been, or was, missing."""
+    detail: str
+    """For people: what ended it; empty while it is absent."""
+
+
 AuditEvent = (
-    VerdictChange | NlriRefused | NotKept | SessionChange | DataChange | GuardChange | DrainChange
+    VerdictChange
+    | NlriRefused
+    | NotKept
+    | SessionChange
+    | DataChange
+    | GuardChange
+    | DrainChange
+    | Absence
 )
 
 

@@ -74,6 +74,10 @@ class Session:
     """When `is_up` last changed, in the time of the events."""
     wrong_asn: int = 0
     """As `SessionDown.wrong_asn`."""
+    reason: str = ""
+    """Why it last went down, in the speaker's words; empty if it never did."""
+    flaps: int = 0
+    """How often it went down after it was up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,10 @@ class Engine:
         now: float,
         wrong_asn: int = 0,
     ) -> None:
-        self.sessions[neighbor] = Session(asn, is_up, now, wrong_asn)
+        before = self.sessions.get(neighbor)
+        flaps = before.flaps + (before.is_up and not is_up) if before else 0
+        last_reason = before.reason if before and is_up else reason
+        self.sessions[neighbor] = Session(asn, is_up, now, wrong_asn, last_reason, flaps)
         role, group = self.neighbors.identify(neighbor)
         host = self.data.bindings.host(asn, neighbor) if role == "host" else None
         name = host.name if host else ""

@@ -88,6 +88,8 @@ class TruthHost:
     """Session addresses that the host may use; empty: any."""
     prefixes: tuple[Vrp, ...] = field(default=(), compare=False)
     """What the host itself owns. Kept only where another host has the same ASN."""
+    routes: tuple[Prefix, ...] = field(default=(), compare=False)
+    """Host routes that it owns: it is expected to announce them. Kept only with `neighbors`."""
 
 
 Role = Literal["host", "router", "unknown"]

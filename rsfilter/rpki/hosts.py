@@ -87,7 +87,7 @@ def read_hosts(
 
 
 def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
-    """Make the hosts; only those that share an ASN keep what is their own."""
+    """Make the hosts; only those that share an ASN keep all that is their own."""
     sharing = Counter(host.asn for host in read)
     return tuple(
         TruthHost(
@@ -95,9 +95,15 @@ def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
             host.asn,
             host.neighbors,
             tuple(vrps[host.own]) if sharing[host.asn] > 1 else (),
+            _host_routes(vrps[host.own]) if host.neighbors else (),
         )
         for host in read
     )
+
+
+def _host_routes(vrps: Iterable[Vrp]) -> tuple[Prefix, ...]:
+    routes = (vrp.prefix for vrp in vrps if vrp.prefix.length == BITS[vrp.prefix.family])
+    return tuple(dict.fromkeys(routes))
 
 
 # One host ----------------------------------------------------------------------------------------

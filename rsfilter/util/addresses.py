@@ -42,7 +42,7 @@ class CacheAddress:
         if match["bracketed"] is not None:
             if ip_address(host).version != 6 or "%" in host:
                 raise ValueError(f"{host!r} is not an IPv6 address")
-        elif len(host) > MAX_HOST_LENGTH or not (_is_ipv4(host) or _HOST_NAME.fullmatch(host)):
+        elif not (_is_ipv4(host) or is_host_name(host)):
             raise ValueError(f"{host!r} is neither an IPv4 address nor a host name")
         if not 1 <= port <= 65535:
             raise ValueError(f"{port} is not a TCP port")
@@ -56,6 +56,11 @@ class CacheAddress:
     def __str__(self) -> str:
         """`host:port`, as the configuration spells it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether a text is a host name (RFC 1123 section 2.1)."""
+    return len(text) <= MAX_HOST_LENGTH and _HOST_NAME.fullmatch(text) is not None
 
 
 def _is_ipv4(host: str) -> bool:

@@ -34,6 +34,13 @@ def to_json(value: object, indent: int | None = None, default: Any = None) -> st
     return json.dumps(value, indent=indent, default=default).replace("\x7f", "\\u007f")
 
 
+def count(number: int, noun: str) -> str:
+    """A number and what it counts: `1 route`, `2 routes`, `2 prefixes`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch')) else 's'}"
+
+
 class PlainFormatter(logging.Formatter):
     """Log records, tracebacks included, of which no text can act on a terminal."""
 

@@ -14,7 +14,7 @@ from rsfilter.web.context import Running
 from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
-from rsfilter.web.requests import Token
+from rsfilter.web.requests import ReadToken, Token
 from rsfilter.web.table_reader import CensusTaker, Slices
 from rsfilter.web.workers import Kind, Workers
 
@@ -41,7 +41,9 @@ class Api:
         self.events = Events()
         self.metrics = Metrics(running, self.events)
         self.watch = Watch(running, self.metrics.looked)
-        self.token = Token(running.config.http.token_file)
+        http = running.config.http
+        self.token = Token(http.token_file)
+        self.read_token = ReadToken(Token(http.read_token_file), self.token)
         self.impacts = Workers(IMPACT)
         self.silent = SilentConnections()
         self._auditors = Workers(AUDIT)

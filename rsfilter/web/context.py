@@ -54,6 +54,8 @@ class Running:
     """What is replaced in ExaBGP; None: nothing that it tells of."""
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
+    start: float = field(default_factory=time.monotonic)
+    """The same by the engine's clock."""
     reader: LineReader | None = None
     writer: CommandWriter | None = None
     """Both None: not yet."""

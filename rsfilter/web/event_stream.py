@@ -14,6 +14,7 @@ from itertools import islice
 
 from rsfilter.audit.record import Auditable, body, timestamp
 from rsfilter.routing.effects import (
+    Absence,
     DataChange,
     DrainChange,
     GuardChange,
@@ -33,6 +34,7 @@ KINDS: dict[type, str] = {
     VerdictChange: "verdict",
     NlriRefused: "verdict",
     SessionChange: "session",
+    Absence: "absence",
     DataChange: "data",
     GuardChange: "guard",
     DrainChange: "drain",

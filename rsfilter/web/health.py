@@ -10,11 +10,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import DrainPhase
+from rsfilter.routing.groups import Role
 from rsfilter.routing.model import Address
 from rsfilter.routing.validation import Mode, Source
+from rsfilter.util.text import count
 from rsfilter.web.context import Running
 from rsfilter.web.status_schema import Finding, Health
 
@@ -28,6 +32,11 @@ even in the middle of a full table."""
 NOT_REPLYING_S = 60.0
 """Commands are unanswered and no reply comes for this long. ExaBGP replies when a command has had
 its effect, which takes seconds while a table of 200,000 routes goes out."""
+
+MASS = 10
+"""Rejected routes that are many, if they are more than half of all."""
+
+T = TypeVar("T")
 
 MAX_NAMED = 5
 """Neighbors that a warning names: more is a list for another place."""
@@ -136,13 +145,62 @@ def _warnings(running: Running) -> Iterator[Finding]:
         for name, text in running.fleet.warnings():
             yield Finding(name=f"fleet_{name}", detail=text)
     if held := running.filter.engine.guard.held:
-        yield Finding(name="guard_holds", detail=f"{held} routes are held by the guard")
+        yield Finding(name="guard_holds", detail=f"{count(held, 'route')} held by the guard")
+    yield from _missing(running)
+    yield from _rejection(running)
     if flooding := running.filter.floods.neighbors:
         detail = f"more than the audit log tells line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
     for cache in running.caches.status() if running.caches else ():
         if not cache.is_fresh:
             yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")
+
+
+def _missing(running: Running) -> Iterator[Finding]:
+    """Sessions that are down, and what truth expects and nobody has."""
+    engine, expected = running.filter.engine, running.filter.expected
+    down: dict[Role, list[Address]] = {"router": [], "host": [], "unknown": []}
+    for address, session in engine.sessions.items():
+        if not session.is_up and address not in expected.absent_hosts:
+            down[engine.neighbors.identify(address).role].append(address)
+    for role in ("router", "host"):
+        if found := sorted(down[role]):
+            names = _named(found, lambda each: name_of(running, each))
+            detail = f"{count(len(found), role)} down: {names}"
+            yield Finding(name=f"{role}s_down", detail=detail)
+    if hosts := expected.absent_hosts:
+        names = _named(hosts.values(), lambda each: f"{each.host.name} ({each.neighbor})")
+        detail = f"{count(len(hosts), 'host')} absent, which truth expects: {names}"
+        yield Finding(name="hosts_absent", detail=detail)
+    if prefixes := expected.absent_prefixes:
+        names = _named(prefixes.values(), lambda each: f"{each.prefix} of {each.host.name}")
+        detail = f"{count(len(prefixes), 'prefix')} absent, which truth expects: {names}"
+        yield Finding(name="prefixes_absent", detail=detail)
+
+
+def name_of(running: Running, neighbor: Address) -> str:
+    """A neighbor for people: the name of its host or group, and its address."""
+    engine = running.filter.engine
+    session = engine.sessions.get(neighbor)
+    host = engine.data.bindings.host(session.asn, neighbor) if session else None
+    name = host.name if host else engine.neighbors.identify(neighbor).group
+    return f"{name} ({neighbor})"
+
+
+def _rejection(running: Running) -> Iterator[Finding]:
+    """More routes are rejected than accepted: hardly the fault of single hosts."""
+    engine = running.filter.engine
+    total, accepted = len(engine.rib_in), engine.rib_in.accepted
+    rejected = total - accepted - engine.guard.held
+    if rejected >= MASS and rejected * 2 > total:
+        detail = f"{rejected} of {count(total, 'route')} rejected: look at the data before hosts"
+        yield Finding(name="mass_rejection", detail=detail)
+
+
+def _named(found: Iterable[T], name: Callable[[T], str]) -> str:
+    """The names of the first few."""
+    first = [name(each) for each in islice(found, MAX_NAMED + 1)]
+    return ", ".join(first[:MAX_NAMED]) + " ..." * (len(first) > MAX_NAMED)
 
 
 def _some(neighbors: Sequence[Address]) -> str:

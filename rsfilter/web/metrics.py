@@ -7,12 +7,18 @@ never a prefix or a host.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, get_args
 
-from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -39,6 +45,8 @@ if TYPE_CHECKING:
 # They would say for each histogram when the process began. (The function has no annotations.)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
 _TIMES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _SIZES = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _AGES = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 86400)
@@ -57,6 +65,7 @@ class Metrics(Collector):
         self._requests: Counter[tuple[str, str]] = Counter()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)
         self._judge = self._histogram(
             "judge_seconds", "Time to judge the lines of one turn and queue what follows", _TIMES
         )
@@ -163,8 +172,8 @@ class Metrics(Collector):
         text = "NLRIs that cannot be routes"
         yield _counter("refused_nlri", text, "reason", self._refused)
         engine = self._running.filter.engine
-        updates = {name: engine.counters[name] for name in _UPDATES}
-        yield _counter("updates", "What hosts' UPDATEs held", "kind", updates)
+        for name, key, text in _UPDATES:
+            yield _total(name, text, engine.counters[key])
         text = "Prefixes that a group of routers should have"
         wanted = {name: len(rib.routes) for name, rib in engine.ribs_out.items()}
         yield _gauge("adj_rib_out_prefixes", text, "group", wanted)
@@ -181,6 +190,13 @@ class Metrics(Collector):
         for (role, group, is_up), count in sorted(found.items()):
             sessions.add_metric((role, group, "up" if is_up else "down"), count)
         yield sessions
+        expected = self._running.filter.expected
+        text = "Host addresses that truth expects to have a session"
+        yield _value("expected_hosts", text, expected.expected_hosts)
+        text = "Of these: without a session for longer than absent_after"
+        yield _value("absent_hosts", text, len(expected.absent_hosts))
+        text = "Host routes that truth expects, and that their host does not announce"
+        yield _value("absent_prefixes", text, len(expected.absent_prefixes))
         known = {a: engine.sessions.get(a) for a in egress.routers}
         up = {str(a): session is not None and session.is_up for a, session in known.items()}
         yield _gauge("router_up", "The router's session is up", "router", up)
@@ -196,6 +212,8 @@ class Metrics(Collector):
         yield _value("data_in_force", "There are validation data", running.sources.is_started)
         if truth := running.sources.truth:
             yield _value("truth_vrps", "VRPs of the truth in force", len(truth.vrps))
+            about = {"revision": truth.revision, "sha256": truth.sha256}
+            yield InfoMetricFamily("rsfilter_truth", "The truth in force", about)
         if running.truth_loaded is not None:
             text = "When the truth in force was read"
             yield _value("truth_loaded_timestamp_seconds", text, running.truth_loaded)
@@ -228,7 +246,7 @@ class Metrics(Collector):
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress
-        lines = {**_SKIPPED, **running.filter.counters}
+        lines = {**_SKIPPED, **_in_snake_case(running.filter.counters)}
         yield _counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
         if running.reader is not None:
             yield _total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
@@ -238,8 +256,8 @@ class Metrics(Collector):
             yield _total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
         text = "Commands that ExaBGP has not replied to"
         yield _value("commands_unanswered", text, egress.unanswered)
-        counts = {name: egress.counters[name] for name in _EGRESS}
-        yield _counter("egress", "What the egress did", "kind", counts)
+        for name, key, help_text in _EGRESS:
+            yield _total(name, help_text, egress.counters[key])
 
     def _state(self) -> Iterator[Metric]:
         running = self._running
@@ -250,8 +268,9 @@ class Metrics(Collector):
             "left_out": len(speaker.left_out) if speaker else 0,
         }
         yield _gauge("speaker_replacements", "What is replaced in ExaBGP", "state", parts)
-        started = running.started
-        yield _value("start_timestamp_seconds", "When this process was started", started)
+        server = running.config.route_server
+        about = {"name": server.name, "asn": str(server.asn), "router_id": str(server.router_id)}
+        yield InfoMetricFamily("rsfilter_route_server", "The route server", about)
         is_done = running.filter.is_resynced
         yield _value("resynced", "What was before this process is known", is_done)
         phase = running.filter.drain_state.phase
@@ -265,9 +284,9 @@ class Metrics(Collector):
         yield _total("audit_dropped", "Audit records that found no room", audit.dropped)
         floods = running.filter.floods
         text = "Neighbors that the audit log sums up instead of telling each change"
-        yield _value("floods", text, len(floods.neighbors))
-        counts = {name: floods.counters[name] for name in _FLOODS}
-        yield _counter("flood", "What was not audited line by line", "kind", counts)
+        yield _value("flooding_neighbors", text, len(floods.neighbors))
+        for name, key, help_text in _FLOODS:
+            yield _total(name, help_text, floods.counters[key])
         yield _value("events_clients", "Clients of the event stream", len(self._events.clients))
         dropped = self._events.dropped
         yield _total("events_dropped", "Events that slow clients did not get", dropped)
@@ -282,17 +301,32 @@ class Metrics(Collector):
 _SKIPPED = {f"skipped_{why}": 0 for why in get_args(SkipReason)}
 """There with 0 as well: of a counter that begins with 1 Prometheus sees no increase."""
 
-_UPDATES = ("updates", "announced", "repeated", "withdrawn", "not_kept", "refused", "from_router")
-_FLOODS = ("floods", "changes", "untold", "not_kept")
+_UPDATES = (
+    ("updates", "updates", "UPDATE messages"),
+    ("announced_prefixes", "announced", "Prefixes in UPDATEs of hosts that are new or changed"),
+    ("repeated_prefixes", "repeated", "Prefixes in UPDATEs of hosts that say the same again"),
+    ("withdrawn_prefixes", "withdrawn", "Routes that hosts withdrew, or that left with them"),
+    ("not_kept_prefixes", "not_kept", "Announced prefixes far beyond max_prefixes, not kept"),
+    ("router_updates", "from_router", "UPDATE messages of routers, which are ignored"),
+)
+"""Name, name of the counter, text."""
+
+_FLOODS = (
+    ("floods_started", "floods", "Floods that began"),
+    ("flood_changes", "changes", "Changes in floods that were summed up"),
+    ("flood_untold_changes", "untold", "Of these: changes that no audit record tells of"),
+    ("flood_not_kept_prefixes", "not_kept", "Announced prefixes in floods that were not kept"),
+)
+
 _EGRESS = (
-    "announced",
-    "withdrawn",
-    "repeated",
-    "commands",
-    "replies",
-    "errors",
-    "barriers",
-    "barriers_lost",
+    ("router_announced_prefixes", "announced", "Prefixes announced to routers"),
+    ("router_withdrawn_prefixes", "withdrawn", "Prefixes withdrawn from routers"),
+    ("router_repeated_prefixes", "repeated", "Prefixes announced to routers again, in doubt"),
+    ("commands", "commands", "Commands to ExaBGP"),
+    ("command_replies", "replies", "Replies of ExaBGP to commands"),
+    ("command_errors", "errors", "Commands that ExaBGP refused"),
+    ("barriers", "barriers", "End-of-RIBs sent to know what has left"),
+    ("barriers_lost", "barriers_lost", "Of these: that did not come back in time"),
 )
 
 
@@ -315,6 +349,11 @@ def _fleet(fleet: Supervisor) -> Iterator[Metric]:
         "fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES}
     )
     yield _value("fleet_behind_records", "Audit records that the database has not", behind)
+
+
+def _in_snake_case(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts of messages by the names of their classes: `SessionUp` becomes `session_up`."""
+    return {_HUMP.sub("_", name).lower(): count for name, count in counts.items()}
 
 
 def _value(name: str, text: str, value: float) -> Metric:

@@ -62,7 +62,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
         content[JSON] = {"schema": schema_of[endpoint.answer]}
     error = {"content": {JSON: {"schema": schema_of[api_schema.Error]}}}
     responses: Json = {"200": {"description": "good", "content": content}}
-    statuses = [400, 403, 421, *endpoint.errors, *((401,) if endpoint.needs_token else ())]
+    statuses = [400, 401, 403, 421, *endpoint.errors]
     for status in statuses:
         responses[str(status)] = {"description": _STATUSES[status], **error}
     if endpoint.answer is status_schema.Health:

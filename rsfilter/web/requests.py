@@ -12,6 +12,7 @@ import logging
 import socket
 import stat
 import struct
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,6 +76,24 @@ class Token:
             return
         if self._file is None:
             raise ApiError(403, "no_token", "no token is configured: set token_file in [http]")
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and await self.is_known(given):
+            return
+        detail = "this needs the token of [http] token_file: Authorization: Bearer TOKEN"
+        if scheme:
+            detail = "this is not the token of [http] token_file"
+        headers = {"WWW-Authenticate": 'Bearer realm="rsfilter"'}
+        raise ApiError(401, "unauthorized", detail, headers=headers)
+
+    @property
+    def is_configured(self) -> bool:
+        """There is a file."""
+        return self._file is not None
+
+    async def is_known(self, given: str) -> bool:
+        """Return whether a text is the token; ApiError if its file cannot be used."""
+        if self._file is None:
+            return False
         try:
             known = await self._known(self._file)
         except TimeoutError:
@@ -86,15 +105,7 @@ class Token:
             log.error("%s: cannot be used, so nothing can be changed: %s", self._file, reason)
             detail = "the token file cannot be used; rsfilter's log says why"
             raise ApiError(403, "no_token", detail) from None
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        is_known = hmac.compare_digest(given.strip().encode("utf-8", "replace"), known)
-        if scheme.lower() != "bearer" or not is_known:
-            raise ApiError(
-                401,
-                "unauthorized",
-                "this needs the token of [http] token_file: Authorization: Bearer TOKEN",
-                headers={"WWW-Authenticate": 'Bearer realm="rsfilter"'},
-            )
+        return hmac.compare_digest(given.strip().encode("utf-8", "replace"), known)
 
     async def _known(self, file: Path) -> bytes:
         """The token. However many ask for it, a file server that hangs costs one thread."""
@@ -124,6 +135,43 @@ class Token:
         if not MIN_LENGTH <= len(content) <= MAX_BYTES:
             raise ValueError(f"holds no token of {MIN_LENGTH} to {MAX_BYTES} characters")
         return content
+
+
+class ReadToken:
+    """Lets read over TCP: everybody, or whoever has one of two tokens."""
+
+    def __init__(self, token: Token, token_for_changes: Token) -> None:
+        self._token = token
+        self._tokens = (token, token_for_changes)
+
+    async def check(self, request: web.Request) -> None:
+        """Return if the request may read; ApiError 401 or 403 if not. Browsers show a prompt, and
+        send the token as a password (RFC 7617)."""
+        if not self._token.is_configured or is_local(request.transport):
+            return
+        if given := _given(request):
+            for token in self._tokens:
+                if await token.is_known(given):
+                    return
+        raise ApiError(
+            401,
+            "unauthorized",
+            "this is not the token of [http] read_token_file"
+            if given
+            else "this needs the token of [http] read_token_file, as Bearer token or as password",
+            headers={"WWW-Authenticate": 'Basic realm="rsfilter", charset="UTF-8"'},
+        )
+
+
+def _given(request: web.Request) -> str:
+    """The token that came with a request; empty if none did."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return given if scheme.lower() == "bearer" else ""
+    try:
+        return b64decode(given, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def requester(request: web.Request) -> str:

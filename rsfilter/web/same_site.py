@@ -10,6 +10,7 @@ of the last two.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -24,15 +25,17 @@ LINKED = "/"
 """The page: static files that cost nothing. Links of other sites (a wiki, an alert) may open it."""
 
 
-def check_host(request: web.Request) -> None:
-    """Refuse names: a site that rebinds its name to our address comes with it as Host."""
+def check_host(request: web.Request, allowed: Collection[str]) -> None:
+    """Refuse names that are not `allowed`: a site that rebinds its name to our address comes with
+    it as Host."""
     given = request.headers.get("Host", "")  # not request.host, which may ask the DNS, and wait
     host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
     with contextlib.suppress(ValueError):
         ip_address(host)
         return
-    if host != "localhost":
-        raise ApiError(421, "wrong_host", "ask by address, or as localhost")
+    if host.lower().removesuffix(".") not in ("localhost", *allowed):
+        detail = "ask by address, as localhost, or by a name of allowed_hosts in [http]"
+        raise ApiError(421, "wrong_host", detail)
 
 
 def check_site(request: web.Request) -> None:

@@ -81,6 +81,9 @@ class NeighborsAsked(Asked):
 
     role: Role | None = None
     group: Text | None = None
+    host: Text | None = None
+    """The truth's name for it, or the name of its group."""
+    state: NeighborState | None = None
 
 
 class RouterProgress(Shape):
@@ -93,8 +96,23 @@ class RouterProgress(Shape):
     """Of these: not yet known to have left."""
 
 
+NeighborState = Literal["up", "down", "absent", "expected"]
+
+
+class Absent(Shape):
+    """A session, or a host route, that truth expects and that is absent."""
+
+    host: str
+    neighbor: str
+    """The host's address; of a prefix, its first one."""
+    prefix: str | None
+    """null: the session itself is absent."""
+    since: str
+    """When it was first missing."""
+
+
 class Neighbor(Shape):
-    """One session."""
+    """One session, or one that truth expects."""
 
     neighbor: str
     role: Role
@@ -104,9 +122,21 @@ class Neighbor(Shape):
     asn: int
     open_asn: int | None
     """The ASN of its last OPEN, where that is another one: there is no session for that."""
+    state: NeighborState
+    """up; down; absent: truth expects it, and it is missing for longer than `absent_after`;
+    expected: not seen yet, and not missing for so long."""
     is_up: bool
+    is_expected: bool
+    """Truth binds the address to a host."""
     since: str
+    """When it came up, or was lost; of one that was never seen, when it was first missing."""
+    reason: str
+    """Why it last went down, in ExaBGP's words; empty if it never did."""
+    flaps: int
+    """How often it went down since this process was started."""
     routes: RouteCounts
+    absent_prefixes: int
+    """Host routes that truth expects from the host and that are absent."""
     max_prefixes: int | None
     """The limit of a host's routes, rejected ones included."""
     router: RouterProgress | None
@@ -116,7 +146,11 @@ class Neighbor(Shape):
 class Neighbors(Shape):
     """`/api/v1/neighbors`, by address."""
 
+    name: str
+    """Of the route server."""
     neighbors: list[Neighbor]
+    absent_prefixes: list[Absent]
+    """Those that are missing longest, at most 1000."""
 
 
 # Routes ------------------------------------------------------------------------------------------
@@ -129,6 +163,8 @@ class RoutesAsked(Asked):
     match: Literal["covering", "covered", "exact"] = "covering"
     asn: Asn | None = None
     neighbor: Text | None = None
+    host: Text | None = None
+    """The truth's name for it, or the name of its group."""
     verdict: VerdictName | None = None
     reason: ReasonName | None = None
     family: FamilyName | None = None
@@ -148,6 +184,12 @@ class Route(Shape):
     as_path: str
     as_path_length: int
     next_hop: str
+    med: int | None
+    communities: list[str]
+    """At most 16 of each kind; `/api/v1/routes/{prefix}` has more."""
+    large_communities: list[str]
+    is_best: bool
+    """Routers get it, or they get it before the other routes of its prefix."""
     verdict: VerdictName
     reasons: list[str]
     state: StateName
@@ -408,4 +450,4 @@ class EventsAsked(Asked):
     """Which events to get."""
 
     kinds: Text | None = None
-    """Comma-separated: verdict, session, data, guard, drain, service. Not given: all."""
+    """Comma-separated: verdict, session, absence, data, guard, drain, service. Not given: all."""

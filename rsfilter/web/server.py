@@ -22,7 +22,7 @@ from rsfilter.audit.record import Auditable
 from rsfilter.util import local_socket
 from rsfilter.util.local_socket import LocalSocket, is_local
 from rsfilter.util.threads import on_own_thread
-from rsfilter.web import bounds, page
+from rsfilter.web import bounds, page, parameters, tls
 from rsfilter.web.api import Api
 from rsfilter.web.connections import FIRST_REQUEST_S, KEEPALIVE_S, SilentConnections
 from rsfilter.web.context import Running
@@ -112,11 +112,13 @@ class WebServer:
             await runner.cleanup()
 
     async def _serve_tcp(self, runner: web.AppRunner) -> None:
-        server = await self._listen(runner)
+        http = self.running.config.http
+        certificate = await tls.Certificate.of(http)
+        server = await self._listen(runner, certificate)
         self.address = server.sockets[0].getsockname()[:2]
-        log.info("HTTP on %s", self.running.config.http.listen)
+        log.info("%s on %s", "HTTPS" if certificate else "HTTP", http.listen)
         try:
-            await asyncio.Event().wait()
+            await (certificate.keep_fresh() if certificate else asyncio.Event().wait())
         finally:
             self.address = None
             server.close()
@@ -149,7 +151,9 @@ class WebServer:
                 watch.socket_problem = ""
                 return made
 
-    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+    async def _listen(
+        self, runner: web.AppRunner, certificate: tls.Certificate | None
+    ) -> asyncio.Server:
         listen = self.running.config.http.listen
         loop = asyncio.get_running_loop()
         last = ""
@@ -160,6 +164,8 @@ class WebServer:
                     str(listen.address),
                     listen.port,
                     backlog=MAX_CONNECTIONS,
+                    ssl=certificate.context if certificate else None,
+                    ssl_handshake_timeout=FIRST_REQUEST_S if certificate else None,
                 )
             except OSError as error:
                 if (reason := str(error.strerror)) != last:
@@ -227,8 +233,9 @@ def _middleware(api: Api) -> Any:
         try:
             if api.running.is_ending:
                 raise ApiError(503, "ending", "the filter ends")
-            check_host(request)
+            check_host(request, api.running.config.http.allowed_hosts or ())
             check_site(request)
+            await api.read_token.check(request)
             response = await handler(request)
         except ApiError as error:
             response = respond_error(error)
@@ -293,7 +300,7 @@ async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
     try:
         if is_body:
             return msgspec.json.decode(await _small_body(request), type=endpoint.asked)
-        return msgspec.convert(given, type=endpoint.asked, strict=False)
+        return parameters.parse(given, endpoint.asked)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").lstrip(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rsfilter.web.schema import RouteCounts, Shape, TruthSummary
+from rsfilter.web.schema import Absent, RouteCounts, Shape, TruthSummary
 
 
 class Finding(Shape):
@@ -35,6 +35,31 @@ class SessionCounts(Shape):
     routers_up: int
     routers_down: int
     unknown: int
+    first_down: list[Down]
+    """The first five that are down, routers first."""
+
+
+class Down(Shape):
+    """A session that was lost, or never came up."""
+
+    neighbor: str
+    host: str
+    """The truth's name for it, else its group's."""
+    since: str
+    reason: str
+
+
+class ExpectedStatus(Shape):
+    """What truth expects, and what of it is absent."""
+
+    hosts: int
+    """Addresses that truth binds to hosts and that are in a host group."""
+    absent_hosts: int
+    absent_prefixes: int
+    """Host routes that their host does not announce."""
+    first_hosts: list[Absent]
+    first_prefixes: list[Absent]
+    """The first five of each, those that are missing longest."""
 
 
 class DrainStatus(Shape):
@@ -135,6 +160,8 @@ class Rtr(Shape):
 class Status(Shape):
     """`/api/v1/status`."""
 
+    name: str
+    """Of the route server: `[route_server] name`."""
     version: str
     configuration: str
     asn: int
@@ -148,6 +175,7 @@ class Status(Shape):
     readiness: Health
     routes: RouteCounts
     sessions: SessionCounts
+    expected: ExpectedStatus
     drain: DrainStatus
     guard: GuardStatus
     exabgp: CommandStatus

@@ -65,7 +65,9 @@ def families(exposition: str) -> dict[str, str]:
 
 def test_every_metric_is_documented_and_no_other(exposition: str) -> None:
     rows = re.findall(
-        r"^\| `(rsfilter_\w+)`[^|]*\| (\w+) \|", (DOCS / "metrics.md").read_text(), re.MULTILINE
+        r"^\| `((?:rsfilter|process)_\w+)`[^|]*\| (\w+) \|",
+        (DOCS / "metrics.md").read_text(),
+        re.MULTILINE,
     )
     assert dict(rows) == families(exposition)
 
@@ -118,10 +120,16 @@ def test_each_alert_says_what_to_do() -> None:
     rules = (EXAMPLES / "prometheus-rules.yml").read_text()
     alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE)
     assert len(alerts) >= 10
-    runbooks = re.findall(r"^ +runbook: docs/operations.md#(\w+)$", rules, re.MULTILINE)
+    runbooks = re.findall(r"^ +runbook_url: https://\S+/operations/#(\w+)$", rules, re.MULTILINE)
     assert runbooks == [alert.lower() for alert in alerts]
     _, _, manual = (DOCS / "operations.md").read_text().partition("\n## Alarms\n")
     assert re.findall(r"^### (\w+)$", manual, re.MULTILINE) == alerts
+
+
+def test_each_alert_names_its_instance() -> None:
+    rules = (EXAMPLES / "prometheus-rules.yml").read_text()
+    summaries = re.findall(r"^ +summary: (.+)$", rules, re.MULTILINE)
+    assert [text for text in summaries if "$labels.instance" not in text] == []
 
 
 def promtool(*arguments: str, stdin: str = "") -> str:

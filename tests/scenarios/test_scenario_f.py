@@ -120,7 +120,7 @@ def test_f1_one_prefix_with_ever_longer_paths(site: Site) -> None:
         assert seen == [("added", prefix), ("removed", prefix)]
         commands = [c for c in site.route_server.commands() if prefix in c.split()]
         assert len(commands) == 2
-    announced = site.route_server.metric('rsfilter_updates_total{kind="announced"}')
+    announced = site.route_server.metric("rsfilter_announced_prefixes_total")
     assert announced == len(prefixes) * len(LENGTHS) + len(last)
     assert site.filter_memory_kb() - memory < MEMORY_KB
 

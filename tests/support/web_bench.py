@@ -82,6 +82,8 @@ class Bench:
         self.config = parse_config(config, directory / "rsfilter.toml")
         sources = Sources.of(self.config)
         self.filter = Filter(self.config, sources.nothing)
+        self.ahead = 0.0
+        """Seconds by which the filter's clock is ahead of the machine's."""
         self.released: list[str] = []
         self.asked: list[tuple[bool, str]] = []
         self.reloads: list[tuple[str, bool]] = []
@@ -112,13 +114,23 @@ class Bench:
         event = self.running.sources.truth_loaded(parse_truth(content, "truth.json", time.time()))
         assert event is not None
         self.running.truth_loaded = time.time()
-        self.filter.data_replaced(event, time.monotonic())
+        self.filter.data_replaced(event, self.now)
         self.follow()
 
     def says(self, *lines: bytes) -> None:
         """ExaBGP says these lines."""
         for line in b"".join(lines).splitlines():
-            self.filter.line(line, time.monotonic())
+            self.filter.line(line, self.now)
+        self.follow()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def later(self, seconds: float) -> None:
+        """Time passes for the filter."""
+        self.ahead += seconds
+        self.follow()
         self.follow()
 
     def announces(self, host: str, asn: int, *prefixes: str) -> None:
@@ -130,7 +142,7 @@ class Bench:
 
     def follow(self) -> list[bytes]:
         """What the service does after each turn; answers with the commands."""
-        commands = self.filter.commands(time.monotonic())
+        commands = self.filter.commands(self.now)
         events = self.filter.take_audit()
         self.running.audit.extend(time.time(), events)
         self.server.told(time.time(), events)
@@ -138,12 +150,12 @@ class Bench:
 
     def release_guard(self, by: str) -> None:
         self.released.append(by)
-        self.filter.guard_released(by, time.monotonic())
+        self.filter.guard_released(by, self.now)
         self.follow()
 
     async def drain(self, on: bool, by: str) -> str:
         self.asked.append((on, by))
-        self.filter.drain(on, by, time.monotonic())
+        self.filter.drain(on, by, self.now)
         self.follow()
         return self.disk_problem
 

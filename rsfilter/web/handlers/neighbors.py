@@ -2,49 +2,123 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice
+
 from aiohttp import web
 
 from rsfilter.audit.record import timestamp
 from rsfilter.exabgp.router import RouterState
+from rsfilter.routing.engine import Session
+from rsfilter.routing.model import Address
 from rsfilter.web import schema
 from rsfilter.web.api import Api
-from rsfilter.web.handlers.status import route_counts
-from rsfilter.web.table_reader import Counts
+from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts
+from rsfilter.web.table_reader import Census, Counts
+
+MAX_ABSENT = 1000
+"""Absent prefixes of one answer."""
+
+SLICE = 100
+"""Neighbors that are rendered in one go: a millisecond."""
+
+LOOKED_UP = 1000
+"""Addresses of the truth that are looked up in one go: a millisecond."""
 
 
 async def neighbors(
     api: Api, _request: web.Request, asked: schema.NeighborsAsked
 ) -> schema.Neighbors:
-    """Every session that was seen, and every configured router."""
+    """Every session that was seen, every configured router, and every host that truth expects."""
     census = await api.census.census()
-    engine = api.running.filter.engine
+    expected = api.running.filter.expected
+    absent = Counter(name for name, _ in expected.absent_prefixes)
+    addresses = await _addresses(api)
     found: list[schema.Neighbor] = []
-    for number, address in enumerate(sorted({*engine.sessions, *census.by_neighbor})):
-        if number % 100 == 99:
+    for number, address in enumerate(addresses):
+        if number % SLICE == SLICE - 1:
             await api.slices.pause()
-        session = engine.sessions.get(address)
-        role, group = engine.neighbors.identify(address)
-        if session is None or asked.role not in (None, role) or asked.group not in (None, group):
-            continue
-        host = engine.data.bindings.host(session.asn, address)
-        limits = engine.neighbors.group(address) if role == "host" else None
-        router = api.running.filter.egress.routers.get(address)
-        found.append(
-            schema.Neighbor(
-                neighbor=str(address),
-                role=role,
-                group=group,
-                host=host.name if host else group,
-                asn=session.asn,
-                open_asn=session.wrong_asn or None,
-                is_up=session.is_up,
-                since=timestamp(api.running.wall_clock(session.since)),
-                routes=route_counts(census.by_neighbor.get(address, Counts())),
-                max_prefixes=limits.max_prefixes if limits else None,
-                router=_progress(router) if router else None,
-            )
-        )
-    return schema.Neighbors(neighbors=found)
+        if shape := _neighbor(api, address, census, absent):
+            found.append(shape)
+    prefixes = islice(list(expected.absent_prefixes.values()), MAX_ABSENT)
+    return schema.Neighbors(
+        name=api.running.config.route_server.name,
+        neighbors=[each for each in found if _is_wanted(each, asked)],
+        absent_prefixes=absent_shapes(api.running, prefixes),
+    )
+
+
+async def _addresses(api: Api) -> list[Address]:
+    """Those that were seen, and those that truth expects."""
+    expected = api.running.filter.expected
+    found = {*api.running.filter.engine.sessions, *api.running.filter.egress.routers}
+    bound = iter(expected.bindings.by_address)
+    while some := list(islice(bound, LOOKED_UP)):
+        found.update(address for address in some if expected.is_expected(address))
+        await api.slices.pause()
+    return sorted(found)
+
+
+def _neighbor(
+    api: Api, address: Address, census: Census, absent: Counter[str]
+) -> schema.Neighbor | None:
+    engine, expected = api.running.filter.engine, api.running.filter.expected
+    role, group = engine.neighbors.identify(address)
+    bound = expected.bindings.by_address.get(address)
+    router = api.running.filter.egress.routers.get(address)
+    session = engine.sessions.get(address) or _never_seen(api, address)
+    if session is None:
+        return None
+    is_expected = expected.is_expected(address)
+    limits = engine.neighbors.group(address) if role == "host" else None
+    return schema.Neighbor(
+        neighbor=str(address),
+        role=role,
+        group=group,
+        host=host_name(api.running, address, session.asn),
+        asn=session.asn,
+        open_asn=session.wrong_asn or None,
+        state=_state(api, address),
+        is_up=session.is_up,
+        is_expected=is_expected,
+        since=timestamp(api.running.wall_clock(session.since)),
+        reason=session.reason,
+        flaps=session.flaps,
+        routes=route_counts(census.by_neighbor.get(address, Counts())),
+        absent_prefixes=absent[bound.name] if bound and is_expected else 0,
+        max_prefixes=limits.max_prefixes if limits else None,
+        router=_progress(router) if router else None,
+    )
+
+
+def _never_seen(api: Api, address: Address) -> Session | None:
+    """A session of which ExaBGP has not spoken; None if it has left the truth meanwhile."""
+    expected = api.running.filter.expected
+    for group in api.running.config.routers:
+        if address in group.neighbors:
+            return Session(group.asn, False, api.running.start)
+    host = expected.bindings.by_address.get(address)
+    return Session(host.asn, False, expected.missing_since(address)) if host else None
+
+
+def _state(api: Api, address: Address) -> schema.NeighborState:
+    session = api.running.filter.engine.sessions.get(address)
+    if session is not None and session.is_up:
+        return "up"
+    if address in api.running.filter.expected.absent_hosts:
+        return "absent"
+    is_known = session is not None or address in api.running.filter.egress.routers
+    return "down" if is_known else "expected"
+
+
+def _is_wanted(neighbor: schema.Neighbor, asked: schema.NeighborsAsked) -> bool:
+    conditions = (
+        (asked.role, neighbor.role),
+        (asked.group, neighbor.group),
+        (asked.host, neighbor.host),
+        (asked.state, neighbor.state),
+    )
+    return all(wanted in (None, value) for wanted, value in conditions)
 
 
 def _progress(router: RouterState) -> schema.RouterProgress:

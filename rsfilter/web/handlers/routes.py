@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 
 from aiohttp import web
 
 from rsfilter.audit.record import path_text
 from rsfilter.routing.adj_rib_in import Entry
+from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
 from rsfilter.routing.model import Address, Prefix
+from rsfilter.routing.model import Route as RoutingRoute
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web import schema
 from rsfilter.web.api import Api
+from rsfilter.web.handlers.status import host_name
 from rsfilter.web.requests import bad_request
 from rsfilter.web.responses import NDJSON, encode, stream
 from rsfilter.web.table_reader import SLICE
+
+MAX_COMMUNITIES = 16
+"""Communities of each kind that a list shows. An UPDATE has room for a thousand and more."""
 
 SCAN_SLICE = 1000
 """Entries that are looked through in one go for a filter: less than a millisecond."""
@@ -27,7 +33,7 @@ async def routes(
     api: Api, request: web.Request, asked: schema.RoutesAsked
 ) -> schema.Routes | web.StreamResponse:
     """A page of the table, or all of it as NDJSON."""
-    wanted = _Wanted(asked)
+    wanted = _Wanted(api, asked)
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(api, request, wanted)
     page: list[schema.Route] = []
@@ -55,11 +61,11 @@ async def _stream(api: Api, request: web.Request, wanted: _Wanted) -> web.Stream
 class _Wanted:
     """The filters of a request, parsed. Raises ApiError for what cannot be parsed."""
 
-    def __init__(self, asked: schema.RoutesAsked) -> None:
+    def __init__(self, api: Api, asked: schema.RoutesAsked) -> None:
         self.prefix = None if asked.prefix is None else well_formed(asked.prefix)
         self.match = asked.match
         self.start = _position(asked.cursor or "0")
-        self.tests = list(_tests(asked))
+        self.tests = list(_tests(api, asked))
         if self.prefix is not None and self.match == "covered":
             self.tests.append(_is_covered_by(self.prefix))
 
@@ -85,7 +91,7 @@ def _position(text: str) -> int:
     return int(text)
 
 
-def _tests(asked: schema.RoutesAsked) -> Iterator[Test]:
+def _tests(api: Api, asked: schema.RoutesAsked) -> Iterator[Test]:
     if (verdict := asked.verdict) is not None:
         yield lambda entry: entry.verdict.kind.value == verdict
     if (reason := asked.reason) is not None:
@@ -94,6 +100,8 @@ def _tests(asked: schema.RoutesAsked) -> Iterator[Test]:
         yield lambda entry: reason in entry.verdict.reasons
     if (asn := asked.asn) is not None:
         yield lambda entry: entry.route.asn == asn
+    if (host := asked.host) is not None:
+        yield lambda entry: host_of(api, entry) == host
     if asked.family is not None:
         family = 4 if asked.family == "ipv4" else 6
         yield lambda entry: entry.route.key.prefix.family == family
@@ -154,12 +162,12 @@ def route_shape(api: Api, entry: Entry) -> schema.Route:
     route = entry.route
     key, asn = route.key, route.asn
     group = engine.neighbors.identify(key.neighbor).group
-    host = engine.data.bindings.host(asn, key.neighbor)
-    path, path_length = path_text(route.attributes.as_path)
+    attributes = route.attributes
+    path, path_length = path_text(attributes.as_path)
     verdict = entry.verdict
     return schema.Route(
         neighbor=str(key.neighbor),
-        host=host.name if host else group,
+        host=host_of(api, entry),
         group=group,
         asn=asn,
         prefix=str(key.prefix),
@@ -167,10 +175,45 @@ def route_shape(api: Api, entry: Entry) -> schema.Route:
         as_path=path,
         as_path_length=path_length,
         next_hop=" ".join(map(str, route.next_hops)),
+        med=attributes.med,
+        communities=joined_by_colons(attributes.communities[:MAX_COMMUNITIES]),
+        large_communities=joined_by_colons(attributes.large_communities[:MAX_COMMUNITIES]),
+        is_best=_is_best(api, entry),
         verdict=verdict.kind.value,
         reasons=list(verdict.reasons),
         state=verdict.validation.state.value,
         vrps=[str(vrp) for vrp in verdict.validation.vrps],
         owners=list(verdict.validation.owners),
         stale=engine.rib_in.is_stale(key),
+    )
+
+
+def host_of(api: Api, entry: Entry) -> str:
+    """The truth's name for the host that announces a route, else the name of its group."""
+    return host_name(api.running, entry.route.key.neighbor, entry.route.asn)
+
+
+def joined_by_colons(communities: Iterable[tuple[int, ...]]) -> list[str]:
+    """Communities as operators write them."""
+    return [":".join(map(str, community)) for community in communities]
+
+
+def _is_best(api: Api, entry: Entry) -> bool:
+    """Some group of routers has the route, alone or before the others of its prefix."""
+    if not entry.is_announced:
+        return False
+    tables = api.running.filter.engine.ribs_out.values()
+    found = (table.routes.get(entry.route.key.prefix, ()) for table in tables)
+    return any(_is_of(paths[0], entry.route) for paths in found if paths)
+
+
+def _is_of(path: tuple[int, OutAttributes], route: RoutingRoute) -> bool:
+    """The path was made of the route. Without ADD-PATH its attributes say so."""
+    number, attributes = path
+    if number != BEST_PATH_ID:
+        return number == path_id(route.key.neighbor, route.key.path_id)
+    return (
+        attributes.next_hop in route.next_hops
+        and attributes.as_path[-1:] == (route.asn,)
+        and attributes.med == route.attributes.med
     )

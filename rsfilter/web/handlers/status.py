@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
 
 from aiohttp import web
 
 from rsfilter import __version__
 from rsfilter.audit.record import timestamp
+from rsfilter.routing.expected import Absent
+from rsfilter.routing.model import Address
 from rsfilter.rtr.caches import CacheStatus
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.context import Running
+from rsfilter.web.health import MAX_NAMED
 from rsfilter.web.impact_worker import truth_summary
 from rsfilter.web.requests import ApiError
 from rsfilter.web.responses import respond
@@ -45,6 +50,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
     census = await api.census.census()
     config, machine = running.config, running.filter
     return status_schema.Status(
+        name=config.route_server.name,
         version=__version__,
         configuration=str(config.path),
         asn=config.route_server.asn,
@@ -57,6 +63,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
         readiness=api.watch.readiness(),
         routes=route_counts(census.all),
         sessions=_sessions(running),
+        expected=_expected(running),
         drain=drain_status(running),
         guard=_guard(running),
         exabgp=_commands(running),
@@ -86,6 +93,29 @@ def _health_response(health: status_schema.Health) -> web.Response:
     return respond(health, 200 if health.status == "ok" else 503)
 
 
+# Parts of several answers ------------------------------------------------------------------------
+
+
+def host_name(running: Running, neighbor: Address, asn: int) -> str:
+    """The truth's name for the host of a session, else the name of its group."""
+    engine = running.filter.engine
+    host = engine.data.bindings.host(asn, neighbor)
+    return host.name if host else engine.neighbors.identify(neighbor).group
+
+
+def absent_shapes(running: Running, found: Iterable[Absent]) -> list[schema.Absent]:
+    """What is absent as JSON shows it."""
+    return [
+        schema.Absent(
+            host=absent.host.name,
+            neighbor=str(absent.neighbor),
+            prefix=None if absent.prefix is None else str(absent.prefix),
+            since=timestamp(running.wall_clock(absent.since)),
+        )
+        for absent in found
+    ]
+
+
 # Parts -------------------------------------------------------------------------------------------
 
 
@@ -104,14 +134,42 @@ def route_counts(counts: Counts) -> schema.RouteCounts:
 def _sessions(running: Running) -> status_schema.SessionCounts:
     engine = running.filter.engine
     found: Counter[tuple[str, bool]] = Counter()
+    down: dict[str, list[Address]] = {"router": [], "host": []}
     for address, session in engine.sessions.items():
-        found[engine.neighbors.identify(address).role, session.is_up] += 1
+        role = engine.neighbors.identify(address).role
+        found[role, session.is_up] += 1
+        if not session.is_up and role in down:
+            down[role].append(address)
+    first = [*sorted(down["router"])[:MAX_NAMED], *sorted(down["host"])[:MAX_NAMED]][:MAX_NAMED]
     return status_schema.SessionCounts(
         hosts_up=found["host", True],
         hosts_down=found["host", False],
         routers_up=found["router", True],
         routers_down=found["router", False],
         unknown=found["unknown", True] + found["unknown", False],
+        first_down=[_down(running, address) for address in first],
+    )
+
+
+def _down(running: Running, neighbor: Address) -> status_schema.Down:
+    session = running.filter.engine.sessions[neighbor]
+    return status_schema.Down(
+        neighbor=str(neighbor),
+        host=host_name(running, neighbor, session.asn),
+        since=timestamp(running.wall_clock(session.since)),
+        reason=session.reason,
+    )
+
+
+def _expected(running: Running) -> status_schema.ExpectedStatus:
+    expected = running.filter.expected
+    hosts, prefixes = expected.absent_hosts, expected.absent_prefixes
+    return status_schema.ExpectedStatus(
+        hosts=expected.expected_hosts,
+        absent_hosts=len(hosts),
+        absent_prefixes=len(prefixes),
+        first_hosts=absent_shapes(running, islice(hosts.values(), MAX_NAMED)),
+        first_prefixes=absent_shapes(running, islice(prefixes.values(), MAX_NAMED)),
     )
 
 

@@ -22,7 +22,7 @@ from rsfilter.routing.reasons import REASONS
 from rsfilter.web import schema
 from rsfilter.web.api import Api
 from rsfilter.web.audit_worker import Found
-from rsfilter.web.handlers.routes import by_number, route_shape
+from rsfilter.web.handlers.routes import by_number, joined_by_colons, route_shape
 from rsfilter.web.owners import owners
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import JSON, encode, stream
@@ -106,8 +106,8 @@ def _story(api: Api, entry: Entry, announced: _Announced) -> schema.RouteStory:
         route=route_shape(api, entry),
         origin=attributes.origin,
         med=attributes.med,
-        communities=_joined_by_colons(attributes.communities),
-        large_communities=_joined_by_colons(attributes.large_communities),
+        communities=_communities(attributes.communities),
+        large_communities=_communities(attributes.large_communities),
         extended_communities=[f"0x{c:016x}" for c in attributes.extended_communities][
             :MAX_COMMUNITIES
         ],
@@ -119,8 +119,8 @@ def _story(api: Api, entry: Entry, announced: _Announced) -> schema.RouteStory:
     )
 
 
-def _joined_by_colons(communities: tuple[tuple[int, ...], ...]) -> list[str]:
-    return [":".join(map(str, community)) for community in communities[:MAX_COMMUNITIES]]
+def _communities(communities: tuple[tuple[int, ...], ...]) -> list[str]:
+    return joined_by_colons(communities[:MAX_COMMUNITIES])
 
 
 def _check(name: str, reasons: tuple[str, ...]) -> schema.Check:
@@ -166,7 +166,7 @@ class _Path(NamedTuple):
             next_hop=str(self.attributes.next_hop),
             as_path=" ".join(map(str, self.attributes.as_path)),
             med=self.attributes.med,
-            communities=_joined_by_colons(self.attributes.communities),
+            communities=_communities(self.attributes.communities),
             is_best=self.is_best,
         )
 

@@ -302,9 +302,9 @@ def test_a_bad_configuration_is_two(
     assert main(argv) == 2
     assert capsys.readouterr() == (
         "",
-        "rsfilter.toml: route_server.asn: expected an ASN such as 65001, got 0: nobody may use it "
-        "(RFC 7607, 6793, 7300)\n"
-        'rsfilter.toml: routers[0].asn: expected an ASN such as 65001, got "x"\n',
+        "rsfilter.toml: route_server.asn: expected an ASN such as 65001 or AS65001, got 0: "
+        "nobody may use it (RFC 7607, 6793, 7300)\n"
+        'rsfilter.toml: routers[0].asn: expected an ASN such as 65001 or AS65001, got "x"\n',
     )
     assert not Path("out").exists()
 

@@ -424,3 +424,17 @@ def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "guard", "release") == "3 routes were let go, 0 are held\n"
     assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
     assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
+
+
+# Sessions ----------------------------------------------------------------------------------------
+
+
+def test_neighbors_lists_every_session(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "neighbors").splitlines()
+    assert [line.split()[:5] for line in lines[1:]] == [
+        ["192.0.2.10", "router", "leaves", "65200", "up"],
+        ["198.51.100.1", "host", "hv1", "65001", "up"],
+        ["198.51.100.2", "host", "hv2", "65002", "up"],
+    ]
+    assert len(said(capsys, "neighbors", "--host", "hv1").splitlines()) == 2
+    assert told(capsys, "neighbors", "--state", "down")["neighbors"] == []

@@ -6,6 +6,7 @@ import os
 import re
 from itertools import combinations
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from hypothesis import given, settings
@@ -46,11 +47,31 @@ ADDRESSES = frozenset(map(Address.parse, ("192.0.2.100", "192.0.2.10", "192.0.2.
 """The route server's and the routers'."""
 
 
+@pytest.mark.parametrize("asn", ['"AS65100"', '"as65100"', "65100"])
+def test_an_asn_is_a_number_or_has_as_before_it(asn: str) -> None:
+    config = parse_config(MINIMAL.replace("asn = 65100", f"asn = {asn}"), HERE)
+    assert config.route_server.asn == 65100
+
+
+def test_http_takes_names_of_hosts_and_both_files_of_tls() -> None:
+    text = MINIMAL + '[http]\nallowed_hosts = ["RS1.example.net."]\ntls_key = "key.pem"\n'
+    assert problems(text) == ["http.tls_certificate: missing; tls_key needs it"]
+    config = parse_config(text + 'tls_certificate = "cert.pem"\n', HERE)
+    assert config.http.allowed_hosts == ("rs1.example.net",)
+    bad = MINIMAL + '[http]\nallowed_hosts = ["http://rs1"]\n'
+    (problem,) = problems(bad)
+    assert problem.startswith("http.allowed_hosts[0]: expected a host name such as rs1.example.net")
+
+
 def test_minimal_has_every_default() -> None:
     assert parse_config(MINIMAL, HERE) == Config(
         path=HERE,
         route_server=RouteServer(
-            65100, Address.parse("192.0.2.100"), (Address.parse("192.0.2.100"),), 179
+            65100,
+            Address.parse("192.0.2.100"),
+            (Address.parse("192.0.2.100"),),
+            179,
+            gethostname(),
         ),
         hosts=(
             HostGroup(
@@ -279,20 +300,28 @@ EDITS = [
     (
         "asn = 65100",
         'asn = "65100"',
-        'route_server.asn: expected an ASN such as 65001, got "65100"',
+        'route_server.asn: expected an ASN such as 65001 or AS65001, got "65100"',
     ),
-    ("asn = 65100", "asn = true", "route_server.asn: expected an ASN such as 65001, got true"),
+    (
+        "asn = 65100",
+        "asn = true",
+        "route_server.asn: expected an ASN such as 65001 or AS65001, got true",
+    ),
     (
         "asn = 65100",
         "asn = 4294967296",
-        "route_server.asn: expected an ASN such as 65001, got 4294967296",
+        "route_server.asn: expected an ASN such as 65001 or AS65001, got 4294967296",
     ),
-    ("asn = 65100", "asn = -1", "route_server.asn: expected an ASN such as 65001, got -1"),
+    (
+        "asn = 65100",
+        "asn = -1",
+        "route_server.asn: expected an ASN such as 65001 or AS65001, got -1",
+    ),
     *(
         (
             "asn = 65200",
             f"asn = {asn}",
-            f"routers[0].asn: expected an ASN such as 65001, got {asn}: "
+            f"routers[0].asn: expected an ASN such as 65001 or AS65001, got {asn}: "
             "nobody may use it (RFC 7607, 6793, 7300)",
         )
         for asn in (0, 23456, 65535, 4294967295)
@@ -345,7 +374,7 @@ EDITS = [
     (
         'name = "hypervisors"',
         'name = "hypervisors"\nasn = "65001"',
-        'hosts[0].asn: expected an ASN such as 65001, got "65001"',
+        'hosts[0].asn: expected an ASN such as 65001 or AS65001, got "65001"',
     ),
     (
         'name = "hypervisors"',
@@ -555,7 +584,8 @@ EDITS = [
     (
         "asn = 65100",
         f"asn = 0x{'f' * 5000}",
-        "route_server.asn: expected an ASN such as 65001, got a number with too many digits",
+        "route_server.asn: expected an ASN such as 65001 or AS65001, got a number with too many "
+        "digits",
     ),
     (
         "[truth]",
@@ -571,7 +601,7 @@ EDITS = [
     (
         "asn = 65100",
         f"asn{'.a' * 3000} = 1",
-        "route_server.asn: expected an ASN such as 65001, got",
+        "route_server.asn: expected an ASN such as 65001 or AS65001, got",
     ),
     ("[[hosts]]", "[hosts]", "hosts: expected a list of at least one item, each a table, got"),
 ]

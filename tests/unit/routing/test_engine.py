@@ -408,7 +408,9 @@ def test_a_lost_host_takes_its_routes_along() -> None:
     ]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert verdicts(machine) == {f"{HV8} {ANYCAST}": "accepted"}
-    assert machine.sessions[address(HV7)] == Session(65007, False, 9.0)
+    assert machine.sessions[address(HV7)] == Session(
+        65007, False, 9.0, reason="hold timer expired", flaps=1
+    )
 
 
 def test_a_peer_that_stays_down_is_told_once() -> None:

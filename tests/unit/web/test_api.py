@@ -7,12 +7,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from lab.waiting import DEADLINE_S
 from support.speaker import state
 from support.web_bench import CONFIG, HV7, HV8, ROUTER, TOKEN, Bench
 
+from rsfilter.routing.expected import CHECK_S
 from rsfilter.web import server
 from rsfilter.web.handlers import routes
 from rsfilter.web.responses import NDJSON
@@ -54,7 +56,17 @@ async def test_status_says_everything_at_a_glance(bench: Bench) -> None:
         "routers_up": 1,
         "routers_down": 0,
         "unknown": 0,
+        "first_down": [
+            {
+                "neighbor": HV8,
+                "host": "hv8",
+                "since": said["sessions"]["first_down"][0]["since"],
+                "reason": "hold timer",
+            }
+        ],
     }
+    assert said["name"] == gethostname()
+    assert said["expected"]["hosts"] == 2
     assert said["guard"] == {"held": 0, "max_loss_percent": 20, "min_loss": 10}
     assert said["drain"] == {"phase": "in_service", "why": [], "until": None}
     assert said["truth"]["in_force"]["revision"] == "3f2a1c"
@@ -89,6 +101,10 @@ async def test_a_route_is_told_with_its_verdict(bench: Bench) -> None:
         "as_path": "65007",
         "as_path_length": 1,
         "next_hop": HV7,
+        "med": None,
+        "communities": [],
+        "large_communities": [],
+        "is_best": False,
         "verdict": "rejected",
         "reasons": ["origin_invalid_asn"],
         "state": "Invalid",
@@ -295,7 +311,10 @@ async def test_what_cannot_be_answered_is_said_in_one_shape(
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("/api/v1/neighbors?grup=x", "grup: this takes no such parameter; it takes role, group"),
+        (
+            "/api/v1/neighbors?grup=x",
+            "grup: this takes no such parameter; it takes role, group, host, state",
+        ),
         ("/api/v1/status?x=1", "x: this takes no such parameter"),
     ],
 )
@@ -542,3 +561,90 @@ async def served(bench: Bench, port: int) -> AsyncIterator[tuple[str, int]]:
         yield bench.server.address
     await bench.server.stop()
     bench.running.audit.close(5)
+
+
+# Expected and absent -----------------------------------------------------------------------------
+
+
+async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
+    tmp_path: Path,
+) -> None:
+    truth = {
+        "hosts": [
+            {"name": "hv7", "asn": 65007, "neighbors": [HV7], "prefixes": ["203.0.113.9/32"]},
+            {"name": "hv8", "asn": 65008, "neighbors": [HV8], "prefixes": []},
+        ]
+    }
+    bench = Bench(tmp_path, truth=truth)
+    bench.says(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
+    bench.says(state(HV7, 65007, "down", "hold timer"), state(HV7, 65007, "up"))
+    async with bench.client() as client:
+        said = await client.get("/api/v1/neighbors?role=host")
+        assert [
+            (n["neighbor"], n["state"], n["is_expected"], n["flaps"], n["reason"])
+            for n in said["neighbors"]
+        ] == [(HV7, "up", True, 1, "hold timer"), (HV8, "expected", True, 0, "")]
+        assert said["absent_prefixes"] == []
+        bench.later(CHECK_S)
+        bench.later(301)
+        bench.later(301)
+        said = await client.get("/api/v1/neighbors?host=hv8")
+        assert [(n["host"], n["state"], n["asn"]) for n in said["neighbors"]] == [
+            ("hv8", "absent", 65008)
+        ]
+        (prefix,) = said["absent_prefixes"]
+        assert (prefix["host"], prefix["prefix"]) == ("hv7", "203.0.113.9/32")
+        assert len((await client.get("/api/v1/neighbors?state=absent"))["neighbors"]) == 1
+        status = await client.get("/api/v1/status")
+        warnings = {w["name"]: w["detail"] for w in status["health"]["warnings"]}
+        metrics = await (await client.http.get("/metrics")).text()
+    assert status["health"]["status"] == "ok"
+    assert warnings["hosts_absent"] == f"1 host absent, which truth expects: hv8 ({HV8})"
+    assert warnings["prefixes_absent"] == (
+        "1 prefix absent, which truth expects: 203.0.113.9/32 of hv7"
+    )
+    assert (status["expected"]["absent_hosts"], status["expected"]["absent_prefixes"]) == (1, 1)
+    assert status["expected"]["first_hosts"][0]["host"] == "hv8"
+    for line in ("expected_hosts 2.0", "absent_hosts 1.0", "absent_prefixes 1.0"):
+        assert f"\nrsfilter_{line}\n" in metrics
+
+
+async def test_a_host_that_exabgp_no_longer_has_is_not_down(bench: Bench) -> None:
+    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "stop, message [removed]"))
+    async with bench.client() as client:
+        status = await client.get("/api/v1/status")
+        everybody = (await client.get("/api/v1/neighbors"))["neighbors"]
+    assert status["sessions"]["hosts_down"] == 0
+    assert [(n["neighbor"], n["state"]) for n in everybody if n["neighbor"] == HV8] == [
+        (HV8, "expected")  # by truth, as long as that names it
+    ]
+
+
+async def test_routes_have_med_communities_best_and_are_found_by_host(bench: Bench) -> None:
+    async with bench.client() as client:
+        mine = (await client.get("/api/v1/routes?host=hv7"))["routes"]
+        assert (await client.get("/api/v1/routes?host=hv8"))["routes"] == []
+    assert [(r["prefix"], r["is_best"]) for r in mine] == [
+        *((prefix, True) for prefix in OWN),
+        ("203.0.113.17/32", False),
+    ]
+
+
+@pytest.mark.parametrize("asn", ["65007", "AS65007", "as65007"])
+async def test_an_asn_is_a_number_or_has_as_before_it(bench: Bench, asn: str) -> None:
+    async with bench.client() as client:
+        assert len((await client.get(f"/api/v1/routes?asn={asn}"))["routes"]) == 4
+
+
+async def test_what_a_parameter_takes_is_said_in_words(bench: Bench) -> None:
+    async with bench.client() as client:
+        for query, detail in (
+            ("asn=hv7", "asn: 'hv7' is not an ASN such as 65001 or AS65001"),
+            ("limit=0", "limit: '0' is not an integer from 1 to 1000"),
+            ("verdict=no", "verdict: 'no' is not one of accepted, held, rejected"),
+            (
+                "prefix=" + "1" * 201,
+                "prefix: a text of 201 is not a text of at most 200 characters",
+            ),
+        ):
+            assert (await client.get(f"/api/v1/routes?{query}", 400))["detail"] == detail

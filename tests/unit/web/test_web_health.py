@@ -178,7 +178,7 @@ async def test_metrics_count_what_happened(tmp_path: Path) -> None:
     assert found["rsfilter_routes_by_reason", ("origin_not_found",)] == 1
     assert found["rsfilter_routes_by_reason", ("max_prefixes",)] == 0
     assert found["rsfilter_verdicts_total", ("", "accepted")] == 1
-    assert found["rsfilter_updates_total", ("repeated",)] == 1
+    assert found["rsfilter_repeated_prefixes_total", ()] == 1
     assert found["rsfilter_sessions", ("hypervisors", "host", "up")] == 1
     assert found["rsfilter_sessions", ("hypervisors", "host", "down")] == 1
     assert found["rsfilter_router_up", (ROUTER,)] == 1
