@@ -150,4 +150,4 @@ def test_promtool_likes_the_alerts() -> None:
 
 
 def test_the_alerts_fire_when_they_should() -> None:
-    promtool("test", "rules", str(TESTS / "prometheus-rules-test.yml"))
+    promtool("test", "rules", str(Path(__file__).parent / "prometheus-rules-test.yml"))

@@ -403,7 +403,7 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     wrong.write_text("f" * 16)
     where = ("--url", f"http://{listen}")
     assert main(["drain", "on", *where, "--token-file", str(wrong)]) == 1
-    assert "needs the token" in capsys.readouterr().err
+    assert "this is not the token of [http] token_file" in capsys.readouterr().err
     assert main(["drain", "on", *where]) == 1
     assert "--token-file" in capsys.readouterr().err
     assert main(["drain", "on", "--token-file", str(wrong)]) == 1
