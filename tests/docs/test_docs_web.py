@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.places import ROOT, TESTS
+from support.places import ROOT
 from support.speaker import state
 from support.web_bench import HV7, ROUTER, Bench
 
