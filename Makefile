@@ -105,9 +105,9 @@ benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter
 	@$(RUN) tests/bench/scale.py
 
 .PHONY: benchhosts
-benchhosts: setup ## sessions of 100 to 2,000 hypervisors with one ExaBGP, in CPU seconds (10 minutes; HOSTS="500 4000" MINUTES=60)
+benchhosts: setup ## sessions of 500 to 8,000 hypervisors with one ExaBGP, in CPU seconds (10 minutes; HOSTS="500 4000" STOCK="500" MINUTES=60)
 	@echo "bench: thousands of hypervisors, in one real session each"
-	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) --minutes $(or $(MINUTES),10)
+	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) $(if $(STOCK),--stock $(STOCK)) --minutes $(or $(MINUTES),10)
 
 .PHONY: benchfanout
 benchfanout: setup ## what 1 to 64 routers cost ExaBGP, and with one BIRD between (10 minutes; ROUTERS="1 16")

@@ -23,6 +23,7 @@ LONGEST = (
     "test_churn",
     "test_hostile_values",
     "test_exabgp_reload",
+    "test_speaker_differential",
     "test_scenario_g",
     "test_engine_model",
     "test_play",

@@ -2,8 +2,9 @@
 
     python tests/bench/compare.py [--loads 20000x1 100000x1 20000x4] [--repeat 3] [--json FILE]
 
-    rsfilter   ExaBGP and rsfilter, audit on
+    rsfilter   ExaBGP and rsfilter, audit on; what `rsfilter exabgp` replaces is replaced
     null       ExaBGP and a helper that announces everything and judges nothing: the ceiling
+    stock      rsfilter, and ExaBGP with nothing replaced
     BIRD       BIRD as the route server, with the same policy as a filter, and StayRTR
 
 20 BIRD hosts announce what is theirs; each BIRD router has to end with all of it. The systems take
@@ -166,6 +167,8 @@ class Site:
             [group_of("leaves", *self.routers, port=self.lab.bgp_port)],
             truth={"file": "truth.json"},
         )
+        if self.system == STOCK:
+            rs.program = "rsfilter exabgp --stock"
         if self.system == "null":
             words = [sys.executable, str(Path(__file__).with_name("null_helper.py"))]
             words += [router.addresses[4] for router in self.routers]
@@ -219,6 +222,10 @@ def measure(system: str, load: Load) -> Cost:
 
 
 SYSTEMS = ("rsfilter", "null", "BIRD")
+"""Those that are drawn."""
+
+STOCK = "stock"
+MEASURED = (*SYSTEMS, STOCK)
 
 
 class Row(NamedTuple):
@@ -245,14 +252,14 @@ def rows(loads: Sequence[Load], repeat: int) -> list[Row]:
     """The whole of it, load by load."""
     found = []
     with Progress(transient=True) as progress:
-        task = progress.add_task("measuring", total=len(loads) * repeat * len(SYSTEMS))
+        task = progress.add_task("measuring", total=len(loads) * repeat * len(MEASURED))
         for load in loads:
-            costs: dict[str, list[Cost]] = {system: [] for system in SYSTEMS}
+            costs: dict[str, list[Cost]] = {system: [] for system in MEASURED}
             for _ in range(repeat):
-                for system in SYSTEMS:
+                for system in MEASURED:
                     costs[system].append(measure(system, load))
                     progress.advance(task)
-            found += [Row.of(load, system, costs[system]) for system in SYSTEMS]
+            found += [Row.of(load, system, costs[system]) for system in MEASURED]
     return found
 
 
@@ -274,7 +281,7 @@ def table(found: Sequence[Row]) -> Table:
             f"{row.routes_per_s:,.0f}",
             "" if helper is None else f"{helper / row.daemon_cpu_s:.2f}",
             f"{null[row.routes, row.routers] / row.clock_s:.2f}",
-            end_section=row.system == SYSTEMS[-1],
+            end_section=row.system == MEASURED[-1],
         )
     return shown
 

@@ -100,7 +100,7 @@ def short(value: float) -> str:
 
 def compare(found: Results) -> Figure:
     """Routes per second and CPU seconds, by load and system."""
-    rows = found.rows
+    rows = [row for row in found.rows if row["system"] in COLOURS]
     figure = Figure((WIDTH_IN, 0.9 + 0.27 * len(rows)), layout="constrained")
     rates, costs = figure.subplots(1, 2, sharey=True)
     places = [place + place // len(SYSTEMS) * 0.6 for place in range(len(rows))]

@@ -68,7 +68,7 @@ class Variant(NamedTuple):
     """For ExaBGP, and so for its helper."""
     altered: Alter = str
     """Of exabgp.conf."""
-    program: Sequence[str] = ("exabgp",)
+    program: Sequence[str] = ("rsfilter", "exabgp")
     helper: Callable[[Tuned], str] | None = None
     """What stands in the helper's place: words for a shell."""
     is_idle_measured: bool = False
@@ -156,21 +156,8 @@ SPEEDS = {"1.0": "1.0, ExaBGP's own default", "0.5": "0.5", "0.02": "0.02"}
 ALLOCATORS = [name for name in map(find_library, ("jemalloc", "mimalloc")) if name]
 """Those that are installed (Debian: libjemalloc2, libmimalloc2.0)."""
 
-UNCOLLECTED = "import gc; gc.disable(); from exabgp.application.main import main; main()"
-COLLECTED_LESS = (
-    "import gc; gc.set_threshold(50_000, 20, 100); from exabgp.application.main import main; main()"
-)
-
-UNCOPIED = """
-from exabgp.application.main import main
-from exabgp.bgp.neighbor import Neighbor
-
-copied = Neighbor.remove_self
-Neighbor.remove_self = lambda it, route: copied(it, route) if route.nlri.nexthop.SELF else route
-main()
-"""
-"""ExaBGP copies each route for each router, in case that its next hop is `self`, which it almost
-never is. Not in ExaBGP: what a change there would give."""
+STOCK = ("rsfilter", "exabgp", "--stock")
+"""ExaBGP with nothing replaced."""
 
 VARIANTS = (
     *(
@@ -226,10 +213,8 @@ VARIANTS = (
         for name in ALLOCATORS
         for by, malloc in {"for everything": "malloc", "below Python's own": "pymalloc"}.items()
     ),
-    Variant("python", "collects less garbage", program=(sys.executable, "-c", COLLECTED_LESS)),
-    Variant("python", "collects no garbage", program=(sys.executable, "-c", UNCOLLECTED)),
     *(
-        Variant("upstream", "routes not copied", base, program=(sys.executable, "-c", UNCOPIED))
+        Variant("speaker", "nothing replaced", base, program=STOCK, is_idle_measured=True)
         for base in (Base(), FOUR)
     ),
 )
