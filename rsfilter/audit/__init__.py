@@ -8,6 +8,7 @@
     scan, many                    lines of one log, and of several
     prune                         removes old files
     sql, stats, report            SQL, numbers, a page for reviewers
+    timeline                      counts in equal steps, for plots
 
 docs/audit.md describes the format.
 """

@@ -49,10 +49,20 @@ class Api:
         self._auditors = Workers(AUDIT)
 
     async def audit(self, time_s: float, **conditions: Any) -> Found:
-        """What a question to the audit log finds within `time_s` seconds (`audit.query.query`).
-        ApiError when no worker is free, or one fails."""
-        directory = str(self.running.config.audit.directory)
-        question = msgspec.json.encode(Question(directory, time_s, conditions))
+        """Return the records that a question finds within `time_s` seconds (`audit.query.query`).
+        ApiError if no worker is free, or one fails."""
+        return await self._question(Question(self._log, time_s, conditions))
+
+    async def timeline(self, time_s: float, **conditions: Any) -> Found:
+        """The same for `audit.timeline.timeline`."""
+        return await self._question(Question(self._log, time_s, conditions, "timeline"))
+
+    @property
+    def _log(self) -> str:
+        return str(self.running.config.audit.directory)
+
+    async def _question(self, asked: Question) -> Found:
+        question, time_s = msgspec.json.encode(asked), asked.time_s
         async with self._auditors.one(AUDIT_WAIT_S) as worker:
             try:
                 async with asyncio.timeout(time_s + AUDIT_GRACE_S):

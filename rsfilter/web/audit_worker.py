@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from rsfilter.audit.query import GaveUpError, parse_time, query
+from rsfilter.audit.sql import SqlError
+from rsfilter.audit.timeline import timeline
 from rsfilter.web import confinement
 from rsfilter.web.frames import frame, frames
 
@@ -25,14 +27,16 @@ class Question(msgspec.Struct):
     directory: str
     time_s: float
     conditions: dict[str, Any]
-    """Of `audit.query.query`; `since` and `until` as people write them."""
+    """Of `audit.query.query`, or `audit.timeline.timeline`; `since` and `until` as people write
+    them."""
+    wanted: Literal["records", "timeline"] = "records"
 
 
 class Found(msgspec.Struct):
     """The records that meet the conditions, oldest first."""
 
     records: msgspec.Raw = msgspec.Raw(b"[]")
-    """A JSON list."""
+    """A JSON list; or the timeline."""
     count: int = 0
     problem: Problem = ""
     """"too_much": the time was over before everything was read."""
@@ -53,6 +57,8 @@ def _answer(question: Question) -> Found:
             if conditions.get(name) is not None:
                 conditions[name] = parse_time(conditions[name])
         directory = Path(question.directory)
+        if question.wanted == "timeline":
+            return _timeline(directory, conditions)
         records = list(
             query(directory, **conditions, should_end=lambda: time.monotonic() > deadline)
         )
@@ -60,12 +66,21 @@ def _answer(question: Question) -> Found:
         return _found(error.found, "too_much")
     except ValueError as error:
         return Found(problem="bad_request", detail=str(error))
+    except SqlError as error:
+        return Found(problem="unreadable", detail=str(error))
     except FileNotFoundError:
         return Found()  # the first record is still on its way
     except OSError as error:
         detail = f"{question.directory}: {error.strerror or error}"
         return Found(problem="unreadable", detail=detail)
     return _found(records)
+
+
+def _timeline(directory: Path, conditions: dict[str, Any]) -> Found:
+    until = conditions.pop("until")
+    now = time.time()
+    found = timeline(directory, until=now if until is None else until, **conditions)
+    return Found(msgspec.Raw(msgspec.json.encode(found)), 1)
 
 
 def _found(records: list[dict[str, Any]], problem: Problem = "") -> Found:

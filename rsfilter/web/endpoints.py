@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from rsfilter.audit.timeline import Timeline
 from rsfilter.web import openapi, schema, status_schema
 from rsfilter.web.handlers import audit, control, events, neighbors, routes, status, story, validity
 from rsfilter.web.responses import NDJSON
@@ -64,6 +65,9 @@ ENDPOINTS = (
     ),
     Endpoint(
         "GET", "/api/v1/audit", audit.audit, schema.AuditRecords, schema.AuditAsked, errors=(503,)
+    ),
+    Endpoint(
+        "GET", "/api/v1/timeline", audit.timeline, Timeline, schema.TimelineAsked, errors=(503,)
     ),
     Endpoint("GET", "/api/v1/truth", status.truth, status_schema.Truth, errors=(404,)),
     Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.Rtr, errors=(404,)),

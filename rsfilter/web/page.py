@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from aiohttp import hdrs, web
 
@@ -11,20 +13,29 @@ TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
+    ".LICENSE": "text/plain",
 }
 
-FILES = {
-    file.name: file.read_bytes()
-    for file in files("rsfilter.web").joinpath("static").iterdir()
-    if file.name.endswith(tuple(TYPES))
-}
+VENDOR = "vendor"
+"""The directory of what others wrote: docs/dependencies.md lists it."""
+
+
+def _files(place: Traversable, before: str = "") -> Iterator[tuple[str, bytes]]:
+    for file in place.iterdir():
+        if file.name.endswith(tuple(TYPES)):
+            yield before + file.name, file.read_bytes()
+
+
+_STATIC = files("rsfilter.web").joinpath("static")
+
+FILES = dict(_files(_STATIC)) | dict(_files(_STATIC.joinpath(VENDOR), f"{VENDOR}/"))
 """By name. What is not here does not exist: no path of a request reaches the file system."""
 
 
 def add_to(app: web.Application) -> None:
     """Serves the page beside the API."""
     app.router.add_get("/", _index)
-    app.router.add_get("/static/{name}", _file)
+    app.router.add_get("/static/{name:.+}", _file)
 
 
 async def _index(_request: web.Request) -> web.Response:

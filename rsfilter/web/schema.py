@@ -319,6 +319,15 @@ class AuditAsked(Asked):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
+class TimelineAsked(Asked):
+    """The time of `/api/v1/timeline`."""
+
+    since: Text = "1h"
+    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
+    until: Text | None = None
+    """Not given: now."""
+
+
 class AuditRecords(Shape):
     """Records, oldest first (docs/audit.md)."""
 

@@ -91,7 +91,7 @@ def test_archives_hold_what_they_need(dist: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     data = f"rsfilter-{rsfilter.__version__}.data/data/share/doc/rsfilter/"
     for directory in (ROOT / "rsfilter/web/static", ROOT / "rsfilter/audit/templates"):
-        files = {str(file.relative_to(ROOT)) for file in directory.iterdir() if file.is_file()}
+        files = {str(file.relative_to(ROOT)) for file in directory.rglob("*") if file.is_file()}
         assert files <= inside
     assert {data + "truth.schema.json", data + "rsfilter.example.toml"} <= inside
     assert not {name for name in inside if name.startswith(("tests/", "docs/"))}

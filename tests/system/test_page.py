@@ -111,7 +111,7 @@ def test_header_and_title_name_the_filter(page: Page) -> None:
     expect(identity).to_contain_text(f"rsfilter {__version__}")
     name = page.locator("#name").inner_text()
     expect(page).to_have_title(f"(1 problem) Overview · {name} · rsfilter")
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     expect(page).to_have_title(f"(1 problem) Neighbors · {name} · rsfilter")
 
 
@@ -129,7 +129,7 @@ def test_a_hung_filter_is_never_shown_as_healthy(page: Page, speaker: Speaker) -
         expect(page).to_have_title(re.compile(r"^\(no answer\)"))
         expect(page.locator("#icon")).to_have_attribute("href", "/static/favicon-lost.svg")
         picture(page, "page-lost")
-        page.keyboard.press("3")  # another view has nothing to show either
+        page.keyboard.press("4")  # another view has nothing to show either
         expect(page).to_have_title(re.compile(r"^\(no answer\) Routes"))
         expect(page.locator("#lost")).to_be_visible()
     finally:
@@ -178,7 +178,7 @@ def test_a_lost_host_shows_in_every_view_that_is_open(
 
 def test_an_error_goes_when_its_cause_is_gone(page: Page) -> None:
     page.route("**/api/v1/neighbors*", lambda route: route.fulfill(status=503, json=BUSY))
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     expect(page.get_by_role("alert")).to_contain_text("come again")
     page.unroute("**/api/v1/neighbors*")
     expect(page.locator("main tbody tr")).to_have_count(3, timeout=SLOWLY)
@@ -309,6 +309,104 @@ def test_an_unknown_view_says_so(page: Page) -> None:
     expect(page).to_have_title(re.compile("No such view"))
 
 
+def test_the_picture_has_a_cell_for_every_host(page: Page) -> None:
+    """A click on a cell is the host's story; the list leads there without a pointer."""
+    page.keyboard.press("2")
+    expect(page.locator("main canvas")).to_have_attribute(
+        "aria-label", "hypervisors: 1 up, 1 up, rejecting"
+    )
+    expect(page.locator("main .sources")).to_contain_text("truth r1")
+    expect(page.locator("main .routers")).to_contain_text(ROUTER)
+    expect(page.locator("main .cells")).to_have_text("hv2 up, rejecting")
+    picture(page, "page-picture")
+    page.locator("main canvas").click(position={"x": 30, "y": 5})
+    expect(page).to_have_url(re.compile("#/neighbor/198.51.100.2$"))
+    page.go_back()
+    page.locator("main .cells").get_by_role("link", name="hv2").press("Enter")
+    expect(page).to_have_url(re.compile("#/neighbor/198.51.100.2$"))
+
+
+COLOUR = """(at) => {
+    const canvas = document.querySelector("main canvas");
+    const columns = Math.floor(canvas.clientWidth / 12);
+    const place = [(at % columns) * 12 + 1, Math.floor(at / columns) * 12 + 1];
+    const pixel = canvas.getContext("2d").getImageData(...place, 1, 1).data;
+    return `#${[...pixel.slice(0, 3)].map((each) => each.toString(16).padStart(2, "0")).join("")}`;
+}"""
+"""Of a cell's upper left corner, where no sign is."""
+
+
+def test_eight_thousand_hosts_are_one_picture_that_lives(page: Page, speaker: Speaker) -> None:
+    """Each state has its colour, all cells fit two screens, and a lost host shows at once."""
+    last = {"is_up": True, "state": "up"}
+    states = [last, {"is_up": False, "state": "down"}, {"is_up": False, "state": "absent"}]
+
+    def many() -> list[dict[str, object]]:
+        up = {"is_up": True, "state": "up"}
+        every = [NEIGHBOR | up | {"neighbor": f"2001:db8::{n:x}"} for n in range(8000)]
+        for at, shown in enumerate(states):
+            every[at] |= shown
+        every[0]["neighbor"] = HV1[0]
+        return every
+
+    page.route("**/api/v1/neighbors*", lambda route: route.fulfill(json={"neighbors": many()}))
+    page.keyboard.press("2")
+    canvas = page.locator("main canvas")
+    expect(canvas).to_have_attribute("aria-label", "h: 7,998 up, 1 down, 1 absent", timeout=SLOWLY)
+    assert [page.evaluate(COLOUR, at) for at in (0, 1, 2, 7999)] == [
+        "#1a7f37",
+        "#c0262d",
+        "#7a1f5c",
+        "#1a7f37",
+    ]
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["height"] < 2 * 900
+    last |= {"is_up": False, "state": "down"}
+    speaker.write(state(*HV1, "down"))
+    try:
+        expect(canvas).to_have_attribute(
+            "aria-label", "h: 7,997 up, 2 down, 1 absent", timeout=SLOWLY
+        )
+        assert page.evaluate(COLOUR, 0) == "#c0262d"
+    finally:
+        speaker.write(state(*HV1, "up"))
+        speaker.write(announce(*HV1, [f"203.0.113.{n}/32" for n in (1, 2, 3)]))
+
+
+def test_plots_over_time(page: Page) -> None:
+    """The hour has one start; what was judged just after it is no wave of rejections."""
+    page.keyboard.press("5")
+    expect(page.locator("main figure canvas")).to_have_count(4)
+    expect(page.locator("main")).to_contain_text("1 start of rsfilter")
+    first = page.locator("main figure").first
+    expect(first.locator(".u-legend")).to_contain_text("judged again after a start")
+    first.locator("summary").click()
+    row = first.locator("details tr", has_text="judged again")
+    expect(row).to_contain_text(re.compile(r"[1-9]"))
+    expect(page.locator("main figure").nth(2)).to_contain_text("Host sessions up")
+    picture(page, "page-plots")
+    page.get_by_role("link", name="24 h").click()
+    expect(page).to_have_url(re.compile("since=24h"))
+    expect(page.locator("main .ranges [aria-current]")).to_have_text("24 h")
+    expect(page.locator("main")).to_contain_text("in steps of 10 min")
+
+
+def test_a_part_of_a_plot_is_a_deep_link(page: Page) -> None:
+    page.goto("/#/plots?since=24h")
+    plot = page.locator("main figure .u-over").first
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 50)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"since=20\d\d-.*&until=20\d\d-"))
+    expect(page.locator("main figure canvas")).to_have_count(4)
+    page.go_back()
+    expect(page).to_have_url(re.compile("since=24h$"))
+
+
 NARROW = {"width": 380, "height": 800}
 
 
@@ -379,9 +477,9 @@ def test_the_audit_log_is_searched(page: Page) -> None:
 
 
 def test_keys_lead_everywhere(page: Page) -> None:
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     expect(page.locator("nav a[aria-current]")).to_have_text("Neighbors")
-    page.keyboard.press("6")
+    page.keyboard.press("8")
     expect(page.locator("nav a[aria-current]")).to_have_text("Audit")
 
 
@@ -390,6 +488,51 @@ def test_no_line_is_drawn_around_a_page_that_takes_the_focus(page: Page) -> None
     expect(page.locator("main")).to_be_focused()
     outline = "getComputedStyle(document.getElementById('content')).outlineStyle"
     assert page.evaluate(outline) == "none"
+
+
+AXE = Path(__file__).parents[1] / "support/axe/axe.min.js"
+"""axe-core 4.14.1 (MPL 2.0), as it is published."""
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+EVERY_VIEW = [
+    "",
+    "picture",
+    "neighbors",
+    "neighbor/198.51.100.2",
+    "routes",
+    "route/203.0.113.4%2F32",
+    "route/203.0.113.9%2F32",
+    "plots",
+    "guard",
+    "impact",
+    "audit",
+    "foo",
+]
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page: Page, scheme: str, width: int) -> None:
+    """WCAG 2.2 A and AA, and axe-core's best practices, in every view."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(AXE.read_text())
+    found: dict[str, list[str]] = {}
+    for where in EVERY_VIEW:
+        page.goto(f"/#/{where}")
+        expect(page.locator("main > [aria-busy]")).to_have_count(0)
+        result = page.evaluate("(tags) => axe.run({ runOnly: tags })", RULES)
+        assert {"color-contrast", "label", "page-has-heading-one"} <= {
+            each["id"]
+            for each in (*result["passes"], *result["violations"], *result["inapplicable"])
+        }
+        found[where] = [
+            f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for each in result["violations"]
+            for node in each["nodes"][:3]
+        ]
+    assert not {where: what for where, what in found.items() if what}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -432,6 +575,9 @@ def test_a_long_name_leaves_room_for_the_other_columns(page: Page) -> None:
 
 
 NEIGHBOR = {
+    "neighbor": "",
+    "host": "",
+    "group": "h",
     "role": "host",
     "asn": 65001,
     "is_up": True,
@@ -462,7 +608,7 @@ def test_the_guard_shows_what_it_holds_and_a_release_is_confirmed(
     expect(release).to_be_disabled()
     page.get_by_label("confirmation").fill("withdraw 3 routes")
     release.click()
-    expect(page.get_by_role("alert")).to_contain_text("needs the token")
+    expect(page.get_by_role("alert")).to_contain_text("not the token")
     page.get_by_label("token").fill(TOKEN)
     release.click()
     expect(page.locator("main")).to_contain_text("3 routes withdrawn from all routers")

@@ -10,6 +10,8 @@ import { live, start } from "/static/live.js";
 import { neighbor } from "/static/neighbor.js";
 import { neighbors } from "/static/neighbors.js";
 import { overview } from "/static/overview.js";
+import { picture } from "/static/picture.js";
+import { plots } from "/static/plots.js";
 import { Refresher } from "/static/refresher.js";
 import { route } from "/static/route.js";
 import { routes } from "/static/routes.js";
@@ -17,7 +19,7 @@ import { findings, worst } from "/static/state.js";
 
 // Each view is (place, { rest, query }, live) -> { title, and what keeps it current: refresh();
 // wants(kind, event): this event concerns it; every: ms between refreshes; leave() }.
-const VIEWS = { "": overview, neighbors, neighbor, routes, route, guard, impact, audit };
+const VIEWS = { "": overview, picture, plots, neighbors, neighbor, routes, route, guard, impact, audit };
 
 const SECTIONS = { neighbor: "neighbors", route: "routes" }; // the tab of a view that has none
 
@@ -138,7 +140,7 @@ function showAge() {
 live.follow((kind, event) => {
   if (kind === "tick") {
     showAge();
-    if (!live.isLost) tick();
+    tick();
   } else if (kind === "connection") {
     showConnection();
     if (!event) view?.refresher?.now();

@@ -71,6 +71,11 @@ export function instant(at) {
   return h("time", { datetime: at }, `${at.slice(0, 10)} ${at.slice(11, 19)}Z`);
 }
 
+// The same without the instant, which the pointer shows.
+export function since(at) {
+  return at ? h("span", { class: "ago", "data-at": at, title: instant(at).textContent }, ago(at)) : "";
+}
+
 export function ago(at) {
   return `${duration((Date.now() - Date.parse(at)) / 1000)} ago`;
 }

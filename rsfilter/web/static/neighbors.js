@@ -1,7 +1,7 @@
 // Sessions: hosts and routers, those expected and absent too.
 
 import { get } from "/static/api.js";
-import { choice, conditions, field, h, hostName, neighborLink, number, text, time } from "/static/dom.js";
+import { choice, conditions, field, h, hostName, neighborLink, number, since, text } from "/static/dom.js";
 import { STATES, stateOf } from "/static/state.js";
 import { table } from "/static/table.js";
 
@@ -45,15 +45,15 @@ const COLUMNS = [
   { name: "group", cell: (n) => hostName(n.group), by: (n) => n.group },
   { name: "AS", cell: (n) => n.asn || "", kind: "number", by: (n) => n.asn },
   { name: "state", cell: (n) => stateText(n), by: (n) => STATES.length - STATES.indexOf(stateOf(n)) },
-  { name: "since", cell: (n) => time(n.since), by: (n) => n.since ?? "" },
-  { name: "last down", cell: (n) => n.reason ?? "", kind: "wide", by: (n) => n.reason ?? "" },
+  { name: "since", cell: (n) => since(n.since), text: (n) => n.since, by: (n) => n.since ?? "" },
+  { name: "last down", cell: (n) => hostName(n.reason), by: (n) => n.reason ?? "" },
   { name: "flaps", cell: (n) => (n.flaps ? number(n.flaps) : ""), kind: "number", by: (n) => n.flaps ?? 0 },
   { name: "accepted", cell: (n) => (n.role === "router" ? "" : number(n.routes.accepted)), kind: "number", by: (n) => n.routes.accepted },
   { name: "rejected", cell: (n) => count(n, "rejected"), kind: "number", by: (n) => n.routes.rejected },
   { name: "held", cell: (n) => count(n, "held"), kind: "number", by: (n) => n.routes.held },
   { name: "stale", cell: (n) => count(n, "stale"), kind: "number", by: (n) => n.routes.stale },
   { name: "limit", cell: (n) => limit(n), kind: "number", by: (n) => (n.max_prefixes ? n.routes.total / n.max_prefixes : 0) },
-  { name: "router's table", cell: (n) => progress(n.router) },
+  { name: "router's table", cell: (n) => progress(n.router), kind: "wide" },
 ];
 
 export function stateText(neighbor) {

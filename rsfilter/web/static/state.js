@@ -66,7 +66,7 @@ function routes(status, neighbors) {
   if (rejected > MANY * total || rejecting.length) {
     found.push(finding(rejected > MOST_OF * total ? "bad" : "warning",
       `${number(rejected)} of ${plural(accepted + rejected + held, "route")} rejected`, rejecting, "#/routes?verdict=rejected",
-      rejecting.length ? "most of what these announce: " : ""));
+      rejecting.length ? "most routes of " : ""));
   }
   return found;
 }

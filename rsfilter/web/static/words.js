@@ -26,6 +26,7 @@ const OTHERS = {
   data: (r) => `${source(r)} changed${r.data?.detail ? `: ${r.data.detail}` : ""}. ${r.data?.added ?? 0} VRPs added, ${r.data?.removed ?? 0} removed; ${r.data?.flipped ?? 0} of ${r.data?.rejudged ?? 0} routes got another verdict.`,
   guard: (r) => `Guard ${r.data?.action ?? ""}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
   drain: (r) => `${(r.data?.phase ?? "drain").replaceAll("_", " ")}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
+  file: (r) => `The audit log continues in ${r.data?.file ?? "another file"}.`,
   start: () => "rsfilter started.",
   stop: () => "rsfilter stopped.",
 };
