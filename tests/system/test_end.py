@@ -10,10 +10,8 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,54 +20,26 @@ from lab.waiting import eventually
 from lab.warden import descendants
 from support.config_sample import configuration
 from support.filter_site import HOST, ROUTER, ROUTERS, TRUTH, is_alive, logged
+from support.hangs import SERVER, hanging_call
 from support.speaker import Speaker, announce, state
+
+from rsfilter.commands.output import FAILED
 
 TOKEN = "correct horse battery staple"
 
-SERVER = """
-import builtins, io, os, threading
+BROKEN = """
+from rsfilter.pipeline.filter import Filter
 
-served, gone, asked = (os.environ[f"TEST_{name}"] for name in ("SERVED", "GONE", "ASKED"))
-stat = os.stat
+take = Filter.line
 
-def exists(path):
-    try:
-        stat(path)
-    except OSError:
-        return False
-    return True
+def line(self, line, now):
+    if b"203.0.113.66/32" in line:
+        raise ArithmeticError("half judged")
+    take(self, line, now)
 
-def check(path):
-    if isinstance(path, int):
-        try:
-            path = os.readlink(f"/proc/self/fd/{path}")
-        except OSError:
-            return
-    if os.path.normpath(os.fsdecode(path)).startswith(served) and exists(gone):
-        real_open(asked, "w").close()
-        threading.Event().wait()
-
-def served_by(function):
-    def call(path, *args, **kwargs):
-        check(path)
-        return function(path, *args, **kwargs)
-    return call
-
-real_open = io.open
-io.open = builtins.open = served_by(io.open)
-for name in ("stat", "open", "write", "fsync", "scandir", "listdir"):
-    setattr(os, name, served_by(getattr(os, name)))
+Filter.line = line
 """
-"""A file server as Python sees it: what is under TEST_SERVED does not answer while TEST_GONE is
-there. Workers see the same."""
-
-HANGING_CALL = """
-#include <unistd.h>
-#include <fcntl.h>
-#include <stdlib.h>
-int FUNCTION() { close(open(getenv("TEST_ASKED"), O_CREAT | O_WRONLY, 0600)); for (;;) pause(); }
-"""
-"""A function of the C library that does not return."""
+"""A defect of ours."""
 
 
 class Site:
@@ -90,6 +60,8 @@ class Site:
         token.write_text(TOKEN)
         token.chmod(0o600)
         (place / "sitecustomize.py").write_text(SERVER)
+        (place / "broken").mkdir()
+        (place / "broken" / "sitecustomize.py").write_text(SERVER + BROKEN)
         monkeypatch.setenv("PYTHONPATH", str(place))
         monkeypatch.setenv("TEST_GONE", str(self.gone))
         monkeypatch.setenv("TEST_ASKED", str(self.asked))
@@ -307,14 +279,8 @@ def prepare(site: Site, name: str, stack: contextlib.ExitStack) -> None:
         os.mkfifo(recording)
         stack.callback(os.close, os.open(recording, os.O_RDONLY | os.O_NONBLOCK))
     if function := CALLS.get(name):
-        compiler = shutil.which("cc")
-        assert compiler, "a C compiler is needed, as for librtr's shim"
-        shim = site.place / "hanging_call.so"
-        command = [compiler, "-shared", "-fPIC", "-w", "-o", str(shim), "-x", "c", "-"]
-        subprocess.run(
-            command, input=HANGING_CALL.replace("FUNCTION", function).encode(), check=True
-        )
-        site._monkeypatch.setenv("LD_PRELOAD", str(shim))
+        site.gone.touch()
+        site._monkeypatch.setenv("LD_PRELOAD", str(hanging_call(site.place, function)))
 
 
 @pytest.mark.parametrize("end", [sigterm, end_of_stdin, shutdown])
@@ -333,4 +299,25 @@ def test_the_filter_ends_whatever_hangs(
             assert b'"event":"stop"' in logged(site.place / "audit").splitlines()[-1]
         with contextlib.suppress(OSError, ValueError):
             speaker.process.stdin.close()  # type: ignore[union-attr] # the last reader's end
+        eventually(lambda: "a child is left" if any(map(is_alive, children)) else None)
+
+
+@pytest.mark.parametrize("name", ["the_truth", "the_audit_log", "an_impact", "the_recording"])
+def test_a_filter_that_fails_ends_whatever_hangs(site: Site, name: str) -> None:
+    """It reads until ExaBGP has gone, or for 15 s; then another one starts."""
+    site._monkeypatch.setenv("PYTHONPATH", str(site.place / "broken"))
+    log = site.place / "etc" / "rsfilter.log"
+    with contextlib.ExitStack() as stack:
+        prepare(site, name, stack)
+        speaker = stack.enter_context(site.speaker())
+        _kept = HANGS[name](site, speaker)
+        children = descendants(speaker.process.pid)
+        speaker.write(announce(HOST, 65001, ["203.0.113.66/32"]))
+        speaker.wait("failed", lambda: "the filter cannot run" in log.read_text(), 15)
+        end_of_stdin(speaker)
+        assert speaker.process.wait(10) == FAILED
+        assert "ArithmeticError: half judged" in log.read_text()
+        assert "the end took too long" not in log.read_text()
+        if name != "the_audit_log":
+            assert b'"event":"stop"' in logged(site.place / "audit").splitlines()[-1]
         eventually(lambda: "a child is left" if any(map(is_alive, children)) else None)
