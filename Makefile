@@ -171,10 +171,12 @@ dist: setup ## build dist/: the source archive, and from it the wheel
 	@cd dist && sha256sum -- *
 
 .PHONY: lint
-lint: setup ## ruff (rules and format) and mypy (strict for rsfilter/routing)
+lint: setup ## ruff (rules and format), mypy (strict for rsfilter/routing), plain English in docstrings
 	@echo "lint: ruff check"
 	@$(RUN) -m ruff check rsfilter tests docs setup.py
 	@echo "lint: ruff format --check"
 	@$(RUN) -m ruff format --check rsfilter tests docs setup.py
 	@echo "lint: mypy"
-	@$(RUN) -m mypy
+	@setpriv --pdeathsig TERM .venv/bin/python -m mypy
+	@echo "lint: English of docstrings and comments"
+	@PYTHONPATH=tests $(RUN) -m support.english

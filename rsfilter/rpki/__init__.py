@@ -1,8 +1,8 @@
-"""Pure: validation data. Sets of VRPs, and the file formats they come in.
+"""Validation data: sets of VRPs, and the file formats they come in. Pure.
 
     vrps                   an immutable set of VRPs that answers RFC 6811
     truth, hosts, slurm    the truth file in each of its forms
-    document               JSON read strictly, every problem with its place
+    document               strict JSON; every problem carries its place
 
-Bytes come in; which file they are from is a text for messages.
+Functions take bytes; the file name is used in messages only.
 """

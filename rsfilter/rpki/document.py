@@ -1,11 +1,11 @@
-"""JSON documents read strictly, every problem with its place (RFC 8259, RFC 6901).
+"""Strict JSON documents; every problem carries its place (RFC 8259, RFC 6901).
 
-Owns what every file format here shares: bytes to JSON values, the readers of ASNs and prefixes,
-and problems that name file and JSON pointer. Knows no format.
+Owns the parts shared by all file formats: bytes to JSON values, the readers of ASNs and prefixes,
+and problems that name file and JSON pointer. Knows no single format.
 
-The text is decoded by the standard library, whose `object_pairs_hook` is the only way to see which
-member is given twice; decoders that are asked for less keep one of the two and say nothing, and a
-truth in which the second of two `asn` wins is one that nobody has read.
+The standard library decodes the text, because only its `object_pairs_hook` reveals a repeated
+member. Other decoders silently keep one of the two values. A truth file in which the second of two
+`asn` members wins is not the file that its author reviewed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rsfilter.routing.model import BITS, IPV4, IPV6, Prefix
 from rsfilter.rpki.vrps import MAX_ASN
 
 MAX_PROBLEMS = 100
-"""How many problems of a file are kept; the rest is counted. A template that goes wrong is wrong
-in every entry, and nobody reads past the first screens."""
+"""Problems kept for a file; the rest is counted. A faulty template is wrong in every entry, and the
+first screens show why."""
 
 MAX_FILE_BYTES = 512 << 20
 """The whole RPKI in 2026 is about 70 MB of JSON; several times that is a mistake or an attack."""
@@ -33,40 +33,40 @@ TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 20} MiB; look at what wrote it"
 """The problem of a file beyond `MAX_FILE_BYTES`."""
 
 MAX_QUOTED = 60
-"""Characters of a file's own text that a message repeats."""
+"""Characters of a file's text that a message quotes."""
 
 MAX_POINTER = 200
 """Characters of a JSON pointer in a message: member names come from the file."""
 
 Path = tuple[str | int, ...]
-"""The steps from the document's root to a value."""
+"""Steps from the document's root to a value."""
 
 Json = Any
-"""What the decoder makes: dict, list, str, int, float, bool or None."""
+"""A decoded value: dict, list, str, int, float, bool or None."""
 
 MAX_DIGITS = 3
-"""Of a prefix length: 128 has three."""
+"""Digits of a prefix length: 128 has three."""
 
 T = TypeVar("T")
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a file, and where."""
+    """One problem of a file, and its place."""
 
     where: str
     """The file, as the user named it."""
     pointer: str
-    """JSON pointer (RFC 6901) to the value, or to the member that is missing; "": all of it."""
+    """JSON pointer (RFC 6901) to the value, or to the missing member; "" is the whole document."""
     message: str
-    """What is wrong and what to do."""
+    """The problem and its remedy."""
 
     def __str__(self) -> str:
         return ": ".join(part for part in self if part)
 
 
 class TruthError(Exception):
-    """A file that cannot be used. Carries every problem found, at most `MAX_PROBLEMS` and a last
-    one that counts the rest; as text it is one line per problem."""
+    """An unusable file. Carries at most `MAX_PROBLEMS` problems, and one more that counts the rest.
+    Its text has one line per problem."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(problems)
@@ -77,7 +77,7 @@ class TruthError(Exception):
 
 
 class Problems:
-    """Collects the problems of one file."""
+    """The problems of one file, as they are found."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -88,8 +88,8 @@ class Problems:
         return bool(self._found)
 
     def add(self, path: Path | Callable[[], Path], message: str | Callable[[], str]) -> None:
-        """Note a problem with the value at `path`. Functions are called for those that are kept:
-        there may be millions."""
+        """Record a problem with the value at `path`. Arguments given as functions are called only
+        for problems that are kept, because there may be millions."""
         if len(self._found) < MAX_PROBLEMS:
             path = path() if callable(path) else path
             message = message() if callable(message) else message
@@ -98,13 +98,13 @@ class Problems:
             self._omitted += 1
 
     def all(self) -> tuple[Problem, ...]:
-        """The problems in the order found, the last one counting those beyond the limit."""
+        """The problems in the order found; the last one counts those beyond the limit."""
         if not self._omitted:
             return tuple(self._found)
         return (*self._found, Problem(self.where, "", f"and {self._omitted} more"))
 
     def raise_if_any(self) -> None:
-        """Raise TruthError when there is a problem."""
+        """Raise TruthError if there is a problem."""
         if self._found:
             raise TruthError(self.all())
 
@@ -115,19 +115,20 @@ class Problems:
 
 
 def pointer(path: Path) -> str:
-    """RFC 6901 text of a path; long ones are cut, and nothing in it breaks a line."""
+    """Format a path as RFC 6901 text, shortened if long and without line breaks."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return printable("".join(f"/{step}" for step in steps), MAX_POINTER)
 
 
 def printable(text: str, limit: int) -> str:
-    """Text from a file, safe to log and to show: one line, at most `limit` characters."""
+    """Return text from a file made safe for logs and terminals: one line, at most `limit`
+    characters."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(char if char.isprintable() else "?" for char in cut)
 
 
 def show(value: Json) -> str:
-    """A value as a message quotes it."""
+    """Format a value for a message."""
     match value:
         case dict():
             return "an object"
@@ -143,13 +144,13 @@ def show(value: Json) -> str:
 
 
 class _Repeating(dict[str, Json]):
-    """A JSON object in which a member was given more than once."""
+    """A JSON object with a repeated member."""
 
     repeated: tuple[str, ...] = ()
 
 
 def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
-    """The JSON object that `data` spells; TruthError when it is none, or repeats a member."""
+    """Decode a JSON object. Raises TruthError if `data` is anything else, or repeats a member."""
     if len(data) > MAX_FILE_BYTES:
         problems.fail(TOO_LARGE)
     try:
@@ -172,11 +173,11 @@ def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
 
 
 def _decode(text: str) -> tuple[Json, bool]:
-    """What the text spells, and whether some object repeats a member.
+    """Decode the text. The second value is true if an object repeats a member.
 
-    Few texts do, and most can be shown not to at half the price of looking: a repeated member
-    loses at least the two quotation marks of its name, and without escapes nothing makes up for
-    them when the document is written out again.
+    Few texts do, and most can be proved free of repetition at half the cost of a full check: a
+    repeated member loses at least the two quotation marks of its name, and in a text without
+    escapes nothing makes up for them when the document is encoded again.
     """
     if "\\" not in text:
         document = json.loads(text, object_hook=_give_way, parse_constant=_refuse_constant)
@@ -186,7 +187,7 @@ def _decode(text: str) -> tuple[Json, bool]:
 
 
 def _give_way(made: dict[str, Json]) -> dict[str, Json]:
-    """Lets other threads run: without calls to Python the whole text would be read at one go."""
+    """Let other threads run: without calls to Python, the whole text would be decoded in one go."""
     return made
 
 
@@ -195,8 +196,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _has_marks(document: Json, count: int) -> bool:
-    """The document has so many quotation marks when it is written out; False also when it nests
-    too deep to be written."""
+    """Return whether the encoded document has `count` quotation marks. False also if the document
+    nests too deeply to be encoded."""
     try:
         return _marks(document) == count
     except RecursionError:
@@ -213,13 +214,14 @@ def _marks(value: Json) -> int:
 
 
 _AT_ONCE = 10_000
-"""Entries of a list that are written at one go, in a millisecond: nobody else runs meanwhile."""
+"""List entries encoded in one go, about a millisecond in which no other thread runs."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def _decode_pairs(text: str) -> tuple[Json, bool]:
-    """As `_decode`, by looking at every member. The objects that repeat some are `_Repeating`."""
+    """Decode as `_decode` does, checking every member. Objects that repeat one become
+    `_Repeating`."""
     any_repeats = False
 
     def make_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -247,14 +249,14 @@ def _syntax(error: json.JSONDecodeError) -> str:
 
 
 class _Place(NamedTuple):
-    """A place in a document, as a step from the place around it: deep down, the paths of a million
+    """A place in a document, as a step from the enclosing place: full paths of a million nested
     values would take gigabytes."""
 
     around: _Place | None
     step: str | int
 
     def path(self) -> Path:
-        """The steps from the root."""
+        """Steps from the root."""
         steps = []
         place: _Place | None = self
         while place is not None:
@@ -264,7 +266,7 @@ class _Place(NamedTuple):
 
 
 def _repeats(document: Json) -> Iterator[_Place]:
-    """Places of the members that are given more than once, anywhere."""
+    """Yield the places of repeated members, anywhere in the document."""
     waiting: list[tuple[_Place | None, Json]] = [(None, document)]
     while waiting:
         place, value = waiting.pop()
@@ -283,10 +285,10 @@ def _is_nest(value: Json) -> bool:
     return isinstance(value, dict | list)
 
 
-# Readers: a JSON value in, our value out, ValueError with a message for people -------------------
+# Readers: each takes a JSON value and returns ours, or raises ValueError with a readable message -
 
 MISSING: Json = object()
-"""What a reader gets for a member that is not there."""
+"""Value passed to a reader if the member is missing."""
 
 _ASN = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
 
@@ -294,7 +296,7 @@ _ASN = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
 def member(
     entry: dict[str, Json], name: str, read: Callable[[Json], T], path: Path, problems: Problems
 ) -> T | None:
-    """`read` applied to a member of the object at `path`; None when that is noted as a problem."""
+    """Apply `read` to a member of the object at `path`. None if that was recorded as a problem."""
     try:
         return read(entry.get(name, MISSING))
     except ValueError as error:
@@ -303,16 +305,16 @@ def member(
 
 
 def objects(value: Json, path: Path, problems: Problems) -> Iterator[tuple[Path, dict[str, Json]]]:
-    """The objects of a list at `path`, each with its own path; whatever else is a problem."""
+    """Yield the objects of a list at `path`, each with its path; anything else is a problem."""
     for index, item in enumerate(taken_out(value, path, problems)):
         if is_object(item, (*path, index), problems):
             yield (*path, index), item
 
 
 def taken_out(value: Json, path: Path, problems: Problems) -> Iterator[Json]:
-    """The items of a list at `path`; whatever else is a problem.
+    """Yield the items of a list at `path`; anything but a list is a problem.
 
-    Takes them out of the list: to free a million at once would stop every thread for 0.3 s.
+    Removes the items from the list: freeing a million at once would stop every thread for 0.3 s.
     """
     if not isinstance(value, list):
         problems.add(path, f"must be a list, not {show(value)}")
@@ -323,7 +325,7 @@ def taken_out(value: Json, path: Path, problems: Problems) -> Iterator[Json]:
 
 
 def is_object(item: Json, path: Path, problems: Problems) -> bool:
-    """The item at `path` is an object; whatever else is a problem."""
+    """Return whether the item at `path` is an object; anything else is recorded as a problem."""
     if isinstance(item, dict):
         return True
     problems.add(path, f"must be an object, not {show(item)}")
@@ -333,15 +335,15 @@ def is_object(item: Json, path: Path, problems: Problems) -> bool:
 def refuse_unknown(
     entry: dict[str, Json], path: Path, known: tuple[str, ...], problems: Problems
 ) -> None:
-    """A member of the object at `path` that is not `known` is a problem."""
+    """Record a problem for each member of the object at `path` that is not `known`."""
     for name in entry:
         if name not in known:
             problems.add((*path, name), f"is not known here; known are {', '.join(known)}")
 
 
 def let_go(items: list[Any] | dict[Any, Any]) -> None:
-    """Empties what is needed no longer, piece by piece: to free a million objects at once would
-    stop every thread for 0.3 s."""
+    """Empty a container piece by piece: freeing a million objects at once would stop every thread
+    for 0.3 s."""
     while items:
         if isinstance(items, dict):
             items.popitem()
@@ -350,21 +352,21 @@ def let_go(items: list[Any] | dict[Any, Any]) -> None:
 
 
 def read_integer(value: Json) -> int:
-    """A JSON integer; 1.0, true and "1" are none."""
+    """Read a JSON integer. 1.0, true and "1" are refused."""
     if type(value) is int:
         return value
     raise ValueError(_unlike(value, "an integer"))
 
 
 def read_number_asn(value: Json) -> int:
-    """An ASN as a number, the only notation of SLURM (RFC 8416 section 3.3)."""
+    """Read an ASN given as a number, the only notation of SLURM (RFC 8416 section 3.3)."""
     if type(value) is int:
         return _asn(value)
     raise ValueError(_unlike(value, "an AS number such as 65005, without quotes"))
 
 
 def read_asn(value: Json) -> int:
-    """An ASN as a number or as text: 65005, "AS65005", "65005"."""
+    """Read an ASN given as a number or as text: 65005, "AS65005", "65005"."""
     if type(value) is int:
         return _asn(value)
     found = _ASN.fullmatch(value) if type(value) is str else None
@@ -380,7 +382,7 @@ def _asn(asn: int) -> int:
 
 
 def read_prefix(value: Json) -> Prefix:
-    """A prefix `address/length` without host bits."""
+    """Read a prefix `address/length` without host bits."""
     if type(value) is not str:
         raise ValueError(_unlike(value, 'a prefix such as "203.0.113.0/28"'))
     address, slash, length_text = value.partition("/")
@@ -406,7 +408,7 @@ def read_prefix(value: Json) -> Prefix:
 
 
 def read_max_length(value: Json, prefix: Prefix, default: int) -> int:
-    """How long a prefix inside `prefix` may be; `default` when there is none."""
+    """Read the maximum length for `prefix`; `default` if the member is missing."""
     if value is MISSING:
         return default
     longest = BITS[prefix.family]

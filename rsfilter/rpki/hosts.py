@@ -1,9 +1,9 @@
-"""The native form of the truth: hosts with their ASN, their addresses and their prefixes.
+"""The native form of the truth: hosts with their ASN, addresses and prefixes.
 
-Owns the reading of `hosts` and the rules between hosts: a name, and a neighbor address, belongs to
-one host; the same prefix may belong to several (anycast, migration), but no prefix lies inside
-another ASN's. This form is rsfilter's own, so an unknown member is an error: a misspelt
-`neighbors` would let the host's ASN speak from anywhere.
+Owns the reading of `hosts` and the rules between hosts. A name, and a neighbor address, belongs to
+one host. A prefix may belong to several hosts (anycast, migration), but may not lie inside a prefix
+of another ASN. This form is rsfilter's own, so an unknown member is an error: a misspelt
+`neighbors` would allow the host's ASN from every address.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_NAME = 253
 
 
 class _Owner(NamedTuple):
-    """Who owns a prefix, by which entry."""
+    """A host that owns a prefix, and its entry."""
 
     asn: int
     name: str
@@ -49,7 +49,7 @@ _Owners = dict[Prefix, list[_Owner]]
 
 
 class _Read(NamedTuple):
-    """A host as it was read; which of all VRPs are its own."""
+    """A host as read, with the indexes of its VRPs."""
 
     name: str
     asn: int
@@ -60,7 +60,7 @@ class _Read(NamedTuple):
 def read_hosts(
     document: dict[str, Json], problems: Problems, warnings: Problems
 ) -> tuple[list[Vrp], tuple[TruthHost, ...]]:
-    """The VRPs and the hosts of a native document; what is wrong goes to `problems`."""
+    """Read the VRPs and the hosts of a native document. Problems go to `problems`."""
     refuse_unknown(document, (), ("hosts", "metadata"), problems)
     vrps: list[Vrp] = []
     read: list[_Read] = []
@@ -87,7 +87,7 @@ def read_hosts(
 
 
 def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
-    """Make the hosts; only those that share an ASN keep all that is their own."""
+    """Make the hosts. Only hosts that share an ASN keep all their own VRPs."""
     sharing = Counter(host.asn for host in read)
     return tuple(
         TruthHost(
@@ -136,7 +136,7 @@ def _read_neighbor(value: Json) -> Address:
 
 
 class _Seen:
-    """Names and addresses so far, and which host has them."""
+    """Names and addresses read so far, each with its host."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -187,7 +187,7 @@ def _neighbors(
 def _prefixes(
     entry: dict[str, Json], path: Path, problems: Problems
 ) -> list[tuple[Path, Prefix, int]]:
-    """(path, prefix, maxLength) of a host's prefixes. A host may have none for now."""
+    """Yield (path, prefix, maxLength) of a host's prefixes. A host may have none."""
     listed = entry.get("prefixes", MISSING)
     path = (*path, "prefixes")
     if not isinstance(listed, list):
@@ -219,11 +219,11 @@ def _prefixes(
 
 
 class _Pair(NamedTuple):
-    """Two of a prefix's owners that have different ASNs: every ASN has a stranger among them."""
+    """Two owners of a prefix with different ASNs. For any ASN, at least one of them differs."""
 
     first: _Owner
     other: _Owner | None
-    """None: all owners have the ASN of the first."""
+    """None if all owners have the ASN of the first."""
 
     @classmethod
     def of(cls, owners: list[_Owner]) -> _Pair:
@@ -231,12 +231,13 @@ class _Pair(NamedTuple):
         return cls(first, next((owner for owner in owners if owner.asn != first.asn), None))
 
     def stranger(self, asn: int) -> _Owner | None:
-        """The first owner that has another ASN than this."""
+        """Return the first owner whose ASN differs from `asn`, if any."""
         return self.first if self.first.asn != asn else self.other
 
 
 def _refuse_overlaps(owners: _Owners, problems: Problems) -> None:
-    """A prefix strictly inside another ASN's is one of two mistakes, and nobody knows which."""
+    """Refuse a prefix strictly inside another ASN's prefix: one of the two is wrong, and the file
+    does not show which."""
     enclosing: list[tuple[Prefix, _Pair]] = []  # each covers the next; at most one of each length
     for prefix in sorted(owners):
         while enclosing and not enclosing[-1][0].covers(prefix):
@@ -260,7 +261,8 @@ def _named(owner: _Owner) -> str:
 
 
 def _warn_mute(hosts: Iterable[TruthHost], warnings: Problems) -> None:
-    """Where one host of an ASN lists its addresses, one that lists none is never accepted."""
+    """Warn of a host without addresses beside a host of the same ASN that lists some: its routes
+    are never accepted."""
     listing = {host.asn: host.name for host in hosts if host.neighbors}
     for index, host in enumerate(hosts):
         if not host.neighbors and host.asn in listing:
@@ -272,8 +274,8 @@ def _warn_mute(hosts: Iterable[TruthHost], warnings: Problems) -> None:
 
 
 def _warn_alike(hosts: Iterable[TruthHost], owners: _Owners, warnings: Problems) -> None:
-    """Warn of hosts of one ASN that are told apart by nothing: they own all in common. Those that
-    list addresses are told apart by these."""
+    """Warn of hosts that nothing distinguishes: same ASN, same prefixes, and no addresses
+    listed."""
     names: dict[int, list[str]] = defaultdict(list)
     for host in hosts:
         names[host.asn].append(host.name)

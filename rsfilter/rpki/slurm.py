@@ -1,9 +1,9 @@
 """SLURM (RFC 8416): local filters and assertions about the RPKI.
 
-Owns the reading of a SLURM object and the meaning of its prefix filters. A member that RFC 8416
-does not know is an error, as section 3.2 has it: a misspelt filter would let data in that the
-operator has excluded. So is a wrong type. Those of BGPsec and ASPA are ignored, as rsfilter
-validates origins only; a list that is left out is empty.
+Owns the reading of a SLURM object and the meaning of its prefix filters. A member unknown to RFC
+8416 is an error, as section 3.2 requires: a misspelt filter would admit data that the operator
+excluded. A wrong type is an error too. Members for BGPsec and ASPA are ignored, because rsfilter
+validates origins only. A missing list counts as empty.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from rsfilter.rpki.document import (
 from rsfilter.rpki.vrps import VrpSet
 
 VERSIONS = (1, 2)
-"""RFC 8416 is version 1; its draft successor adds ASPA members only, which are ignored."""
+"""RFC 8416 is version 1; its draft successor adds only ASPA members, which are ignored."""
 
 
 class PrefixFilter(NamedTuple):
-    """One prefix filter (RFC 8416 section 3.3.1). At least one of the two is given."""
+    """One prefix filter (RFC 8416 section 3.3.1). At least one of the two fields is set."""
 
     prefix: Prefix | None
-    """Removes the VRPs of this prefix and of those inside it; None: of any."""
+    """Removes the VRPs of this prefix and of prefixes inside it. None matches any prefix."""
     asn: int | None
-    """Removes the VRPs of this ASN; None: of any."""
+    """Removes the VRPs of this ASN. None matches any ASN."""
 
 
 class Slurm(NamedTuple):
-    """What a SLURM object says about origins."""
+    """Prefix filters and assertions of a SLURM object."""
 
     filters: tuple[PrefixFilter, ...]
     assertions: tuple[Vrp, ...]
 
 
 class Filters:
-    """Many prefix filters as one question. A VRP is asked once, not once per filter."""
+    """Many prefix filters, indexed: a VRP takes one lookup instead of one test per filter."""
 
     def __init__(self, filters: Iterable[PrefixFilter]) -> None:
         self._asns: set[int] = set()
@@ -69,12 +69,12 @@ class Filters:
         self._lengths = {(prefix.family, prefix.length) for prefix in both}
 
     def removes(self, vrp: Vrp) -> bool:
-        """Some filter matches the VRP."""
+        """Return whether a filter matches the VRP."""
         return vrp.asn in self._asns or self._prefixes.covers(vrp.prefix) or self._removes_pair(vrp)
 
     def _removes_pair(self, vrp: Vrp) -> bool:
-        """A filter of prefix and ASN matches. There may be many of both for one prefix, so each
-        length that exists is looked up once."""
+        """Return whether a filter with both prefix and ASN matches. One prefix may have many, so
+        each existing length takes one lookup."""
         prefixes = self._by_asn.get(vrp.asn)
         if prefixes is None:
             return False
@@ -86,7 +86,7 @@ class Filters:
 
 
 def read_slurm(document: dict[str, Json], problems: Problems) -> Slurm:
-    """The filters and assertions of a SLURM object; what is wrong goes to `problems`."""
+    """Read the filters and assertions of a SLURM object. Problems go to `problems`."""
     version = document.get("slurmVersion", MISSING)
     if type(version) is not int or version not in VERSIONS:
         shown = "missing" if version is MISSING else show(version)
@@ -121,7 +121,7 @@ def _part(
     lists: tuple[str, str, str],
     problems: Problems,
 ) -> _Entries:
-    """The prefix entries of one half of the document; a list that is left out is empty."""
+    """Read the prefix entries of one half of the document. A missing list counts as empty."""
     part = document.get(name, {})
     if not isinstance(part, dict):
         problems.add((name,), f"must be an object, not {show(part)}")

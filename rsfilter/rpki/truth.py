@@ -1,9 +1,9 @@
-"""The truth: the operator's own file of who may announce what.
+"""The truth: the operator's file of permitted origins.
 
 Owns the formats (docs: "The truth file"): the `roas` list of GoRTR and StayRTR with its relatives
 from Routinator and rpki-client, SLURM (RFC 8416), and the native `hosts` form, which also binds
-identity. A file is recognised by what is in it. It is used whole or not at all: for one bad entry,
-or none at all, there is a `TruthError` that says where, and the truth in force stays.
+identity. A file is recognised by its content. It is used whole or not at all: an invalid entry, or
+a file without entries, raises `TruthError` with the place, and the active truth stays.
 """
 
 from __future__ import annotations
@@ -54,33 +54,33 @@ __all__ = [
 ]
 
 MAX_METADATA = 32
-"""Members of `metadata` that are kept: rpki-client, the most talkative, writes about as many."""
+"""Members of `metadata` that are kept. rpki-client writes the most, about as many."""
 
 MAX_METADATA_TEXT = 200
-"""Characters of a metadata member that are kept: it is shown and audited, not stored."""
+"""Characters kept of a metadata member. The text is shown and audited, not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A truth file, read. Immutable."""
+    """A truth file as read. Immutable."""
 
     vrps: VrpSet
-    """What may be announced by which ASN. Empty only for a SLURM file of nothing but filters."""
+    """VRPs of the file. Empty only for a SLURM file that has nothing but filters."""
     format: str
     """roas, slurm or hosts."""
     sha256: str
-    """Of the file's bytes, in hexadecimal."""
+    """SHA-256 of the file's bytes, in hexadecimal."""
     hosts: tuple[TruthHost, ...] = ()
-    """In the file's order; only the native form has them."""
+    """Hosts in the file's order. Only the native form has them."""
     filters: tuple[PrefixFilter, ...] = ()
     """SLURM's prefix filters."""
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """The file's own remarks: at most `MAX_METADATA`, scalars only, as text."""
+    """The file's metadata: at most `MAX_METADATA` members, scalars only, as text."""
     warnings: tuple[Problem, ...] = ()
-    """What is odd and was not held against the file."""
+    """Oddities that do not make the file unusable."""
     expiries: tuple[tuple[int, Numbers], ...] = field(default=(), repr=False)
-    """VRPs of `vrps` that expire, with the last second (Unix time) in which each is in force; the
-    first to expire first."""
+    """Expiring VRPs of `vrps`, each with the last second (Unix time) in which it is valid; earliest
+    expiry first."""
 
     @property
     def revision(self) -> str:
@@ -88,11 +88,11 @@ class Truth:
         return self.metadata.get("revision", "")
 
     def bindings(self) -> Bindings:
-        """Return which hosts speak from where, and what is each one's own."""
+        """Return the bindings: the addresses of each host, and the prefixes it owns."""
         return Bindings.of(self.hosts, VrpSet.of)
 
     def expired(self, now: float) -> tuple[Truth, list[Numbers]]:
-        """Return the truth without what has expired by `now` (Unix time), and that."""
+        """Return the truth without entries that expired by `now` (Unix time), and those entries."""
         count = bisect_left(self.expiries, now, key=itemgetter(0))
         if not count:
             return self, []
@@ -101,7 +101,7 @@ class Truth:
         return replace(self, vrps=self.vrps.without_these(gone), expiries=rest), gone
 
     def filter_rtr(self, vrps: VrpSet) -> VrpSet:
-        """What SLURM's filters leave of the caches' data (RFC 8416 section 4.2)."""
+        """Apply SLURM's filters to the caches' data (RFC 8416 section 4.2)."""
         return vrps.without(Filters(self.filters).removes) if self.filters else vrps
 
 
@@ -109,17 +109,17 @@ class Truth:
 
 
 def parse_truth(data: bytes, where: str, now: float, *, may_be_empty: bool = False) -> Truth:
-    """The truth that `data` spells. `where` names the file in messages, `now` is Unix time:
-    entries that expired before it are dropped with a warning. `may_be_empty`: something else
-    decides (`Config.truth_may_be_empty`). Raises TruthError with every problem found."""
+    """Parse a truth file. `where` names the file in messages, `now` is Unix time. Entries that
+    expired before `now` are dropped with a warning. `may_be_empty`: routes have another source of
+    data (`Config.truth_may_be_empty`). Raises TruthError with every problem found."""
     with _collector_paused():
         return _parse(data, where, now, may_be_empty=may_be_empty)
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """A large truth makes millions of objects and not one cycle. Left on, the cyclic collector
-    walks them all again and again, and takes as long as the parsing itself."""
+    """Pause the cyclic collector. A large truth makes millions of objects and no cycles. With the
+    collector on, the repeated scans take as long as the parsing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -168,19 +168,19 @@ def _parse(data: bytes, where: str, now: float, *, may_be_empty: bool) -> Truth:
 
 
 def _taken(vrps: list[Vrp]) -> Iterator[Vrp]:
-    """Each once, and freed: see `document.let_go`."""
+    """Yield each VRP once and free it; see `document.let_go`."""
     while vrps:
         yield vrps.pop()
 
 
 _FORMATS = {"hosts": "hosts", "slurmVersion": "slurm", "roas": "roas", "vrps": "roas"}
-"""Formats by the member that gives each away."""
+"""Formats, by the member that identifies each."""
 
 _SLURM_PARTS = ("validationOutputFilters", "locallyAddedAssertions")
 
 
 def _recognise(document: dict[str, Json], problems: Problems) -> str:
-    """The one member of `_FORMATS` that the document has."""
+    """Return the one member of `_FORMATS` that the document has."""
     if any(part in document for part in _SLURM_PARTS):
         document = {"slurmVersion": None, **document}
     forms = [name for name in _FORMATS if name in document]
@@ -199,7 +199,7 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
         problems.add(("metadata",), f"must be an object, not {show(given)}")
         return MappingProxyType({})
     scalars = [item for item in given.items() if not isinstance(item[1], dict | list)]
-    scalars.sort(key=lambda item: item[0] != "revision")  # which is kept whatever the limit
+    scalars.sort(key=lambda item: item[0] != "revision")  # kept regardless of the limit
     kept = {}
     for name, value in scalars[:MAX_METADATA]:
         text = value if isinstance(value, str) else json.dumps(value)
@@ -211,21 +211,21 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
 
 
 class _Expiring:
-    """Collects when VRPs expire: with the last entry that says the same, if all of those do."""
+    """Expiry of VRPs: that of the last entry for the VRP, if all its entries expire."""
 
     def __init__(self) -> None:
         self._until: dict[Numbers, int] = {}
         self._lasting: set[Numbers] = set()
 
     def note(self, vrp: Numbers, expires: int | None) -> None:
-        """Note an entry that is in force."""
+        """Record a valid entry."""
         if expires is None:
             self._lasting.add(vrp)
         else:
             self._until[vrp] = max(expires, self._until.get(vrp, expires))
 
     def expiries(self) -> tuple[tuple[int, Numbers], ...]:
-        """Return what `Truth.expiries` has."""
+        """Return the value of `Truth.expiries`."""
         lasting = self._lasting
         return tuple(sorted((at, vrp) for vrp, at in self._until.items() if vrp not in lasting))
 
@@ -238,8 +238,8 @@ def _roas(
     warnings: Problems,
     expiring: _Expiring | None,
 ) -> Iterator[Numbers]:
-    """VRPs of GoRTR, StayRTR, Routinator and rpki-client; members they add are ignored.
-    `expiring`: for files whose entries expire."""
+    """Read the VRPs of GoRTR, StayRTR, Routinator and rpki-client. Members that these programs add
+    are ignored. `expiring`: for files with entries that expire."""
     for index, entry in enumerate(taken_out(document[key], (key,), problems)):
         vrp = _plain_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
         if vrp is not None:
@@ -250,10 +250,10 @@ def _roas(
 
 
 def _plain_roa(entry: Json, now: float) -> Numbers | None:
-    """What `_roa` makes of an entry that it has nothing to say about; None: ask it.
+    """Fast path of `_roa` for entries without problems. None: use `_roa`.
 
-    There may be half a million entries, and nearly all are such: this takes a third of the time,
-    as it calls nothing that it can do without.
+    There may be half a million entries, and nearly all are such. This takes a third of the time,
+    because it makes no avoidable call.
     """
     try:
         address, _, digits = entry["prefix"].partition("/")
@@ -286,7 +286,7 @@ def _plain_roa(entry: Json, now: float) -> Numbers | None:
 def _roa(
     entry: Json, path: Path, now: float, problems: Problems, warnings: Problems
 ) -> Numbers | None:
-    """The VRP of an entry that is in force; what is wrong with it goes to `problems`."""
+    """Read the VRP of an entry that has not expired. Problems go to `problems`."""
     if not is_object(entry, path, problems):
         return None
     prefix = member(entry, "prefix", read_prefix, path, problems)
@@ -311,7 +311,7 @@ def _roa(
 
 
 def _lengths(bits: int) -> dict[str, tuple[int, int]]:
-    """Prefix lengths as all but a few write them: the number, and the bits that it leaves free."""
+    """Prefix lengths in their common spelling: the number, and the count of host bits."""
     return {str(length): (length, (1 << (bits - length)) - 1) for length in range(bits + 1)}
 
 
@@ -319,22 +319,22 @@ _IPV4_LENGTHS = _lengths(BITS[IPV4])
 _IPV6_LENGTHS = _lengths(BITS[IPV6])
 
 _FEWEST = len(("prefix", "asn"))
-"""The members of an entry that has no others."""
+"""Members of an entry that has only the required ones."""
 
 _MISSPELT = frozenset({"max_length", "maxlength", "maxLen", "maxPrefixLength"})
-"""What other forms and habits call maxLength. Ignored, as other members are, it would reject every
-route that is longer than its prefix."""
+"""Misspellings and other forms of maxLength. To ignore one, as other unknown members are ignored,
+would reject every route that is longer than its prefix."""
 
 
 # Export ------------------------------------------------------------------------------------------
 
 
 def truth_export(truth: Truth, form: str) -> bytes:
-    """The truth in another program's form: the same truth always gives the same bytes.
+    """Export the truth for another program. The same truth always gives the same bytes.
 
-    The only form is "stayrtr": what StayRTR and GoRTR read. It names no build time, as a truth
-    does not age: StayRTR needs -checktime=false. Raises ValueError for another form, and for
-    SLURM filters, which this one cannot say.
+    The only form is "stayrtr", which StayRTR and GoRTR read. It has no build time, because a truth
+    file does not age: StayRTR needs -checktime=false. Raises ValueError for another form, and for
+    SLURM filters, which this form cannot express.
     """
     if form != "stayrtr":
         raise ValueError(f'there is no form {form!r}; the one that there is: "stayrtr"')

@@ -1,9 +1,9 @@
 """An immutable set of VRPs that answers RFC 6811.
 
-Owns the table and its algebra (difference, removal); knows nothing of where VRPs come from or of
-what becomes of a route. The table is one dict per prefix length, keyed by the bits that
-a prefix fixes: a lookup asks each length that exists, once. With the few lengths that an operator's
-own space has this takes a microsecond, as fast as a trie in C behind a foreign-function call.
+Owns the table and its algebra (difference, removal). Knows neither the source of VRPs nor the
+routes. The table is one dict per prefix length, keyed by the network bits of a prefix: a lookup
+probes each existing length once. With the few lengths of an operator's own space this takes a
+microsecond, as fast as a trie in C behind a foreign-function call.
 """
 
 from __future__ import annotations
@@ -19,40 +19,41 @@ from typing import NamedTuple, NoReturn
 from rsfilter.routing.model import BITS, OriginState, Prefix, Validation, Vrp
 
 MAX_NAMED_VRPS = 16
-"""How many VRPs a `Validation` names. The most that any Internet prefix has is a few dozen; an
-audit line must stay one line even when a hostile cache sends thousands for one prefix."""
+"""VRPs that a `Validation` names. Any Internet prefix has a few dozen at most. An audit record must
+stay one line even if a hostile cache sends thousands for one prefix."""
 
 MAX_ASN = 2**32 - 1
 """RFC 6793: ASNs are 32 bits wide."""
 
 _NO_ASN = 0
-"""RFC 6483 section 4: a VRP of AS0 says that nobody may originate; it never matches."""
+"""RFC 6483 section 4: a VRP of AS0 states that no AS may originate the prefix; it never matches."""
 
 _LARGE = 64
-"""VRPs of one prefix from which on those of an ASN are looked up, not looked for: a hostile cache
-can send hundreds of thousands for one, and every route under it waits for each validation."""
+"""VRPs of one prefix above which those of an ASN are found by index instead of by scan. A hostile
+cache can send hundreds of thousands for one prefix, and every covered route would wait for the
+scan."""
 
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
 _ASN_BITS = 32
 
 _SLICE = 1 << 13
-"""How many VRPs are put into the tables together: enough to make little of what is done once for
-those that are alike, and few enough that no other thread waits for a call into C."""
+"""VRPs inserted together: enough to share the work on similar ones, and few enough that no other
+thread waits long for a call into C."""
 
 _Bucket = tuple[int, ...]
-"""What a prefix's VRPs say, each as maxLength << 32 | ASN; sorted, no repetition, never empty."""
+"""The VRPs of a prefix, each as maxLength << 32 | ASN; sorted, without repetition, never empty."""
 
 _Buckets = dict[int, _Bucket]
-"""By the bits that a prefix fixes, as a number. Networks would do, and of many /24s take five times
-as long to look up: they end in the same zeros, and a dict begins with the last bits of a key."""
+"""Buckets by the network bits of a prefix, as a number. Whole networks as keys take five times as
+long for many /24s: they end in the same zeros, and a dict hashes by the low bits."""
 
 _Found = tuple[int, int, int, int]
-"""A VRP in a table: family, network, length, and what a bucket says."""
+"""A VRP in a table: family, network, length, and its entry in the bucket."""
 
 _Asked = tuple[int, int, int, list[tuple[int, int, _Bucket]]]
-"""What a validation depends on: the ASN, the prefix's family and length, and of each table that has
-something to say its length, the key and what it says."""
+"""The inputs of a validation: the ASN, the prefix's family and length, and for each table with a
+covering VRP its length, key and bucket."""
 
 Numbers = tuple[int, int, int, int, int]
 """A VRP as (family, network, length, maxLength, ASN)."""
@@ -66,27 +67,27 @@ class _Table(NamedTuple):
 
     length: int
     shift: int
-    """Of a network, to the bits that the prefix fixes."""
+    """Shift from a network to the network bits of the prefix."""
     buckets: _Buckets
 
 
 _Tables = dict[int, tuple[_Table, ...]]
-"""By family; longest prefix first."""
+"""Tables by family; longest prefix first."""
 
 
 class Difference(NamedTuple):
-    """How one set differs from an older one."""
+    """Difference between a set and an older one."""
 
     added: int
     """VRPs that only the newer one has."""
     removed: int
     """VRPs that only the older one has."""
     prefixes: frozenset[Prefix] | None
-    """Of those VRPs; None: more than were asked for."""
+    """Prefixes of those VRPs. None if there are more than requested."""
 
 
 class VrpSet:
-    """A set of VRPs. Make one with `VrpSet.of`; it never changes afterwards.
+    """An immutable set of VRPs. Make one with `VrpSet.of`.
 
     Iterates in the natural order of `Vrp`: family, network, length, maxLength, ASN.
     """
@@ -97,14 +98,16 @@ class VrpSet:
         self._tables = tables
         self._count = count
         self._last: tuple[_Asked | None, Validation] = (None, _NOT_FOUND)
-        """The last question whose answer was Valid, and that answer: one decides many routes."""
+        """The last inputs that validated as Valid, with their result: one result serves many
+        routes."""
         self._by_asn: dict[tuple[int, int, int], dict[int, list[int]]] = {}
-        """Of large buckets that were asked for, by family, length and key: the entries of each
-        ASN."""
+        """Index of the large buckets that were used: the entries of each ASN, by family,
+        length and key."""
 
     @classmethod
     def of(cls, vrps: Iterable[Vrp]) -> VrpSet:
-        """The set of these VRPs; repetitions count once. ValueError names one that cannot be."""
+        """Make the set of these VRPs; repetitions count once. Raises ValueError for an impossible
+        one."""
         return cls.of_numbers(
             (vrp.prefix.family, vrp.prefix.network, vrp.prefix.length, vrp.max_length, vrp.asn)
             for vrp in vrps
@@ -112,7 +115,7 @@ class VrpSet:
 
     @classmethod
     def of_numbers(cls, vrps: Iterable[Numbers]) -> VrpSet:
-        """As `of`, for VRPs as (family, network, length, maxLength, ASN)."""
+        """Make the set as `of` does, from VRPs as (family, network, length, maxLength, ASN)."""
         filling = _Filling()
         waiting = iter(vrps)
         while some := list(islice(waiting, _SLICE)):
@@ -142,12 +145,12 @@ class VrpSet:
         return f"<VrpSet of {self._count}>"
 
     def covering(self, prefix: Prefix, most: int | None = None) -> list[Vrp]:
-        """The VRPs whose prefix covers `prefix` (well formed), most specific first: all of them, or
+        """Return the VRPs whose prefix covers `prefix` (well formed), most specific first: all, or
         the first `most`."""
         return list(starmap(_vrp, islice(self._covering(prefix), most)))
 
     def covers(self, prefix: Prefix) -> bool:
-        """Some VRP covers the prefix (well formed)."""
+        """Return whether a VRP covers the prefix (well formed)."""
         network, length = prefix.network, prefix.length
         for table_length, shift, buckets in self._tables.get(prefix.family, ()):
             if table_length <= length and network >> shift in buckets:
@@ -155,10 +158,10 @@ class VrpSet:
         return False
 
     def validate(self, prefix: Prefix, asn: int) -> Validation:
-        """The origin validation state of a well-formed prefix announced by `asn` (RFC 6811).
+        """Validate the origin `asn` of a well-formed prefix (RFC 6811).
 
-        At most `MAX_NAMED_VRPS` VRPs are named, most specific first; when Invalid, those of
-        `asn` itself come before the others: they tell a wrong length from a wrong origin.
+        Names at most `MAX_NAMED_VRPS` VRPs, most specific first. If Invalid, the VRPs of `asn`
+        itself come before the others, because they distinguish a wrong length from a wrong origin.
         """
         family, network, length = prefix.family, prefix.network, prefix.length
         said: list[tuple[int, int, _Bucket]] = []
@@ -190,17 +193,18 @@ class VrpSet:
         return Validation(OriginState.INVALID, _named([*own, *islice(others, MAX_NAMED_VRPS)]))
 
     def _entries_of(self, asn: int, where: tuple[int, int, int], bucket: _Bucket) -> list[int]:
-        """What a large bucket says of an ASN."""
+        """Return the entries of an ASN in a large bucket."""
         by_asn = self._by_asn.get(where)
         if by_asn is None:
             by_asn = defaultdict(list)
             for entry in bucket:
                 by_asn[entry & MAX_ASN].append(entry)
-            self._by_asn[where] = by_asn  # whole: another thread may be asking
+            self._by_asn[where] = by_asn  # assigned whole: another thread may be reading
         return by_asn.get(asn, [])
 
     def difference(self, newer: VrpSet, most: int) -> Difference:
-        """What `newer` has beyond this set and what it lacks; names at most `most` prefixes."""
+        """Count the VRPs that `newer` adds to this set and removes from it. Names at most `most`
+        prefixes."""
         prefixes: set[Prefix] = set()
         counts = []
         for one, other in ((newer, self), (self, newer)):
@@ -237,11 +241,12 @@ class VrpSet:
         return VrpSet({f: those for f, those in left.items() if those}, count)
 
     def without(self, removes: Callable[[Vrp], bool]) -> VrpSet:
-        """The VRPs for which `removes` is false: how local filters (RFC 8416) apply."""
+        """Return the set without the VRPs for which `removes` is true: local filters (RFC 8416)."""
         return VrpSet.of(vrp for vrp in self._unordered() if not removes(vrp))
 
     def numbers(self) -> Iterator[Numbers]:
-        """Every VRP as (family, network, length, maxLength, ASN), in no order: for `of_numbers`."""
+        """Yield every VRP as (family, network, length, maxLength, ASN), unordered; input for
+        `of_numbers`."""
         for family, tables in self._tables.items():
             for length, shift, buckets in tables:
                 for key, bucket in buckets.items():
@@ -263,7 +268,8 @@ class VrpSet:
                     yield family, key << shift, table_length, entry
 
     def _beyond(self, other: VrpSet) -> Iterator[tuple[Prefix, int]]:
-        """The prefixes for which this set says something that `other` does not, and how much."""
+        """Yield the prefixes that have VRPs in this set and not in `other`, each with the number of
+        them."""
         theirs = {(f, t.length): t.buckets for f, tables in other._tables.items() for t in tables}
         for family, tables in self._tables.items():
             for length, shift, buckets in tables:
@@ -275,21 +281,22 @@ class VrpSet:
 
 
 class _Filling:
-    """Tables into which VRPs are being put.
+    """Tables under construction.
 
-    Those that are alike are checked and put in together, by calls into C for all of them instead of
-    statements for each: half a million come at a start, and nothing is judged before they are in.
+    Similar VRPs are checked and inserted together, by calls into C for all of them instead of
+    statements for each: half a million arrive at a start, and no route is judged before that.
     """
 
     def __init__(self) -> None:
         self._tables: dict[tuple[int, int], _Table] = {}
         self._singles: dict[int, dict[int, _Bucket]] = defaultdict(dict)
-        """Buckets of one, by maxLength and ASN: many prefixes share one."""
+        """Buckets with one entry, by maxLength and ASN: many prefixes share one."""
         self._further: dict[tuple[int, int, int], set[int]] = defaultdict(set)
-        """What prefixes say beyond their first VRP, by family, length and key: few say more."""
+        """Entries of prefixes beyond their first VRP, by family, length and key. Few prefixes have
+        any."""
 
     def add(self, vrps: list[Numbers]) -> None:
-        """Put VRPs in. ValueError names one that cannot be."""
+        """Insert VRPs. Raises ValueError for an impossible one."""
         alike: dict[_Kind, tuple[list[int], list[int]]] = {}
         for family, network, length, max_length, asn in vrps:
             try:
@@ -316,14 +323,14 @@ class _Filling:
                     self._further[family, length, key].update(other)
 
     def _said(self, kind: _Kind, networks: list[int], asns: list[int]) -> list[_Bucket]:
-        """What each VRP of a kind says. ValueError names one that cannot be."""
+        """Return the bucket of each VRP of a kind. Raises ValueError for an impossible one."""
         max_length = kind[2]
         singles = self._singles[max_length]
-        if not _can_be(kind, reduce(or_, networks)):  # a bit that is wrong in one is so in this
+        if not _can_be(kind, reduce(or_, networks)):  # the union has every bit that is wrong in any
             _refuse(kind, networks, asns)
         try:
             return list(map(singles.__getitem__, asns))
-        except KeyError:  # an ASN that is seen for the first time
+        except KeyError:  # first VRP of this ASN
             if min(asns) < 0 or max(asns) > MAX_ASN:
                 _refuse(kind, networks, asns)
         for asn in {*asns}.difference(singles):
@@ -331,7 +338,7 @@ class _Filling:
         return list(map(singles.__getitem__, asns))
 
     def whole(self) -> tuple[_Tables, int]:
-        """The tables, by family, with all that was put in, and how many VRPs that is."""
+        """Return the completed tables by family, and the number of VRPs."""
         count = sum(len(table.buckets) for table in self._tables.values())
         for (family, length, key), more in self._further.items():
             buckets = self._tables[family, length].buckets
@@ -340,7 +347,7 @@ class _Filling:
         return _ordered(self._tables), count
 
 
-@lru_cache(maxsize=1 << 14)  # one VRP decides many routes: each verdict names the same object
+@lru_cache(maxsize=1 << 14)  # one VRP matches many routes: each verdict shares the object
 def _vrp(family: int, network: int, length: int, entry: int) -> Vrp:
     return Vrp(Prefix(family, network, length), entry >> _ASN_BITS, entry & MAX_ASN)
 
@@ -357,7 +364,7 @@ def _empty_table(family: int, length: int) -> _Table:
 
 
 def _can_be(kind: _Kind, network: int) -> bool:
-    """The lengths fit the family, and no bit of the network is set outside of the prefix."""
+    """Return whether the lengths fit the family and the network has no host bits."""
     family, length, max_length = kind
     bits = BITS[family]
     spare = bits - length
@@ -369,7 +376,7 @@ def _can_be(kind: _Kind, network: int) -> bool:
 
 
 def _refuse(kind: _Kind, networks: list[int], asns: list[int]) -> NoReturn:
-    """The ValueError that names the first VRP of a kind that cannot be."""
+    """Raise ValueError that names the first impossible VRP of a kind."""
     family, length, max_length = kind
     network, asn = next(
         (network, asn)
@@ -396,7 +403,7 @@ class RtrSnapshot:
 
     vrps: VrpSet
     cache: str
-    """Its address, as the configuration spells it."""
+    """Address of the cache, as the configuration spells it."""
     session: int
     serial: int
     at: float

@@ -1,8 +1,8 @@
-"""RTR (RFC 8210) over librtr: an island that knows sets of VRPs and nothing else of rsfilter.
+"""RTR (RFC 8210) over librtr: an island that knows only sets of VRPs of rsfilter.
 
     librtr, librtr_build, librtr_shim.c   the binding
-    caches                                all caches connected, one deciding
-    failover                              which one decides (pure)
+    caches                                all caches connected, one active
+    failover                              choice of the active cache (pure)
 
 Only this room needs librtr.
 """

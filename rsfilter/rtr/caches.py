@@ -1,11 +1,11 @@
-"""The RTR caches: all connected at once, one deciding (RFC 8210).
+"""The RTR caches: all connected at once, one active (RFC 8210).
 
-Owns the connections, the snapshot that is in force and its age. A snapshot is whole or it is not
-there: caches that restart, break off or send nonsense never show as a moment with fewer VRPs.
-`librtr.py` delivers the snapshots, `failover.py` chooses between them.
+Owns the connections, the active snapshot and its age. Snapshots are always complete: a cache that
+restarts, disconnects or sends garbage never appears as a moment with fewer VRPs. `librtr.py`
+delivers the snapshots, `failover.py` chooses between them.
 
-An empty table counts as trouble at the cache, not as data: no validator in working order has
-none, and "no VRPs" would make every route NotFound.
+An empty table counts as a fault of the cache, not as data: no working validator has an empty table,
+and "no VRPs" would make every route NotFound.
 """
 
 from __future__ import annotations
@@ -31,39 +31,38 @@ __all__ = ["CacheAddress", "CacheStatus", "RtrCaches", "RtrError", "RtrSnapshot"
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 3.0
-"""Threads of librtr that do not end in this time (a name server or a host that does not answer)
-are left behind: they hold nothing but their socket."""
+"""Timeout for threads of librtr that wait for a name server or a host. After it they are left
+behind: they hold only their socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """One cache, for people."""
+    """Status of one cache, for display."""
 
     address: CacheAddress
     state: str
     """One of `librtr.STATES`."""
     decides: bool
-    """Its data are in force."""
+    """True for the cache whose data are active."""
     is_fresh: bool
     age: float | None
-    """Seconds since it last confirmed its data; None: never."""
+    """Seconds since the cache last confirmed its data; None if it never did."""
     session: int
     serial: int
     vrps: int
     dropped: int
-    """Records that could not be VRPs."""
+    """Records that are not possible VRPs."""
     errors: int
-    """Connections lost and synchronisations that failed."""
+    """Lost connections and failed synchronisations."""
 
 
 class RtrCaches:
-    """Keeps the newest whole snapshot of the cache that decides.
+    """Keeps the newest complete snapshot of the active cache.
 
-    `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds.
-    `on_change(snapshot, reason)`: other VRPs are in force, or the same ones are fresh again. It is
-    awaited: nothing else comes before it has ended.
-    `on_expired()`: no cache has been fresh for `expire` seconds; the last snapshot is stale.
-    Both are called on the event loop and must not block.
+    `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds. `on_change(snapshot,
+    reason)`: other VRPs are active, or the same VRPs are fresh again. It is awaited before the next
+    callback. `on_expired()`: no cache has been fresh for `expire` seconds; the last snapshot is
+    stale. Both are called on the event loop and must not block.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class RtrCaches:
         self._is_fresh = False
 
     async def start(self) -> None:
-        """Connects to every cache. RtrError: librtr refuses the settings."""
+        """Connect to every cache. Raises RtrError if librtr refuses the settings."""
         if not log.isEnabledFor(logging.DEBUG):
             librtr.silence()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -107,7 +106,7 @@ class RtrCaches:
             raise
 
     async def stop(self) -> None:
-        """Disconnects; no callback comes any more. Takes `STOP_TIMEOUT_S` at most."""
+        """Disconnect; no callback follows. Takes at most `STOP_TIMEOUT_S`."""
         asyncio.get_running_loop().remove_reader(self._wake_fd)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -123,11 +122,11 @@ class RtrCaches:
 
     @property
     def is_fresh(self) -> bool:
-        """The data in force have not expired; false also before there are any."""
+        """Return whether the active data have not expired. False also before there are any."""
         return self._is_fresh
 
     def status(self) -> list[CacheStatus]:
-        """Every cache, in order of preference."""
+        """Return the status of every cache, in order of preference."""
         now = time.monotonic()
         return [
             CacheStatus(
@@ -157,15 +156,16 @@ class RtrCaches:
                 deadline = await self._turn()
             except Exception:
                 log.exception("the RTR caches may hold other data than those in force")
-                deadline = time.monotonic() + self._retry  # not at once: it may fail again
+                deadline = time.monotonic() + self._retry  # delayed, because it may fail again
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up.
+            # Not wait_for: before Python 3.12 it loses a cancellation that coincides with a wake-
+            # up.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
 
     async def _turn(self) -> float | None:
-        """Takes what has come and lets it have effect; when to look again if nothing comes."""
+        """Apply the reports that arrived. Returns the time of the next turn if none arrives."""
         for index, cache in enumerate(self._caches):
             if cache.connection:
                 await self._poll(index, cache, cache.connection.poll())
@@ -196,7 +196,7 @@ class RtrCaches:
         known = [other.table for other in self._caches if other.table]
         try:
             table = await asyncio.to_thread(_read_table, records, known)
-        except Exception:  # no memory, no thread: the other caches go on
+        except Exception:  # no memory, no thread: the other caches continue
             log.exception("RTR cache %s: cannot read its data, trying again", cache.address)
             return
         cache.unread = None
@@ -231,18 +231,18 @@ class RtrCaches:
         await self._on_change(
             snapshot, f"{cache.address}, serial {report.serial}: {len(table.vrps)} VRPs"
         )
-        self._in_force, self._is_fresh = table, True  # not before: what failed is tried again
+        self._in_force, self._is_fresh = table, True  # last, so that a failed step is repeated
 
 
 class _Cache:
-    """A connection and the last that came from it."""
+    """A connection and its last report."""
 
     def __init__(self, address: CacheAddress) -> None:
         self.address = address
         self.connection: Connection | None = None
         self.table: Table | None = None
         self.unread: bytes | None = None
-        """Records that are not a table yet: librtr gives each snapshot away once."""
+        """Records not parsed yet: librtr delivers each snapshot once."""
         self.is_empty = False
         self.report = Report(
             state="not started",
@@ -256,14 +256,14 @@ class _Cache:
 
 
 def _read_table(records: bytes, known: list[Table]) -> Table:
-    """The table in the records: the very object, where another cache has the same."""
+    """Parse the records; return the same object as another cache with equal records."""
     digest = librtr.digest_of(records)
     same = [table for table in known if table.digest == digest and not table.dropped]
     return same[0] if same else librtr.read_table(records)
 
 
 def _log_change(cache: _Cache, report: Report) -> None:
-    """Says what a person on call wants to know, once."""
+    """Log a change of state once, for the operator on call."""
     was = cache.report
     if report.lost is not None and was.lost is None:
         log.warning("RTR cache %s is not answering (%s)", cache.address, report.state)

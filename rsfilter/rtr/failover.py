@@ -1,15 +1,13 @@
-"""Which RTR cache decides. Pure: times come in, a decision and the time of the next come out.
+"""Choice of the active RTR cache. Pure: takes times, returns a decision and the time of the next.
 
-Every cache stays connected; one decides at a time, so that no route is ever judged by a mixture.
+Every cache stays connected; one is active at a time, so that no route is ever judged by a mixture.
 
-- A cache is *fresh* until `expire` seconds after it last confirmed its data (End of Data).
-- It is *live* while it is fresh and answers: until `grace` seconds after its first error, or after
-  the answer to a refresh is due.
-- The first live cache in order of preference decides. One that is dead leaves its data in force for
-  `grace`, so that the restart of a cache is no event; and for as long as they are fresh when no
-  other cache is live.
-- A preferred cache that comes back decides again when it has been live for `grace`: one that comes
-  and goes does not drag the data along.
+- A cache is *fresh* until `expire` seconds after it last confirmed its data (End of Data). - It is
+*live* while it is fresh and answers: until `grace` seconds after its first error, or after the
+answer to a refresh is due. - The first live cache in order of preference is active. The data of a
+dead cache stay active for `grace`, so that the restart of a cache has no effect. They stay active
+for as long as they are fresh if no other cache is live. - A preferred cache that returns becomes
+active again after it has been live for `grace`: a flapping cache does not make the data flap.
 """
 
 from __future__ import annotations
@@ -24,19 +22,20 @@ data from disk before it answers."""
 
 
 def grace_of(retry: float) -> float:
-    """Seconds within which a cache that restarts has been asked again, twice."""
+    """Return the seconds in which a restarting cache has received two further connection
+    attempts."""
     return max(2.0 * retry, MIN_GRACE_S)
 
 
 class Decision(NamedTuple):
-    """What holds until the next report or `deadline`."""
+    """A decision, valid until the next report or `deadline`."""
 
     cache: int | None
-    """The index of the cache that decides; None: none ever had data."""
+    """Index of the active cache; None if no cache ever had data."""
     is_fresh: bool
-    """False: its data have expired, and nobody has better ones."""
+    """False if its data have expired and no cache has fresher ones."""
     deadline: float | None
-    """When to decide again; None: nothing will change by itself."""
+    """Time of the next decision; None if time alone changes nothing."""
 
 
 @dataclass(slots=True)
@@ -47,7 +46,7 @@ class _Cache:
 
 
 class Failover:
-    """The caches by their place in the order of preference, and what each last reported.
+    """The caches in order of preference, with their last reports.
 
     All times are readings of one monotonic clock, in seconds.
     """
@@ -60,7 +59,8 @@ class Failover:
         self._decides: int | None = None
 
     def report(self, index: int, confirmed: float | None, lost: float | None) -> None:
-        """`confirmed`: the last End of Data, if ever. `lost`: the first error since, if any."""
+        """Record a report. `confirmed`: time of the last End of Data, if any. `lost`: time of the
+        first error since, if any."""
         cache = self._caches[index]
         if confirmed is not None:
             if not self._is_live(cache, confirmed):
@@ -69,11 +69,11 @@ class Failover:
         cache.lost = math.inf if lost is None else lost
 
     def is_fresh(self, index: int, now: float) -> bool:
-        """The cache's data have not expired."""
+        """Return whether the cache's data have not expired."""
         return now < self._caches[index].confirmed + self._expire
 
     def decide(self, now: float) -> Decision:
-        """The cache that decides from now on."""
+        """Choose the active cache."""
         self._decides = self._best(now)
         is_fresh = self._decides is not None and self.is_fresh(self._decides, now)
         return Decision(self._decides, is_fresh, self._deadline(now))
@@ -95,7 +95,7 @@ class Failover:
         return now < self._dead_at(cache)
 
     def _is_steady(self, cache: _Cache, now: float) -> bool:
-        """Live for long, and not just because its end is too recent to count."""
+        """Return whether the cache has been live for `grace`, and answers now."""
         return cache.lost == math.inf and now >= cache.live_since + self._grace
 
     def _dead_at(self, cache: _Cache) -> float:

@@ -1,8 +1,9 @@
-"""A thin, safe face on librtr (RFC 8210, RFC 6810): one `Connection` keeps one RTR cache in sync.
+"""A thin, safe interface to librtr (RFC 8210, RFC 6810): one `Connection` keeps one RTR cache in
+sync.
 
-Owns nothing but the boundary: what goes into librtr is checked here, because librtr does not, and
-what comes out is bytes and numbers. librtr's threads run C only (`librtr_shim.c`); Python asks.
-What the data mean, which cache decides and when data expire is `cache.py`'s and `failover.py`'s.
+Owns only the boundary: it checks every argument to librtr, because librtr does not, and returns
+bytes and numbers. librtr's threads run only C (`librtr_shim.c`); Python polls. The meaning of the
+data, the choice of the cache and expiry belong to `caches.py` and `failover.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rsfilter.rtr._librtr import ffi, lib
 from rsfilter.util.addresses import CacheAddress
 
 MAX_REFRESH_S = 86_400
-"""RFC 8210 section 6: the longest Refresh Interval; librtr accepts no longer one."""
+"""RFC 8210 section 6: the longest Refresh Interval that librtr accepts."""
 
 MAX_RETRY_S = 7_200
 """RFC 8210 section 6: the longest Retry Interval."""
@@ -47,25 +48,25 @@ _MASKS = {
 
 
 class RtrError(Exception):
-    """librtr cannot be started with these settings, or not at all."""
+    """Raised if librtr cannot start, with these settings or at all."""
 
 
 class Report(NamedTuple):
-    """What a connection has to say."""
+    """Status of a connection, and new data."""
 
     state: str
     """One of `STATES`."""
     errors: int
-    """Connections lost and synchronisations that failed, since the start."""
+    """Lost connections and failed synchronisations since the start."""
     confirmed: float | None
-    """time.monotonic() when the cache last said "this is all" (End of Data); None: never."""
+    """time.monotonic() of the last End of Data; None if there was none."""
     lost: float | None
-    """The first error since then, same clock; None: no error."""
+    """Time of the first error since then, on the same clock; None if there was no error."""
     session: int
-    """Of the data that were confirmed."""
+    """RTR session of the confirmed data."""
     serial: int
     records: bytes | None
-    """All the data that were confirmed; None: those that were polled before."""
+    """The confirmed data; None if they were polled before."""
 
 
 class Table(NamedTuple):
@@ -73,7 +74,8 @@ class Table(NamedTuple):
 
     vrps: VrpSet
     dropped: int
-    """Records that cannot be VRPs: lengths beyond the family's, maxLength below the length."""
+    """Records that are not possible VRPs: a length beyond the family's, or maxLength below the
+    length."""
     digest: bytes
     """Equal for equal sets, and only for those."""
 
@@ -82,7 +84,7 @@ class Connection:
     """One cache, kept in sync by one thread of librtr from `start` to `stop`.
 
     `refresh`, `retry`: seconds, 1 to `MAX_REFRESH_S` and `MAX_RETRY_S`. `wake_fd`: an eventfd that
-    is written to whenever `poll` has something new. It must stay open until `stop` has returned.
+    is signalled whenever `poll` has news. It must stay open until `stop` has returned.
     """
 
     def __init__(self, address: CacheAddress, *, refresh: int, retry: int, wake_fd: int) -> None:
@@ -106,13 +108,13 @@ class Connection:
         self._is_started = False
 
     def start(self) -> None:
-        """Connects, and again whenever the connection is lost. RtrError: no thread to be had."""
+        """Connect, and reconnect after each loss. Raises RtrError if no thread can be started."""
         if lib.rsf_start(self._cache) != 0:
             raise RtrError("librtr cannot start a thread")
         self._is_started = True
 
     def stop(self) -> None:
-        """Ends the thread and frees everything; the connection is of no use afterwards.
+        """End the thread and free everything. The connection cannot be used again.
 
         Blocks as long as a name server or a connect does: call it on a thread of its own.
         """
@@ -121,7 +123,7 @@ class Connection:
         lib.rsf_free(self._cache)
 
     def poll(self) -> Report:
-        """The state of things. A snapshot that nobody polled before a newer one came is lost."""
+        """Return the current status. A snapshot not polled before the next one arrives is lost."""
         report = ffi.new("struct rsf_report *")
         lib.rsf_poll(self._cache, report)
         records: bytes | None = None
@@ -142,15 +144,15 @@ class Connection:
 
 
 def digest_of(records: bytes) -> bytes:
-    """What tells one snapshot from another."""
+    """Return a digest that identifies a snapshot."""
     return blake2b(records, digest_size=16).digest()
 
 
 def read_table(records: bytes) -> Table:
-    """The VRPs in a `Report`'s records.
+    """Parse the VRPs in a `Report`'s records.
 
-    librtr hands on what cannot be a VRP: that is dropped and counted. Host bits are masked, as
-    every cache should have done.
+    librtr passes on impossible VRPs: they are dropped and counted. Host bits are masked, as every
+    cache should have done.
     """
     dropped = 0
     is_canonical = True
@@ -173,7 +175,7 @@ def read_table(records: bytes) -> Table:
 
 
 def _packed(vrps: VrpSet) -> bytes:
-    """The records of a cache that sends exactly these VRPs."""
+    """Encode the records of a cache that sends exactly these VRPs."""
     low = (1 << 64) - 1
     return b"".join(
         sorted(
@@ -191,10 +193,10 @@ def _packed(vrps: VrpSet) -> bytes:
 
 
 def silence() -> None:
-    """Keeps librtr's trace off C's stderr, for the whole process and for good.
+    """Suppress librtr's trace on C's stderr, for the whole process and permanently.
 
     librtr writes a dozen lines for every refresh and has no switch. Only C's stream is replaced;
-    file descriptor 2, and with it everything that Python writes, stays. RtrError: cannot.
+    file descriptor 2, which Python writes to, stays. Raises RtrError on failure.
     """
     if lib.rsf_silence() != 0:
         raise RtrError("/dev/null cannot be opened")

@@ -1,7 +1,7 @@
-"""Builds the extension module `rsfilter.rtr._librtr` (cffi, API mode).
+"""Build of the extension module `rsfilter.rtr._librtr` (cffi, API mode).
 
 Needs a C compiler and librtr's header (Debian: librtr-dev). The compiler reads every struct from
-librtr's own header, so a layout that differs is an error when building, not a crash when running.
+librtr's own header, so a different layout is an error of the build, not a crash at run time.
 """
 
 from pathlib import Path

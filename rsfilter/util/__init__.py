@@ -1,10 +1,8 @@
-"""Small tools without opinions. Imports nothing of rsfilter.
+"""Small tools that any room may use. Imports nothing of rsfilter.
 
-    text           text made harmless for terminals and logs
-    strict_json    JSON objects that repeat a name
-    threads        work that may never end
-    addresses      host:port
-    local_socket   the unix socket of a filter
-
-Each does one thing, for any room.
+text           text made harmless for terminals and logs
+strict_json    JSON objects that repeat a name
+threads        work that may never end
+addresses      host:port
+local_socket   the unix socket of a filter
 """

@@ -1,4 +1,4 @@
-"""Where an RTR cache listens and how to reach it (RFC 8210 section 9). A value; opens nothing."""
+"""Address of an RTR cache: host, port and transport (RFC 8210 section 9). A value without I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MAX_HOST_LENGTH = 253
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\.?$){_LABEL}\.?", re.ASCII)
-"""RFC 1123 section 2.1. A last label of digits alone is none: 192.0.2.300 is a mistyped address."""
+"""RFC 1123 section 2.1. A last label of digits alone is refused: 192.0.2.300 is a mistyped
+address."""
 
 _HOST_PORT = re.compile(r"(?:\[(?P<bracketed>[^]]*)\]|(?P<plain>[^:]*)):(?P<port>[0-9]{1,5})")
 
@@ -26,15 +27,16 @@ class CacheAddress:
     port: int
     transport: Literal["tcp", "ssh"] = "tcp"
     user: str = ""
-    """SSH only, like all that follows."""
+    """Login name for SSH. This field and the next two apply to SSH only."""
     key: str = ""
     """Path of the private key."""
     known_hosts: str = ""
-    """Path of the file with the host keys that are trusted."""
+    """Path of the file with the trusted host keys."""
 
     @classmethod
     def parse(cls, text: str) -> CacheAddress:
-        """The TCP cache at `host:port`; an IPv6 address in brackets. ValueError otherwise."""
+        """Parse `host:port` (an IPv6 address in brackets) as a TCP cache. Raises ValueError
+        otherwise."""
         match = _HOST_PORT.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not host:port")
@@ -50,7 +52,7 @@ class CacheAddress:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Host and port: equal for two that name one host, however they spell it."""
+        """Host and port in canonical form: equal for two spellings of one host."""
         return _canonical(self.host), self.port
 
     def __str__(self) -> str:

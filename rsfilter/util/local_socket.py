@@ -1,11 +1,12 @@
-"""The unix socket of a filter: whoever its owner, group and mode let in may do everything.
+"""The unix socket of a filter. Its owner, group and mode decide who may change the filter's state.
 
-The socket is made under another name, gets its mode, listens, and is then renamed into place: at no
-moment can anybody connect who should not, and one that a dead filter left is replaced. Paths longer
-than a socket's name may be (107 octets) are reached through the descriptor of their directory.
+The socket is created under a temporary name, gets its mode, starts to listen, and is then renamed
+into place. So no connection is accepted before the mode is set, and the socket of a dead filter is
+replaced. Paths longer than a socket address allows (107 octets) are reached through a descriptor of
+their directory.
 
-A directory that everybody may write decides nothing: anybody could put a socket of their own there.
-Neither end uses one.
+Server and client both refuse a world-writable directory, because any user could replace the socket
+there.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 MODE = 0o660
-"""Of the socket: its owner and its group are the filter's operators."""
+"""Mode of the socket: the owner and the group are the filter's operators."""
 
 DIRECTORY_MODE = 0o755
-"""Of its directory, if that has to be made."""
+"""Mode of the directory, if rsfilter creates it."""
 
 PROBE_TIMEOUT_S = 1.0
-"""For a connection to a socket that is there: the kernel answers at once."""
+"""Timeout for connecting to an existing socket. The kernel answers at once."""
 
 
 class LocalSocket(NamedTuple):
-    """A socket that listens under its name."""
+    """A listening socket and its path."""
 
     path: Path
     socket: socket.socket
@@ -40,8 +41,8 @@ class LocalSocket(NamedTuple):
 
 
 def listen(path: Path, backlog: int) -> LocalSocket:
-    """Make the socket, and its directory if only that is missing. OSError, with a `strerror` for
-    people, if it cannot be made or another filter answers on it."""
+    """Create and bind the socket, and its directory if only that is missing. Raises OSError, with a
+    readable `strerror`, if it cannot be created or another filter answers on it."""
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(DIRECTORY_MODE)
     with _directory_of(path) as directory:
@@ -64,20 +65,21 @@ def listen(path: Path, backlog: int) -> LocalSocket:
 
 
 def remove(made: LocalSocket) -> None:
-    """Remove the name, unless it has become another filter's. OSError if it cannot be removed."""
+    """Remove the socket file, unless it now belongs to another filter. Raises OSError on
+    failure."""
     with contextlib.suppress(FileNotFoundError), _directory_of(made.path) as directory:
         if _identity(directory, made.path.name) == made.identity:
             os.unlink(made.path.name, dir_fd=directory)
 
 
 def connect(path: Path, timeout: float | None) -> socket.socket:
-    """A connection to the filter that listens there. OSError if there is none."""
+    """Connect to the filter that listens at `path`. Raises OSError if there is none."""
     with _directory_of(path) as directory:
         return _connected(directory, path.name, timeout)
 
 
 def is_local(transport: asyncio.BaseTransport | None) -> bool:
-    """The connection came over the unix socket."""
+    """Return whether the connection came over the unix socket."""
     if transport is None:
         return False
     found: socket.socket | None = transport.get_extra_info("socket")
@@ -86,7 +88,7 @@ def is_local(transport: asyncio.BaseTransport | None) -> bool:
 
 @contextlib.contextmanager
 def _directory_of(path: Path) -> Iterator[int]:
-    """A descriptor of the socket's directory. PermissionError if everybody may write it."""
+    """Open the socket's directory. Raises PermissionError if the directory is world-writable."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         if os.fstat(directory).st_mode & stat.S_IWOTH:
@@ -104,7 +106,7 @@ def _refuse_taken(directory: int, name: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise FileExistsError(errno.EEXIST, "it is there and is no socket: remove it")
-    with contextlib.suppress(ConnectionRefusedError):  # a dead filter left it
+    with contextlib.suppress(ConnectionRefusedError):  # left by a dead filter
         _connected(directory, name, PROBE_TIMEOUT_S).close()
         text = "another filter answers on it: give each its own `socket` in [http]"
         raise OSError(errno.EADDRINUSE, text)

@@ -1,8 +1,8 @@
-"""JSON objects that say a thing twice.
+"""Detection of repeated names in JSON objects.
 
-RFC 8259 section 4 leaves open what a repeated name means, and parsers keep the last one without a
-word. ExaBGP builds its JSON by hand and hosts choose parts of the text, so a repeated name is
-either a bug or an attempt to say one thing to one reader and another to the next.
+RFC 8259 section 4 leaves the meaning of a repeated name open, and parsers silently keep the last
+value. ExaBGP assembles its JSON from strings, and hosts choose parts of the text. A repeated name
+is therefore a bug, or an attempt to have two readers see different values.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 UNREADABLE = frozenset(("",))
-"""Stands for the repeated names of a document that a second reader refuses altogether."""
+"""Stands for the repeated names of a document that the second decoder refuses."""
 
 _NONE: frozenset[str] = frozenset()
 _encode = msgspec.json.Encoder().encode
 
 
 def repeated_names(document: bytes, decoded: object, *apart: Raw | UnsetType) -> frozenset[str]:
-    """The names that some object of the JSON `document` has more than once. Those inside of its
-    parts `apart` need not be among them: each of these is to be looked at by itself.
+    """Return the names that occur more than once in an object of the JSON `document`. Names inside
+    its parts `apart` may be missing from the result: check each part separately.
 
-    `decoded` is what msgspec made of it. A repeated name loses at least its own two quotation
-    marks when `decoded` is written out again, and without escapes nothing can make up for them:
-    equal counts prove that there is none, at a small part of the price of looking. Unequal counts
-    prove nothing (a struct drops unknown members, for one), so then every object is looked at.
+    `decoded` is the document as msgspec decoded it. A repeated name loses at least its own two
+    quotation marks when `decoded` is encoded again, and in a document without escapes nothing adds
+    quotation marks. Equal counts therefore prove that no name is repeated, at a small part of the
+    cost of a full check. Unequal counts prove nothing (a struct drops unknown members, for
+    example), so every object is then checked.
     """
     if b"\\" not in document and document.count(b'"') == _encode(decoded).count(b'"'):
         return _NONE

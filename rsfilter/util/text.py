@@ -1,8 +1,8 @@
-"""Text for terminals and logs: whatever is in it, a terminal shows it and obeys nothing.
+"""Text made safe for terminals and logs.
 
-Names, paths and messages can hold what a host, a file or a command line says. Control characters
-(ECMA-48), format characters such as those that turn text around (Unicode TR 36), and octets that
-are no text are spelled out here, in one way for all commands and for the log.
+Names, paths and messages can contain text that a host, a file or a command line supplied. Control
+characters (ECMA-48), format characters such as bidirectional controls (Unicode TR 36), and octets
+that are not valid text are escaped here, in one way for all commands and for the log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def clean(text: str) -> str:
-    """`text` in one line: what is not printable is escaped as in Python."""
+    """Return `text` on one line, with unprintable characters escaped as in Python."""
     if text.isprintable():
         return text
     return "".join(
@@ -24,13 +24,13 @@ def clean(text: str) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """`text` with its line feeds; all else that is not printable is escaped."""
+    """Return `text` with its line feeds; every other unprintable character is escaped."""
     return text if text.isprintable() else "\n".join(map(clean, text.split("\n")))
 
 
 def to_json(value: object, indent: int | None = None, default: Any = None) -> str:
-    """JSON in ASCII without a control character but the line feeds of `indent`: DEL is escaped,
-    although RFC 8259 does not ask for it."""
+    """Encode as ASCII JSON. The only control characters are the line feeds of `indent`: DEL is
+    escaped, although RFC 8259 does not require it."""
     return json.dumps(value, indent=indent, default=default).replace("\x7f", "\\u007f")
 
 
@@ -42,15 +42,16 @@ def count(number: int, noun: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """Log records, tracebacks included, of which no text can act on a terminal."""
+    """Formatter of log records, tracebacks included, that leaves no text a terminal would
+    execute."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As logging.Formatter."""
+        """Format as logging.Formatter does, then escape."""
         return clean_lines(super().format(record))
 
 
 def write_anything() -> None:
-    """Lets stdout take text that its encoding does not have: it is escaped, as on stderr."""
+    """Let stdout and stderr escape characters that their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

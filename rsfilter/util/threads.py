@@ -1,7 +1,7 @@
-"""Work on threads that nobody waits for.
+"""Work on daemon threads, which a process can leave behind when it ends.
 
-`asyncio.to_thread` has a few threads for everybody, and a process ends after the last of them. What
-may not answer for hours (a file server that is gone, a disk that fails) has a thread of its own.
+`asyncio.to_thread` shares a few threads, and the process waits for them before it ends. Work that
+may block for hours (a dead file server, a failing disk) gets a thread of its own.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ T = TypeVar("T")
 
 
 async def on_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work(*args, **kwargs)` returns or raises. Cancelled, it leaves the thread behind."""
+    """Run `work(*args, **kwargs)` on a thread of its own; return its result or raise its error.
+    Cancellation leaves the thread behind."""
     loop = asyncio.get_running_loop()
     found: asyncio.Future[T] = loop.create_future()
 
     def finish(settle: Callable[[Any], None], value: object) -> None:
-        if not found.done():  # else it was cancelled
+        if not found.done():  # cancelled otherwise
             settle(value)
 
     def run() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
             try:
                 result = work(*args, **kwargs)
             except Exception as error:
