@@ -1,7 +1,7 @@
-"""`rsfilter.toml` as frozen dataclasses. Every error is found, each with its place.
+"""Parsing of `rsfilter.toml` into frozen dataclasses. Reports every error, each with its place.
 
-docs/configuration.md and docs/rsfilter.example.toml say what each key means. Reading opens no
-file but the configuration itself: whether the truth or a key can be read is for those who read it.
+docs/configuration.md and docs/rsfilter.example.toml explain each key. Reading opens only the
+configuration file itself: the readers of the truth and of keys check whether these can be read.
 """
 
 from __future__ import annotations
@@ -58,28 +58,28 @@ DEFAULT_PATH = Path("rsfilter.toml")
 SYSTEM_PATH = Path("/etc/rsfilter/rsfilter.toml")
 
 DEFAULT_HELP = f"./{DEFAULT_PATH}, then {SYSTEM_PATH}"
-"""The configuration that a command takes without -c, for people."""
+"""The configuration used without -c, for help texts."""
 
 MAX_NAME = 64
 """Characters of the name of a machine that are taken."""
 
 MAX_FILE_SIZE = 16 * 1024 * 1024
-"""Octets. A hundred thousand neighbors spelled out take a quarter of it."""
+"""Octets. A hundred thousand neighbors, each listed, take a quarter of it."""
 
 
 def default_path() -> Path:
-    """The configuration that a command takes without -c; it may not exist."""
+    """Return the path of the configuration used without -c; it may not exist."""
     return SYSTEM_PATH if SYSTEM_PATH.exists() and not DEFAULT_PATH.exists() else DEFAULT_PATH
 
 
 def load_config(path: Path) -> Config:
-    """The configuration in a file. Raises ConfigError with every problem."""
+    """Read and check a configuration file. Raises ConfigError with every problem."""
     return parse_config(read_config(path, hint="; name the file with -c"), path)
 
 
 def read_config(path: Path, *, hint: str = "") -> str:
-    """The text of a file. Raises ConfigError when it has none that could be a configuration.
-    `hint`: what to do about a file that is not there; a running filter has its name already."""
+    """Read the text of a file. Raises ConfigError if it cannot be a configuration. `hint`: advice
+    if the file does not exist; a running filter knows its file already."""
     try:
         if not S_ISREG(path.stat().st_mode):  # before open, which waits for ever on a pipe
             raise ConfigError([f"{path}: is not a regular file{hint}"])
@@ -96,7 +96,7 @@ def read_config(path: Path, *, hint: str = "") -> str:
 
 
 def parse_config(text: str, path: Path) -> Config:
-    """The configuration that `text` spells. Raises ConfigError with every problem.
+    """Parse and check the configuration `text`. Raises ConfigError with every problem.
 
     `path` names the text in problems; relative paths are relative to its directory.
     """
@@ -120,7 +120,7 @@ _NEEDED = {
 
 
 class _Builder:
-    """Makes a Config of the tables of one file; what they mean together is checked here."""
+    """Makes a Config from the tables of one file, and checks rules between tables."""
 
     def __init__(self, reader: TableReader, tables: dict[str, Any]) -> None:
         self._reader = reader
@@ -129,7 +129,7 @@ class _Builder:
         self._file = reader.read(FileTables, tables) or FileTables()
 
     def config(self, path: Path) -> Config:
-        """The configuration. Raises ConfigError with every problem."""
+        """Build the configuration. Raises ConfigError with every problem."""
         file = self._file
         self._check_sections()
         hosts = tuple(self._host_group(i, table) for i, table in enumerate(file.hosts))
@@ -204,7 +204,7 @@ class _Builder:
     def _router_group(
         self, index: int, table: RoutersTable, carried: frozenset[int]
     ) -> RouterGroup:
-        """`carried`: the families that hosts can announce."""
+        """Build a router group. `carried`: the families that hosts can announce."""
         own = self._file.route_server
         if own and table.as_path == "prepend" and table.asn == own.asn:
             self._problem(
@@ -247,7 +247,7 @@ class _Builder:
         routers: tuple[RouterGroup, ...],
         fanout: Fanout | None,
     ) -> None:
-        """No address has two roles, and every session has an end here."""
+        """Check that no address has two roles, and that every session has a local address."""
         own = self._file.route_server
         local = _local_addresses(own) if own else ()
         claims = [
@@ -276,7 +276,8 @@ class _Builder:
         routers: tuple[RouterGroup, ...],
         fanout: Fanout | None,
     ) -> tuple[HostGroup, ...]:
-        """Return the groups with what is no host's next hop: our addresses and the routers'."""
+        """Return the groups with the addresses that are never a host's next hop: ours and the
+        routers'."""
         own = self._file.route_server
         others = frozenset(_local_addresses(own) if own else ())
         others |= {address for group in routers for address in group.neighbors}
@@ -386,11 +387,11 @@ def _families(names: Iterable[FamilyName]) -> frozenset[int]:
 
 
 def _host_families(table: HostsTable) -> frozenset[int]:
-    """Return the families that sessions with a group offer, by default those that it can carry.
+    """Return the families offered on sessions with a group; by default those that it can carry.
 
-    IPv6 also needs an IPv6 next hop. Where no host can have one it is not offered, because
-    speakers refuse it: FRR 10 ends a session that offers IPv6 if it has no IPv6 address there.
-    IPv4 is offered over IPv6 sessions too: such a route is rejected with its reason.
+    IPv6 also needs an IPv6 next hop. Where no host can have one, IPv6 is not offered, because
+    speakers refuse it: FRR 10 ends a session that offers IPv6 if it has no IPv6 address there. IPv4
+    is offered over IPv6 sessions too: such a route is rejected with its reason.
     """
     if table.families is not None:
         return _families(table.families)

@@ -1,8 +1,8 @@
-"""Which changes of a configuration can be taken in by a running filter, and why not the others.
+"""Changes of the configuration that a running filter can apply, and the reasons against others.
 
-What decides about hosts' routes can change at any time. The other sections are what sessions, data
-and files were set up by: a new process takes them in, and starting one costs no session and no
-route (docs/operations.md). A configuration is taken in whole or not at all.
+The rules for hosts' routes can change at any time. Sessions, data and files were set up from the
+other sections: changing those requires a restart, which costs no session and no route
+(docs/operations.md). A configuration is applied whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from rsfilter.config.model import Config
 from rsfilter.routing.groups import Neighbors
 
 LIVE = ("hosts", "guard", "readiness")
-"""Sections that a running filter takes in."""
+"""Sections that a running filter applies."""
 
 FIXED = ("route_server", "routers", "fanout", "rtr", "truth", "audit", "http", "fleet")
-"""Sections that only a new process does."""
+"""Sections that require a restart."""
 
 
 def refusals(running: Config, wanted: Config) -> list[str]:
-    """Why `wanted` cannot be taken in, one text each; none: it can."""
+    """Return why `wanted` cannot be applied, one text per reason. An empty list: it can."""
     return [*_other_roles(running, wanted), *_fixed(running, wanted)]
 
 
 def changed(running: Config, wanted: Config) -> list[str]:
-    """The sections that a reload takes in."""
+    """Return the sections that a reload changes."""
     return [name for name in LIVE if getattr(running, name) != getattr(wanted, name)]
 
 
 def _other_roles(running: Config, wanted: Config) -> Iterator[str]:
-    """A host that becomes a router, or a router that becomes a host: its routes would be judged
-    that were not, or no longer be. Hosts may be ranges, but every router has an address: so those
-    are looked at."""
+    """Yield a problem for each host that becomes a router, or router that becomes a host, because
+    its routes would start or cease to be judged. Hosts may be ranges, but every router has an
+    address, so the routers are compared."""
     before, after = (Neighbors(c.hosts, c.routers) for c in (running, wanted))
     groups = (*running.routers, *wanted.routers)
     for address in sorted({address for group in groups for address in group.neighbors}):

@@ -1,8 +1,8 @@
-"""The URL of the fleet's database, as `[fleet] database` has it.
+"""The URL of the fleet's database: `[fleet] database`.
 
 The form is libpq's (https://www.postgresql.org/docs/15/libpq-connect.html, 34.1.1.2): several
-hosts, a user, a database, parameters. A password never stands in it, so that it can be shown
-anywhere; parameters are those that this program has a use for, so that none weakens what it sets.
+hosts, a user, a database, parameters. It never contains a password, so it can be shown anywhere.
+Only parameters that rsfilter needs are allowed, so that none weakens the settings it makes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PARAMETERS = (
     "sslcrl",
     "target_session_attrs",
 )
-"""Those that may stand in the URL."""
+"""Parameters allowed in the URL."""
 
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 VERIFIED = "verify-full"
-"""The only `sslmode` that finds out who answers."""
+"""The only `sslmode` that verifies the server's identity."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -42,23 +42,23 @@ _URL = re.compile(
 
 
 class DatabaseUrl(NamedTuple):
-    """Where the database is, and as which role to log in."""
+    """Location of the database, and the role to log in as."""
 
     text: str
-    """The URL as it was written. There is no secret in it."""
+    """The URL as written. It contains no secret."""
     user: str
-    """The role, which is the name of the instance."""
+    """The role, which is also the name of the instance."""
     database: str
     parameters: tuple[tuple[str, str], ...]
-    """As libpq takes them, `host` and `port` among them."""
+    """Parameters for libpq, `host` and `port` among them."""
 
     def __str__(self) -> str:
-        """The URL as it was written."""
+        """Return the URL as written."""
         return self.text
 
 
 def parse_url(text: str) -> DatabaseUrl:
-    """The parsed URL. Raises HintError when it cannot be used."""
+    """Parse the URL. Raises HintError if it cannot be used."""
     parts = _URL.fullmatch(text)
     if not parts or parts["scheme"] not in SCHEMES:
         raise HintError("it begins with postgresql://")

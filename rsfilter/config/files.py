@@ -1,8 +1,8 @@
-"""The files that a configuration names: can the user of this process use them?
+"""Checks of the files that a configuration names: can the user of this process use them?
 
-Reading a configuration opens nothing (`rsfilter.config`), and `run` goes on without any of these:
-one cache less, no audit log, nothing that can be changed over HTTP. `check` says so beforehand. The
-truth is not looked at here: it is read, and a configuration without it is not good.
+Reading a configuration opens none of them (`rsfilter.config`), and `run` continues without any: one
+cache fewer, no audit log, no changes over HTTP. `check` warns beforehand. The truth is not checked
+here, because `check` reads it, and a configuration whose truth is unreadable is invalid.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rsfilter.config.model import Config
 
 
 def file_warnings(config: Config) -> list[str]:
-    """`place: path: what is wrong and what follows`, for the user that this process runs as."""
+    """Return `place: path: problem and consequence` for the user of this process."""
     return [
         *_caches(config),
         *_audit(config.audit.directory),
@@ -34,7 +34,7 @@ def _caches(config: Config) -> Iterator[str]:
 
 
 def _audit(directory: Path) -> Iterator[str]:
-    """It is made when it is not there."""
+    """Check the audit directory. `run` creates it if it does not exist."""
     place = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
     if not place.is_dir():
         problem = f"{place} is not a directory"
@@ -68,7 +68,7 @@ def _password(fleet: FleetConfig | None) -> Iterator[str]:
 
 
 def _unreadable(path: Path) -> str:
-    """Why a file cannot be read; empty: it can."""
+    """Return why a file cannot be read; empty if it can."""
     try:
         if not path.is_file():  # before open, which waits for ever on a pipe without a writer
             return "is no file" if path.exists() else "is not there"

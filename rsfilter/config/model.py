@@ -20,7 +20,7 @@ from rsfilter.util.addresses import CacheAddress
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems`: each `file: place: what is wrong`."""
+    """Raised for an unusable configuration. `problems`: each is `file: place: problem`."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -29,43 +29,43 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RouteServer:
-    """Who we are: `[route_server]`."""
+    """The route server itself: `[route_server]`."""
 
     asn: int
     router_id: Address
-    """IPv4."""
+    """An IPv4 address."""
     local_addresses: tuple[Address, ...]
-    """Where sessions end: one, or one of each family."""
+    """Local addresses of sessions: one, or one per family."""
     port: int
     """TCP port where ExaBGP listens."""
     name: str = ""
-    """Of this route server, for people and metrics."""
+    """Name of this route server, for display and metrics."""
 
     def local_address(self, family: int) -> Address | None:
-        """Our end of sessions of a family (4 or 6); None when there is none."""
+        """Return the local address for sessions of a family (4 or 6), if there is one."""
         return next((a for a in self.local_addresses if a.family == family), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Fanout:
-    """BIRDs between ExaBGPs and routers: `[fanout]`."""
+    """BIRDs between the ExaBGPs and the routers: `[fanout]`."""
 
     addresses: tuple[Address, ...]
-    """Of each one."""
+    """Address of each fan-out."""
     port: int
     """TCP port where they listen."""
     shards: tuple[Address, ...]
-    """The ExaBGPs that they serve; we are among them."""
+    """Addresses of the ExaBGPs that they serve, ours among them."""
     groups: tuple[RouterGroup, ...]
-    """The routers, as `[[routers]]` has them."""
+    """The routers, as configured in `[[routers]]`."""
 
     def only_outside(self, asn: int) -> bool:
-        """All routers are of other ASes than `asn`, our own."""
+        """Return whether all routers are in other ASes than `asn`, our own."""
         return all(group.asn != asn for group in self.groups)
 
     def as_routers(self, asn: int) -> RouterGroup:
-        """What ExaBGP has to serve in place of the routers. `asn` is our own. Every path that any
-        router takes has to pass."""
+        """Return the group that ExaBGP serves in place of the routers. `asn` is our own. It carries
+        every path that any router takes."""
         return RouterGroup(
             name="fanout",
             neighbors=self.addresses,
@@ -83,14 +83,14 @@ class RtrConfig:
     """The RTR caches: `[rtr]`. Times are seconds."""
 
     caches: tuple[CacheAddress, ...]
-    """In order of preference. Paths in them are absolute."""
+    """Caches in order of preference. Paths in them are absolute."""
     refresh: int
     retry: int
     expire: int
-    """Data older than this are stale."""
+    """Seconds after which data are stale."""
     on_expire: Literal["hold", "reject"]
     startup_wait: int
-    """How long nothing is announced while the first data have not come."""
+    """Seconds to wait for the first data. Nothing is announced meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +102,14 @@ class AuditConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration that has passed every check. All paths are absolute."""
+    """A checked configuration. All paths are absolute."""
 
     path: Path
-    """The file that it came from."""
+    """File of the configuration."""
     route_server: RouteServer
     hosts: tuple[HostGroup, ...]
     routers: tuple[RouterGroup, ...]
-    """Those that ExaBGP serves itself: with `[fanout]` the fan-outs."""
+    """Routers that ExaBGP serves directly: with `[fanout]`, the fan-outs."""
     fanout: Fanout | None
     rtr: RtrConfig | None
     truth: TruthConfig | None
@@ -121,10 +121,11 @@ class Config:
 
     @property
     def truth_may_be_empty(self) -> bool:
-        """RTR caches decide what truth does not: one without prefixes means something."""
+        """Return whether a truth without prefixes is meaningful: RTR caches cover what truth
+        omits."""
         return self.rtr is not None and (self.truth is None or self.truth.mode is not Mode.BOTH)
 
     @property
     def served(self) -> tuple[RouterGroup, ...]:
-        """The routers themselves, behind a fan-out or not."""
+        """Return the routers themselves, behind a fan-out or not."""
         return self.fanout.groups if self.fanout else self.routers

@@ -1,4 +1,4 @@
-"""Who may have which address: finds addresses that the configuration gives to two."""
+"""Detection of addresses that the configuration gives to two sections."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from rsfilter.routing.model import Prefix
 
 
 class Claim(NamedTuple):
-    """A section claims an address or a range."""
+    """A section's claim to an address or a range."""
 
     prefix: Prefix
     role: str
     """host, router or route_server."""
     place: str
-    """The key that says so."""
+    """Key that makes the claim."""
 
 
 def conflicts(claims: Iterable[Claim]) -> Iterator[tuple[str, str]]:
-    """(place, what is wrong) for each claim that meets another one.
+    """Yield (place, problem) for each claim that overlaps another.
 
-    Inside one host group an address or a range may lie within a larger range: it names a neighbor
-    that the range only authorises. Nothing else may overlap, and nothing may be said twice.
+    Inside one host group an address or a range may lie within a larger range: it names a neighbor,
+    and the range only authorises it. Every other overlap, and every repetition, is a conflict.
     """
-    open_claims: list[Claim] = []  # each covers the next, and all cover what follows for now
+    open_claims: list[Claim] = []  # each covers the next, and all cover the current claim
     for claim in sorted(claims, key=lambda c: c.prefix):
         while open_claims and not open_claims[-1].prefix.covers(claim.prefix):
             open_claims.pop()
@@ -32,7 +32,7 @@ def conflicts(claims: Iterable[Claim]) -> Iterator[tuple[str, str]]:
             if other.prefix == claim.prefix or other.place != claim.place:
                 yield claim.place, _text(claim, other)
                 break
-        if claim not in open_claims[-1:]:  # said again, it adds nothing
+        if claim not in open_claims[-1:]:  # a repeated claim adds nothing
             open_claims.append(claim)
 
 

@@ -1,12 +1,12 @@
-"""Reads TOML tables into dataclasses, and finds every error at once, each with its place.
+"""Reader of TOML tables into dataclasses. Reports every error at once, each with its place.
 
-The fields of a dataclass are the keys of its table: their types say what may stand there (msgspec
-checks it, strictly: "1" is not 1), their defaults what may be left out. A key that no field names
-is an error, because a misspelt limit is a limit that does not hold.
+The fields of a dataclass are the keys of its table: their types define the permitted values
+(msgspec checks strictly: "1" is not 1), and their defaults make keys optional. A key without a
+field is an error, because a misspelt limit would limit nothing.
 
-A field's type is one of: what `msgspec.convert` knows, perhaps `Annotated` with `msgspec.Meta` and
-`Parsed`; `Path`; another dataclass; a tuple of those, empty only if it is `MayBeEmpty`; a union
-with one of each shape.
+A field's type is one of: a type that `msgspec.convert` supports, perhaps `Annotated` with
+`msgspec.Meta` and `Parsed`; `Path`; another dataclass; a tuple of those, empty only if it is
+`MayBeEmpty`; a union with one member of each shape.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ MAX_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """How the value in the file becomes the value of the field, inside `Annotated`."""
+    """Conversion of a value in the file to the value of the field, inside `Annotated`."""
 
     source: type | tuple[type, ...]
-    """What the file must have: str, int, or either."""
+    """Type in the file: str, int, or either."""
     parse: Callable[[Any], object]
-    """Raises ValueError; raise `HintError` when there is more to say than what was expected."""
+    """Converter; raises ValueError, or `HintError` to add more than the expected form."""
     is_secret: bool = False
-    """A bad value may hold a secret: no error repeats it."""
+    """True for a value that may hold a secret: no error repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MayBeEmpty:
-    """The list may have no items, inside `Annotated` of a tuple."""
+    """Marks a list that may be empty, inside `Annotated` of a tuple."""
 
 
 class HintError(ValueError):
-    """What is wrong with a value, for people."""
+    """Raised with a readable description of the problem."""
 
 
 class BadValueError(Exception):
-    """The value was bad, and the reader has noted why."""
+    """Raised for a bad value, after the reader has recorded the problem."""
 
 
 class TableReader:
-    """Reads one file. `problems` grows; each is `file: place: what is wrong`."""
+    """Reader of one file. `problems` grows; each is `file: place: problem`."""
 
     def __init__(self, source: str, directory: Path) -> None:
-        """`source` names the file in problems; paths in it are relative to `directory`."""
+        """Make a reader. `source` names the file in problems; paths are relative to `directory`."""
         self.problems: list[str] = []
         self._source = source
         self._directory = directory
 
     def problem(self, place: str, text: str) -> None:
-        """Note one problem. `place` is a dotted path, empty for the file itself."""
+        """Record one problem. `place` is a dotted path, empty for the file itself."""
         self.problems.append(": ".join(part for part in (self._source, place, text) if part))
 
     def read(self, cls: type[T], table: dict[str, Any], place: str = "") -> T | None:
-        """The table as a `cls`; None when a required key is missing or bad.
+        """Read the table as a `cls`. None if a required key is missing or bad.
 
-        After any problem the answer is only good for finding more of them: bad values have been
-        replaced by their defaults.
+        After any problem, use the result only to find more problems: bad values are replaced by
+        their defaults.
         """
-        shape: Any = cls  # what the two caches below take as a key
+        shape: Any = cls  # typed as a key of the two caches below
         types, required = _field_types(shape), _required(shape)
         for key in table:
             if key not in types:
@@ -94,7 +94,7 @@ class TableReader:
         return cls(**values) if required <= values.keys() else None
 
     def _value(self, type_: Any, value: object, place: str) -> Any:
-        """The value as `type_`. Raises BadValueError after noting the problems."""
+        """Convert the value to `type_`. Raises BadValueError after recording the problems."""
         declared, type_ = type_, _member(type_, value)
         if get_origin(bare := _bare(type_)) is tuple:
             return self._items(bare, declared, value, place)
@@ -153,7 +153,7 @@ def _field_types(cls: type) -> dict[str, Any]:
 
 @cache
 def _required(cls: Any) -> frozenset[str]:
-    """Names of the fields without a default."""
+    """Return the names of the fields without a default."""
     return frozenset(
         field.name
         for field in dataclasses.fields(cls)
@@ -166,39 +166,39 @@ def _metadata(type_: Any) -> tuple[Any, ...]:
 
 
 def _bare(type_: Any) -> Any:
-    """The type without its annotations."""
+    """Return the type without its annotations."""
     return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
 def _is_secret(type_: Any) -> bool:
-    """No error may repeat a value of this type."""
+    """Return whether errors must not repeat a value of this type."""
     parsed = [meta for member in _members(type_) for meta in _metadata(member)]
     return any(isinstance(meta, Parsed) and meta.is_secret for meta in parsed)
 
 
 def _members(type_: Any) -> list[Any]:
-    """The alternatives of a type. None is none of them: TOML cannot say it."""
+    """Return the alternatives of a type, without None, because TOML has no null."""
     if get_origin(type_) in (Union, UnionType):
         return [member for member in get_args(type_) if member is not NoneType]
     return [type_]
 
 
 def _member(type_: Any, value: object) -> Any:
-    """The alternative of a union that has the value's shape, or else one that refuses it."""
+    """Return the alternative of a union that has the value's shape, or else one that refuses it."""
     members = {_shape(member): member for member in _members(type_)}
     shape = type(value) if isinstance(value, list | dict) else None
     return members.get(shape) or members.get(None) or next(iter(members.values()))
 
 
 def _shape(type_: Any) -> type | None:
-    """list or dict as the file must have it; None for all else."""
+    """Return list or dict if the file must have one, None otherwise."""
     if get_origin(_bare(type_)) is tuple:
         return list
     return dict if is_dataclass(type_) else None
 
 
 def described(type_: Any) -> str:
-    """What the file may have for a field of this type, for people."""
+    """Describe the values that the file may have for a field of this type."""
     for meta in _metadata(type_):
         if isinstance(meta, msgspec.Meta) and meta.description:
             return meta.description

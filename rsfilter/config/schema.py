@@ -1,8 +1,8 @@
 """The shape of `rsfilter.toml`: a dataclass for each table, a field for each key.
 
-Those named `...Config` go into the configuration as they are; those named `...Table` are made into
-the words of the core first (`rsfilter.config`). What they mean is in docs/rsfilter.example.toml,
-from where docs/configuration.md has it.
+Classes named `...Config` become part of the configuration unchanged; classes named `...Table` are
+first converted to types of the core (`rsfilter.config.build`). docs/rsfilter.example.toml explains
+the keys, and docs/configuration.md includes it.
 """
 
 from __future__ import annotations
@@ -53,39 +53,39 @@ class TruthConfig:
     file: Path
     mode: Mode = Mode.AUTHORITATIVE
     absent_after: SecondsOrZero = DEFAULT_ABSENT_AFTER_S
-    """For so long a host, or a host route, that truth expects may be missing; 0: for ever."""
+    """Seconds after which an expected host or host route counts as absent; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardConfig:
-    """How much data may take away: `[guard]`."""
+    """Limits on the routes that a change of data may withdraw: `[guard]`."""
 
     max_loss_percent: Percent = 20
-    """Of accepted routes."""
+    """Percentage of accepted routes."""
     min_loss: Count = 10
     """Routes; a smaller loss is never held."""
     window: WindowSeconds = 3600
-    """Within which losses count together; 0: each change of data alone."""
+    """Seconds within which losses add up; 0: each change of data counts alone."""
 
     @property
     def limits(self) -> Limits:
-        """The same as the core has it."""
+        """The same limits as a type of the core."""
         return Limits(self.max_loss_percent, self.min_loss, float(self.window))
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessConfig:
-    """When to leave service: `[readiness]`."""
+    """Conditions for leaving service: `[readiness]`."""
 
     ready_file: Path | None = None
-    """Must exist."""
+    """File that must exist."""
     disable_file: Path | None = None
-    """Must not exist."""
+    """File that must not exist."""
     drain_time: Seconds = 30
 
 
 DEFAULT_SOCKET = Path("/run/rsfilter/rsfilter.sock")
-"""In the unit's RuntimeDirectory."""
+"""Default path, in the unit's RuntimeDirectory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +96,36 @@ class HttpConfig:
     socket: Path = DEFAULT_SOCKET
     """The unix socket for commands: its owner, group and mode decide who may change state."""
     token_file: Path | None = None
-    """Its content must come with every request over TCP that changes state."""
+    """File with the token that every state-changing request over TCP must carry."""
     read_token_file: Path | None = None
-    """Its content, or that of `token_file`, must come with every other request over TCP."""
+    """File with the token for every other request over TCP; the one in `token_file` also serves."""
     allowed_hosts: tuple[HostName, ...] | None = None
-    """Names that clients may ask for, beside addresses and localhost."""
+    """Names accepted in the Host header, beside addresses and localhost."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    """Both or none: HTTPS over TCP."""
+    """Both are set or neither. If set, HTTPS is served over TCP."""
 
     @property
     def is_loopback(self) -> bool:
-        """Nobody on another machine can ask."""
+        """True if only this machine can connect."""
         return ip_address(str(self.listen.address)).is_loopback
 
 
 @dataclass(frozen=True, slots=True)
 class FleetConfig:
-    """Where the audit log and the state of this filter go to: `[fleet]`."""
+    """Destination of this filter's audit log and state: `[fleet]`."""
 
     name: Name
-    """Of the fleet."""
+    """Name of the fleet."""
     database: Database
     password_file: Path | None = None
-    """The password of the role is its first line."""
+    """File whose first line is the password of the role."""
     heartbeat: Heartbeat = 10
-    """Seconds between two of them."""
+    """Seconds between two heartbeats."""
 
     @property
     def instance(self) -> str:
-        """The name of this filter in the fleet: its role."""
+        """Name of this filter in the fleet, which is its role."""
         return self.database.user
 
 
@@ -193,7 +193,7 @@ class RtrTable:
 @dataclass(frozen=True, slots=True)
 class AuditTable:
     directory: Path = Path("audit")
-    """As a default relative to the directory of the file."""
+    """Directory of the log. The default is relative to the directory of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)

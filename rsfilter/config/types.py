@@ -1,4 +1,4 @@
-"""The values that keys of `rsfilter.toml` take: their types, limits and spelling."""
+"""Types, limits and spelling of the values in `rsfilter.toml`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_STALE_TIME = 2**24 - 1
 """Seconds. RFC 9494 section 3.1: the Long-Lived Stale Time has 24 bits."""
 
 MAX_COUNT = 1_000_000_000
-"""Routes: more than any table has."""
+"""Routes; no table has more."""
 
 MAX_PREPENDS = 254
 """RFC 4271 section 4.3: an AS_PATH segment counts its ASNs in one octet; one is the host's own."""
@@ -28,7 +28,7 @@ MAX_RETRY = 7200
 """Seconds. RFC 8210 section 6; librtr refuses more."""
 
 MAX_HEARTBEAT = 300
-"""Seconds. An instance that is silent is missed after three of them: a quarter of an hour."""
+"""Seconds. An instance counts as silent after three missed heartbeats: a quarter of an hour."""
 
 MAX_SECONDS = 172800
 """RFC 8210 section 6: the longest Expire Interval, two days. No other wait here is longer."""
@@ -44,20 +44,20 @@ _IPV6_LINK_LOCAL = Prefix.parse("fe80::/10")
 
 _LOOPBACK = frozenset(map(Prefix.parse, ("127.0.0.0/8", "::/127")))
 _NO_NEXT_HOPS = tuple(block for block in NEVER_NEXT_HOPS if block not in _LOOPBACK)
-"""Sessions of labs can be over loopback, and then their own address is listed."""
+"""Loopback is allowed, because sessions in labs use it and list their own address."""
 
 _NO_RANGES = (*_NOT_FOR_SESSIONS, Prefix.parse("::/64"))
-"""RFC 4291 section 2.5: of ::/64 only ::1 is used, and that is one address."""
+"""RFC 4291 section 2.5: only ::1 of ::/64 is used, and that is one address."""
 
 
 class Listen(NamedTuple):
-    """Where to listen."""
+    """Address and port to listen on."""
 
     address: Address
     port: int
 
     def __str__(self) -> str:
-        """`address:port`, an IPv6 address in brackets."""
+        """Return `address:port`, an IPv6 address in brackets."""
         host = f"[{self.address}]" if self.address.family == IPV6 else str(self.address)
         return f"{host}:{self.port}"
 
@@ -81,7 +81,7 @@ def _host_name(text: str) -> str:
 
 
 def _unicast(text: str) -> Address:
-    """An address that an end of a BGP session can have."""
+    """Parse an address that can end a BGP session."""
     address = Address.parse(text)
     if fault := session_fault(address):
         raise HintError(fault)
@@ -89,7 +89,7 @@ def _unicast(text: str) -> Address:
 
 
 def session_fault(address: Address) -> str:
-    """Why no BGP session can end at an address; empty when one can."""
+    """Return why no BGP session can end at an address; empty if one can."""
     if _IPV6_LINK_LOCAL.holds(address):
         return "link-local addresses are not supported"
     if any(network.holds(address) for network in _NOT_FOR_SESSIONS):

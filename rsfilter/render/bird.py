@@ -1,9 +1,9 @@
-"""Renders BIRD as a fan-out: one session for each ExaBGP, any number for the routers.
+"""BIRD as a fan-out: one session to each ExaBGP, any number of sessions to routers.
 
-ExaBGP's cost grows with its routers, BIRD's hardly does; and several ExaBGPs (shards) look like one
-route server behind it. A shard is an iBGP session, so paths, next hops, MED and communities come
-through as they are; towards routers the fan-out is a route server (RFC 7947) of the same AS. Text
-is made from parsed values only.
+ExaBGP's cost grows with the number of routers; BIRD's hardly grows. Behind the fan-out, several
+ExaBGPs (shards) appear as one route server. The session to a shard is iBGP, so paths, next hops,
+MED and communities arrive unchanged. Towards routers the fan-out is a route server (RFC 7947) of
+the same AS. The text is made from parsed values only.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from rsfilter import __version__
 from rsfilter.config.model import Config
 
 RECOVERY_S = 60
-"""Seconds that a BIRD started with -R waits at most for every neighbor's End-of-RIB before it tells
-routers anything. BIRD waits for routers too, so a single one that is away makes it wait so long:
-its own default, 240, is longer than routers keep what they had. In 60 an ExaBGP repeats 200,000
+"""Seconds that BIRD, started with -R, waits for every neighbor's End-of-RIB before it announces
+routes. BIRD waits for routers too, so one absent router makes it wait the whole time. Its own
+default, 240, is longer than routers keep stale routes. In 60 seconds an ExaBGP repeats 200,000
 routes (docs/scale.md)."""
 
 
 def render_fanouts(config: Config) -> dict[str, str]:
-    """BIRD's configuration for each fan-out, by file name; none without `[fanout]`. The name is
-    `bird.conf`, or has the address where there are several."""
+    """Render BIRD's configuration for each fan-out, by file name; none without `[fanout]`. The name
+    is `bird.conf`, or contains the address if there are several."""
     if config.fanout is None:
         return {}
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # takes a while to load
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
 
     fanout = config.fanout
     template = Environment(
@@ -54,8 +54,8 @@ def render_fanouts(config: Config) -> dict[str, str]:
 
 
 def _channels(config: Config) -> dict[str, list[int]]:
-    """Return what BIRD calls each family that a router is offered, and the prefix lengths of it
-    that any host may announce."""
+    """Return BIRD's name for each family that a router is offered, with the prefix lengths that
+    hosts may announce."""
     offered = sorted({family for group in config.served for family in group.families})
     return {
         f"ipv{family}": sorted({n for group in config.hosts for n in group.lengths(family)})

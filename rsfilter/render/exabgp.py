@@ -1,10 +1,11 @@
-"""Renders ExaBGP's configuration and environment from ours.
+"""ExaBGP's configuration and environment, rendered from ours.
 
-Owns what rsfilter asks of ExaBGP 5.0: which neighbors there are, which messages reach us, and the
-settings without which sessions or routes would be lost. Ranges of the configuration authorise
-hosts and are never rendered: ExaBGP's range neighbors share one table. Every neighbor is explicit,
-so a host comes into being when truth or configuration names its address and the file is rendered
-again. Text is made from parsed values only, in one order: the same input gives the same bytes.
+Owns what rsfilter requires of ExaBGP 5.0: the neighbors, the messages passed to rsfilter, and the
+settings without which sessions or routes would be lost. Ranges of the configuration authorise hosts
+and are never rendered, because ExaBGP's range neighbors share one table. Every neighbor is
+explicit, so a host gets a session when truth or configuration names its address and the file is
+rendered again. The text is made from parsed values only, in a fixed order: the same input gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -25,50 +26,50 @@ CONFIG_NAME = "exabgp.conf"
 ENVIRONMENT_NAME = "exabgp.env"
 
 PROCESS = "rsfilter"
-"""What ExaBGP calls us."""
+"""Name of rsfilter's process in ExaBGP's configuration."""
 
 RESTART_TIME = 120
-"""Seconds, RFC 4724 section 3: how long a neighbor keeps what we announced while ExaBGP restarts.
-ExaBGP is up again within seconds; validation data may take `startup_wait`, and hosts reconnect by
-their own timers, often of a minute."""
+"""Seconds, RFC 4724 section 3: how long a neighbor keeps our routes while ExaBGP restarts. ExaBGP
+is up again within seconds; validation data may take `startup_wait`, and hosts reconnect by their
+own timers, often after a minute."""
 
 MAX_OUTSIDE = 5
-"""Addresses of a kind that are warned of one by one: more of them are no slips of the pen."""
+"""Addresses of a kind that get a warning each. More of them are not typing errors."""
 
 HOST_ECHO = "parsed; open;"
-"""What ExaBGP shows us of what it sends to hosts: the families that it offers."""
+"""Messages to hosts that ExaBGP reports to rsfilter: OPEN, for the offered families."""
 
 ROUTER_ECHO = "parsed; update; open;"
-"""What ExaBGP shows us of what it sends to routers: the families that it offers, and the End-of-RIB
-that comes back: the barrier which keeps two changes of one prefix apart."""
+"""Messages to routers that ExaBGP reports to rsfilter: OPEN, for the offered families, and the
+echoed End-of-RIB: the barrier that separates two changes of one prefix."""
 
 ENVIRONMENT = {
-    "exabgp_api_ack": "true",  # "error" is the only sign of a command that failed
-    "exabgp_api_cli": "false",  # no named pipes: nobody but us gives commands
+    "exabgp_api_ack": "true",  # "error" is the only sign of a failed command
+    "exabgp_api_cli": "false",  # no named pipes: only rsfilter gives commands
     "exabgp_api_compact": "false",
     "exabgp_api_encoder": "json",
     "exabgp_api_respawn": "true",
-    "exabgp_api_terminate": "true",  # else a broken pipe to us stops every session for good
+    "exabgp_api_terminate": "true",  # else a broken pipe to rsfilter stops every session for good
     "exabgp_bgp_passive": "false",
     "exabgp_cache_attributes": "false",  # keyed on octets alone, across sessions
-    "exabgp_daemon_daemonize": "false",  # the supervisor wants it in the foreground
+    "exabgp_daemon_daemonize": "false",  # the supervisor needs it in the foreground
     "exabgp_daemon_drop": "true",
-    "exabgp_daemon_umask": "0027",  # ours too: the default makes directories nobody can enter
+    "exabgp_daemon_umask": "0027",  # ours too: the default makes inaccessible directories
     "exabgp_log_destination": "stderr",
     "exabgp_log_enable": "true",
     "exabgp_log_level": "INFO",
     "exabgp_log_processes": "false",  # a line for each route of a command, a sixth of the CPU
-    "exabgp_log_statistics": "false",  # lines for each neighbor that says it is alive
+    "exabgp_log_statistics": "false",  # lines for each neighbor's keepalives
     "exabgp_reactor_speed": "0.1",  # commands wait for the loop: four times as fast as at 1.0
     "exabgp_tcp_attempts": "0",
     "exabgp_tcp_once": "false",
 }
-"""What does not depend on the configuration. Defaults are spelled out where another value would
-do harm: what the shell or ExaBGP's own environment file says must not count."""
+"""Settings independent of the configuration. Defaults are spelled out where another value would do
+harm, because a setting of the shell or of ExaBGP's environment file must not apply."""
 
 
 class RenderError(Exception):
-    """What is asked for cannot be rendered. `problems`: one line each."""
+    """Raised if the configuration cannot be rendered. `problems`: one line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -76,7 +77,7 @@ class RenderError(Exception):
 
 
 class HostNeighbor(NamedTuple):
-    """A host's session as it is rendered."""
+    """A host's session to render."""
 
     address: Address
     asn: int
@@ -84,30 +85,30 @@ class HostNeighbor(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Which hosts are rendered, and what is odd about the others."""
+    """Hosts to render, and warnings about the others."""
 
     hosts: tuple[HostNeighbor, ...]
     """Sorted by address."""
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
-    """When there are any nothing can be rendered."""
+    """Problems; if there is any, the configuration cannot be rendered."""
 
 
 class Rendered(NamedTuple):
-    """What was rendered."""
+    """The rendered files."""
 
     files: dict[str, str]
     """Text by file name: `CONFIG_NAME` and `ENVIRONMENT_NAME`."""
     environment: dict[str, str]
-    """What `ENVIRONMENT_NAME` sets."""
+    """Settings in `ENVIRONMENT_NAME`."""
     warnings: tuple[str, ...]
 
 
-# Which neighbors there are ---------------------------------------------------------------------
+# Neighbors ---------------------------------------------------------------------------------------
 
 
 def plan(config: Config, truth: Truth | None) -> Plan:
-    """The host neighbors that truth binds or the configuration names one by one."""
+    """Plan the host neighbors: those bound by truth or named one by one in the configuration."""
     group_of = HostGroups(config.hosts)
     hosts: dict[Address, HostNeighbor] = {}
     unusable, outside, problems = [], [], hosts_of_our_as(config, truth)
@@ -156,8 +157,8 @@ def plan(config: Config, truth: Truth | None) -> Plan:
 
 
 def hosts_of_our_as(config: Config, truth: Truth | None) -> list[str]:
-    """A problem for each host that truth gives our own ASN and an address of a group: it would be
-    an iBGP session, of which no route is ever accepted."""
+    """Return a problem for each host to which truth gives our own ASN and an address of a group.
+    Its session would be iBGP, and no route over it is ever accepted."""
     own, group_of = config.route_server.asn, HostGroups(config.hosts)
     return [
         f"truth host {host.name!a}: AS{own} is our own: over iBGP the path of its routes is empty, "
@@ -168,15 +169,16 @@ def hosts_of_our_as(config: Config, truth: Truth | None) -> list[str]:
 
 
 def _abridged(found: list[str], what: str) -> Iterator[str]:
-    """Warnings of addresses in truth, the first of them one by one: in one shard of many most are
-    outside every group."""
+    """Yield warnings about addresses in truth, the first few one by one: with many shards, most
+    addresses are outside every group of one shard."""
     yield from found[:MAX_OUTSIDE]
     if more := found[MAX_OUTSIDE:]:
         yield f"truth: {len(more)} more addresses of hosts {what}"
 
 
 def _not_carried(config: Config, truth: Truth | None) -> Iterator[str]:
-    """Groups whose sessions do not offer a family of which truth has addresses of their hosts."""
+    """Yield a warning for each group whose sessions do not offer a family in which truth has
+    addresses of their hosts."""
     group_of = HostGroups(config.hosts)
     found: dict[tuple[str, int], list[str]] = defaultdict(list)
     for host in truth.hosts if truth else ():
@@ -195,7 +197,8 @@ def _not_carried(config: Config, truth: Truth | None) -> Iterator[str]:
 
 
 def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> Iterator[str]:
-    """Neighbors that have the ASN of their group, where truth accepts it from other addresses."""
+    """Yield a warning for each neighbor with the ASN of its group, if truth accepts that ASN only
+    from other addresses."""
     bound = {host.asn: host.name for host in (truth.hosts if truth else ()) if host.neighbors}
     found: dict[tuple[str, int], list[HostNeighbor]] = defaultdict(list)
     for neighbor in unbound:
@@ -210,7 +213,7 @@ def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> It
 
 
 def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[str]:
-    """Routers that have a host's ASN."""
+    """Yield a warning for each router that has a host's ASN."""
     for routers in config.served:
         if those := [host for host in hosts if host.asn == routers.asn]:
             yield (
@@ -229,10 +232,10 @@ def _some(neighbors: Sequence[HostNeighbor]) -> str:
 
 
 def render(config: Config, truth: Truth | None, command: Sequence[str], user: str) -> Rendered:
-    """ExaBGP's configuration and environment.
+    """Render ExaBGP's configuration and environment.
 
     `command` starts rsfilter, its program as an absolute path; `run -c FILE` is added. `user` is
-    who ExaBGP and rsfilter become when they are started as root. Raises RenderError.
+    the account to which ExaBGP and rsfilter switch if started as root. Raises RenderError.
     """
     hosts, warnings, problems = plan(config, truth)
     problems += tuple(_unwritable([*command, str(config.path)]))
@@ -260,7 +263,7 @@ def render(config: Config, truth: Truth | None, command: Sequence[str], user: st
 
 
 def _unwritable(words: Iterable[str]) -> Iterator[str]:
-    """A problem for each word that ExaBGP's configuration has no spelling for."""
+    """Yield a problem for each word that ExaBGP's configuration cannot express."""
     for word in words:
         if not word.isprintable() or {"'", '"'} & set(word):
             yield (
@@ -275,13 +278,13 @@ def _process(words: Iterable[str]) -> str:
 
 
 def _host_template(config: Config, family: int, carried: Collection[int]) -> str:
-    """What all hosts have in common that are reached over `family` and are offered `carried`.
+    """Render the template of all hosts reached over `family` and offered `carried`.
 
-    `adj-rib-in false`: hosts repeat themselves by route refresh when we need it, so ExaBGP need
-    not store what we store. `graceful-restart`: FRR sends End-of-RIB only to those who speak it.
+    `adj-rib-in false`: hosts resend by route refresh on request, so ExaBGP need not store a second
+    copy. `graceful-restart`: FRR sends End-of-RIB only to peers with that capability.
     `extended-message disable`: one message makes one line, and a line should fit into a pipe.
-    `open`: in which families to wait for End-of-RIB (`deferral`). `nexthop` (RFC 8950): without it
-    one IPv4 route with an IPv6 next hop costs the host its session; with it the route is rejected.
+    `open`: the families to wait for End-of-RIB in (`deferral`). `nexthop` (RFC 8950): without it,
+    one IPv4 route with an IPv6 next hop resets the host's session; with it, the route is rejected.
     """
     name = _template(family, carried)
     has_foreign_next_hops = family == IPV6 and BOTH_FAMILIES.issubset(carried)
@@ -318,11 +321,11 @@ def _host(host: HostNeighbor, carried: Collection[int]) -> str:
 
 
 def _router(config: Config, group: RouterGroup, router: Address) -> str:
-    """A router's neighbor.
+    """Render a router's neighbor.
 
-    `manual-eor`: after a restart of ExaBGP the router keeps our routes until we have spoken; an
-    End-of-RIB at once would flush them. Of what a router sends only its OPEN is for us: which
-    families it speaks, and whether it takes several paths. What it announces is none of ours.
+    `manual-eor`: after a restart of ExaBGP the router keeps our routes until rsfilter has announced
+    them again; an immediate End-of-RIB would flush them. Of a router's messages only the OPEN
+    matters: its families, and whether it takes several paths. Its announcements are not used.
     """
     return _block(
         f"neighbor {router}",
