@@ -3,6 +3,7 @@
     server, same_site, requests, responses   the door: limits, hosts, origins, tokens, answers
     parameters                               what a request may ask for, in words
     endpoints, openapi, schema, status_schema   every path, and the JSON of each answer
+    fleet_schema                             that of the fleet
     handlers/                                one file for each family of paths
     context, api                             the parts of the filter that handlers read
     table_reader, event_stream               the table in slices; what happens, live

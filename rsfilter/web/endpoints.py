@@ -8,8 +8,18 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from rsfilter.audit.timeline import Timeline
-from rsfilter.web import openapi, schema, status_schema
-from rsfilter.web.handlers import audit, control, events, neighbors, routes, status, story, validity
+from rsfilter.web import fleet_schema, openapi, schema, status_schema
+from rsfilter.web.handlers import (
+    audit,
+    control,
+    events,
+    fleet,
+    neighbors,
+    routes,
+    status,
+    story,
+    validity,
+)
 from rsfilter.web.responses import NDJSON
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -71,6 +81,7 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "/api/v1/truth", status.truth, status_schema.Truth, errors=(404,)),
     Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.Rtr, errors=(404,)),
+    Endpoint("GET", "/api/v1/fleet", fleet.fleet, fleet_schema.Fleet, errors=(404,)),
     Endpoint(
         "GET",
         "/api/v1/validity/{asn}/{prefix}",

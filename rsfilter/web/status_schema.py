@@ -182,3 +182,5 @@ class Status(Shape):
     audit: AuditStatus
     truth: Truth | None
     rtr: Rtr | None
+    fleet: str | None
+    """The name of the fleet; null without one."""

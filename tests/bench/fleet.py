@@ -27,11 +27,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from config_sample import configuration
-from fleet_samples import FLEET, database, fleet_config, lines, ship_all, shipped, shipper
-from fleet_samples import write as write_log
 from lab.postgresql import PostgreSql
-from speaker import Speaker, announce, state, withdraw
+from support.config_sample import configuration
+from support.fleet_samples import FLEET, database, fleet_config, lines, ship_all, shipped, shipper
+from support.fleet_samples import write as write_log
+from support.speaker import Speaker, announce, state, withdraw
 
 from bench.audit import write as write_verdicts
 from rsfilter.audit.chain import Link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from lab.postgresql import PostgreSql
+from playwright.sync_api import expect, sync_playwright
 from support.audit_samples import NOON
 from support.config_sample import configuration
 from support.fleet_processes import get, is_below, workers
@@ -245,3 +247,38 @@ def test_the_process_is_small(tmp_path: Path) -> None:
                     "SC_PAGESIZE"
                 )
                 assert rss < 80 << 20
+
+
+# The page and the API ----------------------------------------------------------------------------
+
+
+def test_the_page_has_the_fleet(tmp_path: Path) -> None:
+    """Both instances, and a difference with its cause, in Chromium."""
+    with (
+        database("rs1", "rs2") as server,
+        two(server, tmp_path) as speakers,
+        sync_playwright() as playwright,
+    ):
+        (tmp_path / "rs2" / "truth.json").write_text(json.dumps(truth(*OLDER)))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[] if os.geteuid() else ["--no-sandbox"],
+        )
+        page = browser.new_page(base_url=f"http://{speakers['rs1'].http}")
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto("/")
+        page.get_by_role("link", name="Fleet").click(timeout=20_000)
+        expect(page.get_by_text("2 route servers of site-a")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("cell", name="rs2", exact=True).first).to_be_visible()
+        expect(page.get_by_text("8 routes differ")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("other truths").first).to_be_visible()
+        found = json.loads(get(speakers["rs1"], "/api/v1/fleet"))
+        assert [one["instance"] for one in found["instances"]] == ["rs1", "rs2"]
+        assert {one["cause"] for one in found["differences"]} == {"truth"}
+        server.freeze()
+        expect(page.get_by_text("The database does not answer")).to_be_visible(timeout=60_000)
+        server.thaw()
+        expect(page.get_by_text("2 route servers of site-a")).to_be_visible(timeout=60_000)
+        assert problems == []
+        browser.close()

@@ -70,6 +70,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
         audit=_audit(running),
         truth=_truth(running),
         rtr=_rtr(running),
+        fleet=running.fleet.name if running.fleet else None,
     )
 
 

@@ -4,6 +4,7 @@
 import { audit } from "/static/audit.js";
 import { h, clock, duration, plural, problem, tick } from "/static/dom.js";
 import { find } from "/static/find.js";
+import { fleet } from "/static/fleet.js";
 import { guard } from "/static/guard.js";
 import { impact } from "/static/impact.js";
 import { live, start } from "/static/live.js";
@@ -19,7 +20,7 @@ import { findings, worst } from "/static/state.js";
 
 // Each view is (place, { rest, query }, live) -> { title, and what keeps it current: refresh();
 // wants(kind, event): this event concerns it; every: ms between refreshes; leave() }.
-const VIEWS = { "": overview, picture, plots, neighbors, neighbor, routes, route, guard, impact, audit };
+const VIEWS = { "": overview, picture, plots, neighbors, neighbor, routes, route, guard, impact, audit, fleet };
 
 const SECTIONS = { neighbor: "neighbors", route: "routes" }; // the tab of a view that has none
 
@@ -119,6 +120,7 @@ function showStatus(status) {
   const truth = status.truth?.in_force;
   if (truth) words.push(h("span", { class: "faint" }, ` truth ${truth.revision || truth.sha256.slice(0, 12)}`));
   const key = JSON.stringify([found.map((each) => each.title), status.drain.phase, status.guard.held, truth?.sha256]);
+  document.querySelector('nav a[href="#/fleet"]').hidden = !status.fleet;
   if (key === showStatus.last) return; // a reader of screens hears changes only
   showStatus.last = key;
   element("state").replaceChildren(...words);

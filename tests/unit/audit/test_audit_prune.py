@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config_sample import configuration
-from fleet_samples import FLEET, database, lines, ship_all, shipper, write
+from support.config_sample import configuration
+from support.fleet_samples import FLEET, database, lines, ship_all, shipper, write
 
 from rsfilter.audit.chain import claimed_link
 from rsfilter.audit.files import list_keys
