@@ -65,7 +65,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TURN_LINES = 500
-"""Lines worked on before the loop may do something else: some 20 ms."""
+"""Lines worked on, at most, before the loop may do something else."""
+
+TURN_S = 0.01
+"""CPU seconds after which a turn takes no more lines."""
 
 WRITE_S = 2.5
 """How long the last commands, audit records and held routes may take at the end: they go first."""
@@ -299,8 +302,7 @@ class Service:
         while not self._is_ending:
             is_at_end = self._reader.is_at_end  # before the last lines are taken, not after
             pending += self._reader.take()
-            self._turn(pending[:TURN_LINES])
-            del pending[:TURN_LINES]
+            del pending[: self._turn(pending)]
             if self._filter.unsupported:
                 raise UnsupportedExaBgpError(self._filter.unsupported)
             if self._filter.is_shut_down:
@@ -313,16 +315,14 @@ class Service:
             else:
                 await self._wait(self._filter.next_timer())
 
-    def _turn(self, lines: list[bytes]) -> None:
+    def _turn(self, pending: list[bytes]) -> int:
+        """Work on as many lines as a turn has time for; how many it were."""
         moment = _moment()
-        if self._recorder:
-            self._recorder.lines(moment, lines)
         self._replace(self._sources.expire_truth(moment.time), moment)
-        for line in lines:
-            self._filter.line(line, moment.now)
+        count = self._work_on(pending, moment)
         self._flush(moment)
-        if lines:
-            self._web.api.metrics.turned(len(lines), time.monotonic() - moment.now)
+        if count:
+            self._web.api.metrics.turned(count, time.monotonic() - moment.now)
         if not self._is_release_known and self._filter.release:
             self._is_release_known = True
             alarms.tell_of_release(self._filter.release)
@@ -331,6 +331,22 @@ class Service:
             alarms.tell_of_absent(self._filter.deferral.awaited)
         self._tell_of_resync()
         self._tell_of_skipped(moment.now)
+        return count
+
+    def _work_on(self, pending: list[bytes], moment: Moment) -> int:
+        """A line may stand for a thousand routes, or for the end of a host's session, or for next
+        to nothing."""
+        until, count = time.thread_time() + TURN_S, 0
+        try:
+            for line in pending[:TURN_LINES]:
+                count += 1
+                self._filter.line(line, moment.now)
+                if time.thread_time() >= until:
+                    break
+        finally:  # the line that is too much for the filter above all
+            if self._recorder:
+                self._recorder.lines(moment, pending[:count])
+        return count
 
     def _tell_of_resync(self) -> None:
         problems = self._filter.resync.problems
