@@ -1,10 +1,10 @@
 """The audit log: a chain of JSON lines, and the ways to read it.
 
-    record, chain, flood          an event -> a line; its hash; floods summed up (pure)
+    record, chain, flood          an event -> a line; its hash; floods summarised (pure)
     log, writer, files, recovery  a queue, one thread, day files, the start after a crash
-    verify                        every line is there, as it was written
-    query, index, schema, counts  questions about lines, and about columns of closed files
-    indexing                      makes the indexes, and compares them with the log
+    verify                        every line is present, as it was written
+    query, index, schema, counts  queries of lines, and of columns of closed files
+    indexing                      builds the indexes, and compares them with the log
     scan, many                    lines of one log, and of several
     prune                         removes old files
     sql, stats, report            SQL, numbers, a page for reviewers

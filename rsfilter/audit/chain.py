@@ -1,8 +1,8 @@
-"""The chain: each line of the audit log vouches for all lines before it.
+"""The hash chain: the hash of each line of the audit log covers all lines before it.
 
-The `hash` of a line is the SHA-256 (FIPS 180-4) of the line as written without the `,"hash":"…"` at
-its end and without the line feed. `prev`, the hash of the line before, is under that hash.
-docs/audit.md tells how to check it with other tools. Pure: no clock, no file.
+The `hash` of a line is the SHA-256 (FIPS 180-4) of the line as written, without the `,"hash":"…"`
+at its end and without the line feed. That hash covers `prev`, the hash of the previous line.
+docs/audit.md explains how to verify it with other tools. Pure: no clock, no file.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from hashlib import sha256
 from typing import NamedTuple
 
 VERSION = 1
-"""`v`: of the format. Another one when a reader of this one would misread a line."""
+"""Version of the format, `v`. It changes if a reader of this version would misread a line."""
 
 GENESIS = "0" * 64
 """`prev` of the first line."""
 
 MAX_LINE = 64 * 1024
-"""Octets of a line, line feed included, so that a reader can refuse to read on for ever. The bounds
-in `record` keep that of a route far under it."""
+"""Octets of a line, line feed included, so that a reader need not read without end. The bounds in
+`record` keep a route's record far below it."""
 
 
 class Link(NamedTuple):
-    """What chains a line to its neighbors."""
+    """Place of a line in the chain."""
 
     seq: int
     prev: str
@@ -31,11 +31,11 @@ class Link(NamedTuple):
 
 
 class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
-    """The line is none that this program wrote; the message says why."""
+    """Raised for a line that this program did not write; the message gives the reason."""
 
 
 def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, str]:
-    """The line, line feed included, of a body at its place in the chain; and its hash."""
+    """Chain a body at its place. Returns the line, line feed included, and its hash."""
     content = b'{"v":%d,"seq":%d,"at":"%b",%b,"prev":"%b"' % (
         VERSION,
         seq,
@@ -55,7 +55,7 @@ _HASH_SIZE = len(',"hash":""}') + 64
 
 
 def claimed_link(line: bytes) -> Link:
-    """What a line says of its place, be it true or not. NotARecord when it says nothing."""
+    """Read the place that a line claims, true or not. Raises NotARecord if it claims none."""
     match = _LINE.fullmatch(line)
     if match is None or len(line) > MAX_LINE:
         raise NotARecord("is not an audit record")
@@ -64,6 +64,6 @@ def claimed_link(line: bytes) -> Link:
 
 
 def is_intact(line: bytes, link: Link) -> bool:
-    """The content of the line is what its hash says."""
+    """Return whether the content of the line matches its hash."""
     content = line.removesuffix(b"\n")[:-_HASH_SIZE]
     return sha256(content + b"}").hexdigest() == link.hash

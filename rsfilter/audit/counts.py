@@ -1,12 +1,12 @@
-"""What is counted in the records of a file, as one SELECT: (name, value, number) of each.
+"""Counts over the records of a file, as one SELECT: rows of (name, value, number).
 
-Counts of files can be added up, so a closed file is counted once, when it is indexed.
+Counts of files add up, so a closed file is counted once, when it is indexed.
 """
 
 from __future__ import annotations
 
 TABLE = "counted"
-"""What `COUNTING` reads: a table of records, of which it needs `COLUMNS`."""
+"""Table of records that `COUNTING` reads. It needs `COLUMNS`."""
 
 COLUMNS = ('"at"', "event", "neighbor", "host", "prefix", "verdict", "reasons", "truth")
 
@@ -20,7 +20,7 @@ VALUES = {
     "hosts": ("host", "event = 'verdict'"),
     "revisions": ("truth.revision", "truth IS NOT NULL"),
 }
-"""Name: of what each value is counted, and where."""
+"""Counts by name: the value that is counted, and the condition."""
 
 _HOUR = "strftime(date_trunc('hour', \"at\"), '%Y-%m-%dT%H:%M:%SZ')"
 
@@ -30,7 +30,7 @@ HOURS = {
     "held": (_HOUR, "event = 'verdict' AND verdict = 'held'"),
     "gone": (_HOUR, "event = 'withdraw'"),
 }
-"""The same by the hour: the time line."""
+"""The same counts by the hour: the timeline."""
 
 FIRST, LAST, RECORDS = "first", "last", "records"
 
@@ -52,4 +52,4 @@ COUNTING = " UNION ALL ".join(
         ),
     )
 )
-"""One row of each name and value, in no order."""
+"""One row for each name and value, unordered."""

@@ -1,11 +1,11 @@
-"""The audit directory: names, order, reading, and replacing a file without a moment of neither.
+"""The audit directory: names, order, reading, and replacing files without a gap.
 
     audit-2026-11-22.jsonl.gz  audit-2026-11-22.1.jsonl.gz  audit-2026-11-23.jsonl
-    head.json                  where the chain ends, at least
-    lock                       held by the one who writes
+    head.json                  minimum end of the chain
+    lock                       held by the writer
 
-A closed file is compressed: the new file is complete on the disk under its name before the old one
-goes. Whoever finds both finds the same records twice, and takes the old one.
+A closed file is compressed: the new file is complete on disk under its name before the old one is
+removed. A reader that finds both finds the same records twice, and uses the old file.
 """
 
 from __future__ import annotations
@@ -28,64 +28,64 @@ TEMPORARY = ".tmp"
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
-"""The group (of the reviewers) may read; nobody else sees who announces what."""
+"""The group (reviewers) may read. Others must not see who announces which prefix."""
 
 UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading a damaged compressed file raises."""
+"""Exceptions raised by reading a damaged compressed file."""
 
 _CHUNK = 1 << 20
 _COMPRESSION_LEVEL = 6
-"""zlib's own default: half of a line is hashes, which no level makes smaller."""
+"""zlib's own default: half of a line is hashes, which no level compresses further."""
 
 _GZIP = 16 + zlib.MAX_WBITS
-"""Tells zlib to write the gzip form (RFC 1952), which it gives no time and no name: the same bytes
-for the same records."""
+"""Selects the gzip form (RFC 1952) in zlib, without time and name: equal records give equal
+bytes."""
 
 _NAME = re.compile(r"audit-(\d{4}-\d\d-\d\d)(?:\.([1-9]\d{0,8}))?\.jsonl(\.gz)?", re.ASCII)
 
 
 class FileKey(NamedTuple):
-    """A file of the log, compressed or not. Orders as the chain does."""
+    """A file of the log, compressed or not. Sorts as the chain does."""
 
     date: str
-    """The UTC day of its first record; later records of it are never of a later day."""
+    """UTC day of its first record. Later records in it never have a later day."""
     number: int
-    """0 for the first file of the day."""
+    """Number within the day, 0 for the first file."""
 
     @property
     def name(self) -> str:
-        """Its name while it is not compressed."""
+        """Name while it is not compressed."""
         return f"audit-{self.date}{f'.{self.number}' if self.number else ''}.jsonl"
 
     @property
     def compressed_name(self) -> str:
-        """Its name once it is compressed."""
+        """Name once it is compressed."""
         return f"{self.name}.gz"
 
 
 class Disk:
-    """The system calls that a full or broken disk makes fail. Tests put failing ones in."""
+    """System calls that fail on a full or broken disk. Tests replace them with failing ones."""
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """As os.write: may write less than all."""
+        """Write as os.write does, perhaps only a part."""
         return os.write(descriptor, data)
 
     def fsync(self, descriptor: int) -> None:
-        """As os.fsync."""
+        """Synchronise as os.fsync does."""
         os.fsync(descriptor)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
-        """Writes all of it. OSError says that any part of it may have been written."""
+        """Write all of `data`. Raises OSError; any part may have been written then."""
         rest = memoryview(data)
         while rest:
             rest = rest[self.write(descriptor, rest) :]
 
 
 def list_keys(directory: Path) -> list[FileKey]:
-    """The files of the log, in order. OSError when the directory cannot be read.
+    """Return the files of the log, in order. Raises OSError if the directory cannot be read.
 
-    A directory that changes while it is listed may show neither the old nor the new name of a
-    file. So it is listed until it says the same twice.
+    A listing made while the directory changes may contain neither the old nor the new name of a
+    file. The directory is therefore listed until two listings agree.
     """
     seen = _scan(directory)
     for _ in range(10):
@@ -106,25 +106,25 @@ def _scan(directory: Path) -> set[tuple[FileKey, bool]]:
 
 
 def open_log(directory: Path, key: FileKey) -> BinaryIO:
-    """The records of a file, to be read as bytes. Finds it under either name.
+    """Open the records of a file as bytes, under either name.
 
-    FileNotFoundError when it is gone; reading may raise any of UNREADABLE.
+    Raises FileNotFoundError if it was removed; reading may raise any of UNREADABLE.
     """
     try:
         return (directory / key.name).open("rb")
     except FileNotFoundError:
-        # Where it is compressed while we look, its new name was there before its old one went.
+        # If it is compressed meanwhile, the new name exists before the old one is removed.
         return open_compressed(directory / key.compressed_name)
 
 
 def open_compressed(path: Path) -> BinaryIO:
-    """The content of a gzip file."""
+    """Open the content of a gzip file."""
     return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.open(path, "rb")), _CHUNK))
 
 
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Every line with its line feed; the last may have none. What is longer than a line can be
-    comes in pieces."""
+    """Yield every line with its line feed; the last may have none. A line longer than a record may
+    be is yielded in pieces."""
     return iter(lambda: file.readline(MAX_LINE), b"")
 
 
@@ -132,15 +132,15 @@ class Tail(NamedTuple):
     """The end of a file."""
 
     line: bytes | None
-    """Its last complete line; None when it has none."""
+    """Last complete line; None if there is none."""
     end: int
-    """Octets up to there."""
+    """Octets up to the end of that line."""
     size: int
-    """Octets of the whole file: more than `end` when a line was cut."""
+    """Octets of the whole file: more than `end` if a line was cut."""
 
 
 def read_tail(file: BinaryIO) -> Tail:
-    """The end of an uncompressed file."""
+    """Read the end of an uncompressed file."""
     size = file.seek(0, io.SEEK_END)
     end = _after_last_feed(file, size)
     if end == 0:
@@ -151,7 +151,7 @@ def read_tail(file: BinaryIO) -> Tail:
 
 
 def _after_last_feed(file: BinaryIO, end: int) -> int:
-    """The offset after the last line feed before `end`; 0 when there is none."""
+    """Return the offset after the last line feed before `end`; 0 if there is none."""
     while end > 0:
         start = max(0, end - MAX_LINE)
         file.seek(start)
@@ -163,7 +163,7 @@ def _after_last_feed(file: BinaryIO, end: int) -> int:
 
 
 def replace_file(directory: Path, name: str, content: Iterable[bytes], disk: Disk) -> None:
-    """Puts a file in place: whole, or not at all."""
+    """Replace a file atomically."""
     temporary = directory / (name + TEMPORARY)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
@@ -182,7 +182,7 @@ def replace_file(directory: Path, name: str, content: Iterable[bytes], disk: Dis
 
 
 def sync_directory(directory: Path, disk: Disk) -> None:
-    """Makes new names survive a power failure."""
+    """Make new names survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         disk.fsync(descriptor)
@@ -193,11 +193,11 @@ def sync_directory(directory: Path, disk: Disk) -> None:
 def compress(
     directory: Path, key: FileKey, disk: Disk, should_stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """Compresses a closed file, or completes what a crash interrupted.
+    """Compress a closed file, or complete an interrupted compression.
 
-    OSError when it cannot; FileExistsError when other content has the name already: then both
-    stay for `verify` to tell. InterruptedError when `should_stop`, which is asked now and then,
-    says so: then all is as before.
+    Raises OSError on failure, and FileExistsError if other content has the name already: then both
+    files stay, and `verify` reports them. Raises InterruptedError if `should_stop`, which is called
+    now and then, returns true: then all is as before.
     """
     plain, compressed = directory / key.name, directory / key.compressed_name
     if compressed.exists():
@@ -219,7 +219,7 @@ def _deflated(file: BinaryIO, should_stop: Callable[[], bool]) -> Iterator[bytes
 
 
 def is_same_content(plain: Path, compressed: Path) -> bool:
-    """The one is the other compressed."""
+    """Return whether one file is the other compressed."""
     with plain.open("rb") as one, open_compressed(compressed) as other:
         try:
             while chunk := one.read(_CHUNK):
@@ -231,15 +231,15 @@ def is_same_content(plain: Path, compressed: Path) -> bool:
 
 
 def write_head(directory: Path, link: Link, disk: Disk) -> None:
-    """Notes that the chain reaches `link`, which must be safe on the disk."""
+    """Record that the chain reaches `link`, which must be safe on disk."""
     content = json.dumps({"seq": link.seq, "hash": link.hash}) + "\n"
     replace_file(directory, HEAD_NAME, [content.encode()], disk)
 
 
 def read_head(directory: Path) -> Link | None:
-    """Where the chain ends, at least (its `prev` is not told); None: nothing is noted.
+    """Return the minimum end of the chain (without its `prev`); None if none is recorded.
 
-    ValueError when the note is none.
+    Raises ValueError if the file is malformed.
     """
     try:
         with (directory / HEAD_NAME).open("rb") as file:

@@ -1,16 +1,17 @@
-"""Floods: what one neighbor does is written line by line, up to a bound; then it is summed up.
+"""Floods: the log has a line for each change of a neighbor up to a bound, then summaries.
 
-A host decides how much happens: it can let a prefix flap thousands of times a second, or announce
-millions of them. A line for each would hand it the disk, and the reviewer's day. So each neighbor
-has a budget of lines. Once it is spent the log says so (`flood`, begins), and from then on the
-neighbor is summed up once a minute: how much happened, and how its routes stand.
+A host decides how much happens: it can flap a prefix thousands of times a second, or announce
+millions of prefixes. With a line for each change, the host could fill the disk and hide its changes
+from the reviewer. Each neighbor therefore has a budget of lines. When it is spent, the log records
+the start of a flood (`flood`, begins), and from then on one summary of the neighbor a minute: the
+number of changes, and the state of its routes.
 
-Nothing is lost uncounted. Of the changes in a flood each is either in the `changes` of a line that
-is written for its route, or in `untold` of a `flood` record. Untold are only routes that nobody
-has from us at both ends of the minute: the log always says, at most a minute late, what is let in.
-What a change of data or the guard does is the operator's, and always a line of its own.
+Every change is counted. Each change in a flood is counted either in `changes` of the line written
+for its route, or in `untold` of a `flood` record. A change may be omitted only if the route was
+announced to no router both before and after the minute. Every accepted route is therefore logged
+within a minute. Changes caused by data or by the guard are the operator's, and always get a line.
 
-Pure: time comes in as `now`. A replay gives the same lines.
+Pure: time is passed as `now`. A replay gives the same lines.
 """
 
 from __future__ import annotations
@@ -26,45 +27,47 @@ from rsfilter.routing.effects import AuditEvent, NlriRefused, NotKept, SessionCh
 from rsfilter.routing.model import Address, Attributes, VerdictKind
 
 MAX_SESSIONS = 4
-"""Changes of its session in a window that are written at once even in a flood: that the host was
-shut down is what the reader waits for."""
+"""Session changes in a window that are logged at once even in a flood, so that a reviewer sees the
+shutdown of the host."""
 
 LINES_AT_ONCE = 500
-"""Lines of a summary in one go: some 3 ms, so that routes do not wait for the log."""
+"""Lines of a summary written in one go: some 3 ms, so that routes do not wait for the log."""
 
 PAY_EVERY_S = 0.025
-"""Between two of these: 20,000 lines a second, half of what the log can take. What is owed after a
-full table in a flood is more than can wait for the disk at once."""
+"""Seconds between two of these: 20,000 lines a second, half the capacity of the log. After a full
+table in a flood, more lines are due than can wait for the disk at once."""
 
 MAX_ASNS = 64
 MAX_COMMUNITIES = 16
-"""Attributes with more are cut before they wait for the disk, so that what waits is small whatever
-hosts send. No line shows more ASNs (`record.MAX_PATH_ASNS`), or any community."""
+"""Communities kept in attributes that wait for the disk; attributes with more are cut, so that the
+memory of waiting events stays bounded. Lines show at most `record.MAX_PATH_ASNS` ASNs, and no
+communities."""
 
 OPERATORS_CAUSES = frozenset(("data", "guard", "config"))
 """Causes of a verdict that are not the host's."""
 
 
 class Budget(NamedTuple):
-    """How many lines one neighbor may cause."""
+    """Lines that one neighbor may cause."""
 
     burst: int = 20_000
-    """At once, some 14 MB: a host with 5,000 prefixes may come, go and come back."""
+    """Lines at once, some 14 MB: a host with 5,000 prefixes may connect, disconnect and
+    reconnect."""
     rate: float = 10.0
-    """A second, in the long run: some 100 MB a day once they are compressed. No host whose routes
-    mean something changes as often."""
+    """Lines a second in the long run: some 100 MB a day when compressed. No host with stable routes
+    changes as often."""
     window_s: float = 60.0
-    """In a flood, between two summaries: as late as the log may be then."""
+    """Seconds between two summaries of a flood, which bounds the delay of the log."""
 
     @property
     def named(self) -> int:
-        """Lines of a summary that need not be: as many as the budget regains meanwhile."""
+        """Optional lines of a summary: as many as the budget regains meanwhile."""
         return int(self.rate * self.window_s)
 
     @property
     def calm(self) -> int:
         """Changes in a window with which a flood ends: fewer than the budget regains, so that a
-        host at the edge does not enter and leave all the time."""
+        host at the limit does not enter and leave a flood again and again."""
         return self.named // 2
 
 
@@ -72,7 +75,7 @@ DEFAULT_BUDGET = Budget()
 
 
 class Flood(NamedTuple):
-    """A neighbor does more than is written line by line."""
+    """A flood: a neighbor changes more than is logged line by line."""
 
     neighbor: Address
     asn: int
@@ -80,36 +83,36 @@ class Flood(NamedTuple):
     phase: str
     """begins, goes_on or ended."""
     seconds: int = 0
-    """The time that is summed up."""
+    """Seconds covered by the summary."""
     changes: int = 0
-    """What was not written when it happened: changes of verdicts and sessions, refused NLRI."""
+    """Changes not written when they happened: of verdicts and sessions, and refused NLRI."""
     routes: int = 0
     """Lines that follow, each with the number of its `changes`."""
     untold: int = 0
-    """Of `changes`: those that are in no line."""
+    """Part of `changes` that appears in no line."""
     not_kept: int = 0
-    """Announcements so far beyond `max_prefixes` that they were not even kept."""
+    """Announcements so far beyond `max_prefixes` that the routes were not kept."""
 
 
 Audited = AuditEvent | Flood
-"""What goes on to the log."""
+"""Events that go to the log."""
 
 Foldable = VerdictChange | SessionChange | NlriRefused
-"""What a host can cause as often as it likes."""
+"""Events that a host can cause without limit."""
 
 
 @dataclass(slots=True)
 class _Folded:
-    """Changes of one thing that are not written yet."""
+    """Unwritten changes of one route or session."""
 
     was: VerdictKind | None
-    """As the log has it."""
+    """Last verdict in the log."""
     last: Foldable
     changes: int = 1
 
     @property
     def is_owed(self) -> bool:
-        """The log would be wrong without it."""
+        """Return whether the log would be wrong without a line."""
         last = self.last
         if isinstance(last, VerdictChange):
             now = None if last.verdict is None else last.verdict.kind
@@ -117,7 +120,7 @@ class _Folded:
         return isinstance(last, SessionChange)
 
     def line(self) -> Foldable:
-        """All of it in one."""
+        """Combine the changes into one event."""
         if isinstance(self.last, VerdictChange):
             return replace(self.last, was=self.was, changes=self.changes)
         return replace(self.last, changes=self.changes)
@@ -125,20 +128,20 @@ class _Folded:
 
 @dataclass(slots=True)
 class _Window:
-    """What happens in a flood, between two summaries."""
+    """Changes in a flood between two summaries."""
 
     since: float
     most_named: int
     folded: dict[Hashable, _Folded] = field(default_factory=dict)
     named: int = 0
-    """Of `folded`: those that are not owed, `most_named` at most."""
+    """Part of `folded` that is optional, at most `most_named`."""
     changes: int = 0
     untold: int = 0
     not_kept: int = 0
     sessions: int = 0
 
     def fold(self, key: Hashable, event: Foldable) -> None:
-        """Notes a change instead of telling of it."""
+        """Store a change instead of logging it."""
         self.changes += 1
         folded = self.folded.get(key)
         if folded is None:
@@ -156,7 +159,7 @@ class _Window:
             del self.folded[key]
 
     def take(self, key: Hashable) -> _Folded | None:
-        """What is folded of it, to be told now."""
+        """Remove and return the changes stored under `key`, to be logged now."""
         folded = self.folded.pop(key, None)
         if folded is not None:
             self.named -= not folded.is_owed
@@ -165,7 +168,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Neighbor:
-    """One neighbor's budget, and its flood."""
+    """Budget of one neighbor, and its flood."""
 
     address: Address
     budget: Budget
@@ -174,18 +177,18 @@ class _Neighbor:
     asn: int = 0
     host: str = ""
     window: _Window | None = None
-    """Set: there is a flood."""
+    """Set during a flood."""
     due: OrderedDict[Hashable, _Folded] = field(default_factory=OrderedDict)
-    """What the last summary announced and is not written yet. Ordered: a plain dict finds its
-    first key slowly once many before it have left."""
+    """Lines that the last summary announced and that are not written yet. Ordered: a plain dict
+    finds its first key slowly after many removals at the front."""
 
     @property
     def is_calm(self) -> bool:
-        """There is no flood, and nothing due from one."""
+        """Return whether there is no flood, and nothing due from one."""
         return self.window is None and not self.due
 
     def may_tell(self, now: float) -> bool:
-        """Takes a line from the budget, if it has one."""
+        """Take a line from the budget, if it has one."""
         if self.tokens < 1:
             self.refill(now)
         if self.tokens < 1:
@@ -194,7 +197,7 @@ class _Neighbor:
         return True
 
     def refill(self, now: float) -> None:
-        """The budget regains what time brings."""
+        """Add the lines regained since the last call."""
         self.tokens = min(
             self.budget.burst, self.tokens + max(0.0, now - self.at) * self.budget.rate
         )
@@ -202,27 +205,27 @@ class _Neighbor:
 
 
 class Floods:
-    """Stands between the engine and the log."""
+    """The stage between engine and log."""
 
     def __init__(self, budget: Budget = DEFAULT_BUDGET) -> None:
         self.counters: Counter[str] = Counter()
-        """floods, changes, untold, not_kept: as in `Flood`, since the start."""
+        """Totals since the start: floods, changes, untold, not_kept, as in `Flood`."""
         self._budget = budget
         self._neighbors: dict[Address, _Neighbor] = {}
         self._flooding: OrderedDict[Address, _Neighbor] = OrderedDict()
-        """Those in a flood, the next to be summed up first."""
+        """Neighbors in a flood, the next summary first."""
         self._due: OrderedDict[Address, _Neighbor] = OrderedDict()
-        """Those with something due."""
+        """Neighbors with lines due."""
         self._next_payment = float("-inf")
         self._slim = _Slim()
 
     @property
     def neighbors(self) -> list[Address]:
-        """Those in a flood."""
+        """Return the neighbors in a flood."""
         return list(self._flooding)
 
     def pass_on(self, events: Iterable[AuditEvent], now: float) -> list[Audited]:
-        """What of these events is to be written now."""
+        """Return the events to write now."""
         passed: list[Audited] = []
         for event in events:
             if isinstance(event, VerdictChange):
@@ -232,7 +235,7 @@ class Floods:
                 neighbor = self._neighbor(key.neighbor, event.route.asn, event.host, now)
                 is_hosts = event.cause not in OPERATORS_CAUSES
                 if is_hosts and neighbor.is_calm and neighbor.tokens >= 1:
-                    neighbor.tokens -= 1  # what `_change` does, and so it is nearly always
+                    neighbor.tokens -= 1  # inline copy of the common case of `_change`
                     passed.append(event)
                 else:
                     passed += self._change(event, neighbor, key, now)
@@ -250,14 +253,14 @@ class Floods:
         return passed
 
     def next_timer(self) -> float | None:
-        """When to call `expire` at the latest."""
+        """Latest time of the next call to `expire`."""
         if self._due:
             return self._next_payment
         first = next(iter(self._flooding.values()), None)
         return first.window.since + self._budget.window_s if first and first.window else None
 
     def expire(self, now: float) -> Iterator[Audited]:
-        """What is to be written because of the time; `next_timer` says when to come back."""
+        """Yield the events due by `now`; `next_timer` is the time of the next call."""
         while self._flooding:
             neighbor = next(iter(self._flooding.values()))
             window = neighbor.window
@@ -269,7 +272,7 @@ class Floods:
             yield from self._pay(LINES_AT_ONCE)
 
     def end(self, now: float) -> Iterator[Audited]:
-        """All that is folded: nothing more will happen."""
+        """Yield everything stored: no further event follows."""
         for neighbor in list(self._flooding.values()):
             while neighbor.due:
                 yield from self._pay(LINES_AT_ONCE)
@@ -326,7 +329,7 @@ class Floods:
         return Flood(neighbor.address, neighbor.asn, neighbor.host, "begins")
 
     def _sum_up(self, neighbor: _Neighbor, window: _Window, now: float) -> Flood:
-        """The summary of a window; the next one begins, or the flood has ended."""
+        """Summarise a window, and start the next one or end the flood."""
         is_over = window.changes <= self._budget.calm and not window.not_kept
         self.counters["untold"] += window.untold
         neighbor.due = OrderedDict(window.folded)
@@ -352,7 +355,7 @@ class Floods:
         )
 
     def _pay(self, lines: int) -> Iterator[Audited]:
-        """The next lines that are due."""
+        """Yield the next lines that are due."""
         while self._due and lines > 0:
             neighbor = next(iter(self._due.values()))
             while neighbor.due and lines > 0:
@@ -364,14 +367,14 @@ class Floods:
 
 
 class _Slim:
-    """Changes without what no line shows of their routes: a hostile host's can have 100 kB each."""
+    """Removes attributes that no line shows: those of a hostile host can have 100 kB each."""
 
     def __init__(self) -> None:
         self.plain = Attributes()
-        """The last that were left as they are: those of one UPDATE share them."""
+        """Last attributes left unchanged, which the routes of one UPDATE share."""
 
     def __call__(self, change: VerdictChange) -> VerdictChange:
-        """The change, or what is written of it."""
+        """Return the change, with its attributes cut if they are large."""
         attributes = change.route.attributes
         slim = _slimmed(attributes)
         if slim is attributes:
@@ -397,5 +400,5 @@ def _slimmed(attributes: Attributes) -> Attributes:
 
 
 def _is_announced(kind: VerdictKind | None) -> bool:
-    """Routers have the route."""
+    """Return whether routers have the route."""
     return kind is VerdictKind.ACCEPTED or kind is VerdictKind.HELD

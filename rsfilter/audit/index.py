@@ -1,13 +1,13 @@
-"""A columnar copy of closed files, so that a question about millions of records takes no minutes.
+"""A columnar copy of closed files, so that a query over millions of records does not take minutes.
 
     audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.parquet      of audit-2026-11-22.jsonl.gz
-    audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.counts       what `stats` counts in it
+    audit/index/audit-2026-11-22.jsonl.1f2e3d4c00a80c00.counts       the counts that `stats` uses
 
-Only an index: it is made from the log (`indexing`), and can be deleted at any time. `verify`
-compares it with its file, because `query` and `stats` answer from it.
-A name has the CRC and the size of the file that the index was made from (the end of its gzip form,
-RFC 1952); where they differ the index does not count, and the file itself is read. Rows are in the
-order of their prefixes, so that a question about one reads a small part of a file.
+An index only: it is built from the log (`indexing`), and can be deleted at any time. `verify`
+compares it with its file, because `query` and `stats` answer from it. A name contains the CRC and
+the size of the file that the index was built from (the end of its gzip form, RFC 1952). If they
+differ, the index is ignored and the file itself is read. Rows are sorted by prefix, so that a query
+for one prefix reads a small part of a file.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from rsfilter.audit.files import FileKey
 from rsfilter.routing.model import BITS, Prefix
 
 if TYPE_CHECKING:
-    import duckdb  # elsewhere where it is needed: loading it takes a tenth of a second
+    import duckdb  # imported late: loading it takes a tenth of a second
 
 DIRECTORY = "index"
 
 COUNTS = ".counts"
-"""How the counts of a file end: as well Parquet, (name, value, number)."""
+"""Suffix of the counts of a file: Parquet too, rows of (name, value, number)."""
 
 _TRAILER = 8
 """Octets of CRC-32 and size at the end of a gzip file."""
 
 
 def index_path(directory: Path, key: FileKey) -> Path | None:
-    """The index that was made from this very file; None when there is none."""
+    """Return the index built from this very file; None if there is none."""
     path = place(directory, key)
     return path if path is not None and path.exists() else None
 
 
 def counts_path(directory: Path, key: FileKey) -> Path | None:
-    """The counts of this very file (`stats.COUNTING`); None when there are none."""
+    """Return the counts of this very file (`stats.COUNTING`); None if there are none."""
     path = place(directory, key)
     counts = path and path.with_suffix(COUNTS)
     return counts if counts and counts.exists() else None
 
 
 def place(directory: Path, key: FileKey) -> Path | None:
-    """The path of the index of a closed file; None if the file cannot be read."""
+    """Return the path of the index of a closed file; None if the file cannot be read."""
     try:
         with (directory / key.compressed_name).open("rb") as file:
             file.seek(-_TRAILER, os.SEEK_END)
@@ -58,8 +58,8 @@ def place(directory: Path, key: FileKey) -> Path | None:
 
 
 def indexed_lines(path: Path, conditions: Mapping[str, object]) -> Iterator[bytes]:
-    """The lines in an index that meet the conditions (SQL -> value), in order. OSError when it is
-    damaged."""
+    """Yield the lines in an index that meet the conditions (SQL -> value), in order. Raises OSError
+    if the index is damaged."""
     import duckdb
 
     where = " AND ".join(("true", *conditions))
@@ -74,8 +74,8 @@ def indexed_lines(path: Path, conditions: Mapping[str, object]) -> Iterator[byte
 
 
 def sums(paths: Sequence[Path], names: Sequence[str] | None = None) -> list[tuple[str, str, int]]:
-    """The counts in these files added up: (name, value, number), of all names or of some. OSError
-    when one is damaged."""
+    """Add up the counts in these files: (name, value, number), of all names or of some. Raises
+    OSError if one is damaged."""
     import duckdb
 
     if not paths:
@@ -92,7 +92,8 @@ def sums(paths: Sequence[Path], names: Sequence[str] | None = None) -> list[tupl
 
 
 def _reader() -> duckdb.DuckDBPyConnection:
-    """A cursor of a database in memory that is made once: making one takes longer than asking."""
+    """Return a cursor of a shared database in memory: making a database takes longer than the
+    query."""
     return _database().cursor()
 
 
@@ -104,8 +105,8 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 
 def bounds(prefix: Prefix) -> tuple[str, str]:
-    """Its first and last address, as texts that compare as the addresses do; those of a malformed
-    one as of the space that it lies in."""
+    """Return the first and last address as texts that sort as the addresses do. A malformed prefix
+    gives those of the enclosing network."""
     spare = max(0, BITS[prefix.family] - prefix.length)
     first = prefix.network >> spare << spare
     last = first | ((1 << spare) - 1)

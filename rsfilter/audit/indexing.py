@@ -1,9 +1,9 @@
-"""Makes the indexes of a log, and compares them with it.
+"""Building of the indexes of a log, and comparison of both.
 
-Whoever owns the log's directory may plant links there and swap directories, and it is often root
-who makes an index. So root acts as the directory's owner, the directory of the indexes is opened
-once and never through a link, what is unfinished is in a directory that nobody else may enter, and
-only what has our name and our owner is deleted.
+The owner of the log's directory may plant links there and swap directories, and indexes are often
+built by root. So root acts as the directory's owner, the directory of the indexes is opened once
+and never through a link, unfinished files are in a directory that only this process can enter, and
+only files with our name and our owner are deleted.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from rsfilter.audit.schema import IN_LINE, STRUCTURE
 from rsfilter.routing.model import Prefix
 
 if TYPE_CHECKING:
-    import duckdb  # elsewhere where it is needed: loading it takes a tenth of a second
+    import duckdb  # imported late: loading it takes a tenth of a second
 
 log = logging.getLogger(__name__)
 
 MEMORY_LIMIT = "2GB"
-"""A file of 256 MiB takes half of it, and the filter runs beside us."""
+"""Memory limit of DuckDB. A file of 256 MiB takes half of it, and the filter runs beside."""
 
 _ROWS = 50_000
 """Rows of a group, the least that is read: some 5 MB."""
 
 _WORK = ".work-"
-"""How the names of directories for what is unfinished begin."""
+"""Prefix of the names of directories for unfinished files."""
 
 _OURS = re.compile(
     r"audit-\d{4}-\d\d-\d\d(\.\d{1,9})?\.jsonl\.[0-9a-f]{16}\.(parquet|counts|sort)(\.tmp)?"
@@ -50,11 +50,12 @@ _OURS = re.compile(
 
 
 def build(directory: Path) -> Iterator[tuple[int, int]]:
-    """Index every closed file that has no index: (done, to do), before each and at the end.
+    """Index every closed file that has no index. Yields (done, total), before each file and at the
+    end.
 
-    Indexes of files that are gone are removed. OSError if the directory cannot be made, is a link,
-    or another process is at it. A file that is damaged, or for which there is no room, stays
-    without an index, and the log says so.
+    Removes indexes of removed files. Raises OSError if the directory cannot be created, is a link,
+    or is in use by another process. A file that is damaged, or for which there is no room, stays
+    without an index, and a warning is logged.
     """
     with _as_owner(directory), _opened(directory) as index:
         yield from _build_missing(directory, index)
@@ -62,8 +63,8 @@ def build(directory: Path) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _as_owner(directory: Path) -> Iterator[None]:
-    """Act as the owner of the directory, if root does this: a link that the owner planted then
-    leads to nothing that the owner could not have anyway."""
+    """Act as the owner of the directory if this process is root: then a link that the owner planted
+    gives access only to files that the owner can access anyway."""
     owner = directory.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
@@ -82,7 +83,7 @@ def _as_owner(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(directory: Path) -> Iterator[int]:
-    """A descriptor of the directory of the indexes, locked: two processes would take each other's
+    """Open and lock the directory of the indexes: two processes would mistake each other's
     unfinished files for their own."""
     path = directory / DIRECTORY
     with suppress(FileExistsError):
@@ -125,7 +126,7 @@ def _counts_of(name: str) -> str:
 
 
 def _remove_others(index: int, kept: set[str]) -> None:
-    """Remove what this program made here and needs no longer. What else is here stays."""
+    """Remove files that this program made here and no longer needs. Other files stay."""
     for name in os.listdir(index):
         if name in kept or not _OURS.fullmatch(name):
             continue
@@ -165,7 +166,7 @@ def _build(log_file: Path, index: int, name: str) -> None:
 
 @contextmanager
 def _workplace(index: int) -> Iterator[int]:
-    """A descriptor of a directory that nobody else may enter, whatever becomes of its name."""
+    """Open a directory that only this process can enter, even if its name is replaced."""
     name = os.path.basename(tempfile.mkdtemp(prefix=_WORK, dir=_path_of(index)))
     try:
         work = _open_directory(name, index)
@@ -185,11 +186,11 @@ def _path_of(descriptor: int) -> Path:
 
 @contextmanager
 def _reading(log_file: Path, scratch: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the view `made`: the rows of the index of a file, as the file has them.
-    `scratch`: for what does not fit into memory; None: nothing may be written."""
+    """Open a database with the view `made`: the rows of the index of a file, computed from the
+    file. `scratch`: directory for data beyond memory; None: nothing may be written."""
     import duckdb
 
-    # What is not ours in the statements: names of files, quoted.
+    # File names are the only external part of the statements, and they are quoted.
     read = f"read_ndjson_objects({_quoted(log_file)}, compression = 'gzip', ignore_errors = true)"
     with closing(duckdb.connect(":memory:")) as connection:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -203,7 +204,7 @@ def _reading(log_file: Path, scratch: Path | None) -> Iterator[duckdb.DuckDBPyCo
             "unnest($2::VARCHAR[]) AS low, unnest($3::VARCHAR[]) AS high",
             [list(column) for column in zip(*spaces, strict=True)] if spaces else [[], [], []],
         )
-        # What is looked at rarely stays in the line, which is there whole.
+        # Rarely used members stay in the line, which is stored whole.
         connection.execute(
             f"CREATE TEMP VIEW made AS SELECT record.* EXCLUDE ({', '.join(IN_LINE)}), low, high "
             f"FROM (SELECT unnest(json_transform(json, '{STRUCTURE}')), json::VARCHAR AS line "
@@ -217,23 +218,23 @@ def _spaces(texts: Iterator[str | None]) -> Iterator[tuple[str, str, str]]:
         if text is not None:
             try:
                 yield (text, *bounds(Prefix.parse(text)))
-            except ValueError:  # no prefix: no record of ours
+            except ValueError:  # no prefix: not a record of ours
                 continue
 
 
 def _quoted(path: Path | str) -> str:
-    """A name in SQL."""
+    """Quote a name for SQL."""
     text = str(path).replace("'", "''")
     return f"'{text}'"
 
 
-# Comparing ---------------------------------------------------------------------------------------
+# Comparison --------------------------------------------------------------------------------------
 
 CHANGED = "is not what the log says, so `query` and `stats` may be wrong: delete it"
 
 
 def differing(directory: Path, key: FileKey) -> list[Path]:
-    """The index and the counts of a file, if they are there and not what the file says."""
+    """Return the index and the counts of a file, if they exist and differ from the file."""
     import duckdb
 
     path, counts = index_path(directory, key), counts_path(directory, key)
@@ -253,7 +254,7 @@ def differing(directory: Path, key: FileKey) -> list[Path]:
 
 
 def _is_same(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
-    """Two statements have the same rows, in any order."""
+    """Return whether two statements yield the same rows, in any order."""
     missing = f"SELECT 1 FROM (({one}) EXCEPT ALL ({other}))"
     added = f"SELECT 1 FROM (({other}) EXCEPT ALL ({one}))"
     statement = f"SELECT count(*) FROM ({missing} UNION ALL {added})"

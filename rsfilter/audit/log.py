@@ -1,9 +1,9 @@
-"""The audit log as the filter sees it: `extend` takes events and is done.
+"""The audit log from the filter's side: `extend` takes events without waiting for the disk.
 
 Events wait in a bounded queue for one thread, which numbers, chains and writes them (`writer`). A
-disk that is full, gone or slow never reaches the filter: the thread tries again for as long as it
-takes, the queue fills, and what then finds no room is counted and told in the log itself, as a
-`gap` at its place, once there is room again.
+full, absent or slow disk never delays the filter: the thread retries for as long as necessary, the
+queue fills, and events without room are counted. A `gap` record at their place in the log has that
+count, once there is room again.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from rsfilter.audit.writer import ChainWriter, Entry
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""A file is closed once it is this large: some 400,000 records of routes, which are compressed in
-seconds while the queue has room for what comes meanwhile."""
+"""Octets at which a file is closed: some 400,000 records of routes, which are compressed in seconds
+while the queue has room for new events."""
 
 MAX_QUEUE = 1 << 18
-"""Events that wait at most. They share their routes with the RIB: some 50 MB."""
+"""Events that may wait. They share their routes with the RIB: some 50 MB."""
 
 BATCH = 256
-"""Events to a write: some 3 ms, so that the filter is not kept waiting for the interpreter."""
+"""Events per write: some 3 ms, so that the filter does not wait long for the interpreter."""
 
 SYNC_S = 1.0
-"""A power failure takes no more than the records of this long."""
+"""Seconds of records that a power failure can lose."""
 
 RETRY_S = 1.0
-"""Between attempts while the disk fails."""
+"""Seconds between attempts while the disk fails."""
 
 STALL_S = 10.0
-"""A disk that has not answered for this long counts as failing."""
+"""Seconds after which a disk that does not respond counts as failing."""
 
 
 class Health(NamedTuple):
-    """How the log is."""
+    """State of the log."""
 
     is_ok: bool
     reason: str
-    """For people; empty when all is well."""
+    """Reason for display; empty if the log is healthy."""
     queued: int
-    """Events that wait."""
+    """Waiting events."""
     dropped: int
-    """Events that found no room, since the start."""
+    """Events dropped for lack of room, since the start."""
 
 
 class _Gap(NamedTuple):
-    """Events that found no room."""
+    """Events dropped for lack of room."""
 
     first: float
     last: float
@@ -68,10 +68,10 @@ class _Gap(NamedTuple):
 
 
 class AuditLog:
-    """Writes the audit log of one directory. Made, fed and closed by one thread.
+    """Writer of the audit log of one directory. Made, fed and closed by one thread.
 
-    `synchronous`: no thread and no queue, for `replay`; the files hold the same octets. Then
-    `append` and `close` raise OSError: a replay that cannot write has failed.
+    `synchronous`: without thread and queue, for `replay`; the files have the same octets. `append`
+    and `close` then raise OSError: a replay that cannot write has failed.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class AuditLog:
         self._busy_since: float | None = None
         self._is_closing = False
         self._is_hurried = False
-        """Closing, and with little time: records go before the compression of files."""
+        """Closing with little time: records are written before files are compressed."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         if not synchronous:
@@ -103,11 +103,11 @@ class AuditLog:
             self._thread.start()
 
     def append(self, at: float, event: Auditable) -> None:
-        """`extend` by one event."""
+        """Append one event, as `extend` does."""
         self.extend(at, (event,))
 
     def extend(self, at: float, events: Sequence[Auditable]) -> None:
-        """Takes events that happened at `at`, seconds since the epoch. Never waits for a disk."""
+        """Append events that happened at `at`, seconds since the epoch. Never waits for a disk."""
         entries = [(at, event) for event in events]
         if self._thread is None:
             self._queue.extend(entries)
@@ -125,9 +125,9 @@ class AuditLog:
                 self._changed.notify()
 
     def _take(self, entry: Entry) -> None:
-        """Takes an event if there is room."""
+        """Queue an event if there is room."""
         if self._gap is not None:
-            # Half empty first: or a queue that stays full would be half gaps.
+            # Wait until the queue is half empty: otherwise a full queue would be half gaps.
             if len(self._queue) > self._max_queue // 2:
                 self._drop(entry[0])
                 return
@@ -139,7 +139,8 @@ class AuditLog:
         self._queue.append(entry)
 
     def close(self, timeout: float | None = None) -> None:
-        """Writes what waits. Gives up after `timeout` seconds, or at once when the disk fails."""
+        """Write the queued events. Gives up after `timeout` seconds, or at once if the disk
+        fails."""
         if self._thread is None:
             self._write_all()
             self._writer.close()
@@ -154,7 +155,7 @@ class AuditLog:
 
     @property
     def health(self) -> Health:
-        """How the log is, at this moment."""
+        """Return the current state of the log."""
         reason = self._failure
         busy_since = self._busy_since
         if not reason and busy_since is not None:
@@ -175,7 +176,7 @@ class AuditLog:
             self._write_batch()
 
     def _write_batch(self) -> None:
-        # Only this side takes from the queue, and only what has been written.
+        # Only this thread removes entries from the queue, and only written ones.
         with self._changed:
             batch = list(islice(self._queue, BATCH))
         done = self._writer.write(batch)
@@ -197,7 +198,7 @@ class AuditLog:
                 if sync_at is not None and now >= sync_at:
                     self._writer.sync()
                     sync_at = None
-            except Exception as error:  # whatever it was: nobody would see that the log has ended
+            except Exception as error:  # any error: without this, the log would end unnoticed
                 if not self._fail(error):
                     break
             else:
@@ -205,7 +206,7 @@ class AuditLog:
         self._end()
 
     def _wait(self, sync_at: float | None) -> bool:
-        """Waits for something to do; False: there is nothing more to come."""
+        """Wait for work. False: none will follow."""
         self._busy_since = None
         with self._changed:
             while not self._queue:
@@ -224,7 +225,7 @@ class AuditLog:
         return True
 
     def _fail(self, error: Exception) -> bool:
-        """Waits to try again; False: the end does not wait for the disk."""
+        """Wait before the next attempt. False: closing does not wait for the disk."""
         self._busy_since = None
         is_disk = isinstance(error, OSError)
         reason = f"{self._directory}: {error if is_disk else repr(error)}"

@@ -1,8 +1,8 @@
-"""One question to several logs: a directory with a log of each instance in it, as copies are.
+"""One query over several logs: a directory that holds one log per instance, such as copies.
 
-An instance is called by the name of its directory; the name is in no line, which is sealed. `at` is
-each machine's own clock: it orders records of several logs as well as clocks agree, and `seq` those
-of one.
+An instance has the name of its directory; no line contains the name, because lines are sealed. `at`
+is each machine's own clock: it orders records of several logs as well as the clocks agree, while
+`seq` orders the records of one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rsfilter.audit.sql import Part, SqlResult, connect, select
 
 
 def logs_in(directory: Path) -> dict[str, Path]:
-    """The logs by name of their instance; of a directory that is a log itself that one, under an
-    empty name. OSError when a directory cannot be read."""
+    """Find the logs, by name of their instance. A directory that is itself a log gives that one log
+    under an empty name. Raises OSError if a directory cannot be read."""
     if list_keys(directory):
         return {"": directory}
     found = {
@@ -34,8 +34,8 @@ def logs_in(directory: Path) -> dict[str, Path]:
 def query_all(
     logs: Mapping[str, Path], *, limit: int | None = None, **conditions: Any
 ) -> Iterator[Record]:
-    """The records of all logs that meet every condition of `query`, in order of time; those of
-    several logs have an `instance`."""
+    """Yield the records of all logs that meet every condition of `query`, in order of time. With
+    several logs, records have an `instance`."""
     found = [
         _named(name, query(directory, limit=limit, **conditions))
         for name, directory in logs.items()
@@ -45,13 +45,13 @@ def query_all(
 
 
 def place_in_time(record: Record) -> tuple[str, str, int]:
-    """What records of several logs are sorted by."""
+    """Return the sort key for records of several logs."""
     return record["at"], record.get("instance", ""), record["seq"]
 
 
 def sql_all(logs: Mapping[str, Path], statement: str) -> SqlResult:
-    """The rows of one SELECT over the table `audit`, which has a column `instance` where there are
-    several logs. As `sql`."""
+    """Run one SELECT over the table `audit`. With several logs the table has a column `instance`.
+    Errors as for `sql`."""
     parts = [Part(path, list_keys(path), name or None) for name, path in logs.items()]
     with connect(parts) as connection:
         return select(connection, statement)

@@ -1,4 +1,4 @@
-"""Removes old files of a log, oldest first, and none that is still needed elsewhere."""
+"""Removal of old files of a log, oldest first, except those still needed elsewhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rsfilter.audit.files import UNREADABLE, FileKey, list_keys, open_log
 
 
 def prune(directory: Path, before: str, shipped: int | None = None) -> Iterator[FileKey]:
-    """Remove the closed files of days before `before` (2026-11-22), and yield each. With `shipped`
-    those only whose records are all up to that `seq`: what was not shipped cannot be shipped again.
+    """Remove the closed files of days before `before` (2026-11-22), and yield each. With `shipped`,
+    remove only files whose records all have a `seq` up to it, because unshipped records would be
+    lost.
 
-    It ends at the first file that has to stay, and never removes the newest. OSError when a file
+    Stops at the first file that has to stay, and never removes the newest. Raises OSError if a file
     cannot be read or removed.
     """
     keys = list_keys(directory)
@@ -30,7 +31,7 @@ def prune(directory: Path, before: str, shipped: int | None = None) -> Iterator[
 
 
 def first_seq(directory: Path, key: FileKey) -> int | None:
-    """The number of the first record of a file; None if it has none that can be read."""
+    """Return the number of the first record of a file; None if it has no readable record."""
     try:
         with open_log(directory, key) as file:
             return claimed_link(file.readline(MAX_LINE)).seq

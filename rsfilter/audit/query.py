@@ -1,8 +1,8 @@
-"""Reads the audit log: what happened to a prefix, a host, an ASN, in some time.
+"""Queries of the audit log by prefix, host, ASN and time.
 
-Records are read as they were written and one file at a time, newest first, so that a question
-about the last hour of a year of files costs one file. Lines that are no records are passed over,
-with a warning: what is left of a damaged file can still be read, and `verify` says more.
+Records are returned as written. Files are read one at a time, newest first, so that a query for the
+last hour of a year of files costs one file. Lines that are not records are skipped with a warning:
+the rest of a damaged file remains readable, and `verify` reports details.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Record = dict[str, Any]
 Match = Literal["covering", "covered", "exact"]
 
 FOLLOW_S = 0.5
-"""Between looks at a log that is followed."""
+"""Seconds between checks of a log that is followed."""
 
 LINES_BETWEEN_LOOKS = 500
-"""Lines that are read before a query looks whether it should end: a millisecond or so."""
+"""Lines read between two checks whether the query should end: about a millisecond."""
 
 _PREFIX = b'"prefix":"'
-"""Before the prefix of a record, in its line."""
+"""Text before the prefix of a record, in its line."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class GaveUpError(Exception):
-    """A query was told to end before it had read everything. `found`: the newest records, of those
-    files that were read to their end."""
+    """Raised if a query was ended before it had read everything. `found`: the newest records, from
+    the files that were read completely."""
 
     def __init__(self, found: list[Record]) -> None:
         super().__init__("the query was told to end")
@@ -53,7 +53,8 @@ class GaveUpError(Exception):
 
 
 def parse_time(text: str) -> float:
-    """Seconds since the epoch of RFC 3339, a day, or so long ago (2h). ValueError otherwise."""
+    """Parse RFC 3339, a day, or an age (2h) into seconds since the epoch. Raises ValueError
+    otherwise."""
     if match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
         return time.time() - int(match[1]) * _UNITS[match[2]]
     try:
@@ -81,13 +82,13 @@ def query(
     limit: int | None = None,
     should_end: Callable[[], bool] | None = None,
 ) -> Iterator[Record]:
-    """The records that meet every condition, oldest first; with `limit` the newest so many.
+    """Yield the records that meet every condition, oldest first; with `limit`, the newest so many.
 
-    `prefix` is a prefix, or an address for its host route; `match` says whether the record's
-    prefix covers it, is covered by it, or is the same. `neighbor` is an address. `since` is
-    inclusive, `until` is not; both are seconds since the epoch. ValueError for a prefix that is
-    none or has host bits set, or a neighbor that is no address; OSError when a file cannot be read.
-    `should_end` is asked now and then; GaveUpError when it says so.
+    `prefix` is a prefix, or an address for its host route. `match` selects records whose prefix
+    covers it, is covered by it, or equals it. `neighbor` is an address. `since` is inclusive,
+    `until` is not; both are seconds since the epoch. Raises ValueError for an invalid prefix, a
+    prefix with host bits set, or an invalid neighbor address; OSError if a file cannot be read.
+    `should_end` is called now and then; if it returns true, GaveUpError is raised.
     """
     wanted = _Wanted(should_end)
     wanted.equal("asn", asn)
@@ -114,13 +115,13 @@ def tail(
     follow: bool = False,
     wait: Callable[[], None] = lambda: time.sleep(FOLLOW_S),
 ) -> Iterator[Record]:
-    """The last `count` records; with `follow` also those that come, for ever.
+    """Yield the last `count` records; with `follow`, new records too, without end.
 
-    `wait` is called whenever there is nothing new. OSError when a file cannot be read.
+    `wait` is called while there is no new record. Raises OSError if a file cannot be read.
     """
     keys = list_keys(directory)
     seen = 0
-    # One even when none is to be shown: it says where what comes begins.
+    # At least one, even if none is shown: it marks where new records begin.
     for record in query(directory, limit=max(count, 1)):
         seen = record["seq"]
         if count:
@@ -133,40 +134,40 @@ def tail(
 
 
 class _Wanted:
-    """Conditions, of which all have to hold. `tests` decide; the others are necessary only, and
-    spare most records the cost of them."""
+    """Conditions that all have to hold. `tests` decide; the others are only necessary conditions
+    that avoid decoding most records."""
 
     def __init__(self, should_end: Callable[[], bool] | None) -> None:
         self.needles: list[bytes] = []
-        """In the line, octet for octet."""
+        """Octets that the line must contain."""
         self.is_near: Callable[[bytes], bool] | None = None
-        """By the line's prefix alone: cheaper than to decode all of the line."""
+        """Test of the line's prefix alone, cheaper than decoding the line."""
         self.pattern = b""
-        """In the line, as a regular expression; empty: none is known."""
+        """Regular expression that the line must match; empty if none is known."""
         self.indexed: dict[str, object] = {}
-        """Of rows of an index: SQL by value."""
+        """Conditions on rows of an index: SQL by value."""
         self.tests: list[Callable[[Record], bool]] = []
         self.should_end = should_end or (lambda: False)
 
     def equal(self, name: str, value: object) -> None:
-        """A member has this value; None: any."""
+        """Require a value of a member; None accepts any."""
         if value is None:
             return
-        # Only ASCII text is written as it is asked for.
+        # Only ASCII text is written in the form of the request.
         if not isinstance(value, str) or (value.isascii() and value.isprintable()):
             self.needles.append(b'"%s":' % name.encode() + msgspec.json.encode(value))
-        # What is not UTF-8 is in no record, and DuckDB does not take it: nothing equals NULL.
+        # No record contains text that is not UTF-8, and DuckDB refuses it: nothing equals NULL.
         self.indexed[f"{name} = ?"] = value if _is_utf_8(value) else None
         self.tests.append(lambda record: record.get(name) == value)
 
     def reason(self, reason: str) -> None:
-        """It is among the record's reasons."""
+        """Require a reason among the record's reasons."""
         self.needles.append(msgspec.json.encode(reason))
         self.indexed["list_contains(reasons, ?)"] = reason
         self.tests.append(lambda record: reason in record.get("reasons", ()))
 
     def prefix(self, text: str, match: Match) -> None:
-        """The record's prefix stands so to this one. ValueError when it is none."""
+        """Require a relation to this prefix. Raises ValueError for an invalid prefix."""
         asked = Prefix.parse(text)
         self.tests.append(_prefix_test(text, match))
         self.is_near = _line_test(_space_test(asked, match))
@@ -176,7 +177,7 @@ class _Wanted:
         self.needles.append(_PREFIX + exactly.encode())
 
     def period(self, first: str, last: str | None) -> None:
-        """From `first` on (empty: from the beginning), before `last`."""
+        """Require a time from `first` (empty: no lower bound), before `last`."""
         if first:
             self.indexed['"at" >= ?::TIMESTAMP'] = first
             self.tests.append(lambda record: record["at"] >= first)
@@ -186,7 +187,7 @@ class _Wanted:
 
 
 def _is_utf_8(value: object) -> bool:
-    """False for a text with an octet of the command line that is none."""
+    """Return False for text with an octet from the command line that is not UTF-8."""
     try:
         str(value).encode()
     except UnicodeEncodeError:
@@ -222,9 +223,8 @@ def _space_test(asked: Prefix, match: Match) -> Callable[[Prefix], bool]:
 
 
 def _line_test(is_near: Callable[[Prefix], bool]) -> Callable[[bytes], bool]:
-    """The same test of a line. In a line of ours there is one such member: inside a text its
-    quotation marks have a backslash before them. What cannot be read is left to the reader of the
-    whole line."""
+    """Build the same test for a line. Our lines contain the member once: inside a text, its
+    quotation marks are escaped. An unreadable prefix is left to the reader of the whole line."""
 
     @lru_cache(maxsize=1 << 16)
     def test(text: bytes) -> bool:
@@ -251,8 +251,8 @@ def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
 
 @lru_cache(maxsize=1 << 16)
 def _recorded(text: str) -> Prefix:
-    """The prefix of a record, malformed ones as the space that they lie in: 10.0.0.1/24 as
-    10.0.0.0/24."""
+    """Parse the prefix of a record. A malformed one gives the enclosing network: 10.0.0.1/24
+    becomes 10.0.0.0/24."""
     prefix = Prefix.parse(text)
     return prefix.masked(min(prefix.length, BITS[prefix.family]))
 
@@ -261,7 +261,7 @@ def _recorded(text: str) -> Prefix:
 
 
 class _Shape(msgspec.Struct):
-    """What every reader of a record may rely on."""
+    """Members that every reader of a record may rely on."""
 
     seq: int
     at: str
@@ -282,7 +282,7 @@ _decode = msgspec.json.Decoder(Record).decode
 
 def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
     needles, tests = wanted.needles, wanted.tests
-    if wanted.should_end():  # the index of a file may have no line that meets the conditions
+    if wanted.should_end():  # the index of a file may have no matching line
         raise GaveUpError([])
     for number, line in enumerate(_lines(directory, key, wanted), 1):
         if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
@@ -315,7 +315,7 @@ def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
         yield from indexed_lines(indexed, wanted.indexed)
         return
     if wanted.pattern and (directory / key.name).exists():
-        with suppress(FileNotFoundError):  # it was just compressed
+        with suppress(FileNotFoundError):  # compressed a moment ago
             yield from lines_with(directory / key.name, wanted.pattern)
             return
     with open_log(directory, key) as file:
@@ -341,7 +341,7 @@ def _newest(directory: Path, keys: list[FileKey], wanted: _Wanted, limit: int) -
 def _follow(
     directory: Path, key: FileKey | None, seen: int, wait: Callable[[], None]
 ) -> Iterator[Record]:
-    """The records after `seen`, which is in the file `key` or an older one."""
+    """Yield the records after `seen`, which is in the file `key` or an older one."""
     while True:
         if key is not None:
             for record in _growing(directory, key, wait):
@@ -356,7 +356,7 @@ def _follow(
 
 
 def _growing(directory: Path, key: FileKey, wait: Callable[[], None]) -> Iterator[Record]:
-    """The records of a file, until there is a newer one. It stays open under any name."""
+    """Yield the records of a file until there is a newer file. The open file survives a rename."""
     line = b""
     is_closed = False
     with open_log(directory, key) as file:
@@ -369,7 +369,7 @@ def _growing(directory: Path, key: FileKey, wait: Callable[[], None]) -> Iterato
                         yield record
             if is_closed:
                 return
-            # Once a newer file is there nothing comes any more, but something may just have come.
+            # A newer file means that this one is closed, but its last records may be unread.
             is_closed = any(one > key for one in list_keys(directory))
             if not is_closed:
                 wait()

@@ -1,7 +1,7 @@
 """The audit record: one event as the members of one JSON object (RFC 8259).
 
-It is ASCII without any control character, whatever a host put into the names and texts in it.
-`chain` makes a line of it. docs/audit.md explains every member. Pure: no clock, no file.
+It is ASCII without control characters, whatever names and texts a host chose. `chain` makes a line
+of it. docs/audit.md explains every member. Pure: no clock, no file.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ from rsfilter.routing.effects import (
 from rsfilter.routing.model import AsPath, VerdictKind, Vrp
 
 _MAX_BODY = MAX_LINE - 512
-"""What the chain adds takes less."""
+"""Octets of a body; the chain adds fewer than the rest."""
 
 _MAX_PLACE = 128
-"""Octets of a prefix and a path id, with their names: less, in fact."""
+"""Upper bound of the octets of a prefix and a path id, with their names."""
 
 MAX_PATH_ASNS = 32
-"""ASNs of a path that are written. An honest host's path has one; the longest that the Internet
-carries for good reason are about this long."""
+"""ASNs of a path that are written. An honest host's path has one; the longest paths with good
+reason on the Internet have about this many."""
 
 MAX_VRPS = 32
-"""VRPs that are written. More than a few covering one host route are a mistake in the data."""
+"""VRPs that are written. More than a few covering one host route indicate a mistake in the data."""
 
 MAX_NEXT_HOPS = 2
-"""A global and a link-local one (RFC 2545 section 3)."""
+"""A global and a link-local next hop (RFC 2545 section 3)."""
 
 MAX_TEXT = 1000
-"""Characters of any one text. What speakers say is cut to 200 before it comes here; a problem with
-a truth file names the file, the place and what is wrong."""
+"""Characters of any one text. Texts from speakers are cut to 200 before; a problem with a truth
+file has the file, the place and the problem."""
 
 MAX_ITEMS = 64
 """Items of a list, or members of an object."""
 
 MAX_DEPTH = 4
-"""Lists and objects inside each other. A record needs three."""
+"""Nesting of lists and objects. A record needs three levels."""
 
 END_OF_TIME = 253402300799.0
 """9999-12-31T23:59:59Z: RFC 3339 has four digits for the year."""
 
 
-_ACCEPTED = VerdictKind.ACCEPTED  # to find it in its class takes Python 3.11 long
+_ACCEPTED = VerdictKind.ACCEPTED  # a lookup in the class is slow in Python 3.11
 
 
 EVENTS = (
@@ -85,25 +85,25 @@ EVENTS = (
     "recovered",
     "gap",
 )
-"""All that a log may have. Whoever asks for another one has mistyped it."""
+"""All event names of a log. A request for another one is mistyped."""
 
 
 class ServiceEvent(NamedTuple):
-    """What happened to the filter itself: start, stop, a source of data that fails, and such."""
+    """An event of the filter itself: start, stop, a failing source of data."""
 
     event: str
     data: Mapping[str, object]
-    """JSON values; others are written as their text."""
+    """JSON values; other values are written as text."""
 
 
 Auditable = Audited | ServiceEvent
-"""What the log takes."""
+"""Events that the log accepts."""
 
 
 def timestamp(at: float) -> str:
-    """Seconds since the epoch as RFC 3339 in UTC, with microseconds, always of one width.
+    """Format seconds since the epoch as RFC 3339 in UTC, with microseconds and constant width.
 
-    A time that has no such text (a recording can hold any number) becomes the nearest that has.
+    A time out of range (a recording can contain any number) becomes the nearest one in range.
     """
     if not 0.0 <= at <= END_OF_TIME:
         at = END_OF_TIME if at > 0 and not math.isnan(at) else 0.0
@@ -111,8 +111,8 @@ def timestamp(at: float) -> str:
 
 
 def body(event: Auditable) -> bytes:
-    """An event as the members of its JSON object, without braces: what does not depend on the
-    place in the chain. ASCII."""
+    """Encode an event as the members of its JSON object, without braces: the part that does not
+    depend on the place in the chain. ASCII."""
     members = _MEMBERS[type(event)](event)
     encoded = _ascii(members)
     if len(encoded) > _MAX_BODY:
@@ -130,7 +130,7 @@ def _verdict_members(change: VerdictChange) -> dict[str, Any]:
 
 
 def _members_before(change: VerdictChange) -> dict[str, Any]:
-    """The members up to the prefix."""
+    """Return the members up to the prefix."""
     return {
         "event": "withdraw" if change.verdict is None else "verdict",
         "neighbor": str(change.route.key.neighbor),
@@ -140,7 +140,7 @@ def _members_before(change: VerdictChange) -> dict[str, Any]:
 
 
 def _members_after(change: VerdictChange) -> dict[str, Any]:
-    """Those after the path id."""
+    """Return the members after the path id."""
     attributes, next_hops = change.route.attributes, change.route.next_hops
     verdict = change.verdict
     path, path_length = path_text(attributes.as_path)
@@ -172,27 +172,27 @@ def _members_after(change: VerdictChange) -> dict[str, Any]:
 
 
 class _Text(NamedTuple):
-    """What routes share that differ in prefix and path id alone."""
+    """Text shared by routes that differ only in prefix and path id."""
 
     shared: tuple[object, ...]
-    """All that the text is made from."""
+    """Values that the text is made from."""
     before: bytes
     after: bytes
-    """The members before the place and after it."""
+    """Members after the place, encoded; `before` has those before it."""
     is_long: bool
-    """They may not fit into a record."""
+    """True if they may not fit into a record."""
 
 
 class Bodies:
-    """`body` for many events one after the other: routes that share all but their prefix share
-    the rest of their text."""
+    """`body` for many events in a row. Routes that differ only in prefix and path id share the rest
+    of their text."""
 
     def __init__(self) -> None:
         self._last: dict[bool, _Text] = {}
-        """Of accepted routes, and of others: an UPDATE may have both, in turns."""
+        """Last text for accepted routes, and for others: one UPDATE may alternate between them."""
 
     def __call__(self, event: Auditable) -> bytes:
-        """See `body`."""
+        """Encode as `body` does."""
         if not isinstance(event, VerdictChange):
             return body(event)
         route, verdict = event.route, event.verdict
@@ -354,7 +354,7 @@ _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
 
 
 def path_text(path: AsPath) -> tuple[str, int]:
-    """(text, ASNs): the customary text of a path, cut when it is long, and how many ASNs it has."""
+    """Format a path in the customary way, cut if long. Returns (text, number of ASNs)."""
     length = path.length
     if length <= MAX_PATH_ASNS and len(path.segments) <= MAX_PATH_ASNS:
         return str(path), length
@@ -371,7 +371,7 @@ def _vrps(vrps: tuple[Vrp, ...]) -> list[str]:
 
 
 _vrp_text = lru_cache(maxsize=1 << 14)(str)
-"""A VRP decides many routes, one after the other."""
+"""Cached, because one VRP matches many routes in a row."""
 
 
 @lru_cache(maxsize=16)
@@ -401,16 +401,16 @@ _encode = msgspec.json.Encoder().encode
 def _ascii(members: dict[str, Any]) -> bytes:
     try:
         encoded = _encode(members)
-    except UnicodeEncodeError:  # a lone surrogate, which is no character
+    except UnicodeEncodeError:  # a lone surrogate, which is not a character
         encoded = b""
     if not (encoded and encoded.isascii()):
         encoded = json.dumps(_plain(members), separators=(",", ":")).encode("ascii")
-    # JSON need not escape DEL, but a terminal may obey it.
+    # JSON does not require DEL to be escaped, but a terminal may act on it.
     return encoded.replace(b"\x7f", b"\\u007f")
 
 
 def _plain(value: object, depth: int = MAX_DEPTH) -> Any:
-    """The value with nothing in it that a reader of JSON could stumble over."""
+    """Return the value with only what every JSON reader accepts."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
@@ -426,5 +426,5 @@ def _plain(value: object, depth: int = MAX_DEPTH) -> Any:
 
 
 def _text(value: object) -> str:
-    """Lone surrogates become the text of their escape."""
+    """Return the text with lone surrogates replaced by their escapes."""
     return str(value)[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()

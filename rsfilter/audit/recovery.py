@@ -1,8 +1,8 @@
-"""Finds the end of the chain, at a start or when somebody changed the files of a running log.
+"""Recovery of the chain's end, at a start or after the files of a running log were changed.
 
-A line that a crash cut is removed. A file whose last line is not what its hash says is left alone,
-and the chain goes on in a new one. Either is noted in the log itself (`recovered`), and so is what
-is missing: `head.json` and a running writer know how far the chain has been.
+A line cut by a crash is removed. A file whose last line does not match its hash is left alone, and
+the chain continues in a new file. The log itself records both (`recovered`), and also missing
+records: `head.json` and a running writer know how far the chain reached.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _START = Link(0, "", GENESIS)
 
 @dataclass(slots=True)
 class End:
-    """Where the chain goes on."""
+    """The point at which the chain continues."""
 
     last: Link = _START
-    """The line to follow."""
+    """Last line of the chain."""
     newest: FileKey | None = None
     is_appendable: bool = False
-    """The newest file is good and not compressed: it is continued."""
+    """True if the newest file is intact and not compressed, so that it is continued."""
     closed: list[FileKey] = field(default_factory=list)
     """Other files that are not compressed yet."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What was found and done, for the log. Empty: all was in order."""
+    """Findings and actions, for the log. Empty if all was in order."""
 
 
 def find_end(directory: Path, known: Link | None, disk: Disk) -> End:
-    """The end of the chain in a directory that this process has locked.
+    """Find the end of the chain in a directory that this process has locked.
 
-    `known`: the last line that a running writer has written. OSError when files cannot be read.
+    `known`: the last line written by a running writer. Raises OSError if files cannot be read.
     """
     _remove_temporary(directory)
     keys = list_keys(directory)
@@ -81,7 +81,8 @@ def _remove_temporary(directory: Path) -> None:
 
 
 def _last_link(directory: Path, keys: Iterable[FileKey], end: End, disk: Disk) -> Link:
-    """The last line of the newest file that has one; sets what becomes of the newest file."""
+    """Return the last line of the newest file that has one, and decide the fate of the newest
+    file."""
     for key in reversed(list(keys)):
         is_newest = key == end.newest
         path = directory / key.name
@@ -101,7 +102,8 @@ def _last_link(directory: Path, keys: Iterable[FileKey], end: End, disk: Disk) -
 
 
 def _judge(tail: Tail) -> tuple[Link | None, bool]:
-    """What the last line says of itself, if anything, and whether it is good (no line is)."""
+    """Return the place claimed by the last line, if any, and whether the line is intact (no line
+    counts as intact)."""
     if tail.line is None:
         return None, True
     try:

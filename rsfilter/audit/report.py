@@ -1,7 +1,7 @@
-"""`rsfilter audit report`: some time of the log as one HTML file, for reviewers.
+"""`rsfilter audit report`: a period of the log as one HTML file, for reviewers.
 
-What it shows comes from hosts, caches and files: the template escapes all of it, and the file
-loads nothing and runs nothing.
+Its content comes from hosts, caches and files: the template escapes all of it, and the file loads
+nothing and runs nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.util.text import clean
 
 NOTABLE = ("data", "guard", "drain", "gap", "recovered", "flood", "reload", "reload_refused")
-"""Events that a reviewer wants to see one by one."""
+"""Events that a reviewer sees one by one."""
 
 SHOWN = 200
-"""Of each kind: the newest. More are for SQL."""
+"""Newest events shown of each kind. SQL gives the others."""
 
 SERIES = (
     ("accepted", "#1a7f37"),
@@ -30,13 +30,13 @@ SERIES = (
     ("held", "#9a6700"),
     ("gone", "#5a6470"),
 )
-"""Columns of the time line, and their colours."""
+"""Columns of the timeline, and their colours."""
 
 WIDTH, HEIGHT = 900, 120
 
 
 class Bar(NamedTuple):
-    """A part of a bar of the time line."""
+    """A segment of a bar of the timeline."""
 
     x: float
     y: float
@@ -47,7 +47,8 @@ class Bar(NamedTuple):
 
 
 def report(directory: Path, since: float | None = None, until: float | None = None) -> str:
-    """The HTML, of a log or of a directory of logs. SqlError and OSError as `stats`."""
+    """Render the HTML for a log or a directory of logs. Raises SqlError and OSError as `stats`
+    does."""
     logs = logs_in(directory)
     found = stats_of_all(logs, since, until)
     notable: list[Record] = []
@@ -79,13 +80,13 @@ def report(directory: Path, since: float | None = None, until: float | None = No
 
 
 def shown(value: object) -> object:
-    """What the page has of a value: no text turns what stands beside it around."""
+    """Escape a value for the page, including bidirectional control characters."""
     return clean(value) if isinstance(value, str) else "" if value is None else value
 
 
 def integrity(result: VerifyResult, name: str = "") -> list[str]:
-    """What `verify` found, in lines; the first says whether the log is intact. `name`: whose log it
-    is, where there are several."""
+    """Describe the result of `verify` in lines; the first one states whether the log is intact.
+    `name`: instance of the log, if there are several."""
     log = f"The log of {name}" if name else "The log"
     first = f"{log} is intact." if result.is_ok else f"{log.upper()} IS DAMAGED."
     span = f"{result.records} records in {result.files} files, last hash {result.last_hash}"
@@ -93,7 +94,7 @@ def integrity(result: VerifyResult, name: str = "") -> list[str]:
 
 
 def bars(timeline: list[list[Any]]) -> list[Bar]:
-    """The time line as rectangles: one stack for each row, of the columns in `SERIES`."""
+    """Lay out the timeline as rectangles: one stack for each row, of the columns in `SERIES`."""
     most = max((sum(row[1:]) for row in timeline), default=0)
     if not most:
         return []
@@ -111,17 +112,17 @@ def bars(timeline: list[list[Any]]) -> list[Bar]:
 
 
 def cell(record: Record, name: str) -> str:
-    """A member of a record; empty when it is not there, as in a log that was tampered with."""
+    """Return a member of a record; empty if it is missing, as in a log that was tampered with."""
     value = record.get(name, "")
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def revision(record: Record) -> str:
-    """The revision of the truth in force."""
+    """Return the revision of the active truth."""
     truth = record.get("truth")
     return str(truth.get("revision", "")) if isinstance(truth, dict) else ""
 
 
 def facts(record: Record) -> str:
-    """The `data` of a record in one line."""
+    """Format the `data` of a record on one line."""
     return ", ".join(f"{name} {value}" for name, value in record.get("data", {}).items())

@@ -1,7 +1,7 @@
-"""Finds lines in a file of the log without reading each of them.
+"""Fast search for lines in a file of the log.
 
-A question about a prefix is about few lines. Which texts of a prefix can be meant is a pattern: a
-necessary condition that C code looks for, in a tenth of the time that a look at each line takes.
+A query for a prefix matches few lines. A pattern describes the possible texts of matching prefixes.
+It is a necessary condition that C code searches for, in a tenth of the time of a test of each line.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Literal
 from rsfilter.routing.model import BITS, IPV4, Prefix
 
 GROUP = {4: 8, 6: 16}
-"""Bits of a group of an address as it is written."""
+"""Bits of one group of an address in text."""
 
 
 def prefix_pattern(asked: Prefix, match: Literal["covering", "covered", "exact"]) -> bytes:
-    """A pattern that is in every record of a prefix that covers this one, is covered by it, or is
-    the same; and in few others. Malformed prefixes (10.0.0.1/24) are meant too."""
+    """Return a pattern found in every record of a prefix that covers this one, is covered by it, or
+    equals it, and in few others. Malformed prefixes (10.0.0.1/24) match too."""
     if match == "exact":
         return re.escape(f'"prefix":"{asked}"').encode()
     groups = _groups(asked)
@@ -34,7 +34,7 @@ def prefix_pattern(asked: Prefix, match: Literal["covering", "covered", "exact"]
         last = BITS[asked.family] if count == len(groups) else first + size - 1
         lengths = [*map(str, range(first, min(last, asked.length) + 1))]
         if count == len(groups) and asked.length >= BITS[asked.family]:
-            lengths.append("[0-9]{2,}")  # one that is too long lies there, too
+            lengths.append("[0-9]{2,}")  # a prefix with an excessive length lies there, too
         if lengths:
             start = re.escape("".join(groups[:count]))
             parts.append(f'{start}[0-9a-f.:]*/(?:{"|".join(lengths)})"')
@@ -42,8 +42,8 @@ def prefix_pattern(asked: Prefix, match: Literal["covering", "covered", "exact"]
 
 
 def _groups(prefix: Prefix) -> list[str]:
-    """The groups that every address of the same first bits is written with: of IPv6 only those
-    before the first zero, which may be left out."""
+    """Return the groups that the text of every address with the same first bits contains: of IPv6
+    only those before the first zero, which may be left out."""
     text = str(prefix).partition("/")[0]
     if prefix.family == IPV4:
         *first, last = text.split(".")
@@ -58,8 +58,8 @@ def _groups(prefix: Prefix) -> list[str]:
 
 
 def lines_with(path: Path, pattern: bytes) -> Iterator[bytes]:
-    """The lines of a file that have the pattern, in order, each once. OSError when it cannot be
-    read."""
+    """Yield the lines of a file that match the pattern, in order, each once. Raises OSError if the
+    file cannot be read."""
     with path.open("rb") as file:
         try:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

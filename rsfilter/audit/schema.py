@@ -1,4 +1,4 @@
-"""The columns of the audit log as a table: of SQL, and of the index (docs/audit.md)."""
+"""Columns of the audit log as a table, for SQL and for the index (docs/audit.md)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COLUMNS = {
     "prev": "VARCHAR",
     "hash": "VARCHAR",
 }
-"""The table, by DuckDB's types. `at` is UTC."""
+"""Columns and their DuckDB types. `at` is UTC."""
 
 
 def _structure(type_: str) -> object:
-    """A type as DuckDB's `json_transform` wants it."""
+    """Return the structure of a type for DuckDB's `json_transform`."""
     if type_.startswith("STRUCT("):
         fields = (field.split(" ") for field in type_[7:-1].split(", "))
         return dict(fields)
@@ -41,7 +41,7 @@ def _structure(type_: str) -> object:
 
 
 IN_LINE = ("prev", "hash")
-"""Columns that an index has in its copy of the whole line only."""
+"""Columns that an index holds only inside its copy of the line."""
 
 STRUCTURE = json.dumps({name: _structure(type_) for name, type_ in COLUMNS.items()})
-"""The whole table for `json_transform`."""
+"""Structure of the whole table for `json_transform`."""

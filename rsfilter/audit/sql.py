@@ -1,8 +1,8 @@
-"""The audit log as an SQL table, by DuckDB: `audit`, one row for a record.
+"""The audit log as an SQL table, by DuckDB: `audit`, one row per record.
 
-A statement can read the files of the log and nothing else: they are opened here and DuckDB is
-given the descriptors, so that no name of a file is ever part of SQL and a file that is compressed
-meanwhile is still read to its end. Only SELECT runs, and what is asked about goes as a parameter.
+A statement can read the files of the log and nothing else. They are opened here, and DuckDB gets
+the descriptors: so no file name is part of the SQL, and a file that is compressed meanwhile is
+still read to its end. Only SELECT runs; values are passed as parameters.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "1GB"
-"""A reviewer's question must not take the memory of the filter that runs beside it."""
+"""Memory limit of DuckDB. A reviewer's query must not take the memory of the filter beside it."""
 
 _DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
-"""What DuckDB calls a file."""
+"""File names in DuckDB's messages."""
 
 
 class SqlError(Exception):
-    """A statement cannot be run, or a file of the log is too damaged for it; the message is
-    DuckDB's, and says when an index has to be deleted."""
+    """Raised for a statement that cannot run, or a file of the log too damaged for it. The message
+    is DuckDB's, and names an index that has to be deleted."""
 
 
 class SqlResult(NamedTuple):
-    """What a statement answered."""
+    """Result of a statement."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -47,11 +47,11 @@ class Part(NamedTuple):
     directory: Path
     keys: Sequence[FileKey]
     instance: str | None = None
-    """Whose log it is, as a column of the table; None: there is no such column."""
+    """Instance of the log, as a column of the table; None if there is no such column."""
 
 
 def sql(directory: Path, statement: str) -> SqlResult:
-    """The rows of one SELECT over the table `audit`. SqlError, or OSError when a file cannot be
+    """Run one SELECT over the table `audit`. Raises SqlError, or OSError if a file cannot be
     read."""
     with connect([Part(directory, list_keys(directory))]) as connection:
         return select(connection, statement)
@@ -59,12 +59,11 @@ def sql(directory: Path, statement: str) -> SqlResult:
 
 @contextlib.contextmanager
 def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory with the view `audit` of these files, locked away from everything else.
+    """Open a database in memory with the view `audit` of these files, cut off from everything else.
 
-    SqlError for whatever DuckDB has against what is done with it; OSError when a file cannot be
-    read.
+    Raises SqlError for any DuckDB error in the block, and OSError if a file cannot be read.
     """
-    import duckdb  # takes a while, and only those who ask need it
+    import duckdb  # imported late: slow, and needed for SQL only
 
     with ExitStack() as stack:
         options: dict[str, str | bool | int | float | list[str]] = {
@@ -73,7 +72,7 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": "",
         }
-        # Before the files are open: they may leave it no descriptor.
+        # Before the files are opened, because they may use up the descriptors.
         connection = stack.enter_context(duckdb.connect(":memory:", config=options))
         opened = [
             [stack.enter_context(_open(part.directory, key)) for key in part.keys] for part in parts
@@ -82,29 +81,30 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             connection.execute(_view(parts, opened))
         except duckdb.Error as error:
-            # The statement is ours, so a file is at fault; where in the statement helps nobody.
+            # The statement is ours, so a file is at fault; the position in the statement is of no
+            # use.
             message = str(error).partition("\n\nLINE ")[0]
             raise SqlError(_told(message, files, is_file=True)) from None
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
-        # As "at" is: what compares it with now() must not depend on where the machine stands.
+        # UTC, as in "at": a comparison with now() must not depend on the machine's time zone.
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
             yield connection
         except duckdb.Error as error:
-            # What has no class of its own comes from the reader of Parquet.
+            # Errors without a class of their own come from the reader of Parquet.
             raise SqlError(_told(str(error), files, is_file=type(error) is duckdb.Error)) from None
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:
-    """The rows of one SELECT. SqlError when it is anything else."""
+    """Run one SELECT. Raises SqlError for anything else."""
     import duckdb
 
     try:
         statement.encode()
-    except UnicodeEncodeError:  # an octet of the command line that is not UTF-8
+    except UnicodeEncodeError:  # an octet from the command line that is not UTF-8
         raise SqlError("the statement is not UTF-8") from None
     statements = connection.extract_statements(statement)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -116,7 +116,7 @@ def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:
 
 
 def _open(directory: Path, key: FileKey) -> BinaryIO:
-    """A file as it lies on the disk, under whichever name, or its index."""
+    """Open a file as it is on disk, under either name, or its index."""
     if indexed := index_path(directory, key):
         return indexed.open("rb")
     try:
@@ -126,16 +126,16 @@ def _open(directory: Path, key: FileKey) -> BinaryIO:
 
 
 def _told(message: str, files: Sequence[BinaryIO], *, is_file: bool) -> str:
-    """DuckDB's message with the names of files, and what to do when an index is damaged.
+    """Return DuckDB's message with file names, and the remedy if an index is damaged.
 
-    `is_file`: it is about a file, even when it names none.
+    `is_file`: the error concerns a file, even if the message names none.
     """
     names = {_path(file): file.name for file in files}
     told = _DESCRIPTOR.sub(lambda found: names.get(found[0], found[0]), message)
     indexes = [Path(name) for name in names.values() if Path(name).suffix == ".parquet"]
     if not indexes or "Cannot open file" in message:  # such as for want of descriptors
         return told
-    # Of several the first is at fault: it is compared with the others.
+    # If it names several, the first is at fault: it is compared with the others.
     named = _DESCRIPTOR.search(message)
     if named is None:
         return f"{indexes[0].parent}: delete it: {told}" if is_file else told
@@ -148,20 +148,20 @@ def _path(file: BinaryIO) -> str:
 
 
 def _view(parts: Sequence[Part], opened: Sequence[Sequence[BinaryIO]]) -> str:
-    """The statement that makes the view. Nothing in it comes from outside but numbers, and names of
+    """Return the statement that makes the view. Its only external parts are numbers, and names of
     instances, which are quoted."""
     selects = []
     for part, files in zip(parts, opened, strict=True):
         name = "" if part.instance is None else part.instance.replace("'", "''")
         column = "" if part.instance is None else f"'{name}' AS instance, "
         selects += [f"SELECT {column}* FROM ({select})" for select in _selects(files)]
-    # What is no record, such as a line that is being written, has no number.
+    # Lines that are not records, such as a line being written, have no number.
     rows = " UNION ALL ".join(selects)
     return f"CREATE VIEW audit AS SELECT * FROM ({rows}) WHERE seq IS NOT NULL"
 
 
 def _selects(files: Sequence[BinaryIO]) -> list[str]:
-    """All records of some files, as SELECTs."""
+    """Return SELECTs for all records of some files."""
     columns = ", ".join(f"\"{name}\": '{type_}'" for name, type_ in COLUMNS.items())
     options = (
         f"columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "

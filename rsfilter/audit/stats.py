@@ -1,7 +1,7 @@
-"""How many of what in a time, for `audit stats` and the report.
+"""Counts of records over a period, for `audit stats` and the report.
 
-Files that are indexed and whose records all lie in the time are not read: their counts are added
-up. Only what is left is counted, the file that is being written above all.
+Indexed files whose records all lie in the period are not read: their counts are added up. Only the
+rest is counted, chiefly the file being written.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from rsfilter.audit.record import timestamp
 from rsfilter.audit.sql import Part, connect, select
 
 MAX_HOURS = 96
-"""Bars of a time line that one can look at: four days by the hour."""
+"""Bars of a readable timeline: four days by the hour."""
 
 TOP = 20
 """Neighbors, hosts and prefixes that are named."""
 
 Counts = dict[str, Counter[str | None]]
-"""By name and value."""
+"""Counts by name and value."""
 
 
 def stats(
     directory: Path, since: float | None = None, until: float | None = None
 ) -> dict[str, Any]:
-    """Counts of the records in a time (seconds since the epoch; `until` is exclusive).
+    """Count the records of a period (seconds since the epoch; `until` is exclusive).
 
-    `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
+    Returns `records`, `first` and `last` (RFC 3339, None without records), and counts by `events`,
     `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes`,
     `changed_prefixes` (flaps), `hosts` and truth `revisions`: each a list of [value, count], most
-    first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or day when there are
-    more than `MAX_HOURS`. SqlError when a file is too damaged, OSError when one cannot be read.
+    first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or each day if there
+    are more than `MAX_HOURS`. Raises SqlError if a file is too damaged, OSError if one cannot be
+    read.
     """
     return _summary(_count(directory, since, until))
 
@@ -44,7 +45,7 @@ def stats(
 def stats_of_all(
     logs: Mapping[str, Path], since: float | None = None, until: float | None = None
 ) -> dict[str, Any]:
-    """The same of several logs together, by instance; and `instances`: [name, records] of each."""
+    """Count several logs together, by instance; `instances` has [name, records] of each."""
     total: Counts = defaultdict(Counter)
     records = []
     for name, directory in logs.items():
@@ -86,16 +87,16 @@ def _summary(counts: Counts) -> dict[str, Any]:
 
 
 def _lies_in(path: Path, begin: str, end: str) -> bool:
-    """Whether all records that were counted are of the time."""
+    """Return whether all counted records lie in the period."""
     times = {name: value for name, value, _ in index.sums([path], [FIRST, LAST])}
     return times[FIRST] is None or begin <= times[FIRST] <= times[LAST] < end
 
 
 def _counted(directory: Path, key: FileKey, begin: str, end: str) -> list[tuple[Any, ...]]:
-    """The counts of what lies in the time, as the file says now."""
+    """Count the records of the period by reading the file."""
     with connect([Part(directory, [key])]) as connection:
-        # A table, so that the file is read once. Nothing in the statement comes from outside but
-        # numbers: `timestamp` wrote them.
+        # A table, so that the file is read once. The statement's only external parts are numbers,
+        # which `timestamp` wrote.
         connection.execute(
             f"CREATE TEMP TABLE {TABLE} AS SELECT {', '.join(COLUMNS)} FROM audit "
             f"WHERE \"at\" >= '{begin}'::TIMESTAMP AND \"at\" < '{end}'::TIMESTAMP"
@@ -104,13 +105,14 @@ def _counted(directory: Path, key: FileKey, begin: str, end: str) -> list[tuple[
 
 
 def _most(counter: Counter[str | None]) -> list[list[Any]]:
-    """[value, count] of the most frequent, equal ones by value, what has no value last."""
+    """Return [value, count] of the most frequent; equal counts by value, records without a value
+    last."""
     in_order = sorted(counter.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
     return [list(item) for item in in_order[:TOP]]
 
 
 def _timeline(counts: Counts) -> list[list[Any]]:
-    """[time, count by each name of `HOURS`], of hours or days in which there was anything."""
+    """Return [time, count by each name of `HOURS`] for the hours or days with any event."""
     by_hour = {name: counts[name] for name in HOURS}
     times = sorted({hour for counter in by_hour.values() for hour in counter if hour})
     if len(times) <= MAX_HOURS:

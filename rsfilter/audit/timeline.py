@@ -27,7 +27,7 @@ MAX_STARTS = MAX_CHANGES = 1000
 """Starts and changes of data of one timeline, the newest."""
 
 RESTART_S = 120.0
-"""After a start. Hosts take that long at most to repeat their routes."""
+"""Seconds after a start in which hosts repeat their routes, at most."""
 
 KINDS = ("accepted", "rejected", "held", "gone", "restart")
 
@@ -45,14 +45,14 @@ class Timeline(msgspec.Struct):
 
     step_s: int
     times: list[int]
-    """When each step begins."""
+    """Begin of each step."""
     first: float | None
     """The first record, if the log begins within this time; null: it is older, or empty."""
     verdicts: dict[str, list[int]]
     """Changes to accepted, rejected and held; gone: routes that were removed; restart: routes that
     were judged again after a start."""
     reasons: dict[str, list[int]]
-    """Changes to rejected by their most telling reason, without those of `restart`."""
+    """Changes to rejected by their most specific reason, without those of `restart`."""
     sessions: list[int | None]
     """Host sessions that are up at the end of each step; null: not known."""
     changes: list[Change]

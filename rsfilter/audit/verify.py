@@ -1,8 +1,8 @@
-"""Verifies the chain: is every line there, in its place and as it was written?
+"""Verification of the chain: every line is present, in its place and as written.
 
-What a chain cannot tell is told by two more things: every file begins with a record of its own
-name, and `head.json` notes how far the chain reaches. Nobody needs a secret to verify; so whoever
-may write the directory can also write another history. Keep a hash elsewhere to rule that out.
+The chain alone cannot detect everything, so every file begins with a record of its own name, and
+`head.json` records how far the chain reaches. Verification needs no secret, so anyone who can write
+the directory can also write another history. To rule that out, keep a hash elsewhere.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from rsfilter.audit.files import (
 from rsfilter.audit.index import counts_path, index_path
 
 MAX_PROBLEMS = 100
-"""Problems that are listed: of a log with more, nobody reads on."""
+"""Problems that are listed. More are of no use to a reader."""
 
 WRITER_PATIENCE = (20, 0.05)
-"""A line that has no end yet may be in the middle of being written: attempts, seconds between."""
+"""Attempts, and seconds between them, for a last line without end, which may be in the middle of
+being written."""
 
 
 class Problem(NamedTuple):
@@ -38,7 +39,7 @@ class Problem(NamedTuple):
 
     file: str
     line: int
-    """From 1; 0: the file as a whole."""
+    """Line number from 1; 0 is the file as a whole."""
     text: str
 
     def __str__(self) -> str:
@@ -47,31 +48,32 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What verification found."""
+    """Result of a verification."""
 
     problems: tuple[Problem, ...]
-    """At most MAX_PROBLEMS."""
+    """Problems found, at most MAX_PROBLEMS."""
     files: int
     records: int
     pruned_before: int | None
-    """The first record that is there, when older files have been removed; they cannot be
-    verified."""
+    """First record present, if older files were removed; those cannot be verified."""
     first_seq: int | None
     last_seq: int | None
-    """None: there are no records."""
+    """Number of the last record; None if there are no records."""
     last_hash: str
-    """To be kept elsewhere: a later verification that meets it again vouches for all before."""
+    """Hash to keep elsewhere: a later verification that finds it again proves all records before
+    it."""
     has_head: bool
-    """False: nothing notes how far the chain reaches, records at its end may be missing."""
+    """False if `head.json` is missing: then missing records at the end are not detected."""
 
     @property
     def is_ok(self) -> bool:
-        """Nothing is damaged."""
+        """True if there is no damage."""
         return not self.problems
 
 
 def verify(directory: Path) -> VerifyResult:
-    """Verifies all files of a directory, of a running log too. OSError when one cannot be read."""
+    """Verify all files of a directory, of a running log too. Raises OSError if one cannot be
+    read."""
     return _Checker(directory).run()
 
 
@@ -136,7 +138,7 @@ class _Checker:
             if compressed.exists() and plain.exists() and not is_same_content(plain, compressed):
                 self._problem(f"is not what {key.compressed_name} holds")
         except FileNotFoundError:
-            pass  # the filter has just compressed it
+            pass  # the filter has compressed it meanwhile
 
     def _check_line(self, line: bytes, key: FileKey, number: int) -> None:
         self._records += 1
@@ -175,7 +177,7 @@ class _Checker:
                 self._problem("record 1 follows another record")
         elif self._is_oldest and self._place[1] == 1:
             self._pruned_before = link.seq
-        else:  # whole files can be pruned, nothing less
+        else:  # only whole files can be pruned
             self._problem(f"records 1 to {link.seq - 1} are missing")
 
     def _check_end(self, head: Link | None) -> None:
@@ -191,7 +193,8 @@ class _Checker:
             self._problem(f"record {head.seq} is not the one that was written")
 
     def _check_indexes(self, keys: list[FileKey]) -> None:
-        """`query` and `stats` answer from the indexes, which the chain does not cover."""
+        """Check the indexes: `query` and `stats` answer from them, and the chain does not cover
+        them."""
         for key in keys:
             if index_path(self._directory, key) or counts_path(self._directory, key):
                 from rsfilter.audit.indexing import CHANGED, differing  # loads DuckDB
@@ -212,7 +215,7 @@ def _completed(line: bytes, file: BinaryIO) -> bytes:
 
 
 def _file_named(line: bytes) -> str | None:
-    """The file that a `file` record names."""
+    """Return the file that a `file` record names."""
     try:
         record = json.loads(line)
         return str(record["data"]["file"]) if record["event"] == "file" else None

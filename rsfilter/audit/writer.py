@@ -1,8 +1,8 @@
-"""Writes the chain: one writer, one thread, one process for a directory.
+"""Writer of the chain: one writer, one thread, one process for a directory.
 
-The state is the last line written and the file that it is in. Whatever fails leaves the state as
-it was and the file cut back to it, so that a call can simply be repeated. How a start finds the
-end of the chain is in `recovery`.
+The state is the last written line and its file. A failure leaves the state as it was and the file
+cut back to it, so that the call can simply be repeated. `recovery` finds the end of the chain at a
+start.
 
 Files are named after the day of their first record. A clock that steps back never leads back to an
 older file: the order of the files is the order of the chain.
@@ -48,24 +48,24 @@ class ChainWriter:
         self._disk = disk
         self._lock: int | None = None
         self._last: Link | None = None
-        """The last line written; None: not known yet."""
+        """Last line written; None if it is not known yet."""
         self._is_recovered = False
         self._key: FileKey | None = None
-        """The newest file, open or not."""
+        """Newest file, open or not."""
         self._file: int | None = None
         self._size = 0
         self._is_torn = False
-        """The file may have octets beyond `_size`."""
+        """True if the file may have octets beyond `_size`."""
         self._is_synced = True
         self._to_note: dict[str, Any] = {}
-        """What recovery found and has not been written yet."""
+        """Findings of the recovery that are not written yet."""
         self._to_compress: list[FileKey] = []
         self._not_compressed: list[FileKey] = []
-        """For want of room: tried again with the next file that is closed."""
+        """Files not compressed for lack of room; retried when the next file is closed."""
         self._body = Bodies()
 
     def write(self, entries: Sequence[Entry]) -> int:
-        """Writes some of the entries (at least one) to one file; answers with their number."""
+        """Write some of the entries (at least one) to one file; return their number."""
         if not self._is_recovered or self._is_disturbed():
             self._recover()
         key, file = self._file_for(timestamp(entries[0][0])[:10])
@@ -89,7 +89,7 @@ class ChainWriter:
         return len(lines) - len(notes)
 
     def sync(self) -> None:
-        """Brings to the disk what was written, and notes how far the chain reaches."""
+        """Flush written records to disk, and record how far the chain reaches."""
         if self._is_synced or self._file is None or self._last is None:
             return
         self._disk.fsync(self._file)
@@ -97,9 +97,9 @@ class ChainWriter:
         self._is_synced = True
 
     def tidy(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Compresses files that were closed, which takes seconds. What cannot be compressed, or is
-        not because of `should_stop`, stays as it is until the next file is closed; where others
-        have its names, until the next start."""
+        """Compress closed files, which takes seconds. A file that cannot be compressed, or is
+        skipped because of `should_stop`, stays until the next file is closed; if other files have
+        its name, until the next start."""
         while self._to_compress:
             key = self._to_compress.pop()
             try:
@@ -110,7 +110,7 @@ class ChainWriter:
                     self._not_compressed.append(key)
 
     def close(self) -> None:
-        """Syncs, and lets another writer in."""
+        """Sync, and release the lock."""
         try:
             self.sync()
         finally:
@@ -123,7 +123,7 @@ class ChainWriter:
     # Lines and files -----------------------------------------------------------------------------
 
     def _notes(self, at: float, key: FileKey) -> list[Entry]:
-        """What the log says itself before the next entry, at its time."""
+        """Return the log's own records that precede the next entry, with its time."""
         notes: list[Entry] = []
         if self._size == 0:
             notes.append((at, ServiceEvent("file", {"file": key.name})))
@@ -147,7 +147,7 @@ class ChainWriter:
         self._size += len(data)
 
     def _is_disturbed(self) -> bool:
-        """Somebody removed, emptied or changed the file under our hands."""
+        """Return whether another process removed, emptied or changed the file."""
         if self._file is None or self._is_torn:
             return False
         status = os.fstat(self._file)
@@ -169,7 +169,8 @@ class ChainWriter:
         self._is_recovered = True
 
     def _take_lock(self) -> None:
-        """Two writers would tear the chain: the second waits until the first is gone."""
+        """Take the lock. Two writers would tear the chain: the second waits for the first to
+        end."""
         if self._lock is not None:
             if os.fstat(self._lock).st_nlink:
                 return
@@ -185,7 +186,8 @@ class ChainWriter:
         self._lock = lock
 
     def _file_for(self, date: str) -> tuple[FileKey, int]:
-        """The open file for a record of that day; another one when it is a later day or full."""
+        """Return the open file for a record of that day; another one if the day is later or the
+        file full."""
         key, file = self._key, self._file
         if key is not None and file is not None:
             if date <= key.date and self._size < self._max_bytes:
@@ -219,6 +221,6 @@ class ChainWriter:
         try:
             return self._body(event)
         except Exception as error:
-            # A value that nobody thought of must not end the log: a line is missing, and says so.
+            # An unexpected value must not end the log: a record replaces the missing line.
             log.exception("an event cannot be written to the audit log")
             return body(ServiceEvent("gap", {"count": 1, "problem": repr(error)}))

@@ -1,4 +1,4 @@
-"""Warnings in the log, beside the audit: what somebody has to act on, or nearly."""
+"""Warnings in the log, beside the audit, that an operator has to act on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rsfilter.routing.model import Address
 log = logging.getLogger(__name__)
 
 NAMED_HOSTS = 5
-"""Hosts that a line names: nobody reads on after that many."""
+"""Hosts named in one line; longer lists are not read."""
 
 
 def tell(events: Iterable[Audited]) -> None:
-    """Logs those of some audit events that are worth a warning."""
+    """Log a warning for each audit event that needs one."""
     for event in events:
         if not isinstance(event, VerdictChange):  # nearly all are one
             _tell(event)
@@ -50,7 +50,7 @@ def _tell(event: Audited) -> None:
 
 
 def tell_of_release(release: str) -> None:
-    """ExaBGP has said which release it is."""
+    """Log the release of ExaBGP if it is not safe to run."""
     if release.startswith("4."):
         log.warning(
             "this is ExaBGP 4.2, which is not safe to run: a malformed attribute resets a host's "
@@ -60,7 +60,7 @@ def tell_of_release(release: str) -> None:
 
 
 def tell_of_resync(problems: Mapping[str, int]) -> None:
-    """What ExaBGP says of the time before this start is not as it should be."""
+    """Log an incomplete resync with ExaBGP."""
     log.error(
         "ExaBGP does not tell as it should what routers have from before this start (%s): "
         "if this goes on, or they keep routes that they should not have, restart ExaBGP",

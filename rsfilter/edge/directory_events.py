@@ -1,8 +1,8 @@
-"""Events of directories, as inotify(7) has them: they say when to look, never what there is.
+"""Events of directories, by inotify(7). They trigger a check and are never taken as state.
 
-To add a watch the kernel may have to ask a file server, and answers when that does. So it is a
-thread's own. It is called with ctypes, which gives the interpreter away meanwhile: a library that
-keeps it would stop the whole process, and nobody could end it.
+To add a watch, the kernel may have to contact a file server and block until it responds. Watches
+are therefore added on a thread of their own, through ctypes, which releases the interpreter
+meanwhile: a library that keeps it would stop the whole process, and its end with it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def changes(
 
 
 class _Events:
-    """What the kernel tells of an inotify descriptor."""
+    """Reader of an inotify descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.is_over = False

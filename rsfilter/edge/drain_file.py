@@ -1,7 +1,7 @@
-"""A drain that somebody requested, written down: a restart of rsfilter does not end it.
+"""A requested drain, stored so that a restart of rsfilter does not end it.
 
-The file is `drain.state`, beside the audit log: `{"by": "HTTP from 192.0.2.1"}`. It is there while
-the operator wants the filter out of service. What the readiness files say needs no file.
+The file is `drain.state`, beside the audit log: `{"by": "HTTP from 192.0.2.1"}`. It exists while
+the operator keeps the filter out of service. Drains by readiness files need no such file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MAX_BYTES = 10_000
 MAX_TEXT = 200
 
 KEEP_TIMEOUT_S = 2.0
-"""How long a request waits for the disk."""
+"""Seconds that a request waits for the disk."""
 
 SOMEBODY = "somebody, before a restart"
 
 
 def load(path: Path) -> str | None:
-    """The words of whoever wants the filter out of service; None: nobody does. A file that is ours
-    and cannot be read counts: whoever requested a drain relies on it."""
+    """Return who requested the drain; None if no drain is requested. A file of ours that cannot be
+    read counts as a drain, because its requester relies on it."""
     try:
         with open_own(path, MAX_BYTES) as file:
             content = json.loads(file.read(MAX_BYTES))
@@ -47,7 +47,7 @@ def load(path: Path) -> str | None:
 
 
 def write(path: Path, by: str | None) -> None:
-    """Write down who wants the filter out of service, or None that nobody does. OSError."""
+    """Store who requested the drain, or None to end it. Raises OSError."""
     if by is None:
         path.unlink(missing_ok=True)
     else:
@@ -76,8 +76,8 @@ class DrainKeeper:
         self._writing: asyncio.Task[None] | None = None
 
     async def keep(self, by: str | None) -> str:
-        """Write down `by`, or None that nobody wants it. Why it is not written, for people; empty:
-        it is. A disk that does not answer is waited for `KEEP_TIMEOUT_S`."""
+        """Store `by`, or None to end the drain. Returns why it was not stored, for display; empty
+        on success. Waits `KEEP_TIMEOUT_S` for a disk that does not respond."""
         self._wanted = by
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(), name="drain file")

@@ -1,9 +1,8 @@
-"""The end of `rsfilter run`: it comes in bounded time, whatever thread, disk, client or peer hangs.
+"""The end of `rsfilter run`, in bounded time even if a thread, disk, client or peer hangs.
 
-A signal, or the end of stdin, sets a deadline. Before it the service writes what is due and leaves
-(`service`). At the deadline the process leaves all the same: a thread that waits for nothing else
-sees to that, so that a main thread that hangs keeps nobody waiting. ExaBGP starts another filter
-only after this one has gone.
+A signal, or the end of stdin, sets a deadline. Before it the service writes what is due and ends
+(`service`). At the deadline a thread that does nothing else ends the process, so that a hanging
+main thread does not delay the end. ExaBGP starts the next filter only after this one has ended.
 """
 
 from __future__ import annotations
@@ -23,19 +22,20 @@ from rsfilter.edge.pipe import linger
 log = logging.getLogger(__name__)
 
 END_S = 4.5
-"""From the request to the last moment. The promise is 5 s (docs/guarantees.md)."""
+"""Seconds from the request to the end. The promise is 5 s (docs/guarantees.md)."""
 
 INPUT_S = 1.5
-"""From the end of stdin on, lines that were read before it are still worked on for so long."""
+"""Seconds after the end of stdin in which lines read before are still processed."""
 
 SHORTEST_LIFE_S = 15.0
-"""Of a filter that cannot run. ExaBGP gives up at the sixth exit within 64 s; this makes four."""
+"""Lifetime of a filter that cannot run. ExaBGP gives up at the sixth exit within 64 s; this makes
+four."""
 
 FORCED = 1
 """Exit code of a forced end."""
 
 LAST_WORDS_S = 0.2
-"""For the message of a forced end: stderr may be a pipe that nobody reads."""
+"""Seconds for the message of a forced end: stderr may be a pipe without a reader."""
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Taken by a thread of their own: a main thread that hangs handles no signal."""
@@ -62,15 +62,15 @@ class Ending:
         self._code = 0
 
     def watch(self, fd: int) -> None:
-        """Takes the signals, and watches for the end of the pipe `fd`. Called by the main thread
+        """Take the signals, and watch for the end of the pipe `fd`. Called by the main thread
         before there are others: they inherit which signals are blocked."""
         signal.pthread_sigmask(signal.SIG_BLOCK, (*END_SIGNALS, *WORK_SIGNALS))
         for work in (self._await_signals, lambda: self._await_hang_up(fd)):
             threading.Thread(target=work, name="ending", daemon=True).start()
 
     def at_signal(self, on_signal: Callable[[str], object]) -> None:
-        """From now on `on_signal(why)` is called for a signal, on another thread. Before, nothing
-        is due, and a signal ends the process at once."""
+        """Call `on_signal(why)` for each signal from now on, from another thread. Before this call
+        nothing is due, and a signal ends the process at once."""
         with self._changed:
             self._on_signal = on_signal
 
@@ -91,11 +91,11 @@ class Ending:
 
     @property
     def input_until(self) -> float | None:
-        """Until when input is worked on (time.monotonic()); None: the end has not begun."""
+        """Deadline for processing input (time.monotonic()); None if the end has not begun."""
         return self._input_until
 
     def linger(self, code: int, fd: int = 0) -> int:
-        """Returns `code` once the process has lived for `SHORTEST_LIFE_S`, or ExaBGP has gone.
+        """Return `code` once the process has lived for `SHORTEST_LIFE_S`, or ExaBGP has ended.
         Reads the pipe meanwhile. A signal ends the process at once."""
         until = self._started + SHORTEST_LIFE_S
         with self._changed:
@@ -125,7 +125,7 @@ class Ending:
                 on_signal(f"signal {signal.Signals(number).name}")
 
     def _await_hang_up(self, fd: int) -> None:
-        """The end of a pipe shows although nobody has read it so far."""
+        """Wait for the end of a pipe, which is visible even while the pipe is not read."""
         poll = select.poll()
         poll.register(fd, 0)
         poll.poll()

@@ -1,18 +1,18 @@
-"""What the guard knows, written down so that the next process has not forgotten it.
+"""The guard's state, stored for the next process.
 
-The file is `guard.state`, beside the audit log: which routes are accepted and held, each with a
-fingerprint, and which data took away of late. It is a log of states, a line each, and the last line
-of a route counts:
+The file is `guard.state`, beside the audit log. It lists the accepted and the held routes, each
+with a fingerprint, and the routes that data removed recently. It is a log of states, one per line,
+and the last line of a route counts:
 
     198.51.100.1 10.1.0.1/32 0 a FINGERPRINT RULES             accepted
     198.51.100.1 10.1.0.2/32 0 h FINGERPRINT RULES REASONS     held
-    198.51.100.1 10.1.0.3/32 0 l SECONDS                       taken away by data (Unix time)
+    198.51.100.1 10.1.0.3/32 0 l SECONDS                       removed by data (Unix time)
     198.51.100.1 10.1.0.4/32 0 -                               none of these
-    = SECONDS CHECKSUM                                         written then; ends a batch
+    = SECONDS CHECKSUM                                         time of writing; ends a batch
 
-The checksum is SHA-256 over all that is before it. A batch that a crash has cut takes routes away
-and adds none. The time of the last batch says when a filter that knew this was last alive: what is
-old says nothing of what routers have now. A file that others own or can write is not believed.
+The checksum is SHA-256 over everything before it. A batch cut by a crash removes routes and adds
+none. The time of the last batch shows when a filter with this state was last alive: an old file
+does not show what routers have now. A file that another user owns or can write is not trusted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NAME_0_1 = "held.state"
 HEADER = b"rsfilter guard 1\n"
 
 MAX_BYTES = 128 << 20
-"""Of a file that is read: a million routes."""
+"""Octets of a file that is read: a million routes."""
 
 MAX_LINE = 1000
 """Octets; ours have some 130."""
@@ -70,15 +70,15 @@ Tails = dict[RouteKey, str]
 
 
 class UnusableError(Exception):
-    """The file says nothing that can be believed; the message says why."""
+    """Raised for a file that cannot be trusted; the message gives the reason."""
 
 
 # Reading ------------------------------------------------------------------------------------------
 
 
 def load(path: Path, now: float) -> GuardRestored:
-    """What a filter that was alive at most `MAX_AGE_S` before `now` (wall clock) knew. Nothing, and
-    an error in the log, when the file cannot be used."""
+    """Load the state of a filter that was alive at most `MAX_AGE_S` before `now` (wall clock). If
+    the file cannot be used, log an error and return an empty state."""
     try:
         with open_own(path, MAX_BYTES) as file:
             return _restored(_read(file, now), now)
@@ -92,7 +92,7 @@ def load(path: Path, now: float) -> GuardRestored:
 
 
 def _load_0_1(path: Path, now: float) -> GuardRestored:
-    """What rsfilter 0.1 wrote: what was held, in JSON, and the file's own time."""
+    """Load the file of rsfilter 0.1: held routes in JSON, and the file's own time."""
     held: dict[RouteKey, Expected] = {}
     try:
         with open_own(path, MAX_BYTES) as file:
@@ -166,7 +166,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _end_of_batch(line: bytes, digest: hashlib._Hash) -> float:
-    """When a batch was written; UnusableError if its checksum is another."""
+    """Return the time of a batch. Raises UnusableError if its checksum differs."""
     seconds, _, checksum = line[2:-1].partition(b" ")
     digest.update(b"= " + seconds)
     if checksum.decode("ascii", "replace") != digest.hexdigest():
@@ -236,7 +236,7 @@ class GuardFile:
         self._words: dict[str, str] = {}
         """Equal tails are one object."""
         self._lines: int | None = None
-        """In the file; None: it has to be written anew."""
+        """Lines in the file; None if it has to be rewritten."""
         self._digest = hashlib.sha256()
         self._size = 0
         for key, expected in before.accepted.items():
@@ -265,7 +265,7 @@ class GuardFile:
         return lines > SLACK_LINES + 2 * len(self._tails)
 
     def _take(self, key: RouteKey, record: Record, offset: float) -> bool:
-        """Whether the route's line is another than before."""
+        """Store a record; return whether the route's line changed."""
         before = self._tails.get(key, "-")
         match record:
             case Accepted():
@@ -289,7 +289,8 @@ class GuardFile:
         return True
 
     def _is_ours(self) -> bool:
-        """It is there as we left it: nobody has cleared up, or started a second filter."""
+        """Return whether the file is as this process left it: not removed, and no second filter
+        started."""
         try:
             status = self._path.lstat()
         except FileNotFoundError:
@@ -311,8 +312,9 @@ class GuardFile:
             file.write(HEADER)
             self._digest, self._size = hashlib.sha256(HEADER), len(HEADER)
             self._batch(file, (_line(key, tail) for key, tail in self._tails.items()), wall)
-            # In place before it is on the disk: whoever kills us must not have to wait for that,
-            # and a power failure takes ExaBGP along with what it would be needed for.
+            # In place before it is flushed to disk: a process that kills this one must not have to
+            # wait for the flush, and after a power failure ExaBGP is gone too and the file is not
+            # needed.
             temporary.replace(self._path)
             self._path.with_name(NAME_0_1).unlink(missing_ok=True)
             os.fsync(file.fileno())

@@ -1,8 +1,8 @@
-"""Keeps the guard's file current, off the event loop, and commands back until it is.
+"""Keeper of the guard's file, off the event loop. Commands wait until the file is current.
 
-What data take away, and what the guard holds, is written before the commands that follow: whoever
-kills us in between must not bring back what is gone, nor let go of what was held. A disk that does
-not answer holds up commands for `FIRST_TIMEOUT_S`, once, and the loop never.
+Routes removed by data, and held routes, are written before the commands that follow. If the process
+is killed in between, the next one must neither restore removed routes nor withdraw held ones. A
+disk that does not respond delays commands for `FIRST_TIMEOUT_S`, once, and never the loop.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from rsfilter.util.threads import on_own_thread
 log = logging.getLogger(__name__)
 
 PULSE_S = 30.0
-"""How often the file of a running filter is made young, and what hosts did is written."""
+"""Seconds between updates of the file's time. Changes by hosts are written then, too."""
 
 STOP_TIMEOUT_S = 2.0
-"""For the last records at the end. ExaBGP starts nobody else before we are gone."""
+"""Seconds for the last records at the end. ExaBGP starts the next filter only after this one
+ends."""
 
 FIRST_TIMEOUT_S = 1.0
-"""How long commands wait for what should be on the disk before them."""
+"""Seconds that commands wait for the records that must be on disk first."""
 
 
 class GuardKeeper:
-    """Writes what became of routes: each `PULSE_S`, or when it is asked to."""
+    """Writes changes of routes to the guard's file, every `PULSE_S` or on request."""
 
     def __init__(self, path: Path, before: GuardRestored, take: Callable[[], Records]) -> None:
-        """`before`: what the file says now. `take`: answers what became of routes since the last
-        time."""
+        """Make a keeper. `before`: the content of the file. `take`: returns the changes since its
+        last call."""
         self._path = path
         self._file = GuardFile(path, before, time.time())
         self._take = take
         self._unwritten: Records = {}
-        """What a disk that failed has not taken."""
+        """Records that a failing disk has not accepted."""
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._is_ending = False
@@ -108,7 +109,7 @@ class CommandGate:
         self._write = write
         self._queue: deque[list[bytes] | asyncio.Future[None]] = deque()
         self._late: asyncio.Future[None] | None = None
-        """What was not written in time. Nothing waits for the disk until it is."""
+        """Write that is late. Commands do not wait for the disk again until it is done."""
 
     def wait_for(self, written: asyncio.Future[None]) -> None:
         """Commands from here on wait until this is done, or for `FIRST_TIMEOUT_S`."""

@@ -1,10 +1,10 @@
-"""Both ends of the pipe to ExaBGP: never deadlocks, loses nothing, counts everything.
+"""Both ends of the pipe to ExaBGP: free of deadlock and loss, with everything counted.
 
 ExaBGP writes our stdin with a blocking write from its only thread, and reads our stdout from the
-same thread. Whoever writes to it without reading at the same time can stop it for ever, sessions
-and all, at a few thousand routes. So stdin is read by a thread that waits for nothing else, and
-stdout is written by another one that may block as long as it has to. What waits to be written is
-bounded by the egress, what waits to be judged by how fast ExaBGP can print.
+same thread. A helper that writes without reading at the same time can therefore stop ExaBGP for
+ever, with all sessions, at a few thousand routes. So one thread only reads stdin, and another one
+writes stdout and may block. The egress bounds the output that waits; ExaBGP's printing speed bounds
+the input.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class LineReader:
         self.counters: Counter[str] = Counter()
         """lines, bytes, too_long."""
         self.is_at_end = False
-        """Nothing will come any more; what is still to be taken is complete."""
+        """True if no more input will arrive; the untaken rest is complete."""
         self._is_stopped = False
         self._fd = fd
         self._on_lines = on_lines
         self._may_wait = may_wait
         self._has_called = False
-        """Since lines were taken last."""
+        """True if the callback was called since lines were last taken."""
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._rest: list[bytes] = []
@@ -78,8 +78,8 @@ class LineReader:
         return lines
 
     def stop(self) -> None:
-        """Nobody takes any more, nor wants to be called. What comes is thrown away: an ExaBGP that
-        is blocked in a write when we end gives up all its sessions."""
+        """Stop taking lines and calling back. Further input is discarded: an ExaBGP blocked in a
+        write when this process ends would drop all its sessions."""
         self._is_stopped = True
 
     def _run(self) -> None:
@@ -128,8 +128,8 @@ class CommandWriter:
     """Writes lines on a thread of its own, in order, each whole."""
 
     def __init__(self, fd: int, on_broken: Callable[[], object]) -> None:
-        """`on_broken` is called on the writing thread when nothing will be written any more:
-        nobody reads, or writing itself failed."""
+        """Make a writer. `on_broken` is called on the writing thread if nothing more can be
+        written: the reader is gone, or writing failed."""
         self.counters: Counter[str] = Counter()
         """lines, bytes."""
         self._fd = fd
@@ -158,7 +158,7 @@ class CommandWriter:
             self._ready.notify()
 
     def close(self, timeout: float) -> None:
-        """Writes what is queued, for at most `timeout` seconds."""
+        """Write the queued lines, for at most `timeout` seconds."""
         with self._ready:
             self._is_closed = True
             self._ready.notify()
@@ -193,13 +193,13 @@ to the process group ends us within seconds, and must not end the shell before."
 
 
 def leave_a_reader(fd: int) -> subprocess.Popen[bytes] | None:
-    """Has somebody read a pipe to its end once this process is gone, however it ends.
+    """Start a process that reads a pipe to its end after this process has ended, however it ends.
 
-    ExaBGP ends itself, with every session, when it writes to a helper that is gone, and lets all
-    its neighbors write before it looks. A shell outlives us by the moment until it has looked. What
-    it reads is lost, like all that we had not read: the next process asks for everything.
+    ExaBGP ends itself, with every session, if it writes to a helper that is gone, and it lets all
+    its neighbors write before it checks. A shell outlives this process until ExaBGP has checked.
+    Its input is lost, like all input not read before: the next process requests everything.
 
-    Keep what is returned: the shell reads nothing as long as it is there.
+    Keep the returned object: the shell reads nothing while it exists.
     """
     try:
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -216,15 +216,15 @@ def leave_a_reader(fd: int) -> subprocess.Popen[bytes] | None:
 
 
 def linger(fd: int, until: float) -> None:
-    """Reads a pipe and throws away what comes, until `until` (time.monotonic()) or its end.
+    """Read a pipe and discard the input, until `until` (time.monotonic()) or its end.
 
     ExaBGP ends itself, with every session, at a helper's sixth exit within 64 s. One that cannot
     start must not end at once, and must not leave ExaBGP blocked in a write meanwhile.
     """
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
-        return  # nobody who would start us again
-    # Not to block where the thread of a filter that failed takes what was announced; with a
-    # description of its own, since whoever else reads the pipe must block.
+        return  # no parent that would restart this process
+    # Without blocking, because the thread of a failed filter may take announcements; with a
+    # separate file description, because other readers of the pipe must block.
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:  # the pipe of another user
@@ -240,7 +240,7 @@ def linger(fd: int, until: float) -> None:
 
 
 def enlarge(fd: int) -> None:
-    """Makes a pipe hold 1 MiB; anything else than a pipe is left as it is."""
+    """Set the capacity of a pipe to 1 MiB; any other file stays as it is."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     except OSError as error:

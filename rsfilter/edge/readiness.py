@@ -1,9 +1,8 @@
-"""Watches the files of `[readiness]`: one that must be there, one that must not.
+"""Watcher of the files of `[readiness]`: one that must exist, one that must not.
 
-Each second asks for both names, whatever happened to their directories. Where the file system does
-not answer (no permission, a network file system that is gone) the last answer stands: not being
-able to see is no reason to leave service. A file that there never was an answer about counts as
-not there.
+Both names are checked every second, whatever happened to their directories. If the file system does
+not respond (no permission, a dead network file system), the last result stands, because a failed
+check is no reason to leave service. A file that was never checked successfully counts as missing.
 """
 
 from __future__ import annotations
@@ -20,15 +19,16 @@ from rsfilter.util.threads import on_own_thread
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
-"""Between two looks. A load-balancer that probes a health check asks about as often."""
+"""Seconds between two checks. A load balancer probes a health check about as often."""
 
 PATIENCE_S = 10.0
-"""For the first answer. Without it the filter starts its work, which is to withdraw as well."""
+"""Seconds to wait for the first result. Without it the filter starts, because it must withdraw,
+too."""
 
 
 class ReadinessWatcher:
-    """Tells when the files say something else. `on_change` gets why the filter should not be in
-    service, or an empty text; it is called on the event loop."""
+    """Watcher of the readiness files. `on_change` is called on the event loop with the reason to
+    leave service, or an empty text."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class ReadinessWatcher:
         self._exists: dict[Path, bool] = {}
         """Last answers."""
         self._unseen: set[Path] = set()
-        """What cannot be looked at; the log has said so."""
+        """Files that cannot be checked; already logged."""
         self._why = ""
         self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look, then keep looking until `stop`."""
+        """Check, then check again until `stop`."""
         self._task = asyncio.create_task(self._watch(), name="readiness watcher")
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -60,14 +60,14 @@ class ReadinessWatcher:
                 self._tell(f"{ready} cannot be looked for")
 
     async def configure(self, config: ReadinessConfig) -> None:
-        """Look for other files from now on, whether the earlier ones answer or not."""
+        """Watch other files from now on, even if the earlier ones do not respond."""
         await self.stop()
         self._config = config
         self._has_looked.clear()
         await self.start()
 
     async def stop(self) -> None:
-        """Stop looking. Nothing is called afterwards."""
+        """Stop checking. No callback follows."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -79,7 +79,7 @@ class ReadinessWatcher:
             is_over = self._config.ready_file is None and self._config.disable_file is None
             try:
                 await self._check()
-            except Exception:  # whatever it is: the next look may be the one that counts
+            except Exception:  # any error: the next check may succeed
                 log.exception("readiness: cannot follow the files")
                 is_over = False
             self._has_looked.set()

@@ -1,4 +1,4 @@
-"""Read a truth file: its bytes, within bounds, and what they say."""
+"""Reading of a truth file: its bytes, within bounds, and their content."""
 
 from __future__ import annotations
 

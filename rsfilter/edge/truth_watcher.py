@@ -1,14 +1,14 @@
-"""Keeps a truth current with its file.
+"""Watcher that keeps a truth current with its file.
 
-Owns when the file is read again. inotify wakes it at once, the file's status decides whether
-there is anything to read, and a slow tick covers what no event tells: a directory that is not
-there yet or was replaced, a link that leads elsewhere, a network file system. So every way in
-which people deploy files works: rename, rewrite, delete and create, and the link swap of a
-Kubernetes ConfigMap. Every look is a thread's own: a file system may not answer.
+Owns the decision when the file is read again. inotify triggers a check at once, and the file's
+status decides whether to read. A slow tick covers changes without an event: a directory that was
+created or replaced, a link with another target, a network file system. So every usual deployment
+works: rename, rewrite, delete and create, and the link swap of a Kubernetes ConfigMap. Checks run
+on a thread of their own, because a file system may not respond.
 
-A file that is being written in place is half old, half new, or short. It is only looked at when
-the directory has been quiet for `_QUIET_S`, and not believed when its status changed while it
-was read; a JSON object that is cut short never parses. Write to another name and rename.
+A file being rewritten in place is half old, half new, or short. It is read only after the directory
+has been quiet for `_QUIET_S`, and discarded if its status changed while it was read; truncated JSON
+never parses. Operators should write to another name and rename.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.util.threads import on_own_thread
 
 _QUIET_S = 0.02
-"""How long the directory must be quiet before the file is read."""
+"""Seconds that the directory must be quiet before the file is read."""
 
 _BUSY_S = 0.2
 """Longest wait for quiet, so that other files in the directory cannot keep the truth out."""
 
 _TICK_S = 0.5
-"""How often the file's status is looked at without an event."""
+"""Seconds between checks of the file's status without an event."""
 
 _SETTLE_S = 2.0
-"""A status younger than this proves nothing: two writes within one tick of the file system's clock
-look alike (2 s is the coarsest in use, FAT's), so the content is compared."""
+"""Age of a status, in seconds, below which it proves nothing: two writes within one tick of the
+file system's clock have the same status (the coarsest clock, FAT's, ticks every 2 s). The content
+is compared then."""
 
 _STALL_S = 60.0
 """A file that does not answer for this long is an error, and a start waits no longer. A million
 entries are read and parsed in 4 s, the largest file in some 40."""
 
 _RETRY_S = 5.0
-"""After a failure to take a truth over, which may go on: each attempt parses the file again."""
+"""Seconds to wait after a failed takeover, which may last: each attempt parses the file again."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,27 +63,28 @@ class Reading(NamedTuple):
     truth: Truth
     content: bytes
     at: float
-    """When, in seconds since the epoch: entries that had expired are left out."""
+    """Time of reading, in seconds since the epoch: entries that had expired are left out."""
 
 
 class _Content(NamedTuple):
-    """What a look at the file found."""
+    """Result of a check of the file."""
 
     status: _Status | None
-    """Before it was read."""
+    """Status before the file was read."""
     key: str
-    """SHA-256 of the bytes, or why there are none: equal keys need no second telling."""
+    """SHA-256 of the bytes, or the reason why there are none: a repeated key is not reported
+    again."""
     outcome: Reading | TruthError | None
-    """None: content that was told before."""
+    """Parsed content; None if it was reported before."""
 
 
 class TruthWatcher:
     """Reads a truth file whenever its content changes, on a thread of its own.
 
-    `on_truth` gets each good content that differs from the last good one, `on_error` the error of
-    each bad content once; both are called on the event loop, and `on_truth` is waited for. What
-    they fail over they get again. After an error the last good truth still stands, and `error`
-    says what is wrong until the file is good again.
+    `on_truth` gets each valid content that differs from the previous valid one, and is awaited.
+    `on_error` gets the error of each invalid content once. Both are called on the event loop, and
+    called again if they fail. After an error the last valid truth stays active, and `error` gives
+    the problem until the file is valid again.
     """
 
     def __init__(
@@ -103,9 +105,9 @@ class TruthWatcher:
         self._may_be_empty = may_be_empty
         self._good = ""  # key of the last good content
         self._seen = ""  # key of the last content
-        self._settled: _Status | None = None  # the status of a content that needs no second look
+        self._settled: _Status | None = None  # status of a content that needs no second check
         self._lock = asyncio.Lock()
-        self._beside: frozenset[str] = frozenset()  # `_directories` at the last look
+        self._beside: frozenset[str] = frozenset()  # `_directories` at the last check
         self._asked: list[float] = []  # since when the file system owes answers (monotonic)
         self._has_looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -128,7 +130,7 @@ class TruthWatcher:
 
     @property
     def error(self) -> TruthError | None:
-        """What is wrong with the file as it is now; None: nothing."""
+        """Problem of the file in its current state; None if there is none."""
         return self._stall() or self._error
 
     def _stall(self) -> TruthError | None:
@@ -139,9 +141,9 @@ class TruthWatcher:
         return self._problem(f"has not answered for {waiting:.0f} s")
 
     async def reload(self) -> TruthError | None:
-        """Read the content now, whatever the file's status says, and also if it is as before:
-        some of it may have expired, or be in force again by a clock that was put right. Returns
-        the error that stands afterwards. A file that does not answer is read once it does."""
+        """Read the content now, whatever the file's status, even if it is unchanged: entries may
+        have expired, or be valid again after the clock was corrected. Returns the remaining error.
+        A file that does not respond is read once it does."""
         self._settled = None
         if stall := self._stall():
             return stall
@@ -172,7 +174,7 @@ class TruthWatcher:
         return True
 
     async def _ask(self, look: Callable[[], T]) -> T:
-        """What a look at the file system finds, however long it takes."""
+        """Run a check of the file system, however long it takes."""
         since = time.monotonic()
         self._asked.append(since)
         try:
@@ -184,7 +186,7 @@ class TruthWatcher:
         return TruthError((Problem(str(self.path), "", text),))
 
     async def _wakes(self) -> AsyncGenerator[None, None]:
-        """Yields whenever the file may have changed, and at every tick."""
+        """Yield whenever the file may have changed, and at every tick."""
         while True:
             try:
                 directories = await self._ask(self._directories)
@@ -200,13 +202,14 @@ class TruthWatcher:
                 yield
 
     def _directories(self) -> frozenset[str]:
-        """Where a change of the file shows: beside its name, and beside what a link leads to."""
+        """Return the directories in which a change of the file shows: that of its name, and those
+        of link targets."""
         return frozenset(
             (os.path.realpath(self.path.parent), os.path.dirname(os.path.realpath(self.path)))
         )
 
     def _status(self) -> _Status | None:
-        """What changes when the file does; None: there is no file."""
+        """Return a status that changes when the file does; None if there is no file."""
         try:
             found = os.stat(self.path)
         except (OSError, ValueError):
@@ -219,7 +222,7 @@ class TruthWatcher:
             if content is None:
                 return
             if content.key != self._seen:
-                self._seen, self._settled = "", None  # until it was told
+                self._seen, self._settled = "", None  # until it was reported
                 await self._tell(content)
                 self._seen = content.key
             status = content.status
@@ -227,8 +230,8 @@ class TruthWatcher:
                 self._settled = status
 
     def _look_around(self) -> tuple[frozenset[str], _Content | None]:
-        """The directories as they were before the look: a link that moves during it wakes us
-        again."""
+        """Check the file. Returns the directories as they were before the check, because a link
+        that moves during the check must trigger another one."""
         return self._directories(), self._look()
 
     def _look(self) -> _Content | None:

@@ -1,7 +1,7 @@
-"""What has been begun (`exabgp.unsettled`), written down for a process that takes over.
+"""Unfinished work with ExaBGP (`exabgp.unsettled`), stored for a process that takes over.
 
 The file is `unsettled.state`, beside the audit log: one JSON object, `{"routers":[…],"hosts":[…]}`.
-It is there for as long as something is under way, mostly for seconds after a start.
+It exists while work is unfinished, usually for seconds after a start.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 NAME = "unsettled.state"
 
 MAX_OCTETS = 1 << 20
-"""Of a file that is read: some 25,000 neighbors."""
+"""Octets of a file that is read: some 25,000 neighbors."""
 
 STOP_TIMEOUT_S = 1.0
-"""For the last change at the end."""
+"""Seconds for the last change at the end."""
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,10 +69,10 @@ def write(path: Path, content: Unsettled) -> None:
 
 
 class UnsettledKeeper:
-    """Keeps the file current, off the event loop: a slow disk keeps nobody waiting."""
+    """Keeps the file current, off the event loop: a slow disk delays nothing."""
 
     def __init__(self, path: Path, content: Unsettled) -> None:
-        """`content`: what the file says now."""
+        """Make a keeper. `content`: the content of the file."""
         self._path = path
         self._wanted = self._written = content
         self._wake = asyncio.Event()

@@ -21,10 +21,8 @@ from support.places import ROOT
 PACKAGE = ROOT / "rsfilter"
 
 NOT_YET_HELD: tuple[str, ...] = (
-    "audit",
     "cli.py",
     "commands",
-    "edge",
     "exabgp",
     "fleet",
     "pipeline",
