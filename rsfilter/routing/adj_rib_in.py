@@ -126,10 +126,12 @@ class AdjRibIn:
 
     def insert(self, entries: Sequence[Entry]) -> None:
         """Adds routes of one neighbor, at least one, under keys that are not there yet."""
-        table = self.table(entries[0].route.key.neighbor)
+        neighbor = entries[0].route.key.neighbor
+        table = self.tables.get(neighbor) or self.table(neighbor)
         by_prefix = self._by_prefix
         self.arrivals.add(entries)
         new: list[Prefix] = []
+        accepted = 0
         for entry in entries:
             key = entry.route.key
             table.entries[key] = entry
@@ -140,8 +142,10 @@ class AdjRibIn:
                 self._add_to_others(entry)
             if not entry.within_limit:
                 table.over_limit[key] = None
+            if entry.verdict.kind is _ACCEPTED:
+                accepted += 1
         self._index.add(new)
-        self.accepted += sum([entry.is_accepted for entry in entries])
+        self.accepted += accepted
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Takes a route out; None when it was not there."""
@@ -217,7 +221,7 @@ class AdjRibIn:
         an earlier one, whatever it asks of routers."""
         found = self._by_prefix.get(prefix, ())
         if isinstance(found, Entry):
-            return (found.route,) if found.is_announced else ()
+            return () if found.verdict.kind is _REJECTED else (found.route,)
         every = self.at(prefix)
         entries = [e for e in every if e.is_accepted] or [e for e in every if e.is_announced]
         return sorted([entry.route for entry in entries], key=preference)
@@ -225,6 +229,8 @@ class AdjRibIn:
     def take_candidates(self, prefix: Prefix) -> Sequence[Route] | Shift:
         """`candidates`, or where there are many, what has changed since this was last called."""
         found = self._by_prefix.get(prefix, ())
+        if isinstance(found, Entry):  # nearly always: without a call
+            return () if found.verdict.kind is _REJECTED else (found.route,)
         return found.take_shift() if isinstance(found, Owners) else self.candidates(prefix)
 
     def entries(self) -> Iterator[Entry]:

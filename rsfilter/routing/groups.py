@@ -143,7 +143,8 @@ class Neighbors:
     def __init__(self, hosts: Iterable[HostGroup], routers: Iterable[RouterGroup]) -> None:
         self.group = HostGroups(hosts)
         """The host group of an address; None when it is in none."""
-        self._router_of = {a: group for group in routers for a in group.neighbors}
+        self.routers = {address: group for group in routers for address in group.neighbors}
+        """The group of each router that the configuration names."""
 
     def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
         """Other host groups are in force."""
@@ -151,11 +152,11 @@ class Neighbors:
 
     def is_router(self, neighbor: Address) -> bool:
         """The configuration names it as a router."""
-        return neighbor in self._router_of
+        return neighbor in self.routers
 
     def identify(self, neighbor: Address) -> Identity:
         """What the configuration says of an address."""
-        if router := self._router_of.get(neighbor):
+        if router := self.routers.get(neighbor):
             return Identity("router", router.name)
         if group := self.group(neighbor):
             return Identity("host", group.name)

@@ -1,15 +1,17 @@
-"""Judging what is in the table again, in slices, so that no route waits long behind it.
+"""Work on the whole table, in slices, so that no route waits long behind it.
 
 A change of data goes through the table twice. First every route that it concerns is judged and
 nothing follows: only then is it known whether the guard has to hold losses. Then the verdicts are
 set, prefix by prefix: where one owner follows another, routers get the new one in place of the old.
 
-Each function here is a generator that does some work, pauses, and goes on where it was. Routes come
-and go meanwhile; what hosts announce then is judged by the new data already.
+`Revalidation` runs one event after the other. The work on each is a generator, which pauses after
+every slice. Routes come and go meanwhile; what hosts announce then is judged by the new data
+already.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -17,12 +19,12 @@ from typing import TypeVar
 from msgspec import Struct
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.drain import Drain
 from rsfilter.routing.effects import DataChange
 from rsfilter.routing.events import AllRepeated, DataReplaced, GuardReleased, PolicyReplaced
-from rsfilter.routing.guard import can_hold, comes_of_data
+from rsfilter.routing.guard import Haste, can_hold, comes_of_data
 from rsfilter.routing.model import Prefix, Route, RouteKey, Verdict, VerdictKind
-from rsfilter.routing.policy import NO_GROUP
-from rsfilter.routing.table import Verdicts
+from rsfilter.routing.table import RoutingTable
 
 SLICE = 1000
 """Routes that are judged, or verdicts that are set, between pauses: some 10 ms."""
@@ -35,30 +37,93 @@ _PER_LIST = 10
 """What finding a list of routes costs, in routes that are judged."""
 
 
-def replace_data(verdicts: Verdicts, event: DataReplaced) -> Iterator[None]:
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """Another phase of a drain has begun: what routers have is to follow."""
+
+
+TableWide = DataReplaced | PolicyReplaced | GuardReleased | PhaseChanged | AllRepeated
+"""Events that concern the whole table."""
+
+
+class Revalidation:
+    """Runs what concerns the whole table: one event after the other, each in slices."""
+
+    def __init__(self, table: RoutingTable, drain: Drain) -> None:
+        self._table = table
+        self._drain = drain
+        self._under_way: Iterator[None] | None = None
+        self._waiting: deque[TableWide] = deque()
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether there is work for `go_on`."""
+        return self._under_way is not None or bool(self._waiting)
+
+    def add(self, event: TableWide) -> None:
+        """Queue an event; `go_on` does its work. An equal `PhaseChanged` is queued once."""
+        if not isinstance(event, PhaseChanged) or event not in self._waiting:
+            self._waiting.append(event)
+
+    def go_on(self) -> None:
+        """Do one slice; an event that has no more of them makes way for the next."""
+        while self._under_way is not None or self._waiting:
+            if self._under_way is None:
+                self._under_way = self._begin(self._waiting.popleft())
+            try:
+                next(self._under_way)
+            except StopIteration:
+                self._under_way = None
+            else:
+                return
+
+    def _begin(self, event: TableWide) -> Iterator[None]:
+        table = self._table
+        match event:
+            case DataReplaced():
+                table.guard.haste = (
+                    Haste.FIRST
+                )  # what hosts withdrew cannot come back by older data
+                while self._waiting and isinstance(newer := self._waiting[0], DataReplaced):
+                    event = _supersede(table, event, newer)
+                    self._waiting.popleft()
+                return _replace_data(table, event)
+            case PolicyReplaced():
+                self._drain.drain_time = event.drain_time
+                return _replace_policy(table, event)
+            case GuardReleased():
+                return _release_guard(table, event)
+            case AllRepeated():
+                return _all_repeated(table, event)
+            case PhaseChanged():
+                return _export_all(table)
+
+
+def _replace_data(table: RoutingTable, event: DataReplaced) -> Iterator[None]:
     """Other data are in force from now on."""
-    before, verdicts.data = verdicts.data, event.data
-    accepted = verdicts.rib_in.accepted
+    before = table.data.provenance
+    table.replace_data(event.data)
+    accepted = table.rib_in.accepted
     pace = _Pace()
     found = _Differing()
-    for entries in _concerned(verdicts.rib_in, event):
-        found.add(verdicts, entries)
+    for entries in _concerned(table.rib_in, event):
+        found.add(table, entries)
         if pace.is_pause_due(len(entries) + _PER_LIST):
             yield
-    lost_before = verdicts.guard.lost
-    holds = not verdicts.guard.allows(found.lost, accepted)
+    lost_before = table.guard.lost
+    holds = not table.guard.allows(found.lost, accepted)
     flipped = held = 0
     has_found = bool(found)
     for judged in found.take():
-        flips, holding = _set_together(verdicts, judged, holds=holds)
+        flips, holding = _set_together(table, judged, holds=holds)
         flipped += flips
         held += holding
         if pace.is_pause_due(len(judged)):
             yield
-    if event.prefixes is None or before.provenance != event.data.provenance or has_found:
-        verdicts.actions.audit.append(_change(event, found.rejudged, flipped))
+    if event.prefixes is None or before != event.data.provenance or has_found:
+        table.log(_change(event, found.rejudged, flipped))
     if held:
-        verdicts.audit_guard(
+        table.log_guard(
             "held",
             held,
             event.detail,
@@ -91,12 +156,12 @@ class _Judged(Struct, frozen=True, gc=False):
     within_limit: bool
     verdict: Verdict
 
-    def now(self, verdicts: Verdicts) -> Verdict:
+    def now(self, table: RoutingTable) -> Verdict:
         """What they say of it by now, whatever its host has done meanwhile."""
         entry = self.entry
         if entry.route is self.route and entry.within_limit is self.within_limit:
             return self.verdict
-        return verdicts.judge(entry, verdicts.neighbors.group(entry.route.key.neighbor))
+        return table.judge(entry)
 
 
 @dataclass(slots=True)
@@ -115,13 +180,13 @@ class _Differing:
     def __bool__(self) -> bool:
         return bool(self._parts)
 
-    def add(self, verdicts: Verdicts, entries: list[Entry]) -> None:
+    def add(self, table: RoutingTable, entries: list[Entry]) -> None:
         """Judges some more routes by the data in force; sets nothing."""
         self.rejudged += len(entries)
-        rib_in = verdicts.rib_in
+        rib_in = table.rib_in
         for entry in entries:
             route = entry.route
-            verdict = verdicts.judge(entry, verdicts.neighbors.group(route.key.neighbor))
+            verdict = table.judge(entry)
             if verdict != entry.verdict:
                 self.lost += entry.is_accepted and can_hold(verdict)
                 judged = _Judged(entry, route, entry.within_limit, verdict)
@@ -143,10 +208,10 @@ class _Differing:
                     yield from _slices(judged)
 
 
-def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> DataReplaced:
+def _supersede(table: RoutingTable, event: DataReplaced, by: DataReplaced) -> DataReplaced:
     """The event that does the work of both, when data are replaced before anything was judged by
     them. That they came is audited all the same."""
-    verdicts.actions.audit.append(_change(event))
+    table.log(_change(event))
     prefixes = by.prefixes
     if prefixes is not None:
         prefixes = None if event.prefixes is None else prefixes | event.prefixes
@@ -158,109 +223,91 @@ def supersede(verdicts: Verdicts, event: DataReplaced, by: DataReplaced) -> Data
     )
 
 
-def replace_policy(verdicts: Verdicts, event: PolicyReplaced) -> Iterator[None]:
-    """What hosts have announced is judged by other rules, which the guard does not hold back: it
-    has been asked before (`impact.PolicyImpact`). What they take away counts within its window."""
-    guard = verdicts.guard
+def _replace_policy(table: RoutingTable, event: PolicyReplaced) -> Iterator[None]:
+    """Judge what hosts have announced by other rules. The guard does not hold it back: that was
+    checked before (`impact.PolicyImpact`). What the rules take away counts within its window."""
+    guard, rib_in = table.guard, table.rib_in
     if event.is_forced:
         guard.start_window()
-    rib_in, group_of = verdicts.rib_in, verdicts.neighbors.group
-    limit_before = {n: (group_of(n) or NO_GROUP).max_prefixes for n in rib_in.tables}
-    verdicts.replace_hosts(event.hosts)
+    table.replace_hosts(event.hosts)
     guard.limits = event.limits
-    group_of = verdicts.neighbors.group
-    for neighbor, table in rib_in.tables.items():
-        limit = (group_of(neighbor) or NO_GROUP).max_prefixes
-        if limit != limit_before[neighbor]:
-            table.recount(limit)
     for number, entries in enumerate(_entries(rib_in, rib_in.prefixes())):
         if number:
             yield
         for entry in filter(rib_in.has, entries):
-            key = entry.route.key
-            verdict = verdicts.judge(entry, group_of(key.neighbor))
+            verdict = table.judge(entry)
             is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
             if is_by_config or not comes_of_data(verdict):
-                guard.forget(key)
-            is_loss = entry.is_accepted and can_hold(verdict)
-            verdicts.set(entry, verdicts.guarded(entry, verdict), "config")
-            if is_loss and not event.is_forced:
-                guard.lose(key)
-        verdicts.export(*dict.fromkeys(entry.route.key.prefix for entry in entries))
+                guard.forget(entry.route.key)
+            is_loss = entry.is_accepted and can_hold(verdict) and not event.is_forced
+            table.set_verdict(entry, verdict, "config", is_loss=is_loss)
+        table.export(*dict.fromkeys(entry.route.key.prefix for entry in entries))
 
 
-def release_guard(verdicts: Verdicts, event: GuardReleased) -> Iterator[None]:
+def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
     """What was held goes by the data in force."""
-    released = verdicts.guard.release()
-    rib_in = verdicts.rib_in
+    released = table.guard.release()
     for number, keys in enumerate(_slices(released)):
         if number:
             yield
         for key in keys:
-            entry = rib_in.find(key)
-            if entry is not None and entry.verdict.kind is VerdictKind.HELD:
-                group = verdicts.neighbors.group(key.neighbor)
-                verdicts.rejudge(entry, group, "guard")
-                verdicts.export(key.prefix)
+            table.release(key)
     if released:
-        verdicts.audit_guard("released", len(released), event.by, source="operator")
+        table.log_guard("released", len(released), event.by, source="operator")
 
 
-def all_repeated(verdicts: Verdicts, event: AllRepeated) -> Iterator[None]:
+def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
     """Every host has repeated itself after a restart: are the losses of the first data too many?
     Routers still have these routes; what is held of them they keep."""
-    guard = verdicts.guard
+    guard = table.guard
     if event.is_over:
-        yield from _forget_lost(verdicts)
+        yield from _forget_lost(table)
     suspects = guard.take_suspects()
-    accepted, lost_before = verdicts.rib_in.accepted + len(suspects), guard.lost
+    accepted, lost_before = table.rib_in.accepted + len(suspects), guard.lost
     holds = not guard.allows(len(suspects), accepted)
     held = 0
     for number, keys in enumerate(_slices(suspects)):
         if number:
             yield
-        held += sum(_weighed(verdicts, key, holds=holds) for key in keys)
+        held += sum(_weighed(table, key, holds=holds) for key in keys)
     if event.is_over:
         guard.stop_expecting()
     if held:
         detail = "the first data after a restart"
-        verdicts.audit_guard(
-            "held", held, detail, accepted=accepted, lost=lost_before, source="restart"
-        )
+        table.log_guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")
 
 
-def _forget_lost(verdicts: Verdicts) -> Iterator[None]:
+def _forget_lost(table: RoutingTable) -> Iterator[None]:
     """What was lost before a restart, and has not come again, its host has withdrawn."""
-    for keys in _slices(verdicts.guard.lost_keys()):
+    for keys in _slices(table.guard.lost_keys()):
         for key in keys:
-            if verdicts.rib_in.find(key) is None:
-                verdicts.guard.gone(key)
+            if table.rib_in.find(key) is None:
+                table.guard.gone(key)
         yield
 
 
-def _weighed(verdicts: Verdicts, key: RouteKey, *, holds: bool) -> bool:
+def _weighed(table: RoutingTable, key: RouteKey, *, holds: bool) -> bool:
     """Hold a route that was accepted before a restart and that data reject, or count it as lost;
     True: it is held."""
-    entry = verdicts.rib_in.find(key)
+    entry = table.rib_in.find(key)
     if entry is None or entry.is_announced:
         return False
-    verdict = verdicts.judge(entry, verdicts.neighbors.group(key.neighbor))
+    verdict = table.judge(entry)
     if not holds or not comes_of_data(verdict):
-        verdicts.guard.lose(key)
+        table.count_lost(key)
         return False
-    verdicts.guard.hold(entry.route, verdict, verdicts.rules(entry))
-    verdicts.set(entry, verdicts.guarded(entry, verdict), "guard")
-    verdicts.export(key.prefix)
+    table.hold(entry, verdict, "guard")
+    table.export(key.prefix)
     return True
 
 
-def export_all(verdicts: Verdicts) -> Iterator[None]:
+def _export_all(table: RoutingTable) -> Iterator[None]:
     """Every prefix is brought up to date at the routers: another phase of a drain has begun."""
-    rib_in, pace = verdicts.rib_in, _Pace()
+    rib_in, pace = table.rib_in, _Pace()
     for prefix in rib_in.prefixes():
         count = rib_in.count(prefix)
         if count:
-            verdicts.export(prefix)
+            table.export(prefix)
             if pace.is_pause_due(count):
                 yield
 
@@ -277,26 +324,25 @@ def _change(event: DataReplaced, rejudged: int = 0, flipped: int = 0) -> DataCha
     )
 
 
-def _set_together(verdicts: Verdicts, judged: list[_Judged], *, holds: bool) -> tuple[int, int]:
+def _set_together(table: RoutingTable, judged: list[_Judged], *, holds: bool) -> tuple[int, int]:
     """Sets the verdicts of one prefix: as they are by now, whatever hosts did since they were found
     to differ. How many are of another kind than before, and how many accepted routes are held."""
     flipped = held = 0
     for each in judged:
         entry = each.entry
-        if not verdicts.rib_in.has(entry):
+        if not table.rib_in.has(entry):
             continue
-        verdict = each.now(verdicts)
+        verdict = each.now(table)
         is_loss = entry.is_accepted and can_hold(verdict)
-        if is_loss and holds:
-            verdicts.guard.hold(entry.route, verdict, verdicts.rules(entry))
-            held += 1
         was = entry.verdict.kind
-        verdicts.set(entry, verdicts.guarded(entry, verdict), "data")
-        if is_loss and not holds:
-            verdicts.guard.lose(entry.route.key)
+        if is_loss and holds:
+            table.hold(entry, verdict, "data")
+            held += 1
+        else:
+            table.set_verdict(entry, verdict, "data", is_loss=is_loss)
         flipped += entry.verdict.kind is not was
     if flipped:
-        verdicts.export(judged[0].route.key.prefix)
+        table.export(judged[0].route.key.prefix)
     return flipped, held
 
 

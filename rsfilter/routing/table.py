@@ -1,29 +1,59 @@
-"""The verdict of every route, and what follows when one is set.
+"""The routing table: every route with its verdict, and what follows when one changes.
 
     Adj-RIB-In -> judge -> Adj-RIB-Out
                     |
                     +-> audit events
 
-The tables and the data in force are here; why a route is judged at all is the engine's.
+`RoutingTable` is the only owner of routes. Events come from the engine and other verdicts from
+`revalidation`; both use the methods here. `rib_in`, `ribs_out`, `neighbors` and `data` are public
+for reading: nothing outside of this module changes them. `guard` is public as well, for its limits
+and its window; that a route in the table is held, lost or accepted, it learns here alone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.adj_rib_out import AdjRibOut
-from rsfilter.routing.effects import Actions, GuardChange, OutChange, VerdictChange
+from rsfilter.routing.effects import (
+    Actions,
+    AuditEvent,
+    GuardChange,
+    NlriRefused,
+    NotKept,
+    OutChange,
+    RefreshWanted,
+    VerdictChange,
+)
+from rsfilter.routing.events import EndOfRib, RefreshMark, Update
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import Guard
-from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
-from rsfilter.routing.policy import Judge
+from rsfilter.routing.model import (
+    UNICAST,
+    Address,
+    Prefix,
+    Route,
+    RouteKey,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.overflow import Unkept
+from rsfilter.routing.policy import NO_GROUP, Judge
+from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rules import rules
 from rsfilter.routing.validation import Data
 
+MAX_REFUSED = 100
+"""NLRIs of one neighbor that are audited although no route can be made of them. Sessions do not
+carry other families: even one is a surprise."""
 
-class Verdicts:
-    """Judges routes by the data in force, and keeps the tables and the actions that follow."""
+_ACCEPTED, _REJECTED = VerdictKind.ACCEPTED, VerdictKind.REJECTED
+
+
+class RoutingTable:
+    """Keeps the routes of every host, judged by the data in force, and what routers should have."""
 
     def __init__(
         self,
@@ -39,97 +69,218 @@ class Verdicts:
         self.rib_in = AdjRibIn()
         asns = frozenset(asn for group in routers for asn in (group.asn, *group.asns_behind))
         self.ribs_out = {group.name: AdjRibOut(own_asn, group, asns) for group in routers}
-        self.actions = Actions([], [], [])
-        """What has followed since they were taken."""
-        self._to_export: list[Prefix] = []
-        """Prefixes whose candidates may be others since then."""
+        self.counters: Counter[str] = Counter()
+        """announced, not_kept, repeated, withdrawn, refused."""
+        self._retention = Retention(self.rib_in)
+        self._unkept = Unkept(self.rib_in.tables)
         self._judge = Judge()
+        self._effects = Actions([], [], [])
+        """Effects since `effects` was last called."""
+        self._to_export: list[Prefix] = []
+        """Prefixes whose candidates may differ since then."""
         self._named: tuple[int, Address, Data, str] | None = None
-        """The last host that was asked for, by what data, and its name; None: ask anew."""
+        """The last host whose name was requested, with the data that named it, and the name."""
 
-    def take_actions(self) -> Actions:
-        """What has followed since the last call, in order."""
-        self._export()
-        taken, self.actions = self.actions, Actions([], [], [])
-        return taken
+    def effects(self) -> Actions:
+        """Return the effects since the last call, in order."""
+        if self.guard.has_ended():
+            self.log_guard("ended", 0, "nothing is held any more")
+        if self._to_export:
+            self._export()
+        effects, self._effects = self._effects, Actions([], [], [])
+        return effects
 
-    def insert(
-        self, routes: Sequence[Route], group: HostGroup | None, *, within_limit: bool
-    ) -> None:
-        """Routes of one neighbor and AS that were not there."""
-        if not routes:
+    # Changes by hosts ---------------------------------------------------------------------------
+
+    def announce(self, update: Update, now: float) -> None:
+        """Insert or replace what an UPDATE announces. New routes are inserted together, in the
+        order in which they came."""
+        neighbor, announced = update.neighbor, update.announced
+        table = self.rib_in.tables.get(neighbor) or self.rib_in.table(neighbor)
+        table.asns.add(update.asn)
+        group = self.neighbors.group(neighbor)
+        not_kept = repeated = 0
+        new: list[Route] = []
+        for route in announced:
+            key = route.key
+            if table.unrepeated:
+                table.unrepeated.get(UNICAST[key.prefix.family], set()).discard(key)
+            entry = table.entries.get(key)
+            if entry is None:
+                new.append(route)
+            elif entry.route == route and key not in table.stale:
+                repeated += 1
+            elif route.attributes.is_treated_as_withdraw:
+                # RFC 7606 section 2. What it names it may as well withdraw as announce: the
+                # speaker shows both alike. A route that is not there is kept to say why.
+                self.withdraw(key, "malformed")
+            else:
+                not_kept += self._insert(new, group, table)
+                new = []
+                not_kept += self._replace(entry, route, group, table)
+        not_kept += self._insert(new, group, table)
+        if repeated:
+            self.counters["repeated"] += repeated
+        if repeated < len(announced):
+            self.counters["announced"] += len(announced) - repeated
+        if not_kept:
+            self._overflow(update, not_kept, now)
+
+    def withdraw(self, key: RouteKey, cause: str) -> None:
+        """Remove a route, if it exists; the oldest one beyond `max_prefixes` takes its place."""
+        was_stale = self.rib_in.is_stale(key)
+        entry = self.rib_in.remove(key)
+        if entry is None:
             return
-        verdicts = self._judge.all(routes, group, self.data, within_limit=within_limit)
-        guard, own = self.guard, [rules(route, group, self.data) for route in routes]
-        if guard.has_a_say:
-            verdicts = list(map(guard.verdict, routes, verdicts, own))
-        for route, verdict, rule in zip(routes, verdicts, own, strict=True):
-            if verdict.kind is VerdictKind.ACCEPTED:
-                guard.accept(route, rule)
-        entries = [
-            Entry(route, verdict, within_limit)
-            for route, verdict in zip(routes, verdicts, strict=True)
-        ]
-        self.rib_in.insert(entries)
-        name = self.host_name(routes[0].asn, routes[0].key.neighbor)
-        provenance = self.data.provenance
-        self.actions.audit.extend(
-            [
-                VerdictChange(route, name, verdict, None, "announce", provenance)
-                for route, verdict in zip(routes, verdicts, strict=True)
-            ]
-        )
-        self.export(*[entry.route.key.prefix for entry in entries if entry.is_announced])
+        self.guard.gone(key)
+        self.counters["withdrawn"] += 1
+        self._log_verdict(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
+        if entry.is_announced:
+            self.export(key.prefix)
+        if entry.within_limit and not was_stale:
+            self._move_up(key.neighbor)
 
-    def judge(self, entry: Entry, group: HostGroup | None) -> Verdict:
-        """What the data in force say of a route that is in the table; sets nothing."""
+    def refuse(self, update: Update, family: str, nlri: str) -> None:
+        """Audit, once, an NLRI that no route can be made of: there is nothing to keep."""
+        self.counters["refused"] += 1
+        refused = self.rib_in.table(update.neighbor).refused
+        if (family, nlri) in refused or len(refused) >= MAX_REFUSED:
+            return
+        refused.add((family, nlri))
+        reason = "prefix_malformed" if family in UNICAST.values() else "family_not_allowed"
+        name = self._host_name(update.asn, update.neighbor)
+        provenance = self.data.provenance
+        self.log(NlriRefused(update.neighbor, update.asn, name, family, nlri, reason, provenance))
+
+    def end_of_rib(self, event: EndOfRib) -> None:
+        """Withdraw the stale routes of a family that a host which is back has not repeated."""
+        table = self.rib_in.tables.get(event.neighbor)
+        if table is None:
+            return
+        for key in [k for k in table.stale if UNICAST[k.prefix.family] == event.family]:
+            self.withdraw(key, "end_of_rib")
+
+    def refresh(self, mark: RefreshMark) -> None:
+        """Withdraw what a neighbor does not repeat between begin and end (RFC 7313)."""
+        table = self.rib_in.tables.get(mark.neighbor)
+        if table is None or mark.family not in UNICAST.values():
+            return
+        if not mark.is_end:
+            table.unrepeated[mark.family] = {
+                key for key in table.entries if UNICAST[key.prefix.family] == mark.family
+            }
+            return
+        gone = sorted(table.unrepeated.pop(mark.family, ()))
+        for key in gone:
+            table.over_limit.pop(key, None)  # none of them moves up before it goes
+        for key in gone:
+            self.withdraw(key, "withdraw")
+
+    def lose_host(self, neighbor: Address, cause: str, now: float) -> None:
+        """Make the routes of a host stale whose session ended without notice, or drop them if its
+        group has no `stale_time` (RFC 9494)."""
+        group = self.neighbors.group(neighbor)
+        table = self.rib_in.tables.get(neighbor)
+        if table is None or group is None or not group.stale_time:
+            self.drop_all(neighbor, cause)
+            return
+        self._unkept.forget(neighbor)
+        table.over_limit.clear()  # nothing moves up: they go
+        table.unrepeated.clear()
+        table.refused.clear()
+        lost = self._retention.lose(neighbor, group, now)
+        for entry in lost.kept:
+            self._log_verdict(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
+            self.export(entry.route.key.prefix)
+        for key in lost.gone:
+            self.withdraw(key, cause)
+
+    def drop_all(self, neighbor: Address, cause: str) -> None:
+        """Withdraw every route of a neighbor and forget the neighbor."""
+        table = self.rib_in.tables.get(neighbor)
+        if table is None:
+            return
+        self._unkept.forget(neighbor)
+        table.over_limit.clear()  # nothing moves up: all of it goes
+        table.unrepeated.clear()
+        for key in list(table.entries):
+            self.withdraw(key, cause)
+        del self.rib_in.tables[neighbor]
+
+    # Changes by time ----------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Withdraw stale routes whose time is over, and request again what there is room for."""
+        for key in self._retention.expired(now):
+            self.withdraw(key, "stale_time")
+        self._effects.refresh.extend(
+            RefreshWanted(*wanted) for wanted in self._unkept.to_repeat(now, self._max_prefixes)
+        )
+
+    def next_timer(self) -> float | None:
+        """Return when to call `expire` at the latest; None if nothing waits for a time."""
+        timers = (self._retention.next_timer(), self._unkept.next_timer())
+        return min((at for at in timers if at is not None), default=None)
+
+    # Changes by data, configuration and operator --------------------------------------------------
+
+    def replace_data(self, data: Data) -> None:
+        """Put other data in force; routes keep their verdicts until others are set."""
+        self.data = data
+
+    def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
+        """Put other host groups in force; routes keep their verdicts until others are set. The
+        order of announcement decides anew who is within `max_prefixes`."""
+        tables = self.rib_in.tables
+        limits = {neighbor: self._max_prefixes(neighbor) for neighbor in tables}
+        self.neighbors.replace_hosts(hosts)
+        self._named = None
+        for neighbor, table in tables.items():
+            limit = self._max_prefixes(neighbor)
+            if limit != limits[neighbor]:
+                table.recount(limit)
+
+    def judge(self, entry: Entry) -> Verdict:
+        """Return the verdict of the data in force on a route in the table; set nothing."""
+        group = self.neighbors.group(entry.route.key.neighbor)
         return self._judge(entry.route, group, self.data, within_limit=entry.within_limit)
 
-    def rules(self, entry: Entry) -> str:
-        """See `rules.rules`."""
-        group = self.neighbors.group(entry.route.key.neighbor)
-        return rules(entry.route, group, self.data)
+    def set_verdict(self, entry: Entry, verdict: Verdict, cause: str, *, is_loss: bool) -> None:
+        """Set a verdict by the data in force: a route that is held stays so if it can. `is_loss`:
+        it counts as lost within the guard's window."""
+        self._set(entry, self.guard.verdict(entry.route, verdict, self._rules(entry)), cause)
+        if is_loss:
+            self.count_lost(entry.route.key)
 
-    def guarded(self, entry: Entry, verdict: Verdict) -> Verdict:
-        """What becomes of a verdict by the data in force: see `Guard.verdict`."""
-        return self.guard.verdict(entry.route, verdict, self.rules(entry))
+    def hold(self, entry: Entry, verdict: Verdict, cause: str) -> None:
+        """Hold a route that the data in force reject: routers keep it."""
+        own = self._rules(entry)
+        self.guard.hold(entry.route, verdict, own)
+        self._set(entry, self.guard.verdict(entry.route, verdict, own), cause)
 
-    def rejudge(self, entry: Entry, group: HostGroup | None, cause: str) -> None:
-        """Judges a route that is in the table by the data in force alone: it is held no longer."""
-        self.guard.forget(entry.route.key)
-        self.set(entry, self.judge(entry, group), cause)
+    def count_lost(self, key: RouteKey) -> None:
+        """Count a route as lost to data or configuration within the guard's window."""
+        self.guard.lose(key)
 
-    def set(self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False) -> None:
-        """Another verdict. `is_back`: the route was stale until now, which is audited even if its
-        verdict stays."""
-        was = entry.verdict
-        self.rib_in.set_verdict(entry, verdict)
-        if entry.is_accepted:
-            self.guard.accept(entry.route, self.rules(entry))
-        elif was.kind is VerdictKind.ACCEPTED and not entry.is_announced:
-            self.guard.reject(entry.route.key)
-        if is_back:
-            self.audit(entry.route, verdict, was.kind, cause, stale=False)
-        elif (was.kind, was.reasons) != (verdict.kind, verdict.reasons):
-            stale = self.rib_in.is_stale(entry.route.key) or None
-            self.audit(entry.route, verdict, was.kind, cause, stale=stale)
+    def release(self, key: RouteKey) -> None:
+        """Judge a route by the data in force alone that the guard has released."""
+        entry = self.rib_in.find(key)
+        if entry is not None and entry.verdict.kind is VerdictKind.HELD:
+            self._rejudge(entry, "guard")
+            self.export(key.prefix)
 
-    def audit(
-        self,
-        route: Route,
-        verdict: Verdict | None,
-        was: VerdictKind | None,
-        cause: str,
-        *,
-        stale: bool | None = None,
-    ) -> None:
-        """Notes a verdict for the audit log, or that a route is gone (None)."""
-        name = self.host_name(route.asn, route.key.neighbor)
-        self.actions.audit.append(
-            VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale)
-        )
+    # Effects ------------------------------------------------------------------------------------
 
-    def audit_guard(
+    def export(self, *prefixes: Prefix) -> None:
+        """Have every router's table brought up to date with the candidates of these prefixes: once,
+        when `effects` is called, whatever else happens to them until then."""
+        self._to_export += prefixes
+
+    def log(self, event: AuditEvent) -> None:
+        """Add an audit event to the effects."""
+        self._effects.audit.append(event)
+
+    def log_guard(
         self,
         action: str,
         routes: int,
@@ -139,8 +290,8 @@ class Verdicts:
         lost: int = 0,
         source: str = "",
     ) -> None:
-        """Notes for the audit log what the guard has done: see `GuardChange`."""
-        self.actions.audit.append(
+        """Log what the guard has done: see `GuardChange`."""
+        self.log(
             GuardChange(
                 action=action,
                 routes=routes,
@@ -153,13 +304,141 @@ class Verdicts:
             )
         )
 
-    def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
-        """Other host groups are in force; nothing is judged by them yet."""
-        self.neighbors.replace_hosts(hosts)
-        self._named = None
+    # Inside ---------------------------------------------------------------------------------------
 
-    def host_name(self, asn: int, neighbor: Address) -> str:
-        """The truth's name for a host, else its group's."""
+    def _insert(self, routes: list[Route], group: HostGroup | None, table: NeighborTable) -> int:
+        """Insert routes of one neighbor and AS that do not exist; return how many there is no room
+        for."""
+        if not routes:
+            return 0
+        room = table.room((group or NO_GROUP).max_prefixes)
+        if len(routes) <= room:
+            self._insert_judged(routes, group, within_limit=True)
+            return 0
+        kept = room + table.room_beyond
+        for some, is_within in ((routes[:room], True), (routes[room:kept], False)):
+            if some:
+                self._insert_judged(some, group, within_limit=is_within)
+        return max(0, len(routes) - kept)
+
+    def _insert_judged(
+        self, routes: Sequence[Route], group: HostGroup | None, *, within_limit: bool
+    ) -> None:
+        guard, data = self.guard, self.data
+        verdicts = self._judge.all(routes, group, data, within_limit=within_limit)
+        has_a_say = guard.has_a_say
+        name = self._host_name(routes[0].asn, routes[0].key.neighbor)
+        provenance = data.provenance
+        entries: list[Entry] = []
+        log, to_export = self._effects.audit, self._to_export
+        next_hops, own = None, ""
+        for route, verdict in zip(routes, verdicts, strict=True):
+            if route.next_hops is not next_hops:  # the very same within an UPDATE
+                next_hops, own = route.next_hops, rules(route, group, data)
+            if has_a_say:
+                verdict = guard.verdict(route, verdict, own)
+            kind = verdict.kind
+            if kind is _ACCEPTED:
+                guard.accept(route, own)
+            entries.append(Entry(route, verdict, within_limit))
+            log.append(VerdictChange(route, name, verdict, None, "announce", provenance))
+            if kind is not _REJECTED:
+                to_export.append(route.key.prefix)
+        self.rib_in.insert(entries)
+
+    def _replace(
+        self, entry: Entry, route: Route, group: HostGroup | None, table: NeighborTable
+    ) -> int:
+        """Replace a route that differs or is stale; return 1 if there is no room for it now."""
+        key = route.key
+        if key in table.stale:
+            if not table.room((group or NO_GROUP).max_prefixes):
+                self.withdraw(key, "max_prefixes")  # others have come before it this time
+                return self._insert([route], group, table)
+            table.repeat(key)
+            self._come_back(entry, route)
+            return 0
+        was_announced = entry.is_announced
+        self.rib_in.set_route(entry, route)
+        self._rejudge(entry, "announce")
+        if was_announced or entry.is_announced:
+            self.export(key.prefix)
+        return 0
+
+    def _come_back(self, entry: Entry, route: Route) -> None:
+        """Replace a stale route that its host announces again. If nothing else changed, its verdict
+        stands, and what the guard holds stays held."""
+        is_same = entry.route == as_stale(route)
+        self.rib_in.set_route(entry, route)
+        if not is_same:
+            self.guard.forget(route.key)
+        verdict = entry.verdict if is_same else self.judge(entry)
+        self._set(entry, verdict, "announce", is_back=True)
+        self.export(route.key.prefix)
+
+    def _move_up(self, neighbor: Address) -> None:
+        """Give a place within `max_prefixes` that became free to the oldest route beyond it."""
+        table = self.rib_in.table(neighbor)
+        key = next(iter(table.over_limit), None)
+        if key is None:
+            return
+        del table.over_limit[key]
+        entry = table.entries[key]
+        entry.within_limit = True
+        self._rejudge(entry, "max_prefixes")
+        if entry.is_accepted:
+            self.export(key.prefix)
+
+    def _overflow(self, update: Update, not_kept: int, now: float) -> None:
+        self.counters["not_kept"] += not_kept
+        families = {route.key.prefix.family for route in update.announced}
+        self._unkept.note(update.neighbor, families, now)
+        name = self._host_name(update.asn, update.neighbor)
+        self.log(NotKept(update.neighbor, update.asn, name, not_kept))
+
+    def _max_prefixes(self, neighbor: Address) -> int:
+        return (self.neighbors.group(neighbor) or NO_GROUP).max_prefixes
+
+    def _rules(self, entry: Entry) -> str:
+        """Return `rules.rules` of a route in the table."""
+        group = self.neighbors.group(entry.route.key.neighbor)
+        return rules(entry.route, group, self.data)
+
+    def _rejudge(self, entry: Entry, cause: str) -> None:
+        """Judge a route in the table by the data in force alone: it is held no longer."""
+        self.guard.forget(entry.route.key)
+        self._set(entry, self.judge(entry), cause)
+
+    def _set(self, entry: Entry, verdict: Verdict, cause: str, *, is_back: bool = False) -> None:
+        """Set a verdict as it is. `is_back`: the route was stale until now, which is audited even
+        if its verdict stays."""
+        was = entry.verdict
+        self.rib_in.set_verdict(entry, verdict)
+        if entry.is_accepted:
+            self.guard.accept(entry.route, self._rules(entry))
+        elif was.kind is _ACCEPTED and not entry.is_announced:
+            self.guard.reject(entry.route.key)
+        if is_back:
+            self._log_verdict(entry.route, verdict, was.kind, cause, stale=False)
+        elif (was.kind, was.reasons) != (verdict.kind, verdict.reasons):
+            stale = self.rib_in.is_stale(entry.route.key) or None
+            self._log_verdict(entry.route, verdict, was.kind, cause, stale=stale)
+
+    def _log_verdict(
+        self,
+        route: Route,
+        verdict: Verdict | None,
+        was: VerdictKind | None,
+        cause: str,
+        *,
+        stale: bool | None = None,
+    ) -> None:
+        """Log a verdict, or that a route does not exist any more (None)."""
+        name = self._host_name(route.asn, route.key.neighbor)
+        self.log(VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale))
+
+    def _host_name(self, asn: int, neighbor: Address) -> str:
+        """Return the truth's name for a host, else its group's."""
         if self._named is not None:
             last_asn, last_neighbor, data, name = self._named
             if asn == last_asn and neighbor == last_neighbor and data is self.data:
@@ -169,15 +448,10 @@ class Verdicts:
         self._named = asn, neighbor, self.data, name
         return name
 
-    def export(self, *prefixes: Prefix) -> None:
-        """Every router's table is to be brought up to date with the candidates of these prefixes:
-        once, when the actions are taken, whatever else happens to them until then."""
-        self._to_export += prefixes
-
     def _export(self) -> None:
         candidates = self.rib_in.take_candidates
         found = [(prefix, candidates(prefix)) for prefix in self._to_export]
         self._to_export.clear()
         for name, rib in self.ribs_out.items():
             if changed := rib.update(found):
-                self.actions.out.append(OutChange(name, tuple(changed)))
+                self._effects.out.append(OutChange(name, tuple(changed)))

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from rsfilter.audit.record import timestamp
 from rsfilter.exabgp.router import RouterState
-from rsfilter.routing.engine import Session
 from rsfilter.routing.model import Address
+from rsfilter.routing.sessions import Session
 from rsfilter.web import schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts

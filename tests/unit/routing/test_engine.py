@@ -32,7 +32,7 @@ from support.engine_bench import (
 )
 
 from rsfilter.routing.effects import NlriRefused, Provenance, SessionChange, VerdictChange
-from rsfilter.routing.engine import MAX_REFUSED, Engine, Session
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import EndOfRib, Update
 from rsfilter.routing.model import (
     UNICAST,
@@ -43,6 +43,8 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
+from rsfilter.routing.sessions import Session
+from rsfilter.routing.table import MAX_REFUSED
 from rsfilter.routing.validation import Mode
 
 ONE = "203.0.113.1/32"

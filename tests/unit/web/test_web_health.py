@@ -44,8 +44,8 @@ def test_where_both_have_to_agree_one_alone_makes_nothing_ready(
     tmp_path: Path, mode: Mode, found: list[str]
 ) -> None:
     bench = Bench(tmp_path)
-    verdicts = bench.running.filter.engine.verdicts
-    verdicts.data = replace(verdicts.data, rtr_source=Source.UNAVAILABLE, mode=mode)
+    table = bench.running.filter.engine.table
+    table.data = replace(table.data, rtr_source=Source.UNAVAILABLE, mode=mode)
     assert names(bench.api.watch.readiness()) == found
 
 
