@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -33,18 +33,27 @@ from rsfilter.edge.ending import WORK_SIGNALS, Ending
 from rsfilter.edge.guard_keeper import CommandGate, GuardKeeper
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
-from rsfilter.edge.recording_writer import RecordingWriter
+from rsfilter.edge.recorder import Recorder
 from rsfilter.edge.truth_watcher import Reading, TruthWatcher
+from rsfilter.edge.turn import Turn
 from rsfilter.exabgp.decode import decode, may_wait
 from rsfilter.exabgp.messages import Shutdown
 from rsfilter.exabgp.speaker import VARIABLE, read_speaker
-from rsfilter.exabgp.unsettled import SETTLED, Unsettled
+from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
-from rsfilter.pipeline.data import Sources
-from rsfilter.pipeline.filter import Filter
-from rsfilter.pipeline.recording import Moment, Recorder
+from rsfilter.pipeline.inputs import (
+    Configured,
+    Input,
+    Lines,
+    Moment,
+    RtrGone,
+    RtrRead,
+    TruthRead,
+)
+from rsfilter.pipeline.outputs import DataInForce, Outputs
+from rsfilter.pipeline.pipeline import STOP, Pipeline
 from rsfilter.routing.drain import DrainState
-from rsfilter.routing.events import DataReplaced, DrainAsked, GuardRestored
+from rsfilter.routing.events import DrainAsked, DrainSource, GuardReleased
 from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import Haste
 from rsfilter.routing.impact import PolicyImpact
@@ -64,12 +73,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TURN_LINES = 500
-"""Lines worked on, at most, before the loop may do something else."""
-
-TURN_S = 0.01
-"""CPU seconds after which a turn takes no more lines."""
-
 WRITE_S = 2.5
 """How long the last commands, audit records and held routes may take at the end: they go first."""
 
@@ -85,9 +88,6 @@ CONFIG_STALL_S = 60.0
 
 BEFORE_TIMEOUT_S = 2.0
 """For what the last process wrote. ExaBGP's lines wait meanwhile."""
-
-SKIPPED_EVERY_S = 60.0
-"""Between two warnings of lines that were not understood: a host may cause as many as it likes."""
 
 EXPIRED_S = 0.001
 """After its last second an entry of the truth is in force no longer."""
@@ -133,15 +133,13 @@ class Service:
     def __init__(self, config: Config, record: Path | None, ending: Ending) -> None:
         self._config = config
         self._ending = ending
-        self._sources = Sources.of(config)
-        self._filter = Filter(config, self._sources.nothing)
+        self._pipeline = Pipeline(config)
         self._audit = AuditLog(config.audit.directory)
-        self._recording = RecordingWriter(record) if record else None
-        self._recorder = Recorder(self._recording.write) if self._recording else None
+        self._recorder = Recorder(record) if record else None
         self._running = Running(
             config=config,
-            filter=self._filter,
-            sources=self._sources,
+            filter=self._pipeline.filter,
+            sources=self._pipeline.sources,
             audit=self._audit,
             release_guard=self.release_guard,
             drain=self.keep_drain,
@@ -168,14 +166,9 @@ class Service:
         self._is_closed = False
         """The last record has been written: nothing that happens now has an effect any more."""
         self._failure: Exception | None = None
-        """Of something that happened outside of a turn: the filter's state is not to be trusted."""
-        self._is_release_known = False
+        """Of an input: the filter's state is not to be trusted."""
         self._revalidating_since: float | None = None
         """When the first of the data came that are on their way through the table."""
-        self._has_told_of_absent = False
-        self._resync_problems = 0
-        self._skipped_at = 0.0
-        """When the next line that is not understood may be told of."""
 
     async def run(self) -> int:
         """See `run`."""
@@ -239,15 +232,12 @@ class Service:
         the rest. Each part has its share of the time, and what hangs is left behind."""
         self._running.is_ending = True
         self._reader.stop()
-        moment = _moment()
         try:
-            self._filter.end(moment.now)
-            self._tell(moment)
-            self._note("stop", moment)
+            self._note(STOP)
         finally:
-            self._is_closed, self._recorder = True, None
+            self._is_closed = True
             self._gate.open()
-            keeper, unsettled, recording = self._guard_keeper, self._unsettled, self._recording
+            keeper, unsettled, recorder = self._guard_keeper, self._unsettled, self._recorder
             await _within(
                 WRITE_S + SPARE_S,
                 {
@@ -255,7 +245,7 @@ class Service:
                     "the audit log": on_own_thread(self._audit.close, WRITE_S),
                     "what the guard knows": keeper.stop() if keeper else None,
                     "which routers are settled": unsettled.stop() if unsettled else None,
-                    "the recording": on_own_thread(recording.close, WRITE_S) if recording else None,
+                    "the recording": on_own_thread(recorder.close, WRITE_S) if recorder else None,
                 },
             )
             if self._fleet:
@@ -286,14 +276,52 @@ class Service:
         if until is not None and time.monotonic() >= until:
             self._end(f"stdin has ended, and {len(self._pending)} lines of it are not worked on")
 
-    def _note(self, event: str, moment: Moment | None = None, **fields: object) -> None:
+    def _note(self, event: str, **fields: object) -> None:
+        self._apply(ServiceEvent(event, fields))
+
+    # What comes in, and what follows -----------------------------------------------------------
+
+    def _apply(self, what: Input) -> None:
+        """Take in one input. If that fails, so does the filter: ExaBGP starts another, which is
+        better than one that has judged half of its table."""
         if self._is_closed:
             return
-        moment, noted = moment or _moment(), ServiceEvent(event, fields)
-        if self._recorder:
-            self._recorder.note(moment, noted)
-        self._audit.append(moment.time, noted)
-        self._web.told(moment.time, (noted,))
+        moment = Moment(time.monotonic(), time.time())
+        try:
+            self._publish(self._pipeline.apply(what, moment), moment)
+        except Exception as error:
+            self._failure = error
+            self._end("a failure", lingers=True)
+            raise
+        finally:  # also what is too much for the filter: that above all
+            if self._recorder:
+                self._recorder.write(moment, what)
+        if not isinstance(what, Lines):
+            self._wake.set()  # what it needs time for goes on in the turns, which may be asleep
+
+    def _publish(self, out: Outputs, moment: Moment) -> None:
+        """Hand on what follows, each in time for the next."""
+        if self._unsettled:
+            self._unsettled.take(out.unsettled)
+        if self._guard_keeper and out.haste:
+            written = self._guard_keeper.write()
+            if out.haste is Haste.FIRST:
+                self._gate.wait_for(written)
+        if out.commands:
+            self._gate.write(out.commands)
+        if out.audit:
+            self._audit.extend(moment.time, out.audit)
+            self._web.told(moment.time, out.audit)
+        alarms.log_events(out.audit, out.notices)
+        self._measure(out, moment)
+
+    def _measure(self, out: Outputs, moment: Moment) -> None:
+        """Note how long data are on their way through the table."""
+        if any(isinstance(notice, DataInForce) for notice in out.notices):
+            self._revalidating_since = self._revalidating_since or moment.now
+        if self._revalidating_since and not out.is_busy:
+            self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
+            self._revalidating_since = None
 
     # Turns -------------------------------------------------------------------------------------
 
@@ -303,9 +331,9 @@ class Service:
             is_at_end = self._reader.is_at_end  # before the last lines are taken, not after
             pending += self._reader.take()
             del pending[: self._turn(pending)]
-            if self._filter.unsupported:
-                raise UnsupportedExaBgpError(self._filter.unsupported)
-            if self._filter.is_shut_down:
+            if self._pipeline.filter.unsupported:
+                raise UnsupportedExaBgpError(self._pipeline.filter.unsupported)
+            if self._pipeline.filter.is_shut_down:
                 self._end("ExaBGP shuts down")
             elif not pending and is_at_end:
                 self._end("stdin has ended")
@@ -313,95 +341,21 @@ class Service:
                 self._end_if_late()
                 await asyncio.sleep(0)
             else:
-                await self._wait(self._filter.next_timer())
+                await self._wait(self._pipeline.next_timer())
 
     def _turn(self, pending: list[bytes]) -> int:
-        """Work on as many lines as a turn has time for; how many it were."""
-        moment = _moment()
-        self._replace(self._sources.expire_truth(moment.time), moment)
-        count = self._work_on(pending, moment)
-        self._flush(moment)
-        if count:
-            self._web.api.metrics.turned(count, time.monotonic() - moment.now)
-        if not self._is_release_known and self._filter.release:
-            self._is_release_known = True
-            alarms.tell_of_release(self._filter.release)
-        if not self._has_told_of_absent and self._filter.deferral.is_over:
-            self._has_told_of_absent = True
-            alarms.tell_of_absent(self._filter.deferral.awaited)
-        self._tell_of_resync()
-        self._tell_of_skipped(moment.now)
-        return count
-
-    def _work_on(self, pending: list[bytes], moment: Moment) -> int:
-        """A line may stand for a thousand routes, or for the end of a host's session, or for next
-        to nothing."""
-        until, count = time.thread_time() + TURN_S, 0
-        try:
-            for line in pending[:TURN_LINES]:
-                count += 1
-                self._filter.line(line, moment.now)
-                if time.thread_time() >= until:
-                    break
-        finally:  # the line that is too much for the filter above all
-            if self._recorder:
-                self._recorder.lines(moment, pending[:count])
-        return count
-
-    def _tell_of_resync(self) -> None:
-        problems = self._filter.resync.problems
-        if problems.total() != self._resync_problems:
-            self._resync_problems = problems.total()
-            alarms.tell_of_resync(problems)
-
-    def _tell_of_skipped(self, now: float) -> None:
-        if self._filter.last_skipped and now >= self._skipped_at:
-            alarms.tell_of_skipped(*self._filter.last_skipped)
-            self._filter.last_skipped = None
-            self._skipped_at = now + SKIPPED_EVERY_S
-
-    def _flush(self, moment: Moment) -> None:
-        """Hand on what follows from what happened."""
-        if self._is_closed:
-            return
-        commands = self._filter.commands(moment.now)
-        if self._unsettled:
-            self._unsettled.take(self._filter.unsettled)
-        if self._guard_keeper and (haste := self._filter.record_haste):
-            written = self._guard_keeper.write()
-            if haste is Haste.FIRST:
-                self._gate.wait_for(written)
-        self._gate.write(commands)
-        self._tell(moment)
-        if self._revalidating_since and not self._filter.engine.is_busy:
-            self._web.api.metrics.revalidated(time.monotonic() - self._revalidating_since)
-            self._revalidating_since = None
-
-    @contextlib.contextmanager
-    def _outside(self, moment: Moment) -> Iterator[None]:
-        """Something happens outside of a turn. What it needs time for goes on in the turns, which
-        may be asleep until the next line. If it fails, so does the filter: ExaBGP starts another,
-        which is better than one that has judged half of its table."""
-        try:
-            yield
-            self._flush(moment)
-        except Exception as error:
-            self._failure = error
-            self._end("a failure", lingers=True)
-            raise
-        self._wake.set()
-
-    def _tell(self, moment: Moment) -> None:
-        if events := self._filter.take_audit():
-            self._audit.extend(moment.time, events)
-            self._web.told(moment.time, events)
-            alarms.tell(events)
+        """Work on as many lines as a turn has time for; return how many."""
+        started, turn = time.monotonic(), Turn(pending)
+        self._apply(Lines(turn))
+        if turn.lines:
+            self._web.api.metrics.turned(len(turn.lines), time.monotonic() - started)
+        return len(turn.lines)
 
     async def _wait(self, timer: float | None) -> None:
         """Waits until something happens, or for a timer; at the end not longer than there is."""
         times = [at for at in (timer, self._ending.input_until) if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
-        if (last := self._sources.next_expiry) is not None:
+        if (last := self._pipeline.next_expiry) is not None:
             until = min(max(0.0, last - time.time()) + EXPIRED_S, CLOCK_CHECK_S)
             timeout = until if timeout is None else min(until, timeout)
         with contextlib.suppress(TimeoutError):
@@ -418,56 +372,33 @@ class Service:
             _before(guard_file.NOTHING, guard_file.load, guard, time.time()),
             _before(None, drain_file.load, self._drain_path),
         )
-        self._restore_unsettled(under_way)
+        if under_way != SETTLED:
+            self._apply(under_way)
         self._unsettled = unsettled_file.UnsettledKeeper(unsettled, under_way)
         self._unsettled.start()
-        self._guard_keeper = GuardKeeper(guard, known, self._filter.take_records)
+        self._guard_keeper = GuardKeeper(guard, known, self._pipeline.take_records)
         self._guard_keeper.start()
-        self._restore_guard(known)
+        if known != guard_file.NOTHING:
+            self._apply(known)
         if drain_by is not None:
             self.drain(True, drain_by)
-
-    def _restore_unsettled(self, before: Unsettled) -> None:
-        if before == SETTLED:
-            return
-        moment = _moment()
-        if self._recorder:
-            self._recorder.unsettled(moment, before)
-        self._filter.unsettled_before(before, moment.now)
-
-    def _restore_guard(self, before: GuardRestored) -> None:
-        if before == guard_file.NOTHING:
-            return
-        moment = _moment()
-        if self._recorder:
-            self._recorder.guard(moment, before)
-        with self._outside(moment):
-            self._filter.guard_restored(before, moment.now)
 
     # What the operator asks for -----------------------------------------------------------------
 
     def release_guard(self, by: str) -> None:
         """Lets go of what the guard holds; `by` says who, for people."""
-        moment = _moment()
-        if self._filter.engine.guard.held == 0:
+        if self._pipeline.filter.engine.guard.held == 0:
             log.warning("guard: %s, and nothing is held", by)
-        if self._recorder:
-            self._recorder.release(moment, by)
-        with self._outside(moment):
-            self._filter.guard_released(by, moment.now)
+        self._apply(GuardReleased(by))
 
     @property
     def drain_state(self) -> DrainState:
         """Whether the filter is in service, and who keeps it out."""
-        return self._filter.drain_state
+        return self._pipeline.filter.drain_state
 
-    def drain(self, on: bool, by: str, source: str = "operator") -> None:
+    def drain(self, on: bool, by: str, source: DrainSource = "operator") -> None:
         """Leaves service, or comes back if nobody else wants it out; `by` says who, for people."""
-        moment = _moment()
-        if self._recorder:
-            self._recorder.drain(moment, DrainAsked(source, on, by))
-        with self._outside(moment):
-            self._filter.drain(on, by, moment.now, source)
+        self._apply(DrainAsked(source, on, by))
 
     async def keep_drain(self, on: bool, by: str) -> str:
         """`drain`, over restarts too. Why a restart would forget it, for people; empty: it will
@@ -515,7 +446,7 @@ class Service:
         """Why the guard refuses a configuration: what it would take away, if that is too much."""
         if wanted.hosts == self._config.hosts:
             return []
-        engine = self._filter.engine
+        engine = self._pipeline.filter.engine
         impact = PolicyImpact(Neighbors(wanted.hosts, wanted.routers), engine.data)
         for _ in impact.judge(engine.rib_in):
             await asyncio.sleep(0)
@@ -537,11 +468,7 @@ class Service:
         if not sections:
             return
         self._config = self._running.config = wanted
-        moment = _moment()
-        if self._recorder:
-            self._recorder.config(moment, text, str(wanted.path), is_forced=is_forced)
-        with self._outside(moment):
-            self._filter.configured(wanted, moment.now, is_forced=is_forced)
+        self._apply(Configured(wanted, text, is_forced=is_forced))
         if self._fleet:
             self._fleet.configure(wanted.hosts)
         await self._readiness.configure(wanted.readiness or ReadinessConfig())
@@ -579,50 +506,30 @@ class Service:
         truth = reading.truth
         for warning in truth.warnings:
             log.warning("%s", warning)
-        prepared = await asyncio.to_thread(self._sources.prepare_truth, truth)
-        moment = _moment()
-        self._running.truth_loaded = moment.time
-        if self._recorder and self._config.truth:
-            file = str(self._config.truth.file)
-            self._recorder.truth(moment, reading.content, file, reading.at)
-        self._replace(self._sources.truth_loaded(truth, prepared), moment)
+        prepared = await asyncio.to_thread(self._pipeline.sources.prepare_truth, truth)
+        self._running.truth_loaded = time.time()
+        file = str(self._config.truth.file) if self._config.truth else ""
+        self._apply(TruthRead(truth, reading.content, file, reading.at, prepared))
 
     def _truth_refused(self, error: TruthError) -> None:
         log.error("the truth that is in force stays: %s", error)
         self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 
     async def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
-        prepared = await asyncio.to_thread(self._sources.prepare_rtr, snapshot)
-        moment = _moment()
-        if self._recorder:
-            self._recorder.rtr(moment, snapshot, reason)
-        self._replace(self._sources.rtr_changed(snapshot, reason, prepared), moment)
+        prepared = await asyncio.to_thread(self._pipeline.sources.prepare_rtr, snapshot)
+        self._apply(RtrRead(snapshot, reason, prepared))
 
     def _rtr_expired(self) -> None:
         log.error("no RTR cache has been fresh for so long that its data have expired")
-        moment = self._source("expired")
-        self._replace(self._sources.rtr_expired(), moment)
+        self._note("rtr_expired")
+        self._apply(RtrGone("expired"))
 
     def _give_up(self) -> None:
-        if not self._sources.waits_for_caches:
+        if not self._pipeline.sources.waits_for_caches:
             return
         log.error("no RTR cache has delivered: what it would decide is rejected")
-        moment = self._source("given_up")
-        self._replace(self._sources.give_up_waiting(), moment)
-
-    def _source(self, what: str) -> Moment:
-        moment = _moment()
-        if self._recorder:
-            self._recorder.source(moment, what)
-        self._note(f"rtr_{what}")
-        return moment
-
-    def _replace(self, event: DataReplaced | None, moment: Moment) -> None:
-        if event is not None:
-            log.info("data in force: %s: %s", event.source, event.detail)
-            self._revalidating_since = self._revalidating_since or moment.now
-            with self._outside(moment):
-                self._filter.data_replaced(event, moment.now)
+        self._note("rtr_given_up")
+        self._apply(RtrGone("given_up"))
 
 
 async def _within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object] | None]) -> None:
@@ -657,7 +564,3 @@ def _shipping(config: Config) -> Supervisor | None:
     from rsfilter.fleet.supervisor import Supervisor  # of no use to a filter that stands alone
 
     return Supervisor(config.fleet, config.audit.directory, config.hosts)
-
-
-def _moment() -> Moment:
-    return Moment(time.monotonic(), time.time())

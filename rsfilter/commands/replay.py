@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -19,14 +19,14 @@ from rsfilter.audit.files import list_keys
 from rsfilter.audit.log import AuditLog
 from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import FAILED, GOOD, INVALID
-from rsfilter.config.build import load_config, parse_config
+from rsfilter.config.build import load_config
 from rsfilter.config.model import Config
-from rsfilter.edge.truth_file import load_truth, truth_of
+from rsfilter.edge.recorder import RecordingError, read
+from rsfilter.edge.truth_file import load_truth, read_file
 from rsfilter.exabgp.messages import ShowLine
-from rsfilter.pipeline.data import Sources
-from rsfilter.pipeline.filter import Filter
-from rsfilter.pipeline.recording import Entry, Moment, RecordingError, read
-from rsfilter.routing.events import DataReplaced
+from rsfilter.pipeline.filter import SkippedLine
+from rsfilter.pipeline.inputs import Input, Lines, Moment, RtrGone, RtrRead, TruthRead
+from rsfilter.pipeline.pipeline import Pipeline
 from rsfilter.rpki.truth import parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.util.text import clean
@@ -87,14 +87,15 @@ def replay(
         first = next(entries, None)
         if first is None:
             raise ReplayError("there is no line to replay")
-        has_data = first.lines is None  # a recording begins with a note, or with data
+        moment, what = first
+        has_data = not isinstance(what, Lines)  # a recording begins with a note, or with data
         if has_data and vrps:
             raise ReplayError(f"--vrps {vrps}: a recording is judged by its own data; leave it out")
         with closing(Machine(config, audit, commands or sys.stdout.buffer)) as machine:
             if not has_data:
-                machine.load(first.moment, vrps)
-            for entry in chain((first,), entries):
-                machine.turn(entry)
+                machine.load(moment, vrps)
+            for moment, what in chain((first,), entries):
+                machine.apply(moment, what)
         if not machine.has_understood:
             raise ReplayError("no line is one of ExaBGP, or of a recording")
         if machine.skipped:
@@ -123,86 +124,54 @@ class Machine:
 
     def __init__(self, config: Config, audit: Path, commands: BinaryIO) -> None:
         self._config = config
-        self._sources = Sources.of(config)
-        self._filter = Filter(config, self._sources.nothing)
+        self._pipeline = Pipeline(config)
         self._audit = AuditLog(audit, synchronous=True)
         self._commands = commands
-        self._lines = 0
-        """Lines of ExaBGP so far."""
-        self._skipped: list[str] = []
-        """Those that were not understood."""
+        self._skipped: list[SkippedLine] = []
+        """The first lines that were not understood."""
 
     @property
     def skipped(self) -> list[str]:
         """What to say of lines that were not understood; nothing when there are none."""
-        count = len(self._skipped)
+        counters = self._pipeline.filter.counters
+        count = sum(number for kind, number in counters.items() if kind.startswith("skipped_"))
         if not count:
             return []
-        text = f"{count} of {self._lines} lines were not understood; what they said is missing:"
-        return [text, *self._skipped[:SHOWN], *(["..."] if count > SHOWN else [])]
+        return [
+            f"{count} of {counters.total()} lines were not understood; what they said is missing:",
+            *map(_shown, self._skipped[:SHOWN]),
+            *(["..."] if count > SHOWN else []),
+        ]
 
     @property
     def has_understood(self) -> bool:
         """A line was a message of ExaBGP, or there was no line at all. A ShowLine proves nothing:
         any text can be one."""
-        kinds = {kind for kind in self._filter.counters if not kind.startswith("skipped_")}
-        return not self._filter.counters or bool(kinds - {ShowLine.__name__})
+        counters = self._pipeline.filter.counters
+        kinds = {kind for kind in counters if not kind.startswith("skipped_")}
+        return not counters or bool(kinds - {ShowLine.__name__})
 
     def load(self, moment: Moment, vrps: Path | None) -> None:
         """Loads the data that a recording without its own is judged by."""
-        if truth := truth_of(self._config, moment.time):
-            self._replace(self._sources.truth_loaded(truth), moment)
+        if self._config.truth:
+            file, may_be_empty = self._config.truth.file, self._config.truth_may_be_empty
+            content = read_file(file)
+            truth = parse_truth(content, str(file), moment.time, may_be_empty=may_be_empty)
+            self.apply(moment, TruthRead(truth, content, str(file), moment.time))
         if vrps is not None:
             table = load_truth(vrps, moment.time).vrps
             snapshot = RtrSnapshot(table, cache=str(vrps), session=0, serial=0, at=moment.now)
-            self._replace(self._sources.rtr_changed(snapshot, "from a file"), moment)
+            self.apply(moment, RtrRead(snapshot, "from a file"))
         elif self._config.rtr:
-            self._replace(self._sources.give_up_waiting(), moment)
+            self.apply(moment, RtrGone("given_up"))
 
-    def turn(self, entry: Entry) -> None:
-        """One entry of a recording."""
-        for event in self._data(entry):
-            self._replace(event, entry.moment)
-        if entry.note is not None:
-            if entry.note.event == "stop":
-                self._filter.end(entry.moment.now)
-                self._tell(entry.moment)
-            self._audit.append(entry.moment.time, entry.note)
-        if entry.release:
-            self._filter.guard_released(entry.release, entry.moment.now)
-            self._flush(entry.moment)
-        if entry.config is not None:
-            content, file, is_forced = entry.config
-            wanted = parse_config(content, Path(file))
-            self._filter.configured(wanted, entry.moment.now, is_forced=is_forced)
-            self._flush(entry.moment)
-        self._before(entry)
-        if entry.drain is not None:
-            asked = entry.drain
-            self._filter.drain(asked.on, asked.by, entry.moment.now, asked.source)
-            self._flush(entry.moment)
-        if entry.lines is not None:
-            self._replace(self._sources.expire_truth(entry.moment.time), entry.moment)
-            for line in entry.lines:
-                self._line(line, entry.moment)
-            self._flush(entry.moment)
-
-    def _before(self, entry: Entry) -> None:
-        """What a process before this one left."""
-        if entry.guard is not None:
-            self._filter.guard_restored(entry.guard, entry.moment.now)
-            self._flush(entry.moment)
-        if entry.unsettled is not None:
-            self._filter.unsettled_before(entry.unsettled, entry.moment.now)
-
-    def _line(self, line: bytes, moment: Moment) -> None:
-        self._lines += 1
-        self._filter.line(line, moment.now)
-        if self._filter.last_skipped:
-            why, text = self._filter.last_skipped
-            self._filter.last_skipped = None
-            shown = text.decode(errors="replace")[:SHOWN_TEXT]
-            self._skipped.append(f"line {self._lines} ({why}): {shown}")
+    def apply(self, moment: Moment, what: Input) -> None:
+        """Take in one input of a recording."""
+        outputs = self._pipeline.apply(what, moment)
+        self._pipeline.take_records()
+        self._commands.writelines(outputs.commands)
+        self._audit.extend(moment.time, outputs.audit)
+        self._skipped += outputs.skipped[: SHOWN - len(self._skipped)]
 
     def close(self) -> None:
         """Completes what was written."""
@@ -211,25 +180,7 @@ class Machine:
         finally:
             self._audit.close()
 
-    def _data(self, entry: Entry) -> Iterator[DataReplaced | None]:
-        if entry.truth is not None:
-            yield self._sources.truth_loaded(parse_truth(*entry.truth, may_be_empty=True))
-        if entry.rtr is not None:
-            yield self._sources.rtr_changed(*entry.rtr)
-        if entry.source == "expired":
-            yield self._sources.rtr_expired()
-        if entry.source == "given_up":
-            yield self._sources.give_up_waiting()
 
-    def _replace(self, event: DataReplaced | None, moment: Moment) -> None:
-        if event is not None:
-            self._filter.data_replaced(event, moment.now)
-            self._flush(moment)
-
-    def _flush(self, moment: Moment) -> None:
-        self._commands.writelines(self._filter.commands(moment.now))
-        self._filter.take_records()
-        self._tell(moment)
-
-    def _tell(self, moment: Moment) -> None:
-        self._audit.extend(moment.time, self._filter.take_audit())
+def _shown(skipped: SkippedLine) -> str:
+    text = skipped.beginning.decode(errors="replace")[:SHOWN_TEXT]
+    return f"line {skipped.number} ({skipped.why}): {text}"

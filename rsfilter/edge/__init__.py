@@ -7,7 +7,8 @@
     guard_file, guard_keeper    the guard's state, kept for the next process
     drain_file                  a requested drain, kept too
     unsettled_file              unfinished work with ExaBGP, kept for the next process
-    recording_writer            a recording, written beside the filter
+    turn                        as many lines as a turn of the loop has time for
+    recorder                    recordings, written beside the filter, and read
     ending                      signals, and a deadline for the end of the process
     alarms                      warnings in the log that an operator has to act on
 

@@ -6,7 +6,16 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from rsfilter.audit.flood import Audited, Flood
+from rsfilter.audit.flood import Flood
+from rsfilter.audit.record import Auditable
+from rsfilter.pipeline.outputs import (
+    DataInForce,
+    HostsAbsent,
+    LineNotUnderstood,
+    Notice,
+    ReleaseKnown,
+    ResyncProblem,
+)
 from rsfilter.routing.effects import DrainChange, GuardChange, SessionChange, VerdictChange
 from rsfilter.routing.model import Address
 
@@ -16,16 +25,32 @@ NAMED_HOSTS = 5
 """Hosts named in one line; longer lists are not read."""
 
 
-def tell(events: Iterable[Audited]) -> None:
-    """Log a warning for each audit event that needs one."""
+def log_events(events: Iterable[Auditable], notices: Iterable[Notice] = ()) -> None:
+    """Log notices, and a warning for each audit event that needs one."""
     for event in events:
         if not isinstance(event, VerdictChange):  # nearly all are one
-            _tell(event)
+            _log_event(event)
+    for notice in notices:
+        _log_notice(notice)
 
 
-def _tell(event: Audited) -> None:
+def _log_notice(notice: Notice) -> None:
+    match notice:
+        case DataInForce():
+            log.info("data in force: %s: %s", notice.source, notice.detail)
+        case ReleaseKnown():
+            _log_release(notice.release)
+        case ResyncProblem():
+            _log_resync(notice.problems)
+        case HostsAbsent():
+            _log_absent(notice.hosts)
+        case LineNotUnderstood():
+            _log_skipped(notice.why, notice.beginning)
+
+
+def _log_event(event: Auditable) -> None:
     if isinstance(event, GuardChange):
-        _tell_of_guard(event)
+        _log_guard(event)
     elif isinstance(event, DrainChange):
         log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
     elif isinstance(event, SessionChange) and event.wrong_asn:
@@ -49,7 +74,7 @@ def _tell(event: Audited) -> None:
         log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
 
 
-def tell_of_release(release: str) -> None:
+def _log_release(release: str) -> None:
     """Log the release of ExaBGP if it is not safe to run."""
     if release.startswith("4."):
         log.warning(
@@ -59,7 +84,7 @@ def tell_of_release(release: str) -> None:
         )
 
 
-def tell_of_resync(problems: Mapping[str, int]) -> None:
+def _log_resync(problems: Mapping[str, int]) -> None:
     """Log an incomplete resync with ExaBGP."""
     log.error(
         "ExaBGP does not tell as it should what routers have from before this start (%s): "
@@ -68,7 +93,7 @@ def tell_of_resync(problems: Mapping[str, int]) -> None:
     )
 
 
-def tell_of_skipped(why: str, line: bytes) -> None:
+def _log_skipped(why: str, line: bytes) -> None:
     """A line of ExaBGP, which begins like this, was not understood; there may be more like it."""
     log.warning(
         "a line of ExaBGP was not understood (%s), and what it said is missing: %r. If it was an "
@@ -78,7 +103,7 @@ def tell_of_skipped(why: str, line: bytes) -> None:
     )
 
 
-def tell_of_absent(hosts: Sequence[Address]) -> None:
+def _log_absent(hosts: Sequence[Address]) -> None:
     """End-of-RIB has gone out although these hosts are not back."""
     if not hosts:
         return
@@ -91,7 +116,7 @@ def tell_of_absent(hosts: Sequence[Address]) -> None:
     )
 
 
-def _tell_of_guard(change: GuardChange) -> None:
+def _log_guard(change: GuardChange) -> None:
     match change.action:
         case "held":
             log.error(

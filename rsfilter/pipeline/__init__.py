@@ -1,8 +1,10 @@
 """Pure: everything between what comes in and what goes out.
 
-    filter       the machine: decoder, engine and egress as one
+    pipeline     Pipeline.apply(input, moment) -> Outputs: the machine
+    inputs, outputs   values of what comes in, and of what leaves
+    filter       decoder, engine and egress as one
     data         truth and RTR caches together: the data in force
-    recording    what came in, and when, as lines of a file
+    recording    an input as a line of text, and back
 
 The same inputs at the same times give the same commands and the same audit.
 """

@@ -1,17 +1,17 @@
-"""The filter as one pure machine: ExaBGP's lines and new data in, commands and audit events out.
+"""Decoder, engine and egress as one: ExaBGP's lines and new data in, commands and audit events out.
 
     line -> decode -> engine -> egress -> commands
                         |
                         +-> audit events
 
-`service` drives it in real time and `replay` in recorded time: the same lines and data at the same
-times give byte-identical commands and the same audit events.
+`pipeline` drives it with what comes in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import NamedTuple
 
 from rsfilter.audit.flood import Audited, Floods
 from rsfilter.config.model import Config
@@ -46,6 +46,7 @@ from rsfilter.routing.events import (
     AllRepeated,
     DataReplaced,
     DrainAsked,
+    DrainSource,
     EndOfRib,
     Event,
     GuardReleased,
@@ -71,6 +72,18 @@ YOUNG_S = 30
 
 SHOWN_OCTETS = 300
 """Of a line that was not understood: whom it is about comes first."""
+
+KEPT_SKIPPED = 5
+"""Lines that were not understood and are kept of one input: a host may cause any number."""
+
+
+class SkippedLine(NamedTuple):
+    """A line that was not understood."""
+
+    number: int
+    """Place among the lines since the start; the first is 1."""
+    why: str
+    beginning: bytes
 
 
 class Filter:
@@ -101,9 +114,7 @@ class Filter:
         self.deferral = Deferral(self.egress.routers)
         self.counters: Counter[str] = Counter()
         """Lines by kind of message; those that were not understood as skipped_ and why."""
-        self.last_skipped: tuple[str, bytes] | None = None
-        """Why, and the beginning of the last line that was not understood. Whoever tells of it sets
-        None."""
+        self._skipped: list[SkippedLine] = []
         self.is_shut_down = False
         """ExaBGP has said that it ends."""
         self.dialect: str | None = None
@@ -162,7 +173,9 @@ class Filter:
             self._identify(message, line)
         if isinstance(message, Skipped):
             self.counters[f"skipped_{message.why}"] += 1
-            self.last_skipped = message.why, line[:SHOWN_OCTETS]
+            if len(self._skipped) < KEPT_SKIPPED:
+                number = self.counters.total()
+                self._skipped.append(SkippedLine(number, message.why, line[:SHOWN_OCTETS]))
             return message
         self.counters[type(message).__name__] += 1
         match message:
@@ -230,7 +243,7 @@ class Filter:
         """Whether the filter is in service, and who keeps it out."""
         return self.engine.drain.state
 
-    def drain(self, on: bool, by: str, now: float, source: str = "operator") -> None:
+    def drain(self, on: bool, by: str, now: float, source: DrainSource = "operator") -> None:
         """Somebody wants the filter to leave service, or no longer does (`DrainAsked`).
 
         It is in service again when no source wants it to leave. Asked before it knows what routers
@@ -301,6 +314,11 @@ class Filter:
     def take_audit(self) -> list[Audited]:
         """What is to be audited since the last call."""
         taken, self._audit = self._audit, []
+        return taken
+
+    def take_skipped(self) -> list[SkippedLine]:
+        """Return the lines that were not understood since the last call, the first of them."""
+        taken, self._skipped = self._skipped, []
         return taken
 
     def end(self, now: float) -> None:

@@ -1,6 +1,6 @@
-"""A recording of a running filter: everything that came in, and when.
+"""A recording of a running filter: everything that came in, and when, as lines of text.
 
-JSON Lines. One object for each turn of the filter, in order:
+JSON Lines. One object for each input, in order:
 
     {"now": 12.5, "time": 1795376896.8, "lines": ["…", …]}        what ExaBGP wrote (may be empty)
     {"now": …, "time": …, "truth": "…", "file": "truth.json", "read": 1795376896.5}
@@ -21,331 +21,299 @@ JSON Lines. One object for each turn of the filter, in order:
 
 `now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
 as the characters of the same number (Latin-1), so that lines which are not UTF-8 survive.
+
+`KINDS` has a form for each: a Struct with the members of the object, made from an input and turned
+into one. `edge.recorder` writes and reads the files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
-from io import FileIO
-from itertools import pairwise
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, Self
 
-import msgspec
+from msgspec import Struct, convert, to_builtins
 
 from rsfilter.audit.record import ServiceEvent
-from rsfilter.exabgp.decode import line_time
+from rsfilter.config.build import parse_config
 from rsfilter.exabgp.unsettled import Unsettled
-from rsfilter.routing.events import DrainAsked, GuardRestored
+from rsfilter.pipeline.inputs import (
+    Configured,
+    Input,
+    Lines,
+    Moment,
+    RtrGone,
+    RtrRead,
+    TruthRead,
+)
+from rsfilter.routing.events import DrainAsked, DrainSource, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
+from rsfilter.rpki.truth import parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
-log = logging.getLogger(__name__)
-
-KEPT = 3
-"""Earlier recordings: somebody restarts the service before anybody has looked."""
+BEGINNING = b'{"now": '
+"""Of every line of a recording, and of none of ExaBGP."""
 
 
-class Moment(NamedTuple):
-    """When something came in."""
+def encode(moment: Moment, what: Input) -> bytes:
+    """Return the line of an input, with its line feed."""
+    content = to_builtins(FORMS[type(what)].of(what))
+    return json.dumps({"now": moment.now, "time": moment.time, **content}).encode() + b"\n"
 
+
+def decode(line: bytes) -> tuple[Moment, Input]:
+    """Return the input of a line. Raises ValueError, OverflowError or RecursionError for what is no
+    line of a recording; TruthError or ConfigError for a file in it that cannot be used."""
+    members = json.loads(line)
+    moment = convert({name: members.get(name) for name in Moment._fields}, _Clocks).moment()
+    for name, form in KINDS.items():
+        if name in members:
+            return moment, convert(members, form).input(moment)
+    raise ValueError("no kind of input")
+
+
+class _Clocks(Struct):
     now: float
     time: float
 
-
-class Entry(NamedTuple):
-    """One turn of a recording: its moment, and exactly one of the others."""
-
-    moment: Moment
-    lines: list[bytes] | None = None
-    truth: tuple[bytes, str, float] | None = None
-    """(content, file name, when it was read)."""
-    rtr: tuple[RtrSnapshot, str] | None = None
-    """(snapshot, reason)."""
-    source: str = ""
-    release: str = ""
-    """Who released what the guard holds."""
-    config: tuple[str, str, bool] | None = None
-    """(content, file name, forced)."""
-    guard: GuardRestored | None = None
-    """What the guard knew before a restart."""
-    unsettled: Unsettled | None = None
-    """What was under way before a restart."""
-    drain: DrainAsked | None = None
-    note: ServiceEvent | None = None
+    def moment(self) -> Moment:
+        if not (isfinite(self.now) and isfinite(self.time)):
+            raise ValueError("at no time")
+        return Moment(self.now, self.time)
 
 
-class RecordingError(Exception):
-    """A recording cannot be read; the message says which file and line."""
+class _Form(Struct):
+    """Members of one kind of object, beside the two clocks."""
+
+    kind: ClassVar[type]
+    """Type of the inputs that are written so."""
+
+    @classmethod
+    def of(cls, what: Any) -> Self:
+        """Return the form of an input of this kind."""
+        raise NotImplementedError
+
+    def input(self, moment: Moment) -> Input:
+        """Return the input of this form."""
+        raise NotImplementedError
 
 
-class TurnFile:
-    """The file of a recording. Where it cannot be written, the recording ends.
+class _Lines(_Form):
+    kind = Lines
 
-    A file that is there is kept as `NAME.1`: a process that failed is restarted with the same
-    arguments, and its recording is the one that says why.
-    """
+    lines: list[str]
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: FileIO | None = None
-        self._size = 0
-        try:
-            _keep_earlier(path)
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            log.error("there is no recording, filtering goes on: %s", error)
+    @classmethod
+    def of(cls, what: Lines) -> Self:
+        return cls([line.decode("latin-1") for line in what.lines])
 
-    def write(self, turn: bytes) -> None:
-        """Write a turn, whole or not at all."""
-        if self._file is None:
-            return
-        rest = memoryview(turn)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            log.error("the recording %s ends here, filtering goes on: %s", self._path, error)
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._size)  # half a turn cannot be replayed
-            self._file.close()
-            self._file = None
-        else:
-            self._size += len(turn)
+    def input(self, _moment: Moment) -> Lines:
+        return Lines([line.encode("latin-1") for line in self.lines])
 
 
-class Recorder:
-    """Makes turns of what comes in, and passes each on as octets."""
+class _Truth(_Form):
+    kind = TruthRead
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        """`write`: mostly that of a `TurnFile`."""
-        self._octets = write
+    truth: str
+    file: str = ""
+    read: float | None = None
 
-    def lines(self, moment: Moment, lines: list[bytes]) -> None:
-        """A turn with what ExaBGP wrote."""
-        self._write(moment, lines=[line.decode("latin-1") for line in lines])
+    @classmethod
+    def of(cls, what: TruthRead) -> Self:
+        return cls(what.content.decode("latin-1"), what.file, what.at)
 
-    def truth(self, moment: Moment, content: bytes, file: str, read: float) -> None:
-        """Another truth is in force. `read`: by what time of day some of it had expired."""
-        self._write(moment, truth=content.decode("latin-1"), file=file, read=read)
-
-    def rtr(self, moment: Moment, snapshot: RtrSnapshot, reason: str) -> None:
-        """Another RTR snapshot decides."""
-        vrps = [[str(vrp.prefix), vrp.max_length, vrp.asn] for vrp in snapshot.vrps]
-        content = {
-            "cache": snapshot.cache,
-            "session": snapshot.session,
-            "serial": snapshot.serial,
-            "vrps": vrps,
-        }
-        self._write(moment, rtr=content, reason=reason)
-
-    def source(self, moment: Moment, what: str) -> None:
-        """The caches have expired, or were given up on."""
-        self._write(moment, source=what)
-
-    def release(self, moment: Moment, by: str) -> None:
-        """The guard was told to let go of what it holds."""
-        self._write(moment, release=by)
-
-    def config(self, moment: Moment, content: str, file: str, *, is_forced: bool) -> None:
-        """Another configuration is in force."""
-        self._write(moment, config=content, file=file, forced=is_forced)
-
-    def guard(self, moment: Moment, before: GuardRestored) -> None:
-        """The guard of a process before this one knew routes."""
-        content = {
-            "held": [
-                (*_words(key), each.fingerprint, each.rules, each.reasons)
-                for key, each in before.held.items()
-            ],
-            "accepted": [
-                (*_words(key), each.fingerprint, each.rules)
-                for key, each in before.accepted.items()
-            ],
-            "lost": [(*_words(key), age) for key, age in before.lost.items()],
-        }
-        self._write(moment, guard=content)
-
-    def unsettled(self, moment: Moment, before: Unsettled) -> None:
-        """Something was under way before a restart."""
-        parts = {name: sorted(map(str, each)) for name, each in before._asdict().items()}
-        self._write(moment, unsettled=parts)
-
-    def drain(self, moment: Moment, asked: DrainAsked) -> None:
-        """The filter was asked to leave service, or is no longer."""
-        self._write(moment, drain=asked.on, source=asked.source, by=asked.by)
-
-    def note(self, moment: Moment, event: ServiceEvent) -> None:
-        """Something was audited that does not come from the filter."""
-        self._write(moment, note=event.event, data=dict(event.data))
-
-    def _write(self, moment: Moment, **content: object) -> None:
-        turn = json.dumps({"now": moment.now, "time": moment.time, **content})
-        self._octets(turn.encode() + b"\n")
+    def input(self, moment: Moment) -> TruthRead:
+        content, at = self.truth.encode("latin-1"), moment.time if self.read is None else self.read
+        truth = parse_truth(content, self.file, at, may_be_empty=True)
+        return TruthRead(truth, content, self.file, at)
 
 
-def _keep_earlier(path: Path) -> None:
-    """Earlier recordings get the next number, and the oldest goes."""
-    if not path.is_file():
-        return  # none, or /dev/null
-    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT + 1))]
-    for newer, older in reversed(list(pairwise(names))):
-        if newer.exists():
-            newer.replace(older)
-
-
-def read(path: Path) -> Iterator[Entry]:
-    """The turns of a recording, or of bare lines of ExaBGP: each then is a turn of its own, at
-    the time that it carries. RecordingError names what cannot be read. A recording may end in the
-    middle of a turn: somebody copied it from a running filter."""
-    last = Moment(0.0, 0.0)
-    is_recording = False
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            line = raw.rstrip(b"\n")
-            if number == 1:
-                line = line.removeprefix(BOM_UTF8)  # an editor put it there
-            is_turn = line.startswith(b'{"now": ')
-            is_recording = is_recording or is_turn
-            is_cut = is_recording and not raw.endswith(b"\n")
-            try:
-                turn = _entry(msgspec.convert(json.loads(line), _Turn)) if is_turn else None
-            except (ValueError, OverflowError, RecursionError) as error:
-                if not is_cut:
-                    raise RecordingError(f"{path}:{number}: not a turn: {error!r:.200}") from None
-                turn = None
-            if turn is not None:
-                yield turn
-            elif is_cut:
-                log.warning("%s:%d: was cut and is left out; all before it is whole", path, number)
-            else:
-                at = line_time(line) or _time_within(line)
-                last = last if at is None else Moment(at, at)
-                yield Entry(last, lines=[line])
-
-
-def _time_within(line: bytes) -> float | None:
-    """Return the time of a line whose members something has put into another order."""
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    at = document.get("time") if isinstance(document, dict) else None
-    return float(at) if isinstance(at, int | float) and isfinite(at) else None
-
-
-class _Rtr(msgspec.Struct):
+class _Snapshot(Struct):
     cache: str
     session: int
     serial: int
     vrps: list[tuple[str, int, int]]
 
 
-class _Guard(msgspec.Struct):
+class _Rtr(_Form):
+    kind = RtrRead
+
+    rtr: _Snapshot
+    reason: str = ""
+
+    @classmethod
+    def of(cls, what: RtrRead) -> Self:
+        found = what.snapshot
+        vrps = [(str(vrp.prefix), vrp.max_length, vrp.asn) for vrp in found.vrps]
+        return cls(_Snapshot(found.cache, found.session, found.serial, vrps), what.reason)
+
+    def input(self, moment: Moment) -> RtrRead:
+        said = self.rtr
+        vrps = VrpSet.of(Vrp(Prefix.parse(text), length, asn) for text, length, asn in said.vrps)
+        snapshot = RtrSnapshot(vrps, said.cache, said.session, said.serial, moment.now)
+        return RtrRead(snapshot, self.reason)
+
+
+class _Source(_Form):
+    kind = RtrGone
+
+    source: Literal["expired", "given_up"]
+
+    @classmethod
+    def of(cls, what: RtrGone) -> Self:
+        return cls(what.why)
+
+    def input(self, _moment: Moment) -> RtrGone:
+        return RtrGone(self.source)
+
+
+class _Release(_Form):
+    kind = GuardReleased
+
+    release: str
+
+    @classmethod
+    def of(cls, what: GuardReleased) -> Self:
+        return cls(what.by)
+
+    def input(self, _moment: Moment) -> GuardReleased:
+        return GuardReleased(self.release)
+
+
+class _Config(_Form):
+    kind = Configured
+
+    config: str
+    file: str = ""
+    forced: bool = False
+
+    @classmethod
+    def of(cls, what: Configured) -> Self:
+        return cls(what.content, str(what.config.path), what.is_forced)
+
+    def input(self, _moment: Moment) -> Configured:
+        config = parse_config(self.config, Path(self.file))
+        return Configured(config, self.config, is_forced=self.forced)
+
+
+_Key = tuple[str, str, int]
+
+
+class _Known(Struct):
     held: list[tuple[str, str, int, str, str, tuple[str, ...]]]
     accepted: list[tuple[str, str, int, str, str]]
     lost: list[tuple[str, str, int, float]]
 
 
-class _Turn(msgspec.Struct):
-    """The members of every kind of turn; None is not there."""
+class _Guard(_Form):
+    kind = GuardRestored
 
-    now: float
-    time: float
-    lines: list[str] | None = None
-    truth: str | None = None
-    file: str = ""
-    read: float | None = None
-    rtr: _Rtr | None = None
-    reason: str = ""
-    note: str | None = None
-    data: dict[str, Any] = {}
-    release: str | None = None
-    config: str | None = None
-    forced: bool = False
-    held: list[tuple[str, str, int, str]] | None = None
-    """Of 0.1: what was held."""
-    guard: _Guard | None = None
-    unsettled: dict[str, list[str]] | None = None
-    drain: bool | None = None
-    source: Literal["expired", "given_up", "operator", "readiness"] | None = None
+    guard: _Known
+
+    @classmethod
+    def of(cls, what: GuardRestored) -> Self:
+        return cls(
+            _Known(
+                [
+                    (*_words(k), each.fingerprint, each.rules, each.reasons)
+                    for k, each in what.held.items()
+                ],
+                [(*_words(k), each.fingerprint, each.rules) for k, each in what.accepted.items()],
+                [(*_words(k), age) for k, age in what.lost.items()],
+            )
+        )
+
+    def input(self, _moment: Moment) -> GuardRestored:
+        said = self.guard
+        return GuardRestored(
+            held={_key(*row[:3]): Expected(*row[3:]) for row in said.held},
+            accepted={_key(*row[:3]): Expected(*row[3:]) for row in said.accepted},
+            lost={_key(*row[:3]): row[3] for row in said.lost},
+        )
+
+
+class _Held(Struct):
+    """What 0.1 wrote of the guard; only read."""
+
+    held: list[tuple[str, str, int, str]]
+
+    def input(self, _moment: Moment) -> GuardRestored:
+        return GuardRestored({_key(*row[:3]): Expected(row[3]) for row in self.held})
+
+
+class _Unsettled(_Form):
+    kind = Unsettled
+
+    unsettled: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, what: Unsettled) -> Self:
+        return cls({name: sorted(map(str, each)) for name, each in what._asdict().items()})
+
+    def input(self, _moment: Moment) -> Unsettled:
+        names = ("routers", "hosts")
+        routers, hosts = (map(Address.parse, self.unsettled.get(name, ())) for name in names)
+        return Unsettled(frozenset(routers), frozenset(hosts))
+
+
+class _Drain(_Form):
+    kind = DrainAsked
+
+    drain: bool
+    source: DrainSource
     by: str = ""
 
+    @classmethod
+    def of(cls, what: DrainAsked) -> Self:
+        return cls(what.on, what.source, what.by)
 
-def _entry(turn: _Turn) -> Entry:
-    """ValueError for what is no turn."""
-    moment = _moment(turn)
-    if turn.lines is not None:
-        return Entry(moment, lines=[line.encode("latin-1") for line in turn.lines])
-    if turn.truth is not None:
-        read_at = moment.time if turn.read is None else turn.read
-        return Entry(moment, truth=(turn.truth.encode("latin-1"), turn.file, read_at))
-    if turn.rtr is not None:
-        return Entry(moment, rtr=(_snapshot(turn.rtr, moment.now), turn.reason))
-    if turn.note is not None:
-        return Entry(moment, note=ServiceEvent(turn.note, turn.data))
-    if turn.release is not None:
-        return Entry(moment, release=turn.release)
-    if turn.config is not None:
-        return Entry(moment, config=(turn.config, turn.file, turn.forced))
-    return _before(turn, moment) or _asked(turn, moment)
+    def input(self, _moment: Moment) -> DrainAsked:
+        return DrainAsked(self.source, self.drain, self.by)
 
 
-def _before(turn: _Turn, moment: Moment) -> Entry | None:
-    """What a process before this one left."""
-    if guard := turn.guard or (turn.held is not None and _guard_0_1(turn.held)):
-        return Entry(moment, guard=_guard(guard))
-    if turn.unsettled is not None:
-        return Entry(moment, unsettled=_unsettled(turn.unsettled))
-    return None
+class _Note(_Form):
+    kind = ServiceEvent
+
+    note: str
+    data: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, what: ServiceEvent) -> Self:
+        return cls(what.event, dict(what.data))
+
+    def input(self, _moment: Moment) -> ServiceEvent:
+        return ServiceEvent(self.note, self.data)
 
 
-def _asked(turn: _Turn, moment: Moment) -> Entry:
-    if turn.source is None:
-        raise ValueError("says nothing")
-    if turn.drain is not None:
-        return Entry(moment, drain=DrainAsked(turn.source, turn.drain, turn.by))
-    return Entry(moment, source=turn.source)
+_WRITTEN: tuple[type[_Form], ...] = (
+    _Lines,
+    _Truth,
+    _Rtr,
+    _Note,
+    _Release,
+    _Config,
+    _Guard,
+    _Unsettled,
+    _Drain,
+    _Source,
+)
+
+FORMS: Mapping[type, type[_Form]] = {form.kind: form for form in _WRITTEN}
+"""How each type of input is written."""
+
+KINDS: Mapping[str, type[_Form | _Held]] = {
+    **{form.__struct_fields__[0]: form for form in _WRITTEN},
+    "held": _Held,
+}
+"""How an object with such a member is read, the first that is there."""
 
 
-def _moment(turn: _Turn) -> Moment:
-    if not (isfinite(turn.now) and isfinite(turn.time)):
-        raise ValueError("at no time")
-    return Moment(turn.now, turn.time)
-
-
-def _snapshot(rtr: _Rtr, at: float) -> RtrSnapshot:
-    vrps = VrpSet.of(Vrp(Prefix.parse(prefix), length, asn) for prefix, length, asn in rtr.vrps)
-    return RtrSnapshot(vrps, rtr.cache, rtr.session, rtr.serial, at)
-
-
-def _unsettled(parts: dict[str, list[str]]) -> Unsettled:
-    routers, hosts = (map(Address.parse, parts.get(name, ())) for name in ("routers", "hosts"))
-    return Unsettled(frozenset(routers), frozenset(hosts))
-
-
-def _words(key: RouteKey) -> tuple[str, str, int]:
+def _words(key: RouteKey) -> _Key:
     return str(key.neighbor), str(key.prefix), key.path_id
 
 
 def _key(neighbor: str, prefix: str, path_id: int) -> RouteKey:
     return RouteKey(Address.parse(neighbor), Prefix.parse(prefix), path_id)
-
-
-def _guard_0_1(held: list[tuple[str, str, int, str]]) -> _Guard:
-    return _Guard([(*row, "", ()) for row in held], [], [])
-
-
-def _guard(said: _Guard) -> GuardRestored:
-    return GuardRestored(
-        held={_key(*row[:3]): Expected(*row[3:]) for row in said.held},
-        accepted={_key(*row[:3]): Expected(*row[3:]) for row in said.accepted},
-        lost={_key(*row[:3]): row[3] for row in said.lost},
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from msgspec import Struct
 
@@ -126,12 +127,15 @@ class GuardReleased:
     """For people: who, or how."""
 
 
+DrainSource = Literal["operator", "readiness"]
+
+
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
     """Somebody wants the filter to leave service, or no longer does."""
 
-    source: str
-    """operator or readiness: each asks for itself, and one is enough to keep the filter out."""
+    source: DrainSource
+    """Each asks for itself, and one is enough to keep the filter out."""
     on: bool
     by: str
     """For people: who, or why."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +22,10 @@ from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.edge import guard_file
 from rsfilter.pipeline.data import Sources
-from rsfilter.pipeline.recording import Moment, Recorder, TurnFile
+from rsfilter.pipeline.inputs import Input, Lines, Moment, RtrGone, RtrRead, TruthRead
+from rsfilter.pipeline.recording import encode
 from rsfilter.render.exabgp import RenderError, render
-from rsfilter.routing.events import DrainAsked, GuardRestored
+from rsfilter.routing.events import DrainAsked, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import BITS, Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.document import MAX_PROBLEMS
@@ -219,31 +220,25 @@ def recording_seeds() -> Iterable[bytes]:
         site.state("127.10.2.1", 65200, "up"),
         site.update("127.10.1.1", 65005, ["192.0.2.1/32"]),
     ]
-    turns: list[Callable[[Recorder], None]] = [
-        lambda recorder: recorder.note(moment, ServiceEvent("start", {"configuration": "x"})),
-        lambda recorder: recorder.guard(
-            moment,
-            GuardRestored(
-                {key: Expected("0123", "4567", ("origin_not_found",))},
-                {key: Expected("0123", "4567")},
-                {key: 12.5},
-            ),
+    truth = site.TRUTHS[0]
+    inputs: list[Input] = [
+        ServiceEvent("start", {"configuration": "x"}),
+        GuardRestored(
+            {key: Expected("0123", "4567", ("origin_not_found",))},
+            {key: Expected("0123", "4567")},
+            {key: 12.5},
         ),
-        lambda recorder: recorder.truth(moment, site.TRUTHS[0], "truth.json", 1.0),
-        lambda recorder: recorder.rtr(moment, snapshot, "fresh"),
-        lambda recorder: recorder.lines(moment, [*life, b"done", b"exabgp 5.0.15", b"\xff"]),
-        lambda recorder: recorder.source(moment, "expired"),
-        lambda recorder: recorder.release(moment, "SIGUSR2"),
-        lambda recorder: recorder.drain(moment, DrainAsked("operator", True, "x")),
-        lambda recorder: recorder.lines(moment, []),
+        TruthRead(parse_truth(truth, "truth.json", 1.0), truth, "truth.json", 1.0),
+        RtrRead(snapshot, "fresh"),
+        Lines([*life, b"done", b"exabgp 5.0.15", b"\xff"]),
+        RtrGone("expired"),
+        GuardReleased("SIGUSR2"),
+        DrainAsked("operator", True, "x"),
+        Lines([]),
     ]
-    for parts in (turns, *([turn] for turn in turns)):
-        with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
-            path = Path(name, "recording")
-            recorder = Recorder(TurnFile(path).write)
-            for turn in parts:
-                turn(recorder)
-            yield path.read_bytes()
+    turns = [encode(moment, each) for each in inputs]
+    yield b"".join(turns)
+    yield from turns
 
 
 def check_guard(content: bytes) -> None:

@@ -20,7 +20,10 @@ from rsfilter.cli import main
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import load_config
 from rsfilter.edge.guard_file import load
-from rsfilter.pipeline.recording import Entry, Moment, Recorder, RecordingError, TurnFile, read
+from rsfilter.edge.recorder import RecordingError, read
+from rsfilter.pipeline.inputs import Lines, Moment, TruthRead
+from rsfilter.pipeline.recording import encode
+from rsfilter.rpki.truth import parse_truth
 
 
 @pytest.fixture
@@ -29,6 +32,8 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
     return tmp_path
 
+
+STARTED = ServiceEvent("start", {})
 
 CAPTURES = ROOT / "fixtures/exabgp/5.0"
 
@@ -94,10 +99,14 @@ def test_a_truth_is_replayed_as_it_was_when_it_was_read(site: Path) -> None:
     """An entry of it expires before it is in force: a large one is parsed for seconds. The file is
     not refused for that, as one without any entry is, and the entry holds no longer."""
     content = json.dumps({"roas": [{**TRUTH["roas"][0], "expires": 1000}]}).encode()
-    recorder = Recorder(TurnFile(site / "recording").write)
-    recorder.note(Moment(1.0, 998.0), ServiceEvent("start", {}))
-    recorder.truth(Moment(2.0, 1001.0), content, "truth.json", 999.0)
-    recorder.lines(Moment(3.0, 1002.0), announce(HOST, 65001, ["203.0.113.1/32"]).splitlines())
+    truth = parse_truth(content, "truth.json", 999.0)
+    lines = announce(HOST, 65001, ["203.0.113.1/32"]).splitlines()
+    inputs = [
+        (Moment(1.0, 998.0), STARTED),
+        (Moment(2.0, 1001.0), TruthRead(truth, content, "truth.json", 999.0)),
+        (Moment(3.0, 1002.0), Lines(lines)),
+    ]
+    (site / "recording").write_bytes(b"".join(encode(*each) for each in inputs))
     replayed(site, site / "recording")
     assert b'"reasons":["origin_not_found"]' in audit(site / "replayed")
 
@@ -225,6 +234,21 @@ def test_a_drain_is_replayed(site: Path) -> None:
     assert told == [("draining", why), ("drained", why), ("in_service", [])]
 
 
+def test_caches_that_never_deliver_are_replayed(site: Path) -> None:
+    """The audit log has the note before what follows from it."""
+    recording = site / "recording"
+    never = CONFIG + '[rtr]\ncaches = ["127.0.0.1:9"]\nstartup_wait = 1\n'
+    (site / "rsfilter.toml").write_text(never)
+    with Speaker(site / "rsfilter.toml", ROUTERS, "--record", str(recording)) as speaker:
+        speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
+        speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
+        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
+        speaker.ends()
+    assert told(site, "rtr_given_up") == 1
+    assert replayed(site, recording) == speaker.received
+    assert audit(site / "replayed") == audit(site / "audit")
+
+
 def test_a_capture_is_judged_by_the_truth_file(
     site: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -320,7 +344,7 @@ def test_a_recording_that_was_cut_is_replayed_up_to_there(
     """As a copy of one that is still written."""
     recording = site / "recording"
     recording.write_bytes(WHOLE + cut)
-    assert list(read(recording)) == [Entry(Moment(1.0, 1.0), lines=[])]
+    assert list(read(recording)) == [(Moment(1.0, 1.0), Lines([]))]
     assert f"{recording}:2: was cut" in caplog.text
     caplog.clear()
     recording.write_bytes(WHOLE + WHOLE.rstrip())  # but for its line feed, it is whole
@@ -330,7 +354,7 @@ def test_a_recording_that_was_cut_is_replayed_up_to_there(
 
 def test_what_was_replayed_before_an_error_is_complete(site: Path) -> None:
     recording, commands = site / "recording", BytesAtTheEnd()
-    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    recording.write_bytes(encode(Moment(1.0, 1.0), STARTED))
     with recording.open("ab") as file:
         file.write(b'{"now": "x"}\n')
     config = load_config(site / "rsfilter.toml")
@@ -353,7 +377,7 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording = site / "recording"
-    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    recording.write_bytes(encode(Moment(1.0, 1.0), STARTED))
     argv = ["replay", "-c", str(site / "rsfilter.toml"), str(recording), "--audit"]
     out, before = str(site / "out"), b""
     for code, why in ((0, ""), (2, f"--audit {out}: has an audit log already")):
@@ -365,7 +389,7 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
 
 def test_vrps_are_of_no_use_to_a_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = site / "recording"
-    Recorder(TurnFile(recording).write).note(Moment(1.0, 1.0), ServiceEvent("start", {}))
+    recording.write_bytes(encode(Moment(1.0, 1.0), STARTED))
     config = load_config(site / "rsfilter.toml")
     vrps = site / "truth.json"
     assert replay(config, [recording], audit=site / "out", vrps=vrps) == 2

@@ -47,13 +47,13 @@ async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
     service._wake.set()
     async with asyncio.timeout(DEADLINE_S):
         await service._turns()
-    assert service._filter.counters == {"SessionUp": 1, "Update": 1}
+    assert service._pipeline.filter.counters == {"SessionUp": 1, "Update": 1}
 
 
 async def test_a_turn_ends_when_its_time_is_up(service: Service) -> None:
     """Each line is a full UPDATE: all of them in one turn would keep HTTP and timers waiting."""
     service._writer = CommandWriter(-1, lambda: None)
-    service._filter.line(state(HOST, 65001, "up").rstrip(), 0.0)
+    service._pipeline.filter.line(state(HOST, 65001, "up").rstrip(), 0.0)
     lines = [
         announce(HOST, 65001, [f"10.{n}.{m >> 8}.{m & 255}/32" for m in range(800)]).rstrip()
         for n in range(60)
@@ -64,4 +64,4 @@ async def test_a_turn_ends_when_its_time_is_up(service: Service) -> None:
         del lines[: turns[-1]]
     assert sum(turns) == 60
     assert max(turns) < 30
-    assert service._filter.counters["Update"] == 60
+    assert service._pipeline.filter.counters["Update"] == 60

@@ -136,7 +136,7 @@ def _is_pure(name: str) -> bool:
 
 
 ALL = [(room, path) for room in ROOMS for path in modules(room)]
-PURE = [path for room, path in ALL if ROOMS[room].is_pure and path.stem != "recording"]
+PURE = [path for room, path in ALL if ROOMS[room].is_pure]
 
 
 def test_every_package_is_a_room() -> None:

@@ -9,6 +9,13 @@ import pytest
 
 from rsfilter.audit.flood import Flood
 from rsfilter.edge import alarms
+from rsfilter.pipeline.outputs import (
+    DataInForce,
+    HostsAbsent,
+    LineNotUnderstood,
+    ReleaseKnown,
+    ResyncProblem,
+)
 from rsfilter.routing.effects import NO_PROVENANCE, DrainChange, GuardChange, NotKept
 from rsfilter.routing.model import Address
 
@@ -46,14 +53,14 @@ def test_what_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    alarms.tell([event])
+    alarms.log_events([event])
     logged_at, text = said(caplog)
     assert logged_at == level
     assert [word for word in words if word not in text] == []
 
 
 def test_a_line_that_was_not_understood_is_shown_escaped(caplog: pytest.LogCaptureFixture) -> None:
-    alarms.tell_of_skipped("not_json", b'{ "peer": "192.0.2.11" \x1b[31m\n')
+    alarms.log_events((), [LineNotUnderstood("not_json", b'{ "peer": "192.0.2.11" \x1b[31m\n')])
     level, text = said(caplog)
     assert level == logging.WARNING
     assert [word for word in ("not_json", "192.0.2.11") if word not in text] == []
@@ -67,29 +74,35 @@ def test_what_only_the_audit_log_has(
     event: Flood | NotKept, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    alarms.tell([event])
+    alarms.log_events([event])
     assert caplog.records == []
 
 
 def test_an_exabgp_that_is_not_safe(caplog: pytest.LogCaptureFixture) -> None:
-    alarms.tell_of_release("5.0.15")
+    alarms.log_events((), [ReleaseKnown("5.0.15")])
     assert caplog.records == []
-    alarms.tell_of_release("4.2.25")
+    alarms.log_events((), [ReleaseKnown("4.2.25")])
     level, text = said(caplog)
     assert level == logging.WARNING
     assert "Use 5.0.15 or later" in text
 
 
 def test_what_exabgp_should_have_told(caplog: pytest.LogCaptureFixture) -> None:
-    alarms.tell_of_resync(Counter({"unreadable": 2, "late": 1}))
+    alarms.log_events((), [ResyncProblem(Counter({"unreadable": 2, "late": 1}))])
     assert said(caplog)[0] == logging.ERROR
     assert "(late: 1, unreadable: 2)" in said(caplog)[1]
 
 
 def test_hosts_that_are_not_back_are_named_up_to_five(caplog: pytest.LogCaptureFixture) -> None:
-    alarms.tell_of_absent([])
+    alarms.log_events((), [HostsAbsent([])])
     assert caplog.records == []
-    alarms.tell_of_absent([Address(HOST.family, HOST.value + n) for n in range(6)])
+    alarms.log_events((), [HostsAbsent([Address(HOST.family, HOST.value + n) for n in range(6)])])
     text = said(caplog)[1]
     assert "6 hosts" in text
     assert text.endswith("192.0.2.15 ...")
+
+
+def test_data_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    alarms.log_events((), [DataInForce("truth", "hosts, 2 VRPs")])
+    assert said(caplog) == (logging.INFO, "data in force: truth: hosts, 2 VRPs")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import select
 from pathlib import Path
 
 import pytest
+from lab.waiting import DEADLINE_S
 
-from rsfilter.edge.recording_writer import RecordingWriter
-from rsfilter.pipeline.recording import KEPT, Moment, Recorder, TurnFile, read
+from rsfilter.edge.recorder import KEPT, Recorder, RecordingFile, read
+from rsfilter.pipeline.inputs import Lines, Moment
+from rsfilter.pipeline.recording import encode
 
 
 @pytest.fixture
@@ -19,11 +22,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def lines_of(path: Path) -> list[bytes]:
-    return [line for entry in read(path) for line in entry.lines or ()]
+    return [line for _, what in read(path) if isinstance(what, Lines) for line in what.lines]
 
 
 def record(path: Path, text: bytes) -> None:
-    Recorder(TurnFile(path).write).lines(Moment(1.0, 2.0), [text])
+    RecordingFile(path).write(encode(Moment(1.0, 2.0), Lines([text])))
 
 
 def test_recordings_of_earlier_processes_are_kept(path: Path) -> None:
@@ -51,15 +54,15 @@ def test_what_is_no_file_stays_where_it_is(tmp_path: Path) -> None:
 def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = Recorder(TurnFile(path).write)
-    recorder.lines(Moment(1.0, 2.0), [b"first"])
+    file = RecordingFile(path)
+    file.write(encode(Moment(1.0, 2.0), Lines([b"first"])))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        recorder.lines(Moment(2.0, 3.0), [b"x" * 10_000])
+        file.write(encode(Moment(2.0, 3.0), Lines([b"x" * 10_000])))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    recorder.lines(Moment(3.0, 4.0), [b"too late: a turn is missing"])
+    file.write(encode(Moment(3.0, 4.0), Lines([b"too late: a turn is missing"])))
     assert lines_of(path) == [b"first"]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "ends here, filtering goes on" in caplog.text
@@ -84,25 +87,29 @@ def test_a_disk_that_does_not_answer_ends_the_recording(
     replayed."""
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    writer = RecordingWriter(path, max_waiting=200_000)
-    turn = b"x" * 99_999 + b"\n"
+    recorder = Recorder(path, max_waiting=200_000)
+    moment, what = Moment(1.0, 2.0), Lines([b"x" * 99_950])
+    turn = encode(moment, what)
+    assert 99_950 < len(turn) <= 100_000
     for _ in range(4):
-        writer.write(turn)
+        recorder.write(moment, what)
     assert "the disk does not answer" in caplog.text
     os.set_blocking(reading, True)
+    select.select(
+        [reading], [], [], DEADLINE_S
+    )  # before it is opened for writing, it is at its end
     found = b""
     while data := os.read(reading, 1 << 20):
         found += data
-    writer.close(20.0)
+    recorder.close(20.0)
     assert found == 3 * turn
     os.close(reading)
     assert len(caplog.records) == 1
 
 
 def test_what_waits_is_written_at_the_end(path: Path) -> None:
-    writer = RecordingWriter(path)
-    recorder = Recorder(writer.write)
+    recorder = Recorder(path)
     for number in range(100):
-        recorder.lines(Moment(1.0, 2.0), [b"%d" % number])
-    writer.close(20.0)
+        recorder.write(Moment(1.0, 2.0), Lines([b"%d" % number]))
+    recorder.close(20.0)
     assert lines_of(path) == [b"%d" % number for number in range(100)]

@@ -18,7 +18,7 @@ from support.speaker import Speaker, announce, state
 from rsfilter.commands.replay import Machine
 from rsfilter.config.build import parse_config
 from rsfilter.pipeline.data import Sources
-from rsfilter.pipeline.recording import Entry, Moment
+from rsfilter.pipeline.inputs import Input, Lines, Moment, TruthRead
 from rsfilter.routing.validation import Mode
 from rsfilter.rpki.truth import Truth, parse_truth
 from rsfilter.rpki.vrps import Numbers, VrpSet
@@ -116,13 +116,13 @@ def test_a_replay_expires_by_the_time_of_the_recording(tmp_path: Path) -> None:
     commands = BytesIO()
     machine = Machine(config, tmp_path / "audit", commands)
 
-    def turn(at: float, **what: Any) -> None:
-        machine.turn(Entry(Moment(at, NOW + at), **what))
+    def turn(at: float, what: Input) -> None:
+        machine.apply(Moment(at, NOW + at), what)
 
     def lines(at: float, *those: bytes) -> None:
-        turn(at, lines=[line.rstrip(b"\n") for line in those])
+        turn(at, Lines([line.rstrip(b"\n") for line in those]))
 
-    turn(0.0, truth=(truth, "truth.json", NOW))
+    turn(0.0, TruthRead(parse_truth(truth, "truth.json", NOW), truth, "truth.json", NOW))
     lines(1.0, state(HOST, 65001, "up"), announce(HOST, 65001, ["203.0.113.1/32"]))
     lines(11.0, announce(HOST, 65001, ["203.0.113.2/32", "10.0.0.1/32"]))
     machine.close()
