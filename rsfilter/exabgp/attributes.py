@@ -1,8 +1,8 @@
 """The "attribute" object of an ExaBGP update line, in every dialect -> `Attributes`.
 
-ExaBGP has parsed the path attributes already and prints what it made of them. What is not as it
-has to be never becomes an error here: `Attributes.malformed` names it and the route is judged by
-it. Attributes that rsfilter does not keep are not looked at.
+ExaBGP has parsed the path attributes already and prints the result. A malformed attribute is never
+an error here: `Attributes.malformed` names it, and the route is judged by that. Attributes that
+rsfilter does not keep are not parsed.
 
 The dialects differ in the AS path: 5.0 prints an object of segments, keyed by position, and calls
 confederation segments `as-sequence` too; for 4.2's flat lists see `dialect_42`.
@@ -27,7 +27,7 @@ from rsfilter.routing.model import (
 from rsfilter.util.strict_json import repeated_names
 
 DISCARD = "discard"
-"""So begins `error` when ExaBGP left out attributes that it could not read."""
+"""Prefix of `error` if ExaBGP left out attributes that it could not parse."""
 
 MAX_ERROR = 100
 """Characters of `error` that are kept."""
@@ -75,7 +75,7 @@ withdrawn, `aggregator` for AGGREGATOR and AS4_AGGREGATOR."""
 
 
 def parse(text: bytes) -> Attributes:
-    """What the JSON object `text`, the value of "attribute", says. Never raises."""
+    """Parse the JSON object `text`, the value of "attribute". Never raises."""
     return _parse_and_remember(text) if len(text) <= _CACHED_OCTETS else _parse(text)
 
 
@@ -97,7 +97,8 @@ _parse_and_remember = lru_cache(maxsize=_CACHED_SETS)(_parse)
 
 
 def _collect(fields: dict[str, Any], problems: list[str]) -> Attributes:
-    """The attributes of `fields`; what is wrong with them is added to `problems` and told."""
+    """Collect the attributes of `fields`; problems are added to `problems` and returned in the
+    result."""
     if not str(fields.get("error", DISCARD)).startswith(DISCARD):
         problems.append("error not understood")
     origin = fields.get("origin")
@@ -166,7 +167,8 @@ def _asns(value: Any) -> tuple[int, ...]:
 def _list(
     fields: dict[str, Any], name: str, read: Callable[[Any], Any], problems: list[str]
 ) -> tuple[Any, ...]:
-    """`read` applied to each item of the list `name`; nothing, told, when one is wrong."""
+    """Apply `read` to each item of the list `name`. If one is malformed, record that and return an
+    empty tuple."""
     items = fields.get(name, [])
     try:
         if type(items) is not list:

@@ -1,9 +1,9 @@
-"""What neighbors can do, from the two places where ExaBGP tells it.
+"""Capabilities of neighbors, from the two places where ExaBGP reports them.
 
-The "open" of a session that comes up, and the answer to `show neighbor json` for sessions that
-were up before we were. Of routers: End-of-RIB must not be sent for a family that a router does not
-speak, and several paths only to one that takes them. Of hosts: a route refresh is requested only
-from one that has offered to answer it (RFC 2918 section 4).
+These are the "open" of a new session, and the answer to `show neighbor json` for sessions that were
+up before this process. For routers: End-of-RIB must not be sent for a family that a router did not
+offer, and several paths only to one that accepts them. For hosts: a route refresh is requested only
+from one that offered the capability (RFC 2918 section 4).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RECEIVES = ("receive", "send/receive")
 
 
 class Established(NamedTuple):
-    """A session that is up, as `show neighbor json` tells it."""
+    """An established session, as reported by `show neighbor json`."""
 
     neighbor: Address
     asn: int
@@ -40,11 +40,12 @@ class Shown(NamedTuple):
     duration: int
     """Seconds: how long it is up; or how long after its creation it was last seen to end."""
     session: Established | None
-    """None: it is not up."""
+    """The session; None if it is not up."""
 
     @property
     def was_never_up(self) -> bool:
-        """As far as one can tell: a session that ended within a second counts for none."""
+        """Return whether the session was never up. One that ended within a second is not
+        counted."""
         return self.session is None and self.duration == 0
 
 
@@ -57,8 +58,8 @@ class _FourOctets(msgspec.Struct):
 
 
 class _Capabilities(msgspec.Struct):
-    """By capability code (IANA): 1 multiprotocol, 2 route refresh, 65 four-octet ASN
-    (RFC 6793), 69 ADD-PATH."""
+    """Capabilities by code (IANA): 1 multiprotocol, 2 route refresh, 65 four-octet ASN (RFC 6793),
+    69 ADD-PATH."""
 
     multiprotocol: _MultiProtocol | None = msgspec.field(name="1", default=None)
     refresh: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="2", default=msgspec.UNSET)
@@ -72,7 +73,7 @@ class _Open(msgspec.Struct):
 
 
 class _OwnCapabilities(msgspec.Struct):
-    """By name: so ExaBGP 5.0 prints an OPEN that it sends."""
+    """Capabilities by name, as ExaBGP 5.0 prints an OPEN that it sends."""
 
     multiprotocol: _MultiProtocol | None = None
 
@@ -82,7 +83,7 @@ class _OwnOpen(msgspec.Struct):
 
 
 class _Enabled(msgspec.Struct, rename="kebab"):
-    """What one side offers."""
+    """Offer of one side."""
 
     route_refresh: bool | None = None
 
@@ -150,7 +151,7 @@ def _established(neighbor: Address, entry: _Shown) -> Established:
     offered = entry.local.families or entry.peer.families
     families = (n for n, speaks in entry.peer.families.items() if speaks and offered.get(n))
     negotiated = (name for name, sends in entry.local.add_path.items() if sends)
-    # ExaBGP says `done` and sends nothing when its own side is switched off.
+    # ExaBGP replies `done` and sends nothing if its own side is switched off.
     sides = (entry.local.capabilities, entry.peer.capabilities)
     offers = Opened(
         neighbor,

@@ -1,20 +1,20 @@
 """One line of ExaBGP's JSON API -> one `Message`. Never raises, never guesses.
 
-Owns the envelope: which dialect, which neighbor, which kind of message. `shapes` has the members of
-each; `attributes` and `nlri` read the inside of an update. Speaks the API of ExaBGP 5.0, and of 4.2
-(`dialect_42`): the same facts become the same events. Whoever acts on a line
-must be able to trust three things in it, so these never come from text that a host chooses (a
-shutdown communication, a hostname capability, a community's rendering):
+Owns the envelope: dialect, neighbor and kind of message. `wire` has the members of each;
+`attributes` and `nlri` read the inside of an update. Reads the API of ExaBGP 5.0, and of 4.2
+(`dialect_42`): the same facts become the same events. Three things in a line must be trustworthy,
+and are therefore never taken from text that a host chooses (a shutdown communication, a hostname
+capability, a community's rendering):
 
 - The neighbor and its AS are read at their places in the parsed structure. The line is decoded
-  whole, an object with a repeated name is refused, and text inside a string stays inside it.
-- The same holds for "direction". A search for its bytes would be a little cheaper than decoding
-  the envelope, which leaves the message itself untouched, but could be led astray.
-- `done` and `error` are replies only when they are the whole line.
+whole, an object with a repeated name is refused, and text inside a string stays inside it. - The
+same holds for "direction". A search for its bytes would be a little cheaper than decoding the
+envelope, which leaves the message itself untouched, but a host could mislead it. - `done` and
+`error` are replies only if they are the whole line.
 
-A line that is cut, garbled or from an unknown future is `Skipped`, as a whole: half of an UPDATE
-is not an UPDATE. Only inside a well-formed line does one bad part leave the others in force (see
-`nlri.announced` and `attributes.parse`).
+A line that is cut, garbled or of an unknown version is `Skipped` as a whole, because half of an
+UPDATE is not an UPDATE. Only inside a well-formed line does one bad part leave the others valid
+(see `nlri.announced` and `attributes.parse`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _FAMILIES = frozenset(UNICAST.values())
 
 _COPY = b'"direction": "send", "message": { "update": {'
 _HEAD_OCTETS = 1024
-"""In these, at the most, a line says whom it is about and in which direction it went."""
+"""Octets within which a line names its neighbor and its direction."""
 
 _AFI_SAFI = {b"\x00\x01\x01": "ipv4 unicast", b"\x00\x02\x01": "ipv6 unicast"}
 
@@ -84,7 +84,7 @@ _NOT_JSON = Skipped("not_json")
 _REPLIES: dict[bytes, Message] = {b"done": Reply(ok=True), b"error": Reply(ok=False)}
 
 _HEAD = re.compile(rb'\{ ?"exabgp": ?"(\d{1,3}\.[\d.]{1,16})", ?"time": ?(\d{1,12}(?:\.\d{1,9})?),')
-"""How every JSON line begins; nothing before or in it is a host's."""
+"""Beginning of every JSON line. No host chooses any of this text."""
 
 _RELEASE = re.compile(
     r'exabgp (\d{1,3}\.[\w.+-]{1,64})\Z|\{ ?"version": ?"(\d{1,3}\.[\w.+-]{1,64})", ?"application"'
@@ -99,7 +99,7 @@ _ADMINISTRATIVE = re.compile(dialect_42.DOWN_REASON + r"notification received \(
 (RFC 8538); anchored, since text that the peer chose may follow."""
 
 _UNKNOWN_PEER_AS = re.compile(rb'"asn": \{ "local": \d+, "peer": None \}')
-"""What ExaBGP 5.0 prints for a neighbor with `peer-as auto`: Python, not JSON."""
+"""Output of ExaBGP 5.0 for a neighbor with `peer-as auto`: Python, not JSON."""
 
 _NO_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+(?:"|\Z))|-?(?:NaN|Infinity)')
 """A string, or what 5.0 prints for a bandwidth of BGP-LS that is no number: Python, not JSON. A
@@ -112,7 +112,7 @@ _decode_sent = msgspec.json.Decoder(wire.Update).decode
 
 
 def decode(line: bytes) -> Message:
-    """What `line`, without its newline, says. Lines that say nothing certain are `Skipped`."""
+    """Decode `line`, without its newline. A line without a certain meaning is `Skipped`."""
     if len(line) > MAX_LINE_OCTETS:
         return Skipped("too_long")
     if not line.isascii() and not _is_utf8(line):
@@ -128,21 +128,22 @@ def decode(line: bytes) -> Message:
 
 
 def may_wait(line: bytes) -> bool:
-    """The line looks like a copy of an UPDATE that ExaBGP sent, of which nothing follows: it need
-    not be decoded at once. No more than a hint; what the line is only `decode` says."""
+    """Return whether the line seems to be a copy of a sent UPDATE without consequences, so that
+    decoding it can wait. A hint only: `decode` determines the kind of a line."""
     return line.find(_COPY, 0, _HEAD_OCTETS) >= 0
 
 
 def line_time(line: bytes) -> float | None:
-    """When ExaBGP wrote a JSON line, in seconds since the epoch; None for any other line."""
+    """Return the time at which ExaBGP wrote a JSON line, in seconds since the epoch; None for any
+    other line."""
     head = _HEAD.match(line)
     return float(head[2]) if head else None
 
 
 def dialect(line: bytes) -> str | None:
-    """The ExaBGP series that wrote a JSON line, from `DIALECTS`; None for any other line.
+    """Return the ExaBGP series that wrote a JSON line, from `DIALECTS`; None for any other line.
 
-    All lines of one ExaBGP agree: asking until the first answer is enough to know the speaker.
+    All lines of one ExaBGP agree, so the first result identifies the speaker.
     """
     version = api_version(line)
     return DIALECTS.get(version.partition(".")[0]) if version else None
@@ -156,7 +157,7 @@ def release(message: Message) -> str | None:
 
 
 def api_version(line: bytes) -> str | None:
-    """Return the version in a JSON line, None for any other line. It does not tell the release:
+    """Return the version in a JSON line; None for any other line. It does not identify the release:
     main's "4.0.1" is an API of series 6."""
     head = _HEAD.match(line)
     return head[1].decode() if head else None
@@ -213,7 +214,7 @@ def _update(address: Address, asn: int, update: wire.Update) -> Update:
     path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
     if path.is_treated_as_withdraw:
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
-        withdrawn = tuple(next_hops)  # of these, below, what only spare bits tell from them
+        withdrawn = tuple(next_hops)  # if the keys below differ from these only in spare bits
     elif announced.lacks_next_hop:
         problems = [path.malformed] if path.malformed else []
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
@@ -240,7 +241,7 @@ def _decode_copy(address: Address, raw: Raw) -> Message:
 
 
 def routes_sent(sent: SentUpdate) -> list[RouteKey]:
-    """What an UPDATE that ExaBGP sent announces, and then what it withdraws."""
+    """Return the routes that a sent UPDATE announces, and then those that it withdraws."""
     try:
         update = _decode_sent(sent.update)
     except msgspec.DecodeError:

@@ -1,17 +1,17 @@
-"""How long End-of-RIB waits after a start of ExaBGP: route selection deferral (RFC 4724, 4.1).
+"""Delay of End-of-RIB after a start of ExaBGP: route selection deferral (RFC 4724, 4.1).
 
-Routers keep what they had from an ExaBGP that died, and drop with our End-of-RIB what was not
-announced again. So it must not go out before the hosts are back and have repeated themselves. A
-host has, when it has sent End-of-RIB in every family that it speaks; or when it is up and silent,
-since a speaker without graceful restart (GoBGP by default) never says that it has finished.
+Routers keep stale routes of a dead ExaBGP, and our End-of-RIB drops those that were not announced
+again. It must therefore wait until the hosts have reconnected and repeated their routes. A host has
+done so if it has sent End-of-RIB in every family of its session, or if it is up and silent, because
+a speaker without graceful restart (GoBGP by default) never signals the end.
 
-Hosts that never come are waited for until a deadline. Meanwhile everything is announced as it
-comes, but nothing can be withdrawn: a router that has not seen End-of-RIB takes no withdraws from
-ExaBGP (`router`).
+A deadline bounds the wait for hosts that never connect. Until then routes are announced as they
+arrive, but none can be withdrawn: ExaBGP sends no withdraws to a router before End-of-RIB
+(`router`).
 
-Waited for are the hosts that ExaBGP is configured with and never had a session with, as long as it
-is young. So a restart of rsfilter alone waits for nobody, and one that hits us in the middle of
-the wait goes on with it. Pure: messages and the time come in.
+While ExaBGP is young, the wait is for the configured hosts that have not had a session with it. So
+a restart of rsfilter alone waits for no host, and a restart in the middle of the wait continues it.
+Pure: takes messages and the time.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from rsfilter.routing.events import EndOfRib, SessionDown, SessionUp, Update
 from rsfilter.routing.model import UNICAST, Address
 
 DEADLINE_S = 90.0
-"""After the start of ExaBGP. Less than the 120 s that `render` asks routers to keep stale routes
-for, more than the minute after which BGP speakers connect again at the latest."""
+"""Seconds after the start of ExaBGP. Less than the 120 s for which `render` requests routers to
+keep stale routes, more than the minute within which BGP speakers reconnect."""
 
 KEPT_S = 240.0
-"""After the start of ExaBGP. By then End-of-RIB has gone out, whichever process sent it: it waits
-for `DEADLINE_S`, and for hosts that repeat themselves (`repetition.LIMIT_S`)."""
+"""Seconds after the start of ExaBGP by which End-of-RIB was sent, whichever process sent it: it
+waits for `DEADLINE_S`, and for hosts that repeat their routes (`repetition.LIMIT_S`)."""
 
 SILENCE_S = 5.0
-"""A host that is up and has not sent anything for this long has no more to say. Hosts send their
-table in one go; 200 routes take a fraction of a second."""
+"""Seconds of silence after which a host that is up counts as finished. Hosts send their table in
+one go; 200 routes take a fraction of a second."""
 
 
 class Deferral:
-    """Which hosts are waited for, and whether that is over."""
+    """Hosts that End-of-RIB waits for, and whether the wait is over."""
 
     def __init__(self, routers: Iterable[Address]) -> None:
         self._routers = frozenset(routers)
         self._seen: set[Address] = set()
         """Came up before our eyes."""
         self._families: dict[Address, frozenset[int]] = {}
-        """By OPEN."""
+        """Families of each host, from its OPEN."""
         self._absent: set[Address] = set()
-        """Not up yet, or lost again before they had finished."""
+        """Hosts not up yet, or lost again before they had finished."""
         self._unfinished: dict[Address, set[str]] = {}
-        """Up, and the families in which they may have more to say."""
+        """Hosts that are up, with the families in which more routes may follow."""
         self._heard: OrderedDict[Address, float] = OrderedDict()
-        """When each of those said something last, the longest silence first."""
+        """Time of the last message of each of those, the longest silence first."""
         self._deadline: float | None = None
         self.kept_until = 0.0
-        """Before this, routers may still keep what an ExaBGP before this one had announced."""
+        """Time until which routers may keep routes of an earlier ExaBGP."""
         self.is_over = False
 
     @property
@@ -64,7 +64,7 @@ class Deferral:
         return sorted((*self._absent, *self._unfinished))
 
     def begin(self, shown: Iterable[Shown], now: float) -> None:
-        """What ExaBGP says of its neighbors; those that it does not name are not waited for."""
+        """Begin with the neighbors that ExaBGP reported. Others are not waited for."""
         neighbors = {entry.neighbor: entry for entry in shown}
         for host in self._unfinished.keys() - neighbors.keys():
             self._finished(host)
@@ -77,7 +77,7 @@ class Deferral:
         self.expire(now)
 
     def message(self, message: Message, now: float) -> None:
-        """Whatever comes, from the first line on."""
+        """Process a message, any kind, from the first line on."""
         if self.is_over:
             return
         match message:
@@ -101,14 +101,14 @@ class Deferral:
         self._absent.discard(host)
 
     def next_timer(self) -> float | None:
-        """When to call `expire`, if nothing happens before."""
+        """Latest time of the next call to `expire`, if no message arrives before."""
         if self.is_over or self._deadline is None:
             return None
         longest = next(iter(self._heard.values()), None)
         return self._deadline if longest is None else min(self._deadline, longest + SILENCE_S)
 
     def expire(self, now: float) -> None:
-        """Stops waiting for the silent, and in the end for everybody."""
+        """Stop waiting for silent hosts, and after the deadline for all."""
         if self.is_over or self._deadline is None:
             return
         silent = takewhile(lambda heard: now >= heard[1] + SILENCE_S, self._heard.items())

@@ -32,7 +32,7 @@ FLAT_SEGMENTS = (
 In the order in which RFC 5065 section 4 puts segments on a path: a confederation's first."""
 
 SPOILER = b"#\n"
-"""To be written first: 4.2 glues the half line of a dead process to the first line of the next."""
+"""First output, because 4.2 joins the half line of a dead process to the first line of the next."""
 
 _DOUBLED_QUOTES = re.compile(rb'("(?:afi|safi|subtype)": )""([a-z0-9-]+)""')
 

@@ -1,8 +1,8 @@
-"""From what routers should have to ExaBGP's command lines.
+"""ExaBGP's command lines, from the routes that routers should have.
 
-The rules that keep a router right are in `router`; here its changes become batches, the same
-batch for several routers becomes one command, and ExaBGP's replies are counted. Pure: `now` comes
-in, lines come out. The writer of those lines may block as long as it likes: they are bounded.
+`router` has the rules that keep a router correct. Here its changes become batches, the same batch
+for several routers becomes one command, and ExaBGP's replies are counted. Pure: takes `now`,
+returns lines. The writer of those lines may block without limit: they are bounded.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ BARRIER_TIMEOUT_S = 120.0
 over. ExaBGP repeats a table of 200,000 routes to a router that came back in well under this."""
 
 BARRIER_AGAIN_S = 5.0
-"""An End-of-RIB that has not come this long after the reply to its command is asked for again, and
-then after twice as long each time: a reload of ExaBGP's configuration loses those that it has
-queued. As a barrier any of them will do."""
+"""Seconds after the reply to its command at which a missing End-of-RIB is requested again, and then
+after twice as long each time: a reload of ExaBGP's configuration loses queued ones. Any of them
+passes the barrier."""
 
 IN_STEP_S = 5.0
-"""How long a router with many new prefixes to come waits for the barriers of others in its group:
-ExaBGP parses a command once, whatever the number of its routers. A window of prefixes takes it a
-quarter of a second for each of them. A router that hangs must not hold up the rest."""
+"""Seconds that a router with many new prefixes waits for the barriers of others in its group:
+ExaBGP parses a command once, for any number of routers. A window of prefixes takes it a quarter of
+a second for each of them. A router that hangs must not delay the others."""
 
 RECONCILE_INTERVAL_S = 5.0
-"""Between two fresh starts after `error` replies that no lost session explains: a command that
-ExaBGP always refuses must not become a loop."""
+"""Seconds between two reconciliations after `error` replies that no lost session explains: a
+command that ExaBGP always refuses must not cause a loop."""
 
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent, and
@@ -49,7 +49,7 @@ class Written(NamedTuple):
     needs: Address | None
     """The neighbor that has to be up, or ExaBGP refuses it."""
     at: float
-    """When it was written."""
+    """Time of writing."""
     requests: Address | None = None
     """The host that it requests to repeat itself."""
 
@@ -64,8 +64,8 @@ class Egress:
         desired: Callable[[str], Mapping[Prefix, Paths]],
         awaited: Collection[Prefix] = (),
     ) -> None:
-        """`desired(group)`: what the routers of a group should have at this moment. `awaited`:
-        prefixes that nothing is told of, as long as they are among these."""
+        """Make an egress. `desired(group)`: returns the routes that routers of a group should have
+        now. `awaited`: prefixes whose changes are withheld while they are in it."""
         self.counters: Counter[str] = Counter()
         """announced, withdrawn, repeated, commands, replies, replies_lost, errors, barriers,
         barriers_lost."""
@@ -88,21 +88,20 @@ class Egress:
         self._desired = desired
         self._tag = FIRST_TAG
         self._unanswered: deque[Written] = deque()
-        """In the order of the replies to come."""
+        """Commands without a reply, in the order of writing."""
         self._unanswered_prefixes = 0
         self._opened: dict[Address, tuple[frozenset[int], frozenset[int]]] = {}
         """Families and ADD-PATH of an OPEN whose session is not up yet."""
         self._barrier_at: dict[Address, float] = {}
         self._again: dict[Address, tuple[float, float]] = {}
-        """Of barriers that ExaBGP has taken: when to ask for one more End-of-RIB, and seconds since
-        the last one."""
+        """Time of the next request for an End-of-RIB, and seconds since the last, for each barrier
+        that ExaBGP has taken."""
         self._excused = 0
-        """How many of the next `error` replies the loss of a session explains, at most."""
+        """Upper bound of the next `error` replies that the loss of a session explains."""
         self._to_refresh: dict[tuple[Address, int], None] = {}
         """Hosts that are to repeat a family."""
         self.passed_on: list[Address] = []
-        """Hosts of such requests that ExaBGP has replied to, or will not, since somebody emptied
-        this."""
+        """Hosts whose refresh requests ExaBGP has taken, or dropped. The reader empties it."""
         self._to_restart: dict[Address, None] = {}
         """Hosts whose sessions are to be restarted."""
         self._is_restarting = False
@@ -111,7 +110,7 @@ class Egress:
         """Set: an `error` came back, and nothing is written before this."""
         self._resumed_at = float("-inf")
         self._now = 0.0
-        """When `commands` was called last."""
+        """Time of the last call to `commands`."""
 
     @property
     def unanswered(self) -> int:
@@ -172,8 +171,8 @@ class Egress:
         return frozenset(address for address, s in self.routers.items() if s.is_inherited)
 
     def opened(self, router: Address, families: frozenset[int], add_path: frozenset[int]) -> None:
-        """What the router's OPEN offers: holds from the next `router_up` on. ExaBGP also shows
-        the OPENs of connections that it then refuses, in the middle of a session."""
+        """Record the router's OPEN; it applies from the next `router_up` on. ExaBGP also shows the
+        OPENs of connections that it then refuses, in the middle of a session."""
         self._opened[router] = families, add_path
 
     def request_refresh(self, host: Address, family: int) -> None:
@@ -187,7 +186,8 @@ class Egress:
         self._to_restart[host] = None
 
     def host_down(self, host: Address) -> None:
-        """The host's session ended: it cannot be asked, and ExaBGP refuses what has been."""
+        """Record the end of the host's session: no request reaches it, and ExaBGP refuses queued
+        ones."""
         self._to_restart.pop(host, None)
         self.passed_on += [wanted[0] for wanted in self._to_refresh if wanted[0] == host]
         self._to_refresh = {wanted: None for wanted in self._to_refresh if wanted[0] != host}
@@ -253,7 +253,7 @@ class Egress:
     # What follows ------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """When `commands` should be asked again, if nothing happens before."""
+        """Time of the next call to `commands`, if no event occurs before."""
         since = [*self._barrier_at.values()]
         if self._unanswered:
             since.append(self._unanswered[0].at)
@@ -291,8 +291,9 @@ class Egress:
         return lines
 
     def _restarts(self) -> list[bytes]:
-        """ExaBGP replies to this command ahead of what is queued, so that nobody could tell whose
-        reply it is: it is written when there is no other."""
+        """Return the commands that restart sessions. ExaBGP replies to such a command ahead of
+        queued ones, so its reply could not be attributed: it is written only while no other is
+        unanswered."""
         if self._unanswered:
             return []
         self._is_restarting = True
@@ -319,7 +320,8 @@ class Egress:
         batches: dict[Batch, dict[Address, list[Prefix]]] = {}
         flushes: list[Address] = []
         room = WINDOW - self._unanswered_prefixes
-        # Whoever takes each bit of room as it comes leaves none for those that wait for more.
+        # A router that takes every small piece of room would leave none for those that wait for
+        # more.
         whole = room if room >= encode.BATCH else 0
         for name, states in self._groups.items():
             desired = self._desired(name)
@@ -339,8 +341,8 @@ class Egress:
             yield self._sent(encode.flush(address), 0, needs=address)
 
     def _room_in_step(self, states: list[RouterState], room: int) -> int:
-        """How many new prefixes each router with many of them may be told: what all of these have
-        room for, and nothing as long as that would not make a whole command."""
+        """Return how many new prefixes each router in bulk may get: the room that all of these
+        have, or 0 if that does not fill a command."""
         waited_for = (state for state in states if state.is_in_bulk and not self._is_late(state))
         room = min([room, *(state.fresh_room for state in waited_for)])
         return room if room >= encode.BATCH else 0
@@ -388,7 +390,7 @@ class Egress:
         ]
 
     def _comes_again(self, state: RouterState, now: float) -> bool:
-        """It is time to ask for one more End-of-RIB; the next time comes after twice as long."""
+        """Return whether one more End-of-RIB is due; the next one follows after twice as long."""
         at, waited = self._again.get(state.address, (now, 0.0))
         if not waited or now < at:
             return False

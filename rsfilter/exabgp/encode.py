@@ -59,11 +59,11 @@ def withdraw(
     prefixes: Iterable[Prefix],
     tag: int | None = None,
 ) -> Iterator[tuple[bytes, int]]:
-    """Lines that withdraw `prefixes`, all of `family` (4 or 6), from `routers`, each with the
-    number of its prefixes.
+    """Return lines that withdraw `prefixes`, all of `family` (4 or 6), from `routers`, each with
+    the number of its prefixes.
 
-    `tag` makes ExaBGP send them after everything that it was told before: it goes in as a local
-    preference, which never leaves, as a withdraw carries no attributes.
+    `tag` makes ExaBGP send them after all earlier commands. It is a local preference, which never
+    leaves ExaBGP, because a withdraw carries no attributes.
     """
     unspecified = "0.0.0.0" if family == IPV4 else "::"  # noqa: S104 - a next hop, not a socket
     words = [f"withdraw attributes next-hop {unspecified}"]
@@ -83,7 +83,7 @@ def flush(router: Address) -> bytes:
 
 
 def request_refresh(host: Address, family: int) -> bytes:
-    """The line that asks a host to repeat all it announces of a family (RFC 2918)."""
+    """Return the line that requests a host's routes of a family again (RFC 2918)."""
     return f"neighbor {host} announce route-refresh {UNICAST[family]}\n".encode("ascii")
 
 

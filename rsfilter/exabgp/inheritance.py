@@ -1,13 +1,13 @@
-"""Prefixes that wait for hosts which have not repeated themselves.
+"""Prefixes that wait for hosts which have not repeated their routes.
 
-What ExaBGP's table for a router holds, because a process before this one announced it, a host may
-still announce: nobody knows until it has repeated itself (`repetition`). So nothing of such a
-prefix is changed at any router until each host that it leads to has finished. What another host
-announces then takes its place. But where nobody does, the prefix would be withdrawn: it waits for
-each unfinished host in turn that the data in force would let announce it. Everything else goes on:
-a host that talks without end, or stays away, delays what it may announce itself, and nobody else.
+A path in ExaBGP's table for a router, announced by an earlier process, may still be announced by a
+host: that is unknown until the host has repeated its routes (`repetition`). Such a prefix is not
+changed at any router until each host it may belong to has finished. An announcement by another host
+then takes its place. If no host announces it, it would be withdrawn: it waits in turn for each
+unfinished host that the active data allow to announce it. All other prefixes proceed: a host that
+never finishes, or stays away, delays only what it may announce itself.
 
-Pure: what is known comes in, prefixes that wait no longer come out.
+Pure: takes known facts, returns prefixes that no longer wait.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Inheritance:
     def __init__(self, unfinished: Collection[Address]) -> None:
         """`unfinished`: hosts that have not repeated themselves, as they are at any time."""
         self.awaited: dict[Prefix, int] = {}
-        """How many hosts each prefix waits for; 0: whether there is one is to be found out."""
+        """Number of hosts that each prefix waits for; 0 if that is not determined yet."""
         self._unfinished = unfinished
         self._of: dict[Address, dict[Prefix, None]] = {}
-        """Who waits for each host."""
+        """Prefixes that wait for each host."""
         self._unclear: dict[Prefix, None] = {}
 
     @property
@@ -57,17 +57,18 @@ class Inheritance:
             self.awaited[prefix] = self.awaited.get(prefix, 0) + 1
 
     def doubt(self, prefix: Prefix) -> None:
-        """A prefix may have to wait for somebody: for whom is to be found out."""
+        """Record a prefix that may have to wait; its hosts are determined later."""
         if prefix not in self.awaited:
             self.awaited[prefix] = 0
             self._unclear[prefix] = None
 
     def waiting_for(self, host: Address) -> Collection[Prefix]:
-        """What waits for this host: routers have it from there."""
+        """Return the prefixes that wait for this host, because routers have them from it."""
         return self._of.get(host, {}).keys()
 
     def finished(self, hosts: Iterable[Address]) -> list[Prefix]:
-        """These hosts have finished. All prefixes, when that were the last ones."""
+        """Record that these hosts have finished. Returns prefixes to review; all, if no host is
+        left."""
         for host in hosts:
             for prefix in self._of.pop(host, {}):
                 self.awaited[prefix] -= 1
@@ -83,9 +84,8 @@ class Inheritance:
     def review(
         self, desired: Sequence[Mapping[Prefix, object]], claimant: Claimant
     ) -> list[Prefix]:
-        """Finds out of some prefixes whom they wait for. Those that wait no longer: everybody is to
-        have them, or nobody could announce them. `desired`: what each group of routers is to have.
-        """
+        """Determine the hosts that these prefixes wait for. Returns prefixes that no longer wait: a
+        host announces them, or no host may. `desired`: the routes of each group of routers."""
         released = []
         for prefix in list(islice(self._unclear, REVIEWED_AT_ONCE)):
             is_desired = all(prefix in table for table in desired)

@@ -1,8 +1,8 @@
-"""What a line from ExaBGP can say, beside the events that the core knows.
+"""Messages of ExaBGP, beside the events that the core knows.
 
 `decode.decode` makes exactly one `Message` of every line. The core's own events go to the engine;
-the others stay in the speaker: they drive the egress (`Opened`, `Offered`, `SentEndOfRib`,
-`SentUpdate`, `Reply`), answer questions (`ShowLine`) or are only counted (`Sent`, `Ignored`,
+the others stay in this room: they drive the egress (`Opened`, `Offered`, `SentEndOfRib`,
+`SentUpdate`, `Reply`), answer queries (`ShowLine`) or are only counted (`Sent`, `Ignored`,
 `Skipped`).
 """
 
@@ -26,13 +26,13 @@ SkipReason = Literal[
     "unknown_type",
     "unknown_dialect",
 ]
-"""Why a line was skipped. Metrics use these names.
+"""Reason for skipping a line. Metrics use these names.
 
 not_json: neither JSON nor a text reply. not_utf8: octets that JSON cannot hold. too_long: past
-`decode.MAX_LINE_OCTETS`. repeated_key: one JSON object says the same thing twice, so nobody can
-tell which was meant. bad_shape: JSON, but a member is missing or is not what it has to be.
-no_peer_as: ExaBGP prints `"peer": None` for a neighbor with `peer-as auto`. unknown_type: a kind
-of message that ExaBGP 4.2 and 5.0 do not have. unknown_dialect: another API version.
+`decode.MAX_LINE_OCTETS`. repeated_key: a JSON object repeats a name, so its meaning is ambiguous.
+bad_shape: JSON, but a member is missing or malformed. no_peer_as: ExaBGP prints `"peer": None` for
+a neighbor with `peer-as auto`. unknown_type: a kind of message that ExaBGP 4.2 and 5.0 do not have.
+unknown_dialect: another API version.
 """
 
 
@@ -45,16 +45,16 @@ class SentEndOfRib:
 
     neighbor: Address
     family: str
-    """As `model.UNICAST` names it."""
+    """Family, named as in `model.UNICAST`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentUpdate:
-    """ExaBGP handed an UPDATE to TCP. Mostly nobody reads it: `decode.routes_sent`."""
+    """An UPDATE that ExaBGP passed to TCP. `decode.routes_sent` reads it where needed."""
 
     neighbor: Address
     update: Raw = field(compare=False)
-    """As it is printed."""
+    """The update as printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a command. ExaBGP does not say to which one."""
+    """Reply to a command. ExaBGP does not identify the command."""
 
     ok: bool
 
@@ -83,24 +83,24 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class RefreshRequest:
-    """A neighbor asks for everything of a family again (ROUTE-REFRESH, RFC 2918)."""
+    """Request of a neighbor for all routes of a family (ROUTE-REFRESH, RFC 2918)."""
 
     neighbor: Address
     family: str
-    """As `model.UNICAST` names it."""
+    """Family, named as in `model.UNICAST`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a neighbor offers in its OPEN (RFC 5492), or ExaBGP says that it did."""
+    """Offer of a neighbor in its OPEN (RFC 5492), as received or as reported by ExaBGP."""
 
     neighbor: Address
     families: frozenset[int]
     """4 and 6: of IPv4 and IPv6 unicast, those that it speaks (RFC 4760)."""
     add_path: frozenset[int]
-    """Of these, those in which it takes several paths of a prefix (RFC 7911)."""
+    """Families in which it accepts several paths of a prefix (RFC 7911)."""
     offers_refresh: bool = False
-    """It repeats itself when requested to (route refresh, RFC 2918)."""
+    """True if it repeats its routes on request (route refresh, RFC 2918)."""
     wrong_asn: int = 0
     """Its ASN, if that is not the one that ExaBGP expects; 0: it is. No session follows."""
 
@@ -116,7 +116,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A line that was understood and says nothing that rsfilter needs."""
+    """A line that was understood and is not needed."""
 
     kind: str
     """The message type as ExaBGP names it, or `connected`, `packets` (the raw copy of a received

@@ -17,7 +17,7 @@ import msgspec
 from rsfilter.routing.model import BITS, IPV4, IPV6, UNICAST, Address, Prefix, RouteKey
 
 NextHops = tuple[Address, ...]
-"""As `Route.next_hops`."""
+"""Next hops, as in `Route.next_hops`."""
 
 MAX_TEXT = 200
 """Characters of a foreign NLRI that are kept, for the audit (`Update.other_families`)."""
@@ -29,10 +29,10 @@ _LENGTHS = {str(length): length for length in range(BITS[IPV6] + 1)}
 
 
 class Announced(NamedTuple):
-    """What an "announce" object holds."""
+    """Content of an "announce" object."""
 
     next_hops: dict[RouteKey, NextHops]
-    """Of each route."""
+    """Next hops of each route."""
     others: tuple[tuple[str, str], ...]
     """(family, text) of what is no IPv4 or IPv6 unicast prefix: `Update.other_families`."""
     lacks_next_hop: bool
@@ -77,8 +77,8 @@ def withdrawn(neighbor: Address, section: dict[str, Any]) -> tuple[RouteKey, ...
 
 
 def with_meant(keys: tuple[RouteKey, ...]) -> tuple[RouteKey, ...]:
-    """These, and for each with bits set past its length the one without: they mean nothing (RFC
-    4271 section 4.3), but ExaBGP prints them."""
+    """Return these keys, and for each with bits set past its length the one without: the bits have
+    no meaning (RFC 4271 section 4.3), but ExaBGP prints them."""
     meant = [
         RouteKey(key.neighbor, key.prefix.masked(key.prefix.length), key.path_id)
         for key in keys
@@ -88,7 +88,8 @@ def with_meant(keys: tuple[RouteKey, ...]) -> tuple[RouteKey, ...]:
 
 
 def route_keys(neighbor: Address, family: int, items: Any) -> tuple[list[RouteKey], list[Any]]:
-    """What a list of NLRI names, in its order, and the items that are no prefix of `family`."""
+    """Return the keys in a list of NLRI, in its order, and the items that are not prefixes of
+    `family`."""
     if not isinstance(items, list):
         return [], [items]
     keys: list[RouteKey] = []
@@ -140,7 +141,7 @@ def _next_hop(text: str) -> NextHops:
 
 
 def _merge(known: dict[RouteKey, NextHops], found: dict[RouteKey, NextHops]) -> None:
-    """Adds to each route that was found the next hops that are known of it."""
+    """Add the known next hops to each route found."""
     for key, hops in found.items():
         before = known.get(key, ())
         both = before + tuple(hop for hop in hops if hop not in before)

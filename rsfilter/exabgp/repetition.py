@@ -1,22 +1,22 @@
-"""Hosts repeat themselves: how each is made to, and when each has finished.
+"""Repetition of hosts' routes: how it is requested, and when it has finished.
 
-After a restart of rsfilter every host that was up before has to say again what it announces; and a
-host of whose routes not all were kept, once there is room (`routing.unkept`). A host that has
-offered route refresh (RFC 2918) is requested to repeat itself. Any other must not be asked: it
-would answer with a NOTIFICATION. Its session is restarted, as is that of a host which has offered
-to answer and does not (OpenBGPD 7.7), though routers have routes of its.
+After a restart of rsfilter every host that was up has to repeat its routes; also a host whose
+routes were dropped for lack of room, once there is room (`routing.overflow`). A host that offered
+route refresh (RFC 2918) gets a request. Any other host would answer with a NOTIFICATION, so its
+session is restarted instead. So is that of a host which offered the capability and does not answer
+(OpenBGPD 7.7), although routers have routes of it.
 
 Each host has its own time, and has finished at
 
-- the end of a repetition that was heard from its beginning on (RFC 7313). The end of any other, and
-  an End-of-RIB of a session that was there before, ends what a dead process was told in part;
-- End-of-RIB of every family that it speaks (RFC 4724), once its session has been restarted;
-- silence, since a speaker without these never says that it has finished;
-- the loss of its session, unless that is the restart.
+- the end of a repetition that was observed from its beginning on (RFC 7313). The end of any other,
+and an End-of-RIB of an older session, ends a sequence that a dead process received in part; -
+End-of-RIB of every family of its session (RFC 4724), once its session has been restarted; -
+silence, because a speaker without these never signals the end; - the loss of its session, unless
+that is the restart.
 
-What a host has not finished to say delays nothing but what that host may announce (`inheritance`).
+An unfinished host delays only routes that this host may announce (`inheritance`).
 
-Pure: messages and the time come in; whom to ask, and who has finished, come out.
+Pure: takes messages and the time, returns hosts to request from and hosts that have finished.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionU
 from rsfilter.routing.model import UNICAST, Address
 
 SILENCE_S = 10.0
-"""A host that has not finished, and has said nothing new for this long, is taken at its word so
-far. FRR takes 7 s for an empty family, BIRD 3 s. What it says for the second time (healthchecks
-repeat themselves every few seconds) is not new."""
+"""Seconds without news after which an unfinished host counts as finished. FRR takes 7 s for an
+empty family, BIRD 3 s. A repeated announcement (healthchecks repeat every few seconds) is not
+news."""
 
 AGAIN_S = 5.0
-"""What a host has not begun to repeat this long after the request is requested once more: a reload
-of ExaBGP's configuration loses the requests that it has not sent yet. Hosts without enhanced
-refresh, which never say that they begin, repeat themselves twice."""
+"""Seconds after which a request is repeated if the host has not begun to repeat its routes: a
+reload of ExaBGP's configuration loses unsent requests. Hosts without enhanced refresh, which never
+signal the beginning, repeat their routes twice."""
 
 MAX_AGAIN = 200
-"""Requests that are made again, at most: with more the hosts are of a kind that does not say that
-it begins."""
+"""Repeated requests, at most. With more, the hosts are of a kind that does not signal the
+beginning."""
 
 LIMIT_S = 120.0
 """However much it talks, and however long it stays away when its session is restarted. BGP speakers
@@ -55,21 +55,20 @@ and changes of routes wait meanwhile."""
 
 RESTARTS_AT_ONCE = 10
 RESTARTS_EVERY_S = 1.0
-"""So many sessions are restarted at a time, and then none for so long: ExaBGP takes some 40 ms to
-open one."""
+"""Seconds between two groups of session restarts: ExaBGP takes some 40 ms to open a session."""
 
 RESTART_AGAIN_S = 600.0
-"""Between two restarts of one session: a host that announces too much again and again must not be
-able to keep us busy."""
+"""Seconds between two restarts of one session: a host that announces too much again and again must
+not keep the filter busy."""
 
 _NUMBERS = {name: number for number, name in UNICAST.items()}
 
 
 class Stage(Enum):
-    """How far a host has got."""
+    """Progress of a host."""
 
     WAITING = "waiting"
-    """It has not been asked yet."""
+    """No request was sent yet."""
     ASKED = "asked"
     RESTARTING = "restarting"
     """Its session is to end, or has ended, and is to come back."""
@@ -88,40 +87,40 @@ class _Host:
     """Families in which it has begun to repeat itself before our eyes."""
     stage: Stage = Stage.WAITING
     requests: int = 0
-    """That ExaBGP has not replied to."""
+    """Requests without a reply of ExaBGP."""
     is_again: bool = False
-    """It has been asked for the second time, or need not be."""
+    """True if the second request was sent, or is not needed."""
     again_at: float = float("inf")
     silent_at: float = float("inf")
     ends_at: float = float("inf")
 
     @property
     def due(self) -> float:
-        """When to look at it."""
+        """Time of the next check."""
         return min(self.again_at, self.silent_at, self.ends_at)
 
 
 class Repetition:
-    """Which hosts have still to repeat themselves."""
+    """Hosts that still have to repeat their routes."""
 
     def __init__(self) -> None:
         self.hosts: dict[Address, _Host] = {}
-        """Those that have not finished."""
+        """Unfinished hosts."""
         self.has_begun = False
         self.finished: list[Address] = []
-        """Those that have finished since somebody emptied this."""
+        """Hosts that have finished. The reader empties it."""
         self.restarting: set[Address] = set()
-        """Those of them whose sessions were restarted."""
+        """Unfinished hosts whose sessions were restarted."""
         self._early: set[tuple[Address, str]] = set()
         """Repetitions that have begun before it was known who is up."""
         self._offers: dict[Address, Opened] = {}
-        """Of every host by its last OPEN, as far as one was seen."""
+        """Last OPEN of every host, if one was seen."""
         self._to_request: deque[tuple[Address, str]] = deque()
         self._requested = 0
         self._agains = 0
         self._to_restart: deque[Address] = deque()
         self._restarts_at = float("-inf")
-        """When the next sessions may be restarted."""
+        """Time at which the next sessions may be restarted."""
         self._restarted_at: dict[Address, float] = {}
         self._later: dict[Address, float] = {}
         """Hosts whose session is to be restarted, but not yet."""
@@ -153,7 +152,7 @@ class Repetition:
         self._schedule(address, host)
 
     def begin(self) -> None:
-        """ExaBGP may be asked: all that were expected are."""
+        """Begin the requests: all expected hosts are known."""
         self.has_begun = True
         self._early.clear()
         for address, host in self.hosts.items():
@@ -161,7 +160,7 @@ class Repetition:
                 self._ask(address, host)
 
     def repeat(self, address: Address, family: str, now: float) -> None:
-        """Not all was kept that a host has announced of a family, and there is room now."""
+        """Request a host's routes of a family, of which some were dropped for lack of room."""
         offers = self._offers.get(address)
         if offers is not None and offers.offers_refresh:
             self._to_request.append((address, family))
@@ -170,7 +169,7 @@ class Repetition:
             self._later[address] = max(now, last + RESTART_AGAIN_S)
 
     def message(self, message: Message, now: float) -> None:
-        """Takes notice of what a host says, or of its session."""
+        """Process a message of a host, or about its session."""
         match message:
             case Opened():
                 self._offers[message.neighbor] = message
@@ -190,7 +189,7 @@ class Repetition:
             host.silent_at = now + SILENCE_S
 
     def passed_on(self, address: Address, now: float) -> None:
-        """ExaBGP has replied to a request: only from then on a silence says something."""
+        """Record ExaBGP's reply to a request: only from now on is silence significant."""
         self._requested = max(0, self._requested - 1)
         host = self.hosts.get(address)
         if host is None or not host.requests:
@@ -289,7 +288,7 @@ class Repetition:
                 self._ask_again(address, host)
 
     def next_timer(self) -> float | None:
-        """When to look again, if nothing happens before."""
+        """Time of the next check, if no event occurs before."""
         due = [at for at, _ in self._due[:1]]
         if self._to_restart:
             due.append(self._restarts_at)
@@ -320,7 +319,7 @@ class Repetition:
             self._restart(address, host)
 
     def _ask_again(self, address: Address, host: _Host) -> None:
-        """What it has not begun to repeat may never have been asked for."""
+        """Request again: ExaBGP may have lost a request that the host has not begun to answer."""
         host.again_at, host.is_again = float("inf"), True
         unheard = host.unrepeated - host.begun
         if unheard and self._agains + len(unheard) <= MAX_AGAIN:

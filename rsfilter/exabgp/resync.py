@@ -1,18 +1,18 @@
-"""What a new process asks ExaBGP before it changes anything.
+"""State that a new process queries from ExaBGP before it changes anything.
 
-ExaBGP restarts a dead helper and replays nothing: sessions stay up, routers keep what they were
-told, and the new process knows none of it. So it asks, one question after the other: who is up, and
-what the routers were told. Then every host that is up repeats its routes (`repetition`), and only
-when it has, an absence of them proves anything (`inheritance`). After a fresh start of ExaBGP the
-answers are empty and all this is over at once.
+ExaBGP restarts a dead helper and replays nothing: sessions stay up, routers keep their routes, and
+the new process knows none of it. So it sends two queries in turn: the sessions, and the routes sent
+to routers. Then every host that is up repeats its routes (`repetition`), and only after that does a
+missing route prove anything (`inheritance`). After a fresh start of ExaBGP the answers are empty
+and the resync ends at once.
 
-Commands that the dead process left in ExaBGP's queue are still answered, and a reply does not say
-to what: its answers come to us. So each question begins with a mark: `reset` drops the queue, and
-`version` is answered ahead of it with a line that no other command of ours brings. What comes
-before that line is not for us; after it, replies can be counted. What `reset` drops is not lost:
-the table that ExaBGP shows afterwards lacks it.
+ExaBGP still answers commands that the dead process left in its queue, and a reply does not identify
+its command: those answers arrive here. So each query begins with a mark: `reset` drops the queue,
+and `version` is answered ahead of it with a line that no other command of ours causes. Lines before
+it are not for this process; after it, replies can be counted. Commands that `reset` drops are not
+lost: the table that ExaBGP shows afterwards lacks them.
 
-Pure: messages come in, command lines and findings come out.
+Pure: takes messages, returns command lines and findings.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, Address, Prefix
 
 ANSWER_SILENCE_S = 30.0
-"""A question without a line of its answer for this long is asked again. ExaBGP answers within a
+"""Seconds without a line of its answer after which a query is repeated. ExaBGP answers within a
 second, and prints 50 lines of a long answer at a time; a minute of anything else in between would
 have cost it its sessions."""
 
 MARK = (dialect_42.SPOILER, b"reset\n", b"version\n")
 MARK_AGAIN = (*MARK[:-1], b"system version\n")
-"""After silence. ExaBGP 5.0 takes it for the same; series 6 understands nothing else."""
+"""Mark used after silence. ExaBGP 5.0 treats it the same; series 6 understands only this one."""
 
 MARKED = "exabgp "
-"""So begins the answer to `version`, and to nothing else."""
+"""Beginning of the answer to `version`, and of no other answer."""
 
 
 class Inherited(NamedTuple):
@@ -52,7 +52,7 @@ class Inherited(NamedTuple):
 
 
 class Step(Enum):
-    """Which question is open."""
+    """The current query."""
 
     NEIGHBORS = "who is up"
     TOLD = "what routers were told"
@@ -60,12 +60,12 @@ class Step(Enum):
 
 
 class Resync:
-    """Asks ExaBGP for what a process before this one has left."""
+    """Queries ExaBGP for the state that an earlier process left."""
 
     def __init__(self, routers: Iterable[Address]) -> None:
         self.step = Step.NEIGHBORS
         self.shown: list[Shown] = []
-        """What ExaBGP said of its neighbors."""
+        """Neighbors reported by ExaBGP."""
         self.problems: Counter[str] = Counter()
         """asked_again, refused (questions), unreadable (answers). After all but the first of them
         something may be unknown that a process before us has left."""
@@ -75,7 +75,8 @@ class Resync:
         self._marks = 0
         """Marks that are still to come; only after the last one anything is for us."""
         self._has_marked = False
-        """Since we asked last. After silence, what came before that mark will not come any more."""
+        """True if the mark of the current query was seen. After silence, no earlier line will
+        follow."""
         self._replies = 0
         """Still to come, to the mark itself and to the question."""
         self._witnessed: set[Address] = set()
@@ -84,12 +85,12 @@ class Resync:
 
     @property
     def is_done(self) -> bool:
-        """Until then nobody else may write commands: replies belong to us, and what routers have
-        may be right although we cannot know it yet."""
+        """True at the end. Before that no other part may write commands: replies belong to the
+        resync, and the routers' routes may be right although that is not known yet."""
         return self.step is Step.DONE
 
     def commands(self, now: float) -> list[bytes]:
-        """What to ask now."""
+        """Return the queries to send now."""
         if self._deadline is not None and now >= self._deadline:
             self.problems["asked_again"] += 1
             self._is_asked = False
@@ -103,11 +104,11 @@ class Resync:
         return [*(MARK_AGAIN if self.problems["asked_again"] else MARK), *self._questions]
 
     def next_timer(self) -> float | None:
-        """When to ask for `commands`, if nothing happens before."""
+        """Time of the next call to `commands`, if no message arrives before."""
         return self._deadline
 
     def message(self, message: Message, now: float) -> list[Established | Inherited]:
-        """Takes part in a message; says what was found out."""
+        """Process a message; return the findings."""
         match message:
             case ShowLine():
                 return self._shown(message.text, now)
@@ -161,7 +162,7 @@ class Resync:
             identifier = Address.parse(words[5]) if has_id else Address(IPV4, BEST_PATH_ID)
             next_hop = Address.parse(words[words.index("next-hop") + 1])
             if identifier.family != IPV4 or not prefix.is_well_formed:
-                raise ValueError(text)  # what ExaBGP could not be told to withdraw
+                raise ValueError(text)  # a path that ExaBGP could not be commanded to withdraw
         except (ValueError, IndexError):
             self.problems["unreadable"] += 1
             return []

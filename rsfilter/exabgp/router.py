@@ -1,25 +1,24 @@
-"""One router as ExaBGP serves it: what it was told, what is under way, what is in doubt.
+"""One router as ExaBGP serves it: paths sent to ExaBGP, changes under way, and doubts.
 
-ExaBGP sends what it was told bucket by bucket, not in order: two changes of one prefix in the same
-flush can leave the wrong one at the router for ever, while ExaBGP's own table shows the right one
-and suppresses a repetition. Hence five rules:
+ExaBGP sends changes bucket by bucket, not in order: two changes of one prefix in the same flush can
+leave the wrong one at the router for ever, while ExaBGP's own table shows the right one and
+suppresses a repetition. Hence five rules:
 
 1. At most one change of a prefix is under way. The next waits for a barrier: an End-of-RIB, which
-   ExaBGP sends only when nothing else is pending, and then shows us as sent. The newest state
-   wins; what came in between is never told.
-2. A router that is not up is told nothing. When the session is back ExaBGP repeats its own table,
-   and that first flush drops every withdraw. So after `up` come announcements only, then both
-   End-of-RIBs, then the rest.
-3. What was under way when a session ended, or when an `error` came back, is in doubt: after the
-   next barrier it is told again, in a way that ExaBGP cannot take for a repetition.
-4. In a session that is older than this process, changes that a dead one told may still be waiting.
-   ExaBGP shows what it sends: what goes out twice before the first barrier is in doubt as well.
-5. All withdraws of a flush are in one bucket, which may be older than that of an announcement. A
-   withdraw of one path beside the announcement of another (RFC 7911) has a bucket of its own.
+ExaBGP sends only when nothing else is pending, and then shows us as sent. The newest state wins;
+states in between are never sent. 2. A router that is not up is sent nothing. When the session is
+back ExaBGP repeats its own table, and that first flush drops every withdraw. So after `up` come
+announcements only, then both End-of-RIBs, then the rest. 3. A change under way when a session
+ended, or when an `error` came back, is in doubt: after the next barrier it is sent again, in a way
+that ExaBGP cannot take for a repetition. 4. In a session that is older than this process, changes
+sent by a dead process may still be waiting. ExaBGP shows its output: a prefix sent twice before the
+first barrier is in doubt as well. 5. All withdraws of a flush are in one bucket, which may be older
+than that of an announcement. A withdraw of one path beside the announcement of another (RFC 7911)
+has a bucket of its own.
 
-An End-of-RIB passes a barrier if ExaBGP sent it after taking our command for one: by then all that
-we wrote before has left. ExaBGP shows us both, in order. So an End-of-RIB counts from the command's
-reply on, and one that is left over from an earlier session does no harm.
+An End-of-RIB passes a barrier if ExaBGP sent it after taking our command for one: by then all
+commands written before have left. ExaBGP shows us both, in order. So an End-of-RIB counts from the
+command's reply on, and one that is left over from an earlier session does no harm.
 
 Pure: no command lines here (`encode`), no clock.
 """
@@ -46,7 +45,7 @@ MAX_UNCONFIRMED = 5 * WINDOW
 session that ends puts no more of them in doubt. At each barrier ExaBGP runs out of work."""
 
 Told = tuple[tuple[int, OutAttributes | None], ...]
-"""What ExaBGP was told of a prefix: (path id, attributes); None: something, we do not know what."""
+"""Paths of a prefix sent to ExaBGP: (path id, attributes); None if the attributes are unknown."""
 
 
 PathIds = frozenset[int]
@@ -54,7 +53,7 @@ _NO_IDS: PathIds = frozenset()
 
 
 class Phase(Enum):
-    """Where a router's session stands."""
+    """State of a router's session."""
 
     DOWN = "down"
     FILLING = "filling"
@@ -63,7 +62,7 @@ class Phase(Enum):
 
 
 class Barrier(Enum):
-    """How far the barrier under way has got."""
+    """State of the barrier under way."""
 
     NONE = "none"
     WRITTEN = "written"
@@ -72,10 +71,10 @@ class Barrier(Enum):
 
 
 class Batch(NamedTuple):
-    """What changes of several prefixes have in common when one command can tell of them."""
+    """Common part of changes of several prefixes that fit one command."""
 
     attributes: OutAttributes | None
-    """What is announced; None: it is withdrawn."""
+    """Attributes to announce; None for a withdraw."""
     path_id: int
     family: int
     is_repeat: bool
@@ -86,53 +85,53 @@ class Batch(NamedTuple):
 
 
 Changes = dict[Batch, list[Prefix]]
-"""What to tell a router, in order."""
+"""Changes to send to a router, in order."""
 
 
 class _First(NamedTuple):
-    """What is told of prefixes that the router has never had: hundreds in a row get the same."""
+    """Changes of prefixes new to the router: hundreds in a row have the same."""
 
     desired: Paths
     family: int
     wanted: Paths
-    """What of it the router can take."""
+    """Paths that the router can accept."""
     path_ids: PathIds
     prefixes: list[list[Prefix]]
-    """Of the batch of each path: where such a prefix is added."""
+    """List to which such a prefix is added, for the batch of each path."""
 
 
 @dataclass(slots=True)
 class RouterState:
-    """The state of one router. `mark` says where to look, `take` what to tell."""
+    """State of one router. `mark` records prefixes to check, `take` returns changes to send."""
 
     address: Address
     phase: Phase = Phase.DOWN
     families: frozenset[int] = BOTH_FAMILIES
     """4 and 6: what it speaks. Assumed until its OPEN is known."""
     add_path: frozenset[int] = BOTH_FAMILIES
-    """In which of these it takes several paths of a prefix; in the others it gets the best."""
+    """Families in which it accepts several paths of a prefix; in the others it gets the best."""
     awaited: Collection[Prefix] = ()
-    """Prefixes that nothing is told of for now (`inheritance`)."""
+    """Prefixes whose changes are withheld for now (`inheritance`)."""
     told: dict[Prefix, Told] = field(default_factory=dict)
-    """What ExaBGP's own table for the router holds once it has read all that was written."""
+    """Content of ExaBGP's own table for the router, once ExaBGP has read all written commands."""
     doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Path ids that the router may or may not have, whatever `told` says."""
+    """Path ids that the router may or may not have, whatever `told` contains."""
     _urgent: OrderedDict[Prefix, None] = field(default_factory=OrderedDict)
-    """To look at: prefixes that the router has or may have. Ordered: a plain dict finds its first
-    key slowly once many before it have left."""
+    """Prefixes to check that the router has or may have. Ordered: a plain dict finds its first key
+    slowly after many removals at the front."""
     _fresh: OrderedDict[Prefix, None] = field(default_factory=OrderedDict)
-    """To look at: prefixes that it does not have yet."""
+    """Prefixes to check that it does not have yet."""
     _blocked: dict[Prefix, None] = field(default_factory=dict)
-    """To look at after the next barrier."""
+    """Prefixes to check after the next barrier."""
     _issued: dict[Prefix, PathIds] = field(default_factory=dict)
     """Changed since the last barrier was written, with the path ids touched."""
     _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
     """Changed before the barrier that is under way."""
     is_inherited: bool = False
-    """Its session is older than this process, and no barrier has passed yet: changes that a dead
-    process told may still wait in ExaBGP, and go out after ours."""
+    """True if its session is older than this process, and no barrier has passed yet: changes sent
+    by a dead process may still wait in ExaBGP, and leave after ours."""
     _sent: Counter[RouteKey] = field(default_factory=Counter)
-    """While that is so: how often ExaBGP sent what."""
+    """Number of times that ExaBGP sent each route, while `is_inherited`."""
     unended: set[int] = field(default_factory=set)
     """Families whose real End-of-RIB, after `up`, ExaBGP has not shown yet."""
     _barrier: Barrier = Barrier.NONE
@@ -147,17 +146,18 @@ class RouterState:
 
     @property
     def is_idle(self) -> bool:
-        """Up, and told everything."""
+        """Return whether the router is up and fully updated."""
         return self.phase is Phase.SETTLED and not (self._urgent or self._fresh or self._blocked)
 
     @property
     def is_in_bulk(self) -> bool:
-        """Settled, and to be told of more new prefixes than go into one command."""
+        """Return whether it is settled, with more new prefixes to send than fit into one
+        command."""
         return self.phase is Phase.SETTLED and len(self._fresh) > BATCH
 
     @property
     def is_filled_in_bulk(self) -> bool:
-        """Its session has just come up, and it is to be told more than goes into one command."""
+        """Return whether its session is new, with more to send than fits into one command."""
         return self.phase is Phase.FILLING and len(self._urgent) + len(self._fresh) > BATCH
 
     @property
@@ -167,8 +167,8 @@ class RouterState:
 
     @property
     def room(self) -> int:
-        """Of how many prefixes changes may be told before the barrier under way has passed: it
-        does not as long as ExaBGP has something else to send."""
+        """Return for how many prefixes changes may be sent before the barrier under way has passed:
+        it does not pass while ExaBGP has other output."""
         return WINDOW - len(self._issued) if self.is_waiting else WINDOW
 
     @property
@@ -179,11 +179,11 @@ class RouterState:
     # What happens ------------------------------------------------------------------------------
 
     def up(self, desired: Iterable[Prefix]) -> None:
-        """The session came up; ExaBGP is about to repeat `told`, if it still has it.
+        """Record that the session is up. ExaBGP is about to repeat `told`, if it still has it.
 
         A router that a reload removes from ExaBGP's configuration while its session is down, and
-        that another one brings back, has lost its table without a word. So all of it is told
-        again: what ExaBGP has, it takes for a repetition and sends nothing.
+        that another reload restores, has silently lost its table. So all of it is sent again:
+        ExaBGP treats paths that it has as a repetition and sends nothing.
         """
         self.phase = Phase.FILLING
         self.unended = set(self.families)
@@ -212,8 +212,8 @@ class RouterState:
         self.told.clear()
 
     def adopt(self, prefix: Prefix, path_id: int, *, is_doubtful: bool = False) -> None:
-        """ExaBGP's table has this path: somebody told it before us. `is_doubtful`: the router may
-        have another one all the same."""
+        """Record that ExaBGP's table has this path from an earlier process. `is_doubtful`: the
+        router may nevertheless have another one."""
         told = dict(self.told.get(prefix, ()))
         told.setdefault(path_id, None)
         self.told[prefix] = tuple(told.items())
@@ -223,10 +223,11 @@ class RouterState:
         self.mark([prefix])
 
     def mark(self, prefixes: Iterable[Prefix], desired: Container[Prefix] | None = None) -> None:
-        """Other paths of these prefixes may be desired, or none at all.
+        """Record that the desired paths of these prefixes may have changed.
 
-        `desired`: those of which some are, where that is known. None at all is nothing to look at
-        where the router has none: a host could make us remember all that it ever announced.
+        `desired`: prefixes that have at least one path, if the caller knows them. A prefix that has
+        none, and that the router never had, is ignored; remembering it would let a host exhaust
+        memory.
         """
         if self.phase is Phase.DOWN:
             return
@@ -243,7 +244,7 @@ class RouterState:
                 fresh.pop(prefix, None)
 
     def doubt(self) -> None:
-        """Whatever is under way may have gone wrong."""
+        """Record that any change under way may have failed."""
         for under_way in (self._confirming, self._issued):
             for prefix, path_ids in under_way.items():
                 self._doubt(prefix, path_ids)
@@ -255,15 +256,15 @@ class RouterState:
         self._blocked[prefix] = None
 
     def update_sent(self, keys: Iterable[RouteKey]) -> None:
-        """ExaBGP sent these, announced or withdrawn: watched while the session `is_inherited`.
+        """Record routes that ExaBGP sent, announced or withdrawn, while the session `is_inherited`.
 
-        What goes out twice was changed by a dead process and by us, in which order nobody knows. It
-        is told again once nothing waits any more.
+        A route sent twice was changed by a dead process and by this one, in unknown order. It is
+        sent again once nothing waits any more.
         """
         self._sent.update(keys)
 
     def _own(self) -> None:
-        """Nothing of a dead process can go out any more."""
+        """End the inheritance: no change of a dead process can leave any more."""
         self.is_inherited = False
         self._sent.clear()
 
@@ -299,8 +300,8 @@ class RouterState:
     # What follows ------------------------------------------------------------------------------
 
     def take(self, desired: Mapping[Prefix, Paths], room: int, fresh_room: int = WINDOW) -> Changes:
-        """The changes to tell now, of at most `room` prefixes, and of at most `fresh_room` that
-        the router does not have yet; they count as told."""
+        """Return the changes to send now, of at most `room` prefixes, and of at most `fresh_room`
+        that the router does not have yet; they count as sent."""
         changes: Changes = {}
         told, doubtful, issued, awaited = self.told, self.doubtful, self._issued, self.awaited
         first: _First | None = None
@@ -326,7 +327,7 @@ class RouterState:
         return changes
 
     def _first(self, desired: Paths, prefix: Prefix, changes: Changes) -> _First:
-        """What to tell of a prefix that the router has never had, and of others of its family."""
+        """Return the changes for a prefix new to the router, and for others of its family."""
         wanted = self._for_us(prefix, desired)
         batches = [Batch(attributes, i, prefix.family, False) for i, attributes in wanted]
         return _First(
@@ -338,7 +339,7 @@ class RouterState:
         )
 
     def _tell_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
-        """Adds to `changes` what to tell of a prefix that the router has or may have."""
+        """Add to `changes` those for a prefix that the router has or may have."""
         wanted = self._for_us(prefix, desired)
         told = dict(self.told.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
@@ -378,7 +379,7 @@ class RouterState:
         return bool(found)
 
     def _for_us(self, prefix: Prefix, desired: Paths) -> Paths:
-        """What of it this router can take: `desired` has the best path first."""
+        """Return the paths that this router can accept: `desired` has the best path first."""
         if prefix.family not in self.families:
             return ()
         if prefix.family in self.add_path or not desired or desired[0][0] == BEST_PATH_ID:
@@ -386,12 +387,12 @@ class RouterState:
         return ((BEST_PATH_ID, desired[0][1]),)
 
     def barrier(self) -> list[int]:
-        """Families whose End-of-RIB to send now, the first being the barrier; none when no
+        """Return the families whose End-of-RIB is due, the first being the barrier; none if no
         barrier is due, or one is under way.
 
-        The first one after `up` is the router's real End-of-RIB (RFC 4724): every family, and
-        only once it was told all there is. Later ones are sent only when something has to wait
-        for one: FRR writes a line into its log for each.
+        The first one after `up` is the router's real End-of-RIB (RFC 4724): every family, and only
+        after the whole table. Later ones are sent only if a change has to wait for one: FRR logs a
+        line for each.
         """
         if self.is_waiting or self.phase is Phase.DOWN or not self.families:
             return []

@@ -1,4 +1,4 @@
-"""What is replaced in the ExaBGP that we run behind, by its own account (`RSFILTER_SPEAKER`)."""
+"""Replacements in the ExaBGP above this process, as it reports them (`RSFILTER_SPEAKER`)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ VARIABLE = "RSFILTER_SPEAKER"
 """Environment variable that `rsfilter exabgp` hands to its helpers."""
 
 LONGEST = 2_000
-"""Characters of the account. Anybody may set a variable: what is longer is not ours."""
+"""Characters of the report. Any process may set a variable: a longer text is not ours."""
 
 Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.]{1,32}\Z")]
 Words = Annotated[list[Word], msgspec.Meta(max_length=50)]
 
 
 class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is replaced, by name (docs/exabgp-upstream.md)."""
+    """Replacements, by name (docs/exabgp-upstream.md)."""
 
     exabgp: Word
     """Its release."""
     replaced: Words
     left_out: Words
-    """Not replaced, as the release has another source than they were made for."""
+    """Replacements left out, because the release has other source code than they were made for."""
 
 
 def read_speaker(text: str | None) -> Speaker | None:

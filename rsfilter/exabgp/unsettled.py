@@ -1,7 +1,7 @@
-"""What a process has begun, and its successor has to know if it is killed meanwhile.
+"""Work that a process has begun, and that its successor has to know if the process is killed.
 
-ExaBGP does not tell it: a session that is being restarted looks like one that has ended; and what
-two dead processes have told one after the other left in an order that nobody has seen.
+ExaBGP does not report it: a session under restart seems to have ended; and commands that two dead
+processes sent in turn left ExaBGP in unknown order.
 """
 
 from __future__ import annotations

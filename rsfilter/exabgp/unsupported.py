@@ -1,4 +1,4 @@
-"""Which releases of ExaBGP nobody can run behind, and what to do about it."""
+"""Releases of ExaBGP that are not supported, and the remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ FIRST_UNSUPPORTED = 6
 
 
 def is_unsupported(version: str) -> bool:
-    """Check a release, or the version in a JSON line, for a series that nobody can run behind."""
+    """Return whether a release, or the version in a JSON line, belongs to an unsupported series."""
     return int(version.partition(".")[0]) >= FIRST_UNSUPPORTED
 
 

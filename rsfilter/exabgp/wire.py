@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 Unused = Raw | UnsetType
-"""A member that nobody reads."""
+"""A member that is not read."""
 
 
 class Addresses(Struct, omit_defaults=True):
@@ -36,7 +36,7 @@ class Family(Struct):
 
     @property
     def family(self) -> str:
-        """As `model.UNICAST` names it, where it is one of those."""
+        """Family, named as in `model.UNICAST` if it is one of those."""
         return f"{self.afi} {self.safi}"
 
 
@@ -52,7 +52,7 @@ class RouteRefresh(Family):
 
 
 class Neighbor(Struct, omit_defaults=True, rename="kebab"):
-    """Whom a line is about, and what happened to it."""
+    """Neighbor of a line, and the event."""
 
     address: Addresses
     asn: Asns
@@ -101,7 +101,7 @@ class Received(Struct, omit_defaults=True):
 
 
 class Copied(Struct, omit_defaults=True):
-    """The "message" of a sent UPDATE; what was announced in it is not looked at."""
+    """The "message" of a sent UPDATE; its announced routes are not parsed."""
 
     update: Raw | UnsetType = UNSET
     eor: EndOfRib | UnsetType = UNSET

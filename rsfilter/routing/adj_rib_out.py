@@ -1,4 +1,4 @@
-"""What each group of routers should have, by prefix (RFC 4271 section 3.2). Pure."""
+"""Routes that each group of routers should have, by prefix (RFC 4271 section 3.2). Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsfilter.routing.model import Prefix, Route
 
 
 class AdjRibOut:
-    """What one group of routers should have. Only `update` changes it."""
+    """Routes that one group of routers should have. Only `update` changes it."""
 
     def __init__(
         self, own_asn: int, group: RouterGroup, asns: frozenset[int] = frozenset()
@@ -24,10 +24,10 @@ class AdjRibOut:
         """Drained: nothing is announced."""
         self._all_paths = group.all_paths
         self._last: Paths = ()
-        """What the last prefix got: equal paths are one object."""
+        """Paths of the last prefix: equal paths share one object."""
         self._export = Export(own_asn, group, asns)
         self._rankings: dict[Prefix, Ranking] = {}
-        """Of prefixes that many announce."""
+        """Rankings of prefixes with many announcers."""
 
     def drain(self, phase: DrainPhase) -> None:
         """Another phase of a drain: every prefix has to be brought up to date."""
@@ -85,7 +85,8 @@ class AdjRibOut:
         return ()
 
     def _all(self, candidates: Sequence[Route]) -> Paths:
-        """Where two path ids collide, the better path keeps it."""
+        """Return the paths of all candidates. If two path ids collide, the better path keeps the
+        id."""
         found: dict[int, OutAttributes] = {}
         for route in candidates:
             attributes = self._export.attributes(route)

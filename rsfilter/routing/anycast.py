@@ -23,11 +23,11 @@ Place = tuple[bool, bool, int, Address, int]
 two routes of a prefix have the same."""
 
 FIRST_HELD: tuple[bool] = (True,)
-"""Before the place of every held route, and after that of every accepted one."""
+"""Sorts before the place of every held route, and after that of every accepted one."""
 
 
 class Shift(NamedTuple):
-    """What has changed among the candidates of a prefix since the last export."""
+    """Changes of a prefix's candidates since the last export."""
 
     owners: Owners
     gone: list[Place]
@@ -41,10 +41,11 @@ class Owners:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = OrderedDict((entry.number, entry) for entry in entries)
-        """By number. Ordered: a plain dict finds its first key slowly once many have left."""
+        """Entries by number. Ordered: a plain dict finds its first key slowly after many
+        removals."""
         self.accepted = sum(entry.is_accepted for entry in self.entries.values())
         self._places: dict[int, Place] = {}
-        """Of the candidates at the last export, by number."""
+        """Places of the candidates at the last export, by number."""
         self._changed = dict(self.entries)
 
     def add(self, entry: Entry) -> None:
@@ -63,7 +64,7 @@ class Owners:
         self.accepted += accepted
 
     def take_shift(self) -> Shift:
-        """What every Adj-RIB-Out has to follow, once."""
+        """Return the changes that every Adj-RIB-Out has to apply, once."""
         shift = Shift(self, [], [])
         for number, entry in self._changed.items():
             before = self._places.pop(number, None)
@@ -87,7 +88,7 @@ def _place(entry: Entry) -> Place:
 
 
 class Ranking:
-    """What one Adj-RIB-Out can export of a prefix, best first."""
+    """Routes of a prefix that one Adj-RIB-Out can export, best first."""
 
     __slots__ = ("_ids", "_is_draining", "_owners", "_paths", "_places")
 
@@ -105,11 +106,11 @@ class Ranking:
         self._ids.update(number for number, _ in self._paths)
 
     def can_follow(self, shift: Shift, export: Export) -> bool:
-        """It was made of the same owners, in the same phase of a drain."""
+        """Return whether it was made of the same owners, in the same phase of a drain."""
         return self._owners is shift.owners and self._is_draining is export.is_draining
 
     def follow(self, shift: Shift, export: Export) -> None:
-        """Takes out what has gone and puts in what has come."""
+        """Remove the routes that left and insert the new ones."""
         for place in shift.gone:
             at = bisect_left(self._places, place)
             if at < len(self._places) and self._places[at] == place:

@@ -1,8 +1,8 @@
-"""Truth's hosts: which one is behind a session, and which prefixes are its own.
+"""Truth's hosts: the host behind a session, and the prefixes that it owns.
 
-Binding holds both ways. An address that truth gives to a host takes that host's ASN only, and an
-ASN whose hosts list addresses is accepted from those only. VRPs tell ASNs apart, not hosts. So
-where hosts share an ASN each one with addresses has a table of its own, which decides (`own`).
+Binding holds both ways. An address that truth gives to a host accepts that host's ASN only, and an
+ASN whose hosts list addresses is accepted from those only. VRPs distinguish ASNs, not hosts. Where
+hosts share an ASN, each one with addresses therefore has a table of its own, which decides (`own`).
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ class Bindings:
     """Truth's hosts, to be found by ASN and by address. Immutable."""
 
     by_asn: Mapping[int, tuple[TruthHost, ...]] = field(default_factory=dict)
-    """In the order of the file."""
+    """Hosts by ASN, in the order of the file."""
     by_address: Mapping[Address, TruthHost] = field(default_factory=dict)
     """No address is given to two hosts."""
     bound_asns: frozenset[int] = frozenset()
-    """Of hosts that list addresses."""
+    """ASNs of hosts that list addresses."""
     own: Mapping[Address, OriginTable] = field(default_factory=dict)
-    """What a host may announce, by each of its addresses. Only of hosts that share their ASN."""
+    """Prefixes that a host may announce, by each of its addresses. Only of hosts that share their
+    ASN."""
     owners: Mapping[Vrp, tuple[str, ...]] = field(default_factory=dict)
     """Names of the hosts, `MAX_NAMED_OWNERS` at most, that a VRP comes from. Only of ASNs that
     hosts share."""

@@ -1,9 +1,9 @@
-"""The drain: leaving service on purpose, and coming back.
+"""The drain: leaving service on purpose, and returning.
 
-Several can want the filter out of service (`operator`, `readiness`): each asks for itself, and one
-of them is enough. Leaving is RFC 8326: for a while everything stays announced with
-GRACEFUL_SHUTDOWN, so that routers find other ways first, and then it is withdrawn. Where routers
-have nothing of ours there is nothing to leave slowly: nothing is announced then.
+Several sources can take the filter out of service (`operator`, `readiness`): each requests for
+itself, and one request is enough. Leaving follows RFC 8326: at first everything stays announced
+with GRACEFUL_SHUTDOWN, so that routers find other paths, and then it is withdrawn. If routers have
+no routes of ours, nothing is announced at all.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ DEFAULT_DRAIN_TIME_S = 30.0
 
 
 class DrainPhase(Enum):
-    """Where the filter stands between service and silence."""
+    """Phases between service and silence."""
 
     IN_SERVICE = "in_service"
     DRAINING = "draining"
-    """What is accepted is announced with GRACEFUL_SHUTDOWN."""
+    """Accepted routes are announced with GRACEFUL_SHUTDOWN."""
     DRAINED = "drained"
-    """Nothing is announced."""
+    """All routes are withdrawn."""
 
 
 class DrainState(NamedTuple):
@@ -32,9 +32,9 @@ class DrainState(NamedTuple):
 
     phase: DrainPhase
     why: tuple[str, ...]
-    """Who keeps the filter out of service, one text each; none: nobody."""
+    """Requesters that keep the filter out of service, one text each; empty if there is none."""
     until: float | None
-    """While draining: when everything is withdrawn, in the time of the events."""
+    """End of the draining phase, after which everything is withdrawn, in the time of the events."""
 
 
 class Drain:
@@ -44,7 +44,7 @@ class Drain:
         self.drain_time = drain_time
         """Seconds; another value counts for the next drain."""
         self._asked: dict[str, str] = {}
-        """By source: in whose words."""
+        """Text of the request by source."""
         self._phase = DrainPhase.IN_SERVICE
         self._until: float | None = None
 
@@ -54,7 +54,7 @@ class Drain:
         return DrainState(self._phase, why, self._until)
 
     def ask(self, event: DrainAsked, now: float) -> bool:
-        """Somebody wants it, or no longer does; answers whether anything has changed."""
+        """Record or end the request of a source; return whether anything has changed."""
         before = self.state
         if event.on:
             self._asked[event.source] = event.by

@@ -1,4 +1,4 @@
-"""What the engine tells the edges. Values only: nothing here acts."""
+"""Effects of the engine for the edges. Values only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
 
 
 class Provenance(NamedTuple):
-    """Which data were in force when something was decided."""
+    """Data in force at a decision."""
 
     truth_revision: str = ""
     truth_sha256: str = ""
@@ -31,9 +31,9 @@ class VerdictChange(Struct, frozen=True, gc=False):
     host: str
     """The truth's name for the host, else its group's name, else empty."""
     verdict: Verdict | None
-    """None: the route is gone."""
+    """Verdict; None if the route was removed."""
     was: VerdictKind | None
-    """None: the route was not there."""
+    """Previous kind of verdict; None if the route was new."""
     cause: str
     """announce, withdraw, session_down, administrative, end_of_rib, stale_time, data, guard,
     config or max_prefixes."""
@@ -51,15 +51,15 @@ class NlriRefused(Struct, frozen=True, gc=False):
     neighbor: Address
     asn: int
     host: str
-    """As `VerdictChange.host`."""
+    """Host, as in `VerdictChange.host`."""
     family: str
     nlri: str
-    """As the speaker printed it, cut to 200 characters."""
+    """NLRI as the speaker printed it, cut to 200 characters."""
     reason: str
     """family_not_allowed, or prefix_malformed for a unicast NLRI that is no prefix at all."""
     provenance: Provenance
     changes: int = 0
-    """As `VerdictChange.changes`."""
+    """Changes, as in `VerdictChange.changes`."""
 
 
 class NotKept(Struct, frozen=True, gc=False):
@@ -68,9 +68,9 @@ class NotKept(Struct, frozen=True, gc=False):
     neighbor: Address
     asn: int
     host: str
-    """As `VerdictChange.host`."""
+    """Host, as in `VerdictChange.host`."""
     routes: int
-    """In one UPDATE."""
+    """Routes in one UPDATE."""
 
 
 class SessionChange(Struct, frozen=True, gc=False):
@@ -84,13 +84,13 @@ class SessionChange(Struct, frozen=True, gc=False):
     """The group's name, empty when unknown."""
     is_up: bool
     reason: str
-    """Why it went down, in the speaker's words."""
+    """Reason of the session loss, as the speaker reports it."""
     changes: int = 0
-    """As `VerdictChange.changes`."""
+    """Changes, as in `VerdictChange.changes`."""
     host: str = ""
     """The truth's name for a host; empty when it has none."""
     wrong_asn: int = 0
-    """As `SessionDown.wrong_asn`."""
+    """Refused ASN, as in `SessionDown.wrong_asn`."""
 
 
 class DataChange(NamedTuple):
@@ -99,7 +99,7 @@ class DataChange(NamedTuple):
     source: str
     """truth or rtr."""
     detail: str
-    """For people: what happened."""
+    """Description of the event, for display."""
     added: int
     removed: int
     """VRPs that came and went."""
@@ -117,8 +117,8 @@ class GuardChange(NamedTuple):
     """held, released (by the operator), ended (the data or the hosts have settled it) or restored
     (after a restart)."""
     routes: int
-    """held: what this change of data would have lost. released: what was let go. restored: what
-    was held before the restart."""
+    """Number of routes. held: those that this change of data would have lost. released: those
+    withdrawn by the release. restored: those held before the restart."""
     accepted: int
     """held: so many routes were accepted before."""
     held: int
@@ -126,7 +126,7 @@ class GuardChange(NamedTuple):
     source: str
     """held: truth or rtr, whose change it was, or restart. released: operator."""
     detail: str
-    """For people: what happened."""
+    """Description of the event, for display."""
     provenance: Provenance
     """The data in force; held: those whose losses are held."""
     lost: int = 0
@@ -137,11 +137,11 @@ class DrainChange(NamedTuple):
     """The filter leaves service or comes back, or other people want it to."""
 
     phase: str
-    """in_service, draining (announced with GRACEFUL_SHUTDOWN) or drained (withdrawn)."""
+    """Phase: in_service, draining (announced with GRACEFUL_SHUTDOWN) or drained (withdrawn)."""
     detail: str
-    """For people: what happened."""
+    """Description of the event, for display."""
     why: tuple[str, ...]
-    """Who keeps it out of service from now on."""
+    """Requesters that keep it out of service from now on."""
 
 
 class Absence(NamedTuple):
@@ -152,12 +152,12 @@ class Absence(NamedTuple):
     host: str
     """The truth's name for the host."""
     prefix: Prefix | None
-    """None: the session."""
+    """Missing prefix; None if the session is missing."""
     is_absent: bool
     seconds: int
-    """How long it has been, or was, missing."""
+    """Seconds for which it is, or was, missing."""
     detail: str
-    """For people: what ended it; empty while it is absent."""
+    """Reason of the end, for display; empty while it is absent."""
 
 
 AuditEvent = (
@@ -188,7 +188,7 @@ class RefreshWanted(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """What follows from one event, in order."""
+    """Effects of one event, in order."""
 
     audit: list[AuditEvent]
     out: list[OutChange]

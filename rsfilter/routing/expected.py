@@ -1,13 +1,13 @@
 """Expected and absent: hosts without a session, and host routes that their host does not announce.
 
-Truth names who should be there: the addresses that it binds to hosts, as far as they belong to a
-host group, and the host routes of these hosts. What is missing for `absent_after` seconds is
-absent. The time counts from the moment at which it was first missing: after a start, or when a
-change of truth brought it. A truth that still expects the same changes nothing.
+Truth names the expected hosts and routes: the addresses that it binds to hosts, as far as they
+belong to a host group, and the host routes of these hosts. One that is missing for `absent_after`
+seconds is absent. The time counts from the moment at which it was first missing: after a start, or
+after a change of truth that added it. A new truth that still expects the same changes nothing.
 
-Nothing is looked up for a route. An UPDATE or a session marks its host, and hosts that are marked
-are checked some seconds later; only another truth, or other groups, have every host checked. Work
-is done in steps of bounded cost, and its sum is linear in what changed.
+No route pays for this. An UPDATE or a session marks its host, and marked hosts are checked some
+seconds later; only a new truth, or new groups, have every host checked. Work is done in steps of
+bounded cost, and its sum is linear in the changes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from rsfilter.routing.model import Address, Prefix, RouteKey
 DEFAULT_ABSENT_AFTER_S = 300
 
 CHECK_S = 5.0
-"""From the first mark until marked hosts are checked: a host that changes all the time is checked
-this often."""
+"""Seconds from the first mark until marked hosts are checked, and between two checks of a host that
+changes all the time."""
 
 STEP = 500
 """Hosts, addresses and prefixes to a step: a millisecond."""
@@ -37,7 +37,7 @@ STEPS = 2
 """Steps for one call of `expire`."""
 
 Item = Address | Prefix
-"""What can be missing."""
+"""A session or prefix that can be missing."""
 
 
 class Absent(NamedTuple):
@@ -47,18 +47,18 @@ class Absent(NamedTuple):
     neighbor: Address
     """The host's address; of a prefix, its first one."""
     prefix: Prefix | None
-    """None: the session itself is missing."""
+    """Missing prefix; None if the session itself is missing."""
     since: float
-    """When it was first missing."""
+    """Time at which it was first missing."""
 
 
 @dataclass(slots=True)
 class _Missing:
-    """What of a host is missing."""
+    """Missing session and prefixes of a host."""
 
     host: TruthHost
     since: dict[Item, float] = field(default_factory=dict)
-    """When each was first missing."""
+    """Time at which each was first missing."""
 
 
 class Expected:
@@ -81,7 +81,7 @@ class Expected:
         """Addresses that should have a session."""
         self.absent_hosts: dict[Address, Absent] = {}
         self.absent_prefixes: dict[tuple[str, Prefix], Absent] = {}
-        """By host name and prefix: a prefix can have several owners."""
+        """Absent prefixes by host name and prefix: a prefix can have several owners."""
         self._rib_in = rib_in
         self._has_group = has_group
         self._is_up = is_up
@@ -89,16 +89,16 @@ class Expected:
         self._bindings = NO_BINDINGS
         self._now = 0.0
         self._missing: dict[str, _Missing] = {}
-        """By host name."""
+        """Missing items by host name."""
         self._due: deque[tuple[float, str]] = deque()
-        """When something of a host has been missing for `absent_after`, the first first."""
+        """Times at which an item will have been missing for `absent_after`, earliest first."""
         self._marked: dict[str, TruthHost] = {}
         """Hosts to be checked at `_check_at`."""
         self._check_at: float | None = None
         self._work: Iterator[None] | None = None
         """A check that is under way."""
         self._seen = 0
-        """Hosts, addresses and prefixes that were looked up so far: they divide work into steps."""
+        """Hosts, addresses and prefixes checked so far, which divides the work into steps."""
         self._events: list[Absence] = []
 
     def replace(self, bindings: Bindings) -> None:
@@ -128,19 +128,20 @@ class Expected:
         return neighbor in self._bindings.by_address and self._has_group(neighbor)
 
     def missing_since(self, neighbor: Address) -> float:
-        """When an expected session without a state was first missing; now if that was just now."""
+        """Return the time at which an expected session without a state was first missing; now if it
+        is new."""
         host = self._bindings.by_address.get(neighbor)
         return self._since(host.name).get(neighbor, self._now) if host else self._now
 
     def next_timer(self) -> float | None:
-        """When to call `expire` at the latest; None: nothing waits for a time."""
+        """Latest time of the next call to `expire`; None if no timer is active."""
         if self._work is not None:
             return float("-inf")
         times = (self._check_at, self._due[0][0] if self._due else None)
         return min((at for at in times if at is not None), default=None)
 
     def expire(self, now: float) -> list[Absence]:
-        """Do the next steps; return what has become absent, or is so no longer."""
+        """Do the next steps; return the items that have become absent, or are no longer absent."""
         self._now = now
         if self._work is None and self._check_at is not None and now >= self._check_at:
             marked, self._marked, self._check_at = self._marked, {}, None
@@ -239,7 +240,7 @@ class Expected:
             self._end(name, item, "no longer expected")
 
     def _end(self, name: str, item: Item, detail: str) -> None:
-        """Something is missing no longer."""
+        """Record that an item is no longer missing."""
         known = self._missing[name].since
         del known[item]
         if not known:

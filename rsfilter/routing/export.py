@@ -1,7 +1,7 @@
-"""What routers are told of an accepted route, and which route of a prefix is the best.
+"""Export of accepted routes to routers, and choice of the best route of a prefix.
 
-Built from parsed values only. The AS path is always made from the session's ASN: ExaBGP lets
-AS4_PATH and confederation segments pass for a plain path.
+Built from parsed values only. The AS path is always made from the session's ASN, because ExaBGP
+passes AS4_PATH and confederation segments off as a plain path.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class OutAttributes(NamedTuple):
 
 
 Paths = tuple[tuple[int, OutAttributes], ...]
-"""What a router should have of one prefix: (path id, attributes), the best path first."""
+"""Paths of one prefix that a router should have: (path id, attributes), the best path first."""
 
 BEST_PATH_ID = 0
 """The path id toward routers that get only the best path: ADD-PATH is not spoken with them."""
@@ -61,17 +61,19 @@ class Export:
     def __init__(
         self, own_asn: int, group: RouterGroup, asns: frozenset[int] = frozenset()
     ) -> None:
-        """`asns`: of all routers. A host's communities that name one of them, or our own ASN, ask
-        us or a router for an action, which is not for a host to ask for."""
+        """Make an export. `asns`: those of all routers. A host's communities that name one of them,
+        or our own ASN, request an action of us or of a router; hosts may not request that, so they
+        are removed."""
         self._named = asns | {own_asn, group.asn, *group.asns_behind}
         self._front = (own_asn,) if group.prepend else ()
         self._internal = group.asn == own_asn and not group.only_outside
         self.is_draining = False
-        """Everything goes out with GRACEFUL_SHUTDOWN."""
+        """True while everything is sent with GRACEFUL_SHUTDOWN."""
         self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)
         self._last: tuple[int, Attributes, tuple[Address, ...], bool] | None = None
         self._built: OutAttributes | None = None
-        """For the last route: hundreds that follow differ in their prefix only."""
+        """Attributes of the last route: hundreds of following routes differ only in their
+        prefix."""
 
     def attributes(self, route: Route) -> OutAttributes | None:
         """`route` must be accepted: it has one routable next hop and a path that was judged."""
@@ -132,7 +134,7 @@ def _may_pass(community: int, named: frozenset[int]) -> bool:
 
 
 def is_stale(route: Route) -> bool:
-    """The route carries LLGR_STALE, whoever put it there."""
+    """Return whether the route carries LLGR_STALE, added here or by the host."""
     return LLGR_STALE in route.attributes.communities
 
 

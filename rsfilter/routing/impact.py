@@ -1,6 +1,6 @@
-"""What would change if other data were in force: the same judge on the routes as they are now.
+"""Effects that other data would have: the same judge on the current routes.
 
-Pure, and in slices: whoever asks goes through the table at its own pace and adds up what it finds.
+Pure, and in slices: the caller reads the table at its own pace and adds up the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ JUDGED_AT_ONCE = 500
 """Routes between two pauses: some milliseconds."""
 
 MAX_FLIPS = 1000
-"""Routes that are kept of each kind, lost and gained: what people can look through."""
+"""Routes kept of each kind, lost and gained: as many as a person can read."""
 
 
 class Flip(NamedTuple):
@@ -39,22 +39,22 @@ class Impact:
         self.accepted_before = 0
         """Accepted, or held: routers have them."""
         self.accepted_after = 0
-        """If the guard lets everything go."""
+        """Accepted routes after the release of everything that the guard would hold."""
         self.lost = 0
         self.gained = 0
         self.lost_by_reason: Counter[str] = Counter()
-        """By the most telling reason."""
+        """Lost routes by their most specific reason."""
         self.lost_routes: list[Flip] = []
         self.gained_routes: list[Flip] = []
         self._neighbors = neighbors
         self._data = data
         self._judge = Judge()
         self._lost_now = 0
-        """Of the accepted: a change of data can lose only these."""
+        """Lost routes of those accepted now: a change of data can lose only these."""
         self._accepted_now = 0
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Judges some of the routes; each must come once."""
+        """Judge some of the routes; each must be passed once."""
         for entry in entries:
             route, was = entry.route, entry.verdict
             group = self._neighbors.group(route.key.neighbor)
@@ -82,15 +82,15 @@ class Impact:
 
 
 class PolicyImpact:
-    """Counts what other rules for hosts would take away: a configuration is asked before it is in
-    force."""
+    """Counts the routes that new rules for hosts would remove: a configuration is checked before it
+    is applied."""
 
     def __init__(self, neighbors: Neighbors, data: Data) -> None:
         """`neighbors`: as the other configuration has them. `data`: those in force."""
         self.accepted = 0
         """Routes that are accepted now."""
         self.lost = 0
-        """Of those, what would be rejected."""
+        """Part of those that would be rejected."""
         self._neighbors = neighbors
         self._data = data
         self._judge = Judge()

@@ -1,8 +1,8 @@
-"""Every route in order of arrival, to be read in small steps while routes come and go.
+"""Indexes of all routes: in order of arrival, and by covering prefix.
 
-Whoever reads the whole table beside the filter must not stop it, and copying a table of 200,000
-routes stops it for 10 ms. So entries are in chunks: a reader takes some of them, goes away, and
-comes back behind the last one, which a number tells for ever.
+A reader of the whole table must not stop the filter, and copying a table of 200,000 routes takes 10
+ms. So entries are in chunks: a reader takes some entries, pauses, and resumes after the last one,
+which a permanent number identifies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ keeps one route of each chunk costs this many pointers for it, less than the rou
 
 
 class Numbered(Protocol):
-    """What can be kept here."""
+    """Entries that can be indexed."""
 
     number: int
 
@@ -35,7 +35,7 @@ class Arrivals(Generic[T]):
     def __init__(self) -> None:
         self._next = 0
         self._chunks: dict[int, list[T | None]] = {}
-        """By number >> CHUNK_BITS, in rising order."""
+        """Chunks by number >> CHUNK_BITS, in ascending order."""
         self._newest: list[T | None] = []
         """The chunk that is being filled."""
 
@@ -59,9 +59,9 @@ class Arrivals(Generic[T]):
             del self._chunks[key]
 
     def read(self, start: int, size: int) -> Iterator[list[T]]:
-        """The entries numbered `start` and above in lists of about `size`, as they are at the
-        moment that each list is asked for. What is here all the time comes exactly once; what
-        arrives meanwhile may not come."""
+        """Yield the entries numbered `start` and above in lists of about `size`, each list as of
+        the moment it is requested. An entry present all the time appears exactly once; one that
+        arrives meanwhile may not appear."""
         keys = list(self._chunks)
         step = max(1, size >> CHUNK_BITS)
         for first in range(bisect_left(keys, start >> CHUNK_BITS), len(keys), step):
@@ -78,18 +78,18 @@ class PrefixIndex:
 
     def __init__(self) -> None:
         self._recent: dict[Prefix, None] = {}
-        """In no run yet."""
+        """Prefixes that are in no run yet."""
         self._sorted: list[Prefix] | None = None
-        """The recent ones sorted, once somebody has asked."""
+        """The recent prefixes sorted, once needed."""
         self._runs: deque[list[Prefix]] = deque()
         """Each sorted; the next to be tidied first. Nothing is in two of them."""
         self._gone: set[Prefix] = set()
-        """In a run, and removed."""
+        """Removed prefixes that are still in a run."""
         self._removed = 0
-        """How many, since runs were last tidied because of that."""
+        """Removals since runs were last rewritten because of removals."""
 
     def add(self, prefixes: Iterable[Prefix]) -> None:
-        """Adds prefixes that are not there, none of them twice."""
+        """Add prefixes that are not present, each once."""
         self._sorted = None
         for prefix in prefixes:
             if prefix in self._gone:
@@ -102,7 +102,7 @@ class PrefixIndex:
                 self._recent = {}
 
     def remove(self, prefix: Prefix) -> None:
-        """Removes a prefix that is there."""
+        """Remove a prefix that is present."""
         if prefix in self._recent:
             del self._recent[prefix]
             self._sorted = None
@@ -114,7 +114,7 @@ class PrefixIndex:
             self._tidy()
 
     def inside(self, prefix: Prefix) -> list[Prefix]:
-        """Those that `prefix` (well formed) covers, each once."""
+        """Return the prefixes that `prefix` (well formed) covers, each once."""
         bits = BITS[prefix.family]
         last_address = prefix.network | ((1 << (bits - prefix.length)) - 1)
         last = Prefix(prefix.family, last_address, bits)
@@ -126,8 +126,8 @@ class PrefixIndex:
         return [each for each in found if each not in self._gone] if self._gone else found
 
     def _tidy(self) -> None:
-        """Writes the two oldest runs anew, without what is gone; as one, where that is enough. As
-        it is done for each new run, and for as many removals, little is ever kept in vain."""
+        """Rewrite the two oldest runs without removed prefixes, merged if they fit. Called once per
+        new run and once per RUN_SIZE removals, which bounds garbage."""
         oldest = [self._runs.popleft() for _ in range(min(2, len(self._runs)))]
         listed = [prefix for run in oldest for prefix in run]
         kept = sorted(prefix for prefix in listed if prefix not in self._gone)

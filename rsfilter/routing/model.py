@@ -1,12 +1,12 @@
-"""The words of the core: addresses, prefixes, AS paths, routes and verdicts.
+"""Values of the core: addresses, prefixes, AS paths, routes and verdicts.
 
 Every type here is an immutable value. Text becomes a value at the edges (`Address.parse`,
-`Prefix.parse`); the core computes with integers only. A `Prefix` may be wrong on purpose (host
-bits set, length 33): what a host sent is kept as it was sent, and judged in `policy`.
+`Prefix.parse`); the core computes with integers only. A `Prefix` may be malformed on purpose (host
+bits set, length 33): it is kept as the host sent it, and judged in `policy`.
 
-What there is of every route is a Struct of msgspec: it is made in a sixth of the time of a
-NamedTuple and takes two thirds of its memory. None of these values can be part of a reference
-cycle, so the collector need not look for one (`gc=False`).
+Per-route values are msgspec Structs, which are created six times faster than NamedTuples and take
+two thirds of their memory. None of these values can be part of a reference cycle, so the collector
+skips them (`gc=False`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Address(Struct, frozen=True, order=True, gc=False):
 
 
 class Prefix(Struct, frozen=True, order=True, gc=False):
-    """An IP prefix as it was sent. `is_well_formed` says whether it can be one."""
+    """An IP prefix as it was sent. `is_well_formed` is true if it is a valid prefix."""
 
     family: int
     """4 or 6."""
@@ -144,7 +144,7 @@ class Segment(NamedTuple):
 
 
 class AsPath(NamedTuple):
-    """An AS_PATH. No segments at all is an empty or an absent path: nobody can tell which."""
+    """An AS_PATH. It has no segments if it is empty or absent, which cannot be distinguished."""
 
     segments: tuple[Segment, ...]
     omitted: int = 0
@@ -200,16 +200,17 @@ class Attributes(NamedTuple):
     extended_communities: tuple[int, ...] = ()
     """RFC 4360: each the 8 octets as an unsigned integer."""
     malformed: str = ""
-    """What the speaker found wrong with the UPDATE (RFC 7606), empty when nothing."""
+    """Malformed part of the UPDATE (RFC 7606) as the speaker reports it; empty if there is none."""
 
     @property
     def is_treated_as_withdraw(self) -> bool:
-        """The UPDATE withdraws what it names, and nobody can tell what it would have announced."""
+        """Return whether the UPDATE withdraws its routes; the routes that it meant to announce are
+        unknown."""
         return self.malformed.startswith(TREAT_AS_WITHDRAW)
 
 
 class RouteKey(Struct, frozen=True, order=True, gc=False):
-    """What makes a route one and the same: a new one under the same key replaces it."""
+    """Identity of a route: a new route replaces the old one with the same key."""
 
     neighbor: Address
     prefix: Prefix
@@ -261,7 +262,7 @@ class Validation(Struct, frozen=True, gc=False):
 
 
 class VerdictKind(Enum):
-    """What becomes of a route."""
+    """Outcome for a route."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -273,7 +274,7 @@ class Verdict(Struct, frozen=True, gc=False):
 
     kind: VerdictKind
     reasons: tuple[str, ...]
-    """Names from `reasons.REASONS`, most telling first; empty when accepted."""
+    """Names from `reasons.REASONS`, most specific first; empty if accepted."""
     validation: Validation
 
 

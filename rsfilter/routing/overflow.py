@@ -1,8 +1,8 @@
-"""Hosts that announced more routes than are kept, to be asked again once there is room.
+"""Hosts whose routes were dropped for lack of room, and that are to repeat them once there is room.
 
-BGP says everything once. What was announced so far beyond `max_prefixes` that it was not kept would
-be missing for as long as the session lasts, also when its host announces fewer by then, or may
-announce more: so the host is asked to repeat itself (route refresh, RFC 2918).
+BGP announces a route once. A route dropped far beyond `max_prefixes` would be missing for as long
+as the session lasts, even if its host announces fewer by then, or may announce more. So the host is
+requested to repeat its routes (route refresh, RFC 2918).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from rsfilter.routing.adj_rib_in import NeighborTable
 from rsfilter.routing.model import Address
 
 LOOK_EVERY_S = 10.0
-"""Between two looks for room, and so between two questions to a host that fills what it empties: a
-repetition is all of its table."""
+"""Seconds between two checks for room, and so between two requests to a host that refills its room:
+a repetition is a full table."""
 
 ASKED_AT_ONCE = 50
-"""Hosts in one look: ExaBGP takes up to 0.1 s for each, and changes of routes wait meanwhile."""
+"""Hosts per check: ExaBGP takes up to 0.1 s for each request, and changes of routes wait
+meanwhile."""
 
 
 class Unkept:
-    """Which hosts have more to say than was kept, in which families."""
+    """Hosts whose routes were dropped for lack of room, with the address families affected."""
 
     def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:
         self._tables = tables
@@ -30,24 +31,25 @@ class Unkept:
         self._look_at: float | None = None
 
     def note(self, neighbor: Address, families: Iterable[int], now: float) -> None:
-        """Not all that the neighbor announced in these families is kept."""
+        """Record that routes of the neighbor in these families were dropped."""
         self._families.setdefault(neighbor, set()).update(families)
         if self._look_at is None:
             self._look_at = now + LOOK_EVERY_S
 
     def forget(self, neighbor: Address) -> None:
-        """Its session has ended: in the next one it says everything again."""
+        """Forget a neighbor whose session has ended: in the next one it announces everything
+        again."""
         self._families.pop(neighbor, None)
 
     def next_timer(self) -> float | None:
-        """When to ask for `to_repeat`; None: there is nothing to look for."""
+        """Time of the next call to `to_repeat`; None if there is none to check."""
         return self._look_at
 
     def to_repeat(
         self, now: float, max_prefixes: Callable[[Address], int]
     ) -> list[tuple[Address, int]]:
-        """Some neighbors that there is room for by now, and in which family each is to repeat
-        itself: named once, until they have said too much again."""
+        """Return some neighbors that have room by now, each with the family to repeat. Each is
+        returned once, until routes of it are dropped again."""
         if self._look_at is None or now < self._look_at:
             return []
         with_room = (n for n in self._families if self._tables[n].room(max_prefixes(n)))

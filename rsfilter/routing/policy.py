@@ -1,12 +1,12 @@
-"""How a route is judged: every check runs, every reason is kept.
+"""The policy for routes: every check runs, every reason is kept.
 
-`judge` is a pure function of the route, the host group of its neighbor and the data in force.
-Origin validation follows RFC 6811 and is always of the session's AS, never of what the path
-claims: a host can lie in its path, not in its OPEN. Each check below answers with the names of
-the reasons it found (`reasons.REASONS`) and looks at nothing that another check decided.
+`judge` is a pure function of the route, the host group of its neighbor and the active data. Origin
+validation follows RFC 6811 and always validates the session's AS, never the AS in the path: a host
+can lie in its path, but not in its OPEN. Each check returns the names of the reasons it found
+(`reasons.REASONS`), independent of other checks.
 
 The routes of one UPDATE differ in their prefixes only, and there may be hundreds of them. So there
-are two kinds of checks: those that look at the prefix, and those that do not, which a `Judge` asks
+are two kinds of checks: those of the prefix, and those of everything else, which a `Judge` runs
 once for all of them.
 """
 
@@ -48,8 +48,8 @@ BOGON_PREFIXES = tuple(
         "ff00::/8",  # RFC 4291 section 2.7 multicast
     )
 )
-"""What can never be routed to a host, after IANA's special-purpose address registries. Not here is
-space that they have as forwardable: guests live in private space (RFC 1918, 6598, 4193)."""
+"""Space that is never routed to a host, after IANA's special-purpose address registries. Space that
+these mark as forwardable is not listed: guests live in private space (RFC 1918, 6598, 4193)."""
 
 ROUTABLE_IN_BOGONS = tuple(
     Prefix.parse(text)
@@ -58,7 +58,7 @@ ROUTABLE_IN_BOGONS = tuple(
         "64:ff9b:1::/48",  # RFC 8215 the same, within a network: forwardable
     )
 )
-"""What lies in a bogon and is none."""
+"""Exceptions: routable space inside a bogon."""
 
 IPV4_MAPPED = Prefix.parse("::ffff:0:0/96")
 """RFC 4291 section 2.5.5.2. As a next hop it is an IPv4 address: routers take it for one."""
@@ -78,8 +78,8 @@ NEVER_NEXT_HOPS = (
     ),
     IPV4_MAPPED,
 )
-"""Where no list of next hops can point: these are no host addresses that a router could reach (RFC
-4271 section 6.3). A session's own address is judged as that: labs speak over loopback."""
+"""Space that no list of next hops may include, because routers reach no host address in it (RFC
+4271 section 6.3). A session's own address is not judged by this list: labs use loopback."""
 
 _BOGON_OCTETS = {
     family: frozenset(
@@ -90,7 +90,7 @@ _BOGON_OCTETS = {
     )
     for family, bits in BITS.items()
 }
-"""By family: the first octets under which there is a bogon. Few routes have to be compared."""
+"""First octets of bogons, by family. Few routes have to be compared."""
 
 
 # Checks: (route, group, data) -> names of reasons ----------------------------------------------
@@ -136,7 +136,7 @@ def check_bogon_prefix(route: Route, _group: HostGroup, _data: Data) -> Reasons:
 
 
 def check_bogon_asn(route: Route, _group: HostGroup, _data: Data) -> Reasons:
-    """Neither the session's ASN nor one in the path is one that nobody may use."""
+    """Check that neither the session's ASN nor one in the path is a bogon ASN."""
     if route.asn in BOGON_ASNS or not BOGON_ASNS.isdisjoint(route.attributes.as_path.asns):
         return ("bogon_asn",)
     return _OK
@@ -172,13 +172,13 @@ def check_next_hop(route: Route, group: HostGroup, data: Data) -> Reasons:
     host, or one that the group lists. An IPv6 link-local beside a global is ignored (RFC 2545).
     """
     if not route.next_hops and route.attributes.malformed:
-        return _OK  # the speaker kept none: `check_attributes` says what is wrong
+        return _OK  # the speaker kept none: `check_attributes` reports it
     routable = [hop for hop in route.next_hops if not hop.is_link_local]
     if len(routable) != 1:
         return ("next_hop_not_owned",)
     next_hop = routable[0]
     if IPV4_MAPPED.holds(next_hop):
-        return _OK  # `check_next_hop_family` says what is wrong
+        return _OK  # `check_next_hop_family` reports it
     return _OK if _owns(next_hop, route, group, data) else ("next_hop_not_owned",)
 
 
@@ -216,21 +216,21 @@ PATH_CHECKS: tuple[Check, ...] = (
     check_next_hop,
     check_next_hop_family,
 )
-"""Those that look at all of a route but its prefix, and of that at the family alone."""
+"""Checks that do not depend on the prefix, only on its address family. They run once per UPDATE."""
 
 PREFIX_CHECKS: tuple[Check, ...] = ()
-"""Those that look at the prefix, which is well formed. A new one belongs here: it runs for every
-route. Origin validation looks at the prefix too, and answers with the VRPs that decided as well."""
+"""Checks of a well-formed prefix. Add new ones here: they run for every route. Origin validation
+checks the prefix too, and also returns the VRPs that matched."""
 
 SPARED_CHECKS: tuple[Check, ...] = (
     check_length,
     check_bogon_prefix,
 )
-"""They look at the prefix too, and `_is_plain` means that they have nothing to say: they are not
-asked of nearly all routes. One more here, and `_is_plain` has to know what it rejects."""
+"""Prefix checks that a plain host route always passes; `_judge_prefix` skips them for such routes.
+If you add one, extend `_is_plain`."""
 
 MALFORMED: Reasons = ("prefix_malformed",)
-"""All there is to say of a prefix that cannot be one."""
+"""The only reason for a malformed prefix."""
 
 
 def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
@@ -251,7 +251,7 @@ _NOT_VALIDATED = Validation(OriginState.NOT_FOUND)
 
 
 NO_GROUP = HostGroup(name="", networks=())
-"""What applies to a neighbor that is in no group, so that every check can run."""
+"""Group of a neighbor without a group, so that every check can run."""
 
 
 def judge(
@@ -293,11 +293,11 @@ class Judge:
         self._last: Route | None = None
         """The last route of which the path was judged, by these rules."""
         self._by_path: Reasons = _OK
-        """What was found of it."""
+        """Reasons found by the path checks."""
         self._found: tuple[Reasons, Validation, bool] | None = None
         """All that was found of the last route, and whether it is within its limit."""
         self._verdict = Verdict(VerdictKind.REJECTED, _OK, _NOT_VALIDATED)
-        """What follows from it."""
+        """Verdict that follows from them."""
 
     def __call__(
         self, route: Route, group: HostGroup | None, data: Data, *, within_limit: bool = True
@@ -332,7 +332,7 @@ class Judge:
 
 
 def _share_path(one: Route, other: Route) -> bool:
-    """What the path checks look at is the very same, as it is within an UPDATE."""
+    """Return whether the inputs of the path checks are identical, as they are within an UPDATE."""
     return (
         one.attributes is other.attributes
         and one.next_hops is other.next_hops
@@ -364,8 +364,8 @@ def _judge_prefix(route: Route, rules: HostGroup, data: Data) -> tuple[Reasons, 
 
 
 def _is_plain(prefix: Prefix, group: HostGroup) -> bool:
-    """A host route that the group allows, and no bogon anywhere near: as nearly all are. None of
-    `SPARED_CHECKS` has anything to say of it."""
+    """Return whether this is a host route that the group allows, far from any bogon, as nearly all
+    routes are. It passes all `SPARED_CHECKS`."""
     family, length = prefix.family, prefix.length
     if length != BITS[family] or length not in group.lengths(family):
         return False

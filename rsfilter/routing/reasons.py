@@ -1,9 +1,9 @@
 """Every reason for which a route is rejected or held, once.
 
-Reasons are always given in the order of this table, the most telling first: that the guard holds
-the route, who speaks, what is wrong with the message, the prefix, the path and the next hop, and
-last what the data say. Documentation, pages and metrics are generated from it. The numbers up to 13
-are Euro-IX's standard reject reasons for route servers; those from 2001 on are rsfilter's own.
+Reasons are always listed in the order of this table, most specific first: the guard, the neighbor,
+the message, the prefix, the path, the next hop, and last the validation data. Documentation, pages
+and metrics are generated from it. The numbers up to 13 are Euro-IX's standard reject reasons for
+route servers; those from 2001 on are rsfilter's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Reason(NamedTuple):
     name: str
     text: str
     remedy: str
-    """What would have the route accepted."""
+    """Change that would have the route accepted."""
     euro_ix: int
     """Its number; see above."""
 

@@ -1,9 +1,9 @@
-"""Stale routes: what is kept of a host that was lost, and until when (RFC 9494).
+"""Stale routes: retention of a lost host's routes, and its end (RFC 9494).
 
-Retention here is ours alone: no capability is exchanged, and the time is the host group's
-`stale_time`. A stale route keeps its place in Adj-RIB-In, where it is judged, chosen and exported
-like any other; it carries LLGR_STALE, which makes it last in every choice and tells routers.
-`NeighborTable.stale` holds the time at which each one ends, and this module the next of them.
+Retention is local: no capability is exchanged, and the time is the host group's `stale_time`. A
+stale route keeps its place in Adj-RIB-In, where it is judged, chosen and exported like any other.
+It carries LLGR_STALE, which ranks it last in every choice, also at routers. `NeighborTable.stale`
+holds the expiry of each stale route, and this module the earliest ones.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ NO_LLGR = (65535, 7)
 
 
 class Lost(NamedTuple):
-    """What becomes of a lost host's routes."""
+    """Fate of a lost host's routes."""
 
     kept: list[Entry]
     """Stale from now on."""
     gone: list[RouteKey]
-    """To be withdrawn now."""
+    """Routes to withdraw now."""
 
 
 class Retention:
@@ -79,7 +79,7 @@ class Retention:
         return lost
 
     def next_timer(self) -> float | None:
-        """When to ask for `expired` at the latest; None: nothing is stale."""
+        """Latest time of the next call to `expired`; None if no route is stale."""
         return self._timers[0][0] if self._timers else None
 
     def expired(self, now: float) -> list[RouteKey]:

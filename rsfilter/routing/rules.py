@@ -1,7 +1,7 @@
-"""What the configuration has to do with reasons that data bring, as a digest.
+"""Digest of the configuration that bears on reasons which data cause.
 
-A route that was accepted, and that is rejected after a restart, may owe that to other data or to
-another configuration. Only the first is the guard's to hold.
+If a route was accepted, and is rejected after a restart, the cause is either new data or a new
+configuration. The guard holds only the former.
 """
 
 from __future__ import annotations

@@ -11,21 +11,21 @@ from rsfilter.routing.model import Address, OriginState, Prefix, Validation
 
 
 class Mode(Enum):
-    """How truth and RTR decide together: `[truth] mode`."""
+    """Combination of truth and RTR: `[truth] mode`."""
 
     AUTHORITATIVE = "authoritative"
-    """Where truth covers the prefix truth alone decides, elsewhere RTR does."""
+    """Truth alone decides for prefixes it covers, RTR for others."""
     UNION = "union"
     """One set of both."""
     BOTH = "both"
-    """Valid only where both say Valid."""
+    """Valid only if both sources validate as Valid."""
 
 
 class Source(Enum):
-    """Whether a source of data can be asked."""
+    """Availability of a source of data."""
 
     UNUSED = "unused"
-    """Not configured."""
+    """The source is not configured."""
     READY = "ready"
     UNAVAILABLE = "unavailable"
     """Configured, and there are no data, or they have expired and must not be used."""
@@ -56,19 +56,19 @@ _INVALID = OriginState.INVALID
 
 
 class DataUnavailableError(Exception):
-    """The source that would decide cannot be asked."""
+    """Raised if the deciding source has no data."""
 
 
 def origin(prefix: Prefix, asn: int, data: Data, neighbor: Address | None = None) -> Validation:
-    """The origin validation state of a well-formed prefix under the mode in force.
+    """Validate the origin of a well-formed prefix under the active mode.
 
-    `neighbor`: the session's address. It tells apart hosts that share an ASN: each one's own
-    prefixes decide. Without it the ASN alone is asked about. Raises DataUnavailableError when the
-    source that decides has no data.
+    `neighbor`: the session's address. It distinguishes hosts that share an ASN: each one's own
+    prefixes decide. Without it only the ASN is validated. Raises DataUnavailableError if the
+    deciding source has no data.
     """
     truth = data.truth
     if data.truth_source is _UNAVAILABLE:
-        raise DataUnavailableError  # nobody knows which space truth would have claimed
+        raise DataUnavailableError  # the space that truth would have covered is unknown
     if truth is None:
         return _ask_rtr(prefix, asn, data)
     if data.rtr_source is _UNUSED or (data.mode is _AUTHORITATIVE and truth.covers(prefix)):
@@ -78,7 +78,7 @@ def origin(prefix: Prefix, asn: int, data: Data, neighbor: Address | None = None
     precedence = _PRECEDENCE[data.mode]
     by_truth = _ask_truth(truth, prefix, asn, data, neighbor)
     if by_truth.state is precedence[0] or by_truth.owners:
-        return by_truth  # whatever RTR would say, which knows ASNs alone
+        return by_truth  # regardless of RTR, which knows ASNs only
     by_rtr = _ask_rtr(prefix, asn, data)
     state = min(by_truth.state, by_rtr.state, key=precedence.index)
     deciding = (vrp for v in (by_truth, by_rtr) if v.state is state for vrp in v.vrps)
@@ -89,15 +89,16 @@ _PRECEDENCE = {
     Mode.UNION: (OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND),
     Mode.BOTH: (OriginState.INVALID, OriginState.NOT_FOUND, OriginState.VALID),
 }
-"""Where truth and RTR disagree the earlier state holds. In a union of both sets one match is
-enough and one VRP that covers the prefix is known; Valid in both leaves no room for another."""
+"""Precedence of states: if truth and RTR disagree, the earlier one holds. In a union of both
+sets one match is enough and one covering VRP is known; if both must be Valid, there is no other
+result."""
 
 
 def _ask_truth(
     truth: OriginTable, prefix: Prefix, asn: int, data: Data, neighbor: Address | None
 ) -> Validation:
-    """Ask the host's own prefixes where it shares its ASN; else, and where nobody owns the prefix,
-    the ASN's."""
+    """Validate with the host's own prefixes if it shares its ASN; else, or if no host owns the
+    prefix, with the ASN's."""
     own = None
     if neighbor is not None and data.bindings.own:
         own = data.bindings.table(asn, neighbor)

@@ -1,14 +1,14 @@
 """New connections: many in a turn, each matched with its neighbor by an index.
 
 Replaces `Listener.incoming`, which accepts one connection of each socket in a turn, and
-`Listener.new_connections`, which compares it with every neighbor (8,000 hosts that connect are 64
+`Listener.new_connections`, which compares it with every neighbor (8,000 connecting hosts take 64
 million comparisons). Here up to `LIMIT` connections are accepted, and a neighbor with one address
-and one local address is looked up by these two. ExaBGP's own rules are kept: the first neighbor in
-the order of the configuration wins; ranges come after all others; what nobody is configured for, or
-what two ranges claim, is refused with the same NOTIFICATION.
+and one local address is found by these two. ExaBGP's own rules are kept: the first neighbor in the
+order of the configuration wins; ranges come after all others; a connection without a configured
+neighbor, or with two matching ranges, is refused with the same NOTIFICATION.
 
-The backlog of a listening socket is 4096, not 200: it decides how many hosts a restarted route
-server makes wait for their next try.
+The backlog of a listening socket is 4096, not 200: with 200, a restarted route server would make
+many hosts wait for their next try.
 
 Upstream: main has the same loops.
 """
@@ -59,7 +59,7 @@ class Index:
                 self._plain.setdefault((first, neighbor["local-address"].address()), key)
 
     def holds(self, reactor: Any) -> bool:
-        """Whether the peers are those it was made of."""
+        """Return whether the peers are those it was made of."""
         return self._made_for == generation.generation(reactor)
 
     def key(self, peer: int, local: int) -> str | None:
@@ -98,7 +98,7 @@ def _install() -> None:
 
 
 def _incoming(self: Any) -> bool:
-    """Whether connections were accepted that `new_connections` has not seen yet."""
+    """Return whether connections were accepted that `new_connections` has not seen yet."""
     if not self.serving or self._waiting:
         return False
     for sock in self._sockets:

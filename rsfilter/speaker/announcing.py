@@ -1,12 +1,12 @@
 """Routes of commands: given to the routers that a command names, and not copied.
 
 Replaces `_Configuration.inject_change`, `inject_eor`, `inject_refresh` and `inject_operational`,
-which walk all neighbors for each route and test the name of each against a list. In
-`inject_change` each router gets a deep copy of the route, made before it is asked whether the next
-hop is `self`: two thirds of what a route costs. Here only the neighbors that are named are visited,
-and a route is copied when its next hop is `self`.
+which walk all neighbors for each route and test the name of each against a list. In `inject_change`
+each router gets a deep copy of the route, made before the check whether the next hop is `self`: two
+thirds of the cost of a route. Here only the named neighbors are visited, and a route is copied if
+its next hop is `self`.
 
-Sharing is safe: nothing changes a route that is in a RIB, or its attributes, without a copy of its
+Sharing is safe: no code changes a route that is in a RIB, or its attributes, without a copy of its
 own. (Routes of the configuration are left to ExaBGP: their watchdog attributes are taken out.)
 
 Upstream: main does not copy (`Neighbor.resolve_self`, 87de835e7 and before): a backport. It still

@@ -1,7 +1,8 @@
 """Python's collector of reference cycles: run less often.
 
-Routes make no cycles, and there are millions of objects to look through. With Python's defaults
-the collector takes a sixth of ExaBGP's time with 50,000 routes. The young are still searched.
+Routes make no cycles, and a collection scans millions of objects. With Python's defaults the
+collector takes a sixth of ExaBGP's time with 50,000 routes. The young generation is still
+collected.
 
 Upstream: nothing. Sets `gc.set_threshold`; relies on no source.
 """

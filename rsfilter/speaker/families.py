@@ -1,8 +1,8 @@
-"""Address families: looked up, not made again for each route.
+"""Address families: found by index, not made again for each route.
 
 Replaces `AFI.create` and `SAFI.create`, which make a new object for the default of a lookup that
-nearly always finds one, `Family.family`, which makes two lookups and an object for each question,
-and `Family.index`, which formats two numbers. A family is two numbers and never changes.
+nearly always succeeds, `Family.family`, which makes two lookups and an object for each call, and
+`Family.index`, which formats two numbers. A family is two numbers and never changes.
 
 Upstream: main interns families. To be proposed for 5.0.
 """

@@ -1,7 +1,7 @@
-"""When what was worked out from the set of peers no longer holds.
+"""Invalidation of results computed from the set of peers.
 
-ExaBGP keeps its peers in a dict of the reactor. A peer comes by `Peer.__init__`, has another
-neighbor by `reconfigure` or `_reset`, and goes by being deleted from the dict, without a word.
+ExaBGP keeps its peers in a dict of the reactor. A peer is added by `Peer.__init__`, gets another
+neighbor by `reconfigure` or `_reset`, and is deleted from the dict without a call.
 """
 
 from __future__ import annotations

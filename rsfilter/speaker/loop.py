@@ -1,27 +1,27 @@
-"""The loop: a peer has a turn when it needs one, and the loop sleeps until something happens.
+"""The loop: a peer has a turn when it needs one, and the loop sleeps until an event.
 
 Replaces `Reactor.active_peers` (every peer that is not idle, each time round), `_wait_for_io`
-(`poll` over all descriptors, with a result that the next time round throws away),
-`_pending_adjribout` and `Peer.socket`. `Reactor.run` itself is ExaBGP's: signals, reloads, helpers,
-exit codes and what a turn does are as they were.
+(`poll` over all descriptors, with a result that the next time round discards), `_pending_adjribout`
+and `Peer.socket`. `Reactor.run` itself is ExaBGP's: signals, reloads, helpers, exit codes and the
+content of a turn are unchanged.
 
-Which peers have a turn
-    hurried   each time round: something happened, or its last turn asked for the next at once
-    slow      as often as an idle ExaBGP would: it connects, waits for a connection, is limited to a
+Peers and their turns:
+
+    hurried   each time round: an event occurred, or its last turn requested the next at once
+    slow      as often as in an idle ExaBGP: it connects, waits for a connection, is limited to a
               rate, or belongs to a range
-    resting   none, until something wakes it. A peer rests when it waits for its neighbor (for an
-              OPEN, a KEEPALIVE, or, once established, for anything) and a few turns in a row had
-              nothing to do: these finish what a turn cannot show, such as the End-of-RIB after the
-              first routes.
+    resting   none, until an event wakes it. A peer rests if it waits for its neighbor (for an
+              OPEN, a KEEPALIVE or, once established, any message) and a few turns in a row had
+              no work: these finish hidden work, such as the End-of-RIB after the first routes
 
-What wakes a peer: octets that can be read; room to write, while a message is stuck in the middle;
-its hold timer, keepalive timer or connect delay, to the second; and marks wherever something
-becomes pending for it: in its RIB, an End-of-RIB, a ROUTE-REFRESH or an operational message, a
-connection, and whatever else is done to it by reloads and by commands.
+A peer is woken by readable octets; by room to write, while a message is partly written; by its hold
+timer, keepalive timer or connect delay, to the second; and by marks wherever work becomes pending
+for it: in its RIB, an End-of-RIB, a ROUTE-REFRESH or an operational message, a connection, and any
+change by reloads and commands.
 
-Everything that is not known to rest is treated as ExaBGP treats it.
+A peer that is not known to rest is treated as ExaBGP treats it.
 
-Upstream: main has one task for each peer, which looks at its RIB every 0.1 s, and a loop that never
+Upstream: main has one task for each peer, which checks its RIB every 0.1 s, and a loop that never
 sleeps. To be proposed there: marks as here.
 """
 

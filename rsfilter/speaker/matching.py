@@ -1,13 +1,13 @@
-"""Selectors of commands: `neighbor ADDRESS` is looked up, not matched with every neighbor.
+"""Selectors of commands: `neighbor ADDRESS` is found by index, not matched with every neighbor.
 
 Replaces `match_neighbors`, which runs a regular expression for each selector and each peer, and
-`Reactor.peers` and `established_peers`, which look at every peer for each command. `peers` makes
-its list again when a peer has come, gone or changed, `established_peers` looks at those that are
-wanted; `match_neighbors` finds a plain selector in
-an index by address and leaves every other one (`*`, `local-ip` and so on) to ExaBGP.
+`Reactor.peers` and `established_peers`, which visit every peer for each command. `peers` rebuilds
+its list after a peer was added, removed or changed, `established_peers` visits only the wanted
+ones; `match_neighbors` finds a plain selector in an index by address and leaves every other one
+(`*`, `local-ip` and so on) to ExaBGP.
 
 A selector matches whole words of a peer's name, which is `neighbor ADDRESS local-ip ...`; so a
-plain one can match in no other place than its start.
+plain one can match only at its start.
 
 Upstream: main matches by regular expressions too.
 """
@@ -60,7 +60,7 @@ class Names(list[str]):
 
 
 class Established:
-    """Names of the peers that are established, looked up when they are wanted."""
+    """Names of the established peers, computed on demand."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -81,7 +81,7 @@ def first_words(name: str) -> str:
 
 
 def is_plain(description: Sequence[str]) -> bool:
-    """Whether this is a selector of nothing but `neighbor ADDRESS`."""
+    """Return whether the selector is just `neighbor ADDRESS`."""
     if len(description) != 1 or description[0] == "neighbor *":
         return False
     words = description[0].split(" ")

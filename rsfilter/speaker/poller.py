@@ -1,4 +1,4 @@
-"""What the loop waits for (`loop`): peers, helpers, new connections, signals."""
+"""Events for the loop (`loop`): peers, helpers, new connections, signals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WRITABLE = select.EPOLLOUT
 
 
 class Poller:
-    """What the loop waits for: costs what is ready, not what is open."""
+    """Waits for the loop's events. Its cost depends on ready descriptors, not on open ones."""
 
     def __init__(self) -> None:
         self._made: select.epoll | None = None
         self._peers: dict[int, Any] = {}
         self._followed: dict[Any, int] = {}
-        """Descriptors of the helpers' pipes and of the listening sockets. Being here keeps them
-        open, so that their numbers are nobody else's."""
+        """Descriptors of the helpers' pipes and of the listening sockets. They are kept open here,
+        so that their numbers are not reused."""
         self._wakeup = -1
 
     @property
@@ -34,10 +34,10 @@ class Poller:
         return self._made
 
     def register(self, fd: int, mask: int) -> None:
-        """Does nothing: ExaBGP's loop does this for its helpers, which `follow` knows."""
+        """Do nothing: ExaBGP's loop registers its helpers, which `follow` knows."""
 
     def unregister(self, fd: int) -> None:
-        """Does nothing, as above."""
+        """Do nothing, as above."""
 
     def follow(self, processes: Any, listener: Any) -> None:
         """Wait for these helpers, and for connections."""
@@ -74,7 +74,7 @@ class Poller:
                 continue
             if peer.proto is not None and peer.proto.fd() == fd:
                 yield peer
-            else:  # closed; the number may be somebody else's by now
+            else:  # closed; the number may be reused by now
                 del self._peers[fd]
 
     def _add(self, fd: int, mask: int) -> None:

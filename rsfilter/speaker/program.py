@@ -1,10 +1,10 @@
-"""Runs the ExaBGP of this environment, its server with what is replaced.
+"""Run the ExaBGP of this environment, its server with the replacements.
 
-    python -m rsfilter.speaker [--stock] exabgp WORDS...
+python -m rsfilter.speaker [--stock] exabgp WORDS...
 
-WORDS are ExaBGP's own: `server exabgp.conf`, `validate exabgp.conf`, `version`. (`exabgp` is there
-for whoever looks for it in a list of processes.) Only a server has anything replaced. What is in
-force is in `RSFILTER_SPEAKER`, which ExaBGP hands to its helpers.
+WORDS are ExaBGP's own: `server exabgp.conf`, `validate exabgp.conf`, `version`. (The word `exabgp`
+makes the process easy to find in a list of processes.) Only a server has replacements. The active
+ones are in `RSFILTER_SPEAKER`, which ExaBGP passes to its helpers.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ REPLACEMENTS = (
     accepting.REPLACEMENT,
     loop.REPLACEMENT,
 )
-"""In the order in which they are installed."""
+"""Replacements in the order in which they are installed."""
 
 VARIABLE = "RSFILTER_SPEAKER"
 """JSON: {"exabgp": release, "replaced": [names], "left_out": [names]}."""
 
 STOCK = "--stock"
-"""Nothing is replaced."""
+"""Option for no replacements."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -93,7 +93,7 @@ def _prepared(stock: Callable[[Any], None], replacements: Sequence[Any]) -> Call
 
 
 def described(installed: Installed) -> str:
-    """What is in force, for the helper."""
+    """Describe the active replacements for the helper."""
     return json.dumps(
         {
             "exabgp": installed.exabgp,

@@ -1,8 +1,8 @@
-"""Logging: what is not logged costs little.
+"""Logging: unlogged messages cost little.
 
-Replaces `log.debug` while the level is above DEBUG (it is asked some ten times for a route, and
-goes through three functions to find out), and the functions of `announce attributes` and `withdraw
-attributes`, which build a line with the whole route before they ask. What is logged is the same.
+Replaces `log.debug` while the level is above DEBUG (it is called some ten times for a route, and
+calls three functions to check the level), and the functions of `announce attributes` and `withdraw
+attributes`, which build a line with the whole route before they check. The log is the same.
 
 Upstream: main has the same calls. To be proposed: pass functions to `log_message`, as to `log`.
 """

@@ -19,24 +19,24 @@ Sources = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Replacement:
-    """Something that costs less than what ExaBGP does, and does the same."""
+    """Code that costs less than ExaBGP's, with the same effect."""
 
     name: str
     """One word, for the log, `status` and metrics."""
     made_for: Sources
-    """What is replaced, and what the replacement relies on."""
+    """Source of the replaced code, and of the code that the replacement relies on."""
     install: Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What was replaced in this process."""
+    """Replacements made in this process."""
 
     exabgp: str
     """ExaBGP's release."""
     replaced: tuple[str, ...]
     left_out: Mapping[str, str]
-    """Why, for each replacement that is not in force."""
+    """Reason for each replacement that is not active."""
 
 
 def install(replacements: Sequence[Replacement], release: str) -> Installed:

@@ -1,4 +1,4 @@
-"""What the state of a peer means for the loop: all that depends on how ExaBGP is made (`loop`)."""
+"""Meaning of a peer's state for the loop: everything that depends on ExaBGP's code (`loop`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LONGEST_SLEEP_S = 1.0
 """Deadlines are of the wall clock, as ExaBGP's timers are: a clock that is set is noticed soon."""
 
 LONGEST_REST_S = 600.0
-"""Without any timer."""
+"""Seconds, for a peer without a timer."""
 
 
 class Rules:
-    """What a peer's state means: everything that depends on how ExaBGP is made."""
+    """Meaning of a peer's state: everything that depends on ExaBGP's code."""
 
     def __init__(self) -> None:
         from exabgp.bgp.fsm import FSM
@@ -25,32 +25,32 @@ class Rules:
         self._reads_keepalive = FSM.OPENCONFIRM
 
     def is_idle(self, peer: Any) -> bool:
-        """Whether a peer waits for a connection, and so has no turn."""
+        """Return whether a peer waits for a connection, and so has no turn."""
         return not peer.stopping() and peer.neighbor["passive"] and not peer.proto
 
     def is_limited(self, peer: Any) -> bool:
-        """Whether a peer has as many turns as ExaBGP gives it: `rate-limit` counts them, and the
-        peers of a range share what is pending."""
+        """Return whether ExaBGP decides the turns of a peer: `rate-limit` counts them, and the
+        peers of a range share pending work."""
         return bool(peer.neighbor["rate-limit"] > 0 or peer.neighbor.generated)
 
     def is_blocked(self, peer: Any) -> bool:
-        """Whether a message is stuck in the middle, as the neighbor takes no more."""
+        """Return whether a message is partly written, because the neighbor accepts no more."""
         proto = peer.proto
         if proto is None or proto.connection is None:
             return False
         return bool(proto.connection.blocked)
 
     def waits(self, peer: Any, action: Any) -> bool:
-        """Whether all that a peer did was to wait for its neighbor."""
+        """Return whether a peer's turn did nothing but wait for its neighbor."""
         if peer.proto is None or peer.proto.fd() == -1:
             return False
         state = peer.fsm.state
-        if state == self._reads_keepalive:  # it asks for the next turn at once until one comes
+        if state == self._reads_keepalive:  # it requests the next turn at once until one arrives
             return action in (self.now, self.later)
         return action == self.later and (state == self._established or state in self._reads_open)
 
     def has_pending(self, peer: Any) -> bool:
-        """Whether the next turn has something to do."""
+        """Return whether the next turn has work."""
         neighbor = peer.neighbor
         if peer.fsm.state != self._established:
             return peer._teardown is not None
@@ -63,7 +63,7 @@ class Rules:
         )
 
     def leave_word(self, peer: Any) -> None:
-        """Have a peer woken when something becomes pending for it."""
+        """Arrange that a peer is woken when work becomes pending for it."""
         neighbor = peer.neighbor
         neighbor.resting = peer
         outgoing = neighbor.rib.outgoing
@@ -72,7 +72,7 @@ class Rules:
         outgoing.resting.add(peer)
 
     def deadline(self, peer: Any) -> float:
-        """When a peer that rests needs a turn at the latest, by the wall clock."""
+        """Latest time of the next turn of a resting peer, by the wall clock."""
         proto = peer.proto
         if proto is None:
             return float(peer._delay._time)
@@ -87,7 +87,7 @@ class Rules:
         return float(at)
 
     def backs_off_until(self, peer: Any) -> float | None:
-        """When a peer may connect again; None when it does not wait for that."""
+        """Time at which a peer may connect again; None if it does not wait for that."""
         if peer.proto is None and peer.generator is None and peer._delay._time > time.time():
             return float(peer._delay._time)
         return None

@@ -1,10 +1,10 @@
 """Commands: their steps are taken without an asyncio event loop for each turn.
 
-Replaces `ASYNC.run`, which looks through all queued commands for coroutines, makes an event loop (a
+Replaces `ASYNC.run`, which searches all queued commands for coroutines, makes an event loop (a
 selector and a pair of sockets) and runs 50 steps of generators in it, which never wait. Here the
-generators are stepped as they are. A queue that has a coroutine is left to ExaBGP; 5.0 has none.
+generators are stepped directly. A queue that has a coroutine is left to ExaBGP; 5.0 has none.
 
-A turn takes `LIMIT` steps, one for each prefix: more than ExaBGP's 50, since they cost less, so
+A turn takes `LIMIT` steps, one for each prefix: more than ExaBGP's 50, because they cost less, so
 UPDATEs carry more prefixes. Between two turns every peer that needs one has its turn.
 
 Upstream: main is asyncio throughout and takes one command in a turn of its loop.
@@ -34,7 +34,7 @@ def _install() -> None:
     stock = ASYNC.run
 
     def run(self: Any) -> bool:
-        """Whether something is left to do."""
+        """Run the steps; return whether work is left."""
         left = LIMIT
         while left and self._async:
             if not isgenerator(self._async[0][1]):

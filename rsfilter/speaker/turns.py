@@ -1,4 +1,4 @@
-"""Which peers have a turn, and how long the loop may sleep (`loop`)."""
+"""Turns of peers, and the sleep of the loop (`loop`)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ that this module does not know."""
 
 
 class State:
-    """What the loop remembers of one peer."""
+    """State that the loop keeps of one peer."""
 
     __slots__ = ("due", "fsm", "hurried_in_vain", "is_closed", "key", "quiet", "rests_since")
 
     def __init__(self) -> None:
         self.key: str | None = None
-        """In the reactor's dict."""
+        """Key in the reactor's dict."""
         self.fsm = 0
         self.quiet = 0
         self.hurried_in_vain = 0
@@ -51,7 +51,7 @@ class Turns:
         self.poller = Poller()
 
     def wake(self, peer: Any) -> None:
-        """Something happened to a peer."""
+        """Give a peer a turn, after an event."""
         state = peer.turns
         state.quiet = state.hurried_in_vain = 0
         self._slow.discard(peer)
@@ -147,8 +147,8 @@ class Turns:
         self._alarm(peer, self._rules.deadline(peer))
 
     def _alarm(self, peer: Any, at: float) -> None:
-        """Have a peer woken at this time, or before. An earlier deadline is left as it is: it is
-        looked at when it comes."""
+        """Wake a peer at this time, or before. An earlier deadline stays, and is checked when it is
+        reached."""
         due = peer.turns.due
         if due is None or at < due:
             peer.turns.due = at
@@ -172,7 +172,7 @@ class Turns:
     def _key(self, peer: Any) -> str | None:
         """The key of a peer in the reactor; None when it is not there any more."""
         peers = self._reactor._peers
-        if peer.turns.key is None:  # somebody is new
+        if peer.turns.key is None:  # a new peer
             for key, each in peers.items():
                 each.turns.key = key
         key = peer.turns.key

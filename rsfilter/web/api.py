@@ -1,4 +1,4 @@
-"""What the answers of the API are made from."""
+"""Sources of the API's responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUDIT_GRACE_S = 2.0
 """Beyond the time of a question: a worker starts in some tenths of a second."""
 
 AUDIT_WAIT_S = 5.0
-"""For a worker, while others ask."""
+"""Seconds to wait for a worker while others use them."""
 
 
 class Api:
@@ -49,8 +49,8 @@ class Api:
         self._auditors = Workers(AUDIT)
 
     async def audit(self, time_s: float, **conditions: Any) -> Found:
-        """Return the records that a question finds within `time_s` seconds (`audit.query.query`).
-        ApiError if no worker is free, or one fails."""
+        """Return the records that a query finds within `time_s` seconds (`audit.query.query`).
+        Raises ApiError if no worker is free, or one fails."""
         return await self._question(Question(self._log, time_s, conditions))
 
     async def timeline(self, time_s: float, **conditions: Any) -> Found:
@@ -73,6 +73,6 @@ class Api:
                 return Found(problem="too_much")
 
     def end_workers(self) -> None:
-        """At the end of the filter nobody waits for an answer any more."""
+        """Kill the workers at the end of the filter, because no response is awaited."""
         self.impacts.kill()
         self._auditors.kill()

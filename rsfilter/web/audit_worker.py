@@ -22,13 +22,12 @@ Problem = Literal["", "bad_request", "unreadable", "too_much"]
 
 
 class Question(msgspec.Struct):
-    """What is to be searched, for how many seconds, and the conditions as they came in."""
+    """A query, its time limit in seconds, and its conditions as received."""
 
     directory: str
     time_s: float
     conditions: dict[str, Any]
-    """Of `audit.query.query`, or `audit.timeline.timeline`; `since` and `until` as people write
-    them."""
+    """Arguments of `audit.query.query` or `audit.timeline.timeline`; times are text."""
     wanted: Literal["records", "timeline"] = "records"
 
 

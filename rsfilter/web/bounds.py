@@ -19,19 +19,19 @@ MAX_NESTING = 16
 """Lists and objects inside each other. No form has more than five."""
 
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-"""JSON texts; the last may be cut. Possessive: no octet is looked at twice."""
+"""JSON texts; the last may be cut. Possessive: no octet is matched twice."""
 
 _NO_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 class TooLargeError(Exception):
-    """A body beyond a bound; the message says which."""
+    """Raised for a body beyond a bound; the message names the bound."""
 
 
 def check_bounds(content: bytes) -> None:
-    """Raises TooLargeError for JSON with more values than `MAX_VALUES`, or nested deeper than
-    `MAX_NESTING`. What is no JSON is left to its parser."""
+    """Raise TooLargeError for JSON with more values than `MAX_VALUES`, or nested deeper than
+    `MAX_NESTING`. Invalid JSON is left to its parser."""
     bare = _TEXTS.sub(b"", content)
     values = bare.count(b",") + bare.count(b"{") + bare.count(b"[")
     if values > MAX_VALUES:

@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Limits(NamedTuple):
-    """What a worker may take."""
+    """Limits of a worker."""
 
     memory: int
     """Octets of address space."""
@@ -32,8 +32,8 @@ class Limits(NamedTuple):
 
 
 def run(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
-    """Runs `work(input, output)` in this process, confined as the arguments of `workers` say, and
-    ends the process."""
+    """Run `work(input, output)` in this process, confined as the arguments of `workers` define, and
+    end the process."""
     parent, *numbers = map(int, sys.argv[1:])
     _confine(parent, Limits(*numbers))
     code = 0
@@ -51,7 +51,7 @@ def _confine(parent: int, limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: the filter ends, and kills us
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(0)  # the filter ended before we asked to be ended with it
+        os._exit(0)  # the filter ended before this process could request to end with it
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))

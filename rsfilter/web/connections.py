@@ -1,8 +1,8 @@
-"""Connections on which nothing is asked: each for a bounded time, and none in the way of others.
+"""Idle connections: bounded in time, and never an obstacle for others.
 
-A connection is silent until its first request is there, whole, and again from each answer to the
-next request. Octets of a request that never gets whole do not count: somebody who sends one now and
-then could hold all the connections that there may be.
+A connection is idle until its first request has arrived completely, and again from each response to
+the next request. Octets of an incomplete request do not count, because a client that sends one now
+and then could occupy all permitted connections.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 
 FIRST_REQUEST_S = 10.0
-"""A connection that has asked nothing in this time is closed."""
+"""Seconds after which a connection without a request is closed."""
 
 KEEPALIVE_S = 30.0
-"""Between two requests: Prometheus asks every 15 s by default."""
+"""Seconds between two requests: Prometheus scrapes every 15 s by default."""
 
 
 class SilentConnections:
@@ -22,7 +22,7 @@ class SilentConnections:
 
     def __init__(self) -> None:
         self._timers: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
-        """By connection, the longest silent first."""
+        """Timers by connection, the longest idle first."""
 
     def add(self, protocol: asyncio.BaseProtocol, seconds: float) -> None:
         """The connection is silent from now on, for so long at most."""
@@ -31,13 +31,13 @@ class SilentConnections:
         self._timers[protocol] = loop.call_later(seconds, self._expire, protocol)
 
     def discard(self, protocol: asyncio.BaseProtocol) -> None:
-        """Something is asked on it, or it has gone."""
+        """Stop the timer: a request has arrived, or the connection is closed."""
         if timer := self._timers.pop(protocol, None):
             timer.cancel()
 
     def make_room(self, is_one: Callable[[asyncio.BaseTransport], bool]) -> bool:
-        """Closes the one that is silent for the longest, among those that `is_one` holds for; false
-        if all have something to do."""
+        """Close the connection that has been idle longest, among those that `is_one` accepts. False
+        if none is idle."""
         return any(self._close(protocol, is_one) for protocol in list(self._timers))
 
     def _expire(self, protocol: asyncio.BaseProtocol) -> None:

@@ -1,8 +1,8 @@
-"""What happens, as it happens, for each client (Server-Sent Events, HTML Living Standard 9.2).
+"""Live events for each client (Server-Sent Events, HTML Living Standard 9.2).
 
-An event's `data` is the audit record of docs/audit.md without its chain. A client that reads more
-slowly than things happen loses events and is told how many (`event: dropped`): the filter never
-waits, and no client's queue grows beyond its bound.
+An event's `data` is the audit record of docs/audit.md without its chain. A client that reads too
+slowly loses events and gets their number (`event: dropped`): the filter never waits, and no
+client's queue grows beyond its bound.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Client:
         self._has_some = asyncio.Event()
 
     def tell(self, kind: str, at: float, event: Auditable) -> bool:
-        """Queues an event; says whether there was room."""
+        """Queue an event; return whether there was room."""
         if self._kinds and kind not in self._kinds:
             return True
         self._has_some.set()
@@ -89,7 +89,7 @@ class Events:
         """Events that slow clients did not get, since the start."""
 
     def tell(self, at: float, events: Iterable[Auditable]) -> None:
-        """Something happened at `at`, seconds since the epoch."""
+        """Publish events that happened at `at`, seconds since the epoch."""
         for event in events if self.clients else ():
             kind = KINDS.get(type(event), "service")
             for client in self.clients:

@@ -28,7 +28,7 @@ class FleetInstance(Shape):
     """The last audit record that the database has."""
     behind: int
     problem: str
-    """What keeps its log from being shipped; empty if nothing does."""
+    """Problem that stops the shipping of its log; empty if there is none."""
     is_complete: bool
     """Its log has every verdict since its start: it can be compared."""
 
@@ -52,9 +52,9 @@ class Fleet(Shape):
 
     name: str
     instance: str
-    """This one."""
+    """Name of this instance."""
     problem: str
-    """What keeps the log here from being shipped; empty if nothing does."""
+    """Problem that stops the shipping of the log here; empty if there is none."""
     detail: str
     shipped: int
     behind: int

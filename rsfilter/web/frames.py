@@ -1,4 +1,4 @@
-"""How the filter and its workers (`workers`) speak: octets with their length in front."""
+"""Framing between the filter and its workers (`workers`): octets after their length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 LENGTH = struct.Struct(">I")
 
 MAX_FRAME = 1 << 28
-"""Octets of a frame that somebody is ready to take."""
+"""Octets of the largest accepted frame."""
 
 END = LENGTH.pack(0)
 """An empty frame: the end of a sequence."""

@@ -1,7 +1,7 @@
-"""Is the filter alive and well (`/healthz`), and should it be used (`/readyz`)?
+"""Health: is the filter alive and well (`/healthz`), and should it be used (`/readyz`)?
 
-A watch looks at the pipe once a second, because only time tells whether ExaBGP still reads and
-replies; the rest is asked for at the moment of the question.
+A watcher checks the pipe once a second, because only time shows whether ExaBGP still reads and
+replies. The rest is read at the moment of the request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rsfilter.web.context import Running
 from rsfilter.web.status_schema import Finding, Health
 
 INTERVAL_S = 1.0
-"""Between two looks at the pipe."""
+"""Seconds between two checks of the pipe."""
 
 NOT_READING_S = 10.0
 """Commands wait and ExaBGP takes none of them for this long: it takes one in well under a second,
@@ -48,10 +48,10 @@ class _Progress:
 
     count: int = 0
     since: float | None = None
-    """When it last rose, or something began to wait; None: nothing waits."""
+    """Time of the last increase, or of the first waiting item; None if nothing waits."""
 
     def stuck_for(self, count: int, is_waiting: bool, now: float) -> float:
-        """How long it has not risen although something waits."""
+        """Return the seconds without an increase while something waits."""
         if not is_waiting:
             self.since = None
         elif count != self.count or self.since is None:
@@ -71,10 +71,10 @@ class Watch:
         self._replying = _Progress()
         self._stuck = (0.0, 0.0)
         self.socket_problem = ""
-        """Why commands cannot reach the filter over its socket; empty: they can."""
+        """Reason why commands cannot reach the filter over its socket; empty if they can."""
 
     async def run(self) -> None:
-        """Looks for ever."""
+        """Check without end."""
         while True:
             due = time.monotonic() + INTERVAL_S
             await asyncio.sleep(INTERVAL_S)
@@ -157,7 +157,8 @@ def _warnings(running: Running) -> Iterator[Finding]:
 
 
 def _missing(running: Running) -> Iterator[Finding]:
-    """Sessions that are down, and what truth expects and nobody has."""
+    """Yield findings for sessions that are down, and for expected hosts and routes that are
+    absent."""
     engine, expected = running.filter.engine, running.filter.expected
     down: dict[Role, list[Address]] = {"router": [], "host": [], "unknown": []}
     for address, session in engine.sessions.items():

@@ -1,8 +1,8 @@
-"""The worker behind `POST /api/v1/impact`: judges the live routes by the truth of a client.
+"""The worker behind `POST /api/v1/impact`: judges the live routes with a client's truth file.
 
-It gets, in frames: what is in force (`InForce`), the truth's octets, and, once it has said that the
-truth can be used, the VRPs of the RTR caches and the live routes. What the filter sends are its own
-values, pickled; what the worker answers is JSON, as `/api/v1/impact` shows it.
+It receives, in frames: the rules and data in force (`InForce`), the truth's octets, and, once it
+has reported that the truth is usable, the VRPs of the RTR caches and the live routes. The filter
+sends its own values, pickled; the worker returns JSON, in the form of `/api/v1/impact`.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from rsfilter.web.bounds import TooLargeError, check_bounds
 from rsfilter.web.frames import frame, frames
 
 PROBLEMS_SHOWN = 10
-"""Of a truth file that cannot be used; `rsfilter truth check` shows all."""
+"""Problems shown of an unusable truth file; `rsfilter truth check` shows all."""
 
 
 class InForce(NamedTuple):
-    """What routes are judged by, beside a truth."""
+    """Rules and data in force, apart from the truth."""
 
     hosts: tuple[HostGroup, ...]
     routers: tuple[RouterGroup, ...]
     limits: Limits
     """The guard's."""
     sources: Sources
-    """Without truth, and without VRPs (`Sources.to_be_filled`)."""
+    """Sources without truth, and without VRPs (`Sources.to_be_filled`)."""
     truth_may_be_empty: bool
     """Another source decides as well."""
 
 
 class Outcome(msgspec.Struct, gc=False):
-    """What became of the truth. `status` 200: it can be used."""
+    """Result of reading the truth. `status` 200 if it is usable."""
 
     status: int = 200
     error: str = ""
@@ -108,7 +108,7 @@ def _answer(found: Truth, total: Impact, data: Data, limits: Limits) -> schema.I
 
 
 def truth_summary(found: Truth) -> schema.TruthSummary:
-    """What a truth file holds."""
+    """Summarise the content of a truth file."""
     return schema.TruthSummary(
         format=found.format,
         revision=found.revision,

@@ -1,8 +1,8 @@
 """`/metrics`: Prometheus metrics of the filter (docs/metrics.md).
 
-Histograms are fed while things happen; everything else is read when it is asked for, from counters
-that the rooms keep anyway. Labels are of few values: verdicts, reasons, groups, caches, routers;
-never a prefix or a host.
+Histograms are updated as events happen; everything else is read at each scrape, from counters that
+the rooms keep anyway. Labels have few values: verdicts, reasons, groups, caches, routers; never a
+prefix or a host.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from rsfilter.web.table_reader import Census
 if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor
 
-# They would say for each histogram when the process began. (The function has no annotations.)
+# They would repeat the start time of the process for each histogram. (The function has no
+# annotations.)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -98,7 +99,7 @@ class Metrics(Collector):
         self._revalidation.observe(seconds)
 
     def told(self, events: Iterable[object]) -> None:
-        """Something was audited."""
+        """Count audited events."""
         verdicts: list[Verdict] = []
         for event in events:
             if isinstance(event, VerdictChange):
@@ -125,14 +126,14 @@ class Metrics(Collector):
         """An HTTP request was answered. `route`: its place in the table, never its path."""
         self._requests[route, str(status)] += 1
 
-    # What is asked for -------------------------------------------------------------------------
+    # Values of a scrape ------------------------------------------------------------------------
 
     def exposition(self) -> tuple[bytes, str]:
         """(text, content type) of everything."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def collect(self) -> Iterable[Metric]:
-        """What is read at the moment of the question."""
+        """Collect the values that are read at each scrape."""
         yield from self._routes()
         yield from self._sessions()
         yield from self._data()
@@ -142,7 +143,7 @@ class Metrics(Collector):
             yield from _fleet(self._running.fleet)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the registry need not ask before there is a filter to ask."""
+        """Return nothing, so that the registry does not collect before there is a filter."""
         return ()
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:

@@ -29,7 +29,7 @@ def _files(place: Traversable, before: str = "") -> Iterator[tuple[str, bytes]]:
 _STATIC = files("rsfilter.web").joinpath("static")
 
 FILES = dict(_files(_STATIC)) | dict(_files(_STATIC.joinpath(VENDOR), f"{VENDOR}/"))
-"""By name. What is not here does not exist: no path of a request reaches the file system."""
+"""Files by name. No other file is served: no path of a request reaches the file system."""
 
 
 def add_to(app: web.Application) -> None:

@@ -1,7 +1,7 @@
-"""What every request passes: who may make it, and one shape for those that fail.
+"""Access control of every request, and one shape for failures.
 
-The token file is read for each request that needs it, in a thread: a new token holds as soon as the
-file has it, and needs no signal. The token itself is never logged or answered.
+The token file is read on a thread for each request that needs it: a new token applies as soon as it
+is in the file, without a signal. The token itself is never logged or returned.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ log = logging.getLogger(__name__)
 
 
 MIN_LENGTH = 16
-"""Characters: 64 bits in hexadecimal, more than anybody can try over HTTP."""
+"""Characters: 64 bits in hexadecimal, more than can be guessed over HTTP."""
 
 
 MAX_BYTES = 4096
 """A header line of aiohttp has room for twice as much."""
 
 READ_S = 5.0
-"""For the file to answer."""
+"""Seconds to wait for the file."""
 
 
 class Token:
@@ -108,7 +108,7 @@ class Token:
         return hmac.compare_digest(given.strip().encode("utf-8", "replace"), known)
 
     async def _known(self, file: Path) -> bytes:
-        """The token. However many ask for it, a file server that hangs costs one thread."""
+        """Read the token. However many requests need it, a hanging file server costs one thread."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(on_own_thread(self._read, file))
             self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -116,7 +116,7 @@ class Token:
             return await asyncio.shield(self._reading)
 
     def look(self) -> None:
-        """Says in the log what is wrong with the file, if anything."""
+        """Log the problem of the file, if there is one."""
         try:
             if self._file is not None:
                 self._read(self._file)
@@ -138,7 +138,7 @@ class Token:
 
 
 class ReadToken:
-    """Lets read over TCP: everybody, or whoever has one of two tokens."""
+    """Access control for reads over TCP: open, or with one of two tokens."""
 
     def __init__(self, token: Token, token_for_changes: Token) -> None:
         self._token = token
@@ -175,7 +175,7 @@ def _given(request: web.Request) -> str:
 
 
 def requester(request: web.Request) -> str:
-    """Who made the request, for people: a user of this machine, or an address."""
+    """Return who made the request, for display: a user of this machine, or an address."""
     if request.transport is None or not is_local(request.transport):
         return f"HTTP from {request.remote}"
     connection = request.transport.get_extra_info("socket")

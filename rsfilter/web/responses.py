@@ -46,7 +46,7 @@ async def stream(request: web.Request, content_type: str) -> AsyncIterator[Strea
 
 
 class Stream(NamedTuple):
-    """Where the parts of an answer go."""
+    """Destination of the parts of a response."""
 
     response: web.StreamResponse
 

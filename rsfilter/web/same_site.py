@@ -28,7 +28,7 @@ LINKED = "/"
 def check_host(request: web.Request, allowed: Collection[str]) -> None:
     """Refuse names that are not `allowed`: a site that rebinds its name to our address comes with
     it as Host."""
-    given = request.headers.get("Host", "")  # not request.host, which may ask the DNS, and wait
+    given = request.headers.get("Host", "")  # not request.host, which may query the DNS, and block
     host = given[1:].partition("]")[0] if given.startswith("[") else given.partition(":")[0]
     with contextlib.suppress(ValueError):
         ip_address(host)

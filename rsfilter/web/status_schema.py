@@ -8,7 +8,7 @@ from rsfilter.web.schema import Absent, RouteCounts, Shape, TruthSummary
 
 
 class Finding(Shape):
-    """Something that is wrong."""
+    """One problem."""
 
     name: str
     detail: str
@@ -19,9 +19,9 @@ class Health(Shape):
 
     status: Literal["ok", "failed"]
     reasons: list[Finding]
-    """Why it failed; empty when ok."""
+    """Reasons of failure; empty if healthy."""
     warnings: list[Finding]
-    """What people should know and no program should act on."""
+    """Warnings for operators that no program should act on."""
 
 
 # Status ------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ class Down(Shape):
 
 
 class ExpectedStatus(Shape):
-    """What truth expects, and what of it is absent."""
+    """Expected hosts and routes, and those absent."""
 
     hosts: int
     """Addresses that truth binds to hosts and that are in a host group."""
@@ -63,17 +63,17 @@ class ExpectedStatus(Shape):
 
 
 class DrainStatus(Shape):
-    """Whether the filter is in service."""
+    """Service state: in service, draining or out of service."""
 
     phase: Literal["in_service", "draining", "drained"]
     why: list[str]
-    """Who keeps it out of service."""
+    """Requesters that keep the filter out of service."""
     until: str | None
-    """While draining: when everything is withdrawn."""
+    """End of the withdrawal, while draining."""
 
 
 class GuardStatus(Shape):
-    """What the guard holds, and its limits."""
+    """Routes that the guard holds, and its limits."""
 
     held: int
     max_loss_percent: int
@@ -81,20 +81,20 @@ class GuardStatus(Shape):
 
 
 class SpeakerStatus(Shape):
-    """What `rsfilter exabgp` has replaced in ExaBGP, by name."""
+    """Replacements that `rsfilter exabgp` has made in ExaBGP, by name."""
 
     exabgp: str
     """ExaBGP's release."""
     replaced: list[str]
     left_out: list[str]
-    """Not replaced: this release has another source than they were made for."""
+    """Replacements left out, because this release has other source code than they were made for."""
 
 
 class CommandStatus(Shape):
     """The pipe to ExaBGP."""
 
     dialect: str | None
-    """ExaBGP's release, once it has said something."""
+    """ExaBGP's release, after its first message."""
     speaker: SpeakerStatus | None
     """null: plain `exabgp`."""
     lines_read: int
@@ -122,10 +122,10 @@ class Truth(Shape):
     file: str
     mode: Literal["authoritative", "union", "both"]
     loaded: str | None
-    """When the truth in force was read; null: never."""
+    """Time at which the active truth was read; null if none was."""
     in_force: TruthSummary | None
     problems: list[str]
-    """What is wrong with the file as it is now; empty: nothing."""
+    """Problems of the file in its current state; empty if there is none."""
 
 
 class Cache(Shape):
@@ -138,7 +138,7 @@ class Cache(Shape):
     """Its data are in force."""
     is_fresh: bool
     age_s: float | None
-    """Since it last confirmed its data; null: never."""
+    """Seconds since the cache last confirmed its data; null if it never did."""
     session: int
     serial: int
     vrps: int
@@ -161,7 +161,7 @@ class Status(Shape):
     """`/api/v1/status`."""
 
     name: str
-    """Of the route server: `[route_server] name`."""
+    """Name of the route server: `[route_server] name`."""
     version: str
     configuration: str
     asn: int
@@ -169,7 +169,7 @@ class Status(Shape):
     started: str
     uptime_s: float
     is_resynced: bool
-    """ExaBGP and the hosts have told what was before this process."""
+    """True once ExaBGP and the hosts have sent the state from before this process."""
     has_data: bool
     health: Health
     readiness: Health

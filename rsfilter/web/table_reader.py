@@ -1,7 +1,7 @@
-"""How many routes there are, by neighbor, verdict and reason: counted now and then, in slices.
+"""Counts of routes by neighbor, verdict and reason, made on request and in slices.
 
-Counting afresh is what cannot drift. It costs 50 ms of CPU for 200,000 routes, so it is done when
-somebody asks, at most every `FRESH_S`, and only if something has happened since.
+A fresh count cannot drift. It costs 50 ms of CPU for 200,000 routes, so it is made on request only,
+at most every `FRESH_S`, and only after a change.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _VERDICT = {kind: kind.value for kind in VerdictKind}
 
 
 class CensusTaker:
-    """Takes a census when one is asked for, one at a time."""
+    """Counts the table on request, one count at a time."""
 
     def __init__(self, running: Running, slices: Slices) -> None:
         self._running = running
@@ -102,7 +102,7 @@ SLICE = 96
 
 
 REST_S = 0.001
-"""Between two slices: as short as epoll can wait."""
+"""Seconds between two slices: the shortest wait of epoll."""
 
 
 class Slices:
@@ -112,7 +112,7 @@ class Slices:
         self._turn = asyncio.Lock()
 
     async def pause(self) -> None:
-        """Lets everything else happen, and the other readers work."""
+        """Yield to the event loop, and to other readers."""
         async with self._turn:
             await asyncio.sleep(REST_S)
 
@@ -129,7 +129,8 @@ class Slices:
     async def some(
         self, found: list[Entry], size: int = SLICE
     ) -> AsyncGenerator[list[Entry], None]:
-        """These entries in lists of `size`. Any of them may leave the table between two lists."""
+        """Yield these entries in lists of `size`. Any of them may leave the table between two
+        lists."""
         for start in range(0, len(found), size):
             await self.pause()
             yield found[start : start + size]

@@ -17,7 +17,7 @@ from rsfilter.util.threads import on_own_thread
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
-"""Between attempts to load files that cannot be used."""
+"""Seconds between attempts to load unusable files."""
 
 FRESH_S = 60.0
 """A renewed certificate is loaded within this time."""

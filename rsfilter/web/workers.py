@@ -1,10 +1,10 @@
-"""Child processes for requests that may cost much: what they take is bounded before they start.
+"""Child processes for expensive requests, with limits set before they start.
 
-The filter hands a worker what it needs over a pipe, in slices, and gets one answer. Nothing of a
-worker can hold the filter: not its interpreter (a parser holds that of its own process), not its
-memory, and at the end of the filter nobody waits for it. A worker has less of the CPU than the
-filter (nice), limits of memory and CPU time (`confinement`), and is killed when the request ends,
-for whatever reason: answered, given up by its client, too late.
+The filter passes data to a worker over a pipe, in slices, and receives one response. A worker
+cannot stop the filter: neither by its interpreter (a parser holds only that of its own process) nor
+by its memory, and at the end of the filter workers are killed. A worker has a lower CPU priority
+than the filter (nice), limits of memory and CPU time (`confinement`), and is killed when the
+request ends for any reason: response, disconnect or timeout.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rsfilter.web.frames import LENGTH, frame, length_of
 from rsfilter.web.requests import ApiError
 
 RETRY_AFTER_S = 5
-"""What a client that found no free worker is told to wait."""
+"""Seconds that a client is advised to wait if no worker is free."""
 
 
 class Kind(NamedTuple):
     """A program, and what each of its processes may take."""
 
     module: str
-    """What `python -m` runs."""
+    """Module that `python -m` runs."""
     limits: Limits
     most: int
     """Processes at a time."""
     name: str
-    """What it does, for people."""
+    """Description of its work, for messages."""
 
 
 class Workers:
@@ -141,7 +141,7 @@ class Worker:
             raise await self._error() from None
 
     async def _error(self) -> ApiError:
-        """Why it has ended without an answer."""
+        """Return why it ended without a response."""
         code = await self._process.wait()
         limits = self._kind.limits
         if code == -signal.SIGXCPU:

@@ -23,13 +23,23 @@ PACKAGE = ROOT / "rsfilter"
 NOT_YET_HELD: tuple[str, ...] = (
     "cli.py",
     "commands",
-    "exabgp",
     "fleet",
     "pipeline",
-    "routing",
+    "routing/adj_rib_in.py",
+    "routing/engine.py",
+    "routing/events.py",
+    "routing/groups.py",
+    "routing/guard.py",
+    "routing/revalidation.py",
+    "routing/table.py",
     "service.py",
-    "speaker",
-    "web",
+    "web/context.py",
+    "web/endpoints.py",
+    "web/handlers/control.py",
+    "web/handlers/neighbors.py",
+    "web/openapi.py",
+    "web/schema.py",
+    "web/server.py",
 )
 """Rooms and modules, relative to the package, that do not follow the rules yet. Only shrinks."""
 
@@ -39,7 +49,7 @@ _NO_FIRST_WORDS = """
     of as for in on by to at from with without within among between beside behind after before
     until since while during if unless because so than
     none nobody somebody anybody everybody nothing something anything everything
-    is are was were be has have had do does did may might can could must should will would
+    is are was were be has have had does did may might can could must should will would
     not never ever and or but also too
 """
 NO_FIRST_WORDS = frozenset(_NO_FIRST_WORDS.split())
@@ -80,7 +90,7 @@ def offences_of_text(text: str, is_docstring: bool, is_function: bool = False) -
     problems = [f'"{match[0]}" is banned' for match in BANNED.finditer(plain)]
     first = _WORD.match(text)
     if is_docstring and first is not None and not text.startswith("None if "):
-        word = first[0].lower()
+        word = first[0] if first[0] == "AS" else first[0].lower()  # AS: autonomous system
         if word in NO_FIRST_WORDS or (is_function and word in THIRD_PERSON):
             problems.append(f'begins with "{first[0]}": begin with a verb or a noun')
     return problems

@@ -21,7 +21,7 @@ HEARTBEAT_S = 15.0
 
 
 async def events(api: Api, request: web.Request, asked: schema.EventsAsked) -> web.StreamResponse:
-    """What happens, as it happens."""
+    """Stream live events."""
     kinds = frozenset(asked.kinds.split(",")) if asked.kinds else frozenset()
     if unknown := kinds.difference(KIND_NAMES):
         known = ", ".join(KIND_NAMES)

@@ -24,7 +24,7 @@ MAX_COMMUNITIES = 16
 """Communities of each kind that a list shows. An UPDATE has room for a thousand and more."""
 
 SCAN_SLICE = 1000
-"""Entries that are looked through in one go for a filter: less than a millisecond."""
+"""Entries filtered in one go: less than a millisecond."""
 
 Test = Callable[[Entry], bool]
 
@@ -70,12 +70,12 @@ class _Wanted:
             self.tests.append(_is_covered_by(self.prefix))
 
     def meets(self, entry: Entry) -> bool:
-        """The route is one of those that are asked for."""
+        """Return whether the route meets the conditions."""
         return all(test(entry) for test in self.tests)
 
 
 def well_formed(text: str) -> Prefix:
-    """A prefix that somebody asks about; ApiError when it is none."""
+    """Parse a prefix of a request. Raises ApiError if it is invalid."""
     try:
         prefix = Prefix.parse(text)
     except ValueError as error:
@@ -122,7 +122,7 @@ def _is_covered_by(prefix: Prefix) -> Test:
 
 
 async def _matching(api: Api, wanted: _Wanted) -> AsyncGenerator[list[Entry], None]:
-    """The entries that are asked for, in order of arrival, in lists to be worked on at once."""
+    """Yield the matching entries, in order of arrival, in lists to be processed at once."""
     async for entries in _read(api, wanted):
         found = [entry for entry in entries if wanted.meets(entry)] if wanted.tests else entries
         for begin in range(0, len(found), SLICE):
@@ -208,7 +208,7 @@ def _is_best(api: Api, entry: Entry) -> bool:
 
 
 def _is_of(path: tuple[int, OutAttributes], route: RoutingRoute) -> bool:
-    """The path was made of the route. Without ADD-PATH its attributes say so."""
+    """Return whether the path was made from the route. Without ADD-PATH, its attributes decide."""
     number, attributes = path
     if number != BEST_PATH_ID:
         return number == path_id(route.key.neighbor, route.key.path_id)

@@ -1,4 +1,5 @@
-"""How the filter is as a whole: health, status, metrics, neighbors, sources of data, audit log."""
+"""State of the filter as a whole: health, status, metrics, neighbors, sources of data, audit
+log."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ async def healthz(api: Api, _request: web.Request, _asked: None) -> web.Response
 
 
 async def readyz(api: Api, _request: web.Request, _asked: None) -> web.Response:
-    """In service?"""
+    """Return whether the filter is in service."""
     return _health_response(api.watch.readiness())
 
 
@@ -45,7 +46,7 @@ async def metrics(api: Api, _request: web.Request, _asked: None) -> web.Response
 
 
 async def status(api: Api, _request: web.Request, _asked: None) -> status_schema.Status:
-    """Everything at a glance."""
+    """Summarise the state of the filter."""
     running = api.running
     census = await api.census.census()
     config, machine = running.config, running.filter
@@ -105,7 +106,7 @@ def host_name(running: Running, neighbor: Address, asn: int) -> str:
 
 
 def absent_shapes(running: Running, found: Iterable[Absent]) -> list[schema.Absent]:
-    """What is absent as JSON shows it."""
+    """Convert absent hosts and routes to their JSON structure."""
     return [
         schema.Absent(
             host=absent.host.name,
@@ -175,7 +176,7 @@ def _expected(running: Running) -> status_schema.ExpectedStatus:
 
 
 def drain_status(running: Running) -> status_schema.DrainStatus:
-    """Whether the filter is in service."""
+    """Return the service state."""
     phase, why, until = running.filter.drain_state
     return status_schema.DrainStatus(
         phase=phase.value,

@@ -1,7 +1,7 @@
-"""`/api/v1/routes/{prefix}`: every host's route of one prefix, with its whole story.
+"""`/api/v1/routes/{prefix}`: every host's route of one prefix, with its history.
 
-An anycast prefix may have thousands of owners: they come as a stream, in slices, and what they have
-in common (the paths of each router group) is looked up once.
+An anycast prefix may have thousands of owners: they are streamed, in slices, and their common parts
+(the paths of each router group) are computed once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import JSON, encode, stream
 
 AUDIT_TIME_S = 2.0
-"""How long the audit log is searched for a route's story, which should come at once."""
+"""Seconds for the search of the audit log for a route's history, which should be fast."""
 
 AUDIT_RECORDS = 20
 """Audit records beside a route's story: the last few changes; `/api/v1/audit` has all."""

@@ -1,7 +1,7 @@
-"""`/api/v1/validity/{asn}/{prefix}`: RFC 6811 in the very shape of Routinator's answer.
+"""`/api/v1/validity/{asn}/{prefix}`: RFC 6811 in the form of Routinator's response.
 
-Asks the data in force, under the mode in force: in `authoritative` mode the VRPs of the source that
-decides, in `union` those of both, in `both` those of the source that has its way.
+Validates with the active data, under the active mode: in `authoritative` mode the VRPs of the
+deciding source, in `union` those of both, in `both` those of the source that prevails.
 """
 
 from __future__ import annotations
