@@ -31,9 +31,13 @@ from rsfilter.commands import (
     run,
     status,
     truth,
+    version,
+    watch,
 )
+from rsfilter.commands import help as help_page
 from rsfilter.commands.client import ClientError
-from rsfilter.commands.output import FAILED, INTERRUPTED, INVALID, clean
+from rsfilter.commands.output import FAILED, INTERRUPTED, INVALID, clean, print_json
+from rsfilter.commands.parser import Parser, did_you_mean, options_of
 from rsfilter.config.model import ConfigError
 from rsfilter.render.exabgp import RenderError
 from rsfilter.rpki.truth import TruthError
@@ -50,6 +54,7 @@ COMMANDS = (
     status,
     neighbors,
     routes,
+    watch,
     guard,
     drain,
     reload,
@@ -57,6 +62,8 @@ COMMANDS = (
     fleet,
     exabgp,
     completion,
+    help_page,
+    version,
 )
 """In the order in which `rsfilter --help` lists them."""
 
@@ -72,21 +79,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.handler(args)
         sys.stdout.flush()
     except ClientError as error:
-        sys.stderr.write(f"rsfilter {args.command}: {clean(str(error))}\n")
-        return FAILED
+        return _fail(args, error.code, clean(str(error)))
     except (ConfigError, TruthError, RenderError) as error:
-        sys.stderr.write(clean_lines(f"{error}\n"))
-        return INVALID
+        return _refuse(args, clean_lines(str(error)))
     except BrokenPipeError:
         # Who read the output has gone. Nothing may be written at exit, or Python complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        sys.stderr.write(clean_lines(f"rsfilter {args.command}: {_message(error)}\n"))
-        return FAILED
+        return _fail(args, FAILED, clean_lines(_message(error)))
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _fail(args: argparse.Namespace, code: int, detail: str) -> int:
+    """Say why a command failed: as JSON on stdout where JSON was wanted."""
+    if getattr(args, "json", False):
+        print_json([{"error": "failed" if code == FAILED else "invalid", "detail": detail}])
+    else:
+        sys.stderr.write(f"rsfilter {args.command}: {detail}\n")
+    return code
+
+
+def _refuse(args: argparse.Namespace, problems: str) -> int:
+    """Say what is wrong with a file, a line for each problem."""
+    if getattr(args, "json", False):
+        print_json([{"error": "invalid", "problems": problems.split("\n")}])
+    else:
+        sys.stderr.write(f"{problems}\n")
+    return INVALID
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -94,7 +116,9 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         is_file = any(word.endswith(".toml") for word in unknown)
+        known = options_of(parser, args)
         hint = "; name the configuration with -c FILE" if is_file else ""
+        hint = hint or did_you_mean(unknown[0].partition("=")[0], known)
         parser.error(f"{args.command} does not take {clean(' '.join(unknown))}{hint}")
     return args
 
@@ -108,7 +132,7 @@ def _message(error: OSError) -> str:
 
 def command_line() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rsfilter",
         description="The route-server filter behind ExaBGP for hosts that speak BGP.",
         epilog="Exit codes: 0 good, 1 failed, 2 usage, configuration or truth invalid, "

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,12 @@ LINES_BETWEEN_LOOKS = 500
 _PREFIX = b'"prefix":"'
 """Text before the prefix of a record, in its line."""
 
+_AGO = re.compile(
+    r"(\d{1,6}) ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)( ago)?", re.ASCII
+)
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
+_DAYS = {"now": 0, "today": 0, "yesterday": 1}
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -53,16 +59,26 @@ class GaveUpError(Exception):
 
 
 def parse_time(text: str) -> float:
-    """Parse RFC 3339, a day, or an age (2h) into seconds since the epoch. Raises ValueError
-    otherwise."""
-    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
-        return time.time() - int(match[1]) * _UNITS[match[2]]
+    """Seconds since the epoch of a time as people type it: RFC 3339, a day, a time of day (the last
+    one, UTC), `yesterday`, or so long ago (`2h`, `5min`, `3 days ago`). ValueError otherwise."""
+    now, typed = time.time(), text.strip().lower()
+    if match := _AGO.fullmatch(typed):
+        return now - int(match[1]) * _UNITS[match[2][0]]
+    midnight = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if typed in _DAYS:
+        return (midnight - timedelta(days=_DAYS[typed])).timestamp() if typed != "now" else now
     try:
+        if match := _CLOCK.fullmatch(typed):
+            of_day = midnight.replace(
+                hour=int(match[1]), minute=int(match[2]), second=int(match[3] or 0)
+            ).timestamp()
+            return of_day if of_day <= now else of_day - 86400
         parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is no time: 2026-11-22T10:00:00Z, 2026-11-22, or so long ago, as 2h or 3d"
+            f"invalid time {text!r}: give 2026-11-22T10:00:00Z, 2026-11-22, 01:15, yesterday, or "
+            "how long ago, such as 5min, 2h or 3d"
         ) from None
 
 

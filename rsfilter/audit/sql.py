@@ -33,6 +33,11 @@ class SqlError(Exception):
     """Raised for a statement that cannot run, or a file of the log too damaged for it. The message
     is DuckDB's, and names an index that has to be deleted."""
 
+    def __init__(self, message: str, *, is_file: bool = False) -> None:
+        super().__init__(message)
+        self.is_file = is_file
+        """A file of the log is at fault, not the statement."""
+
 
 class SqlResult(NamedTuple):
     """Result of a statement."""
@@ -84,7 +89,7 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             # The statement is ours, so a file is at fault; the position in the statement is of no
             # use.
             message = str(error).partition("\n\nLINE ")[0]
-            raise SqlError(_told(message, files, is_file=True)) from None
+            raise SqlError(_told(message, files, is_file=True), is_file=True) from None
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
         # UTC, as in "at": a comparison with now() must not depend on the machine's time zone.
@@ -94,8 +99,9 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield connection
         except duckdb.Error as error:
-            # Errors without a class of their own come from the reader of Parquet.
-            raise SqlError(_told(str(error), files, is_file=type(error) is duckdb.Error)) from None
+            # What has no class of its own comes from the reader of Parquet.
+            is_file = type(error) is duckdb.Error
+            raise SqlError(_told(str(error), files, is_file=is_file), is_file=is_file) from None
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:

@@ -3,6 +3,9 @@
     arguments    what several commands take
     output       tables, JSON and exit codes
     client       requests to a running filter
+    parser       argparse with better errors
+    live         what the running filter has of a prefix, for explain
+    truth_diff   the difference of two truths
 
 Results go to stdout, errors to stderr; `cli` maps errors to exit codes.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rsfilter.config.build import DEFAULT_HELP, default_path
-from rsfilter.routing.model import Address, Prefix
+from rsfilter.routing.model import BITS, Address, Prefix
 from rsfilter.rpki.document import read_asn
 
 Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
@@ -33,7 +33,19 @@ def count(text: str) -> int:
 
 
 def prefix(text: str) -> str:
-    """A prefix, or an address for its host route; as it was written."""
+    """A well-formed prefix, or an address for its host route; as it was written."""
+    found = Prefix.parse(any_prefix(text))
+    if found.length > BITS[found.family]:
+        raise ArgumentTypeError(f"{text!r} has an impossible length")
+    if not found.is_well_formed:
+        network = found.masked(found.length)
+        text = f"{text!r} has host bits set; the network is {network}, the address {found.address}"
+        raise ArgumentTypeError(text)
+    return text
+
+
+def any_prefix(text: str) -> str:
+    """A prefix that may have host bits, or an address; as it was written."""
     try:
         Prefix.parse(text)
     except ValueError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -26,6 +27,7 @@ from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import VerifyResult, verify
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.client import ClientError
 from rsfilter.commands.fleet import shipped_seq
 from rsfilter.commands.output import (
     FAILED,
@@ -35,6 +37,7 @@ from rsfilter.commands.output import (
     console,
     print_json,
     print_table,
+    print_total,
 )
 from rsfilter.config.build import (
     DEFAULT_HELP,
@@ -44,7 +47,7 @@ from rsfilter.config.build import (
     read_config,
 )
 from rsfilter.routing.reasons import REASONS
-from rsfilter.util.text import clean, clean_lines
+from rsfilter.util.text import clean, clean_lines, count
 
 SHOWN = 100
 """Records in a table unless told otherwise: what one can look through."""
@@ -205,7 +208,7 @@ def _add_prune(actions: Subparsers) -> None:
 
 
 def _add_period(parser: argparse.ArgumentParser) -> None:
-    form = "from then on: 2026-11-22T10:00:00Z, a day, or so long ago: 90s, 15m, 2h, 3d, 1w"
+    form = "from then on: 2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, 5min, 2h, 3d"
     parser.add_argument("--since", type=_time, metavar="TIME", help=form)
     parser.add_argument("--until", type=_time, metavar="TIME", help="before, in the same forms")
 
@@ -217,6 +220,7 @@ def _query(args: argparse.Namespace) -> int:
     if args.sql is not None:
         return _query_sql(args)
     limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
+    _check_period(args)
     try:
         logs = _logs(args)
         records = query_all(
@@ -234,16 +238,29 @@ def _query(args: argparse.Namespace) -> int:
             limit=limit,
         )
     except ValueError as error:
-        sys.stderr.write(clean_lines(f"rsfilter audit query: {error}\n"))
-        return INVALID
+        raise ClientError(str(error), INVALID) from None
     if args.json:
         print_json(records)
         return GOOD
     shown = list(records)
     _print_records(shown, has_instances=list(logs) != [""])
+    print_total(count(len(shown), "record"))
+    if not shown:
+        sys.stderr.write(_none_found(args))
     if args.limit is None and len(shown) == SHOWN:
         sys.stderr.write(f"These are the newest {SHOWN}; --limit 0 prints all.\n")
     return GOOD
+
+
+def _check_period(args: argparse.Namespace) -> None:
+    """Refuse a time that is empty: nothing found would read like good news."""
+    if None not in (args.since, args.until) and args.since >= args.until:
+        raise ClientError("--since is not before --until: no record can be between them", INVALID)
+
+
+def _none_found(args: argparse.Namespace) -> str:
+    of = f" of host {args.host!r}: is that the truth's name for it?" if args.host else "."
+    return clean(f"No record meets these conditions{of}") + "\n"
 
 
 def _query_sql(args: argparse.Namespace) -> int:
@@ -254,8 +271,7 @@ def _query_sql(args: argparse.Namespace) -> int:
     try:
         columns, rows = sql_all(_logs(args), args.sql)
     except SqlError as error:
-        sys.stderr.write(clean_lines(f"rsfilter audit query: {error}\n"))
-        return FAILED
+        raise ClientError(str(error), FAILED if error.is_file else INVALID) from None
     if args.json:
         print_json(dict(zip(columns, row, strict=True)) for row in rows)
     else:
@@ -276,6 +292,7 @@ def _tail(args: argparse.Namespace) -> int:
 
 
 def _stats(args: argparse.Namespace) -> int:
+    _check_period(args)
     try:
         logs = _logs(args)
         found = stats_of_all(logs, args.since, args.until)
@@ -401,8 +418,33 @@ def _why(record: Record) -> str:
         vrps = record.get("vrps", ())
         return _shortened(record["reasons"]) + (f" ({_shortened(vrps)})" if vrps else "")
     if "cause" in record:
-        return str(record["cause"])
-    return ", ".join(f"{name} {value}" for name, value in record.get("data", {}).items())
+        vrps = _shortened(record.get("vrps", ()))
+        return f"{vrps} ({record['cause']})" if vrps else str(record["cause"])
+    return _sentence(record["event"], record.get("data", {}))
+
+
+def _sentence(event: str, data: Mapping[str, Any]) -> str:
+    """What an event that is no verdict says, for people."""
+    match event:
+        case "session_up":
+            return f"{data['role']} of {data['group'] or 'no group'}"
+        case "session_down":
+            return data["reason"] or "no reason given"
+        case "absent":
+            return f"missing for {count(data['seconds'], 'second')}"
+        case "present":
+            return f"{data['detail']}, after {count(data['seconds'], 'second')}"
+        case "data":
+            return (
+                f"{data['source']}: {data['detail']}; {count(data['flipped'], 'verdict')} changed"
+            )
+        case _:
+            return ", ".join(f"{name} {value}" for name, value in data.items())
+
+
+def summary(record: Record) -> str:
+    """A record in one line, for people."""
+    return "  ".join(clean_cell(cell) for cell in _row(record) if cell)
 
 
 def _shortened(items: Sequence[str], separator: str = ", ") -> str:

@@ -5,36 +5,48 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from rsfilter.commands.output import clean
+from rsfilter.commands.output import FAILED, INVALID, clean
 from rsfilter.config.build import DEFAULT_HELP, default_path, parse_config, read_config
 from rsfilter.config.model import Config
 from rsfilter.config.schema import DEFAULT_SOCKET
 from rsfilter.util import local_socket
 
-TIMEOUT_S = 60.0
-"""An impact over a million routes is judged in slices and takes half of it."""
+TIMEOUT_S = 5.0
+"""For a connection, and for each part of an answer: a filter that takes longer hangs."""
 
+LONG_TIMEOUT_S = 75.0
+"""For what takes its time: an impact over a million routes, or files that do not answer."""
+
+SILENCE_S = 40.0
+"""Between two parts of the event stream, which has a sign of life every 15 s."""
 
 READ_OCTETS = 1 << 16
 
 
 class ClientError(Exception):
-    """The filter did not do what it was asked; the message says why and what to do."""
+    """The filter did not do what was requested; the message has why, and what to do."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+        """Exit code of the command."""
 
 
 class Client:
     """The API of one filter."""
 
     def __init__(
-        self, name: str, connection: Callable[[], HTTPConnection], unreachable: str
+        self, name: str, connection: Callable[[float], HTTPConnection], unreachable: str
     ) -> None:
         """`name`: where the filter is, for people; `unreachable`: what to do if nobody answers."""
         self._name = name
@@ -54,22 +66,33 @@ class Client:
             "no socket. Is it another one? Name its configuration with -c, or its address with "
             "--url."
         )
-        return cls(str(path), lambda: _LocalConnection(path), unreachable)
+        return cls(str(path), lambda timeout: _LocalConnection(path, timeout), unreachable)
 
     @classmethod
-    def at_url(cls, url: str, token_file: Path | None = None) -> Client:
-        """The filter whose API this is; what changes it takes the token of the file. Raises
-        ClientError."""
+    def at_url(
+        cls, url: str, token_file: Path | None = None, ca_file: Path | None = None
+    ) -> Client:
+        """The filter whose API this is; what changes it takes the token of the file. `ca_file`:
+        certificates to trust. Raises ClientError."""
+        url = url if "://" in url else f"http://{url}"
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
             host = None
         if not host or parts.scheme not in ("http", "https"):
-            raise ClientError(f"{url!r} is no address of an API, such as http://127.0.0.1:8480")
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        unreachable = "Is it running? ExaBGP starts it; its log says why it ended."
-        client = cls(url.rstrip("/"), lambda: kind(host, port, timeout=TIMEOUT_S), unreachable)
+            text = f"{url!r} is not the address of an API, such as http://127.0.0.1:8480"
+            raise ClientError(text, INVALID)
+        connection: Callable[[float], HTTPConnection]
+        if parts.scheme == "https":
+            context = _trusting(ca_file)
+            connection = lambda seconds: HTTPSConnection(  # noqa: E731
+                host, port, timeout=seconds, context=context
+            )
+        else:
+            connection = lambda seconds: HTTPConnection(host, port, timeout=seconds)  # noqa: E731
+        unreachable = "Is it running? ExaBGP starts it; its log has why it ended."
+        client = cls(url.rstrip("/"), connection, unreachable)
         client._token = lambda: _read_token(token_file)
         client._always_needs_token = token_file is not None and not _is_loopback(host)
         return client
@@ -91,13 +114,36 @@ class Client:
         except (OSError, HTTPException, ValueError) as error:
             raise ClientError(f"{self._name}: the answer was cut short: {error}") from None
 
-    def post(self, path: str, body: bytes = b"", *, changes_state: bool = True) -> Any:
+    def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
+        """Yield the (kind, data) of each event of a stream, for ever. Raises ClientError."""
+        response = self._ask("GET", path, query, seconds=SILENCE_S)
+        kind = ""
+        try:
+            for line in response:
+                name, _, value = line.decode("utf-8", "replace").rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+        except (OSError, HTTPException, ValueError) as error:
+            raise ClientError(f"{self._name}: the stream was cut: {error}") from None
+        raise ClientError(f"{self._name}: the filter has ended")
+
+    def post(
+        self,
+        path: str,
+        body: bytes = b"",
+        *,
+        changes_state: bool = True,
+        seconds: float | None = None,
+    ) -> Any:
         """What `path` answers to a JSON document. `changes_state`: it needs the token; others need
-        it beyond loopback, and there alone it is sent for them."""
+        it beyond loopback, and there alone it is sent for them. `seconds`: how long to wait, by
+        default `TIMEOUT_S`."""
         headers = {"Content-Type": "application/json"}
         if self._token is not None and (changes_state or self._always_needs_token):
             headers["Authorization"] = f"Bearer {self._token()}"
-        return _document(self._ask("POST", path, {}, headers, body))
+        return _document(self._ask("POST", path, {}, headers, body, seconds))
 
     def _ask(
         self,
@@ -106,30 +152,54 @@ class Client:
         query: dict[str, object],
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
+        seconds: float | None = None,
     ) -> HTTPResponse:
         given = urlencode({name: value for name, value in query.items() if value is not None})
-        connection = self._connection()
+        where, headers = f"{path}?{given}" if given else path, headers or {}
+        seconds = TIMEOUT_S if seconds is None else seconds
+        response = self._answer(method, where, headers, body, seconds)
+        if response.status == 401 and self._token is not None and "Authorization" not in headers:
+            with suppress(ClientError):  # the filter's own words are better
+                headers = {**headers, "Authorization": f"Bearer {self._token()}"}
+                response = self._answer(method, where, headers, body, seconds)
+        if response.status >= 400 and not path.endswith("z"):  # /healthz answers 503 as it should
+            code = INVALID if response.status == 400 else FAILED
+            raise ClientError(f"{self._name}{path}: {_problem(response)}", code)
+        return response
+
+    def _answer(
+        self, method: str, where: str, headers: dict[str, str], body: bytes | None, seconds: float
+    ) -> HTTPResponse:
+        connection = self._connection(seconds)
         try:
-            connection.request(method, f"{path}?{given}" if given else path, body, headers or {})
-            response = connection.getresponse()
+            connection.request(method, where, body, headers)
+            return connection.getresponse()
+        except TimeoutError:
+            waited = f"no answer within {seconds:.0f} s"
+            raise ClientError(f"{self._name}: {waited}: it, or the way to it, hangs") from None
         except (OSError, HTTPException, UnicodeError) as error:
             raise ClientError(
                 f"no filter answers on {self._name}: {error}. {self._unreachable}"
             ) from None
-        if response.status >= 400 and not path.endswith("z"):  # /healthz answers 503 as it should
-            raise ClientError(f"{self._name}{path}: {_problem(response)}")
-        return response
 
 
 class _LocalConnection(HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
+        self._seconds = seconds
 
     def connect(self) -> None:
-        self.sock = local_socket.connect(self._path, TIMEOUT_S)
+        self.sock = local_socket.connect(self._path, self._seconds)
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ClientError(f"{ca_file}: {error.strerror or error}", INVALID) from None
 
 
 def _read_token(file: Path | None) -> str:
@@ -185,6 +255,12 @@ def reaching_arguments() -> argparse.ArgumentParser:
         "--url", help="its API over TCP instead of its socket, such as http://127.0.0.1:8480"
     )
     parser.add_argument(
+        "--ca-file",
+        type=Path,
+        metavar="FILE",
+        help="with --url https://...: certificates to trust in place of the machine's",
+    )
+    parser.add_argument(
         "--token-file",
         type=Path,
         metavar="FILE",
@@ -196,7 +272,7 @@ def reaching_arguments() -> argparse.ArgumentParser:
 def client_of(args: argparse.Namespace) -> Client:
     """The filter that is meant. Raises ConfigError and ClientError."""
     if args.url:
-        return Client.at_url(args.url, args.token_file)
+        return Client.at_url(args.url, args.token_file, args.ca_file)
     if args.token_file:
         raise ClientError("--token-file is for --url: the filter's socket needs no token")
     path = args.config or default_path()

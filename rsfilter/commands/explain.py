@@ -1,7 +1,8 @@
-"""`rsfilter explain`: how a route would be judged, check by check, and by which VRPs.
+"""`rsfilter explain`: why a prefix is accepted, rejected or missing, check by check.
 
-Judges with the same function as the running filter, on the truth file as it is now and on what
-the RTR caches say now.
+Without an ASN the running filter is asked: every live route of the prefix, and its owners. With one
+a route that may not exist is judged, with the same function as in the running filter, by the truth
+file and the RTR caches as they are now.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import NamedTuple
 from rich.text import Text
 
 from rsfilter.commands import arguments, output
-from rsfilter.commands.arguments import Subparsers, configured
-from rsfilter.commands.client import ClientError
+from rsfilter.commands.arguments import Subparsers, printing
+from rsfilter.commands.client import ClientError, reaching_arguments
+from rsfilter.commands.live import explain_live
 from rsfilter.commands.output import GOOD
-from rsfilter.config.build import load_config
+from rsfilter.commands.parser import examples
+from rsfilter.config.build import default_path, load_config
 from rsfilter.config.model import Config, RtrConfig
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.pipeline.data import Sources
@@ -55,31 +58,39 @@ def add(commands: Subparsers) -> None:
     """Add `explain` to the command line."""
     parser = commands.add_parser(
         "explain",
-        parents=[configured()],
-        help="the verdict on a route, and why",
-        description="Judges one route by the data of this moment: each check, the verdict, and "
-        "the VRPs that decided.",
+        parents=[reaching_arguments(), printing()],
+        help="show why a prefix is accepted, rejected or missing",
+        description="Prints every live route of a prefix with its checks, and who owns it. With "
+        "--asn: how a route from that AS would be judged by the truth file and the caches now.",
+        epilog=examples(
+            "rsfilter explain 203.0.113.7",
+            "rsfilter explain 203.0.113.7 --neighbor 198.51.100.1",
+            "rsfilter explain 203.0.113.7 --asn AS65001",
+        ),
     )
     parser.add_argument(
-        "prefix", type=arguments.prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"
+        "prefix", type=arguments.any_prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"
     )
     parser.add_argument(
-        "--asn", type=arguments.asn, required=True, metavar="N", help="the host's ASN"
+        "--asn", type=arguments.asn, metavar="N", help="judge a route of this AS that may not exist"
     )
     parser.add_argument(
         "--neighbor",
         type=arguments.address,
         metavar="ADDRESS",
-        help="the host's session address (default: the one that truth binds to the ASN, else one "
-        "of the host group with this ASN, else an assumed one)",
+        help="the host's session address. With --asn by default the one that truth binds to the "
+        "ASN, else one of the host group with this ASN, else an assumed one",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `rsfilter explain PREFIX --asn N [--neighbor A] [--json]`; the exit code."""
-    config = load_config(args.config)
+    """Run `rsfilter explain`; return the exit code."""
+    return explain_live(args) if args.asn is None else _explain_supposed(args)
+
+
+def _explain_supposed(args: argparse.Namespace) -> int:
+    config = load_config(args.config or default_path())
     prefix = Prefix.parse(args.prefix)
     neighbor = None if args.neighbor is None else Address.parse(args.neighbor)
     truth = truth_of(config)
@@ -232,9 +243,9 @@ def _print(explanation: Explanation) -> None:
         found.add_row(mark, name, "\n".join(texts) or "good")
     out.print(found)
     out.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
-    out.print(f"by the data of: {_provenance(data.provenance)}", soft_wrap=True)
+    out.print(f"data: {_provenance(data.provenance)}", soft_wrap=True)
     for reason in verdict.reasons:
-        out.print(f"against {reason}: {REASONS[reason].remedy}", soft_wrap=True)
+        out.print(f"to fix {reason}: {REASONS[reason].remedy}", soft_wrap=True)
 
 
 def _validated(verdict: Verdict) -> str:
@@ -252,4 +263,4 @@ def _provenance(data: Provenance) -> str:
         sources.append(f"truth {data.truth_revision or 'unnamed'} (sha256 {data.truth_sha256})")
     if data.rtr_cache:
         sources.append(f"RTR cache {data.rtr_cache}, serial {data.rtr_serial}")
-    return ", ".join(sources) or "nobody"
+    return ", ".join(sources) or "none"

@@ -25,7 +25,7 @@ def add(commands: Subparsers) -> None:
     show.set_defaults(
         handler=routes.run,
         verdict="held",
-        **dict.fromkeys(("prefix", "asn", "neighbor", "reason", "family", "snapshot")),
+        **dict.fromkeys(("prefix", "asn", "neighbor", "host", "reason", "family", "snapshot")),
     )
     release = actions.add_parser(
         "release",

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.client import ClientError, client_of, reaching_arguments
+from rsfilter.commands.client import LONG_TIMEOUT_S, ClientError, client_of, reaching_arguments
 from rsfilter.commands.explain import data_of
 from rsfilter.commands.output import GOOD, LOSSES, clean, console, print_json, print_table
 from rsfilter.config.build import default_path, load_config
@@ -41,6 +41,7 @@ from rsfilter.routing.model import (
 )
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.validation import Source
+from rsfilter.util.text import count
 
 MAX_LINE = 1 << 16
 """Octets of a snapshot's line: a route takes some 400."""
@@ -83,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
         found = by_snapshot(load_config(args.config or default_path()), args.truth, args.snapshot)
     else:
         content = read_file(args.truth)
-        found = client_of(args).post("/api/v1/impact", content, changes_state=False)
+        found = client_of(args).post(
+            "/api/v1/impact", content, changes_state=False, seconds=LONG_TIMEOUT_S
+        )
     if args.json:
         print_json([found])
     elif args.markdown:
@@ -198,12 +201,12 @@ def _flip(flip: Flip) -> dict[str, Any]:
 
 # Output ------------------------------------------------------------------------------------------
 
-_COLUMNS = ("prefix", "neighbor", "ASN", "was", "would be", "why")
+_COLUMNS = ("prefix", "neighbor", "asn", "was", "would be", "why")
 
 
 def _summary(found: Mapping[str, Any]) -> str:
     text = (
-        f"Routers have {found['accepted_before']} routes and would have "
+        f"Routers have {count(found['accepted_before'], 'route')} and would have "
         f"{found['accepted_after']}: {found['lost']} lost, {found['gained']} gained"
     )
     return f"{text}. The guard would hold the losses." if found["would_hold"] else f"{text}."

@@ -5,6 +5,8 @@ Names and texts come from hosts and files. No control character of theirs reache
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -59,9 +61,26 @@ def print_table(
         padded = map(set_cell_size, line, widths)
         text = "  ".join(padded).rstrip()
         if number:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(_coloured(text) + "\n")
         else:
             console().print(text, style="bold", soft_wrap=True)
+
+
+_COLOURS = {
+    **dict.fromkeys(("accepted", "up"), "32"),
+    **dict.fromkeys(("rejected", "down", "absent"), "31"),
+    **dict.fromkeys(("held", "expected"), "33"),
+}
+"""ANSI colours of words that are cells of their own."""
+
+_CELL = re.compile(rf"(?<=  )({'|'.join(_COLOURS)})(?=  |$)")
+
+
+def _coloured(line: str) -> str:
+    """A line of a table with its verdicts and states in colour, on a terminal (NO_COLOR: none)."""
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        return line
+    return _CELL.sub(lambda word: f"\x1b[{_COLOURS[word[1]]}m{word[1]}\x1b[0m", line)
 
 
 def print_total(text: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from rsfilter.commands.arguments import Subparsers, printing
-from rsfilter.commands.client import client_of, reaching_arguments
+from rsfilter.commands.client import LONG_TIMEOUT_S, client_of, reaching_arguments
 from rsfilter.commands.output import GOOD, clean, console, print_json
 
 
@@ -28,7 +28,7 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter reload`; return the exit code."""
     body = json.dumps({"force": args.force}).encode()
-    answer = client_of(args).post("/api/v1/reload", body)
+    answer = client_of(args).post("/api/v1/reload", body, seconds=LONG_TIMEOUT_S)
     if args.json:
         print_json([answer])
     else:

@@ -13,8 +13,17 @@ from typing import Any
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import SHOWN, Subparsers, add_limit, printing
 from rsfilter.commands.client import client_of, reaching_arguments
-from rsfilter.commands.output import GOOD, clean, console, print_json, print_table
+from rsfilter.commands.output import (
+    GOOD,
+    clean,
+    console,
+    print_json,
+    print_table,
+    print_total,
+)
+from rsfilter.commands.parser import examples
 from rsfilter.routing.reasons import REASONS
+from rsfilter.util.text import count
 
 
 def add(commands: Subparsers) -> None:
@@ -22,8 +31,13 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "routes",
         parents=[reaching_arguments(), printing()],
-        help="every route of every host, with its verdict",
+        help="list routes with their verdicts",
         description="Prints the routes that meet every condition, in order of arrival.",
+        epilog=examples(
+            "rsfilter routes 203.0.113.7",
+            "rsfilter routes 203.0.113.0/24 --match covered",
+            "rsfilter routes --host hv1 --verdict rejected",
+        ),
     )
     parser.add_argument(
         "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="a prefix or an address"
@@ -41,6 +55,7 @@ def add(commands: Subparsers) -> None:
         metavar="ADDRESS",
         help="the host's end of the session",
     )
+    parser.add_argument("--host", metavar="NAME", help="the truth's name, or its group's")
     parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
     parser.add_argument(
         "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
@@ -53,7 +68,7 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(handler=run)
 
 
-_COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "verdict")
+_COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "med", "verdict")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         match=args.match if args.prefix else None,
         asn=args.asn,
         neighbor=args.neighbor,
+        host=args.host,
         verdict=args.verdict,
         reason=args.reason,
         family=args.family,
@@ -75,11 +91,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(shown)
         return GOOD
-    rows = [
-        (*(route[name] for name in _COLUMNS), _why(route), "stale" if route["stale"] else "")
-        for route in shown
-    ]
+    rows = [(*(route[name] for name in _COLUMNS), _why(route), _marks(route)) for route in shown]
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
+    print_total(count(len(rows), "route"))
     if not rows:
         sys.stderr.write(_none_found(args))
     if args.limit is None and next(found, None) is not None:
@@ -90,11 +104,16 @@ def run(args: argparse.Namespace) -> int:
 def _none_found(args: argparse.Namespace) -> str:
     if args.command == "guard":
         return "Nothing is held.\n"
-    others = (args.asn, args.neighbor, args.verdict, args.reason, args.family)
+    others = (args.asn, args.neighbor, args.host, args.verdict, args.reason, args.family)
     if args.prefix is None or any(other is not None for other in others):
         return "There is no such route.\n"
     what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
     return f"Nobody announces {what}.\n"
+
+
+def _marks(route: dict[str, Any]) -> str:
+    marks = (("best", route["is_best"]), ("stale", route["stale"]))
+    return ", ".join(name for name, is_set in marks if is_set)
 
 
 def _why(route: dict[str, Any]) -> str:
@@ -104,12 +123,12 @@ def _why(route: dict[str, Any]) -> str:
 
 def _write_snapshot(path: Path, routes: Iterator[dict[str, Any]]) -> int:
     draft = path.with_name(path.name + ".new")
-    count = 0
+    number = 0
     with draft.open("w", encoding="ascii") as file:
         for route in routes:
             file.write(json.dumps(route) + "\n")
-            count += 1
-        file.write(json.dumps({"routes": count}) + "\n")  # what is cut lacks it
+            number += 1
+        file.write(json.dumps({"routes": number}) + "\n")  # what is cut lacks it
     draft.replace(path)
-    console().print(f"wrote {count} routes to {clean(str(path))}", soft_wrap=True)
+    console().print(f"wrote {count(number, 'route')} to {clean(str(path))}", soft_wrap=True)
     return GOOD

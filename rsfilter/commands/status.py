@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
-from rsfilter.commands.output import FAILED, GOOD, print_json, print_table
+from rsfilter.commands.output import FAILED, GOOD, clean, print_json, print_table, short_time
+from rsfilter.commands.parser import examples
+from rsfilter.util.text import count
 
 
 def add(commands: Subparsers) -> None:
@@ -16,9 +19,20 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "status",
         parents=[reaching_arguments(), printing()],
-        help="is the filter well, and what is in force?",
-        description="Prints how the running filter is and what is in force, the most urgent "
-        "first. Exit code 1: the filter says that something is wrong.",
+        help="show health and active data",
+        description="Prints what is wrong, what is in force, and how much there is of it. Exit "
+        "code 1: something is wrong, or routes are held.",
+        epilog=examples(
+            "rsfilter status",
+            "rsfilter status --quiet || page-somebody",
+            "rsfilter status --url http://rs1.example.net:8480 --json",
+        ),
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print nothing if all is well, else what is wrong",
     )
     parser.set_defaults(handler=run)
 
@@ -26,16 +40,31 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter status`; return the exit code."""
     status = client_of(args).get("/api/v1/status")
+    wrong = list(_wrong(status))
     if args.json:
         print_json([status])
-    else:
+    elif not args.quiet:
+        server = f"AS{status['asn']}, {status['router_id']}, rsfilter {status['version']}"
         # whole: what is wrong with a file is at the end of a long text
-        print_table(("what", "is"), list(_status_rows(status)), max_width=None)
-    return GOOD if status["health"]["status"] == "ok" else FAILED
+        print_table((status["name"], server), list(_status_rows(status)), max_width=None)
+    else:
+        for finding in wrong:
+            sys.stdout.write(clean(f"{status['name']}: {finding['detail']}") + "\n")
+    return FAILED if wrong else GOOD
+
+
+HARMLESS = ("deferral", "flood")
+"""Warnings of what passes, or is bounded, by itself."""
+
+
+def _wrong(status: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the findings that someone has to act on."""
+    yield from status["health"]["reasons"]
+    yield from (each for each in status["health"]["warnings"] if each["name"] not in HARMLESS)
 
 
 def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What somebody woken at night wants to know, the most urgent first."""
+    """Yield what somebody woken at night wants to know, the most urgent first."""
     for name in ("health", "readiness"):
         found = status[name]
         yield name, found["status"]
@@ -46,10 +75,14 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     routes = status["routes"]
     counts = ("accepted", "rejected", "held", "stale")
     yield "routes", ", ".join(f"{routes[name]} {name}" for name in counts)
-    for reason, count in routes["reasons"].items():
-        yield "", f"{count} {reason}"
+    for reason, number in routes["reasons"].items():
+        yield "", f"{number} {reason}"
     sessions = status["sessions"]
-    yield "host sessions", f"{sessions['hosts_up']} up, {sessions['hosts_down']} down"
+    expected = status["expected"]
+    absent = f", {expected['absent_hosts']} absent" if expected["hosts"] else ""
+    yield "host sessions", f"{sessions['hosts_up']} up, {sessions['hosts_down']} down{absent}"
+    if expected["absent_prefixes"]:
+        yield "", f"{count(expected['absent_prefixes'], 'prefix')} absent"
     yield "router sessions", f"{sessions['routers_up']} up, {sessions['routers_down']} down"
     yield from _data_rows(status)
     exabgp = status["exabgp"]
@@ -57,7 +90,7 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "", _replaced(exabgp["speaker"])
     audit = status["audit"]
     yield "audit log", audit["reason"] or f"good, {audit['queued']} records waiting"
-    yield "filter", f"{status['version']}, since {status['started']}, by {status['configuration']}"
+    yield "filter", f"since {short_time(status['started'])}, by {status['configuration']}"
 
 
 def _replaced(speaker: dict[str, Any] | None) -> str:
@@ -72,8 +105,9 @@ def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         found = truth["in_force"]
         yield (
             "truth",
-            f"revision {found['revision'] or 'unnamed'}, {found['vrps']} VRPs, "
-            f"{found['hosts']} hosts, {found['sha256'][:12]}, since {truth['loaded']}"
+            f"revision {found['revision'] or 'unnamed'}, {count(found['vrps'], 'VRP')}, "
+            f"{count(found['hosts'], 'host')}, {found['sha256'][:12]}, "
+            f"since {short_time(truth['loaded'])}"
             if found
             else "none in force",
         )
@@ -85,5 +119,6 @@ def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
             decides = ", decides" if cache["decides"] else ""
             yield (
                 "rtr cache",
-                f"{cache['address']}: {cache['state']}, {cache['vrps']} VRPs, fresh {age}{decides}",
+                f"{cache['address']}: {cache['state']}, {count(cache['vrps'], 'VRP')}, "
+                f"confirmed {age}{decides}",
             )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.output import GOOD, INVALID
+from rsfilter.commands.output import GOOD, INVALID, print_table, print_total
+from rsfilter.commands.parser import examples
+from rsfilter.commands.truth_diff import compare, differences
 from rsfilter.edge.truth_file import load_truth
 from rsfilter.rpki.truth import Truth, truth_export
-from rsfilter.util.text import clean, to_json
+from rsfilter.util.text import clean, count, to_json
 
 
 def add(commands: Subparsers) -> None:
@@ -27,6 +29,7 @@ def add(commands: Subparsers) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="the truth file")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(handler=_check)
+    _add_diff(actions)
     export = actions.add_parser(
         "export",
         help="write a truth file in another program's form",
@@ -40,13 +43,44 @@ def add(commands: Subparsers) -> None:
     export.set_defaults(handler=_export)
 
 
+def _add_diff(actions: Subparsers) -> None:
+    diff = actions.add_parser(
+        "diff",
+        help="compare two truth files",
+        description="Prints hosts and address space that a new truth file adds, removes or gives "
+        "to another. Exit code 0 also if they differ; `impact` has what that does to live routes.",
+        epilog=examples("rsfilter truth diff truth.json new.json"),
+    )
+    diff.add_argument("old", type=Path, metavar="OLD", help="the truth file before")
+    diff.add_argument("new", type=Path, metavar="NEW", help="the one after")
+    diff.add_argument("--json", action="store_true", help="print JSON")
+    diff.set_defaults(handler=_diff)
+
+
+def _diff(args: argparse.Namespace) -> int:
+    old, new = (load_truth(path, may_be_empty=True) for path in (args.old, args.new))
+    found = compare(old, new)
+    if args.json:
+        sys.stdout.write(to_json(found, indent=2) + "\n")
+        return GOOD
+    before, after = (_revision(truth) for truth in (old, new))
+    sys.stdout.write(clean(f"{before} -> {after}") + "\n")
+    print_table(("", "what", "who"), list(differences(found)))
+    print_total(f"{count(len(found['added']), 'prefix')} added, {len(found['removed'])} removed")
+    return GOOD
+
+
+def _revision(truth: Truth) -> str:
+    return f"revision {truth.revision or 'unnamed'} ({count(len(truth.vrps), 'VRP')})"
+
+
 def _check(args: argparse.Namespace) -> int:
     truth = load_truth(args.file, may_be_empty=True)
     summary = _summary(truth)
     if args.json:
         sys.stdout.write(to_json({"file": str(args.file), **summary}, indent=2) + "\n")
         return GOOD
-    sys.stdout.write(clean(f"{args.file} is good.") + "\n")
+    sys.stdout.write(clean(f"{args.file}: ok") + "\n")
     for name, value in summary.items():
         for line in value if isinstance(value, list) else [value]:
             sys.stdout.write(clean(f"{name}: {line}") + "\n")

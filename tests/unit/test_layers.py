@@ -60,8 +60,9 @@ ROOT = {"__init__", "__main__", "cli", "service"}
 UPWARD = {
     ("commands/run.py", "rsfilter.service"),
     ("commands/completion.py", "rsfilter.cli"),
+    ("commands/help.py", "rsfilter.cli"),
 }
-"""The two commands that start, or describe, all the rest; inside a function, when they run."""
+"""The commands that start, or describe, all the rest; inside a function, when they run."""
 
 PURE_MODULES = {
     "__future__",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -13,7 +12,7 @@ import pytest
 from support.audit_samples import DAY, NOON, note, sample_log, verdict_change, write_log
 from support.places import ROOT
 
-from rsfilter.commands.audit import add
+from rsfilter.cli import main
 from rsfilter.routing.effects import SessionChange
 from rsfilter.routing.model import Address
 
@@ -27,10 +26,7 @@ def directory(tmp_path) -> Path:
 
 
 def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser(prog="rsfilter")
-    add(parser.add_subparsers())
-    args = parser.parse_args(["audit", *arguments])
-    return args.handler(args)
+    return main(["audit", *arguments])
 
 
 def test_query_as_a_table(directory, capsys):
@@ -82,7 +78,7 @@ def test_since(directory, capsys, monkeypatch, since, count):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("query", "--since", "yesterday"),
+        ("query", "--since", "last week"),
         ("query", "--asn", "host"),
         ("query", "--reason", "bad_luck"),
         ("query", "--event", "session_dwon"),
@@ -143,7 +139,7 @@ def test_sql(directory, capsys):
     assert capsys.readouterr().out.split() == ["event", "n", "verdict", "12"]
     assert run("query", "--sql", statement, "--json", "--directory", str(directory)) == 0
     assert json.loads(capsys.readouterr().out) == {"event": "verdict", "n": 12}
-    assert run("query", "--sql", "DROP VIEW audit", "--directory", str(directory)) == 1
+    assert run("query", "--sql", "DROP VIEW audit", "--directory", str(directory)) == 2
     assert "SELECT" in capsys.readouterr().err
 
 
@@ -208,7 +204,7 @@ def test_verify_vouches_for_no_empty_directory(tmp_path, capsys):
 
 
 def test_a_statement_that_is_not_utf_8(directory, capsys):
-    assert run("query", "--directory", str(directory), "--sql", "SELECT '\udcff'") == 1
+    assert run("query", "--directory", str(directory), "--sql", "SELECT '\udcff'") == 2
     assert "the statement is not UTF-8" in capsys.readouterr().err
 
 

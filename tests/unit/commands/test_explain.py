@@ -101,10 +101,10 @@ def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture
     assert "the prefix belongs to another ASN" in said
     assert "origin validation: Invalid by 203.0.113.16/28-32 AS65002\n" in said
     sha256 = hashlib.sha256((site / "truth.json").read_bytes()).hexdigest()
-    assert f"by the data of: truth unnamed (sha256 {sha256})\n" in said
+    assert f"data: truth unnamed (sha256 {sha256})\n" in said
     assert re.search("✗ +origin +origin_invalid_asn", said)
     assert re.search("✓ +as_path +good", said)
-    assert "against origin_invalid_asn: correct the truth or the ROA" in said
+    assert "to fix origin_invalid_asn: correct the truth or the ROA" in said
 
 
 @pytest.mark.parametrize("prefix", ["203.0.113.1/24", "203.0.113.1/33"])
@@ -124,9 +124,11 @@ def test_without_an_answer_of_the_caches_there_is_no_verdict(
     words = ["203.0.113.1/32", "--asn", "65001", *form]
     assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
-    said = "rsfilter explain: no RTR cache answered: this is not what the running filter sees"
-    assert err.splitlines()[-1] == said
+    said = "no RTR cache answered: this is not what the running filter sees"
+    if form:
+        assert json.loads(out) == {"error": "failed", "detail": said}
+    else:
+        assert (out, err.splitlines()[-1]) == ("", f"rsfilter explain: {said}")
 
 
 def test_where_truth_alone_decides_the_caches_need_not_answer(

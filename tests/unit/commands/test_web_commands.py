@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -41,6 +43,14 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
     return json.loads(said(capsys, *argv, "--json", code=code))
 
 
+def quiet(capsys: pytest.CaptureFixture[str]) -> str:
+    """What is wrong, by `status --quiet`; empty: nothing."""
+    code = main(["status", "--quiet"])
+    out = capsys.readouterr().out
+    assert code == bool(out)
+    return out
+
+
 def eventually(check: Any) -> None:
     end = time.monotonic() + DEADLINE_S
     while not check():
@@ -68,7 +78,7 @@ def test_status_has_the_whole_of_a_problem(
     status["health"]["reasons"] = [{"name": "truth_refused", "detail": problem}]
     status["truth"]["problems"] = [problem]
     monkeypatch.setattr(Client, "get", lambda *_: status)
-    lines = said(capsys, "status").splitlines()
+    lines = said(capsys, "status", code=1).splitlines()
     assert sum(line.endswith(problem) for line in lines) == 2
 
 
@@ -120,8 +130,8 @@ def test_what_is_not_there_is_said(
 
 
 def test_what_the_api_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["routes", "203.0.113.1/24"]) == 1
-    assert "'203.0.113.1/24' has host bits set" in capsys.readouterr().err
+    assert main(["routes", "--host", "x" * 201]) == 2
+    assert "host: a text of 201 is not a text of at most 200" in capsys.readouterr().err
 
 
 def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -191,13 +201,70 @@ def _answers(server: socket.socket, content: bytes) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        *("127.0.0.1:8480", "ftp://127.0.0.1", "http://"),
+        *("ftp://127.0.0.1", "http://"),
         *("http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1"),
     ],
 )
 def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    assert main(["status", "--url", url]) == 1
-    assert "is no address of an API" in capsys.readouterr().err
+    assert main(["status", "--url", url]) == 2
+    assert "is not the address of an API" in capsys.readouterr().err
+
+
+def test_a_url_may_be_an_address_and_a_port(capsys: pytest.CaptureFixture[str]) -> None:
+    listen = tomllib.loads(Path("rsfilter.toml").read_text())["http"]["listen"]
+    assert main(["status", "--url", listen]) == 0
+
+
+# Explain and watch -------------------------------------------------------------------------------
+
+
+def test_explain_has_every_live_route_with_its_checks_and_the_owner(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = said(capsys, "explain", "203.0.113.1")
+    lines = out.splitlines()
+    assert lines[0] == "203.0.113.1/32 from 198.51.100.1 (hv1, AS65001): accepted"
+    assert "origin validation: Valid by 203.0.113.0/28-32 AS65001" in lines
+    assert "announced to leaves: next hop 198.51.100.1, best" in lines
+    assert (
+        "owner: hv1 (AS65001) by 203.0.113.0/28-32 AS65001; 198.51.100.1 up; announces it" in lines
+    )
+
+
+def test_explain_begins_with_the_failed_check(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "explain", "203.0.113.4").splitlines()
+    assert lines[0] == "203.0.113.4/32 from 198.51.100.2 (hv2, AS65002): rejected"
+    assert lines[2].split()[:3] == ["✗", "origin", "origin_invalid_asn:"]
+    assert any(line.startswith("to fix origin_invalid_asn: ") for line in lines)
+    assert told(capsys, "explain", "203.0.113.4")["routes"][0]["route"]["verdict"] == "rejected"
+
+
+def test_explain_has_the_owner_of_what_no_host_announces(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = said(capsys, "explain", "203.0.113.9").splitlines()
+    assert lines[0] == "203.0.113.9/32: no host announces it"
+    assert "hv1 (AS65001)" in lines[1]
+    assert lines[1].endswith("198.51.100.1 up; does not announce it")
+    assert main(["explain", "192.0.2.77"]) == 1
+    assert "no host announces or owns 192.0.2.77/32" in capsys.readouterr().err
+
+
+def test_watch_prints_what_happens(site: Path) -> None:
+    argv = [sys.executable, "-u", "-m", "rsfilter", "watch", "drain"]
+    with subprocess.Popen(argv, cwd=site, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        try:
+            threads: list[str] = []
+            reader = threading.Thread(target=lambda: threads.append(watch.stdout.readline()))
+            reader.start()
+            end = time.monotonic() + 30
+            while reader.is_alive() and time.monotonic() < end:  # until it has connected
+                assert main(["drain", "on"]) == main(["drain", "off"]) == 0
+                reader.join(0.2)
+            assert "drain" in threads[0]
+        finally:
+            watch.kill()
 
 
 # Impact ------------------------------------------------------------------------------------------
@@ -251,7 +318,7 @@ def test_impact_as_markdown(capsys: pytest.CaptureFixture[str], new: str) -> Non
         "",
         "Routers have 3 routes and would have 3: 1 lost, 1 gained.",
         "",
-        "| prefix | neighbor | ASN | was | would be | why |",
+        "| prefix | neighbor | asn | was | would be | why |",
         "| --- | --- | --- | --- | --- | --- |",
         "| 203.0.113.3/32 | 198.51.100.1 | 65001 | accepted | rejected "
         "| origin_invalid_asn, 203.0.113.3/32-32 AS65002 |",
@@ -416,7 +483,8 @@ def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
     nothing = hosts(hv1=["203.0.113.8/29"], hv2=["203.0.113.16/28"])
     Path("new.json").write_text(json.dumps(nothing))
     Path("new.json").rename("truth.json")
-    eventually(lambda: told(capsys, "status")["guard"]["held"] == 3)
+    eventually(lambda: "3 routes held" in quiet(capsys))
+    assert told(capsys, "status", code=1)["guard"]["held"] == 3
     held = said(capsys, "routes", "--verdict", "held").splitlines()
     assert len(held) == 4
     assert "held_by_guard" in held[1]
