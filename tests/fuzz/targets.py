@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fuzz import engine, files, lines
+from fuzz import engine, files, lines, remains
 from fuzz.mutate import Mutation, mutate_json, mutate_lines, mutate_setting, mutate_words
 
 
@@ -40,5 +40,8 @@ TARGETS: dict[str, Target] = {
     "slurm": Target(files.check_slurm, files.slurm_seeds, (mutate_json,), 8192, 1),
     "recording": Target(files.check_recording, files.recording_seeds, (_RECORDING,), 16384, 1),
     "guard": Target(files.check_guard, files.guard_seeds, (_GUARD,), 4096, 1),
+    "remains": Target(remains.check_remains, remains.remains_seeds, (mutate_json,), 2048, 1),
+    "neighbors": Target(remains.check_neighbors, remains.neighbors_seeds, (mutate_json,), 8192, 1),
+    "body": Target(remains.check_body, remains.body_seeds, (mutate_json,), 8192, 1),
     "config": Target(files.check_config, files.config_seeds, (_TOML,), 8192, 2),
 }
