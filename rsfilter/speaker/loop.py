@@ -92,6 +92,8 @@ def _install() -> None:
 
 
 def _replace_the_loop(Reactor: Any, rules: Rules) -> None:  # noqa: N803 - a class
+    from exabgp.logger import log
+
     stock_init, stock_active = Reactor.__init__, Reactor.active_peers
 
     def init(self: Any, configuration: Any) -> None:
@@ -113,7 +115,9 @@ def _replace_the_loop(Reactor: Any, rules: Rules) -> None:  # noqa: N803 - a cla
             self.turns.wait()
         except KeyboardInterrupt:
             self._termination("^C received", self.Exit.normal)
-        except OSError:
+        except Exception as error:  # as in ExaBGP: sessions are worth more than one round
+            why = repr(error)
+            log.critical(lambda: f"waiting failed: {why}", "reactor")
             self._prevent_spin()
         return ()  # the loop has no use for descriptors
 

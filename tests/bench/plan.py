@@ -2,9 +2,8 @@
 
     python tests/bench/plan.py [--hosts 8000] [--guests 625] [--routers 1] [--moves 100]
 
-Plays the start of a shard turn by turn, as ExaBGP's loop goes: in a turn every session is looked
-at, one connection is accepted, and 50 prefixes of the commands that wait are taken. Costs are CPU
-seconds of one core; the loop has no second one. Pure: figures in, figures out.
+With `rsfilter exabgp` everything grows with sessions and routes, and no more than that. Costs are
+CPU seconds of one core; ExaBGP has no second one. Pure: figures in, figures out.
 """
 
 from __future__ import annotations
@@ -16,44 +15,42 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-SHARDS = (8, 16, 32, 64)
+SHARDS = (1, 2, 4, 8, 16)
 
 
 class Figures(NamedTuple):
-    """CPU seconds and bytes, as `hypervisors.py` and a profile of ExaBGP 5.0.15 show them."""
+    """CPU seconds and bytes, as `hypervisors.py` and `tuning.py` show them with ExaBGP 5.0.15."""
 
-    sleep_s: float = 0.001
-    """Of a turn in which nothing happened: `exabgp_reactor_speed=0.1`."""
-    session_turn_s: float = 3.3e-6
-    """To look at a session once, among few of them ..."""
-    session_turn_more_s: float = 1.1e-9
-    """... and more for each other one: what many need does not stay in the processor's caches."""
-    lookup_s: float = 2e-6
-    """A session that is compared with a connection, or with the name in a command."""
-    inject_s: float = 30e-9
-    """A session that is asked, at each prefix of a command, whether it is meant."""
-    route_s: float = 130e-6
+    session_s: float = 1.9e-3
+    """A session that comes up, with the commands for its routes: hosts have next hops of their
+    own."""
+    route_s: float = 34e-6
     """A route: received, printed, its command taken, sent to one router."""
-    filter_route_s: float = 25e-6
-    """The same route in rsfilter."""
+    more_router_s: float = 13e-6
+    """The same route, sent to another router too."""
+    idle_session_s: float = 4e-6
+    """A session in each second in which nothing happens: keepalives both ways."""
+    change_s: float = 0.17e-3
+    """A change of one route, with a command of its own."""
+    filter_route_s: float = 34e-6
+    """A route in rsfilter."""
     filter_session_s: float = 1e-3
     """A session in rsfilter."""
-    prefixes_a_turn: int = 50
-    session_bytes: float = 22e3
+    session_bytes: float = 27e3
     """In ExaBGP."""
-    route_bytes: float = 3.2e3
-    """In ExaBGP, for each router."""
-    filter_session_bytes: float = 12e3
-    filter_route_bytes: float = 1.45e3
+    route_bytes: float = 0.56e3
+    """In ExaBGP."""
+    filter_session_bytes: float = 4e3
+    filter_route_bytes: float = 1.5e3
     """In rsfilter, with the truth that allows it."""
-    process_bytes: float = 86e6
+    process_bytes: float = 93e6
     """Both, with nothing in them."""
 
 
 MEASURED = Figures()
 
-MOST_SESSIONS = 1000
-"""Nothing is said of larger shards: with 2,000 a turn takes three times what these figures say."""
+MOST_SESSIONS = 8000
+"""More were not tried."""
 
 
 class Shard(NamedTuple):
@@ -81,51 +78,26 @@ class Cost(NamedTuple):
     """Bytes."""
 
 
-def turn(sessions: int, figures: Figures = MEASURED) -> float:
-    """CPU seconds in which ExaBGP looks at each session once."""
-    each = figures.session_turn_s + figures.session_turn_more_s * sessions
-    return sessions * each
-
-
-def _command(shard: Shard, figures: Figures) -> float:
-    """What a command costs before its first prefix: hosts have next hops of their own, so there is
-    one for each host, or for each move."""
-    return shard.hosts * figures.lookup_s
-
-
-def _prefix(shard: Shard, figures: Figures) -> float:
-    return shard.hosts * figures.inject_s + figures.route_s * shard.routers
-
-
 def start(shard: Shard, figures: Figures = MEASURED) -> float:
-    """CPU seconds of ExaBGP from the first connection to the last route, turn by turn."""
-    used, up, waiting = 0.0, 0, 0
-    while up < shard.hosts or waiting:
-        used += turn(up, figures)
-        taken = min(waiting, figures.prefixes_a_turn)
-        used += taken * _prefix(shard, figures)
-        waiting -= taken
-        if up < shard.hosts:
-            # Half of the sessions are looked at until the one is found.
-            used += shard.hosts / 2 * figures.lookup_s + _command(shard, figures)
-            up += 1
-            waiting += shard.guests
-    return used
+    """CPU seconds of ExaBGP from the first connection to the last route."""
+    route_s = figures.route_s + (shard.routers - 1) * figures.more_router_s
+    return shard.hosts * (figures.session_s + shard.guests * route_s)
 
 
 def cost(shard: Shard, figures: Figures = MEASURED) -> Cost:
     """What a shard costs. ValueError for one that is larger than any that was measured."""
     if shard.hosts > MOST_SESSIONS:
         raise ValueError(f"{shard.hosts} sessions: the figures hold for {MOST_SESSIONS} at most")
-    routes, turn_s = shard.hosts * shard.guests, turn(shard.hosts, figures)
+    routes = shard.hosts * shard.guests
+    more_routers_s = (shard.routers - 1) * figures.more_router_s
     return Cost(
         start_s=start(shard, figures),
         filter_start_s=routes * figures.filter_route_s + shard.hosts * figures.filter_session_s,
-        idle=turn_s / (turn_s + figures.sleep_s),
-        busy=shard.moves * (_command(shard, figures) + _prefix(shard, figures)),
+        idle=shard.hosts * figures.idle_session_s,
+        busy=shard.moves * (figures.change_s + more_routers_s),
         memory=figures.process_bytes
         + shard.hosts * (figures.session_bytes + figures.filter_session_bytes)
-        + routes * (figures.route_bytes * shard.routers + figures.filter_route_bytes),
+        + routes * (figures.route_bytes + figures.filter_route_bytes),
     )
 
 
@@ -152,7 +124,7 @@ def main() -> int:
         if shard.hosts > MOST_SESSIONS:
             continue
         of = cost(shard)
-        row = [f"{of.start_s:.0f}", f"{of.filter_start_s:.0f}", f"{of.idle * shards:.1f}"]
+        row = [f"{of.start_s:.0f}", f"{of.filter_start_s:.0f}", f"{of.idle * shards:.2f}"]
         row += [f"{of.busy:.2f}", f"{of.memory * shards / 1e9:.0f}"]
         table.add_row(str(shards), str(shard.hosts), str(shard.hosts * shard.guests), *row)
     Console().print(table)

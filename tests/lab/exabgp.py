@@ -51,15 +51,15 @@ class ExaBgp(Speaker):
 
         ExaBGP 5.0.15 forgets the signal while a peer has routes that were not sent yet.
         """
-        before, again_at = self._reloads(), 0.0
+        before, again_at, patience_s = self._reloads(), 0.0, 1.0
 
         def probe() -> str | None:
-            nonlocal again_at
+            nonlocal again_at, patience_s
             if self._reloads() > before:
                 return None
             if (now := time.monotonic()) >= again_at:
                 self.process.send(SIGUSR1)
-                again_at = now + 1.0
+                again_at, patience_s = now + patience_s, 2 * patience_s  # thousands take seconds
             return f"{self.name} has not reloaded"
 
         eventually(probe, self.lab.report)
