@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -64,8 +64,6 @@ class State(Struct, omit_defaults=True):
     sessions: int = 0
     """Sessions that are up."""
     groups: list[GroupState] = []
-    note: dict[str, Any] = {}
-    """What the filter itself says, beyond its log."""
 
 
 class Route(Struct, array_like=True):
