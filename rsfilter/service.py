@@ -176,7 +176,7 @@ class Service:
         self._ending.at_signal(lambda why: loop.call_soon_threadsafe(self._end, why))
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
-        loop.add_signal_handler(signal.SIGUSR2, self.release_guard, "SIGUSR2")
+        loop.add_signal_handler(signal.SIGUSR2, self.release_guard, GuardReleased("SIGUSR2"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORK_SIGNALS)  # those that came are for us now
         self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set), may_wait)
         self._writer = CommandWriter(
@@ -385,11 +385,11 @@ class Service:
 
     # What the operator asks for -----------------------------------------------------------------
 
-    def release_guard(self, by: str) -> None:
-        """Lets go of what the guard holds; `by` says who, for people."""
+    def release_guard(self, asked: GuardReleased) -> None:
+        """Release routes that the guard holds."""
         if self._pipeline.filter.engine.guard.held == 0:
-            log.warning("guard: %s, and nothing is held", by)
-        self._apply(GuardReleased(by))
+            log.warning("guard: %s, and nothing is held", asked.by)
+        self._apply(asked)
 
     @property
     def drain_state(self) -> DrainState:

@@ -213,9 +213,9 @@ class Filter:
         self._routing(replace(_policy(config), is_forced=is_forced), now)
         self.expected.replace(self.expected.bindings)
 
-    def guard_released(self, by: str, now: float) -> None:
-        """The operator lets go of what the guard holds; `by` says how, for people."""
-        self._routing(GuardReleased(by), now)
+    def guard_released(self, asked: GuardReleased, now: float) -> None:
+        """The operator releases routes that the guard holds."""
+        self._routing(asked, now)
 
     def guard_restored(self, before: GuardRestored, now: float) -> None:
         """What the guard of a process before this one knew."""

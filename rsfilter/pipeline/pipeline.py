@@ -119,7 +119,7 @@ class Pipeline:
             case Configured():
                 self.filter.configured(what.config, moment.now, is_forced=what.is_forced)
             case GuardReleased():
-                self.filter.guard_released(what.by, moment.now)
+                self.filter.guard_released(what, moment.now)
             case DrainAsked():
                 self.filter.drain(what.on, what.by, moment.now, what.source)
             case GuardRestored():

@@ -8,7 +8,7 @@ JSON Lines. One object for each input, in order:
     {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
                                    …]}, "reason": "…"}            another snapshot decides
     {"now": …, "time": …, "source": "expired" | "given_up"}       the caches are too old, or late
-    {"now": …, "time": …, "release": "SIGUSR2"}                   the guard was told to let go
+    {"now": …, "time": …, "release": "SIGUSR2"}                   held routes were released
     {"now": …, "time": …, "config": "…", "file": "rsfilter.toml", "forced": false}
                                                   another configuration
     {"now": …, "time": …, "guard": {"held": [["198.51.100.1", "10.1.0.1/32", 0, "…", "…", ["…"]],
@@ -170,17 +170,20 @@ class _Source(_Form):
         return RtrGone(self.source)
 
 
-class _Release(_Form):
+class _Release(_Form, omit_defaults=True):
     kind = GuardReleased
 
     release: str
+    prefix: str | None = None
+    host: str = ""
 
     @classmethod
     def of(cls, what: GuardReleased) -> Self:
-        return cls(what.by)
+        return cls(what.by, None if what.prefix is None else str(what.prefix), what.host)
 
     def input(self, _moment: Moment) -> GuardReleased:
-        return GuardReleased(self.release)
+        prefix = None if self.prefix is None else Prefix.parse(self.prefix)
+        return GuardReleased(self.release, prefix, self.host)
 
 
 class _Config(_Form):

@@ -121,10 +121,33 @@ class PolicyReplaced:
 
 @dataclass(frozen=True, slots=True)
 class GuardReleased:
-    """The operator lets go of what the guard holds."""
+    """The operator releases routes that the guard holds: all of them, or those in a scope."""
 
     by: str
     """For people: who, or how."""
+    prefix: Prefix | None = None
+    """Only routes of prefixes that it covers. None: of every prefix."""
+    host: str = ""
+    """Only routes of this host, by the name in truth, else by its group. Empty: of every host."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Routes outside of its scope stay held."""
+        return self.prefix is not None or bool(self.host)
+
+    def concerns(self, prefix: Prefix, host: str) -> bool:
+        """Return whether a held route of a host is in the scope."""
+        if self.host not in ("", host):
+            return False
+        return self.prefix is None or (prefix.is_well_formed and self.prefix.covers(prefix))
+
+    @property
+    def detail(self) -> str:
+        """For people: who, and the scope."""
+        scope = [f"host {self.host}"] if self.host else []
+        if self.prefix is not None:
+            scope.append(str(self.prefix))
+        return ", ".join((self.by, *scope))
 
 
 DrainSource = Literal["operator", "readiness"]

@@ -211,6 +211,21 @@ class Guard:
         self._has_alarmed = False
         return released
 
+    def held_keys(self) -> list[RouteKey]:
+        """Return the held routes, the longest held first."""
+        return list(self._held)
+
+    def release_some(self, keys: Iterable[RouteKey]) -> list[RouteKey]:
+        """Release these routes, and return those that were still held. The window goes on: the
+        operator means these losses and no others."""
+        released = [key for key in keys if key in self._held]
+        for key in released:
+            del self._held[key]
+        self._records.update(dict.fromkeys(released))
+        self.haste = Haste.FIRST
+        self._has_alarmed &= self.is_holding
+        return released
+
     def start_window(self) -> None:
         """What was lost until now counts no longer: the operator means it."""
         self._records.update(dict.fromkeys(self._lost))

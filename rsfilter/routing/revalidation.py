@@ -12,7 +12,7 @@ already.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -245,15 +245,32 @@ def _replace_policy(table: RoutingTable, event: PolicyReplaced) -> Iterator[None
 
 
 def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
-    """What was held goes by the data in force."""
-    released = table.guard.release()
+    """Judge what was held by the data in force."""
+    if event.is_partial:
+        released = table.guard.release_some((yield from _in_scope(table, event)))
+    else:
+        released = table.guard.release()
     for number, keys in enumerate(_slices(released)):
         if number:
             yield
         for key in keys:
             table.release(key)
     if released:
-        table.log_guard("released", len(released), event.by, source="operator")
+        table.log_guard("released", len(released), event.detail, source="operator")
+
+
+def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None, list[RouteKey]]:
+    """Return the held routes that a release concerns."""
+    found: list[RouteKey] = []
+    for number, keys in enumerate(_slices(table.guard.held_keys())):
+        if number:
+            yield
+        for key in keys:
+            entry = table.rib_in.find(key)
+            if entry is not None:
+                host = table.host_name(entry.route.asn, key.neighbor)
+                found += [key] if event.concerns(key.prefix, host) else []
+    return found
 
 
 def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:

@@ -148,7 +148,7 @@ class RoutingTable:
             return
         refused.add((family, nlri))
         reason = "prefix_malformed" if family in UNICAST.values() else "family_not_allowed"
-        name = self._host_name(update.asn, update.neighbor)
+        name = self.host_name(update.asn, update.neighbor)
         provenance = self.data.provenance
         self.log(NlriRefused(update.neighbor, update.asn, name, family, nlri, reason, provenance))
 
@@ -327,7 +327,7 @@ class RoutingTable:
         guard, data = self.guard, self.data
         verdicts = self._judge.all(routes, group, data, within_limit=within_limit)
         has_a_say = guard.has_a_say
-        name = self._host_name(routes[0].asn, routes[0].key.neighbor)
+        name = self.host_name(routes[0].asn, routes[0].key.neighbor)
         provenance = data.provenance
         entries: list[Entry] = []
         log, to_export = self._effects.audit, self._to_export
@@ -393,7 +393,7 @@ class RoutingTable:
         self.counters["not_kept"] += not_kept
         families = {route.key.prefix.family for route in update.announced}
         self._unkept.note(update.neighbor, families, now)
-        name = self._host_name(update.asn, update.neighbor)
+        name = self.host_name(update.asn, update.neighbor)
         self.log(NotKept(update.neighbor, update.asn, name, not_kept))
 
     def _max_prefixes(self, neighbor: Address) -> int:
@@ -434,10 +434,10 @@ class RoutingTable:
         stale: bool | None = None,
     ) -> None:
         """Log a verdict, or that a route does not exist any more (None)."""
-        name = self._host_name(route.asn, route.key.neighbor)
+        name = self.host_name(route.asn, route.key.neighbor)
         self.log(VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale))
 
-    def _host_name(self, asn: int, neighbor: Address) -> str:
+    def host_name(self, asn: int, neighbor: Address) -> str:
         """Return the truth's name for a host, else its group's."""
         if self._named is not None:
             last_asn, last_neighbor, data, name = self._named

@@ -18,6 +18,7 @@ from rsfilter.edge.truth_watcher import TruthWatcher
 from rsfilter.exabgp.speaker import Speaker
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
+from rsfilter.routing.events import GuardReleased
 from rsfilter.rtr.caches import RtrCaches
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Running:
     filter: Filter
     sources: Sources
     audit: AuditLog
-    release_guard: Callable[[str], None]
-    """Lets go of what the guard holds; the argument says who asks, for people."""
+    release_guard: Callable[[GuardReleased], None]
+    """Releases routes that the guard holds."""
     drain: Drain
     reload: Reload
     speaker: Speaker | None = None

@@ -42,6 +42,8 @@ class Endpoint(NamedTuple):
     """Further content types of the answer."""
     errors: tuple[int, ...] = ()
     """Statuses beyond those that every endpoint can have."""
+    is_body_optional: bool = False
+    """A POST without a body asks for the defaults."""
     takes_file: bool = False
     """The body is a truth file."""
 
@@ -120,7 +122,10 @@ ENDPOINTS = (
         "/api/v1/guard/release",
         control.release_guard,
         schema.GuardReleased,
+        schema.ReleaseWanted,
         needs_token=True,
+        is_body_optional=True,
+        errors=(404, 413),
     ),
     Endpoint(
         "POST",

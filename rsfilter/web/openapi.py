@@ -79,7 +79,8 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
         operation["requestBody"] = {"required": True, "content": {JSON: body}}
     elif endpoint.asked and endpoint.method == "POST":
         body = {"schema": schema_of[endpoint.asked]}
-        operation["requestBody"] = {"required": True, "content": {JSON: body}}
+        is_required = not endpoint.is_body_optional
+        operation["requestBody"] = {"required": is_required, "content": {JSON: body}}
     elif endpoint.asked:
         operation["parameters"] = _parameters(endpoint, components[endpoint.asked.__name__])
     return operation

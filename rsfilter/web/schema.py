@@ -410,6 +410,15 @@ class Reloaded(Shape):
     configuration: str
 
 
+class ReleaseWanted(Asked):
+    """Body of `POST /api/v1/guard/release`. Without one, all held routes are released."""
+
+    prefix: Text | None = None
+    """Only routes of this prefix and of those inside it."""
+    host: Text | None = None
+    """Only routes of this host: the truth's name for it, or the name of its group."""
+
+
 class GuardReleased(Shape):
     """`POST /api/v1/guard/release`."""
 

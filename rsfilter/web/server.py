@@ -299,7 +299,7 @@ async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
         return None
     try:
         if is_body:
-            return msgspec.json.decode(await _small_body(request), type=endpoint.asked)
+            return msgspec.json.decode(await _body(request, endpoint), type=endpoint.asked)
         return parameters.parse(given, endpoint.asked)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
@@ -310,6 +310,11 @@ async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
         raise bad_request(f"{place}: {message}" if place else message) from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ApiError(400, "bad_request", f"not JSON: {error}", pointer="") from None
+
+
+async def _body(request: web.Request, endpoint: Endpoint) -> bytes:
+    is_empty = endpoint.is_body_optional and not request.body_exists
+    return b"{}" if is_empty else await _small_body(request)
 
 
 async def _small_body(request: web.Request) -> bytes:

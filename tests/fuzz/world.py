@@ -33,7 +33,7 @@ from rsfilter.exabgp.router import Phase
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import REMOVED, Filter
 from rsfilter.routing.effects import AuditEvent
-from rsfilter.routing.events import DataReplaced, SessionDown, SessionUp
+from rsfilter.routing.events import DataReplaced, GuardReleased, SessionDown, SessionUp
 from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, Address, Prefix, Vrp
 from rsfilter.rpki.truth import TruthError, parse_truth
@@ -101,7 +101,7 @@ class World:
             case b"given_up":
                 self._replace(self.sources.give_up_waiting())
             case b"release":
-                self.filter.guard_released("script", self.now)
+                self.filter.guard_released(GuardReleased("script"), self.now)
             case b"drain":
                 self.filter.drain(rest == b"on", "script", self.now)
             case b"hold" | b"go":

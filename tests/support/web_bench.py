@@ -18,6 +18,7 @@ from rsfilter.audit.log import AuditLog
 from rsfilter.config.build import parse_config
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
+from rsfilter.routing.events import GuardReleased
 from rsfilter.rpki.truth import parse_truth
 from rsfilter.web.context import Running
 from rsfilter.web.server import WebServer, application
@@ -148,9 +149,9 @@ class Bench:
         self.server.told(time.time(), events)
         return commands
 
-    def release_guard(self, by: str) -> None:
-        self.released.append(by)
-        self.filter.guard_released(by, self.now)
+    def release_guard(self, asked: GuardReleased) -> None:
+        self.released.append(asked.by)
+        self.filter.guard_released(asked, self.now)
         self.follow()
 
     async def drain(self, on: bool, by: str) -> str:

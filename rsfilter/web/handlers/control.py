@@ -9,11 +9,13 @@ from itertools import islice
 import msgspec
 from aiohttp import web
 
+from rsfilter.routing.events import GuardReleased
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import VrpSet
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.bounds import MAX_OCTETS
+from rsfilter.web.handlers.routes import host_of, well_formed
 from rsfilter.web.handlers.status import drain_status, truth
 from rsfilter.web.impact_worker import InForce, Outcome, truth_outcome
 from rsfilter.web.requests import ApiError, requester
@@ -39,12 +41,38 @@ MAX_PROBLEMS = 10
 """Of a configuration that are answered; the log has all of them."""
 
 
-async def release_guard(api: Api, request: web.Request, _asked: None) -> schema.GuardReleased:
-    """Lets go of what the guard holds."""
+async def release_guard(
+    api: Api, request: web.Request, asked: schema.ReleaseWanted
+) -> schema.GuardReleased:
+    """Withdraw routes that the guard holds: all, or those of a host or inside a prefix."""
+    prefix = None if asked.prefix is None else well_formed(asked.prefix)
+    event = GuardReleased(requester(request), prefix, asked.host or "")
     guard = api.running.filter.engine.guard
     before = guard.held
-    api.running.release_guard(requester(request))
-    return schema.GuardReleased(released=before, held=guard.held)
+    released = await _held_in(api, event) if event.is_partial else before
+    if event.is_partial and not released:
+        raise ApiError(404, "nothing_held", f"the guard holds no route of {_scope(asked)}")
+    api.running.release_guard(event)
+    return schema.GuardReleased(released=released, held=before - released)
+
+
+async def _held_in(api: Api, event: GuardReleased) -> int:
+    """The number of held routes that a release concerns."""
+    engine, found = api.running.filter.engine, 0
+    keys = iter(engine.guard.held_keys())
+    while some := list(islice(keys, ROUTES_AT_ONCE)):
+        entries = (engine.rib_in.find(key) for key in some)
+        found += sum(
+            event.concerns(entry.route.key.prefix, host_of(api, entry))
+            for entry in entries
+            if entry is not None
+        )
+        await api.slices.pause()
+    return found
+
+
+def _scope(asked: schema.ReleaseWanted) -> str:
+    return " and ".join(each for each in (asked.host, asked.prefix) if each)
 
 
 async def drain(

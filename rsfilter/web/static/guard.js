@@ -1,32 +1,39 @@
 // Routes that the guard holds: what triggered it, what a release would withdraw, and the release.
 
 import { get, post } from "/static/api.js";
-import { field, h, instant, number, plural, problem } from "/static/dom.js";
-import { ROUTE_COLUMNS, routeKey } from "/static/routes.js";
+import { choice, conditions, field, h, instant, number, plural, problem, text } from "/static/dom.js";
+import { offer, ROUTE_COLUMNS, routeKey } from "/static/routes.js";
 import { table } from "/static/table.js";
 
 const SHOWN = 1000;
 
-export function guard(place, _where, live) {
+export function guard(place, { query }, live) {
+  const scope = { host: query.get("host") ?? "", prefix: query.get("prefix") ?? "" };
+  const host = choice("host", [], scope.host);
+  const choose = conditions("guard", [field("host", host), field("prefix", text("prefix", query, 22, "203.0.113.0/28"))], "Choose");
   const limits = h("p");
   const trigger = h("div");
   const list = table("", ROUTE_COLUMNS, { key: routeKey, file: "held.csv" });
-  const release = releaseForm();
+  const release = releaseForm(choose);
   place.append(h("h2", {}, "Guard"), limits, trigger, list.element, release.element);
+  const inScope = Object.fromEntries(Object.entries(scope).filter(([, value]) => value));
   return {
     title: "Guard",
     wants: (kind) => kind !== "session",
     async refresh() {
       const [status, page, { records }] = await Promise.all([
-        get("status"), get("routes", { verdict: "held", limit: SHOWN }), get("audit", { event: "guard", limit: 20 }),
+        get("status"), get("routes", { verdict: "held", limit: SHOWN, ...inScope, ...(scope.prefix && { match: "covered" }) }), get("audit", { event: "guard", limit: 20 }),
       ]);
       live.status = status;
       const { held, max_loss_percent: percent, min_loss: least } = status.guard;
       limits.replaceChildren(`The guard holds the losses of a change of data that would withdraw more than ${percent} % of the accepted routes, and at least ${plural(least, "route")}. Held routes stay at the routers.`);
       trigger.replaceChildren(...(held ? cause(records) : [h("p", { class: "good" }, "The guard holds nothing.")]));
       list.element.hidden = !held;
-      list.set(page.routes, held > page.routes.length ? `the first ${number(page.routes.length)} of ${number(held)} held routes` : plural(held, "held route"));
-      release.offer(held);
+      offer(host, [...new Set(page.routes.map((r) => r.host))]);
+      const isPartial = Object.keys(inScope).length > 0;
+      const chosen = isPartial ? page.routes.length : held;
+      list.set(page.routes, page.next ? `the first ${number(SHOWN)} of ${number(held)} held routes` : isPartial ? `${number(chosen)} of ${plural(held, "held route")}` : plural(held, "held route"));
+      release.offer(held, page.next && isPartial ? null : chosen, inScope);
     },
   };
 }
@@ -43,22 +50,23 @@ function cause(records) {
 }
 
 // The phrase has the number of routes in it, so that nobody confirms another number than is shown.
-function releaseForm() {
+function releaseForm(choose) {
   const token = h("input", { type: "password", name: "token", autocomplete: "off", required: true });
   const typed = h("input", { name: "phrase", autocomplete: "off", size: 26, required: true, spellcheck: "false" });
   const phrase = h("strong", { class: "mono" });
   const button = h("button", { class: "danger", disabled: true }, "Withdraw");
   const result = h("div", { "aria-live": "polite" });
-  const form = h("form", { class: "filters", "aria-label": "Release" },
-    h("p", { class: "whole" }, "To withdraw these routes from all routers, type ", phrase, "."),
+  const order = h("p", { class: "whole" });
+  const form = h("form", { class: "filters", "aria-label": "Release" }, order,
     field("confirmation", typed), field("token ([http] token_file)", token), button);
   let wanted = "";
+  let scope = {};
   const check = () => (button.disabled = typed.value.trim() !== wanted);
   typed.addEventListener("input", check);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
-      const { released } = await post("guard/release", null, token.value);
+      const { released } = await post("guard/release", JSON.stringify(scope), token.value);
       result.replaceChildren(h("p", { role: "status" }, `Released: ${plural(released, "route")} withdrawn from all routers.`));
       typed.value = "";
       check();
@@ -66,12 +74,17 @@ function releaseForm() {
       result.replaceChildren(problem(error.message));
     }
   });
-  const offer = (held) => {
-    form.hidden = !held;
-    wanted = `withdraw ${plural(held, "route").replace(",", "")}`;
+  // count: null for more than the table shows
+  const show = (held, count, given) => {
+    choose.hidden = !held;
+    form.hidden = !held || count === 0;
+    scope = given;
+    const these = Object.values(given).join(" inside ");
+    wanted = count === null ? `withdraw ${these}` : `withdraw ${count} ${count === 1 ? "route" : "routes"}`;
     phrase.textContent = wanted;
+    order.replaceChildren(`To withdraw ${these ? `the held routes of ${these}` : "all held routes"} from all routers, type `, phrase, ".");
     check();
   };
-  offer(0);
-  return { element: h("div", {}, form, result), offer };
+  show(0, 0, {});
+  return { element: h("div", {}, h("h3", {}, "Release"), choose, form, result), offer: show };
 }

@@ -40,7 +40,7 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.groups import Limits
 from rsfilter.routing.guard import fingerprint
-from rsfilter.routing.model import Address, Attributes, Route, RouteKey, VerdictKind
+from rsfilter.routing.model import Address, Attributes, Prefix, Route, RouteKey, VerdictKind
 from rsfilter.routing.policy import judge
 from rsfilter.routing.retention import as_stale
 from rsfilter.routing.validation import Data, Source
@@ -216,6 +216,41 @@ def test_release_judges_by_the_data_in_force() -> None:
         f"{group} {where}" for group in ("leaves", "spines") for where in (ONE, TWO, THREE)
     ]
     assert announced(machine) == {FOUR}
+
+
+def test_a_release_of_one_prefix_keeps_the_others_held() -> None:
+    machine = holding()
+    actions = after(machine, GuardReleased("HTTP", prefix=Prefix.parse(TWO)))
+    assert told(actions) == [
+        f"{TWO} held -> rejected origin_not_found (guard)",
+        "guard: released 1, 2 held",
+    ]
+    assert announced(machine) == {ONE, THREE, FOUR}
+    assert actions.audit[-1] == GuardChange(
+        "released", 1, 0, 2, "operator", f"HTTP, {TWO}", machine.data.provenance
+    )
+
+
+def test_a_release_of_a_host_takes_its_routes_alone() -> None:
+    """No truth names the host here: it goes by the name of its group."""
+    machine = holding()
+    assert after(machine, GuardReleased("HTTP", host="another")) == NOTHING
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    group = machine.neighbors.identify(route(ONE).key.neighbor).group
+    after(machine, GuardReleased("HTTP", host=group, prefix=Prefix.parse(ONE)))
+    assert announced(machine) == {TWO, THREE, FOUR}
+    after(machine, GuardReleased("HTTP", host=group))
+    assert announced(machine) == {FOUR}
+
+
+def test_the_last_partial_release_is_no_end_that_is_told_again() -> None:
+    machine = holding()
+    for where in (ONE, TWO, THREE):
+        after(machine, GuardReleased("HTTP", prefix=Prefix.parse(where)))
+    assert told(after(machine, replaced(EVERYTHING))) == [
+        *(f"{where} rejected -> accepted (data)" for where in (ONE, TWO, THREE)),
+        "truth: 4 judged, 3 flipped",
+    ]
 
 
 def test_nothing_follows_from_a_release_of_nothing() -> None:

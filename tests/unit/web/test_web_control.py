@@ -41,6 +41,23 @@ async def test_the_guard_is_released_in_the_name_of_who_asked(bench: Bench) -> N
     assert bench.released == ["HTTP from 127.0.0.1"]
 
 
+async def test_the_guard_is_released_by_prefix_or_host(bench: Bench) -> None:
+    """.0 to .14 are held: eight of them are in the first /29."""
+    bench.loads(truth_of((65008, "203.0.113.0/24")))
+    release = "/api/v1/guard/release"
+    async with bench.client() as client:
+        said = await client.post(release, {"prefix": "203.0.113.0/29"})
+        assert said == {"released": 8, "held": 7}
+        assert (await client.get("/api/v1/status"))["guard"]["held"] == 7
+        wrong = await client.post(release, {"host": "nosuch"}, status=404)
+        assert wrong["detail"] == "the guard holds no route of nosuch"
+        assert (await client.get("/api/v1/status"))["guard"]["held"] == 7
+        wrong = await client.post(release, {"prefix": "203.0.113.1/24"}, status=400)
+        assert "host bits" in wrong["detail"]
+        assert (await client.post(release, {}))["released"] == 7
+        assert (await client.get("/api/v1/status"))["guard"]["held"] == 0
+
+
 async def test_a_drain_begins_and_ends(bench: Bench) -> None:
     async with bench.client() as client:
         said = await client.post("/api/v1/drain", {"on": True})
