@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -26,6 +27,10 @@ from rsfilter.web.frames import frame, frames
 
 PROBLEMS_SHOWN = 10
 """Problems shown of an unusable truth file; `rsfilter truth check` shows all."""
+
+
+MAX_CHANGES = 200
+"""VRPs that a diff names, of those added and of those removed."""
 
 
 class InForce(NamedTuple):
@@ -60,11 +65,13 @@ def work(pipe: BinaryIO, answer: BinaryIO) -> None:
     if found is None:
         return
     in_force.sources.fill(VrpSet.of_numbers(_numbers(pipe)))
+    before = VrpSet.of_numbers(_numbers(pipe))
+    diff = _diff(before, found.vrps)
     data = in_force.sources.data_with(found)
     total = Impact(Neighbors(in_force.hosts, in_force.routers), data)
     for slice_ in frames(pipe):
         total.add(pickle.loads(slice_))  # noqa: S301 - the filter's own values
-    answer.write(frame(msgspec.json.encode(_answer(found, total, data, in_force.limits))))
+    answer.write(frame(msgspec.json.encode(_answer(found, total, data, diff, in_force.limits))))
 
 
 def _read(content: bytes, *, may_be_empty: bool) -> tuple[Outcome, Truth | None]:
@@ -91,10 +98,13 @@ def _numbers(pipe: BinaryIO) -> Iterator[Numbers]:
         yield from pickle.loads(slice_)  # noqa: S301 - the filter's own values
 
 
-def _answer(found: Truth, total: Impact, data: Data, limits: Limits) -> schema.Impact:
+def _answer(
+    found: Truth, total: Impact, data: Data, diff: schema.TruthDiff, limits: Limits
+) -> schema.Impact:
     flips = (total.lost_routes + total.gained_routes)[:MAX_FLIPS]
     return schema.Impact(
         truth=truth_summary(found),
+        diff=diff,
         judged=total.judged,
         accepted_before=total.accepted_before,
         accepted_after=total.accepted_after,
@@ -105,6 +115,21 @@ def _answer(found: Truth, total: Impact, data: Data, limits: Limits) -> schema.I
         flips=[_flip(flip, data) for flip in flips],
         is_complete=len(flips) == total.lost + total.gained,
     )
+
+
+def _diff(before: VrpSet, after: VrpSet) -> schema.TruthDiff:
+    counts = before.difference(after, 0)
+    return schema.TruthDiff(
+        added=counts.added,
+        removed=counts.removed,
+        first_added=_first_beyond(after, before),
+        first_removed=_first_beyond(before, after),
+    )
+
+
+def _first_beyond(one: VrpSet, other: VrpSet) -> list[str]:
+    """The first VRPs of a set that another set does not have."""
+    return [str(vrp) for vrp in islice((vrp for vrp in one if vrp not in other), MAX_CHANGES)]
 
 
 def truth_summary(found: Truth) -> schema.TruthSummary:

@@ -441,10 +441,21 @@ class Flip(Shape):
     vrps: list[str]
 
 
+class TruthDiff(Shape):
+    """VRPs that a truth adds to those of the truth in force, and removes from them."""
+
+    added: int
+    removed: int
+    first_added: list[str]
+    first_removed: list[str]
+    """In order; at most 200 of each."""
+
+
 class Impact(Shape):
     """`POST /api/v1/impact`: what a truth file would change, were it in force now."""
 
     truth: TruthSummary
+    diff: TruthDiff
     judged: int
     accepted_before: int
     """Accepted or held now."""

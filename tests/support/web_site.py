@@ -53,11 +53,20 @@ BEFORE = hosts(hv1=["203.0.113.0/28"], hv2=["203.0.113.16/28"])
 
 
 @contextmanager
-def running_site(place: Path, listen: str = "", socket: str = "rsfilter.sock") -> Iterator[Speaker]:
+def running_site(
+    place: Path,
+    listen: str = "",
+    socket: str = "rsfilter.sock",
+    truth: dict[str, Any] | None = None,
+    absent_after: int = 300,
+) -> Iterator[Speaker]:
     """The filter, its files in `place`."""
     listen = listen or f"127.77.{random.randint(0, 255)}.{random.randint(1, 254)}:8480"
-    (place / "rsfilter.toml").write_text(CONFIG.format(listen=listen, socket=socket))
-    (place / "truth.json").write_text(json.dumps(BEFORE))
+    file = 'file = "truth.json"'
+    text = CONFIG.format(listen=listen, socket=socket)
+    text = text.replace(file, f"{file}\nabsent_after = {absent_after}")
+    (place / "rsfilter.toml").write_text(text)
+    (place / "truth.json").write_text(json.dumps(truth or BEFORE))
     (place / "token").write_text(TOKEN + "\n")
     (place / "token").chmod(0o600)
     with Speaker(place / "rsfilter.toml", {ROUTER: 65200}) as speaker:

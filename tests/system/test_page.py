@@ -456,8 +456,19 @@ def test_the_impact_of_a_truth_that_is_dropped_in(page: Page, tmp_path: Path) ->
     page.get_by_role("link", name="Impact").click()
     page.locator("#file").set_input_files(new)
     expect(page.locator("main")).to_contain_text("1 lost, 1 gained of 4 routes")
-    lost = page.locator("main tr", has_text="203.0.113.3/32")
+    lost = page.locator("main tr", has_text="203.0.113.3/32").first
     expect(lost).to_contain_text("rejected")
+    vrps = page.locator("main table", has_text="VRPs that differ").locator("tbody tr")
+    expect(vrps).to_have_text(
+        [
+            "removed203.0.113.0/28-32 AS65001",
+            "removed203.0.113.16/28-32 AS65002",
+            "added203.0.113.1/32-32 AS65001",
+            "added203.0.113.2/32-32 AS65001",
+            "added203.0.113.3/32-32 AS65002",
+            "added203.0.113.4/32-32 AS65002",
+        ]
+    )
     picture(page, "page-impact")
     new.write_text('{"hosts": [{"name": "hv1"}]}')
     page.locator("#file").set_input_files(new)
@@ -488,6 +499,65 @@ def test_no_line_is_drawn_around_a_page_that_takes_the_focus(page: Page) -> None
     expect(page.locator("main")).to_be_focused()
     outline = "getComputedStyle(document.getElementById('content')).outlineStyle"
     assert page.evaluate(outline) == "none"
+
+
+def test_a_table_is_saved_as_csv(page: Page) -> None:
+    """No cell becomes a formula, whatever a host is called."""
+    name = '=1+"x"'
+    page.route(
+        "**/api/v1/neighbors*",
+        lambda route: route.fulfill(
+            json={"neighbors": [NEIGHBOR | {"host": name, "neighbor": HV1[0]}]}
+        ),
+    )
+    page.keyboard.press("3")
+    expect(page.locator("main tbody tr")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == "neighbors.csv"
+    header, row = download.value.path().read_text().splitlines()
+    assert header.startswith("neighbor,host,role,group,AS,state,since")
+    assert row.startswith(f'{HV1[0]},"\'=1+""x""",host,h,65001,up,2026-11-23T10:00:00.000000Z')
+
+
+def test_the_keyboard_alone_reaches_a_host(page: Page) -> None:
+    """From the skip link to a host's story, by Tab and Enter."""
+    page.goto("/#/neighbors?role=host")
+    expect(page.locator("main tbody tr")).to_have_count(2)
+    page.keyboard.press("Tab")
+    reached = page.locator("main tbody a", has_text="198.51.100.1")
+    for _ in range(60):
+        if page.evaluate("document.activeElement.textContent") == "198.51.100.1":
+            break
+        page.keyboard.press("Tab")
+    expect(reached).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main h2").first).to_contain_text("hv1")
+
+
+def test_a_host_that_never_came_is_named_first(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """hv3 is in truth and has no session. A second later it is absent: everywhere, by name."""
+    owned = {f"hv{n}": [f"203.0.113.{16 * (n - 1)}/28"] for n in (1, 2, 3)}
+    place = tmp_path_factory.mktemp("absent")
+    with running_site(place, truth=hosts(**owned), absent_after=1) as speaker:
+        context = browser.new_context(base_url=f"http://{speaker.http}")
+        page = context.new_page()
+        page.goto("/")
+        first = page.locator("main ul.findings li").first
+        expect(first).to_contain_text("1 host absent: hv3", timeout=SLOWLY)
+        picture(page, "page-overview")
+        page.keyboard.press("2")
+        expect(page.locator("main .cells li").first).to_have_text("hv3 absent")
+        picture(page, "page-picture")
+        page.keyboard.press("3")
+        row = page.locator("main tr", has_text="198.51.100.3")
+        expect(row).to_contain_text("absent")
+        picture(page, "page-neighbors")
+        speaker.write(state("198.51.100.3", 65003, "up"))
+        expect(row).not_to_contain_text("absent", timeout=SLOWLY)
+        context.close()
 
 
 AXE = Path(__file__).parents[1] / "support/axe/axe.min.js"

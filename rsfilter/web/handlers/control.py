@@ -41,6 +41,9 @@ MAX_PROBLEMS = 10
 """Of a configuration that are answered; the log has all of them."""
 
 
+NO_VRPS = VrpSet.of(())
+
+
 async def release_guard(
     api: Api, request: web.Request, asked: schema.ReleaseWanted
 ) -> schema.GuardReleased:
@@ -152,16 +155,22 @@ async def _judge(api: Api, worker: Worker, vrps: VrpSet) -> bytes:
     outcome = msgspec.json.decode(await worker.receive(), type=Outcome)
     if outcome.status != 200:
         raise ApiError(outcome.status, outcome.error, outcome.detail, pointer=outcome.pointer)
-    numbers = vrps.numbers()
-    while some := list(islice(numbers, VRPS_AT_ONCE)):
-        await worker.send(pickle.dumps(some))
-        await api.slices.pause()
-    await worker.send(b"")
+    truth = api.running.sources.truth
+    await _send_vrps(api, worker, vrps)
+    await _send_vrps(api, worker, truth.vrps if truth else NO_VRPS)
     rib = api.running.filter.engine.rib_in
     async for entries in api.slices.entries(rib, size=ROUTES_AT_ONCE):
         await worker.send(pickle.dumps(entries))
     await worker.send(b"")
     return await worker.receive()
+
+
+async def _send_vrps(api: Api, worker: Worker, vrps: VrpSet) -> None:
+    numbers = vrps.numbers()
+    while some := list(islice(numbers, VRPS_AT_ONCE)):
+        await worker.send(pickle.dumps(some))
+        await api.slices.pause()
+    await worker.send(b"")
 
 
 def _too_large() -> ApiError:

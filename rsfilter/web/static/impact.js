@@ -46,8 +46,28 @@ function result(file, found) {
       ` of ${plural(found.judged, "route")}; routers have ${number(found.accepted_before)} and would have ${number(found.accepted_after)}. `,
       reasons.length ? `Lost: ${reasons.join(", ")}. ` : "",
       found.would_hold ? h("strong", { class: "held" }, "The guard would hold the losses.") : ""),
-    found.flips.length ? facts(found.is_complete ? "routes with another verdict" : `the first ${number(found.flips.length)} routes with another verdict`, COLUMNS, found.flips, { file: "impact.csv" }) : "",
+    h("div", { class: "sides" },
+      h("section", {}, h("h3", {}, "Routes"), routesTable(found)),
+      h("section", {}, h("h3", {}, "Truth"), ...truthDiff(found))),
   ];
+}
+
+function routesTable(found) {
+  if (!found.flips.length) return h("p", {}, "No route would get another verdict.");
+  return facts(found.is_complete ? "routes with another verdict" : `the first ${number(found.flips.length)} routes with another verdict`, COLUMNS, found.flips, { file: "impact.csv" });
+}
+
+function truthDiff({ diff, truth }) {
+  const rows = [
+    ...diff.first_removed.map((vrp) => ({ change: "removed", vrp })), ...diff.first_added.map((vrp) => ({ change: "added", vrp })),
+  ];
+  const count = `${number(diff.added)} added, ${number(diff.removed)} removed`;
+  const summary = h("p", {}, `${plural(truth.vrps, "VRP")} of ${plural(truth.hosts, "host")}, revision ${truth.revision || "unnamed"}: ${count}.`);
+  if (!rows.length) return [summary];
+  return [summary, facts(rows.length < diff.added + diff.removed ? `the first ${number(rows.length)} VRPs that differ` : "VRPs that differ from the truth in force", [
+    { name: "change", cell: (row) => h("span", { class: row.change === "added" ? "good" : "bad" }, row.change) },
+    { name: "VRP", cell: (row) => h("span", { class: "mono" }, row.vrp), kind: "wide" },
+  ], rows, { file: "truth-diff.csv" })];
 }
 
 const COLUMNS = [

@@ -13,7 +13,9 @@ from lab.waiting import DEADLINE_S
 
 from rsfilter.edge.recorder import KEPT, Recorder, RecordingFile, read
 from rsfilter.pipeline.inputs import Lines, Moment
-from rsfilter.pipeline.recording import encode
+from rsfilter.pipeline.recording import decode, encode
+from rsfilter.routing.events import GuardReleased
+from rsfilter.routing.model import Prefix
 
 
 @pytest.fixture
@@ -113,3 +115,20 @@ def test_what_waits_is_written_at_the_end(path: Path) -> None:
         recorder.write(Moment(1.0, 2.0), Lines([b"%d" % number]))
     recorder.close(20.0)
     assert lines_of(path) == [b"%d" % number for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "members"),
+    [
+        (GuardReleased("SIGUSR2"), b'"release": "SIGUSR2"}'),
+        (
+            GuardReleased("HTTP", Prefix.parse("203.0.113.0/28"), "hv1"),
+            b'"release": "HTTP", "prefix": "203.0.113.0/28", "host": "hv1"}',
+        ),
+    ],
+    ids=["all", "a scope"],
+)
+def test_a_release_is_recorded_with_its_scope(asked: GuardReleased, members: bytes) -> None:
+    line = encode(Moment(1.0, 2.0), asked)
+    assert line == b'{"now": 1.0, "time": 2.0, ' + members + b"\n"
+    assert decode(line) == (Moment(1.0, 2.0), asked)

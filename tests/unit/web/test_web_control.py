@@ -101,6 +101,17 @@ async def test_impact_names_what_would_flip(bench: Bench) -> None:
         said = await client.post("/api/v1/impact", new, token=None)
         after = await client.get("/api/v1/status")
     assert said["truth"]["vrps"] == 3
+    assert (said["diff"]["added"], said["diff"]["removed"]) == (3, 3)
+    assert said["diff"]["first_removed"] == [
+        "203.0.113.0/28-32 AS65007",
+        "203.0.113.16/28-32 AS65008",
+        "2001:db8:aa::/64-128 AS65007",
+    ]
+    assert said["diff"]["first_added"] == [
+        "203.0.113.0/29-32 AS65007",
+        "203.0.113.8/32-32 AS65008",
+        "203.0.113.17/32-32 AS65007",
+    ]
     assert (said["judged"], said["accepted_before"], said["accepted_after"]) == (16, 15, 9)
     assert (said["lost"], said["gained"], said["is_complete"]) == (7, 1, True)
     assert said["lost_by_reason"] == {"origin_invalid_asn": 1, "origin_not_found": 6}
