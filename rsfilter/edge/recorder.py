@@ -25,14 +25,14 @@ from rsfilter.pipeline.recording import BEGINNING, decode, encode
 log = logging.getLogger(__name__)
 
 KEPT = 3
-"""Earlier recordings: somebody restarts the service before anybody has looked."""
+"""Earlier recordings that are kept: the service may be restarted before they are copied."""
 
 MAX_WAITING = 64 << 20
 """Octets that wait for the disk: a truth of a million entries, or seconds of the largest flood."""
 
 
 class RecordingError(Exception):
-    """A recording cannot be read; the message says which file and line."""
+    """A recording cannot be read. The message has its file and line."""
 
 
 class Recorder:
@@ -83,8 +83,8 @@ class Recorder:
 class RecordingFile:
     """The file of a recording. Where it cannot be written, the recording ends.
 
-    A file that is there is kept as `NAME.1`: a process that failed is restarted with the same
-    arguments, and its recording is the one that says why.
+    An earlier file is kept as `NAME.1`: a process that failed is restarted with the same arguments,
+    and its recording shows why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,8 +127,8 @@ def _keep_earlier(path: Path) -> None:
 
 def read(path: Path) -> Iterator[tuple[Moment, Input]]:
     """Yield the inputs of a recording, or of bare lines of ExaBGP: each then is an input of its
-    own, at the time that it carries. RecordingError names what cannot be read. A recording may end
-    in the middle of a line: somebody copied it from a running filter."""
+    own, at the time that it carries. RecordingError names what cannot be read. A copy of a running
+    filter's recording may end in the middle of a line."""
     last = Moment(0.0, 0.0)
     is_recording = False
     with path.open("rb") as file:
