@@ -15,9 +15,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,15 +25,16 @@ from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.commands.output import FAILED, INVALID
 from rsfilter.config import changes
-from rsfilter.config.build import ReadinessConfig, parse_config, read_config
+from rsfilter.config.build import ReadinessConfig
 from rsfilter.config.model import Config, ConfigError
-from rsfilter.edge import alarms, drain_file, guard_file, unsettled_file
-from rsfilter.edge.ending import WORK_SIGNALS, Ending
-from rsfilter.edge.guard_keeper import CommandGate, GuardKeeper
+from rsfilter.edge import alarms, guard_file
+from rsfilter.edge.data_feed import DataFeed
+from rsfilter.edge.ending import WORK_SIGNALS, Ending, within
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.recorder import Recorder
-from rsfilter.edge.truth_watcher import Reading, TruthWatcher
+from rsfilter.edge.reload import read_again
+from rsfilter.edge.state_files import StateFiles
 from rsfilter.edge.turn import Turn
 from rsfilter.exabgp.decode import decode, may_wait
 from rsfilter.exabgp.messages import Shutdown
@@ -46,20 +46,12 @@ from rsfilter.pipeline.inputs import (
     Input,
     Lines,
     Moment,
-    RtrGone,
-    RtrRead,
     TruthRead,
 )
 from rsfilter.pipeline.outputs import DataInForce, Outputs
 from rsfilter.pipeline.pipeline import STOP, Pipeline
 from rsfilter.routing.drain import DrainState
 from rsfilter.routing.events import DrainAsked, DrainSource, GuardReleased
-from rsfilter.routing.groups import Neighbors
-from rsfilter.routing.guard import Haste
-from rsfilter.routing.impact import PolicyImpact
-from rsfilter.rpki.truth import TruthError
-from rsfilter.rpki.vrps import RtrSnapshot
-from rsfilter.rtr.caches import RtrCaches
 from rsfilter.util.text import clean_lines
 from rsfilter.util.threads import on_own_thread
 from rsfilter.web.context import Running
@@ -70,9 +62,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 WRITE_S = 2.5
 """How long the last commands, audit records and held routes may take at the end: they go first."""
 
@@ -82,12 +71,6 @@ behind; together with `WRITE_S` that is less than `ending.END_S`."""
 
 SPARE_S = 0.2
 """Beyond `WRITE_S`, for those who write to say what is lost."""
-
-CONFIG_STALL_S = 60.0
-"""A configuration file that does not answer for so long is an error of the reload."""
-
-BEFORE_TIMEOUT_S = 2.0
-"""For what the last process wrote. ExaBGP's lines wait meanwhile."""
 
 EXPIRED_S = 0.001
 """After its last second an entry of the truth is in force no longer."""
@@ -148,12 +131,8 @@ class Service:
         )
         self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
-        self._gate = CommandGate(lambda lines: self._writer.write(lines))
-        self._drain_path = config.audit.directory / drain_file.NAME
-        self._drain_keeper = drain_file.DrainKeeper(self._drain_path)
-        self._guard_keeper: GuardKeeper | None = None
-        self._unsettled: unsettled_file.UnsettledKeeper | None = None
-        """Both are None until what the last process wrote is read."""
+        self._files = StateFiles(config.audit.directory, lambda lines: self._writer.write(lines))
+        self._feed = DataFeed(config, self._pipeline.sources, self._apply)
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -225,7 +204,10 @@ class Service:
     async def _start_all(self) -> None:
         await self._restore()
         await self._web.start()
-        await self._start_data()
+        await self._readiness.start()  # before the first turn, so that nothing is announced
+        self._running.watcher = self._feed.watch_truth()
+        await self._feed.start()
+        self._running.caches = self._feed.caches
 
     async def _close(self) -> None:
         """Writes what is known, also when something has failed: then most of all. Only then stops
@@ -236,28 +218,24 @@ class Service:
             self._note(STOP)
         finally:
             self._is_closed = True
-            self._gate.open()
-            keeper, unsettled, recorder = self._guard_keeper, self._unsettled, self._recorder
-            await _within(
+            recorder = self._recorder
+            await within(
                 WRITE_S + SPARE_S,
                 {
+                    **self._files.stop(),
                     "ExaBGP": on_own_thread(self._writer.close, WRITE_S),
                     "the audit log": on_own_thread(self._audit.close, WRITE_S),
-                    "what the guard knows": keeper.stop() if keeper else None,
-                    "which routers are settled": unsettled.stop() if unsettled else None,
-                    "the recording": on_own_thread(recorder.close, WRITE_S) if recorder else None,
+                    **({"recording": on_own_thread(recorder.close, WRITE_S)} if recorder else {}),
                 },
             )
             if self._fleet:
                 self._fleet.close()
-            running = self._running
-            await _within(
+            await within(
                 STOP_S,
                 {
                     "HTTP": self._web.stop(),
                     "the readiness files": self._readiness.stop(),
-                    "the truth": running.watcher.stop() if running.watcher else None,
-                    "the RTR caches": running.caches.stop() if running.caches else None,
+                    **self._feed.stop(),
                 },
             )
 
@@ -288,6 +266,8 @@ class Service:
             return
         moment = Moment(time.monotonic(), time.time())
         try:
+            if isinstance(what, TruthRead):
+                self._running.truth_loaded = moment.time
             self._publish(self._pipeline.apply(what, moment), moment)
         except Exception as error:
             self._failure = error
@@ -301,14 +281,7 @@ class Service:
 
     def _publish(self, out: Outputs, moment: Moment) -> None:
         """Hand on what follows, each in time for the next."""
-        if self._unsettled:
-            self._unsettled.take(out.unsettled)
-        if self._guard_keeper and out.haste:
-            written = self._guard_keeper.write()
-            if out.haste is Haste.FIRST:
-                self._gate.wait_for(written)
-        if out.commands:
-            self._gate.write(out.commands)
+        self._files.pass_on(out)
         if out.audit:
             self._audit.extend(moment.time, out.audit)
             self._web.told(moment.time, out.audit)
@@ -365,23 +338,14 @@ class Service:
 
     async def _restore(self) -> None:
         """The filter goes on where the process before this one ended."""
-        directory = self._config.audit.directory
-        unsettled, guard = directory / unsettled_file.NAME, directory / guard_file.NAME
-        under_way, known, drain_by = await asyncio.gather(
-            _before(SETTLED, unsettled_file.load, unsettled),
-            _before(guard_file.NOTHING, guard_file.load, guard, time.time()),
-            _before(None, drain_file.load, self._drain_path),
-        )
-        if under_way != SETTLED:
-            self._apply(under_way)
-        self._unsettled = unsettled_file.UnsettledKeeper(unsettled, under_way)
-        self._unsettled.start()
-        self._guard_keeper = GuardKeeper(guard, known, self._pipeline.take_records)
-        self._guard_keeper.start()
-        if known != guard_file.NOTHING:
-            self._apply(known)
-        if drain_by is not None:
-            self.drain(True, drain_by)
+        before = await self._files.load()
+        if before.unsettled != SETTLED:
+            self._apply(before.unsettled)
+        self._files.start(before, self._pipeline.take_records)
+        if before.guard != guard_file.NOTHING:
+            self._apply(before.guard)
+        if before.drain_by is not None:
+            self.drain(True, before.drain_by)
 
     # What the operator asks for -----------------------------------------------------------------
 
@@ -404,7 +368,7 @@ class Service:
         """`drain`, over restarts too. Why a restart would forget it, for people; empty: it will
         not."""
         self.drain(on, by)
-        return await self._drain_keeper.keep(by if on else None)
+        return await self._files.keep_drain(by if on else None)
 
     def _hang_up(self) -> None:
         task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
@@ -417,47 +381,21 @@ class Service:
         would take away is meant."""
         async with self._reload_lock:
             problems = await self._reload_config(by, is_forced=is_forced)
-        if self._running.watcher:
-            await self._running.watcher.reload()
+        await self._feed.reload()
         return problems
 
     async def _reload_config(self, by: str, *, is_forced: bool) -> list[str]:
-        path = self._config.path
+        engine = self._pipeline.filter.engine
         try:
-            async with asyncio.timeout(CONFIG_STALL_S):
-                text, wanted = await on_own_thread(_read_config, path)
+            wanted, text = await read_again(self._config, engine, is_forced=is_forced)
         except ConfigError as error:
-            problems = error.problems
-        except TimeoutError:
-            problems = [f"{path}: has not answered for {CONFIG_STALL_S:.0f} s"]
-        else:
-            problems = [f"{path}: {why}" for why in changes.refusals(self._config, wanted)]
-            if not problems and not is_forced:
-                problems = [f"{path}: {why}" for why in await self._losses(wanted)]
-        self._running.reload_problems = problems
-        if problems:
-            log.error("the configuration that is in force stays: %s", "; ".join(problems))
-            self._note("reload_refused", by=by, problems=problems[:10])
-            return problems
+            self._running.reload_problems = error.problems
+            log.error("the configuration that is in force stays: %s", "; ".join(error.problems))
+            self._note("reload_refused", by=by, problems=error.problems[:10])
+            return error.problems
+        self._running.reload_problems = []
         await self._configure(wanted, text, by, is_forced=is_forced)
         return []
-
-    async def _losses(self, wanted: Config) -> list[str]:
-        """Why the guard refuses a configuration: what it would take away, if that is too much."""
-        if wanted.hosts == self._config.hosts:
-            return []
-        engine = self._pipeline.filter.engine
-        impact = PolicyImpact(Neighbors(wanted.hosts, wanted.routers), engine.data)
-        for _ in impact.judge(engine.rib_in):
-            await asyncio.sleep(0)
-        guard = engine.guard
-        if guard.allows(impact.lost, impact.accepted):
-            return []
-        before = f", beside {guard.lost} that were lost before" if guard.lost else ""
-        return [
-            f"hosts: this would reject {impact.lost} of {impact.accepted} accepted routes{before}: "
-            "more than [guard] allows. If that is meant, say so: rsfilter reload --force"
-        ]
 
     async def _configure(
         self, wanted: Config, text: str, by: str, *, is_forced: bool = False
@@ -475,87 +413,6 @@ class Service:
 
     def _readiness_changed(self, why: str) -> None:
         self.drain(bool(why), why or "the files allow it", "readiness")
-
-    # Data --------------------------------------------------------------------------------------
-
-    async def _start_data(self) -> None:
-        await self._readiness.start()  # before the first turn, so that nothing is announced
-        if self._config.truth:
-            watcher = TruthWatcher(
-                self._config.truth.file,
-                self._truth_loaded,
-                self._truth_refused,
-                may_be_empty=self._config.truth_may_be_empty,
-            )
-            self._running.watcher = watcher
-            await watcher.start()
-        if rtr := self._config.rtr:
-            caches = RtrCaches(
-                rtr.caches,
-                refresh=rtr.refresh,
-                retry=rtr.retry,
-                expire=rtr.expire,
-                on_change=self._rtr_changed,
-                on_expired=self._rtr_expired,
-            )
-            await caches.start()
-            self._running.caches = caches
-            asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
-
-    async def _truth_loaded(self, reading: Reading) -> None:
-        truth = reading.truth
-        for warning in truth.warnings:
-            log.warning("%s", warning)
-        prepared = await asyncio.to_thread(self._pipeline.sources.prepare_truth, truth)
-        self._running.truth_loaded = time.time()
-        file = str(self._config.truth.file) if self._config.truth else ""
-        self._apply(TruthRead(truth, reading.content, file, reading.at, prepared))
-
-    def _truth_refused(self, error: TruthError) -> None:
-        log.error("the truth that is in force stays: %s", error)
-        self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
-
-    async def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
-        prepared = await asyncio.to_thread(self._pipeline.sources.prepare_rtr, snapshot)
-        self._apply(RtrRead(snapshot, reason, prepared))
-
-    def _rtr_expired(self) -> None:
-        log.error("no RTR cache has been fresh for so long that its data have expired")
-        self._note("rtr_expired")
-        self._apply(RtrGone("expired"))
-
-    def _give_up(self) -> None:
-        if not self._pipeline.sources.waits_for_caches:
-            return
-        log.error("no RTR cache has delivered: what it would decide is rejected")
-        self._note("rtr_given_up")
-        self._apply(RtrGone("given_up"))
-
-
-async def _within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object] | None]) -> None:
-    """Runs the parts side by side for so long; those that take longer are left behind."""
-    tasks = {name: asyncio.create_task(part) for name, part in parts.items() if part is not None}
-    await asyncio.wait(tasks.values(), timeout=seconds)
-    for name, task in tasks.items():
-        if not task.done():
-            log.warning("the end does not wait for %s", name)
-        elif not task.cancelled() and (error := task.exception()):
-            log.error("at the end: %s: %r", name, error)
-
-
-async def _before(nothing: T, load: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the last process wrote: `nothing` where the disk does not answer."""
-    try:
-        async with asyncio.timeout(BEFORE_TIMEOUT_S):
-            return await on_own_thread(load, *args, **kwargs)
-    except TimeoutError:
-        log.error("restart: the disk does not answer, and is left out: %s", *args[:1])
-        return nothing
-
-
-def _read_config(path: Path) -> tuple[str, Config]:
-    text = read_config(path)
-    return text, parse_config(text, path)
 
 
 def _shipping(config: Config) -> Supervisor | None:

@@ -4,6 +4,9 @@
     truth_file, truth_watcher   the truth file, read and watched
     directory_events            inotify events, which trigger a check
     readiness                   the files of `[readiness]`, watched
+    data_feed                   truth and RTR caches, into the pipeline
+    reload                      the configuration, read again
+    state_files                 the next three, which the next process goes on from
     guard_file, guard_keeper    the guard's state, kept for the next process
     drain_file                  a requested drain, kept too
     unsettled_file              unfinished work with ExaBGP, kept for the next process

@@ -7,6 +7,7 @@ main thread does not delay the end. ExaBGP starts the next filter only after thi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import select
@@ -14,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NoReturn
 
 from rsfilter.edge.pipe import linger
 
@@ -142,3 +143,15 @@ class Ending:
 
 
 _FORCED = "the end took too long: leaving what hangs behind"
+
+
+async def within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object]]) -> None:
+    """Run the parts side by side for so long. Those that take longer are left behind."""
+    tasks = {name: asyncio.create_task(part) for name, part in parts.items()}
+    if tasks:
+        await asyncio.wait(tasks.values(), timeout=seconds)
+    for name, task in tasks.items():
+        if not task.done():
+            log.warning("the end does not wait for %s", name)
+        elif not task.cancelled() and (error := task.exception()):
+            log.error("at the end: %s: %r", name, error)

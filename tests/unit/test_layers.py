@@ -47,7 +47,7 @@ ROOMS = {
     "rtr": Room(VALUES | {"rpki"}),
     "render": Room(VALUES | {"rpki", "config"}),
     "pipeline": Room(VALUES | {"exabgp", "rpki", "audit", "config"}, is_pure=True),
-    "edge": Room(VALUES | {"exabgp", "rpki", "audit", "config", "pipeline"}),
+    "edge": Room(VALUES | {"exabgp", "rpki", "audit", "config", "rtr", "pipeline"}),
     "speaker": Room(frozenset()),
     "fleet": Room(VALUES | {"audit", "config"}),
     "web": Room(READERS - {"speaker"}),
