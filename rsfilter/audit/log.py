@@ -239,7 +239,7 @@ class AuditLog:
 
     def _succeed(self) -> None:
         if self._failure:
-            log.info("audit log %s: good again", self._directory)
+            log.info("audit log %s: ok again", self._directory)
         self._failure = ""
 
     def _end(self) -> None:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report(config: Config, truth: Truth | None) -> Report:
-    """What is in force: JSON values only."""
+    """Return the active settings, as JSON values only."""
     planned = plan(config, truth)
     group_of = HostGroups(config.hosts)
     bound = Counter(
@@ -243,9 +243,9 @@ MAX_LISTED = 20
 
 
 def print_report(found: Report) -> None:
-    """Draws the report as tables, for people."""
+    """Print the report as tables."""
     console = output.console()
-    console.print(clean(f"{found['configuration']} is good."), soft_wrap=True)
+    console.print(clean(f"{found['configuration']}: ok"), soft_wrap=True)
     _print_fields(console, "route server", found["route_server"], _ROUTE_SERVER)
     _print_groups(console, "hosts", found["hosts"], _HOSTS)
     _print_groups(console, "routers", found["routers"], _ROUTERS)

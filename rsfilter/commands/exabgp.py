@@ -9,7 +9,7 @@ import sys
 from rsfilter.commands.arguments import Subparsers
 
 SPEAKER = (sys.executable, "-P", "-m", "rsfilter.speaker")
-"""How we start ExaBGP."""
+"""Command that starts ExaBGP with the replacements."""
 
 
 def add(commands: Subparsers) -> None:

@@ -36,7 +36,7 @@ MISSING = "this needs the driver of PostgreSQL: pip install 'rsfilter[fleet]'"
 
 
 def add(commands: Subparsers) -> None:
-    """Adds `fleet` to the command line."""
+    """Add `fleet` to the command line."""
     parser = commands.add_parser("fleet", help="many route servers: one audit, one view")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_check(actions)
@@ -49,7 +49,7 @@ def add(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the action that was asked for."""
+    """Run the selected action."""
     action: Callable[[argparse.Namespace], int] = args.run_action
     return action(args)
 
@@ -254,8 +254,8 @@ def _resume(args: argparse.Namespace) -> int:
 
 
 def shipped_seq(fleet: FleetConfig) -> int:
-    """The last record of this instance that the database has, for `audit prune`. Ends the command
-    if it cannot be asked."""
+    """Return the last record of this instance in the database, for `audit prune`. Ends the command
+    if the database cannot be reached."""
     newest = 0
     with _database_errors("audit prune: nothing is removed"):
         from rsfilter.fleet.database import Database
@@ -268,7 +268,7 @@ def shipped_seq(fleet: FleetConfig) -> int:
 # Collecting --------------------------------------------------------------------------------------
 
 COLLECT_S = 10.0
-"""Between two rounds with --follow."""
+"""Seconds between two rounds with --follow."""
 
 
 def _add_collect(actions: Subparsers) -> None:
@@ -299,7 +299,7 @@ def _collect(args: argparse.Namespace) -> int:
 
 
 def _collect_once(fleet: FleetConfig, output: Path) -> Iterator[Finding]:
-    """How each copy stands in the end."""
+    """Copy once; yield the final state of each copy."""
     from rsfilter.fleet.collect import Finding, collect
     from rsfilter.fleet.database import Database
     from rsfilter.fleet.schema import checked
@@ -388,7 +388,7 @@ def _status_row(peer: Peer, peers: Sequence[Peer]) -> tuple[object, ...]:
 
 
 def problem_of(peer: Peer, peers: Sequence[Peer]) -> str:
-    """What is wrong with an instance, for people; empty if nothing is."""
+    """Return the problem of an instance, for display; empty if there is none."""
     from rsfilter.fleet.compare import other_data
 
     if peer.is_silent:
@@ -466,7 +466,7 @@ def _add_reader(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_database(parser: argparse.ArgumentParser, *, is_required: bool = True) -> None:
-    """Where the database is, for those who have no filter."""
+    """Add arguments for the database, for machines without a filter."""
     parser.add_argument(
         "--fleet", required=is_required, metavar="NAME", help="the name of the fleet"
     )

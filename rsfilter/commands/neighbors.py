@@ -69,7 +69,7 @@ def _in_state(neighbors: list[dict[str, Any]], state: str) -> int:
 
 
 def _print_absent_prefixes(absent: list[dict[str, Any]], host: str | None) -> None:
-    """Print the host routes that nobody announces although truth expects it."""
+    """Print the expected host routes that are not announced."""
     shown = [each for each in absent if host in (None, each["host"])]
     if not shown:
         return

@@ -22,7 +22,8 @@ from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, Rend
 from rsfilter.util.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "rsfilter")
-"""How ExaBGP starts us: this Python, and nothing that lies in its working directory."""
+"""Command with which ExaBGP starts rsfilter: this Python, without files of its working
+directory."""
 
 
 def add(commands: Subparsers) -> None:
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[str]:
-    """Writes what differs; the names of files that were there before and are other ones now."""
+    """Write the files that differ; return the names of those that existed before."""
     changed = set()
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".render-", dir=directory) as scratch:
@@ -112,7 +113,7 @@ def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[
 
 
 def validate_fanouts(paths: Sequence[Path]) -> None:
-    """Has BIRD read each configuration, where there is a BIRD. Raises RenderError."""
+    """Check each configuration with BIRD, if BIRD is installed. Raises RenderError."""
     bird = shutil.which("bird", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if paths and bird is None:
         sys.stderr.write("warning: bird.conf is not validated: BIRD is not installed here\n")
@@ -122,7 +123,7 @@ def validate_fanouts(paths: Sequence[Path]) -> None:
 
 
 def validate(path: Path, environment: Mapping[str, str]) -> None:
-    """Has ExaBGP read a configuration as it would at its start. Raises RenderError."""
+    """Check a configuration with ExaBGP, as at its start. Raises RenderError."""
     if find_spec("exabgp") is None:
         sys.stderr.write("warning: not validated: ExaBGP is not installed beside rsfilter\n")
         return
@@ -132,9 +133,9 @@ def validate(path: Path, environment: Mapping[str, str]) -> None:
 def _ask(
     program: str, command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> None:
-    """Lets a program read what was rendered for it, with these variables set as well. RenderError
+    """Have a program read its rendered files, with these variables set as well. RenderError
     when it refuses."""
-    result = subprocess.run(  # noqa: S603 - no shell; a program that we looked up ourselves
+    result = subprocess.run(  # noqa: S603 - no shell; the program's path was resolved here
         command,
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,

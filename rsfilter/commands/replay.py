@@ -78,7 +78,7 @@ def replay(
     vrps: Path | None = None,
     commands: BinaryIO | None = None,
 ) -> int:
-    """Writes the commands to `commands` (default: stdout) and the audit log into the directory
+    """Write the commands to `commands` (default: stdout) and the audit log into the directory
     `audit`; the exit code, 1 when lines were not understood. TruthError and OSError when a file
     cannot be read."""
     try:
@@ -109,12 +109,12 @@ def replay(
 
 
 class ReplayError(Exception):
-    """It cannot be replayed so; the message says why."""
+    """Raised if the recording cannot be replayed; the message has the reason."""
 
 
 def _check_that_it_is_new(audit: Path) -> None:
-    """Appended to another log, the same recording would give another one each time; and the
-    running filter's would tell of what has not happened."""
+    """Refuse an existing log: appended to it, the same recording would give another log each time;
+    and the running filter's log would have events that did not happen."""
     if audit.exists() and list_keys(audit):
         raise ReplayError(f"--audit {audit}: has an audit log already; name a new directory")
 
@@ -132,7 +132,7 @@ class Machine:
 
     @property
     def skipped(self) -> list[str]:
-        """What to say of lines that were not understood; nothing when there are none."""
+        """Summarise the lines that were not understood; empty if there are none."""
         counters = self._pipeline.filter.counters
         count = sum(number for kind, number in counters.items() if kind.startswith("skipped_"))
         if not count:
@@ -152,7 +152,7 @@ class Machine:
         return not counters or bool(kinds - {ShowLine.__name__})
 
     def load(self, moment: Moment, vrps: Path | None) -> None:
-        """Loads the data that a recording without its own is judged by."""
+        """Load the data for judging a recording that has none of its own."""
         if self._config.truth:
             file, may_be_empty = self._config.truth.file, self._config.truth_may_be_empty
             content = read_file(file)

@@ -65,13 +65,13 @@ def _log_event(event: Auditable) -> None:
     elif isinstance(event, Flood) and event.phase == "begins":
         log.warning(
             "%s (%s, AS%d) floods: more changes than the audit log writes line by line; "
-            "it sums them up each minute",
+            "it has one summary a minute instead",
             event.neighbor,
             event.host or "in no group",
             event.asn,
         )
     elif isinstance(event, Flood) and event.phase == "ended":
-        log.info("%s (%s, AS%d) floods no longer", event.neighbor, event.host, event.asn)
+        log.info("%s (%s, AS%d): flood ended", event.neighbor, event.host, event.asn)
 
 
 def _log_release(release: str) -> None:
@@ -87,29 +87,29 @@ def _log_release(release: str) -> None:
 def _log_resync(problems: Mapping[str, int]) -> None:
     """Log an incomplete resync with ExaBGP."""
     log.error(
-        "ExaBGP does not tell as it should what routers have from before this start (%s): "
-        "if this goes on, or they keep routes that they should not have, restart ExaBGP",
+        "resync with ExaBGP is incomplete (%s): routers may hold routes unknown to rsfilter. "
+        "If this persists, restart ExaBGP",
         ", ".join(f"{what}: {count}" for what, count in sorted(problems.items())),
     )
 
 
 def _log_skipped(why: str, line: bytes) -> None:
-    """A line of ExaBGP, which begins like this, was not understood; there may be more like it."""
+    """Log a line of ExaBGP that was not understood, by its beginning. More may follow."""
     log.warning(
-        "a line of ExaBGP was not understood (%s), and what it said is missing: %r. If it was an "
-        "UPDATE, reset the session of the neighbor that it names",
+        "a line of ExaBGP was not understood (%s) and is ignored: %r. If it was an UPDATE, reset "
+        "the session of the neighbor that it names",
         why,
         line,
     )
 
 
 def _log_absent(hosts: Sequence[Address]) -> None:
-    """End-of-RIB has gone out although these hosts are not back."""
+    """Log the hosts that had not reconnected when End-of-RIB was sent."""
     if not hosts:
         return
     named = ", ".join(map(str, hosts[:NAMED_HOSTS]))
     log.warning(
-        "routers are told that all is said, although %d hosts have not come back since ExaBGP "
+        "End-of-RIB sent to routers, although %d hosts have not reconnected since ExaBGP "
         "started: %s",
         len(hosts),
         named + (" ..." if len(hosts) > NAMED_HOSTS else ""),
@@ -120,9 +120,9 @@ def _log_guard(change: GuardChange) -> None:
     match change.action:
         case "held":
             log.error(
-                "guard: this change of %s would lose %d of %d accepted routes%s: they stay where "
-                "they are (%d held in all). Put the data right; or, if they are, let go with: "
-                "rsfilter guard release (or kill -USR2 %d)",
+                "guard: this change of %s would lose %d of %d accepted routes%s: they stay "
+                "announced (%d held in all). Correct the data; if they are correct, withdraw the "
+                "held routes with: rsfilter guard release (or kill -USR2 %d)",
                 change.source,
                 change.routes,
                 change.accepted,
@@ -133,6 +133,6 @@ def _log_guard(change: GuardChange) -> None:
         case "restored":
             log.warning("guard: %d routes were held before a restart: they stay", change.routes)
         case "released":
-            log.warning("guard: let go of %d routes, by %s", change.routes, change.detail)
+            log.warning("guard: %d held routes released by %s", change.routes, change.detail)
         case _:
             log.info("guard: %s", change.detail)

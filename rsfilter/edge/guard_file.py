@@ -85,9 +85,9 @@ def load(path: Path, now: float) -> GuardRestored:
     except FileNotFoundError:
         return _load_0_1(path.with_name(NAME_0_1), now)
     except OSError as error:
-        log.error("guard: cannot read what was held: %s: %s", path, error.strerror)
+        log.error("guard: cannot read the held routes: %s: %s", path, error.strerror)
     except UnusableError as error:
-        log.error("guard: %s is not used, what was held is let go: %s", path, clean(str(error)))
+        log.error("guard: %s is not used, held routes are released: %s", path, clean(str(error)))
     return NOTHING
 
 
@@ -109,7 +109,7 @@ def _load_0_1(path: Path, now: float) -> GuardRestored:
     except FileNotFoundError:
         return NOTHING
     except (OSError, UnusableError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        log.error("guard: %s is not used, what was held is let go: %.200r", path, error)
+        log.error("guard: %s is not used, held routes are released: %.200r", path, error)
         return NOTHING
     return GuardRestored(held)
 

@@ -91,9 +91,7 @@ class GuardKeeper:
         except Exception as error:  # whatever it was: the next attempt may be the one that counts
             self._unwritten = records
             if not self._has_failed:
-                log.error(
-                    "guard: a restart would let go of what is held: %s: %s", self._path, error
-                )
+                log.error("guard: a restart would release held routes: %s: %s", self._path, error)
             self._has_failed = True
         else:
             self._has_failed = False

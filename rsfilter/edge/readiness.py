@@ -57,7 +57,7 @@ class ReadinessWatcher:
             log.warning("readiness: the file system does not answer")
             ready = self._config.ready_file
             if ready is not None and not self._exists.get(ready, False):
-                self._tell(f"{ready} cannot be looked for")
+                self._tell(f"{ready} cannot be checked")
 
     async def configure(self, config: ReadinessConfig) -> None:
         """Watch other files from now on, even if the earlier ones do not respond."""

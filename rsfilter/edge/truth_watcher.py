@@ -266,7 +266,7 @@ class TruthWatcher:
             self._good = content.key
         if self._error is not None:
             self._error = None
-            logger.info("%s is good again", self.path)
+            logger.info("%s: ok again", self.path)
 
 
 def _events(directories: frozenset[str]) -> AsyncGenerator[None, None]:

@@ -23,20 +23,20 @@ from rsfilter.routing.model import Address, Prefix
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
-"""Between two looks at the log."""
+"""Seconds between two checks of the log."""
 
 RECORDS_AT_ONCE = 20_000
 """Records that are folded in one turn: some 0.2 s."""
 
 HURRY_S = 3
-"""Between two heartbeats while something differs."""
+"""Seconds between two heartbeats while instances differ."""
 
 HURRIES = 6
 """Quick heartbeats in a row: with steady churn some bucket always differs for a moment."""
 
 
 class View(NamedTuple):
-    """What the last heartbeat found."""
+    """Findings of the last heartbeat."""
 
     peers: list[PeerReport]
     differing: int
@@ -47,7 +47,7 @@ NO_VIEW = View([], 0, [])
 
 
 class BeatLoop:
-    """Sends heartbeats for ever, in a thread. `shipping` says how far shipping has come."""
+    """Sends heartbeats without end, in a thread. `shipping` returns the progress of shipping."""
 
     def __init__(
         self, settings: Settings, database: Database, shipping: Callable[[], Report]

@@ -1,7 +1,7 @@
-"""A block: consecutive lines of one log on their way. Pure: no clock, no file.
+"""A block: consecutive lines of one log in transit. Pure: no clock, no file.
 
-Lines travel octet for octet, so that whoever gets them can check every hash. Where a block begins
-and ends means nothing: after a fault the same lines travel in other blocks.
+Lines are carried octet for octet, so that a receiver can check every hash. The limits of a block
+have no meaning: after a fault the same lines are sent in other blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ START = Link(0, "", GENESIS)
 
 
 class DamagedError(Exception):
-    """Lines are not what a chain of records has there; the message says which and why."""
+    """Raised for lines that are not a chain of records; the message names them and the reason."""
 
 
 class Block(NamedTuple):
@@ -52,8 +52,8 @@ def pack(lines: Sequence[bytes], after: Link) -> Block:
 
 
 def unpack(block: Block) -> list[bytes]:
-    """The lines of a block, each with its line feed. Raises DamagedError when there are other lines
-    in it than it claims. What is inflated is bounded, whoever wrote the block."""
+    """Unpack the lines of a block, each with its line feed. Raises DamagedError if they are not the
+    lines that it claims. The inflated size is bounded, because any peer may have written it."""
     inflater = zlib.decompressobj()
     limit = MAX_OCTETS + MAX_LINE
     try:
@@ -76,7 +76,7 @@ def follow(lines: Sequence[bytes], after: Link) -> Link:
         if link.seq != after.seq + 1 or link.prev != after.hash:
             raise DamagedError(f"record {link.seq} does not follow record {after.seq}")
         if not is_intact(line, link):
-            raise DamagedError(f"record {link.seq} is not what its hash says")
+            raise DamagedError(f"record {link.seq} does not match its hash")
         after = link
     return after
 

@@ -1,10 +1,10 @@
 """Copies of all logs on another machine: the same lines in the same files, octet for octet.
 
-A log names its files itself (`file` records), and gzip is made without time and name; so the copy
-of a log has the same names and the same octets, and every `rsfilter audit` command works on it.
-What is kept of where it stands is the copy itself. Every hash is checked before a line is written,
-and nothing that is there is ever changed: where the database has other records, the copy of that
-instance stops, and says so.
+A log names its files itself (`file` records), and gzip is made without time and name. So the copy
+of a log has the same names and the same octets, and every `rsfilter audit` command works on it. The
+copy itself is the only state. Every hash is checked before a line is written, and existing lines
+are never changed: if the database has other records, the copy of that instance stops with a
+problem.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ BLOCKS_AT_ONCE = 64
 """Blocks that are read with one question, and brought to the disk together: some 30 MB of lines."""
 
 _FILE = re.compile(rb'.{0,80}"event":"file",', re.DOTALL)
-"""How the record of a new file begins."""
+"""Beginning of the record of a new file."""
 
 _NAME = re.compile(r"audit-(\d{4}-\d\d-\d\d)(?:\.([1-9]\d{0,8}))?\.jsonl", re.ASCII)
 
 
 class Source(Protocol):
-    """Where blocks come from."""
+    """Source of blocks."""
 
     def read(self, instance: str, after: int, limit: int) -> list[Block]:
         """The blocks of an instance that have records after `after`, in order, at most so many."""
@@ -59,7 +59,7 @@ class _FileRecord(msgspec.Struct):
 
 
 class Finding(NamedTuple):
-    """How the copy of one instance stands."""
+    """State of the copy of one instance."""
 
     instance: str
     records: int
@@ -69,7 +69,7 @@ class Finding(NamedTuple):
     behind: int
     """Records that the database has and the copy has not."""
     problem: str
-    """What is wrong, for people; empty if nothing is."""
+    """Problem, for display; empty if there is none."""
 
 
 class Copy:

@@ -37,7 +37,7 @@ MAX_DIFFERENCES = 200
 """More are counted in buckets: they have one cause, mostly."""
 
 SWAPPED = array("H", [1]).tobytes()[0] == 1
-"""This machine is little-endian."""
+"""True on a little-endian machine."""
 
 
 class _Pair(NamedTuple):
@@ -54,12 +54,12 @@ class Comparer:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._differed: dict[tuple[str, str], set[int]] = {}
-        """By instance and group: the buckets that differed in the last round."""
+        """Buckets that differed in the last round, by instance and group."""
         self.is_differing = False
-        """The last round had a difference to look into."""
+        """True if the last round had a difference to examine."""
 
     def round(self, state: State, peers: Sequence[Peer], now: float) -> Detail | None:
-        """What to add to the next heartbeat; None if there is no difference."""
+        """Return the detail for the next heartbeat; None if there is no difference."""
         pairs = [pair for peer in peers for pair in _pairs(state, peer)]
         differing = [pair for pair in pairs if pair.mine.root != pair.theirs.root]
         self.is_differing = bool(differing)
@@ -147,7 +147,7 @@ def _pairs(state: State, peer: Peer) -> Iterator[_Pair]:
 
 
 def _cause(state: State, pair: _Pair, mine: Decision, theirs: Decision) -> str:
-    """Why a route is decided differently; empty: one of them has not settled yet."""
+    """Return why a route is decided differently; empty if one decision has not settled yet."""
     other = pair.peer.state
     if data := other_data(state, other):
         return data

@@ -27,7 +27,7 @@ from rsfilter.fleet.schema import VERSION
 from rsfilter.fleet.state import Detail, Peer, State
 
 CONNECT_TIMEOUT_S = 5
-"""For each host of the URL."""
+"""Seconds for each host of the URL."""
 
 _TRANSPORT = {
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -44,7 +44,7 @@ MAX_PASSWORD = 1000
 
 
 class Kind(Enum):
-    """What is wrong, and what to do about it."""
+    """Kinds of errors, by remedy."""
 
     UNREACHABLE = "the database cannot be reached; nothing is lost, the audit log here is kept"
     REFUSED = "set the role's password to that of password_file, or see pg_hba.conf"
@@ -58,7 +58,7 @@ class Kind(Enum):
 
 
 class DatabaseError(Exception):
-    """The database did not do what it should. `kind` says what to do about it."""
+    """Raised for an error of the database. `kind` determines the remedy."""
 
     def __init__(self, kind: Kind, text: str) -> None:
         super().__init__(f"{text}: {kind.value}")
@@ -109,7 +109,7 @@ class Database:
 
     def append(self, block: Block) -> None:
         """Add a block. Returns when it is safe, by the database's own rules (with a synchronous
-        standby: on both). Raises DatabaseError; then `newest` says whether it is there."""
+        standby: on both). Raises DatabaseError; `newest` then shows whether the block was added."""
         with self._errors():
             connection = self._connected()
             self._warnings.clear()
@@ -140,7 +140,7 @@ class Database:
             return str(row[0]) if row else ""
 
     def beat(self, state: State, detail: Detail | None) -> None:
-        """Tell the fleet how this instance is. Raises DatabaseError."""
+        """Publish the state of this instance. Raises DatabaseError."""
         with self._errors():
             more = None if detail is None else json.encode(detail).decode()
             self._connected().execute(_BEAT, (json.encode(state).decode(), more))
@@ -155,9 +155,9 @@ class Database:
     # The connection ------------------------------------------------------------------------------
 
     def abandon(self, after_s: float) -> None:
-        """End what the connection has waited for longer than so many seconds, from another thread:
-        its call raises DatabaseError. The server is not asked to cancel: a commit that waits for
-        its standby would then be done without it."""
+        """End a call of the connection that has lasted longer than `after_s`, from another thread:
+        the call raises DatabaseError. The server gets no cancel request, because a commit that
+        waits for its standby would then complete without it."""
         with self._lock:
             connection, since = self._connection, self._busy_since
             if connection is None or connection.closed or since is None:
@@ -193,7 +193,7 @@ class Database:
         return connection
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
-        """It is the database of this fleet, and has what we need."""
+        """Check that the database is that of this fleet, with the required schema."""
         row = connection.execute("SELECT name, version FROM rsfilter.fleet").fetchone()
         name, version = row or ("", 0)
         if name != self._config.name:
@@ -270,7 +270,7 @@ FROM rsfilter.status ORDER BY instance
 """
 
 _NOT_REPLICATED = "01000"
-"""Of the warning that a commit was done without its synchronous standby."""
+"""SQLSTATE of the warning that a commit was done without its synchronous standby."""
 
 _KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], Kind], ...] = (
     ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), Kind.REFUSED),
@@ -284,7 +284,7 @@ _KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], Kind], ...] = (
 )
 
 _REFUSALS = ("authentication failed", "no pg_hba.conf entry", "certificate", "no password supplied")
-"""In what libpq says when a connection is refused: it gives no code for it."""
+"""Texts of libpq for a refused connection, which has no code."""
 
 
 def _translated(error: psycopg.Error) -> DatabaseError:

@@ -1,11 +1,11 @@
-"""The routes of one filter as its audit log tells of them, with digests of each host group.
+"""The routes of one filter as reconstructed from its audit log, with digests of each host group.
 
-Folding the log costs the filter nothing, and what it gives is by definition what can be proved
-later. Two instances with the same host group have the same digest when they decided the same: a
-keyed 64-bit hash of each route, times a number for what was decided, summed mod 2^64 in one of
-4,096 buckets. A change costs one hash; order does not matter; hosts do not know the key, so that
-none can make two tables look alike. Only routes that have stood for `SETTLE_S` count, because a
-host's two sessions do not come in the same moment. Pure: time comes in as `now`.
+Reading the log costs the filter nothing, and the result is by definition provable later. Two
+instances with the same host group have the same digest if they decided the same. The digest is a
+keyed 64-bit hash of each route, times a number for its verdict, summed mod 2^64 in one of 4,096
+buckets. A change costs one hash; order does not matter; hosts do not know the key, so that none can
+make two tables appear equal. Only routes unchanged for `SETTLE_S` count, because a host's two
+sessions do not start in the same moment. Pure: takes `now`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Key(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What was decided about a route."""
+    """Decision about a route."""
 
     verdict: str
     reasons: tuple[str, ...]
 
 
 class Data(NamedTuple):
-    """What decides: two instances are compared by what they decided by."""
+    """Data behind decisions, by which two instances are compared."""
 
     truth: str = ""
     """SHA-256; empty if there is none."""
@@ -57,7 +57,7 @@ class Data(NamedTuple):
 
 
 class Record(Struct):
-    """What matters here of a record of the log."""
+    """Members of a log record that matter here."""
 
     seq: int
     event: str
@@ -89,7 +89,7 @@ class Entry:
     bucket: int
     amount: int
     is_counted: bool = False
-    """It is in the sum of its bucket."""
+    """True if it is in the sum of its bucket."""
 
 
 @dataclass(slots=True)
@@ -109,7 +109,8 @@ class Ledger:
     """Folds the records of one log, from a start of the filter on."""
 
     def __init__(self, key: str, group_of: Callable[[str], str]) -> None:
-        """`key` is the fleet's. `group_of` says which group a neighbor is of; empty for none."""
+        """Make a ledger. `key` is the fleet's. `group_of` returns the group of a neighbor; empty if
+        none."""
         self._key = key.encode()[:64]
         self._group_of = group_of
         self._code = lru_cache(maxsize=4096)(self._code_of)
@@ -215,7 +216,8 @@ class Ledger:
             self.data, self.data_since = data, now
 
     def _doubt(self, neighbor: str) -> None:
-        """Until its session comes up again, the log does not have all of this neighbor's routes."""
+        """Mark a neighbor whose routes in the log are incomplete until its session comes up
+        again."""
         if neighbor in self.uncertain:
             return
         self.uncertain.add(neighbor)

@@ -1,4 +1,4 @@
-"""What the filter and its shipping process write to each other: JSON, one value to a line."""
+"""Messages between the filter and its shipping process: JSON, one value per line."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Settings(Struct, frozen=True):
     heartbeat: int
     version: str
     started: str = ""
-    """Not before then the filter has started (RFC 3339): older records are of another one."""
+    """Earliest start of the filter (RFC 3339): older records are of another process."""
     groups: tuple[GroupSettings, ...] = ()
     """The host groups whose routes are compared."""
 

@@ -26,7 +26,7 @@ MAX_SHOWN = 5
 
 
 class Finding(NamedTuple):
-    """Something that does not fit together."""
+    """A conflict between configurations."""
 
     level: str
     """error, or warning: it may be meant so."""
@@ -55,7 +55,7 @@ class Instance(NamedTuple):
 def check(
     instances: Sequence[Instance], *, sessions: int = SESSIONS, covers: Iterable[str] = ()
 ) -> list[Finding]:
-    """What does not fit together. `covers`: prefixes in which every address has to be served."""
+    """Find conflicts. `covers`: prefixes in which every address has to be served."""
     return [
         *_identity(instances),
         *_served(instances),
@@ -174,7 +174,7 @@ def _coverage(instances: Sequence[Instance], sessions: int, covers: IPSet) -> It
 
 
 def _bound(instances: Sequence[Instance], served: IPSet) -> Iterator[Finding]:
-    """Every address that truth binds to a host is served by somebody."""
+    """Find addresses that truth binds to a host and no instance serves."""
     missing = {
         f"{host} {address}"
         for one in instances

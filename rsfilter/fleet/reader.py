@@ -17,11 +17,11 @@ from rsfilter.fleet.block import MAX_OCTETS, MAX_RECORDS, START, Block, DamagedE
 
 
 class ForkError(Exception):
-    """The log here is not the one whose records were shipped; the message says how."""
+    """Raised if the local log is not the one whose records were shipped; the message explains."""
 
 
 class PrunedError(Exception):
-    """Records that were not shipped are no longer here; the message says which."""
+    """Raised if unshipped records were removed; the message names them."""
 
 
 class LogReader:

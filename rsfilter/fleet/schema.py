@@ -13,11 +13,11 @@ from importlib import resources
 from rsfilter.audit.chain import GENESIS
 
 VERSION = 2
-"""Of the schema that this program needs."""
+"""Version of the schema that this program needs."""
 
 MAX_CONNECTIONS = 8
-"""Of one instance at a time: it has two, and those of a crashed one go after a while. A limit, so
-that no instance can take all that the database has room for."""
+"""Connections of one instance at a time: it has two, and those of a crashed one end after a while.
+A limit, so that no instance can take all connections of the database."""
 
 INSTANCE, COLLECTOR = "rsfilter_instance", "rsfilter_collector"
 """The groups that roles of instances, and of those who read everything, are in."""
@@ -127,7 +127,7 @@ def _role(what: str, group: str, name: str) -> str:
 
 
 def _sql(version: int) -> str:
-    """What a version adds."""
+    """Return the SQL that a version adds."""
     for file in (resources.files("rsfilter.fleet") / "sql").iterdir():
         if file.name.startswith(f"{version}-"):
             return file.read_text(encoding="utf-8").strip()

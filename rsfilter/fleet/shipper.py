@@ -1,8 +1,8 @@
-"""Moves an audit log into the database, block after block.
+"""Shipper of an audit log into the database, block after block.
 
-The cursor is the newest block in the database: nothing is kept here. Whatever fails, the next step
-asks the database again where to go on. What was shipped is never repaired: where the log here and
-the database differ, shipping stops and says so, until somebody has found out why.
+The cursor is the newest block in the database: no state is kept here. After any failure, the next
+step queries the database for the place to continue. Shipped records are never repaired: if the log
+here and the database differ, shipping stops with a problem until an operator has found the cause.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FORKED = (
     "is shipped until somebody has found out (docs/fleet.md, A fork)"
 )
 PRUNED = "ship them from a copy: rsfilter fleet ship --directory COPY (docs/fleet.md, A gap)"
-DAMAGED = "rsfilter audit verify says more; nothing more is shipped"
+DAMAGED = "rsfilter audit verify shows details; nothing more is shipped"
 UNREADABLE = "the audit log cannot be read"
 
 
 class Store(Protocol):
-    """Where blocks go."""
+    """Destination of blocks."""
 
     def newest(self) -> Link:
         """The last record that is there."""
@@ -35,15 +35,15 @@ class Store(Protocol):
 
 
 class State(NamedTuple):
-    """How far it has come, and what keeps it."""
+    """Progress, and the problem that stops it."""
 
     shipped: Link
     """The last record that is in the database, as far as is known."""
     head: int
     """The last record that could be."""
     problem: str = ""
-    """What is wrong, for an enumeration of alarms: fork, pruned, damaged, unreadable, or a
-    `database.Kind` in lower case. Empty if all is well."""
+    """Problem, from an enumeration for alarms: fork, pruned, damaged, unreadable, or a
+    `database.Kind` in lower case. Empty if there is none."""
     detail: str = ""
     """The same for people: what, where, and what to do."""
 

@@ -58,7 +58,7 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
         self._is_replaced = False
-        """It was asked to end, so that another one takes its place."""
+        """True if it was requested to end, so that another one takes its place."""
 
     def start(self) -> None:
         """Start it, and keep it running."""
@@ -73,7 +73,7 @@ class Supervisor:
                 self._process.stdin.close()
 
     def close(self) -> None:
-        """Let it end by itself, after the last records: nobody waits for it."""
+        """Let it end by itself, after the last records, without waiting for it."""
         if self._task is not None:
             self._task.cancel()
         if self._process is not None and self._process.stdin is not None:

@@ -45,7 +45,7 @@ class StartTail:
         return False
 
     def records(self) -> Iterator[Record]:
-        """What has come since the last call."""
+        """Yield the records added since the last call."""
         while self._file is not None:
             line = self._file.readline(MAX_LINE)
             if line.endswith(b"\n"):
@@ -69,7 +69,7 @@ class StartTail:
         self._file = None
 
     def _last_start(self, key: FileKey) -> int | None:
-        """Where the last start of a file begins; None if it has none."""
+        """Return the offset of the last start in a file; None if it has none."""
         path = self._directory / key.name
         if path.exists():
             with (

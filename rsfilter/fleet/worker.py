@@ -31,7 +31,7 @@ from rsfilter.fleet.shipper import Shipper
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Between two looks for new records: `head.json` is written once a second."""
+"""Seconds between two checks for new records: `head.json` is written once a second."""
 
 ANSWER_S = 20.0
 """The database has this long for an answer: a block passes through 10 kB a second in it."""
@@ -40,16 +40,17 @@ RETRY_S = (0.3, 30.0)
 """First and longest wait after the database has failed. It doubles in between."""
 
 STOPPED_S = 60.0
-"""Between two looks at a log that cannot be shipped (a fork, a gap, damage): each reads a file."""
+"""Seconds between two checks of a log that cannot be shipped (a fork, a gap, damage): each reads a
+file."""
 
 PATIENCE_S = 10.0
 """A database that cannot be reached for less than this is no problem yet: it fails over."""
 
 FAREWELL_S = 2.0
-"""How long the last records may take after the filter has ended."""
+"""Seconds for the last records after the filter has ended."""
 
 ALIVE_S = 10.0
-"""At least so often the filter hears of us."""
+"""Seconds between two reports, at most."""
 
 NICE = 5
 """The filter beside us comes first."""
@@ -81,7 +82,7 @@ class ShipLoop:
 
     @property
     def report(self) -> Report:
-        """How far it has come."""
+        """Return the progress."""
         state = self._shipper.state
         return Report(
             shipped=state.shipped.seq,
@@ -142,7 +143,7 @@ def main() -> None:
 
 
 class _Reporter:
-    """Writes reports: those that say something new, and others so that we are known to live."""
+    """Writes reports: those with news, and others to show that the process is alive."""
 
     def __init__(self) -> None:
         self._last = b""

@@ -26,17 +26,17 @@ from rsfilter.rpki.truth import Truth
 from rsfilter.rpki.vrps import EMPTY, Difference, RtrSnapshot, VrpSet
 
 MANY_PREFIXES = 20_000
-"""With more changed prefixes than this, judging everything again is cheaper than finding what
-they cover."""
+"""Changed prefixes above which judging everything again is cheaper than finding the covered
+routes."""
 
 _NO_CHANGE = Difference(0, 0, frozenset())
 
 
 class PreparedRtr(NamedTuple):
-    """What a snapshot would change."""
+    """Effects of a snapshot."""
 
     vrps: VrpSet
-    """What SLURM's filters leave of it."""
+    """VRPs of the snapshot after SLURM's filters."""
     change: Difference
     truth: Truth | None
     """The truth, and the VRPs of the caches, that this holds for."""
@@ -44,17 +44,17 @@ class PreparedRtr(NamedTuple):
 
 
 class PreparedTruth(NamedTuple):
-    """What a truth would change."""
+    """Effects of a truth."""
 
     bindings: Bindings
     rtr_vrps: VrpSet
-    """What its SLURM filters leave of the caches' VRPs."""
+    """VRPs of the caches after its SLURM filters."""
     change: Difference
     rtr_change: Difference
     changed_hosts: frozenset[TruthHost]
-    """Those that are not as before, and as they were."""
+    """Changed hosts, in their old and new form."""
     moved: frozenset[Prefix]
-    """That went from one host to another of the same ASN."""
+    """Prefixes that moved from one host to another of the same ASN."""
     truth: Truth
     """The new truth; the earlier one, and the VRPs of the caches, that this holds for."""
     before: Truth | None
@@ -90,7 +90,7 @@ class Sources:
 
     @property
     def nothing(self) -> Data:
-        """What is in force before the start: nothing, so that every route is rejected."""
+        """Return the data before the start: none, so that every route is rejected."""
         return Data(truth_source=Source.UNAVAILABLE, rtr_source=Source.UNAVAILABLE, mode=self._mode)
 
     @property
@@ -123,7 +123,7 @@ class Sources:
         return self._rtr.vrps if self._rtr is not None else EMPTY
 
     def fill(self, vrps: VrpSet) -> None:
-        """Gives a copy of `to_be_filled` its VRPs."""
+        """Fill a copy of `to_be_filled` with its VRPs."""
         if self._rtr is not None:
             self._rtr = replace(self._rtr, vrps=vrps)
 
@@ -146,7 +146,7 @@ class Sources:
         )
 
     def prepare_truth(self, truth: Truth) -> PreparedTruth:
-        """What `truth_loaded` needs to know of a truth. Changes nothing; for any thread."""
+        """Prepare `truth_loaded` for a truth. Changes nothing; for any thread."""
         before, rtr, rtr_before = self._truth, self._rtr, self._rtr_vrps
         rtr_vrps = rtr_before if rtr is None else truth.filter_rtr(rtr.vrps)
         return PreparedTruth(
@@ -165,7 +165,7 @@ class Sources:
     def truth_loaded(
         self, truth: Truth, prepared: PreparedTruth | None = None
     ) -> DataReplaced | None:
-        """A good truth file was read. `prepared`: what `prepare_truth` found, if it was asked."""
+        """Apply a valid truth file. `prepared`: the result of `prepare_truth`, if it was called."""
         if (
             prepared is None
             or prepared.truth is not truth
@@ -205,7 +205,7 @@ class Sources:
         )
 
     def prepare_rtr(self, snapshot: RtrSnapshot) -> PreparedRtr:
-        """What `rtr_changed` needs to know of a snapshot. Changes nothing; for any thread."""
+        """Prepare `rtr_changed` for a snapshot. Changes nothing; for any thread."""
         truth, before = self._truth, self._rtr_vrps
         vrps = truth.filter_rtr(snapshot.vrps) if truth else snapshot.vrps
         return PreparedRtr(vrps, _difference(before, vrps), truth, before)
@@ -213,8 +213,8 @@ class Sources:
     def rtr_changed(
         self, snapshot: RtrSnapshot, reason: str, prepared: PreparedRtr | None = None
     ) -> DataReplaced | None:
-        """Another whole snapshot decides, or the same one is fresh again. `prepared`: what
-        `prepare_rtr` found, if it was asked."""
+        """Apply another complete snapshot, or the same one that is fresh again. `prepared`: the
+        result of `prepare_rtr`, if it was called."""
         if (
             prepared is None
             or prepared.truth is not self._truth  # another one came meanwhile
@@ -237,7 +237,8 @@ class Sources:
 
     @property
     def waits_for_caches(self) -> bool:
-        """Nothing is in force for want of a first End of Data; truth may be missing as well."""
+        """Return whether no data are active for want of a first End of Data; truth may be missing
+        too."""
         return (
             self._rtr_source is Source.UNAVAILABLE and self._rtr is None and not self._has_given_up
         )
@@ -288,8 +289,8 @@ def _together(*changed: frozenset[Prefix] | None) -> frozenset[Prefix] | None:
 
 
 def _moved(before: Iterable[TruthHost], after: Iterable[TruthHost]) -> frozenset[Prefix]:
-    """Return the prefixes that a host gained or lost beside others of its ASN. The VRPs may be
-    the same as before: they do not tell those hosts apart."""
+    """Return the prefixes that a host gained or lost beside others of its ASN. The VRPs may be the
+    same as before, because they do not distinguish those hosts."""
     owned = {host: host.prefixes for host in before}
     return frozenset(
         vrp.prefix

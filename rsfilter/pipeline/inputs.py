@@ -31,8 +31,8 @@ class Lines(NamedTuple):
     """Lines of ExaBGP, without their line feeds. None at all: only timers are due."""
 
     lines: Iterable[bytes]
-    """Iterated once by the pipeline, and again by whoever records: it may end before all lines that
-    wait are taken."""
+    """Lines, iterated once by the pipeline, and again by a recorder: the iteration may end before
+    all waiting lines are taken."""
 
 
 class TruthRead(NamedTuple):

@@ -46,22 +46,22 @@ class LineNotUnderstood(NamedTuple):
 
 
 Notice = DataInForce | ReleaseKnown | HostsAbsent | ResyncProblem | LineNotUnderstood
-"""For the operator's log; nothing of it is audited."""
+"""Notice for the operator's log, without an audit record."""
 
 
 class Outputs(NamedTuple):
-    """What follows from one input."""
+    """Effects of one input."""
 
     commands: list[bytes]
-    """For ExaBGP, once what `haste` requires is written down."""
+    """Commands for ExaBGP, to be sent once the records that `haste` requires are stored."""
     audit: Sequence[Auditable]
     notices: Sequence[Notice]
     skipped: Sequence[SkippedLine]
     """Lines of this input that were not understood, the first of them."""
     unsettled: Unsettled
-    """To be written down before the commands are sent."""
+    """State to store before the commands are sent."""
     haste: Haste
-    """When `Pipeline.take_records` is due, and whether the commands wait for it."""
+    """Urgency of `Pipeline.take_records`: whether the commands wait for it."""
     is_busy: bool
     """Data are still on their way through the table."""
     is_shut_down: bool

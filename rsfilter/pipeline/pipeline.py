@@ -36,7 +36,7 @@ STOP = "stop"
 """The note after which nothing comes in."""
 
 SKIPPED_EVERY_S = 60.0
-"""Between two notices of lines that were not understood: a host may cause any number of lines."""
+"""Seconds between two notices of lines that were not understood: a host may cause any number."""
 
 
 class Pipeline:

@@ -219,7 +219,7 @@ def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[
             yield (
                 f"routers {routers.name}: AS{routers.asn} is also that of {_some(those)}: these "
                 "routers take such routes for loops and discard them (RFC 4271 section 9.1.2), "
-                "unless they are told not to"
+                "unless they are configured not to"
             )
 
 

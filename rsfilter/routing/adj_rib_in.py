@@ -37,11 +37,11 @@ class Entry(Struct, eq=False, gc=False):
     """A route in Adj-RIB-In with its current verdict."""
 
     route: Route
-    """As announced; with LLGR_STALE added while it is stale."""
+    """The route as announced; with LLGR_STALE added while it is stale."""
     verdict: Verdict
     within_limit: bool
-    """Among the first `max_prefixes` that the neighbor announced and still does, or did when it
-    was lost."""
+    """Counts against `max_prefixes`: one of the neighbor's oldest routes. Frozen when the session
+    is lost."""
     number: int = 0
     """Its place in the order of arrival, set by `AdjRibIn.insert`. Stays when the route changes."""
 
@@ -51,36 +51,37 @@ class Entry(Struct, eq=False, gc=False):
 
     @property
     def is_announced(self) -> bool:
-        """Accepted, or held: it was, and stays until the guard lets go."""
+        """Return whether routers have the route: it is accepted, or held after it was."""
         return self.verdict.kind is not _REJECTED
 
 
 @dataclass(slots=True)
 class NeighborTable:
-    """What one neighbor has announced, in the order in which its latest session first did."""
+    """Routes that one neighbor has announced, in the order of their first announcement in its
+    latest session."""
 
     entries: dict[RouteKey, Entry] = field(default_factory=dict)
     over_limit: OrderedDict[RouteKey, None] = field(default_factory=OrderedDict)
-    """Those beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered:
-    a plain dict finds its first key slowly once many before it have left."""
+    """Routes beyond `max_prefixes`, oldest first: the next to move up when one leaves. Ordered: a
+    plain dict finds its first key slowly after many removals at the front."""
     asns: set[int] = field(default_factory=set)
-    """Of its session, and of earlier ones whose routes are still here."""
+    """ASNs of its session, and of earlier ones with remaining routes."""
     unrepeated: dict[str, set[RouteKey]] = field(default_factory=dict)
-    """By family: what a refresh under way (RFC 7313) has not repeated yet."""
+    """Routes that a refresh under way (RFC 7313) has not repeated yet, by family."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """(family, NLRI) of what cannot be a route and was audited: each once, up to a limit."""
     stale: OrderedDict[RouteKey, float] = field(default_factory=OrderedDict)
-    """Those of earlier sessions that were not repeated since, and when each ends, the soonest
-    first. They do not count against `max_prefixes`: the host does not announce them."""
+    """Routes of earlier sessions that were not repeated since, with their expiry, earliest first.
+    They do not count against `max_prefixes`, because the host does not announce them."""
 
     def room(self, max_prefixes: int) -> int:
-        """How many more routes would be within the limit."""
+        """Return how many more routes would be within the limit."""
         counted = len(self.entries) - len(self.over_limit) - len(self.stale)
         return max(0, max_prefixes - counted)
 
     @property
     def room_beyond(self) -> int:
-        """How many more routes beyond the limit would be kept."""
+        """Return how many more routes beyond the limit would be kept."""
         return max(0, MAX_OVER_LIMIT - len(self.over_limit))
 
     def repeat(self, key: RouteKey) -> None:
@@ -112,7 +113,7 @@ class AdjRibIn:
         self._index = PrefixIndex()
         self.arrivals: Arrivals[Entry] = Arrivals()
         self.accepted = 0
-        """How many routes are accepted."""
+        """Number of accepted routes."""
 
     def __len__(self) -> int:
         return sum(len(table.entries) for table in self.tables.values())
@@ -125,7 +126,7 @@ class AdjRibIn:
         return found
 
     def insert(self, entries: Sequence[Entry]) -> None:
-        """Adds routes of one neighbor, at least one, under keys that are not there yet."""
+        """Add routes of one neighbor, at least one, under new keys."""
         neighbor = entries[0].route.key.neighbor
         table = self.tables.get(neighbor) or self.table(neighbor)
         by_prefix = self._by_prefix
@@ -148,7 +149,7 @@ class AdjRibIn:
         self.accepted += accepted
 
     def remove(self, key: RouteKey) -> Entry | None:
-        """Takes a route out; None when it was not there."""
+        """Remove and return a route; None if it is not present."""
         table = self.tables.get(key.neighbor)
         entry = table.entries.pop(key, None) if table else None
         if table is None or entry is None:
@@ -216,9 +217,9 @@ class AdjRibIn:
         return table is not None and key in table.stale
 
     def candidates(self, prefix: Prefix) -> Sequence[Route]:
-        """What routers can be given of a prefix, best first: the accepted routes; only without any
-        of them those that the guard holds. An owner by the newest data never shares its prefix with
-        an earlier one, whatever it asks of routers."""
+        """Return the routes of a prefix that routers can get, best first: the accepted routes; the
+        held ones only if none is accepted. An owner by the newest data never shares its prefix with
+        an earlier one, whatever attributes the latter has."""
         found = self._by_prefix.get(prefix, ())
         if isinstance(found, Entry):
             return () if found.verdict.kind is _REJECTED else (found.route,)
@@ -250,7 +251,7 @@ class AdjRibIn:
         return tuple(found.entries.values()) if isinstance(found, Owners) else (found,)
 
     def count(self, prefix: Prefix) -> int:
-        """How many routes of exactly this prefix there are, accepted or not."""
+        """Return the number of routes of exactly this prefix, accepted or not."""
         found = self._by_prefix.get(prefix, ())
         if isinstance(found, Entry):
             return 1

@@ -72,11 +72,12 @@ class Engine:
         return self.table.data
 
     def routes_out(self, group: str) -> Mapping[Prefix, Paths]:
-        """What the routers of a group should have; read it, do not keep it across events."""
+        """Return the routes that routers of a group should have. Read it, but do not keep it across
+        events."""
         return self.ribs_out[group].routes
 
     def prefixes(self, neighbor: Address) -> set[Prefix]:
-        """What a neighbor announces, whatever became of it."""
+        """Return the prefixes that a neighbor announces, whatever their verdict."""
         table = self.rib_in.tables.get(neighbor)
         return {key.prefix for key in table.entries} if table else set()
 
@@ -87,7 +88,7 @@ class Engine:
         return [entry.route for entry in entries if self.guard.is_held(entry.route.key)]
 
     def count(self, neighbor: Address) -> int:
-        """How many routes of a neighbor are kept."""
+        """Return the number of a neighbor's routes that are kept."""
         table = self.rib_in.tables.get(neighbor)
         return len(table.entries) if table else 0
 

@@ -1,4 +1,4 @@
-"""Who a neighbor is: which group its address belongs to, and which role that gives it."""
+"""Groups of neighbors: the group of an address, and its role."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HostGroup:
     """Empty: no IPv4 prefix is allowed."""
     ipv6_lengths: frozenset[int] = frozenset({128})
     families: frozenset[int] = BOTH_FAMILIES
-    """That sessions with the group offer: 4 and 6."""
+    """Families offered on sessions with the group: 4 and 6."""
     asn: int | None = None
     """Only to render neighbors that truth does not bind."""
     max_prefixes: int = 1000
@@ -30,8 +30,8 @@ class HostGroup:
     next_hops: tuple[Prefix, ...] | None = None
     """Allowed next hops; None: only the host's own addresses."""
     others_addresses: frozenset[Address] = frozenset()
-    """The route server's and the routers': no host's next hop, whatever a list says (RFC 4271
-    sections 5.1.3 and 6.3)."""
+    """Addresses of the route server and of routers: never a host's next hop, whatever a list
+    contains (RFC 4271 sections 5.1.3 and 6.3)."""
     accept_not_found: bool = False
     stale_time: int = 0
     """Seconds; 0 withdraws a lost host's routes at once."""
@@ -42,17 +42,17 @@ class HostGroup:
 
 
 class Limits(NamedTuple):
-    """How much data may take away: `[guard]`."""
+    """Limits on the routes that a change of data may remove: `[guard]`."""
 
     max_loss_percent: int = 20
-    """Of accepted routes."""
+    """Percentage of accepted routes."""
     min_loss: int = 10
     """Routes; a smaller loss is never held."""
     window: float = 3600.0
     """Seconds within which losses count together; 0: each change of data alone."""
 
     def allow(self, lost: int, accepted: int) -> bool:
-        """This many of that many accepted routes may be lost."""
+        """Return whether `lost` of `accepted` routes may be lost."""
         return lost < self.min_loss or lost * 100 <= self.max_loss_percent * accepted
 
 
@@ -66,13 +66,13 @@ class RouterGroup:
     port: int = 179
     """TCP port to connect to; 0: the router connects to us."""
     families: frozenset[int] = BOTH_FAMILIES
-    """That sessions with the group offer: 4 and 6."""
+    """Families offered on sessions with the group: 4 and 6."""
     all_paths: bool = False
     """ADD-PATH: every accepted path of a prefix, not just the best."""
     prepend: bool = False
     """Our ASN in front of the path; else the path is transparent (RFC 7947 section 2.2.2)."""
     asns_behind: frozenset[int] = frozenset()
-    """Of routers behind a fan-out."""
+    """ASNs of routers behind a fan-out."""
     only_outside: bool = False
     """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
     for it, and would hide the next best path."""
@@ -87,7 +87,7 @@ class TruthHost:
     neighbors: frozenset[Address]
     """Session addresses that the host may use; empty: any."""
     prefixes: tuple[Vrp, ...] = field(default=(), compare=False)
-    """What the host itself owns. Kept only where another host has the same ASN."""
+    """Prefixes that the host itself owns. Kept only if another host has the same ASN."""
     routes: tuple[Prefix, ...] = field(default=(), compare=False)
     """Host routes that it owns: it is expected to announce them. Kept only with `neighbors`."""
 
@@ -95,15 +95,15 @@ class TruthHost:
 Role = Literal["host", "router", "unknown"]
 
 Ranges = dict[int, dict[Prefix, HostGroup]]
-"""By length. Those that hold one address are of one group (`rsfilter.config.overlaps`)."""
+"""Ranges by length. Those that hold one address are of one group (`rsfilter.config.overlaps`)."""
 
 MAX_REMEMBERED = 1 << 14
-"""Neighbors in ranges whose group is remembered: it is asked for with every route that is judged.
-One ExaBGP has far fewer."""
+"""Neighbors in ranges whose group is cached: it is needed for every judged route. One ExaBGP has
+far fewer neighbors."""
 
 
 class Identity(NamedTuple):
-    """Who a neighbor is."""
+    """Group and role of a neighbor."""
 
     role: Role
     group: str
@@ -115,7 +115,7 @@ class HostGroups:
 
     def __init__(self, groups: Iterable[HostGroup]) -> None:
         self.addresses: dict[Address, HostGroup] = {}
-        """What the configuration names one by one."""
+        """Addresses that the configuration names one by one."""
         ranges: Ranges = defaultdict(dict)
         for group in groups:
             for network in group.networks:
@@ -155,7 +155,7 @@ class Neighbors:
         return neighbor in self.routers
 
     def identify(self, neighbor: Address) -> Identity:
-        """What the configuration says of an address."""
+        """Return the group and role that the configuration gives to an address."""
         if router := self.routers.get(neighbor):
             return Identity("router", router.name)
         if group := self.group(neighbor):

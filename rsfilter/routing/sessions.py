@@ -17,13 +17,13 @@ class Session:
     asn: int
     is_up: bool
     since: float
-    """When `is_up` last changed, in the time of the events."""
+    """Time of the last change of `is_up`, in the time of the events."""
     wrong_asn: int = 0
-    """As `SessionDown.wrong_asn`."""
+    """Refused ASN, as in `SessionDown.wrong_asn`."""
     reason: str = ""
-    """Why it last went down, in the speaker's words; empty if it never did."""
+    """Reason of the last session loss, as the speaker reports it; empty if there was none."""
     flaps: int = 0
-    """How often it went down after it was up."""
+    """Number of session losses."""
 
 
 class Sessions:

@@ -293,6 +293,6 @@ def _warn_alike(hosts: Iterable[TruthHost], owners: _Owners, warnings: Problems)
                 warnings.add(
                     ("hosts",),
                     f"{show(other)} may announce {prefix} too: it has the ASN of "
-                    f"{show(min(some))}, AS{asn}, and nothing tells their sessions apart; list "
+                    f"{show(min(some))}, AS{asn}, and nothing distinguishes their sessions; list "
                     "the addresses of each as neighbors, or give each an ASN",
                 )

@@ -18,12 +18,12 @@ DOCS = TESTS.parent / "docs"
 
 REASONS_HEAD = """# Reasons
 
-Why a route is rejected, or held. Every check runs and every reason is kept, the most telling first;
-they are told in this order in the audit log, on the page, by `rsfilter explain`, and as labels of
-the metrics. The numbers up to 13 are Euro-IX's reject reasons for route servers, those from 2001 on
-are rsfilter's own.
+Why a route is rejected or held. Every check runs and every reason is kept, the most specific first.
+The audit log, the page, `rsfilter explain` and the labels of the metrics use this order. The
+numbers up to 13 are Euro-IX's reject reasons for route servers; those from 2001 on are rsfilter's
+own.
 
-| reason | when | what would have it accepted | Euro-IX |
+| reason | when | how to fix it | Euro-IX |
 |---|---|---|---|
 """
 

@@ -23,7 +23,7 @@ SLICE = 100
 """Neighbors that are rendered in one go: a millisecond."""
 
 LOOKED_UP = 1000
-"""Addresses of the truth that are looked up in one go: a millisecond."""
+"""Addresses of the truth checked in one go: a millisecond."""
 
 
 async def neighbors(
@@ -49,7 +49,7 @@ async def neighbors(
 
 
 async def _addresses(api: Api) -> list[Address]:
-    """Those that were seen, and those that truth expects."""
+    """Return the addresses of known neighbors and of expected ones."""
     expected = api.running.filter.expected
     found = {*api.running.filter.engine.sessions, *api.running.filter.egress.routers}
     bound = iter(expected.bindings.by_address)

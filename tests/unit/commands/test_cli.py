@@ -232,7 +232,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
 def test_check_prints_the_same_in_tables(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"{place / 'rsfilter.toml'} is good.\n")
+    assert out.startswith(f"{place / 'rsfilter.toml'}: ok\n")
     for text in ("65100", "hypervisors", "198.51.100.0/25", "leaves", "192.0.2.11", "3f2a1c"):
         assert text in out
     assert re.search(r"token file\W+none\b", out)

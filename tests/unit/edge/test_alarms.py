@@ -38,12 +38,12 @@ def said(caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
     [
         (guard("held"), logging.ERROR, ["40 of 90", "41 held in all", "rsfilter guard release"]),
         (guard("restored"), logging.WARNING, ["40 routes were held before a restart"]),
-        (guard("released"), logging.WARNING, ["let go of 40 routes, by end"]),
+        (guard("released"), logging.WARNING, ["40 held routes released by end"]),
         (guard("ended"), logging.INFO, ["end"]),
         (DrainChange("in_service", "ask", ()), logging.WARNING, ["ask", "now in service"]),
         (Flood(HOST, 65001, "hv1", "begins"), logging.WARNING, ["192.0.2.11 (hv1, AS65001)"]),
         (Flood(HOST, 65001, "", "begins"), logging.WARNING, ["in no group"]),
-        (Flood(HOST, 65001, "hv1", "ended"), logging.INFO, ["floods no longer"]),
+        (Flood(HOST, 65001, "hv1", "ended"), logging.INFO, ["flood ended"]),
     ],
 )
 def test_what_is_logged(

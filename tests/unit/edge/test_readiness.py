@@ -53,7 +53,7 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
     monkeypatch.setattr(ReadinessWatcher, "_look", look_late)
     monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 0.05)
     async with watching(**{name: file}) as (told, says):
-        assert told == ([f"{file} cannot be looked for"] if name == "ready_file" else [])
+        assert told == ([f"{file} cannot be checked"] if name == "ready_file" else [])
         answers.set()
         await says("" if name == "ready_file" else f"{file} is there")
 
@@ -80,7 +80,7 @@ async def test_other_files_are_looked_for_although_the_first_do_not_answer(
     monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 10 * DEADLINE_S)
     async with asyncio.timeout(DEADLINE_S):
         await watcher.configure(ReadinessConfig(disable_file=tmp_path / "disable"))
-    assert told == [f"{gone} cannot be looked for", ""]
+    assert told == [f"{gone} cannot be checked", ""]
     answers.set()
     await watcher.stop()
 

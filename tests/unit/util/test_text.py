@@ -77,4 +77,4 @@ def test_output_that_the_terminal_has_no_characters_for_is_escaped(tmp_path: Pat
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert b"\\xe9\\u6f22.toml is good." in result.stdout
+    assert b"\\xe9\\u6f22.toml: ok" in result.stdout
