@@ -65,11 +65,11 @@ COMMANDS = (
     help_page,
     version,
 )
-"""In the order in which `rsfilter --help` lists them."""
+"""Commands, in the order of `rsfilter --help`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and answers with its exit code. Usage errors raise SystemExit(2)."""
+    """Run one command and return its exit code. Usage errors raise SystemExit(2)."""
     args = _parsed(argv)
     write_anything()
     handler = logging.StreamHandler(sys.stderr)
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(args: argparse.Namespace, code: int, detail: str) -> int:
-    """Say why a command failed: as JSON on stdout where JSON was wanted."""
+    """Print why a command failed: as JSON on stdout if JSON was requested."""
     if getattr(args, "json", False):
         print_json([{"error": "failed" if code == FAILED else "invalid", "detail": detail}])
     else:
@@ -103,7 +103,7 @@ def _fail(args: argparse.Namespace, code: int, detail: str) -> int:
 
 
 def _refuse(args: argparse.Namespace, problems: str) -> int:
-    """Say what is wrong with a file, a line for each problem."""
+    """Print the problems of a file, one line each."""
     if getattr(args, "json", False):
         print_json([{"error": "invalid", "problems": problems.split("\n")}])
     else:
@@ -124,7 +124,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _message(error: OSError) -> str:
-    """What failed and why, without the number, and with the file's name as it was given."""
+    """Format what failed and why, without the number, and with the file's name as given."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{os.fsdecode(error.filename)}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Types of command-line arguments that several commands take. Errors say what would be right."""
+"""Types of command-line arguments that several commands share. Errors show the correct form."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rsfilter.routing.model import BITS, Address, Prefix
 from rsfilter.rpki.document import read_asn
 
 Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
-"""What commands add themselves to; argparse has no public name for it."""
+"""Type of argparse's subparsers, which has no public name."""
 
 SHOWN = 100
-"""Routes in a table unless told otherwise: what one can look through."""
+"""Default number of routes in a table: as many as a person can read."""
 
 
 def asn(text: str) -> int:
@@ -26,7 +26,7 @@ def asn(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """How many, from 0 on."""
+    """Parse a number from 0 on."""
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise ArgumentTypeError(f"{text!r} is no number from 0 to 999999999")
     return int(text)

@@ -50,7 +50,7 @@ from rsfilter.routing.reasons import REASONS
 from rsfilter.util.text import clean, clean_lines, count
 
 SHOWN = 100
-"""Records in a table unless told otherwise: what one can look through."""
+"""Default number of records in a table: as many as a person can read."""
 
 
 def add(commands: Subparsers) -> None:
@@ -407,7 +407,7 @@ _COLUMNS: dict[str, Callable[[Record], object]] = {
     "as path": lambda r: _shortened(r.get("as_path", "").split(" "), " "),
     "why": lambda r: _why(r),
 }
-"""What a table shows of a record; --json shows all."""
+"""Columns of a table of records; --json shows all members."""
 
 _MAX_SHOWN = 4
 """Items of a list in a table."""
@@ -424,7 +424,7 @@ def _why(record: Record) -> str:
 
 
 def _sentence(event: str, data: Mapping[str, Any]) -> str:
-    """What an event that is no verdict says, for people."""
+    """Describe an event other than a verdict in a sentence."""
     match event:
         case "session_up":
             return f"{data['role']} of {data['group'] or 'no group'}"
@@ -488,7 +488,7 @@ def _place(args: argparse.Namespace) -> Path:
         path = args.config or default_path()
         hint = "; name the file with -c, or the log with --directory"
         directory = parse_config(read_config(path, hint=hint), path).audit.directory
-    # One that the configuration names may be waiting for its first record. `verify` tells of none.
+    # The configured log may be waiting for its first record. `verify` reports that there is none.
     has_to_have_one = args.directory is not None and args.action != "verify"
     if not directory.is_dir() or (has_to_have_one and not _has_log(directory)):
         hint = "the filter makes it when it starts; --directory names another"

@@ -22,13 +22,13 @@ from rsfilter.config.schema import DEFAULT_SOCKET
 from rsfilter.util import local_socket
 
 TIMEOUT_S = 5.0
-"""For a connection, and for each part of an answer: a filter that takes longer hangs."""
+"""Seconds for a connection, and for each part of a response: a slower filter hangs."""
 
 LONG_TIMEOUT_S = 75.0
-"""For what takes its time: an impact over a million routes, or files that do not answer."""
+"""Seconds for slow requests: an impact over a million routes, or files that do not respond."""
 
 SILENCE_S = 40.0
-"""Between two parts of the event stream, which has a sign of life every 15 s."""
+"""Seconds between two parts of the event stream, which sends a sign of life every 15 s."""
 
 READ_OCTETS = 1 << 16
 
@@ -48,14 +48,15 @@ class Client:
     def __init__(
         self, name: str, connection: Callable[[float], HTTPConnection], unreachable: str
     ) -> None:
-        """`name`: where the filter is, for people; `unreachable`: what to do if nobody answers."""
+        """Make a client. `name`: the filter's address, for display; `unreachable`: the remedy if no
+        filter answers."""
         self._name = name
         self._connection = connection
         self._unreachable = unreachable
         self._token: Callable[[], str] | None = None
-        """None: no token is sent."""
+        """Source of the token; None if no token is sent."""
         self._always_needs_token = False
-        """Also for what changes nothing: the filter listens beyond loopback."""
+        """True if requests that change nothing need it too: the filter listens beyond loopback."""
 
     @classmethod
     def on_socket(cls, path: Path, hint: str) -> Client:
@@ -98,11 +99,11 @@ class Client:
         return client
 
     def get(self, path: str, **query: object) -> Any:
-        """What `path` answers. Raises ClientError."""
+        """Request `path` and return the response. Raises ClientError."""
         return _document(self._ask("GET", path, query))
 
     def lines(self, path: str, **query: object) -> Iterator[Any]:
-        """What `path` answers, object by object. Raises ClientError."""
+        """Request `path` and yield the response object by object. Raises ClientError."""
         response = self._ask("GET", path, query, {"Accept": "application/x-ndjson"})
         rest = b""
         try:
@@ -137,8 +138,8 @@ class Client:
         changes_state: bool = True,
         seconds: float | None = None,
     ) -> Any:
-        """What `path` answers to a JSON document. `changes_state`: it needs the token; others need
-        it beyond loopback, and there alone it is sent for them. `seconds`: how long to wait, by
+        """Send a JSON document to `path` and return the response. `changes_state`: it needs the
+        token; other requests need it, and send it, beyond loopback only. `seconds`: timeout, by
         default `TIMEOUT_S`."""
         headers = {"Content-Type": "application/json"}
         if self._token is not None and (changes_state or self._always_needs_token):
@@ -231,7 +232,7 @@ def _document(response: HTTPResponse) -> Any:
 
 
 def _problem(response: HTTPResponse) -> str:
-    """What the API says is wrong, in its one shape for errors."""
+    """Return the problem in an error response of the API."""
     try:
         said = json.loads(response.read())
         place = f" (at {said['pointer']} of what was sent)" if said.get("pointer") else ""
@@ -241,7 +242,7 @@ def _problem(response: HTTPResponse) -> str:
 
 
 def reaching_arguments() -> argparse.ArgumentParser:
-    """The arguments that say which filter is meant."""
+    """Return the arguments that select the filter."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "-c",
@@ -291,7 +292,7 @@ def _warn_of_another(client: Client, config: Config) -> None:
     try:
         theirs = os.path.realpath(client.get("/api/v1/status")["configuration"])
     except (ClientError, KeyError, TypeError, ValueError):
-        return  # the question itself will fail, and say why
+        return  # the request itself will fail, with the reason
     ours = os.path.realpath(config.path)
     if theirs != ours:
         told = f"the filter on {config.http.socket} runs by {theirs}, not by {ours}"

@@ -1,8 +1,8 @@
 """`rsfilter explain`: why a prefix is accepted, rejected or missing, check by check.
 
-Without an ASN the running filter is asked: every live route of the prefix, and its owners. With one
-a route that may not exist is judged, with the same function as in the running filter, by the truth
-file and the RTR caches as they are now.
+Without an ASN, queries the running filter for every live route of the prefix, and for its owners.
+With an ASN, judges a route that may not exist, with the running filter's function, by the truth
+file and the RTR caches in their current state.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from rsfilter.util.addresses import CacheAddress
 from rsfilter.util.text import to_json
 
 CACHE_TIMEOUT_S = 10.0
-"""How long to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
+"""Seconds to wait for a first End of Data: a cache with 500,000 VRPs delivers in 3 s."""
 
 FAILED_S = 1.0
-"""How long to wait for one that fails: it may speak another version, which begins with an error."""
+"""Seconds to wait for a failing cache: it may speak another version, which begins with an error."""
 
 POLL_S = 0.02
 
@@ -104,7 +104,7 @@ def _explain_supposed(args: argparse.Namespace) -> int:
         unanswered = "no RTR cache answered"
         if "data_unavailable" in explanation.verdict.reasons:
             raise ClientError(f"{unanswered}: this is not what the running filter sees")
-        sys.stderr.write(f"rsfilter: {unanswered}\n")  # here they have no say
+        sys.stderr.write(f"rsfilter: {unanswered}\n")  # here they do not decide
     if args.json:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:
@@ -113,16 +113,16 @@ def _explain_supposed(args: argparse.Namespace) -> int:
 
 
 class Explanation(NamedTuple):
-    """A verdict and what each check had to say."""
+    """A verdict, with the result of each check."""
 
     route: Route
     group: HostGroup | None
     checks: dict[str, tuple[str, ...]]
-    """By check, in order of checking: the names of the reasons it found."""
+    """Names of the reasons found, by check, in order of checking."""
     verdict: Verdict
     data: Data
     is_assumed: bool = False
-    """Nothing says that the host is at this neighbor."""
+    """True if the host at this neighbor is only assumed."""
 
 
 def _explain(route: Route, group: HostGroup | None, data: Data) -> Explanation:
@@ -146,9 +146,9 @@ def _route(
 def _likely_neighbor(
     config: Config, truth: Truth | None, prefix: Prefix, asn: int
 ) -> tuple[Address, bool]:
-    """(where the host is, whether that is assumed): one of the prefix's family where there are
-    both. Truth knows it, or the groups that have its ASN; a range only says where it may be. Of
-    hosts that share the ASN it is one that owns the prefix."""
+    """Return (address of the host, whether it is assumed), preferably of the prefix's family. Truth
+    or the groups with its ASN have it; a range only gives possible addresses. Of hosts that share
+    the ASN, it is one that owns the prefix."""
     hosts = [host for host in (truth.hosts if truth else ()) if host.asn == asn]
     owning = [host for host in hosts if any(vrp.prefix.covers(prefix) for vrp in host.prefixes)]
     if bound := sorted(address for host in owning or hosts for address in host.neighbors):
@@ -163,7 +163,7 @@ def _likely_neighbor(
 
 
 async def data_of(config: Config, truth: Truth | None) -> Data:
-    """The data as they are now: this truth, and what the caches say."""
+    """Return the current data: this truth, and the data of the caches."""
     sources = Sources.of(config)
     if truth:
         sources.truth_loaded(truth)
@@ -173,8 +173,8 @@ async def data_of(config: Config, truth: Truth | None) -> Data:
 
 
 async def _ask_caches(rtr: RtrConfig, sources: Sources) -> None:
-    """The first in order of preference that answers: the running filter goes by it in the end,
-    whoever is quicker."""
+    """Wait for the first cache in order of preference that delivers data: the running filter ends
+    up with it, whichever is fastest."""
     for cache in rtr.caches:
         if await _ask(cache, rtr, sources):
             return

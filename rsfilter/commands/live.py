@@ -1,4 +1,4 @@
-"""What the running filter has of a prefix: the half of `explain` that asks it."""
+"""Live routes of a prefix: the half of `explain` that queries the running filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON Lines for programs.
+"""Output of commands: tables for people, JSON Lines for programs.
 
 Names and texts come from hosts and files. No control character of theirs reaches a terminal.
 """
@@ -21,21 +21,21 @@ from rsfilter.util.text import clean, to_json
 __all__ = ["clean", "clean_cell", "console", "print_json", "print_table", "table"]
 
 _MAX_WIDTH = 120
-"""Of a cell: one long text must not push all others apart."""
+"""Width of a cell: one long text must not push all others apart."""
 
 _PIPED_WIDTH = 1000
-"""Of a line that a program reads: it is not to be folded."""
+"""Width of a line that a program reads, which must not be folded."""
 
 
 def console() -> Console:
-    """Prints text as it is: nothing in it is markup. What is piped is not folded."""
+    """Console that prints text unchanged, without markup. Piped output is not folded."""
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """To be filled, and printed on `console()`: with rules on a terminal, plain when piped. The
-    first column is never folded."""
+    """Make a table to be filled, and printed on `console()`: with rules on a terminal, plain when
+    piped. The first column is never folded."""
     is_terminal = sys.stdout.isatty()
     made = Table(
         title=title,
@@ -53,8 +53,8 @@ def table(*columns: str, title: str | None = None) -> Table:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], max_width: int | None = _MAX_WIDTH
 ) -> None:
-    """One line for a row, however wide: what is asked with grep must not be folded. `max_width`
-    of a cell; None: all of it."""
+    """Print one line per row, however wide: lines searched with grep must not be folded.
+    `max_width`: of a cell; None is unlimited."""
     lines = [[clean_cell(value, max_width) for value in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
@@ -101,7 +101,7 @@ def clean_cell(value: object, max_width: int | None = _MAX_WIDTH) -> str:
 
 
 def print_json(values: Iterable[Any], *, is_live: bool = False) -> None:
-    """One line for each value. `is_live`: somebody watches."""
+    """Print one line per value. `is_live`: a person is watching."""
     for value in values:
         sys.stdout.write(to_json(value, default=str) + "\n")
         if is_live:
@@ -123,4 +123,4 @@ LOSSES = 3
 
 
 INTERRUPTED = 130
-"""What shells say of a program that SIGINT ended."""
+"""Exit code of shells for a program ended by SIGINT."""

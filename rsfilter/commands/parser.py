@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2. Where JSON was wanted, it is JSON."""
+        """Print the problem, as JSON if JSON was requested, and exit with code 2."""
         if "--json" in sys.argv[1:]:
             print_json([{"error": "usage", "detail": clean(message)}])
             self.exit(INVALID)

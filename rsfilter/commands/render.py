@@ -133,7 +133,7 @@ def validate(path: Path, environment: Mapping[str, str]) -> None:
 def _ask(
     program: str, command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> None:
-    """Have a program read its rendered files, with these variables set as well. RenderError
+    """Make a program read its rendered files, with these variables set as well. RenderError
     when it refuses."""
     result = subprocess.run(  # noqa: S603 - no shell; the program's path was resolved here
         command,

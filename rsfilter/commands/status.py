@@ -64,7 +64,7 @@ def _wrong(status: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what somebody woken at night wants to know, the most urgent first."""
+    """Yield the rows for an operator on call, the most urgent first."""
     for name in ("health", "readiness"):
         found = status[name]
         yield name, found["status"]

@@ -1,4 +1,4 @@
-"""`rsfilter truth`: looks at a truth file, and writes it for other programs."""
+"""`rsfilter truth`: checks a truth file, and converts it for other programs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from rsfilter.fleet.reader import ForkError, LogReader, PrunedError
 
 FORKED = (
     "the log here was rewritten or lost, or another machine ships as this instance; nothing more "
-    "is shipped until somebody has found out (docs/fleet.md, A fork)"
+    "is shipped until an operator has found the cause (docs/fleet.md, A fork)"
 )
 PRUNED = "ship them from a copy: rsfilter fleet ship --directory COPY (docs/fleet.md, A gap)"
 DAMAGED = "rsfilter audit verify shows details; nothing more is shipped"

@@ -1,4 +1,4 @@
-"""What instances tell each other through the database: heartbeats, digests, differences. Values."""
+"""State that instances exchange through the database: heartbeats, digests, differences. Values."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class GroupState(Struct, omit_defaults=True):
     """One host group of one instance."""
 
     id: str
-    """Of its networks: groups with the same networks have the same hosts."""
+    """Digest of its networks: groups with the same networks have the same hosts."""
     name: str
     policy: str
-    """Of its rules."""
+    """Digest of its rules."""
     root: str = ""
-    """Of the digest of its settled routes; empty while there are none."""
+    """Digest of its settled routes; empty while there are none."""
     routes: int = 0
 
 
@@ -46,7 +46,7 @@ class State(Struct, omit_defaults=True):
     shipped: int = 0
     behind: int = 0
     problem: str = ""
-    """What keeps its log from being shipped."""
+    """Problem that stops the shipping of its log."""
     truth: str = ""
     """SHA-256 of the truth in force, the first 16 digits."""
     revision: str = ""
@@ -94,7 +94,7 @@ class Difference(Struct, omit_defaults=True):
 
 
 class Detail(Struct, omit_defaults=True):
-    """What an instance adds to its heartbeat while its digest differs from another's."""
+    """Addition to the heartbeat of an instance while its digest differs from another's."""
 
     buckets: dict[str, str] = {}
     """Sums of a group's buckets (64 bits each, big-endian), in base 64."""
@@ -116,5 +116,5 @@ class Peer(NamedTuple):
 
     @property
     def is_silent(self) -> bool:
-        """It has missed too many heartbeats."""
+        """Return whether it has missed too many heartbeats."""
         return self.age > SILENT_AFTER * self.state.heartbeat

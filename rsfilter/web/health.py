@@ -149,7 +149,7 @@ def _warnings(running: Running) -> Iterator[Finding]:
     yield from _missing(running)
     yield from _rejection(running)
     if flooding := running.filter.floods.neighbors:
-        detail = f"more than the audit log tells line by line: {_some(flooding)}"
+        detail = f"more changes than the audit log has line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
     for cache in running.caches.status() if running.caches else ():
         if not cache.is_fresh:

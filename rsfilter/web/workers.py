@@ -151,4 +151,4 @@ class Worker:
         else:
             detail = f"the worker ended with {code}; rsfilter's log may say why"
             return ApiError(503, "worker_failed", detail)
-        return ApiError(413, "too_large", f"what is asked costs too much: {detail}")
+        return ApiError(413, "too_large", f"the request is too expensive: {detail}")
