@@ -538,10 +538,10 @@ def test_the_keyboard_alone_reaches_a_host(page: Page) -> None:
 def test_a_host_that_never_came_is_named_first(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """hv3 is in truth and has no session. A second later it is absent: everywhere, by name."""
+    """hv3 is in truth and has no session. Seconds later it is absent: everywhere, by name."""
     owned = {f"hv{n}": [f"203.0.113.{16 * (n - 1)}/28"] for n in (1, 2, 3)}
     place = tmp_path_factory.mktemp("absent")
-    with running_site(place, truth=hosts(**owned), absent_after=1) as speaker:
+    with running_site(place, truth=hosts(**owned), absent_after=8) as speaker:
         context = browser.new_context(base_url=f"http://{speaker.http}")
         page = context.new_page()
         page.goto("/")
@@ -671,6 +671,9 @@ def test_the_guard_shows_what_it_holds_and_a_release_is_confirmed(
     expect(page.locator("main tbody tr")).to_have_count(3)
     expect(page.locator("main")).to_contain_text("Triggered by a change of truth")
     expect(page.locator("main")).to_contain_text("3 of 3 accepted routes")
+    expect(page.locator("main")).to_contain_text(
+        re.compile(r"Data before: truth r1 [0-9a-f]{12}\. New data: truth r1 [0-9a-f]{12} \(")
+    )
     picture(page, "page-guard")
     release = page.get_by_role("button", name="Withdraw")
     page.locator("main").get_by_label("prefix").fill("203.0.113.3/32")

@@ -11,11 +11,11 @@ export function audit(place, { query }) {
   const reason = choice("reason", [], query.get("reason"));
   const form = conditions("audit", [
     field("prefix", text("prefix", query, 22, "203.0.113.1/32")),
-    field("match", choice("match", ["covering", "covered", "exact"], query.get("match"))),
+    field("match", choice("match", ["covered", "exact"], query.get("match"), "covering")),
     field("ASN", text("asn", query, 11)), field("host", text("host", query, 14)), field("neighbor", text("neighbor", query, 18)),
     field("event", event), field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
     field("reason", reason), field("since", text("since", query, 14, "2h, 3d, 2026-11-23", { list: "times" })),
-    field("until", text("until", query, 14)), field("at most", choice("limit", ["100", "300", "1000"], query.get("limit"))),
+    field("until", text("until", query, 14)), field("at most", choice("limit", ["300", "1000"], query.get("limit"), "100")),
     h("datalist", { id: "times" }, ["15m", "1h", "6h", "24h", "7d"].map((value) => h("option", { value }))),
   ], "Search", (name, of) => name === "match" && !of.elements.prefix.value);
   const list = table("", COLUMNS, { key: (r) => r.seq, file: "audit.csv" });

@@ -15,10 +15,11 @@ export function field(label, control, more = {}) {
   return h("label", more, label, control);
 }
 
-export function choice(name, options, value) {
+// none: what is shown for no choice
+export function choice(name, options, value, none = "any") {
   const known = !value || options.includes(value) ? options : [...options, value];
   const items = ["", ...known].map((option) =>
-    h("option", { value: option, selected: option === (value ?? "") }, option ? option.replaceAll("_", " ") : "any"));
+    h("option", { value: option, selected: option === (value ?? "") }, option ? option.replaceAll("_", " ") : none));
   return h("select", { name }, items);
 }
 

@@ -17,36 +17,44 @@ export function guard(place, { query }, live) {
   const release = releaseForm(choose);
   place.append(h("h2", {}, "Guard"), limits, trigger, list.element, release.element);
   const inScope = Object.fromEntries(Object.entries(scope).filter(([, value]) => value));
+  let known = null;
   return {
     title: "Guard",
     wants: (kind) => kind !== "session",
     async refresh() {
-      const [status, page, { records }] = await Promise.all([
-        get("status"), get("routes", { verdict: "held", limit: SHOWN, ...inScope, ...(scope.prefix && { match: "covered" }) }), get("audit", { event: "guard", limit: 20 }),
+      const [status, page] = await Promise.all([
+        get("status"), get("routes", { verdict: "held", limit: SHOWN, ...inScope, ...(scope.prefix && { match: "covered" }) }),
       ]);
       live.status = status;
       const { held, max_loss_percent: percent, min_loss: least } = status.guard;
       limits.replaceChildren(`The guard holds the losses of a change of data that would withdraw more than ${percent} % of the accepted routes, and at least ${plural(least, "route")}. Held routes stay at the routers.`);
-      trigger.replaceChildren(...(held ? cause(records) : [h("p", { class: "good" }, "The guard holds nothing.")]));
       list.element.hidden = !held;
       offer(host, [...new Set(page.routes.map((r) => r.host))]);
       const isPartial = Object.keys(inScope).length > 0;
       const chosen = isPartial ? page.routes.length : held;
       list.set(page.routes, page.next ? `the first ${number(SHOWN)} of ${number(held)} held routes` : isPartial ? `${number(chosen)} of ${plural(held, "held route")}` : plural(held, "held route"));
       release.offer(held, page.next && isPartial ? null : chosen, inScope);
+      if (held !== known) trigger.replaceChildren(...(held ? await cause() : [h("p", { class: "good" }, "The guard holds nothing.")]));
+      known = held; // a search of the audit log costs more than all the rest
     },
   };
 }
 
-function cause(records) {
+async function cause() {
+  const { records } = await get("audit", { event: "guard", limit: 20 });
+  const { records: data } = await get("audit", { event: "data", limit: 50 });
   const last = records.filter((r) => r.data?.action === "held").at(-1);
   if (!last) return [h("p", {}, "It was triggered before the records that the audit log still has.")];
-  const truth = last.truth ? `truth ${last.truth.revision || last.truth.sha256.slice(0, 12)}` : "";
-  const before = last.data.before?.truth ?? null;
+  const before = data.findLast((r) => r.at < last.at && JSON.stringify(dataOf(r)) !== JSON.stringify(dataOf(last)));
   return [h("p", {}, h("strong", { class: "held" }, `Triggered by ${{ truth: "a change of truth", rtr: "a change of RTR data" }[last.data.source] ?? last.data.source}`),
-    " at ", instant(last.at), truth ? ` (${before ? `${before.revision || before.sha256?.slice(0, 12)} → ` : ""}${truth})` : "",
-    `: it would have withdrawn ${number(last.data.routes)} of ${plural(last.data.accepted, "accepted route")}.`, last.data.detail ? ` ${last.data.detail}.` : ""),
+    " at ", instant(last.at), `: it would have withdrawn ${number(last.data.routes)} of ${plural(last.data.accepted, "accepted route")}.`),
+  h("p", {}, `Data before: ${before ? dataOf(before).join(", ") : "not in the latest records"}. New data: ${dataOf(last).join(", ")}${last.data.detail ? ` (${last.data.detail})` : ""}.`),
   h("p", {}, "Correct the data and the hold ends by itself. Release the routes only if the loss is intended: a release withdraws them from all routers.")];
+}
+
+// The data that a record names: truth by revision and hash, RTR by cache and serial.
+function dataOf({ truth, rtr }) {
+  return [truth && `truth ${truth.revision || "unnamed"} ${truth.sha256.slice(0, 12)}`, rtr && `RTR ${rtr.cache} serial ${rtr.serial}`].filter(Boolean);
 }
 
 // The phrase has the number of routes in it, so that nobody confirms another number than is shown.

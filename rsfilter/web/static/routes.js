@@ -4,7 +4,7 @@ import { choices, get } from "/static/api.js";
 import { choice, conditions, field, h, neighborLink, number, routeLink, text, verdict } from "/static/dom.js";
 import { table } from "/static/table.js";
 
-const SIZES = ["100", "300", "1000"];
+const SIZES = ["300", "1000"]; // beside 100
 
 export const ROUTE_COLUMNS = [
   { name: "prefix", cell: (r) => routeLink(r.prefix) },
@@ -26,14 +26,14 @@ export function routes(place, { query }) {
   const reason = choice("reason", [], query.get("reason"));
   const form = conditions("routes", [
     field("prefix", text("prefix", query, 22, "203.0.113.0/24")),
-    field("match", choice("match", ["covered", "covering", "exact"], query.get("match"))),
+    field("match", choice("match", ["covered", "exact"], query.get("match"), "covering")),
     field("host", text("host", query, 14)),
     field("ASN", text("asn", query, 11, "AS65001")),
     field("neighbor", text("neighbor", query, 18)),
     field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
     field("reason", reason),
     field("family", choice("family", ["ipv4", "ipv6"], query.get("family"))),
-    field("rows", choice("limit", SIZES, query.get("limit"))),
+    field("rows", choice("limit", SIZES, query.get("limit"), "100")),
   ], "Filter", (name, of) => name === "match" && !of.elements.prefix.value);
   const list = table("", ROUTE_COLUMNS, { key: routeKey, file: "routes.csv" });
   const next = h("p");
