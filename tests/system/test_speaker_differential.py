@@ -262,6 +262,15 @@ class World:
         self._listening.close()
         self._log.close()
 
+    def loses_its_helper(self) -> None:
+        """Kill the helper, and talk with the one that ExaBGP starts in its place."""
+        pid = self.process.pid
+        (helper,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(helper), signal.SIGKILL)
+        self._helper.close()
+        self._helper, _ = self._listening.accept()
+        threading.Thread(target=self._listen, daemon=True).start()
+
     def _configure(self) -> None:
         command = f"{sys.executable} {HELPER} {self._place}/socket"
         text = f"process helper {{ run {command}; encoder json; }}\n"
@@ -516,6 +525,30 @@ def worlds() -> Iterator[Callable[[list[str]], tuple[World, World]]]:
         yield make
         for world in made:
             world.close()
+
+
+def test_they_end_the_same(worlds: Any) -> None:
+    seen = []
+    for world in worlds(scenario(1)[0]):
+        world.does(("come", 0))
+        pid = world.process.pid
+        assert Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"exabgp\0server\0x.conf\0")
+        world.process.send_signal(signal.SIGTERM)
+        code = world.process.wait(30)
+        world.wait("a peer stays", lambda world=world: world.peers[0].is_closed)
+        told = world._told(world._lines[-2:])
+        seen.append((code, told, world.peers[0].others()))
+    assert difference(*seen) is None
+    assert seen[0][0] == 0
+
+
+def test_a_helper_that_dies_is_started_again(worlds: Any) -> None:
+    seen = []
+    for world in worlds(scenario(1)[0]):
+        world.does(("come", 0))
+        world.loses_its_helper()
+        seen.append(world.does(("commands", ["announce route 203.0.113.1/32 next-hop self"])))
+    assert difference(*seen) is None
 
 
 @pytest.mark.parametrize("seed", range(1, 7))
