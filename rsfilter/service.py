@@ -63,35 +63,38 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WRITE_S = 2.5
-"""How long the last commands, audit records and held routes may take at the end: they go first."""
+"""Seconds for the last commands, audit records and held routes at the end: these go first."""
 
 STOP_S = 1.0
-"""How long everything else may take to stop, all at the same time. What takes longer is left
-behind; together with `WRITE_S` that is less than `ending.END_S`."""
+"""Seconds for everything else to stop, all in parallel. Slower parts are left behind; together with
+`WRITE_S` that is less than `ending.END_S`."""
 
 SPARE_S = 0.2
-"""Beyond `WRITE_S`, for those who write to say what is lost."""
+"""Seconds beyond `WRITE_S` for writers that still have to report losses."""
 
 EXPIRED_S = 0.001
-"""After its last second an entry of the truth is in force no longer."""
+"""Seconds after its last second at which an entry of the truth expires."""
 
 CLOCK_CHECK_S = 60.0
-"""Entries expire by the time of day, which somebody may set while nothing else happens."""
+"""Seconds between checks of the time of day, by which entries expire, and which may be set while no
+event occurs."""
 
 COLLECTOR = (10_000, 10, 1 << 30)
-"""Thresholds of Python's collector of reference cycles. Routes make none, and there are millions of
-objects to look through: with the default values that stops everything for 0.3 s at 300,000 routes
-and takes a quarter of the time. The young are still searched, for 20 ms at most; the old never."""
+"""Thresholds of Python's collector of reference cycles. Routes make no cycles, and a collection
+scans millions of objects: with the defaults that stops everything for 0.3 s at 300,000 routes
+and takes a quarter of the time. Young objects are still collected, for 20 ms at most; old ones
+never."""
 
 SWITCH_INTERVAL_S = 0.001
-"""After this long a thread gives the interpreter to another that waits for it. A route passes three
-threads; with Python's 5 ms that takes 15 ms while a fourth reads a truth or the audit log."""
+"""Seconds after which a thread yields the interpreter to a waiting one. A route passes three
+threads; with Python's 5 ms that takes 15 ms while a fourth thread reads a truth or the audit
+log."""
 
 
 def run(config: Config, record: Path | None, ending: Ending) -> int:
-    """Runs until stdin ends, ExaBGP says that it shuts down, or a signal; then ends the process.
+    """Run until stdin ends, ExaBGP reports its shutdown, or a signal arrives; then end the process.
 
-    `record`: a file to record everything in that comes in, for `rsfilter replay`.
+    `record`: a file to record all input in, for `rsfilter replay`.
     """
     gc.set_threshold(*COLLECTOR)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -145,9 +148,9 @@ class Service:
         self._is_closed = False
         """The last record has been written: nothing that happens now has an effect any more."""
         self._failure: Exception | None = None
-        """Of an input: the filter's state is not to be trusted."""
+        """Exception raised by an input. The state may be inconsistent, so the process ends."""
         self._revalidating_since: float | None = None
-        """When the first of the data came that are on their way through the table."""
+        """Arrival of the oldest data that are on their way through the table."""
 
     async def run(self) -> int:
         """See `run`."""
@@ -185,7 +188,7 @@ class Service:
         return 0
 
     async def _start(self) -> None:
-        """Reads what the last process wrote, and starts what delivers data. The end does not wait
+        """Read the files of the last process, and start the sources of data. The end does not wait
         for it."""
         starting = asyncio.create_task(self._start_all(), name="start")
         starting.add_done_callback(lambda _: self._wake.set())
@@ -210,8 +213,8 @@ class Service:
         self._running.caches = self._feed.caches
 
     async def _close(self) -> None:
-        """Writes what is known, also when something has failed: then most of all. Only then stops
-        the rest. Each part has its share of the time, and what hangs is left behind."""
+        """Write all known state, even after a failure. Only then stop the other parts. Each part
+        has its share of the time, and one that hangs is left behind."""
         self._running.is_ending = True
         self._reader.stop()
         try:
@@ -247,7 +250,7 @@ class Service:
         self._wake.set()
 
     def _end_if_late(self) -> None:
-        """After the end of stdin there is little time for what was read before it."""
+        """End the process if the time for input read before the end of stdin is over."""
         if self._reader.is_at_end:
             self._ending.arm()
         until = self._ending.input_until
@@ -325,7 +328,7 @@ class Service:
         return len(turn.lines)
 
     async def _wait(self, timer: float | None) -> None:
-        """Waits until something happens, or for a timer; at the end not longer than there is."""
+        """Wait for an event or for a timer; at the end, no longer than the remaining time."""
         times = [at for at in (timer, self._ending.input_until) if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
         if (last := self._pipeline.next_expiry) is not None:
@@ -347,7 +350,7 @@ class Service:
         if before.drain_by is not None:
             self.drain(True, before.drain_by)
 
-    # What the operator asks for -----------------------------------------------------------------
+    # Requests of the operator ----------------------------------------------------------------
 
     def release_guard(self, asked: GuardReleased) -> None:
         """Release routes that the guard holds."""
@@ -357,11 +360,12 @@ class Service:
 
     @property
     def drain_state(self) -> DrainState:
-        """Whether the filter is in service, and who keeps it out."""
+        """Return the service state, and the requesters that keep the filter out of service."""
         return self._pipeline.filter.drain_state
 
     def drain(self, on: bool, by: str, source: DrainSource = "operator") -> None:
-        """Leaves service, or comes back if nobody else wants it out; `by` says who, for people."""
+        """Leave service, or return if no other source requests a drain; `by` is the requester, for
+        display."""
         self._apply(DrainAsked(source, on, by))
 
     async def keep_drain(self, on: bool, by: str) -> str:
@@ -376,9 +380,9 @@ class Service:
         task.add_done_callback(self._reloads.discard)
 
     async def reload(self, by: str, *, is_forced: bool = False) -> list[str]:
-        """Takes in the configuration and the truth as their files are now. What is wrong with the
-        configuration, one text each: then the one that is in force stays. `is_forced`: what it
-        would take away is meant."""
+        """Apply the configuration and the truth as their files are now. Returns the problems of the
+        configuration, one text each: with any, the active one stays. `is_forced`: the guard accepts
+        the losses that it causes."""
         async with self._reload_lock:
             problems = await self._reload_config(by, is_forced=is_forced)
         await self._feed.reload()

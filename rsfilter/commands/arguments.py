@@ -22,13 +22,13 @@ def asn(text: str) -> int:
     try:
         return read_asn(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no ASN, such as 65001 or AS65001") from None
+        raise ArgumentTypeError(f"invalid ASN {text!r}: write 65001 or AS65001") from None
 
 
 def count(text: str) -> int:
     """Parse a number from 0 on."""
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ArgumentTypeError(f"{text!r} is no number from 0 to 999999999")
+        raise ArgumentTypeError(f"invalid number {text!r}: 0 to 999999999")
     return int(text)
 
 
@@ -50,7 +50,7 @@ def any_prefix(text: str) -> str:
         Prefix.parse(text)
     except ValueError:
         example = "such as 203.0.113.0/28 or 203.0.113.7"
-        raise ArgumentTypeError(f"{text!r} is no prefix or address, {example}") from None
+        raise ArgumentTypeError(f"invalid prefix or address {text!r}, {example}") from None
     return text
 
 
@@ -59,7 +59,7 @@ def address(text: str) -> str:
     try:
         Address.parse(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no address, such as 198.51.100.1") from None
+        raise ArgumentTypeError(f"invalid address {text!r}, such as 198.51.100.1") from None
     return text
 
 

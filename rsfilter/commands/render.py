@@ -55,7 +55,7 @@ def _user(name: str) -> str:
     try:
         return pwd.getpwnam(name).pw_name
     except KeyError:
-        raise argparse.ArgumentTypeError(f"{name!r} is no user of this machine") from None
+        raise argparse.ArgumentTypeError(f"unknown user {name!r}") from None
 
 
 def _current_user() -> str:

@@ -70,7 +70,7 @@ def _asn(value: int | str) -> int:
         raise ValueError  # in a configuration "65001" is no number
     asn = read_asn(value)
     if asn in BOGON_ASNS:
-        raise HintError("nobody may use it (RFC 7607, 6793, 7300)")
+        raise HintError("it is reserved (RFC 7607, 6793, 7300)")
     return asn
 
 

@@ -199,9 +199,9 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError as error:
-        raise UnusableError(f"{text!r:.50} is no time") from error
+        raise UnusableError(f"invalid time {text!r:.50}") from error
     if not math.isfinite(seconds):
-        raise UnusableError(f"{text!r:.50} is no time")
+        raise UnusableError(f"invalid time {text!r:.50}")
     return seconds
 
 

@@ -19,7 +19,7 @@ CONFIG_STALL_S = 60.0
 
 async def read_again(current: Config, engine: Engine, *, is_forced: bool) -> tuple[Config, str]:
     """Return the configuration in `current`'s file, and its text. `is_forced`: the guard is not
-    asked. Raises ConfigError with all that keeps it from being put in force."""
+    consulted. Raises ConfigError with every reason against applying it."""
     path = current.path
     try:
         async with asyncio.timeout(CONFIG_STALL_S):

@@ -71,7 +71,7 @@ YOUNG_S = 30
 """A session as young as this, and a host that is slow, may still have been sending its table."""
 
 SHOWN_OCTETS = 300
-"""Of a line that was not understood: whom it is about comes first."""
+"""Octets shown of a line that was not understood: the neighbor is at its beginning."""
 
 KEPT_SKIPPED = 5
 """Lines that were not understood and are kept of one input: a host may cause any number."""
@@ -116,17 +116,17 @@ class Filter:
         """Lines by kind of message; those that were not understood as skipped_ and why."""
         self._skipped: list[SkippedLine] = []
         self.is_shut_down = False
-        """ExaBGP has said that it ends."""
+        """True once ExaBGP has reported its shutdown."""
         self.dialect: str | None = None
-        """ExaBGP's series as its lines tell it, once one has come."""
+        """ExaBGP's series according to its lines; None before the first."""
         self.release: str | None = None
-        """ExaBGP's release as it says itself, once it has been asked."""
+        """ExaBGP's release as it reports it; None before."""
         self.unsupported: str | None = None
         """The version of an ExaBGP that rsfilter must not run behind."""
         self.floods = Floods()
         self._is_resynced = False
         self._has_settled = False
-        """Since this process was started, every host has repeated itself."""
+        """True once every host has repeated its routes since this process started."""
         self._has_data = False
         self._has_weighed = False
         """The guard has: see `_weigh`."""
@@ -137,7 +137,7 @@ class Filter:
         self._wrong_asns: dict[Address, int] = {}
         """`Opened.wrong_asn` of each neighbor's last OPEN."""
         self._asked_to_drain: list[DrainAsked] = []
-        """While it was not known what routers have."""
+        """Drain requests made before the routers' routes were known."""
         self._audit: list[Audited] = []
 
     def line(self, line: bytes, now: float) -> None:
@@ -165,7 +165,7 @@ class Filter:
                 self.is_shut_down = True
 
     def _understand(self, line: bytes) -> Message:
-        """Return what a line says, counted."""
+        """Decode a line and count its kind."""
         message = decode(line)
         if self.dialect is None:
             self.dialect = dialect(line)
@@ -218,44 +218,44 @@ class Filter:
         self._routing(asked, now)
 
     def guard_restored(self, before: GuardRestored, now: float) -> None:
-        """What the guard of a process before this one knew."""
+        """Restore the state of the guard of an earlier process."""
         self._routing(before, now)
 
     def unsettled_before(self, before: Unsettled, now: float) -> None:
-        """What a process before this one had begun. Called before anything else."""
+        """Restore the unfinished work of an earlier process. Called before anything else."""
         self._before = before
         for host in before.hosts - self.egress.routers.keys():
             self.repetition.expect_return(host, now)
 
     @property
     def unsettled(self) -> Unsettled:
-        """What is to be written down before the commands that begin it are."""
+        """Return the work to store before the commands that begin it."""
         return Unsettled(self.egress.inherited, frozenset(self.repetition.restarting))
 
     @property
     def is_resynced(self) -> bool:
-        """What was before this process is known: ExaBGP has answered, and hosts have repeated
-        themselves."""
+        """Return whether the state before this process is known: ExaBGP has answered, and hosts
+        have repeated their routes."""
         return self.resync.is_done and self.repetition.is_over
 
     @property
     def drain_state(self) -> DrainState:
-        """Whether the filter is in service, and who keeps it out."""
+        """Return the service state, and the requesters that keep the filter out of service."""
         return self.engine.drain.state
 
     def drain(self, on: bool, by: str, now: float, source: DrainSource = "operator") -> None:
-        """Somebody wants the filter to leave service, or no longer does (`DrainAsked`).
+        """Request a drain for a source, or end its request (`DrainAsked`).
 
-        It is in service again when no source wants it to leave. Asked before it knows what routers
-        have, it waits until it does: then it leaves as always, or if they have nothing, announces
-        nothing at all.
+        The filter is in service again when no source requests a drain. A request made before the
+        routers' routes are known waits until they are: then the filter leaves as always, or
+        announces nothing at all if routers have none of its routes.
         """
         self._asked_to_drain.append(DrainAsked(source, on, by))
         if self._is_resynced:
             self._follow_drain(now)
 
     def commands(self, now: float) -> list[bytes]:
-        """What to write to ExaBGP now."""
+        """Return the commands to write to ExaBGP now."""
         self._follow(self.engine.expire(now), now)
         self._audit += self.floods.expire(now)
         self._audit += self.expected.expire(now)
@@ -276,7 +276,7 @@ class Filter:
         return self.egress.commands(now)
 
     def _weigh(self, now: float) -> None:
-        """Nothing is withdrawn before the guard has weighed what the first data would take away."""
+        """Weigh the losses of the first data by the guard, before any withdraw."""
         if not self._has_weighed:
             self._has_weighed = True
             self._routing(AllRepeated(is_over=False), now)
@@ -284,8 +284,8 @@ class Filter:
 
     @property
     def _knows_all(self) -> bool:
-        """What is not accepted now, of hosts that have repeated themselves, may be withdrawn: data
-        have gone all the way through what they announce."""
+        """Return whether unaccepted routes of hosts that have repeated theirs may be withdrawn,
+        because the data have been applied to the whole table."""
         return self._has_data and self.deferral.is_over and not self.engine.is_busy
 
     def _may_withdraw(self, now: float) -> bool:
@@ -295,7 +295,7 @@ class Filter:
         return self._knows_all and has_said_all
 
     def next_timer(self) -> float | None:
-        """When to ask for commands again, if nothing happens before."""
+        """Time of the next call to `commands`, if no event occurs before."""
         if self._is_reviewing:
             return float("-inf")
         waits_for_hosts = self._knows_all and not self.egress.is_ready
@@ -312,7 +312,7 @@ class Filter:
         return min((at for at in timers if at is not None), default=None)
 
     def take_audit(self) -> list[Audited]:
-        """What is to be audited since the last call."""
+        """Return the events to audit since the last call."""
         taken, self._audit = self._audit, []
         return taken
 
@@ -322,17 +322,17 @@ class Filter:
         return taken
 
     def end(self, now: float) -> None:
-        """Nothing more will come in: what is summed up of floods is to be audited now."""
+        """End the input: the stored summaries of floods become due."""
         self._audit += self.floods.end(now)
 
     @property
     def record_haste(self) -> Haste:
-        """When `take_records` is due."""
+        """Urgency of `take_records`."""
         return self.engine.guard.haste
 
     def take_records(self) -> Records:
-        """What became of accepted, held and lost routes since the last call: the next process has
-        to know."""
+        """Return the changes of accepted, held and lost routes since the last call: the next
+        process needs them."""
         return self.engine.guard.take_records()
 
     def _resync(self, message: Message, now: float) -> None:
@@ -367,7 +367,7 @@ class Filter:
             held = self.engine.held(host)
             expected = self.engine.guard.expected_of(host)
             self._routing(message, now)
-            # We are restarting the session: the guard does not let go of what it holds.
+            # The session is restarted by rsfilter, so the guard keeps holding its routes.
             self.engine.guard.expect_again(held, expected)
 
     def _repeat(self, now: float) -> None:
@@ -411,7 +411,7 @@ class Filter:
         return taken
 
     def _resynced(self, now: float) -> None:
-        """What has waited until we know what is there."""
+        """Apply the work that waited for the state before this process."""
         self._is_resynced = True
         self.repetition.begin()
         self.deferral.begin(self.resync.shown, now)
@@ -461,7 +461,7 @@ class Filter:
             self.repetition.repeat(wanted.neighbor, UNICAST[wanted.family], now)
 
     def _keep_claimed(self, change: OutChange) -> None:
-        """What nobody announces any more an unfinished host may announce."""
+        """Keep prefixes that no host announces any more and an unfinished host may announce."""
         if not self.repetition.hosts:
             return
         desired = self.engine.routes_out(change.group)

@@ -1,8 +1,8 @@
-"""A recording of a running filter: everything that came in, and when, as lines of text.
+"""A recording of a running filter: all input with its times, as lines of text.
 
 JSON Lines. One object for each input, in order:
 
-    {"now": 12.5, "time": 1795376896.8, "lines": ["…", …]}        what ExaBGP wrote (may be empty)
+    {"now": 12.5, "time": 1795376896.8, "lines": ["…", …]}        lines of ExaBGP (may be empty)
     {"now": …, "time": …, "truth": "…", "file": "truth.json", "read": 1795376896.5}
                                                   another truth, as in its file at `read`
     {"now": …, "time": …, "rtr": {"cache", "session", "serial", "vrps": [["10.0.0.0/8", 32, 65001],
@@ -13,11 +13,11 @@ JSON Lines. One object for each input, in order:
                                                   another configuration
     {"now": …, "time": …, "guard": {"held": [["198.51.100.1", "10.1.0.1/32", 0, "…", "…", ["…"]],
                                    …], "accepted": [[…, "…", "…"], …], "lost": [[…, 12.5], …]}}
-                                                  what the guard knew before a restart
+                                                  the guard's state before a restart
     {"now": …, "time": …, "unsettled": {"routers": ["192.0.2.10"], "hosts": []}}
-                                                  what was under way before a restart
-    {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   asked to leave service
-    {"now": …, "time": …, "note": "start", "data": {…}}           what else the audit log was told
+                                                  unfinished work before a restart
+    {"now": …, "time": …, "drain": true, "source": "operator", "by": "…"}   a drain request
+    {"now": …, "time": …, "note": "start", "data": {…}}           another audit event
 
 `now` is the clock that timers run by, `time` the one that the audit log shows. Octets are written
 as the characters of the same number (Latin-1), so that lines which are not UTF-8 survive.
@@ -55,7 +55,7 @@ from rsfilter.rpki.truth import parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
 BEGINNING = b'{"now": '
-"""Of every line of a recording, and of none of ExaBGP."""
+"""Member of every line of a recording, and of no line of ExaBGP."""
 
 
 def encode(moment: Moment, what: Input) -> bytes:
@@ -239,7 +239,7 @@ class _Guard(_Form):
 
 
 class _Held(Struct):
-    """What 0.1 wrote of the guard; only read."""
+    """State of the guard in recordings of 0.1; only read."""
 
     held: list[tuple[str, str, int, str]]
 
@@ -305,13 +305,13 @@ _WRITTEN: tuple[type[_Form], ...] = (
 )
 
 FORMS: Mapping[type, type[_Form]] = {form.kind: form for form in _WRITTEN}
-"""How each type of input is written."""
+"""Form in which each type of input is written."""
 
 KINDS: Mapping[str, type[_Form | _Held]] = {
     **{form.__struct_fields__[0]: form for form in _WRITTEN},
     "held": _Held,
 }
-"""How an object with such a member is read, the first that is there."""
+"""Form for reading an object with such a member; the first one present counts."""
 
 
 def _words(key: RouteKey) -> _Key:

@@ -1,6 +1,6 @@
-"""What can happen to the engine. Edges make events; the core never sees JSON, bytes or sockets.
+"""Events for the engine. The edges make them; the core never sees JSON, bytes or sockets.
 
-What comes with every line is a Struct: see `model`.
+Events of every line are Structs: see `model`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Update(Struct, frozen=True, gc=False):
     asn: int
     """The AS of the session."""
     announced: tuple[Route, ...]
-    """Of this neighbor and AS, no key twice."""
+    """Announced routes, all of this neighbor and AS, each key once."""
     withdrawn: tuple[RouteKey, ...]
-    """Of this neighbor."""
+    """Withdrawn routes of this neighbor."""
     other_families: tuple[tuple[str, str], ...] = ()
     """(family, NLRI text cut to 200 characters) announced outside IPv4 and IPv6 unicast."""
 
@@ -53,10 +53,10 @@ class SessionDown:
     neighbor: Address
     asn: int
     reason: str
-    """For people. At most 200 characters, as the speaker gave it."""
+    """Reason for display, at most 200 characters, as the speaker reported it."""
     administrative: bool
-    """On purpose: the peer said so (NOTIFICATION Cease with subcode 2, 3 or 9: RFC 4486, 8538), or
-    the operator removed it."""
+    """True if the session ended on purpose: by the peer (NOTIFICATION Cease with subcode 2, 3 or 9:
+    RFC 4486, 8538), or because the operator removed it."""
     wrong_asn: int = 0
     """The ASN of the neighbor's last OPEN, if it is not `asn`; 0: it is, or there was none."""
 
@@ -68,7 +68,7 @@ class EndOfRib:
     neighbor: Address
     asn: int
     family: str
-    """As `model.UNICAST` names it."""
+    """Family, named as in `model.UNICAST`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class DataReplaced:
     source: str
     """truth or rtr: which of the two changed."""
     detail: str
-    """For people: what happened."""
+    """Description of the event, for display."""
     prefixes: frozenset[Prefix] | None
     """Prefixes of the VRPs that came or went; None: everything may have changed."""
     asns: frozenset[int] = frozenset()
@@ -124,7 +124,7 @@ class GuardReleased:
     """The operator releases routes that the guard holds: all of them, or those in a scope."""
 
     by: str
-    """For people: who, or how."""
+    """Requester, for display."""
     prefix: Prefix | None = None
     """Only routes of prefixes that it covers. None: of every prefix."""
     host: str = ""
@@ -143,7 +143,7 @@ class GuardReleased:
 
     @property
     def detail(self) -> str:
-        """For people: who, and the scope."""
+        """Requester and scope, for display."""
         scope = [f"host {self.host}"] if self.host else []
         if self.prefix is not None:
             scope.append(str(self.prefix))
@@ -155,13 +155,13 @@ DrainSource = Literal["operator", "readiness"]
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """Somebody wants the filter to leave service, or no longer does."""
+    """A source requests a drain, or ends its request."""
 
     source: DrainSource
-    """Each asks for itself, and one is enough to keep the filter out."""
+    """Source of the request. Each requests for itself, and one request keeps the filter out."""
     on: bool
     by: str
-    """For people: who, or why."""
+    """Requester or reason, for display."""
     at_once: bool = False
     """Routers have nothing of ours that they could lose."""
 
@@ -171,20 +171,20 @@ class DrainAsked:
 
 @dataclass(frozen=True, slots=True)
 class GuardRestored:
-    """What the guard of a process before this one knew."""
+    """State of the guard in an earlier process."""
 
     held: Mapping[RouteKey, Expected]
     accepted: Mapping[RouteKey, Expected] = field(default_factory=dict)
     lost: Mapping[RouteKey, float] = field(default_factory=dict)
-    """How many seconds ago data or a configuration took the route away."""
+    """Seconds since data or a configuration removed each route."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllRepeated:
-    """After a restart: every host has repeated its routes, or is not waited for any longer."""
+    """Every host has repeated its routes after a restart, or is no longer waited for."""
 
     is_over: bool = True
-    """False: some may still do, but routers are told from now on what is gone."""
+    """False if some may still follow, although missing routes are withdrawn from now on."""
 
 
 Event = (
@@ -200,4 +200,4 @@ Event = (
     | GuardRestored
     | AllRepeated
 )
-"""What the engine handles."""
+"""Events that the engine handles."""

@@ -1,22 +1,22 @@
-"""The guard: holds a mass loss that a change of data would bring.
+"""The guard: holds the routes that a change of data would withdraw in mass.
 
-Changes of data that lose very many accepted routes within a window are more often a broken file or
-cache than a decision. The losses that are too many are held: these routes stay where they are, by
-the data that accepted them, until newer data accept them, until somebody releases them, or until
-their host itself changes or withdraws them. All else follows the new data at once.
+A change of data that loses very many accepted routes within a window is more often a broken file or
+cache than a decision. If the losses are too many, they are held: these routes stay announced, by
+the data that accepted them, until newer data accept them, until an operator releases them, or until
+their host itself changes or withdraws them. All other routes follow the new data at once.
 
 A loss is a route that was accepted and that other data or another configuration reject. It counts
-for `Limits.window`; no longer when it is accepted again, or when its host has withdrawn it itself.
+for `Limits.window`, but no longer once it is accepted again or its host has withdrawn it.
 
-A restart does not end it: `take_records` has what to write down of every route that is accepted,
-held or lost, `expect` takes that back. A route that comes again exactly as it was held is held
-again; one that comes again exactly as it was accepted, and that the first data reject, is a loss of
-theirs, which `take_suspects` weighs when every host has repeated itself. Both only if nothing but
-the data rejects it: not what a configuration does that has changed meanwhile.
+A restart does not end it: `take_records` returns the records to store of every route that is
+accepted, held or lost, and `expect` restores them. A route that is announced again exactly as it
+was held is held again. One that is announced again exactly as it was accepted, and that the first
+data reject, is a loss of theirs, which `take_suspects` weighs once every host has repeated its
+routes. Both apply only if the data alone reject the route, and not a configuration that has changed
+meanwhile.
 
-Only what was accepted before can be held, so no route is ever announced because of the guard. A
-loss to data that are not there (`data_unavailable`) is not held: that is what `on_expire =
-"reject"` asks for.
+Only a previously accepted route can be held, so no route is ever announced because of the guard. A
+loss for lack of data (`data_unavailable`) is not held: `on_expire = "reject"` requests it.
 """
 
 from __future__ import annotations
@@ -68,39 +68,39 @@ class Held(Struct, frozen=True, gc=False):
     route: Route
     rules: str
     reasons: tuple[str, ...]
-    """For which the data reject it."""
+    """Reasons for which the data reject it."""
 
 
 class Lost(Struct, frozen=True, gc=False):
     """Data or a configuration took the route away."""
 
     at: float
-    """In the time of the events."""
+    """Time of the loss, in the time of the events."""
 
 
 Record = Accepted | Held | Lost | None
-"""What is to be written down of a route; None: it is none of these."""
+"""Record to store of a route; None if it is neither accepted, held nor lost."""
 
 Records = dict[RouteKey, Record]
 
 
 class Haste(IntEnum):
-    """When records have to be written."""
+    """Urgency of writing records."""
 
     SOMETIME = 0
     SOON = 1
     FIRST = 2
-    """Before the commands that follow from the same event."""
+    """Records are written before the commands that follow from the same event."""
 
 
 class Expected(Struct, frozen=True, gc=False):
-    """What a process before this one wrote down of an accepted or held route."""
+    """Record that an earlier process stored of an accepted or held route."""
 
     fingerprint: str
     rules: str = ""
     """Empty: a release wrote it that did not know."""
     reasons: tuple[str, ...] = ()
-    """Of a held one."""
+    """Reasons of a held route."""
 
 
 class Guard:
@@ -109,10 +109,10 @@ class Guard:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
         self.now = 0.0
-        """Of the event that is being worked on."""
+        """Time of the current event."""
         self._held: dict[RouteKey, None] = {}
         self._lost: OrderedDict[RouteKey, float] = OrderedDict()
-        """Since when, the oldest first."""
+        """Time of each loss, the oldest first."""
         self._expected: dict[RouteKey, Expected] = {}
         """Held before a restart and not seen since."""
         self._was_accepted: dict[RouteKey, Expected] = {}
@@ -121,18 +121,18 @@ class Guard:
         """Accepted before a restart, and rejected since by nothing but the data."""
         self._records: Records = {}
         self.haste = Haste.SOMETIME
-        """With which `take_records` is due."""
+        """Urgency of the next `take_records`."""
         self._has_alarmed = False
-        """The operator was told that routes are held, and not yet that this has ended."""
+        """True if the operator was alerted to held routes, and not yet to the end of that."""
 
     @property
     def held(self) -> int:
-        """How many routes are held."""
+        """Number of held routes."""
         return len(self._held)
 
     @property
     def lost(self) -> int:
-        """How many routes data or configurations took away within the window."""
+        """Number of routes that data or configurations removed within the window."""
         oldest = self.now - self.limits.window
         while self._lost:
             key, at = next(iter(self._lost.items()))
@@ -152,8 +152,9 @@ class Guard:
         return bool(self._held or self._expected or self._was_accepted)
 
     def allows(self, lost: int, accepted: int) -> bool:
-        """So many of the accepted routes may be lost at once, beside what was lost within the
-        window. The share is of what would be accepted had nothing been lost in it."""
+        """Return whether `lost` of the accepted routes may be lost at once, on top of the losses
+        within the window. The share is of the routes that would be accepted without losses in
+        it."""
         before = self.lost
         return lost == 0 or self.limits.allow(lost + before, accepted + before)
 
@@ -201,7 +202,7 @@ class Guard:
         self._records[key] = None
 
     def release(self) -> list[RouteKey]:
-        """Lets go of all that is held; answers what it was. The window begins anew."""
+        """Release all held routes and return their keys. The window begins anew."""
         self.stop_expecting()
         self._suspects.clear()
         released, self._held = list(self._held), {}
@@ -227,7 +228,7 @@ class Guard:
         return released
 
     def start_window(self) -> None:
-        """What was lost until now counts no longer: the operator means it."""
+        """Forget the losses so far, which the operator intended."""
         self._records.update(dict.fromkeys(self._lost))
         self._lost.clear()
 
@@ -239,7 +240,7 @@ class Guard:
         return ended
 
     def take_records(self) -> Records:
-        """What became of routes since the last call, to be written down."""
+        """Return the changes of routes since the last call, to be stored."""
         records, self._records = self._records, {}
         self.haste = Haste.SOMETIME
         return records
@@ -252,7 +253,7 @@ class Guard:
         accepted: Mapping[RouteKey, Expected],
         lost: Mapping[RouteKey, float],
     ) -> None:
-        """What a process before this one wrote down. `lost`: how many seconds ago."""
+        """Restore the records of an earlier process. `lost`: seconds since each loss."""
         self._expected.update(held)
         self._was_accepted.update(accepted)
         for key, age in sorted(lost.items(), key=lambda item: -item[1]):
@@ -260,12 +261,12 @@ class Guard:
         self._has_alarmed |= bool(held)
 
     def expected_of(self, neighbor: Address) -> dict[RouteKey, Expected]:
-        """What is expected of a neighbor."""
+        """Return the expected routes of a neighbor."""
         return {key: held for key, held in self._expected.items() if key.neighbor == neighbor}
 
     def expect_again(self, held: Iterable[Route], expected: Mapping[RouteKey, Expected]) -> None:
-        """These were held, or expected, until their host's session ended, which we have restarted:
-        they are held when it announces them anew."""
+        """Expect routes that were held, or expected, until a session ended which rsfilter has
+        restarted: they are held if the host announces them again."""
         for route in held:
             self._expected[route.key] = Expected(fingerprint(route))
             self._records[route.key] = Held(route, "", ())
@@ -278,7 +279,7 @@ class Guard:
         return key in self._held
 
     def stop_expecting(self) -> None:
-        """What has not come again is gone."""
+        """Stop expecting: routes not announced again are gone."""
         for expected in (self._expected, self._was_accepted):
             self._records.update(dict.fromkeys(expected))
             expected.clear()
@@ -293,8 +294,8 @@ class Guard:
         return suspects
 
     def verdict(self, route: Route, verdict: Verdict, rules: str) -> Verdict:
-        """What becomes of a verdict by the data in force: held, if the route is, or was before a
-        restart."""
+        """Return the final verdict for one by the active data: held, if the route is held, or was
+        before a restart."""
         if not self.has_a_say:
             return verdict
         key = route.key
@@ -327,14 +328,14 @@ class Guard:
 
 
 def _is_as_expected(route: Route, verdict: Verdict, rules: str, expected: Expected) -> bool:
-    """It is announced as before, and only what data bring rejects it: nothing that the rules of
-    today can have brought, if they are others."""
+    """Return whether the route is announced as before, and only data reject it: no reason that the
+    rules of today, if they differ, may have caused."""
     is_same_rules = expected.rules in ("", rules) or set(verdict.reasons) <= set(expected.reasons)
     return comes_of_data(verdict) and is_same_rules and fingerprint(route) == expected.fingerprint
 
 
 def comes_of_data(verdict: Verdict) -> bool:
-    """Nothing but the data rejects the route, if anything does."""
+    """Return whether the data alone reject the route, if it is rejected."""
     return BY_DATA.issuperset(verdict.reasons)
 
 

@@ -34,7 +34,7 @@ _PART_BITS = 14
 to free it, takes 0.1 s at once, and parts of it do not."""
 
 _PER_LIST = 10
-"""What finding a list of routes costs, in routes that are judged."""
+"""Cost of finding a list of routes, in judged routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,13 @@ def _replace_data(table: RoutingTable, event: DataReplaced) -> Iterator[None]:
 
 
 class _Pace:
-    """Says when it is time for a pause."""
+    """Pace of a task: decides on pauses."""
 
     def __init__(self) -> None:
         self._work = 0
 
     def is_pause_due(self, work: int) -> bool:
-        """So much more work, in routes, has been done: is the slice full? Then the next begins."""
+        """Add `work`, in routes; return whether the slice is full. Then the next begins."""
         self._work += work
         if self._work < SLICE:
             return False
@@ -149,7 +149,7 @@ class _Pace:
 
 
 class _Judged(Struct, frozen=True, gc=False):
-    """What the data in force say of a route, and of which route exactly."""
+    """Verdict of the active data for a route, with the version of the route."""
 
     entry: Entry
     route: Route
@@ -157,7 +157,7 @@ class _Judged(Struct, frozen=True, gc=False):
     verdict: Verdict
 
     def now(self, table: RoutingTable) -> Verdict:
-        """What they say of it by now, whatever its host has done meanwhile."""
+        """Return the current verdict; judge again if the host changed the route in the meantime."""
         entry = self.entry
         if entry.route is self.route and entry.within_limit is self.within_limit:
             return self.verdict
@@ -169,19 +169,19 @@ class _Differing:
     """The routes on which other data decide otherwise."""
 
     rejudged: int = 0
-    """How many routes were judged to find them."""
+    """Number of routes judged to find them."""
     lost: int = 0
     """Accepted routes whose loss the guard can hold."""
     _parts: dict[int, dict[Prefix, list[_Judged]]] = field(default_factory=dict)
-    """By prefix, in parts by the number of the first route of the prefix."""
+    """Verdicts by prefix, in parts by the number of the first route of the prefix."""
     _part_of: dict[Prefix, int] = field(default_factory=dict)
-    """Where a prefix of several routes is: the first of them can go before all are judged."""
+    """Part of a prefix with several routes: the first of them can leave before all are judged."""
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
     def add(self, table: RoutingTable, entries: list[Entry]) -> None:
-        """Judges some more routes by the data in force; sets nothing."""
+        """Judge some more routes by the active data, without setting verdicts."""
         self.rejudged += len(entries)
         rib_in = table.rib_in
         for entry in entries:
@@ -197,8 +197,9 @@ class _Differing:
                 self._parts.setdefault(number, {}).setdefault(prefix, []).append(judged)
 
     def take(self) -> Iterator[list[_Judged]]:
-        """Those of each prefix, in the order in which they were found; they are forgotten here.
-        Of very many the accepted ones come first: whoever follows comes before another goes."""
+        """Yield the verdicts of each prefix, in the order found, and forget them. Of very many, the
+        accepted ones come first, so that a successor is announced before another route is
+        withdrawn."""
         for number in list(self._parts):
             for judged in self._parts.pop(number).values():
                 if len(judged) <= SLICE:
@@ -295,7 +296,8 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
 
 
 def _forget_lost(table: RoutingTable) -> Iterator[None]:
-    """What was lost before a restart, and has not come again, its host has withdrawn."""
+    """Forget routes that were lost before a restart and not announced again: their host has
+    withdrawn them."""
     for keys in _slices(table.guard.lost_keys()):
         for key in keys:
             if table.rib_in.find(key) is None:
@@ -342,8 +344,9 @@ def _change(event: DataReplaced, rejudged: int = 0, flipped: int = 0) -> DataCha
 
 
 def _set_together(table: RoutingTable, judged: list[_Judged], *, holds: bool) -> tuple[int, int]:
-    """Sets the verdicts of one prefix: as they are by now, whatever hosts did since they were found
-    to differ. How many are of another kind than before, and how many accepted routes are held."""
+    """Set the verdicts of one prefix in their current form, even if hosts changed routes in the
+    meantime. Returns how many are of another kind than before, and how many accepted routes are
+    held."""
     flipped = held = 0
     for each in judged:
         entry = each.entry
@@ -378,8 +381,8 @@ def _concerned(rib_in: AdjRibIn, event: DataReplaced) -> Iterator[list[Entry]]:
 
 
 def _entries(rib_in: AdjRibIn, prefixes: list[Prefix]) -> Iterator[list[Entry]]:
-    """The routes of these prefixes in lists of about `SLICE`, as they are at the moment that each
-    list is asked for."""
+    """Yield the routes of these prefixes in lists of about `SLICE`, each as of the moment it is
+    requested."""
     found: list[Entry] = []
     for prefix in prefixes:
         if rib_in.count(prefix) <= SLICE:
@@ -397,7 +400,7 @@ def _entries(rib_in: AdjRibIn, prefixes: list[Prefix]) -> Iterator[list[Entry]]:
 
 
 def _disjoint(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
-    """Those that no other one covers."""
+    """Yield the prefixes that no other one covers."""
     last: Prefix | None = None
     for prefix in sorted(prefixes):
         if last is None or not last.covers(prefix):

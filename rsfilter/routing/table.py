@@ -111,8 +111,8 @@ class RoutingTable:
             elif entry.route == route and key not in table.stale:
                 repeated += 1
             elif route.attributes.is_treated_as_withdraw:
-                # RFC 7606 section 2. What it names it may as well withdraw as announce: the
-                # speaker shows both alike. A route that is not there is kept to say why.
+                # RFC 7606 section 2. The prefixes in it may be withdrawn or announced: the
+                # speaker shows both alike. A route that is new is kept, to show the reason.
                 self.withdraw(key, "malformed")
             else:
                 not_kept += self._insert(new, group, table)
@@ -272,8 +272,8 @@ class RoutingTable:
     # Effects ------------------------------------------------------------------------------------
 
     def export(self, *prefixes: Prefix) -> None:
-        """Have every router's table brought up to date with the candidates of these prefixes: once,
-        when `effects` is called, whatever else happens to them until then."""
+        """Mark these prefixes for export to every router's table: once, when `effects` is called,
+        whatever else changes until then."""
         self._to_export += prefixes
 
     def log(self, event: AuditEvent) -> None:

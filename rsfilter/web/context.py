@@ -1,7 +1,7 @@
-"""What the web room sees of the running filter, and the three things that it may ask of it.
+"""The running filter as the web room sees it, and the operations that it may request.
 
-Reads are reads: nothing here is changed by the web room. What changes the filter goes through
-`release_guard`, `drain` and the truth's watcher, which audit and record it like any other input.
+The web room only reads the state given here. Changes go through `release_guard`, `drain` and the
+truth's watcher, which audit and record them like any other input.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class Drain(Protocol):
-    """Leaves service, or comes back; `by` says who asks, for people. Answers why a restart would
-    forget it; empty: it will not."""
+    """Leaves service, or returns to it. `by` is the requester, for display. Returns why a restart
+    would forget the drain; empty if it will not."""
 
     async def __call__(self, on: bool, by: str) -> str: ...
 
@@ -52,7 +52,7 @@ class Running:
     drain: Drain
     reload: Reload
     speaker: Speaker | None = None
-    """What is replaced in ExaBGP; None: nothing that it tells of."""
+    """Replacements inside ExaBGP; None if ExaBGP runs without them."""
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     start: float = field(default_factory=time.monotonic)
@@ -64,13 +64,13 @@ class Running:
     watcher: TruthWatcher | None = None
     """Both None: not configured, or not yet."""
     fleet: Supervisor | None = None
-    """None: there is no `[fleet]`."""
+    """None if there is no `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)
-    """Why the configuration in force is not that of the file; empty: nobody asked in vain."""
+    """Problems of the last failed reload; empty if it succeeded or none was requested."""
     is_ending: bool = False
-    """Nothing is changed or answered any more."""
+    """True once the filter ends: no change and no response follows."""
     truth_loaded: float | None = None
-    """When the truth in force was read, in seconds since the epoch."""
+    """Time at which the active truth was read, in seconds since the epoch."""
 
     def wall_clock(self, at: float) -> float:
         """Seconds since the epoch of a time of the engine's clock (time.monotonic)."""

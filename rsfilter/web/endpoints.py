@@ -31,19 +31,19 @@ class Endpoint(NamedTuple):
     method: str
     path: str
     handler: Handler
-    """(api, request, what was asked) -> a structure, or a response of its own. Its docstring is
-    the summary."""
+    """Function of (api, request, parameters) that returns a structure or a response. Its docstring
+    is the summary."""
     answer: type[Struct] | None = None
-    """None: not JSON; see `media`."""
+    """None if the response is not JSON; see `media`."""
     asked: type[schema.Asked] | None = None
-    """From path and query, or for POST from the body."""
+    """Type of the parameters, from path and query, or for POST from the body."""
     needs_token: bool = False
     media: tuple[str, ...] = ()
     """Further content types of the answer."""
     errors: tuple[int, ...] = ()
     """Statuses beyond those that every endpoint can have."""
     is_body_optional: bool = False
-    """A POST without a body asks for the defaults."""
+    """True if a POST without a body selects the defaults."""
     takes_file: bool = False
     """The body is a truth file."""
 

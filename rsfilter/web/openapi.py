@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 async def document(_api: object, _request: web.Request, _asked: None) -> web.Response:
-    """This description (OpenAPI 3.1)."""
+    """Return this description (OpenAPI 3.1)."""
     return web.Response(body=_encoded(), content_type=JSON)
 
 

@@ -1,10 +1,10 @@
-"""The HTTP server: one door for every request, beside the filter and never in its way.
+"""The HTTP server: one entrance for every request, never in the filter's way.
 
-A unix socket for commands, and TCP, on loopback by default. What comes in is bounded (connections,
-headers, bodies, time), requests that another site's page makes are refused (`same_site`), there is
-no CORS, and every answer says that it is neither to be framed nor sniffed nor, for the API, stored.
-A port that is taken, or a socket that cannot be made, is an error in the log and another attempt,
-never the end of the filter.
+Listens on a unix socket for commands, and on TCP, by default on loopback. Input is bounded
+(connections, headers, bodies, time), and requests made by another site's page are refused
+(`same_site`). There is no CORS, and headers of every response forbid framing, sniffing and, for the
+API, storing. A taken port, or a socket that cannot be created, is logged as an error and retried;
+it never ends the filter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _nothing = logging.getLogger(f"{__name__}.requests")
 _nothing.setLevel(logging.CRITICAL)
-"""aiohttp would log what it cannot parse, which may hold a token, and as much as anybody likes."""
+"""aiohttp would log unparseable input, which may contain a token and has no bound."""
 
 MAX_CONNECTIONS = 100
 """Some pages, a Prometheus or two and people's tools need a tenth of it."""
@@ -45,10 +45,10 @@ MAX_SMALL_BODY = 4096
 """Octets of any other body."""
 
 RETRY_S = 5.0
-"""Between attempts to listen."""
+"""Seconds between attempts to listen."""
 
 STOP_TIMEOUT_S = 0.2
-"""How long answers under way may take at the end: ExaBGP waits for no one."""
+"""Seconds for responses in progress at the end: ExaBGP does not wait."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -68,14 +68,14 @@ class WebServer:
         self.running = running
         self.api = Api(running)
         self.address: tuple[str, int] | None = None
-        """Where it listens; None: it does not."""
+        """Address and port where it listens; None if it does not."""
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    # What the service tells --------------------------------------------------------------------
+    # Calls from the service --------------------------------------------------------------------
 
     def told(self, at: float, events: Sequence[Auditable]) -> None:
-        """Something was audited at `at`, seconds since the epoch."""
+        """Publish events audited at `at`, seconds since the epoch."""
         self.api.metrics.told(events)
         self.api.events.tell(at, events)
 
@@ -175,8 +175,8 @@ class WebServer:
 
 
 class _Door:
-    """Makes the protocol of each connection. When there are too many, one that is silent goes. Each
-    door has its own: a crowd at the TCP port keeps nobody from the socket."""
+    """Factory of the protocol of each connection. If there are too many, an idle one is closed.
+    Each listener has its own limit, so that many clients on TCP do not block the socket."""
 
     def __init__(
         self, runner: web.AppRunner, silent: SilentConnections, *, is_local: bool = False
@@ -258,14 +258,14 @@ def _middleware(api: Api) -> Any:
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """What every answer carries, streams too."""
+    """Add the headers of every response, streams too."""
     response.headers.update(HEADERS)
     if request.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
         response.headers["Cache-Control"] = "no-store"
 
 
 def _http_error(error: web.HTTPException) -> ApiError:
-    """What aiohttp itself found wrong."""
+    """Convert an error that aiohttp found."""
     allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     name = error.reason.lower().replace(" ", "_")
     return ApiError(error.status, name, error.reason, headers=allowed)
@@ -283,7 +283,8 @@ def _handler(api: Api, endpoint: Endpoint) -> AioHandler:
 
 
 async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
-    """What path and query, or the body, ask for. ApiError 400 for anything that is not known."""
+    """Parse the parameters from path and query, or from the body. Raises ApiError 400 for unknown
+    ones."""
     given: dict[str, str] = {}
     for name, value in (*request.match_info.items(), *request.query.items()):
         if name in given:

@@ -22,20 +22,7 @@ PACKAGE = ROOT / "rsfilter"
 
 NOT_YET_HELD: tuple[str, ...] = (
     "commands/impact.py",
-    "edge/recorder.py",
-    "pipeline/filter.py",
-    "pipeline/recording.py",
-    "routing/events.py",
-    "routing/guard.py",
-    "routing/revalidation.py",
-    "routing/table.py",
-    "service.py",
-    "web/context.py",
-    "web/endpoints.py",
-    "web/handlers/control.py",
-    "web/openapi.py",
     "web/schema.py",
-    "web/server.py",
 )
 """Rooms and modules, relative to the package, that do not follow the rules yet. Only shrinks."""
 

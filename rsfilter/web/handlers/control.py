@@ -1,4 +1,4 @@
-"""What changes the filter, and what asks much of it: every POST."""
+"""Requests that change the filter or are expensive: every POST."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ VRPS_AT_ONCE = 2000
 """VRPs handed to a worker in one slice: a millisecond."""
 
 BODY_TIMEOUT_S = 30.0
-"""For a truth of some megabytes from a slow line."""
+"""Seconds for a body: a truth of some megabytes over a slow line."""
 
 IMPACT_TIME_S = 50.0
-"""For everything after the body: the commands wait for 60 s in all."""
+"""Seconds for everything after the body: the commands wait for 60 s in total."""
 
 MAX_PROBLEMS = 10
-"""Of a configuration that are answered; the log has all of them."""
+"""Problems of a configuration in a response; the log has all of them."""
 
 
 NO_VRPS = VrpSet.of(())
@@ -89,7 +89,7 @@ async def drain(
 
 
 async def reload(api: Api, request: web.Request, asked: schema.ReloadWanted) -> schema.Reloaded:
-    """Reads the configuration and the truth again."""
+    """Read the configuration and the truth again."""
     problems = await api.running.reload(requester(request), is_forced=asked.force)
     if problems:
         raise ApiError(422, "configuration_refused", "\n".join(problems[:MAX_PROBLEMS]))
@@ -97,7 +97,7 @@ async def reload(api: Api, request: web.Request, asked: schema.ReloadWanted) -> 
 
 
 async def reload_truth(api: Api, request: web.Request, asked: None) -> status_schema.Truth:
-    """Reads the truth file now, whatever its time stamps say."""
+    """Read the truth file now, whatever its time stamps."""
     watcher = api.running.watcher
     if watcher is None:
         raise ApiError(409, "not_configured", "the configuration has no [truth]")
@@ -107,7 +107,7 @@ async def reload_truth(api: Api, request: web.Request, asked: None) -> status_sc
 
 
 async def impact(api: Api, request: web.Request, _asked: None) -> web.Response:
-    """What the truth file in the body would change."""
+    """Show the changes that the truth file in the body would cause."""
     if not api.running.config.http.is_loopback:
         await api.token.check(request)
     if api.running.config.truth is None:

@@ -105,18 +105,18 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
         ("completion", "required: {bash,zsh,fish}"),
         (
             "explain 203.0.113 --asn 1",
-            "'203.0.113' is no prefix or address, such as 203.0.113.0/28",
+            "invalid prefix or address '203.0.113', such as 203.0.113.0/28",
         ),
-        ("explain 203.0.113.1/x --asn 1", "'203.0.113.1/x' is no prefix or address"),
-        ("explain 203.0.113.1 --asn 1 --neighbor hv1", "'hv1' is no address, such as"),
-        ("explain 203.0.113.1 --asn hv1", "'hv1' is no ASN, such as 65001 or AS65001"),
-        ("routes hv1", "'hv1' is no prefix or address"),
-        ("routes --asn ASX", "'ASX' is no ASN"),
-        ("routes --limit -1", "'-1' is no number from 0 to 999999999"),
-        ("guard show --limit 1000000000", "'1000000000' is no number from 0 to 999999999"),
-        ("audit query --asn 4294967296", "'4294967296' is no ASN"),
-        ("audit query --asn 000000000009999999999", "'000000000009999999999' is no ASN"),
-        ("audit tail --count x", "'x' is no number"),
+        ("explain 203.0.113.1/x --asn 1", "invalid prefix or address '203.0.113.1/x'"),
+        ("explain 203.0.113.1 --asn 1 --neighbor hv1", "invalid address 'hv1', such as"),
+        ("explain 203.0.113.1 --asn hv1", "invalid ASN 'hv1': write 65001 or AS65001"),
+        ("routes hv1", "invalid prefix or address 'hv1'"),
+        ("routes --asn ASX", "invalid ASN 'ASX'"),
+        ("routes --limit -1", "invalid number '-1': 0 to 999999999"),
+        ("guard show --limit 1000000000", "invalid number '1000000000': 0 to 999999999"),
+        ("audit query --asn 4294967296", "invalid ASN '4294967296'"),
+        ("audit query --asn 000000000009999999999", "invalid ASN '000000000009999999999'"),
+        ("audit tail --count x", "invalid number 'x'"),
     ],
 )
 def test_wrong_usage_is_told_with_what_would_be_right(
@@ -303,7 +303,7 @@ def test_a_bad_configuration_is_two(
     assert capsys.readouterr() == (
         "",
         "rsfilter.toml: route_server.asn: expected an ASN such as 65001 or AS65001, got 0: "
-        "nobody may use it (RFC 7607, 6793, 7300)\n"
+        "it is reserved (RFC 7607, 6793, 7300)\n"
         'rsfilter.toml: routers[0].asn: expected an ASN such as 65001 or AS65001, got "x"\n',
     )
     assert not Path("out").exists()

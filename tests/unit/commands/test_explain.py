@@ -225,4 +225,4 @@ def test_a_prefix_that_is_none_is_a_usage_error(
     with pytest.raises(SystemExit) as ended:
         main(["explain", "-c", str(site / "rsfilter.toml"), prefix, "--asn", "65001"])
     assert ended.value.code == 2
-    assert f"{prefix!r} is no prefix or address" in capsys.readouterr().err
+    assert f"invalid prefix or address {prefix!r}" in capsys.readouterr().err

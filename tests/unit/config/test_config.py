@@ -322,7 +322,7 @@ EDITS = [
             "asn = 65200",
             f"asn = {asn}",
             f"routers[0].asn: expected an ASN such as 65001 or AS65001, got {asn}: "
-            "nobody may use it (RFC 7607, 6793, 7300)",
+            "it is reserved (RFC 7607, 6793, 7300)",
         )
         for asn in (0, 23456, 65535, 4294967295)
     ),
