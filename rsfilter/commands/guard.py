@@ -1,25 +1,34 @@
-"""`rsfilter guard`: show and release what the guard holds."""
+"""`rsfilter guard`: show what the guard holds, and release it."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from itertools import islice
+from typing import Any
 
-from rsfilter.commands import routes
+from rsfilter.commands import arguments, routes
 from rsfilter.commands.arguments import Subparsers, add_limit, printing
-from rsfilter.commands.client import client_of, reaching_arguments
-from rsfilter.commands.output import GOOD, console, print_json
+from rsfilter.commands.client import Client, ClientError, client_of, reaching_arguments
+from rsfilter.commands.output import FAILED, GOOD, INVALID, console, print_json, print_table
+from rsfilter.commands.parser import examples
+from rsfilter.util.text import count
+
+SHOWN = 20
+"""Routes that are shown before they are released."""
 
 
 def add(commands: Subparsers) -> None:
     """Add `guard` to the command line."""
-    parser = commands.add_parser("guard", help="what the guard holds")
+    parser = commands.add_parser("guard", help="show or release what the guard holds")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     show = actions.add_parser(
         "show",
         parents=[reaching_arguments(), printing()],
-        help="the routes that are held, and why",
-        description="Prints the routes that a change of data would lose. Routers keep them until "
-        "the data accept them again, or somebody lets them go.",
+        help="list held routes, and why they are held",
+        description="Prints the routes that a change of data would withdraw. Routers keep them "
+        "until the data accept them again, or they are released.",
     )
     add_limit(show)
     show.set_defaults(
@@ -30,17 +39,56 @@ def add(commands: Subparsers) -> None:
     release = actions.add_parser(
         "release",
         parents=[reaching_arguments(), printing()],
-        help="let go of all that is held",
-        description="Everything that is held is judged by the data in force: what they reject is "
-        "withdrawn from routers. Look at it first: rsfilter guard show",
+        help="withdraw held routes from all routers",
+        description="Judges held routes by the data in force: what they reject is withdrawn from "
+        "all routers. Prints what that is first, and asks for confirmation.",
+        epilog=examples(
+            "rsfilter guard release",
+            "rsfilter guard release 203.0.113.0/24",
+            "rsfilter guard release --host hv1 --yes",
+        ),
     )
+    release.add_argument(
+        "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="only routes inside it"
+    )
+    release.add_argument("--host", metavar="NAME", help="only routes of this host")
+    release.add_argument("-y", "--yes", action="store_true", help="do not ask, for scripts")
     release.set_defaults(handler=_release)
 
 
 def _release(args: argparse.Namespace) -> int:
-    answer = client_of(args).post("/api/v1/guard/release")
+    client = client_of(args)
+    if not args.yes and not _is_confirmed(client, args):
+        return FAILED
+    given = {"prefix": args.prefix, "host": args.host}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    answer = client.post("/api/v1/guard/release", json.dumps(wanted).encode())
     if args.json:
         print_json([answer])
     else:
-        console().print(f"{answer['released']} routes were let go, {answer['held']} are held")
+        released = count(answer["released"], "route")
+        console().print(f"{released} released, {answer['held']} still held")
     return GOOD
+
+
+def _is_confirmed(client: Client, args: argparse.Namespace) -> bool:
+    """Show what would be withdrawn, and have the operator type `yes`."""
+    if args.json or not sys.stdin.isatty():
+        raise ClientError("this withdraws routes from all routers: confirm it with --yes", INVALID)
+    match = "covered" if args.prefix else None
+    found = client.lines(
+        "/api/v1/routes", verdict="held", prefix=args.prefix, match=match, host=args.host
+    )
+    shown: list[dict[str, Any]] = list(islice(found, SHOWN))
+    total = len(shown) + sum(1 for _ in found)
+    if not total:
+        sys.stderr.write("Nothing is held.\n")
+        return False
+    rows = [(each["prefix"], each["host"], each["neighbor"], routes.why(each)) for each in shown]
+    print_table(("prefix", "host", "neighbor", "why"), rows)
+    if total > SHOWN:
+        console().print(f"... and {total - SHOWN} more")
+    question = f"This withdraws {count(total, 'route')} from all routers. Type yes to go on: "
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "yes"

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(shown)
         return GOOD
-    rows = [(*(route[name] for name in _COLUMNS), _why(route), _marks(route)) for route in shown]
+    rows = [(*(route[name] for name in _COLUMNS), why(route), _marks(route)) for route in shown]
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
     print_total(count(len(rows), "route"))
     if not rows:
@@ -116,7 +116,8 @@ def _marks(route: dict[str, Any]) -> str:
     return ", ".join(name for name, is_set in marks if is_set)
 
 
-def _why(route: dict[str, Any]) -> str:
+def why(route: dict[str, Any]) -> str:
+    """The reasons of a verdict, and the VRPs that decided."""
     decided = ", ".join(route["vrps"]) or route["state"]
     return f"{', '.join(route['reasons'])} ({decided})" if route["reasons"] else decided
 

@@ -563,7 +563,9 @@ def test_the_configuration_of_the_system_is_taken_where_there_is_none(
     assert capsys.readouterr().err.startswith("rsfilter.toml: ")
 
 
-@pytest.mark.parametrize("command", ["status", "routes", "drain on", "guard show", "guard release"])
+@pytest.mark.parametrize(
+    "command", ["status", "routes", "drain on", "guard show", "guard release --yes"]
+)
 def test_without_a_configuration_the_default_socket_is_asked(
     command: str,
     capsys: pytest.CaptureFixture[str],

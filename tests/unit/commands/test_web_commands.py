@@ -11,6 +11,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,7 +145,7 @@ def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "command",
     [
-        *("status", "routes", "guard show", "guard release", "drain off"),
+        *("status", "routes", "guard show", "guard release --yes", "drain off"),
         "impact --truth truth.json",
     ],
 )
@@ -478,7 +479,13 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     assert told(capsys, "status")["drain"]["phase"] == "in_service"
 
 
-def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
+def typing(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """An operator at a terminal types this."""
+    terminal = SimpleNamespace(isatty=lambda: True, readline=lambda: line)
+    monkeypatch.setattr("rsfilter.commands.guard.sys.stdin", terminal)
+
+
+def test_guard_release(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The last test here: it takes the routes away."""
     nothing = hosts(hv1=["203.0.113.8/29"], hv2=["203.0.113.16/28"])
     Path("new.json").write_text(json.dumps(nothing))
@@ -489,7 +496,24 @@ def test_guard_release(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(held) == 4
     assert "held_by_guard" in held[1]
     assert said(capsys, "guard", "show").splitlines() == held
-    assert said(capsys, "guard", "release") == "3 routes were let go, 0 are held\n"
+    assert main(["guard", "release"]) == 2
+    assert "confirm it with --yes" in capsys.readouterr().err
+    typing(monkeypatch, "no\n")
+    shown = said(capsys, "guard", "release", code=1)
+    assert "This withdraws 3 routes from all routers" in shown
+    assert "203.0.113.2/32" in shown
+    shown = said(capsys, "guard", "release", "203.0.113.2", code=1)
+    assert "This withdraws 1 route from all routers" in shown
+    assert said(capsys, "guard", "release", "203.0.113.2", "--yes") == (
+        "1 route released, 2 still held\n"
+    )
+    assert main(["guard", "release", "--host", "hv9", "--yes"]) == 1
+    assert "the guard holds no route of" in capsys.readouterr().err
+    assert told(capsys, "status", code=1)["guard"]["held"] == 2
+    typing(monkeypatch, "yes\n")
+    assert said(capsys, "guard", "release", "--host", "hv1").endswith(
+        "2 routes released, 0 still held\n"
+    )
     assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
     assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
 
