@@ -341,6 +341,7 @@ def test_impact_where_no_truth_is_asked(
     """Nothing would change, which would read like good news."""
     config = tmp_path / "rsfilter.toml"
     text = Path("rsfilter.toml").read_text().replace("[truth]", "[rtr]")
+    text = text.replace("absent_after = 300\n", "")
     config.write_text(text.replace('file = "truth.json"', 'caches = ["127.0.0.1:1"]'))
     saved = tmp_path / "routes.ndjson"
     saved.write_text("")
