@@ -107,7 +107,10 @@ class BeatLoop:
 
         @lru_cache(maxsize=1 << 16)
         def group_of(neighbor: str) -> str:
-            group = groups(Address.parse(neighbor))
+            try:
+                group = groups(Address.parse(neighbor))
+            except ValueError:  # a damaged log: `verify` names the line
+                return ""
             return group.name if group else ""
 
         ledger = Ledger(key, group_of)

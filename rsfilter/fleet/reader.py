@@ -75,6 +75,15 @@ class LogReader:
         ForkError when the log was replaced under our hands."""
         if self._is_replaced():
             self.seek(self._after)
+        try:
+            return self._block(head)
+        except DamagedError:
+            # What was read ahead, beyond the head, may have been taken back since: read it again.
+            # ForkError if the last record is not here either.
+            self.seek(self._after)
+            return self._block(head)
+
+    def _block(self, head: int) -> Block | None:
         lines: list[bytes] = []
         size, seq = 0, self._after.seq
         while len(lines) < MAX_RECORDS and size < MAX_OCTETS and seq < head:
@@ -93,7 +102,6 @@ class LogReader:
         try:
             block = pack(lines, self._after)
         except DamagedError as error:
-            self.seek(self._after)  # ForkError if that is not here either
             raise DamagedError(f"{self._directory / self._key.name}: {error}") from None
         self._after = Link(block.last, "", block.hash)
         self._last = lines[-1] if self._file and self._file.tell() >= len(lines[-1]) else b""
@@ -165,13 +173,20 @@ class LogReader:
             if line.endswith(b"\n") or len(line) == MAX_LINE:
                 return line
             newer = [key for key in list_keys(self._directory) if key > self._key]
-            if line:
-                self._file.seek(-len(line), os.SEEK_CUR)  # it is being written, or was cut
+            if line:  # it is being written, or was cut
+                self._reopen(self._file.tell() - len(line))
             if line or not newer:
                 return b""
             self._file.close()
             self._key = newer[0]
             self._file = open_log(self._directory, self._key)
+
+    def _reopen(self, place: int) -> None:
+        """Go to a place in the file, and forget what was read ahead: it may be written anew."""
+        if self._file is not None:
+            self._file.close()
+        self._file = open_log(self._directory, self._key)
+        self._file.seek(place)
 
     def _is_replaced(self) -> bool:
         """No file is open, another one has its name, or it no longer has the last line that was

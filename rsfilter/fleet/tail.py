@@ -52,8 +52,11 @@ class StartTail:
                 if (record := _decoded(line)) is not None:
                     yield record
                 continue
-            if line:  # it is being written
-                self._file.seek(-len(line), 1)
+            if line:  # it is being written: what was read ahead of it may be written anew
+                place = self._file.tell() - len(line)
+                self._file.close()
+                self._file = open_log(self._directory, self._key)
+                self._file.seek(place)
                 return
             newer = [key for key in list_keys(self._directory) if key > self._key]
             if not newer:

@@ -9,11 +9,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+from support.audit_samples import DAY, NOON, verdict_change
 from support.fleet_samples import QuickDisk, lines, write
 from support.rewritten_log import rewritten
 
 from rsfilter.audit.chain import GENESIS, Link, claimed_link
 from rsfilter.audit.files import list_keys, read_head, write_head
+from rsfilter.audit.log import AuditLog
 from rsfilter.fleet.block import (
     MAX_OCTETS,
     MAX_RECORDS,
@@ -195,3 +197,37 @@ def test_the_head_is_what_the_writer_notes(tmp_path: Path) -> None:
     head = read_head(tmp_path)
     assert head is not None
     assert head.seq == json.loads(lines(tmp_path)[-1])["seq"] == LogReader(tmp_path).head()
+
+
+def test_a_clock_that_steps_back_and_forth(tmp_path: Path) -> None:
+    """Files are in the order of the chain, whatever their clock said."""
+    log = AuditLog(tmp_path, synchronous=True, max_bytes=20_000, disk=QuickDisk())
+    for number, step in enumerate((0, DAY, -DAY, 3 * DAY, -2 * DAY, 0)):
+        for offset in range(40):
+            log.append(NOON + step + offset, verdict_change(f"203.0.{number}.{offset}/32"))
+    log.close()
+    everything = lines(tmp_path)
+    seqs = [claimed_link(line).seq for line in everything]
+    assert seqs == list(range(1, len(seqs) + 1))
+    reader = LogReader(tmp_path)
+    assert read_all(reader) == everything
+    for seq in (1, 100, 200):
+        reader.seek(claimed_link(everything[seq - 1]))
+        assert read_all(reader) == everything[seq:]
+
+
+def test_a_power_failure_takes_only_what_was_not_shipped(tmp_path: Path) -> None:
+    """Records beyond the head are lost, and others get their numbers: no fork, as none was
+    shipped."""
+    write(tmp_path, 60)
+    everything = lines(tmp_path)
+    write_head(tmp_path, claimed_link(everything[29]), QuickDisk())
+    reader = LogReader(tmp_path)
+    found = read_all(reader)
+    assert found == everything[:30]
+    (key,) = list_keys(tmp_path)
+    (tmp_path / key.name).write_bytes(b"".join(everything[:30]))
+    write(tmp_path, 50, first=500)
+    found += read_all(reader)
+    assert found == lines(tmp_path)
+    assert found[30:] != everything[30:]
