@@ -26,7 +26,7 @@ from rsfilter.edge.truth_file import load_truth, read_file
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.guard import BY_DATA
-from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
+from rsfilter.routing.impact import MAX_FLIPS, Impact
 from rsfilter.routing.model import (
     Address,
     AsPath,
@@ -107,24 +107,13 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
     if data.rtr_source is Source.UNAVAILABLE:
         raise ClientError(f"no RTR cache of {config.path} could be asked")
     impact = Impact(Neighbors(config.hosts, config.routers), data)
-    unmoved = 0
     for entry in _entries(snapshot):
         if MOVABLE.issuperset(entry.verdict.reasons):
             impact.add([entry])
         else:
-            unmoved += 1
-    flips = (impact.lost_routes + impact.gained_routes)[:MAX_FLIPS]
-    return {
-        "judged": impact.judged + unmoved,
-        "accepted_before": impact.accepted_before,
-        "accepted_after": impact.accepted_after,
-        "lost": impact.lost,
-        "gained": impact.gained,
-        "lost_by_reason": dict(impact.lost_by_reason.most_common()),
-        "would_hold": impact.would_hold(config.guard.limits),
-        "flips": [_flip(flip) for flip in flips],
-        "is_complete": len(flips) == impact.lost + impact.gained,
-    }
+            impact.unmoved += 1
+    found: dict[str, Any] = msgspec.to_builtins(impact.result(config.guard.limits))
+    return found
 
 
 _Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -182,21 +171,6 @@ def _entry(saved: _Saved) -> Entry:
     verdict = Verdict(saved.verdict, saved.reasons, Validation(saved.state))
     attributes = Attributes(as_path=AsPath.sequence(saved.asn))
     return Entry(Route(key, saved.asn, attributes, next_hops), verdict, within_limit=True)
-
-
-def _flip(flip: Flip) -> dict[str, Any]:
-    route, was, verdict = flip
-    return {
-        "neighbor": str(route.key.neighbor),
-        "asn": route.asn,
-        "prefix": str(route.key.prefix),
-        "path_id": route.key.path_id,
-        "was": was.kind.value,
-        "verdict": verdict.kind.value,
-        "reasons": list(verdict.reasons),
-        "state": verdict.validation.state.value,
-        "vrps": [str(vrp) for vrp in verdict.validation.vrps],
-    }
 
 
 # Output ------------------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors
 from rsfilter.routing.guard import can_hold
-from rsfilter.routing.model import Route, Verdict, VerdictKind
+from rsfilter.routing.model import Route, StateName, Verdict, VerdictKind, VerdictName
 from rsfilter.routing.policy import NO_GROUP, Judge
 from rsfilter.routing.validation import Data
 
@@ -23,8 +25,42 @@ MAX_FLIPS = 1000
 """Routes kept of each kind, lost and gained: as many as a person can read."""
 
 
-class Flip(NamedTuple):
+class Flip(Struct, gc=False, kw_only=True):
     """A route that would be decided otherwise."""
+
+    neighbor: str
+    host: str
+    asn: int
+    prefix: str
+    path_id: int
+    was: VerdictName
+    verdict: VerdictName
+    reasons: list[str]
+    state: StateName
+    vrps: list[str]
+
+
+class ImpactResult(Struct, gc=False, kw_only=True):
+    """What other data would change, as commands print it and the API answers it."""
+
+    judged: int
+    accepted_before: int
+    """Accepted or held now."""
+    accepted_after: int
+    lost: int
+    """Accepted or held now, and rejected then."""
+    gained: int
+    lost_by_reason: dict[str, int]
+    would_hold: bool
+    """The guard would hold the losses."""
+    flips: list[Flip]
+    """Those lost first; at most 1000."""
+    is_complete: bool
+    """`flips` are all."""
+
+
+class Reversal(NamedTuple):
+    """A route on which other data decide otherwise."""
 
     route: Route
     was: Verdict
@@ -36,6 +72,8 @@ class Impact:
 
     def __init__(self, neighbors: Neighbors, data: Data) -> None:
         self.judged = 0
+        self.unmoved = 0
+        """Routes that were not judged, because no data can decide them otherwise."""
         self.accepted_before = 0
         """Accepted, or held: routers have them."""
         self.accepted_after = 0
@@ -44,8 +82,8 @@ class Impact:
         self.gained = 0
         self.lost_by_reason: Counter[str] = Counter()
         """Lost routes by their most specific reason."""
-        self.lost_routes: list[Flip] = []
-        self.gained_routes: list[Flip] = []
+        self.lost_routes: list[Reversal] = []
+        self.gained_routes: list[Reversal] = []
         self._neighbors = neighbors
         self._data = data
         self._judge = Judge()
@@ -59,13 +97,44 @@ class Impact:
             route, was = entry.route, entry.verdict
             group = self._neighbors.group(route.key.neighbor)
             verdict = self._judge(route, group, self._data, within_limit=entry.within_limit)
-            self._add(entry, Flip(route, was, verdict))
+            self._add(entry, Reversal(route, was, verdict))
 
     def would_hold(self, limits: Limits) -> bool:
         """The guard would hold the losses."""
         return self._lost_now > 0 and not limits.allow(self._lost_now, self._accepted_now)
 
-    def _add(self, entry: Entry, flip: Flip) -> None:
+    def result(self, limits: Limits) -> ImpactResult:
+        """Return all that was found; `limits` are the guard's."""
+        flips = (self.lost_routes + self.gained_routes)[:MAX_FLIPS]
+        return ImpactResult(
+            judged=self.judged + self.unmoved,
+            accepted_before=self.accepted_before,
+            accepted_after=self.accepted_after,
+            lost=self.lost,
+            gained=self.gained,
+            lost_by_reason=dict(self.lost_by_reason.most_common()),
+            would_hold=self.would_hold(limits),
+            flips=[self._flip(flip) for flip in flips],
+            is_complete=len(flips) == self.lost + self.gained,
+        )
+
+    def _flip(self, flip: Reversal) -> Flip:
+        route, was, verdict = flip
+        host = self._data.bindings.host(route.asn, route.key.neighbor)
+        return Flip(
+            neighbor=str(route.key.neighbor),
+            host=host.name if host else "",
+            asn=route.asn,
+            prefix=str(route.key.prefix),
+            path_id=route.key.path_id,
+            was=was.kind.value,
+            verdict=verdict.kind.value,
+            reasons=list(verdict.reasons),
+            state=verdict.validation.state.value,
+            vrps=[str(vrp) for vrp in verdict.validation.vrps],
+        )
+
+    def _add(self, entry: Entry, flip: Reversal) -> None:
         is_accepted = flip.verdict.kind is VerdictKind.ACCEPTED
         self.judged += 1
         self.accepted_before += entry.is_announced
@@ -116,6 +185,6 @@ class PolicyImpact:
         self.lost += can_hold(verdict)
 
 
-def _keep(flips: list[Flip], flip: Flip) -> None:
+def _keep(flips: list[Reversal], flip: Reversal) -> None:
     if len(flips) < MAX_FLIPS:
         flips.append(flip)

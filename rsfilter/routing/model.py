@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
-from ipaddress import ip_address
-from typing import NamedTuple
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -24,6 +24,12 @@ _OCTET_TEXT = tuple(map(str, range(256)))
 
 BITS = {IPV4: 32, IPV6: 128}
 """Address length in bits for each family."""
+
+_LENGTHS = {str(length): length for length in range(BITS[IPV6] + 1)}
+"""Prefix lengths as nearly everybody spells them."""
+
+_MOST_DIGITS = len(str(BITS[IPV6]))
+"""Of a prefix length."""
 
 UNICAST = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
 """The families that are routed here, under the names that ExaBGP and operators use."""
@@ -67,18 +73,22 @@ class Prefix(Struct, frozen=True, order=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> Prefix:
-        """`address/length`, or an address alone for its host route. ValueError otherwise.
+        """Read `address/length`, or an address alone as its host route. ValueError otherwise.
 
         Host bits and a length past the family's are kept: see `is_well_formed`.
         """
-        address_text, slash, length_text = text.partition("/")
-        address = _parse_address(address_text)
-        family, value = address.family, address.value
+        address, slash, length = text.partition("/")
+        try:  # every NLRI and every VRP of a file comes through here: no call that can be spared
+            if ":" in address:
+                return cls(IPV6, int.from_bytes(inet_pton(AF_INET6, address)), _LENGTHS[length])
+            return cls(IPV4, int.from_bytes(inet_pton(AF_INET, address)), _LENGTHS[length])
+        except (OSError, KeyError):
+            host = _parse_address(address)
         if not slash:
-            return cls(family, value, BITS[family])
-        if not (length_text.isascii() and length_text.isdigit() and len(length_text) <= 3):
+            return cls(host.family, host.value, BITS[host.family])
+        if not (length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS):
             raise ValueError(f"{text!r} has no usable prefix length")
-        return cls(family, value, int(length_text))
+        return cls(host.family, host.value, int(length))
 
     def __str__(self) -> str:
         bits, text = self.network, _OCTET_TEXT
@@ -229,6 +239,10 @@ class Route(Struct, frozen=True, gc=False):
     """One; or an IPv6 global and its link-local companion (RFC 2545 section 3); or none."""
 
 
+StateName = Literal["Valid", "Invalid", "NotFound"]
+"""Values of `OriginState`."""
+
+
 class OriginState(Enum):
     """Origin validation states (RFC 6811 section 2)."""
 
@@ -261,6 +275,10 @@ class Validation(Struct, frozen=True, gc=False):
     own ASN: they are of other hosts with that ASN."""
 
 
+VerdictName = Literal["accepted", "rejected", "held"]
+"""Values of `VerdictKind`."""
+
+
 class VerdictKind(Enum):
     """Outcome for a route."""
 
@@ -291,8 +309,11 @@ def _segment_text(segment: Segment) -> str:
 def _parse_address(text: str) -> Address:
     if "%" in text:
         raise ValueError(f"{text!r} has a zone id")
-    address = ip_address(text)
-    return Address(address.version, int(address))
+    family, code = (IPV6, AF_INET6) if ":" in text else (IPV4, AF_INET)
+    try:
+        return Address(family, int.from_bytes(inet_pton(code, text)))
+    except OSError:
+        raise ValueError(f"{text!r} is no IPv4 or IPv6 address") from None
 
 
 def _address_text(family: int, value: int) -> str:

@@ -14,12 +14,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
-from rsfilter.routing.model import BITS, IPV4, IPV6, Prefix
+from rsfilter.routing.model import BITS, Prefix
 from rsfilter.rpki.vrps import MAX_ASN
 
 MAX_PROBLEMS = 100
@@ -383,28 +382,34 @@ def _asn(asn: int) -> int:
 
 def read_prefix(value: Json) -> Prefix:
     """Read a prefix `address/length` without host bits."""
-    if type(value) is not str:
-        raise ValueError(_unlike(value, 'a prefix such as "203.0.113.0/28"'))
-    address, slash, length_text = value.partition("/")
-    family, code = (IPV6, AF_INET6) if ":" in address else (IPV4, AF_INET)
-    bits = BITS[family]
+    if type(value) is str:
+        try:
+            prefix = Prefix.parse(value)
+        except ValueError:
+            pass
+        else:
+            if "/" in value and prefix.is_well_formed:
+                return prefix
+    raise ValueError(_unlike_prefix(value))
+
+
+def _unlike_prefix(value: Json) -> str:
+    """Return why a value is no prefix without host bits, and what to write instead."""
+    address, slash, _ = value.partition("/") if type(value) is str else ("", "", "")
     try:
-        network = int.from_bytes(inet_pton(code, address), "big")
-    except (OSError, ValueError):
-        raise ValueError(_unlike(value, 'a prefix such as "203.0.113.0/28"')) from None
+        host = Prefix.parse(address)
+    except ValueError:
+        return _unlike(value, 'a prefix such as "203.0.113.0/28"')
+    bits = host.length
     if not slash:
-        raise ValueError(f'must be a prefix with its length, such as "{address}/{bits}"')
-    if not (length_text.isascii() and length_text.isdigit() and len(length_text) <= MAX_DIGITS):
-        raise ValueError(f"must have its length in digits after the slash, not {show(value)}")
-    length = int(length_text)
+        return f'must be a prefix with its length, such as "{address}/{bits}"'
+    try:
+        length = Prefix.parse(value).length
+    except ValueError:
+        return f"must have its length in digits after the slash, not {show(value)}"
     if length > bits:
-        raise ValueError(f"has length {length}, and IPv{family} ends at {bits}")
-    spare = bits - length
-    masked = network >> spare << spare
-    if masked != network:
-        shown = Prefix(family, masked, length)
-        raise ValueError(f"has host bits set: write {shown}, or {address}/{bits} for one address")
-    return Prefix(family, network, length)
+        return f"has length {length}, and IPv{host.family} ends at {bits}"
+    return f"has host bits set: write {host.masked(length)}, or {address}/{bits} for one address"
 
 
 def read_max_length(value: Json, prefix: Prefix, default: int) -> int:

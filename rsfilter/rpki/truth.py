@@ -17,12 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
-from socket import AF_INET, AF_INET6, inet_pton
 from types import MappingProxyType
 
 from rsfilter.routing.bindings import Bindings
 from rsfilter.routing.groups import TruthHost
-from rsfilter.routing.model import BITS, IPV4, IPV6, Vrp
+from rsfilter.routing.model import BITS, Prefix, Vrp
 from rsfilter.rpki.document import (
     MISSING,
     Json,
@@ -256,19 +255,15 @@ def _plain_roa(entry: Json, now: float) -> Numbers | None:
     because it makes no avoidable call.
     """
     try:
-        address, _, digits = entry["prefix"].partition("/")
-        if ":" in address:
-            family, (length, free) = IPV6, _IPV6_LENGTHS[digits]
-            network = int.from_bytes(inet_pton(AF_INET6, address), "big")
-        else:
-            family, (length, free) = IPV4, _IPV4_LENGTHS[digits]
-            network = int.from_bytes(inet_pton(AF_INET, address), "big")
+        text = entry["prefix"]
+        prefix = Prefix.parse(text)
         asn = entry["asn"]
         if type(asn) is not int:
             asn = read_asn(asn)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if network & free or not 0 <= asn <= MAX_ASN:
+    family, network, length = prefix.family, prefix.network, prefix.length
+    if "/" not in text or not prefix.is_well_formed or not 0 <= asn <= MAX_ASN:
         return None
     max_length = length
     if len(entry) > _FEWEST:
@@ -309,14 +304,6 @@ def _roa(
         return None
     return prefix.family, prefix.network, prefix.length, max_length, asn
 
-
-def _lengths(bits: int) -> dict[str, tuple[int, int]]:
-    """Prefix lengths in their common spelling: the number, and the count of host bits."""
-    return {str(length): (length, (1 << (bits - length)) - 1) for length in range(bits + 1)}
-
-
-_IPV4_LENGTHS = _lengths(BITS[IPV4])
-_IPV6_LENGTHS = _lengths(BITS[IPV6])
 
 _FEWEST = len(("prefix", "asn"))
 """Members of an entry that has only the required ones."""

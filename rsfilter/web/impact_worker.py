@@ -14,11 +14,11 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from rsfilter.pipeline.data import Sources
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
-from rsfilter.routing.impact import MAX_FLIPS, Flip, Impact
-from rsfilter.routing.validation import Data
+from rsfilter.routing.impact import Impact
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
 from rsfilter.rpki.vrps import Numbers, VrpSet
 from rsfilter.web import confinement, schema
@@ -71,7 +71,9 @@ def work(pipe: BinaryIO, answer: BinaryIO) -> None:
     total = Impact(Neighbors(in_force.hosts, in_force.routers), data)
     for slice_ in frames(pipe):
         total.add(pickle.loads(slice_))  # noqa: S301 - the filter's own values
-    answer.write(frame(msgspec.json.encode(_answer(found, total, data, diff, in_force.limits))))
+    result = structs.asdict(total.result(in_force.limits))
+    whole = schema.Impact(truth=truth_summary(found), diff=diff, **result)
+    answer.write(frame(msgspec.json.encode(whole)))
 
 
 def _read(content: bytes, *, may_be_empty: bool) -> tuple[Outcome, Truth | None]:
@@ -96,25 +98,6 @@ def truth_outcome(error: TruthError) -> Outcome:
 def _numbers(pipe: BinaryIO) -> Iterator[Numbers]:
     for slice_ in frames(pipe):
         yield from pickle.loads(slice_)  # noqa: S301 - the filter's own values
-
-
-def _answer(
-    found: Truth, total: Impact, data: Data, diff: schema.TruthDiff, limits: Limits
-) -> schema.Impact:
-    flips = (total.lost_routes + total.gained_routes)[:MAX_FLIPS]
-    return schema.Impact(
-        truth=truth_summary(found),
-        diff=diff,
-        judged=total.judged,
-        accepted_before=total.accepted_before,
-        accepted_after=total.accepted_after,
-        lost=total.lost,
-        gained=total.gained,
-        lost_by_reason=dict(total.lost_by_reason.most_common()),
-        would_hold=total.would_hold(limits),
-        flips=[_flip(flip, data) for flip in flips],
-        is_complete=len(flips) == total.lost + total.gained,
-    )
 
 
 def _diff(before: VrpSet, after: VrpSet) -> schema.TruthDiff:
@@ -143,23 +126,6 @@ def truth_summary(found: Truth) -> schema.TruthSummary:
         filters=len(found.filters),
         metadata=dict(found.metadata),
         warnings=[str(warning) for warning in found.warnings],
-    )
-
-
-def _flip(flip: Flip, data: Data) -> schema.Flip:
-    route, was, verdict = flip
-    host = data.bindings.host(route.asn, route.key.neighbor)
-    return schema.Flip(
-        neighbor=str(route.key.neighbor),
-        host=host.name if host else "",
-        asn=route.asn,
-        prefix=str(route.key.prefix),
-        path_id=route.key.path_id,
-        was=was.kind.value,
-        verdict=verdict.kind.value,
-        reasons=list(verdict.reasons),
-        state=verdict.validation.state.value,
-        vrps=[str(vrp) for vrp in verdict.validation.vrps],
     )
 
 

@@ -12,11 +12,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rsfilter.audit.record import EVENTS
 from rsfilter.routing.groups import Role
+from rsfilter.routing.impact import ImpactResult
+from rsfilter.routing.model import StateName, VerdictName
 from rsfilter.routing.reasons import REASONS
 from rsfilter.rpki.vrps import MAX_ASN
 
-VerdictName = Literal["accepted", "rejected", "held"]
-StateName = Literal["Valid", "Invalid", "NotFound"]
 FamilyName = Literal["ipv4", "ipv6"]
 ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
 EventName = Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]
@@ -426,21 +426,6 @@ class GuardReleased(Shape):
     held: int
 
 
-class Flip(Shape):
-    """A route that would be decided otherwise."""
-
-    neighbor: str
-    host: str
-    asn: int
-    prefix: str
-    path_id: int
-    was: VerdictName
-    verdict: VerdictName
-    reasons: list[str]
-    state: StateName
-    vrps: list[str]
-
-
 class TruthDiff(Shape):
     """VRPs that a truth adds to those of the truth in force, and removes from them."""
 
@@ -451,25 +436,11 @@ class TruthDiff(Shape):
     """In order; at most 200 of each."""
 
 
-class Impact(Shape):
+class Impact(ImpactResult, kw_only=True):
     """`POST /api/v1/impact`: what a truth file would change, were it in force now."""
 
     truth: TruthSummary
     diff: TruthDiff
-    judged: int
-    accepted_before: int
-    """Accepted or held now."""
-    accepted_after: int
-    lost: int
-    """Accepted or held now, and rejected then."""
-    gained: int
-    lost_by_reason: dict[str, int]
-    would_hold: bool
-    """The guard would hold the losses."""
-    flips: list[Flip]
-    """Those lost first; at most 1000."""
-    is_complete: bool
-    """`flips` are all."""
 
 
 # Events ------------------------------------------------------------------------------------------

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from support.captures_expected import announce, keys
 from support.exabgp_lines import PEER, line_of, update_of
 
 from rsfilter.exabgp.decode import decode
-from rsfilter.exabgp.nlri import parse_prefix
 from rsfilter.routing.events import Update
-from rsfilter.routing.model import Address, Prefix
+from rsfilter.routing.model import Address
 
 ONE = "203.0.113.1/32"
 GUEST = "2001:db8:30::1/128"
@@ -103,38 +100,3 @@ def test_withdraws_of_other_families_are_of_no_interest() -> None:
     got = decode(line_of({"update": {"withdraw": gone}}))
     assert isinstance(got, Update)
     assert (got.withdrawn, got.other_families) == (keys(PEER, 0, ONE), ())
-
-
-addresses = st.one_of(
-    st.ip_addresses().map(str),
-    st.ip_addresses(v=6).map(lambda address: address.exploded),
-    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
-    st.ip_addresses(v=4).map(lambda address: f"64:ff9b::{address}"),
-    st.from_regex(r"[0-9a-f:.]{1,20}", fullmatch=True),
-    st.from_regex(r"([0-9]{1,4}\.){3}[0-9]{1,4}", fullmatch=True),
-    st.from_regex(r"([0-9a-f]{0,5}:){2,8}[0-9a-f]{0,5}", fullmatch=True),
-    st.text(max_size=12),
-)
-
-
-@settings(max_examples=400)
-@given(
-    addresses, st.one_of(st.just(""), st.integers(-1, 1000).map("/{}".format), st.text(max_size=3))
-)
-@example("::ffff:192.0.2.1", "/128")
-@example("192.0.2.01", "/32")
-@example("192.0.2.1", "/032")
-@example("1:2:3:4:5:6:7::", "/128")
-@example("\x00", "")
-@example("fe80::1%eth0", "/128")
-@example("\u0661.2.3.4", "/32")
-@example("192.0.2.1", "/\u0663\u0662")
-def test_fast_prefix_is_the_prefix_of_the_core(address: str, length: str) -> None:
-    text = address + length
-    try:
-        want = Prefix.parse(text)
-    except ValueError:
-        with pytest.raises(ValueError, match=r"."):
-            parse_prefix(text)
-    else:
-        assert parse_prefix(text) == want

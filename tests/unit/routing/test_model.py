@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.core_samples import path, prefix
 from support.places import ROOT
@@ -340,3 +340,44 @@ def test_no_other_reason_is_told() -> None:
     source = ROOT / "rsfilter" / "routing" / "policy.py"
     quoted = set(re.findall(r'"([a-z]+(?:_[a-z]+)+)"', source.read_text(encoding="utf-8")))
     assert quoted - set(REASONS) == set()
+
+
+ADDRESSES = st.one_of(
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: address.exploded),
+    st.ip_addresses(v=4).map(lambda address: f"::ffff:{address}"),
+    st.ip_addresses(v=4).map(lambda address: f"64:ff9b::{address}"),
+    st.from_regex(r"[0-9a-f:.]{1,20}", fullmatch=True),
+    st.from_regex(r"([0-9]{1,4}\.){3}[0-9]{1,4}", fullmatch=True),
+    st.from_regex(r"([0-9a-f]{0,5}:){2,8}[0-9a-f]{0,5}", fullmatch=True),
+    st.text(max_size=12),
+)
+
+
+@settings(max_examples=400)
+@given(
+    ADDRESSES, st.one_of(st.just(""), st.integers(-1, 1000).map("/{}".format), st.text(max_size=3))
+)
+@example("::ffff:192.0.2.1", "/128")
+@example("192.0.2.01", "/32")
+@example("192.0.2.1", "/032")
+@example("1:2:3:4:5:6:7::", "/128")
+@example("\x00", "")
+@example("fe80::1%eth0", "/128")
+@example("\u0661.2.3.4", "/32")
+@example("192.0.2.1", "/\u0663\u0662")
+def test_a_prefix_is_read_as_the_standard_library_reads_its_address(
+    address: str, length: str
+) -> None:
+    text = address + length
+    where, slash, digits = text.partition("/")
+    try:
+        if "%" in where or (slash and re.fullmatch(r"[0-9]{1,3}", digits) is None):
+            raise ValueError(text)
+        known = ipaddress.ip_address(where)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            Prefix.parse(text)
+    else:
+        length_read = int(digits) if slash else known.max_prefixlen
+        assert Prefix.parse(text) == Prefix(known.version, int(known), length_read)
