@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import WINDOW, Batch, Phase, RouterState
+from rsfilter.exabgp.router import WINDOW, Batch, RouterState
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import Address, Prefix, RouteKey

@@ -28,10 +28,10 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from rsfilter.exabgp.encode import BATCH
+from rsfilter.exabgp.router_states import DOWN, Barrier, Phase, Signal, State, follow
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
 from rsfilter.routing.model import BOTH_FAMILIES, Address, Prefix, RouteKey
 
@@ -50,24 +50,6 @@ Told = tuple[tuple[int, OutAttributes | None], ...]
 
 PathIds = frozenset[int]
 _NO_IDS: PathIds = frozenset()
-
-
-class Phase(Enum):
-    """State of a router's session."""
-
-    DOWN = "down"
-    FILLING = "filling"
-    """Up; gets announcements only, until both End-of-RIBs have gone out."""
-    SETTLED = "settled"
-
-
-class Barrier(Enum):
-    """State of the barrier under way."""
-
-    NONE = "none"
-    WRITTEN = "written"
-    TAKEN = "taken"
-    """ExaBGP has replied to it: the next End-of-RIB that goes out passes it."""
 
 
 class Batch(NamedTuple):
@@ -105,7 +87,7 @@ class RouterState:
     """State of one router. `mark` records prefixes to check, `take` returns changes to send."""
 
     address: Address
-    phase: Phase = Phase.DOWN
+    state: State = DOWN
     families: frozenset[int] = BOTH_FAMILIES
     """4 and 6: what it speaks. Assumed until its OPEN is known."""
     add_path: frozenset[int] = BOTH_FAMILIES
@@ -134,15 +116,16 @@ class RouterState:
     """Number of times that ExaBGP sent each route, while `is_inherited`."""
     unended: set[int] = field(default_factory=set)
     """Families whose real End-of-RIB, after `up`, ExaBGP has not shown yet."""
-    _barrier: Barrier = Barrier.NONE
-    _is_ambiguous: bool = False
-    """An End-of-RIB went out after the barrier was written and before the reply: the barrier's own,
-    after which none has to follow, or an old one."""
+
+    @property
+    def phase(self) -> Phase:
+        """Where its session stands."""
+        return self.state.phase
 
     @property
     def is_waiting(self) -> bool:
         """A barrier is under way."""
-        return self._barrier is not Barrier.NONE
+        return self.state.barrier is not Barrier.NONE
 
     @property
     def is_idle(self) -> bool:
@@ -185,7 +168,7 @@ class RouterState:
         that another reload restores, has silently lost its table. So all of it is sent again:
         ExaBGP treats paths that it has as a repetition and sends nothing.
         """
-        self.phase = Phase.FILLING
+        self._follow(Signal.UP)
         self.unended = set(self.families)
         self.told = {
             prefix: tuple((path_id, None) for path_id, _ in paths)
@@ -196,7 +179,7 @@ class RouterState:
     def down(self) -> None:
         """The session ended. ExaBGP keeps its table, and so do we."""
         self.doubt()
-        self.phase = Phase.DOWN
+        self._follow(Signal.DOWN)
         self.unended.clear()
         self._own()
         for queue in (self._urgent, self._fresh, self._blocked):
@@ -249,7 +232,10 @@ class RouterState:
             for prefix, path_ids in under_way.items():
                 self._doubt(prefix, path_ids)
             under_way.clear()
-        self._barrier = Barrier.NONE
+        self._follow(Signal.DOUBT)
+
+    def _follow(self, signal: Signal) -> None:
+        self.state = follow(self.state, signal)
 
     def _doubt(self, prefix: Prefix, path_ids: PathIds) -> None:
         self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
@@ -270,21 +256,19 @@ class RouterState:
 
     def barrier_taken(self) -> None:
         """ExaBGP replied to the barrier's command."""
-        if self._barrier is Barrier.WRITTEN:
-            self._barrier = Barrier.TAKEN
+        self._follow(Signal.REPLY)
 
     def end_of_rib_sent(self, family: int | None = None) -> None:
         """ExaBGP sent an End-of-RIB of a family; None: of all that the router speaks.
 
         As a barrier any family will do, but a router waits for each of them after `up`.
         """
-        if self._barrier is Barrier.TAKEN or self.phase is Phase.SETTLED:
+        passes = self.state.barrier in (Barrier.TAKEN, Barrier.STALLED)
+        if passes or self.phase is Phase.SETTLED:
             self.unended -= self.families if family is None else {family}
-        if self._barrier is not Barrier.TAKEN:
-            self._is_ambiguous = True
+        self._follow(Signal.END_OF_RIB)
+        if not passes:
             return
-        self._barrier, self._is_ambiguous = Barrier.NONE, False
-        self.phase = Phase.SETTLED
         self._confirming.clear()
         for key, times in self._sent.items():
             if times > 1:
@@ -404,7 +388,7 @@ class RouterState:
             families = families[:1]
         else:
             return []
-        self._barrier, self._is_ambiguous = Barrier.WRITTEN, False
+        self._follow(Signal.WRITE)
         self._confirming, self._issued = self._issued, {}
         return families
 
@@ -418,8 +402,9 @@ class RouterState:
         if is_late and self.phase is Phase.SETTLED and self.unended:
             # A reload of ExaBGP's configuration has lost them, after the barrier has passed.
             return sorted(self.unended)
-        if self._barrier is not Barrier.TAKEN or not (self._is_ambiguous or is_late):
+        barrier = self.state.barrier
+        if barrier is not Barrier.STALLED and not (is_late and barrier is Barrier.TAKEN):
             return []
-        self._is_ambiguous = False
+        self._follow(Signal.AGAIN)
         families = sorted(self.families)
         return families if is_late and self.phase is Phase.FILLING else families[:1]

@@ -12,6 +12,7 @@ import pytest
 from support import config_reference
 from support.places import TESTS
 
+from rsfilter.exabgp.router_states import NEVER, STAYS, TRANSITIONS, Signal, State
 from rsfilter.routing.reasons import REASONS
 
 DOCS = TESTS.parent / "docs"
@@ -39,6 +40,47 @@ def is_current(name: str, text: str) -> bool:
 def test_reasons() -> None:
     rows = [f"| `{r.name}` | {r.text} | {r.remedy} | {r.euro_ix} |\n" for r in REASONS.values()]
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
+
+
+ROUTER_STATES_HEAD = """# States of a router
+
+ExaBGP sends what it is given bucket by bucket, not in order. `rsfilter` therefore separates two
+changes of one prefix by a barrier, an End-of-RIB that comes back
+([ADR 2](adr/0002-egress-is-state.md)). A state is the phase of the router's session, and how far
+the barrier under way has got. This page is made from `rsfilter/exabgp/router_states.py`: an empty
+cell changes nothing, *never* is a bug that raises an error.
+
+"""
+
+
+def _router_table() -> str:
+    states = dict.fromkeys(state for state, _ in TRANSITIONS)
+    lines = ["| state | " + " | ".join(signal.value for signal in Signal) + " |"]
+    lines.append("|---" * (len(Signal) + 1) + "|")
+    for state in states:
+        cells = [TRANSITIONS[state, signal] for signal in Signal]
+        texts = ["" if c is STAYS else "*never*" if c is NEVER else str(c) for c in cells]
+        lines.append(f"| **{state}** | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def _router_picture() -> str:
+    def name(state: State) -> str:
+        return str(state).replace(", ", "_")
+
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> down"]
+    lines += [
+        f"    {name(state)} --> {name(to)}: {signal.value}"
+        for (state, signal), to in TRANSITIONS.items()
+        if isinstance(to, State) and signal is not Signal.DOWN
+    ]
+    lines.append("```\n\nFrom every state, *session down* leads to down.\n")
+    return "\n".join(lines)
+
+
+def test_router_states() -> None:
+    text = f"{ROUTER_STATES_HEAD}{_router_table()}\n\n{_router_picture()}"
+    assert is_current("router-states.md", text)
 
 
 EXAMPLE = (DOCS / "rsfilter.example.toml").read_text()

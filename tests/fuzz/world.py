@@ -29,7 +29,7 @@ from fuzz.text import loads
 from rsfilter.exabgp.capabilities import shown
 from rsfilter.exabgp.decode import decode
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
-from rsfilter.exabgp.router import Phase
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import REMOVED, Filter
 from rsfilter.routing.effects import AuditEvent

@@ -23,7 +23,8 @@ from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import Egress
-from rsfilter.exabgp.router import Batch, Phase, RouterState
+from rsfilter.exabgp.router import Batch, RouterState
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import IPV4, Address, Prefix

@@ -33,7 +33,8 @@ from support.guard_memory import Memory
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
 from rsfilter.exabgp.deferral import KEPT_S
-from rsfilter.exabgp.router import Phase, RouterState
+from rsfilter.exabgp.router import RouterState
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter

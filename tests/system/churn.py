@@ -23,7 +23,7 @@ from support.speaker import announce, end_of_rib, line, state
 from rsfilter.config.build import load_config
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import Phase
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.pipeline.filter import Filter
 from rsfilter.routing.events import DataReplaced
 from rsfilter.routing.export import Paths

@@ -23,7 +23,8 @@ from rsfilter.exabgp.egress import (
     RECONCILE_INTERVAL_S,
     Egress,
 )
-from rsfilter.exabgp.router import MAX_UNCONFIRMED, WINDOW, Phase
+from rsfilter.exabgp.router import MAX_UNCONFIRMED, WINDOW
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import IPV4, Address, Prefix, RouteKey

@@ -14,7 +14,8 @@ from support.core_samples import OWN_ASN, address, prefix, prefixes, router_grou
 from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.egress import BARRIER_TIMEOUT_S, FIRST_TAG, RECONCILE_INTERVAL_S, Egress
-from rsfilter.exabgp.router import WINDOW, Changes, Phase, RouterState
+from rsfilter.exabgp.router import WINDOW, Changes, RouterState
+from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Prefix
 
