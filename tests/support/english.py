@@ -1,4 +1,4 @@
-"""Lint of docstrings and comments: the rules of CONTRIBUTING, "Words", that a program can check.
+"""Lint of docstrings and comments: the rules of CONTRIBUTING, "Style", that a program can check.
 
 A docstring begins with a verb in the imperative or with a noun. Docstrings and comments use the
 technical verb for an act (announce, send, log, request, check, hold, release), and name the actor.
