@@ -611,6 +611,7 @@ def test_light_and_dark(page: Page, scheme: str) -> None:
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     expect(page.locator("#state")).to_contain_text("1 problem")
+    cell(page, "203.0.113.4/32")
     picture(page, f"page-{scheme}")
 
 

@@ -28,9 +28,9 @@ export function overview(place, _where, live) {
     onStatus: draw,
     async refresh() {
       ({ neighbors } = await get("neighbors"));
+      draw();
       if (!isSeeded) await seed(live);
       isSeeded = true;
-      draw();
       recent.set(live.recent.slice(0, RECENT));
     },
   };
