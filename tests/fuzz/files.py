@@ -88,7 +88,11 @@ def _check_vrps(truth: Truth, document: dict[str, Any]) -> None:
         assert network.prefixlen <= vrp.max_length <= network.max_prefixlen, vrp
         assert 0 <= vrp.asn < 1 << 32, vrp
     read = _READERS[next(name for name in _READERS if name in document)]
-    assert {*map(str, truth.vrps)} == {f"{p}-{length} AS{asn}" for p, length, asn in read(document)}
+    found = {
+        f"{ip_network(str(vrp.prefix))}-{vrp.max_length} AS{vrp.asn}"  # each Python spells its own
+        for vrp in truth.vrps
+    }
+    assert found == {f"{p}-{length} AS{asn}" for p, length, asn in read(document)}
 
 
 def _naive_roas(document: dict[str, Any]) -> Iterable[tuple[str, int, int]]:

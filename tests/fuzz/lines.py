@@ -14,7 +14,7 @@ from rsfilter.exabgp.decode import MAX_REASON, decode
 from rsfilter.exabgp.messages import Message, Opened, SentEndOfRib
 from rsfilter.exabgp.nlri import MAX_TEXT
 from rsfilter.routing.events import EndOfRib, RefreshMark, SessionDown, SessionUp, Update
-from rsfilter.routing.model import UNICAST, Address, Attributes, Prefix, RouteKey
+from rsfilter.routing.model import BITS, UNICAST, Address, Attributes, Prefix, RouteKey
 
 MAX_MALFORMED = 20_000
 """Characters. Every attribute code once, and the names of all that is wrong."""
@@ -97,10 +97,17 @@ def _compare(line: bytes, message: Message) -> None:
     if isinstance(message, Update):
         announced = neighbor["message"]["update"].get("announce", {})
         withdrawn = neighbor["message"]["update"].get("withdraw", {})
-        told = {*_prefixes(announced), *_prefixes(withdrawn)}
+        gone = {*_prefixes(withdrawn)}
+        told = {*_prefixes(announced), *gone, *map(_network, gone)}
         said = {route.key.prefix for route in message.announced}
         said |= {key.prefix for key in message.withdrawn}
         assert said <= told, f"{said - told} is nowhere in the line"
+
+
+def _network(prefix: Prefix) -> Prefix:
+    """Bits past the length of a withdrawn prefix mean nothing (RFC 4271 section 4.3)."""
+    past = max(0, BITS[prefix.family] - prefix.length)
+    return Prefix(prefix.family, prefix.network >> past << past, prefix.length)
 
 
 def _prefixes(value: Any) -> Iterable[Prefix]:
