@@ -10,13 +10,15 @@ from datetime import date
 from typing import Any
 
 import pytest
-from support.core_samples import vrp
+from support.core_samples import host_group, route, vrp
 from support.growth import costs, grows_gently
 
 from rsfilter.audit.counts import HOURS
 from rsfilter.audit.stats import _timeline
 from rsfilter.config.overlaps import Claim, conflicts
 from rsfilter.routing.model import Prefix
+from rsfilter.routing.policy import judge
+from rsfilter.routing.validation import Data, Source
 from rsfilter.rpki.document import TruthError
 from rsfilter.rpki.slurm import Filters, PrefixFilter
 from rsfilter.rpki.truth import parse_truth
@@ -109,6 +111,29 @@ def hours_of_a_forged_log(n: int) -> Callable[[], object]:
     return lambda: _timeline(counts)
 
 
+def hosts_of_one_asn(n: int) -> Callable[[], object]:
+    """n hosts, each with an address and a prefix of its own, which it announces."""
+    places = [f"{number >> 8}.{number & 255}" for number in range(n)]
+    hosts = [
+        {
+            "name": f"hv-{at}",
+            "asn": 65001,
+            "neighbors": [f"198.18.{at}"],
+            "prefixes": [f"10.{at}.1/32"],
+        }
+        for at in places
+    ]
+    truth = parse_truth(json.dumps({"hosts": hosts}).encode(), "truth.json", 0.0)
+    group = host_group("198.18.0.0/15")
+    routes = [route(f"10.{at}.1/32", asn=65001, neighbor=f"198.18.{at}") for at in places]
+
+    def judged() -> None:
+        data = Data(truth.vrps, truth_source=Source.READY, bindings=truth.bindings())
+        assert not any(judge(each, group, data).reasons for each in routes)
+
+    return judged
+
+
 CASES: list[tuple[Made, int]] = [
     (owners_of_one_prefix, 2000),
     (strangers_of_one_prefix, 2000),
@@ -119,6 +144,7 @@ CASES: list[tuple[Made, int]] = [
     (slurm_pairs_of_one_asn, 2000),
     (ranges_listed_often, 2000),
     (hours_of_a_forged_log, 1000),
+    (hosts_of_one_asn, 1000),
 ]
 
 
