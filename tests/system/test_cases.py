@@ -80,4 +80,4 @@ def test_a_truth_without_prefixes_is_good_where_caches_decide(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", "-c", str(CASES / "empty-slurm" / f"{name}.toml")]) == 0
-    assert f"{name}.toml is good" in capsys.readouterr().out
+    assert f"{name}.toml: ok" in capsys.readouterr().out
