@@ -143,10 +143,12 @@ class Expected:
     def expire(self, now: float) -> list[Absence]:
         """Do the next steps; return the items that have become absent, or are no longer absent."""
         self._now = now
-        if self._work is None and self._check_at is not None and now >= self._check_at:
+        is_due = bool(self._due) and self._due[0][0] <= now
+        # Before anything is reported, marked hosts are checked: one of them may have just come.
+        if self._work is None and self._check_at is not None and (is_due or now >= self._check_at):
             marked, self._marked, self._check_at = self._marked, {}, None
             self._work = self._check_each(marked.values())
-        if self._work is None and self._due and self._due[0][0] <= now:
+        if self._work is None and is_due:
             self._work = self._report_due()
         if self._work is not None and sum(1 for _ in islice(self._work, STEPS)) < STEPS:
             self._work = None

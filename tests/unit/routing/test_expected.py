@@ -123,6 +123,16 @@ def test_a_host_that_comes_late_is_present() -> None:
     ]
 
 
+def test_a_host_that_comes_just_before_its_time_is_never_absent() -> None:
+    site = Site(host(1, ROUTE1), host(2))
+    site.wait(AFTER - CHECK_S / 2)
+    site.up(1)
+    site.announces(1, ROUTE1)
+    site.wait(CHECK_S)
+    assert site.absent == [HV2]
+    assert site.audit == [(AFTER, f"hv2 {HV2} absent, 300 s")]
+
+
 def test_a_host_that_is_lost_is_absent_once_it_stays_away() -> None:
     site = Site(host(1))
     site.up(1)
