@@ -1,7 +1,7 @@
 """`rsfilter impact`: which live routes would flip under another truth file.
 
-Asked of the running filter, which judges its own table; or of a snapshot of that table (`rsfilter
-routes --snapshot`), so that a CI job needs no way to the route server. Exit code 3: a route that
+The running filter judges its own table; or this process judges a snapshot of it (`rsfilter routes
+--snapshot`), so that a CI job needs no way to the route server. Exit code 3: a route that
 routers have now would be lost.
 """
 
@@ -47,7 +47,7 @@ MAX_LINE = 1 << 16
 """Octets of a snapshot's line: a route takes some 400."""
 
 SNAPSHOT_END = b'{"routes": '
-"""How the last line of a snapshot begins, which says how many routes there are."""
+"""Beginning of a snapshot's last line, which has the number of routes."""
 
 MOVABLE = BY_DATA | {"data_unavailable", "held_by_guard"}
 """Reasons that other data can take away. A route that is rejected for another one stays so."""
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
-    """What the API answers, from saved routes. Raises ClientError for a snapshot that is none."""
+    """Return the answer of the API, made from saved routes. ClientError if it is no snapshot."""
     if config.truth is None:
         raise ClientError(f"{config.path}: no [truth]: no truth file would change anything")
     data = asyncio.run(data_of(config, load_truth(truth, may_be_empty=config.truth_may_be_empty)))
@@ -121,7 +121,7 @@ _Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 
 
 class _Saved(msgspec.Struct):
-    """What a saved route is judged by."""
+    """Saved route, as far as it is judged."""
 
     neighbor: str
     asn: _Number

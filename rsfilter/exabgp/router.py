@@ -119,7 +119,7 @@ class RouterState:
 
     @property
     def phase(self) -> Phase:
-        """Where its session stands."""
+        """Phase of the session."""
         return self.state.phase
 
     @property

@@ -1,6 +1,6 @@
 """The states of a router's session, as a table: what may follow what.
 
-A state is a phase and how far the barrier under way has got (`router` says why there are barriers).
+A state is a phase and how far the barrier under way has got (`router` explains barriers).
 The table is complete: each state has a row, each signal a column. Its three kinds of cells:
 
 - another state: it follows;
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 
 class Phase(Enum):
-    """Where a router's session stands."""
+    """Phase of a router's session."""
 
     DOWN = "down"
     FILLING = "filling"
@@ -26,14 +26,14 @@ class Phase(Enum):
 
 
 class Barrier(Enum):
-    """How far the barrier under way has got."""
+    """Progress of the barrier under way."""
 
     NONE = "none"
     WRITTEN = "written"
     """The command is written. An End-of-RIB that goes out now may be an old one."""
     CROSSED = "crossed"
-    """Such an End-of-RIB went out before the reply: the barrier's own, after which none has to
-    follow, or an old one."""
+    """An End-of-RIB went out before the reply: the barrier's own, after which none has to follow,
+    or an old one."""
     TAKEN = "taken"
     """ExaBGP has replied: the next End-of-RIB that goes out passes the barrier."""
     STALLED = "stalled"

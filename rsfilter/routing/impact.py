@@ -41,7 +41,7 @@ class Flip(Struct, gc=False, kw_only=True):
 
 
 class ImpactResult(Struct, gc=False, kw_only=True):
-    """What other data would change, as commands print it and the API answers it."""
+    """Changes that other data would bring, as commands print them and the API answers them."""
 
     judged: int
     accepted_before: int
@@ -54,7 +54,7 @@ class ImpactResult(Struct, gc=False, kw_only=True):
     would_hold: bool
     """The guard would hold the losses."""
     flips: list[Flip]
-    """Those lost first; at most 1000."""
+    """Lost routes first; at most 1000."""
     is_complete: bool
     """`flips` are all."""
 

@@ -29,7 +29,7 @@ _LENGTHS = {str(length): length for length in range(BITS[IPV6] + 1)}
 """Prefix lengths as nearly everybody spells them."""
 
 _MOST_DIGITS = len(str(BITS[IPV6]))
-"""Of a prefix length."""
+"""Digits of the longest prefix length."""
 
 UNICAST = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
 """The families that are routed here, under the names that ExaBGP and operators use."""

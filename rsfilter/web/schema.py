@@ -29,16 +29,16 @@ class Shape(Struct, gc=False, kw_only=True):
 
 
 class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What comes in the path and the query, or in a body."""
+    """Parameters of a request: path and query, or its body."""
 
 
 class Error(Shape, omit_defaults=True):
-    """What every failed request answers with."""
+    """Answer to every request that fails."""
 
     error: str
     """A word for programs."""
     detail: str
-    """For people: what is wrong and what to do."""
+    """Text for people: what is wrong and what to do."""
     pointer: str | None = None
     """JSON pointer (RFC 6901) into the body that was sent."""
 
@@ -54,13 +54,13 @@ class RouteCounts(Shape):
     rejected: int
     held: int
     stale: int
-    """Among the others: kept for hosts that were lost."""
+    """Routes kept for hosts that were lost; they count as accepted or rejected too."""
     reasons: dict[str, int]
-    """By reason; a route counts for each of its reasons."""
+    """Routes by reason; a route counts for each of its reasons."""
 
 
 class TruthSummary(Shape):
-    """What a truth file holds."""
+    """Contents of a truth file, in numbers."""
 
     format: str
     revision: str
@@ -87,13 +87,13 @@ class NeighborsAsked(Asked):
 
 
 class RouterProgress(Shape):
-    """How far a router's table is."""
+    """Progress of a router's table."""
 
     phase: Literal["down", "filling", "settled"]
     told: int
-    """Prefixes that ExaBGP was told for it."""
+    """Prefixes that ExaBGP was sent for it."""
     under_way: int
-    """Of these: not yet known to have left."""
+    """Prefixes among them that are not yet known to have left."""
 
 
 NeighborState = Literal["up", "down", "absent", "expected"]
@@ -108,7 +108,7 @@ class Absent(Shape):
     prefix: str | None
     """null: the session itself is absent."""
     since: str
-    """When it was first missing."""
+    """Time at which it was first missing."""
 
 
 class Neighbor(Shape):
@@ -129,11 +129,11 @@ class Neighbor(Shape):
     is_expected: bool
     """Truth binds the address to a host."""
     since: str
-    """When it came up, or was lost; of one that was never seen, when it was first missing."""
+    """Time at which it came up or was lost; if it was never seen, at which it was first missing."""
     reason: str
-    """Why it last went down, in ExaBGP's words; empty if it never did."""
+    """Reason of the last down, in ExaBGP's words; empty if there was none."""
     flaps: int
-    """How often it went down since this process was started."""
+    """Number of downs since this process was started."""
     routes: RouteCounts
     absent_prefixes: int
     """Host routes that truth expects from the host and that are absent."""
@@ -147,10 +147,10 @@ class Neighbors(Shape):
     """`/api/v1/neighbors`, by address."""
 
     name: str
-    """Of the route server."""
+    """Name of the route server."""
     neighbors: list[Neighbor]
     absent_prefixes: list[Absent]
-    """Those that are missing longest, at most 1000."""
+    """Missing prefixes, at most 1000, the longest missing first."""
 
 
 # Routes ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Route(Shape):
     next_hop: str
     med: int | None
     communities: list[str]
-    """At most 16 of each kind; `/api/v1/routes/{prefix}` has more."""
+    """Communities, at most 16 of each kind; `/api/v1/routes/{prefix}` has more."""
     large_communities: list[str]
     is_best: bool
     """Routers get it, or they get it before the other routes of its prefix."""
@@ -226,7 +226,7 @@ class Reason(Shape):
     name: str
     text: str
     remedy: str
-    """What would have the route accepted."""
+    """Remedy: a change after which the route is accepted."""
     euro_ix: int
 
 
@@ -239,7 +239,7 @@ class Check(Shape):
 
 
 class Announced(Shape):
-    """What a group of routers should have because of a route."""
+    """Announcement that a group of routers should have because of a route."""
 
     routers: str
     """The group's name."""
@@ -252,7 +252,7 @@ class Announced(Shape):
 
 
 class RouteStory(Shape):
-    """Everything about one route."""
+    """One route with its checks, its announcements and its history."""
 
     route: Route
     origin: str
@@ -282,7 +282,7 @@ class Owner(Shape):
     asn: int
     vrp: str
     sessions: list[OwnerSession]
-    """Of the addresses that truth binds; else every session of the ASN."""
+    """Sessions of the addresses that truth binds; else every session of the ASN."""
     announces: bool
 
 
@@ -291,7 +291,7 @@ class RouteStories(Shape):
 
     prefix: str
     owners: list[Owner]
-    """By truth, most specific first; at most 16."""
+    """Owners by truth, most specific first; at most 16."""
     routes: list[RouteStory]
     audit: list[dict[str, Any]]
     """The last records of the prefix, oldest first (docs/audit.md)."""
@@ -325,7 +325,7 @@ class TimelineAsked(Asked):
     since: Text = "1h"
     """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
     until: Text | None = None
-    """Not given: now."""
+    """End of the time; now if it is not given."""
 
 
 class AuditRecords(Shape):
@@ -388,7 +388,7 @@ class ValidityAnswer(Shape):
     generatedTime: str  # noqa: N815 - as Routinator spells it
 
 
-# What changes or asks more -----------------------------------------------------------------------
+# Changes, and costly requests ------------------------------------------------------------------
 
 
 class DrainWanted(Asked):
@@ -401,11 +401,11 @@ class ReloadWanted(Asked):
     """Body of `POST /api/v1/reload`."""
 
     force: bool = False
-    """What the configuration takes away is meant: the guard does not refuse it."""
+    """True if the losses are meant: the guard does not refuse them."""
 
 
 class Reloaded(Shape):
-    """`POST /api/v1/reload`: what the file says is in force."""
+    """`POST /api/v1/reload`: the file is in force."""
 
     configuration: str
 
@@ -433,7 +433,7 @@ class TruthDiff(Shape):
     removed: int
     first_added: list[str]
     first_removed: list[str]
-    """In order; at most 200 of each."""
+    """VRPs in order; at most 200 of each."""
 
 
 class Impact(ImpactResult, kw_only=True):
@@ -447,7 +447,7 @@ class Impact(ImpactResult, kw_only=True):
 
 
 class EventsAsked(Asked):
-    """Which events to get."""
+    """Kinds of events to send."""
 
     kinds: Text | None = None
     """Comma-separated: verdict, session, absence, data, guard, drain, service. Not given: all."""
