@@ -155,7 +155,7 @@ def _worker_says(content: bytes) -> list[bytes]:
         _CONFIG.hosts, _CONFIG.routers, _CONFIG.guard.limits, sources, _CONFIG.truth_may_be_empty
     )
     body = frame(content) if content else b""
-    pipe = io.BytesIO(frame(pickle.dumps(in_force)) + END + body + END + END + END)
+    pipe = io.BytesIO(frame(pickle.dumps(in_force)) + END + body + END + END + END + END)
     answer = io.BytesIO()
     impact_worker.work(pipe, answer)
     return list(frames(io.BytesIO(answer.getvalue() + END)))

@@ -745,11 +745,11 @@ def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.Monkey
     real = RouterState._tell_again
 
     def tell_again(self: RouterState, *args: Any) -> bool:
-        phase, self.phase = self.phase, Phase.SETTLED
+        state, self.state = self.state, self.state._replace(phase=Phase.SETTLED)
         try:
             return real(self, *args)
         finally:
-            self.phase = phase
+            self.state = state
 
     def half_way_through_the_table() -> None:
         site = Site(stale_time=0, answer_s=0.0, ends=True, are_all_up=True, is_guarded=False)

@@ -272,7 +272,7 @@ class World:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _configure(self) -> None:
-        command = f"{sys.executable} {HELPER} {self._place}/socket"
+        command = f'"{sys.executable}" "{HELPER}" "{self._place}/socket"'  # paths may have spaces
         text = f"process helper {{ run {command}; encoder json; }}\n"
         for number in self._present:
             peer = self.peers[number]

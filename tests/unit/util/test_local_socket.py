@@ -222,10 +222,10 @@ def test_who_takes_the_port_first_gets_no_token(
         listen = f"127.0.0.1:{squatter.getsockname()[1]}"
         with running_site(tmp_path, listen=listen) as speaker:
             eventually((tmp_path / "rsfilter.sock").exists)
-            assert main(["guard", "release"]) == 0
+            assert main(["guard", "release", "--yes"]) == 0
             os.kill(speaker.process.pid, signal.SIGTERM)
             speaker.process.wait()
-            assert main(["guard", "release"]) == 1
+            assert main(["guard", "release", "--yes"]) == 1
         squatter.shutdown(socket.SHUT_RDWR)
     assert "no filter answers on" in capsys.readouterr().err
     assert heard == []
