@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +114,21 @@ class PostgreSql:
 
     def crash(self) -> None:
         """kill -9 of all its processes."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGKILL)
+        self.freeze()
+        self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(30)
             self._process = None
 
     def freeze(self) -> None:
         """Stop all its processes where they stand: connections stay open and silent."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        if self._process is not None:
+            os.kill(self._server(), signal.SIGSTOP)  # before the list: it starts no more of them
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def promote(self) -> None:
         """Make a standby a primary, by hand."""
@@ -201,14 +201,18 @@ class PostgreSql:
         done = subprocess.run(argv, cwd=self.place, capture_output=True, text=True)
         assert done.returncode == 0, f"{name}: {done.stderr}"
 
-    def _pids(self) -> list[int]:
-        """Its processes, the first one first."""
+    def _signal(self, number: int) -> None:
+        """Send a signal to the server and to all that it has started."""
         if self._process is None:
-            return []
+            return
         # The server is in a session of its own, and so is each process that it starts.
         first = self._server()
         below = subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True).stdout
-        return [first, *map(int, below.split())]
+        os.kill(first, number)
+        for pid in map(int, below.split()):
+            # A process whose client has gone may end after it was listed.
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _server(self) -> int:
         """The PID of the server, which may be below a program that runs it elsewhere."""
