@@ -140,7 +140,9 @@ class Database:
             return str(row[0]) if row else ""
 
     def beat(self, state: State, detail: Detail | None) -> None:
-        """Publish the state of this instance. Raises DatabaseError."""
+        """Publish the state of this instance. Returns without the synchronous standby: the next
+        heartbeat replaces this one, and one that waited would hold its row. Raises
+        DatabaseError."""
         with self._errors():
             more = None if detail is None else json.encode(detail).decode()
             self._connected().execute(_BEAT, (json.encode(state).decode(), more))
@@ -261,7 +263,9 @@ FROM rsfilter.genesis g LEFT JOIN LATERAL (
 ORDER BY g.instance
 """
 
-_BEAT = "SELECT rsfilter.beat(%s::jsonb, %s::jsonb)"
+_BEAT = """
+SELECT set_config('synchronous_commit', 'local', true), rsfilter.beat(%s::jsonb, %s::jsonb)
+"""
 
 _PEERS = """
 SELECT instance, extract(epoch FROM clock_timestamp() - at)::float8, state::text,

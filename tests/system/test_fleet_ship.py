@@ -150,8 +150,8 @@ def test_the_primary_dies_and_the_standby_is_promoted(
 
 
 def test_the_standby_stands_still(pair: tuple[PostgreSql, PostgreSql], tmp_path: Path) -> None:
-    """Commits wait for ever. They are not repeated on top of each other, the alarm says why, and
-    the end of the process does not wait."""
+    """Blocks wait for ever. They are not repeated on top of each other, the alarm says why, also in
+    a heartbeat, which does not wait, and neither does the end of the process."""
     primary, standby = pair
     write(tmp_path, 200)
     ship_all(shipper(primary, "rs1", tmp_path))
@@ -162,7 +162,10 @@ def test_the_standby_stands_still(pair: tuple[PostgreSql, PostgreSql], tmp_path:
     wait_until(lambda: primary.ask(waiting) == [(1,)], "a commit waits")
     wait_until(lambda: worker.report.problem == "no_standby", "the alarm", 90)
     assert "bring the synchronous standby back" in worker.report.detail
+    published = "SELECT state->>'problem' FROM rsfilter.status"
+    wait_until(lambda: primary.ask(published) == [("no_standby",)], "a heartbeat with the alarm")
     assert primary.ask(waiting) == [(1,)]
+    assert primary.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]
     assert len(shipped(primary)) == 201
     assert worker.end() < worker_module.FAREWELL_S + 2
     standby.thaw()
