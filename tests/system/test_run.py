@@ -59,12 +59,16 @@ def test_a_route_goes_all_the_way(speaker: Speaker) -> None:
 def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
     """SIGHUP, SIGUSR1 and SIGUSR2 would kill a program that does not expect them."""
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
-        status = Path(f"/proc/{speaker.process.pid}/status")
+        process = Path(f"/proc/{speaker.process.pid}")
         blocked = 1 << (signal.SIGHUP - 1)
-        speaker.wait(
-            "expecting signals",
-            lambda: bool(int(status.read_text().partition("SigBlk:")[2].split()[0], 16) & blocked),
-        )
+
+        def expects_signals() -> bool:
+            """Before it is rsfilter, the child has all signals blocked, and then none."""
+            mask = (process / "status").read_text().partition("SigBlk:")[2].split()[0]
+            is_rsfilter = b"rsfilter\0run" in (process / "cmdline").read_bytes()
+            return is_rsfilter and bool(int(mask, 16) & blocked)
+
+        speaker.wait("expecting signals", expects_signals)
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(speaker.process.pid, number)
         log = site / "rsfilter.log"
