@@ -223,7 +223,7 @@ class _Pair(NamedTuple):
 
     first: _Owner
     other: _Owner | None
-    """None if all owners have the ASN of the first."""
+    """Owner with another ASN than the first; None if all share one."""
 
     @classmethod
     def of(cls, owners: list[_Owner]) -> _Pair:

@@ -64,7 +64,7 @@ class Running:
     watcher: TruthWatcher | None = None
     """Both None: not configured, or not yet."""
     fleet: Supervisor | None = None
-    """None if there is no `[fleet]`."""
+    """Shipping process; None without `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)
     """Problems of the last failed reload; empty if it succeeded or none was requested."""
     is_ending: bool = False

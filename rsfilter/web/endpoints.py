@@ -34,7 +34,7 @@ class Endpoint(NamedTuple):
     """Function of (api, request, parameters) that returns a structure or a response. Its docstring
     is the summary."""
     answer: type[Struct] | None = None
-    """None if the response is not JSON; see `media`."""
+    """Structure of the response; None for other content (`media`)."""
     asked: type[schema.Asked] | None = None
     """Type of the parameters, from path and query, or for POST from the body."""
     needs_token: bool = False
