@@ -2,7 +2,8 @@
 
     server, same_site, requests, responses   connections: limits, hosts, origins, tokens, responses
     parameters                               parameters of requests, with their descriptions
-    endpoints, openapi, schema, status_schema   every path, and the JSON of each response
+    endpoints, openapi, parameters, schema, status_schema
+                                             every path, and the JSON of each response
     fleet_schema                             the JSON of the fleet
     handlers/                                one file for each family of paths
     context, api                             the parts of the filter that handlers read

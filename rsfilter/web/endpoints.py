@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from rsfilter.audit.timeline import Timeline
-from rsfilter.web import fleet_schema, openapi, schema, status_schema
+from rsfilter.web import fleet_schema, openapi, parameters, schema, status_schema
 from rsfilter.web.handlers import (
     audit,
     control,
@@ -35,7 +35,7 @@ class Endpoint(NamedTuple):
     is the summary."""
     answer: type[Struct] | None = None
     """Structure of the response; None for other content (`media`)."""
-    asked: type[schema.Asked] | None = None
+    asked: type[parameters.Asked] | None = None
     """Type of the parameters, from path and query, or for POST from the body."""
     needs_token: bool = False
     media: tuple[str, ...] = ()
@@ -54,17 +54,22 @@ ENDPOINTS = (
     Endpoint("GET", "/metrics", status.metrics, media=("text/plain",)),
     Endpoint("GET", "/api/v1/status", status.status, status_schema.Status),
     Endpoint(
-        "GET", "/api/v1/neighbors", neighbors.neighbors, schema.Neighbors, schema.NeighborsAsked
+        "GET", "/api/v1/neighbors", neighbors.neighbors, schema.Neighbors, parameters.NeighborsAsked
     ),
     Endpoint(
-        "GET", "/api/v1/routes", routes.routes, schema.Routes, schema.RoutesAsked, media=(NDJSON,)
+        "GET",
+        "/api/v1/routes",
+        routes.routes,
+        schema.Routes,
+        parameters.RoutesAsked,
+        media=(NDJSON,),
     ),
     Endpoint(
         "GET",
         "/api/v1/routes/{prefix}",
         story.story,
         schema.RouteStories,
-        schema.PrefixAsked,
+        parameters.PrefixAsked,
         errors=(404,),
     ),
     Endpoint(
@@ -72,14 +77,19 @@ ENDPOINTS = (
         "/api/v1/routes/{address}/{length}",
         story.story,
         schema.RouteStories,
-        schema.PrefixPartsAsked,
+        parameters.PrefixPartsAsked,
         errors=(404,),
     ),
     Endpoint(
-        "GET", "/api/v1/audit", audit.audit, schema.AuditRecords, schema.AuditAsked, errors=(503,)
+        "GET",
+        "/api/v1/audit",
+        audit.audit,
+        schema.AuditRecords,
+        parameters.AuditAsked,
+        errors=(503,),
     ),
     Endpoint(
-        "GET", "/api/v1/timeline", audit.timeline, Timeline, schema.TimelineAsked, errors=(503,)
+        "GET", "/api/v1/timeline", audit.timeline, Timeline, parameters.TimelineAsked, errors=(503,)
     ),
     Endpoint("GET", "/api/v1/truth", status.truth, status_schema.Truth, errors=(404,)),
     Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.Rtr, errors=(404,)),
@@ -89,7 +99,7 @@ ENDPOINTS = (
         "/api/v1/validity/{asn}/{prefix}",
         validity.validity,
         schema.ValidityAnswer,
-        schema.ValidityAsked,
+        parameters.ValidityAsked,
         errors=(503,),
     ),
     Endpoint(
@@ -97,14 +107,14 @@ ENDPOINTS = (
         "/api/v1/validity/{asn}/{address}/{length}",
         validity.validity,
         schema.ValidityAnswer,
-        schema.ValidityPartsAsked,
+        parameters.ValidityPartsAsked,
         errors=(503,),
     ),
     Endpoint(
         "GET",
         "/api/v1/events",
         events.events,
-        asked=schema.EventsAsked,
+        asked=parameters.EventsAsked,
         media=("text/event-stream",),
         errors=(429,),
     ),
@@ -122,7 +132,7 @@ ENDPOINTS = (
         "/api/v1/guard/release",
         control.release_guard,
         schema.GuardReleased,
-        schema.ReleaseWanted,
+        parameters.ReleaseWanted,
         needs_token=True,
         is_body_optional=True,
         errors=(404, 413),
@@ -132,7 +142,7 @@ ENDPOINTS = (
         "/api/v1/drain",
         control.drain,
         status_schema.DrainStatus,
-        schema.DrainWanted,
+        parameters.DrainWanted,
         needs_token=True,
         errors=(413, 503),
     ),
@@ -141,7 +151,7 @@ ENDPOINTS = (
         "/api/v1/reload",
         control.reload,
         schema.Reloaded,
-        schema.ReloadWanted,
+        parameters.ReloadWanted,
         needs_token=True,
         errors=(413, 422),
     ),

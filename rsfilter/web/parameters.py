@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
+from rsfilter.audit.record import EVENTS
+from rsfilter.routing.groups import Role
+from rsfilter.routing.model import VerdictName
+from rsfilter.routing.reasons import REASONS
+from rsfilter.rpki.vrps import MAX_ASN
 from rsfilter.web.requests import bad_request
-from rsfilter.web.schema import Asked
+from rsfilter.web.schema import NeighborState
 
 MAX_SHOWN = 60
 """Characters of a bad value that an error repeats."""
@@ -45,3 +52,131 @@ def takes(kind: type[Asked], name: str) -> str:
 
 def _shown(value: str) -> str:
     return repr(value) if len(value) <= MAX_SHOWN else f"a text of {len(value)}"
+
+
+FamilyName = Literal["ipv4", "ipv6"]
+
+
+ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
+
+
+EventName = Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]
+
+
+Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
+
+
+Text = Annotated[str, Meta(max_length=200)]
+
+
+class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of a request: path and query, or its body."""
+
+
+class NeighborsAsked(Asked):
+    """Filters of `/api/v1/neighbors`."""
+
+    role: Role | None = None
+    group: Text | None = None
+    host: Text | None = None
+    """The truth's name for it, or the name of its group."""
+    state: NeighborState | None = None
+
+
+class RoutesAsked(Asked):
+    """Filters of `/api/v1/routes`; all have to hold."""
+
+    prefix: Text | None = None
+    match: Literal["covering", "covered", "exact"] = "covering"
+    asn: Asn | None = None
+    neighbor: Text | None = None
+    host: Text | None = None
+    """The truth's name for it, or the name of its group."""
+    verdict: VerdictName | None = None
+    reason: ReasonName | None = None
+    family: FamilyName | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    cursor: Text | None = None
+
+
+class PrefixAsked(Asked):
+    """A prefix in the path, as one segment."""
+
+    prefix: Text
+
+
+class PrefixPartsAsked(Asked):
+    """A prefix in the path, as it is written."""
+
+    address: Text
+    length: Text
+
+
+class AuditAsked(Asked):
+    """Conditions of `/api/v1/audit`; all have to hold."""
+
+    prefix: Text | None = None
+    match: Literal["covering", "covered", "exact"] = "covering"
+    asn: Asn | None = None
+    host: Text | None = None
+    neighbor: Text | None = None
+    event: EventName | None = None
+    verdict: VerdictName | None = None
+    reason: ReasonName | None = None
+    since: Text | None = None
+    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
+    until: Text | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class TimelineAsked(Asked):
+    """The time of `/api/v1/timeline`."""
+
+    since: Text = "1h"
+    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
+    until: Text | None = None
+    """End of the time; now if it is not given."""
+
+
+class ValidityAsked(Asked):
+    """A prefix in the path, as one segment."""
+
+    asn: Text
+    prefix: Text
+
+
+class ValidityPartsAsked(Asked):
+    """A prefix in the path, as it is written."""
+
+    asn: Text
+    address: Text
+    length: Text
+
+
+class DrainWanted(Asked):
+    """Body of `POST /api/v1/drain`."""
+
+    on: bool
+
+
+class ReloadWanted(Asked):
+    """Body of `POST /api/v1/reload`."""
+
+    force: bool = False
+    """True if the losses are meant: the guard does not refuse them."""
+
+
+class ReleaseWanted(Asked):
+    """Body of `POST /api/v1/guard/release`. Without one, all held routes are released."""
+
+    prefix: Text | None = None
+    """Only routes of this prefix and of those inside it."""
+    host: Text | None = None
+    """Only routes of this host: the truth's name for it, or the name of its group."""
+
+
+class EventsAsked(Asked):
+    """Kinds of events to send."""
+
+    kinds: Text | None = None
+    """Comma-separated: verdict, session, absence, data, guard, drain, service. Not given: all."""

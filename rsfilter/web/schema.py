@@ -6,30 +6,17 @@ values only. Times are RFC 3339 in UTC, durations seconds (`_s`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-from rsfilter.audit.record import EVENTS
 from rsfilter.routing.groups import Role
 from rsfilter.routing.impact import ImpactResult
 from rsfilter.routing.model import StateName, VerdictName
-from rsfilter.routing.reasons import REASONS
-from rsfilter.rpki.vrps import MAX_ASN
-
-FamilyName = Literal["ipv4", "ipv6"]
-ReasonName = Annotated[str, Meta(extra_json_schema={"enum": list(REASONS)})]
-EventName = Annotated[str, Meta(extra_json_schema={"enum": list(EVENTS)})]
-Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
-Text = Annotated[str, Meta(max_length=200)]
 
 
 class Shape(Struct, gc=False, kw_only=True):
     """An answer."""
-
-
-class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Parameters of a request: path and query, or its body."""
 
 
 class Error(Shape, omit_defaults=True):
@@ -74,16 +61,6 @@ class TruthSummary(Shape):
 
 
 # Neighbors ---------------------------------------------------------------------------------------
-
-
-class NeighborsAsked(Asked):
-    """Filters of `/api/v1/neighbors`."""
-
-    role: Role | None = None
-    group: Text | None = None
-    host: Text | None = None
-    """The truth's name for it, or the name of its group."""
-    state: NeighborState | None = None
 
 
 class RouterProgress(Shape):
@@ -156,22 +133,6 @@ class Neighbors(Shape):
 # Routes ------------------------------------------------------------------------------------------
 
 
-class RoutesAsked(Asked):
-    """Filters of `/api/v1/routes`; all have to hold."""
-
-    prefix: Text | None = None
-    match: Literal["covering", "covered", "exact"] = "covering"
-    asn: Asn | None = None
-    neighbor: Text | None = None
-    host: Text | None = None
-    """The truth's name for it, or the name of its group."""
-    verdict: VerdictName | None = None
-    reason: ReasonName | None = None
-    family: FamilyName | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    cursor: Text | None = None
-
-
 class Route(Shape):
     """A route in Adj-RIB-In, with its verdict."""
 
@@ -205,19 +166,6 @@ class Routes(Shape):
     routes: list[Route]
     next: str | None
     """`cursor` of the next page; null: this was the last."""
-
-
-class PrefixAsked(Asked):
-    """A prefix in the path, as one segment."""
-
-    prefix: Text
-
-
-class PrefixPartsAsked(Asked):
-    """A prefix in the path, as it is written."""
-
-    address: Text
-    length: Text
 
 
 class Reason(Shape):
@@ -302,32 +250,6 @@ class RouteStories(Shape):
 # Audit -------------------------------------------------------------------------------------------
 
 
-class AuditAsked(Asked):
-    """Conditions of `/api/v1/audit`; all have to hold."""
-
-    prefix: Text | None = None
-    match: Literal["covering", "covered", "exact"] = "covering"
-    asn: Asn | None = None
-    host: Text | None = None
-    neighbor: Text | None = None
-    event: EventName | None = None
-    verdict: VerdictName | None = None
-    reason: ReasonName | None = None
-    since: Text | None = None
-    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
-    until: Text | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class TimelineAsked(Asked):
-    """The time of `/api/v1/timeline`."""
-
-    since: Text = "1h"
-    """RFC 3339, or so long ago: 90s, 15m, 2h, 3d, 1w."""
-    until: Text | None = None
-    """End of the time; now if it is not given."""
-
-
 class AuditRecords(Shape):
     """Records, oldest first (docs/audit.md)."""
 
@@ -335,21 +257,6 @@ class AuditRecords(Shape):
 
 
 # Validity: the shape of Routinator, down to its spelling ----------------------------------------
-
-
-class ValidityAsked(Asked):
-    """A prefix in the path, as one segment."""
-
-    asn: Text
-    prefix: Text
-
-
-class ValidityPartsAsked(Asked):
-    """A prefix in the path, as it is written."""
-
-    asn: Text
-    address: Text
-    length: Text
 
 
 class ValidityRoute(Shape):
@@ -391,32 +298,10 @@ class ValidityAnswer(Shape):
 # Changes, and costly requests ------------------------------------------------------------------
 
 
-class DrainWanted(Asked):
-    """Body of `POST /api/v1/drain`."""
-
-    on: bool
-
-
-class ReloadWanted(Asked):
-    """Body of `POST /api/v1/reload`."""
-
-    force: bool = False
-    """True if the losses are meant: the guard does not refuse them."""
-
-
 class Reloaded(Shape):
     """`POST /api/v1/reload`: the file is in force."""
 
     configuration: str
-
-
-class ReleaseWanted(Asked):
-    """Body of `POST /api/v1/guard/release`. Without one, all held routes are released."""
-
-    prefix: Text | None = None
-    """Only routes of this prefix and of those inside it."""
-    host: Text | None = None
-    """Only routes of this host: the truth's name for it, or the name of its group."""
 
 
 class GuardReleased(Shape):
@@ -444,10 +329,3 @@ class Impact(ImpactResult, kw_only=True):
 
 
 # Events ------------------------------------------------------------------------------------------
-
-
-class EventsAsked(Asked):
-    """Kinds of events to send."""
-
-    kinds: Text | None = None
-    """Comma-separated: verdict, session, absence, data, guard, drain, service. Not given: all."""

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rsfilter.audit.record import EVENTS
 from rsfilter.routing.reasons import REASONS
-from rsfilter.web import schema
+from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.audit_worker import Found
 from rsfilter.web.requests import ApiError, bad_request
@@ -19,7 +19,9 @@ AUDIT_TIME_S = 10.0
 """A question to the audit log that takes longer is given up: it has read some gigabytes by then."""
 
 
-async def audit(api: Api, _request: web.Request, asked: schema.AuditAsked) -> schema.AuditRecords:
+async def audit(
+    api: Api, _request: web.Request, asked: parameters.AuditAsked
+) -> schema.AuditRecords:
     """The audit log."""
     for name, known in (("event", EVENTS), ("reason", REASONS)):
         value = getattr(asked, name)
@@ -29,7 +31,9 @@ async def audit(api: Api, _request: web.Request, asked: schema.AuditAsked) -> sc
     return schema.AuditRecords(records=cast(Any, _checked(found).records))  # as they are: encoded
 
 
-async def timeline(api: Api, _request: web.Request, asked: schema.TimelineAsked) -> web.Response:
+async def timeline(
+    api: Api, _request: web.Request, asked: parameters.TimelineAsked
+) -> web.Response:
     """Verdicts, reasons, sessions and changes of data, counted in equal steps of a time."""
     up_now = _hosts_up(api) if asked.until is None else None
     conditions = {"since": asked.since, "until": asked.until, "sessions_up": up_now}

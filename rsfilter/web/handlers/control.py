@@ -12,7 +12,7 @@ from aiohttp import web
 from rsfilter.routing.events import GuardReleased
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import VrpSet
-from rsfilter.web import schema, status_schema
+from rsfilter.web import parameters, schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.bounds import MAX_OCTETS
 from rsfilter.web.handlers.routes import host_of, well_formed
@@ -45,7 +45,7 @@ NO_VRPS = VrpSet.of(())
 
 
 async def release_guard(
-    api: Api, request: web.Request, asked: schema.ReleaseWanted
+    api: Api, request: web.Request, asked: parameters.ReleaseWanted
 ) -> schema.GuardReleased:
     """Withdraw routes that the guard holds: all, or those of a host or inside a prefix."""
     prefix = None if asked.prefix is None else well_formed(asked.prefix)
@@ -74,12 +74,12 @@ async def _held_in(api: Api, event: GuardReleased) -> int:
     return found
 
 
-def _scope(asked: schema.ReleaseWanted) -> str:
+def _scope(asked: parameters.ReleaseWanted) -> str:
     return " and ".join(each for each in (asked.host, asked.prefix) if each)
 
 
 async def drain(
-    api: Api, request: web.Request, asked: schema.DrainWanted
+    api: Api, request: web.Request, asked: parameters.DrainWanted
 ) -> status_schema.DrainStatus:
     """Leaves service, or comes back. That is written down before it is answered."""
     if problem := await api.running.drain(asked.on, requester(request)):
@@ -88,7 +88,7 @@ async def drain(
     return drain_status(api.running)
 
 
-async def reload(api: Api, request: web.Request, asked: schema.ReloadWanted) -> schema.Reloaded:
+async def reload(api: Api, request: web.Request, asked: parameters.ReloadWanted) -> schema.Reloaded:
     """Read the configuration and the truth again."""
     problems = await api.running.reload(requester(request), is_forced=asked.force)
     if problems:

@@ -7,7 +7,7 @@ import contextlib
 
 from aiohttp import web
 
-from rsfilter.web import schema
+from rsfilter.web import parameters
 from rsfilter.web.api import Api
 from rsfilter.web.event_stream import KIND_NAMES, Client
 from rsfilter.web.requests import ApiError, bad_request
@@ -20,7 +20,9 @@ HEARTBEAT_S = 15.0
 """A comment when nothing happens: proxies close what is silent for a minute."""
 
 
-async def events(api: Api, request: web.Request, asked: schema.EventsAsked) -> web.StreamResponse:
+async def events(
+    api: Api, request: web.Request, asked: parameters.EventsAsked
+) -> web.StreamResponse:
     """Stream live events."""
     kinds = frozenset(asked.kinds.split(",")) if asked.kinds else frozenset()
     if unknown := kinds.difference(KIND_NAMES):

@@ -11,7 +11,7 @@ from rsfilter.audit.record import timestamp
 from rsfilter.exabgp.router import RouterState
 from rsfilter.routing.model import Address
 from rsfilter.routing.sessions import Session
-from rsfilter.web import schema
+from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts
 from rsfilter.web.table_reader import Census, Counts
@@ -27,7 +27,7 @@ LOOKED_UP = 1000
 
 
 async def neighbors(
-    api: Api, _request: web.Request, asked: schema.NeighborsAsked
+    api: Api, _request: web.Request, asked: parameters.NeighborsAsked
 ) -> schema.Neighbors:
     """Every session that was seen, every configured router, and every host that truth expects."""
     census = await api.census.census()
@@ -111,7 +111,7 @@ def _state(api: Api, address: Address) -> schema.NeighborState:
     return "down" if is_known else "expected"
 
 
-def _is_wanted(neighbor: schema.Neighbor, asked: schema.NeighborsAsked) -> bool:
+def _is_wanted(neighbor: schema.Neighbor, asked: parameters.NeighborsAsked) -> bool:
     conditions = (
         (asked.role, neighbor.role),
         (asked.group, neighbor.group),

@@ -13,7 +13,7 @@ from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
 from rsfilter.routing.model import Address, Prefix
 from rsfilter.routing.model import Route as RoutingRoute
 from rsfilter.routing.reasons import REASONS
-from rsfilter.web import schema
+from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import host_name
 from rsfilter.web.requests import bad_request
@@ -30,7 +30,7 @@ Test = Callable[[Entry], bool]
 
 
 async def routes(
-    api: Api, request: web.Request, asked: schema.RoutesAsked
+    api: Api, request: web.Request, asked: parameters.RoutesAsked
 ) -> schema.Routes | web.StreamResponse:
     """A page of the table, or all of it as NDJSON."""
     wanted = _Wanted(api, asked)
@@ -61,7 +61,7 @@ async def _stream(api: Api, request: web.Request, wanted: _Wanted) -> web.Stream
 class _Wanted:
     """The filters of a request, parsed. Raises ApiError for what cannot be parsed."""
 
-    def __init__(self, api: Api, asked: schema.RoutesAsked) -> None:
+    def __init__(self, api: Api, asked: parameters.RoutesAsked) -> None:
         self.prefix = None if asked.prefix is None else well_formed(asked.prefix)
         self.match = asked.match
         self.start = _position(asked.cursor or "0")
@@ -91,7 +91,7 @@ def _position(text: str) -> int:
     return int(text)
 
 
-def _tests(api: Api, asked: schema.RoutesAsked) -> Iterator[Test]:
+def _tests(api: Api, asked: parameters.RoutesAsked) -> Iterator[Test]:
     if (verdict := asked.verdict) is not None:
         yield lambda entry: entry.verdict.kind.value == verdict
     if (reason := asked.reason) is not None:

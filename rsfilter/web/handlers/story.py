@@ -19,7 +19,7 @@ from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
 from rsfilter.routing.model import Address, Prefix, Route, RouteKey
 from rsfilter.routing.policy import findings
 from rsfilter.routing.reasons import REASONS
-from rsfilter.web import schema
+from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.audit_worker import Found
 from rsfilter.web.handlers.routes import by_number, joined_by_colons, route_shape
@@ -41,10 +41,10 @@ STORY_SLICE = 16
 
 
 async def story(
-    api: Api, request: web.Request, asked: schema.PrefixAsked | schema.PrefixPartsAsked
+    api: Api, request: web.Request, asked: parameters.PrefixAsked | parameters.PrefixPartsAsked
 ) -> web.StreamResponse:
     """Every host's route of one prefix: its checks, its VRPs, what routers get, its history."""
-    text = asked.prefix if isinstance(asked, schema.PrefixAsked) else _joined(asked)
+    text = asked.prefix if isinstance(asked, parameters.PrefixAsked) else _joined(asked)
     try:
         prefix = Prefix.parse(text)  # a malformed one may be in the table as well
     except ValueError as error:
@@ -84,7 +84,7 @@ async def _stories(api: Api, prefix: Prefix) -> AsyncGenerator[list[schema.Route
             yield stories
 
 
-def _joined(asked: schema.PrefixPartsAsked) -> str:
+def _joined(asked: parameters.PrefixPartsAsked) -> str:
     return f"{asked.address}/{asked.length}"
 
 

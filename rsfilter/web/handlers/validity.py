@@ -17,7 +17,7 @@ from rsfilter.routing.bindings import OriginTable
 from rsfilter.routing.model import BITS, OriginState, Prefix, Vrp
 from rsfilter.routing.validation import Data, DataUnavailableError, Mode, Source, origin
 from rsfilter.rpki.document import read_asn
-from rsfilter.web import schema
+from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.requests import ApiError, bad_request
 
@@ -45,10 +45,10 @@ _DESCRIPTIONS = {
 
 
 async def validity(
-    api: Api, _request: web.Request, asked: schema.ValidityAsked | schema.ValidityPartsAsked
+    api: Api, _request: web.Request, asked: parameters.ValidityAsked | parameters.ValidityPartsAsked
 ) -> schema.ValidityAnswer:
     """The origin validation state of a prefix and an ASN."""
-    if isinstance(asked, schema.ValidityAsked):
+    if isinstance(asked, parameters.ValidityAsked):
         text = asked.prefix
     else:
         text = f"{asked.address}/{asked.length}"
