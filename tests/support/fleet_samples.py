@@ -46,7 +46,9 @@ def write(directory: Path, count: int, *, first: int = 0, max_bytes: int = 1 << 
 
 
 def lines(directory: Path) -> list[bytes]:
-    """All lines of a log."""
+    """All lines of a log. A log that has not been begun has none."""
+    if not directory.exists():
+        return []
     found = []
     for key in list_keys(directory):
         with open_log(directory, key) as file:

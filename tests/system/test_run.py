@@ -63,10 +63,11 @@ def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
         blocked = 1 << (signal.SIGHUP - 1)
 
         def expects_signals() -> bool:
-            """Before it is rsfilter, the child has all signals blocked, and then none."""
+            """Before it is rsfilter, the child has all signals blocked: its name is read first."""
+            if b"rsfilter\0run" not in (process / "cmdline").read_bytes():
+                return False
             mask = (process / "status").read_text().partition("SigBlk:")[2].split()[0]
-            is_rsfilter = b"rsfilter\0run" in (process / "cmdline").read_bytes()
-            return is_rsfilter and bool(int(mask, 16) & blocked)
+            return bool(int(mask, 16) & blocked)
 
         speaker.wait("expecting signals", expects_signals)
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -409,7 +410,7 @@ def test_it_does_not_run_behind_exabgp_6(site: Path, kind: type[Speaker]) -> Non
         assert set(speaker.commands) <= {"#", "version", "show neighbor json", "reset"}
     assert "'exabgp>=5.0.15,<6'" in log.read_text()
     assert "Traceback" not in log.read_text()
-    assert "4.2" not in log.read_text()
+    assert "ExaBGP 4.2" not in log.read_text()
 
 
 @pytest.mark.parametrize("configuration", [None, "[nonsense]\n"], ids=["works", "cannot run"])
