@@ -2,7 +2,8 @@
 
 The pages stay as the repository shows them. Whatever the nav of mkdocs.yml names and docs/ does not
 have is taken from the root of the repository (CHANGELOG.md), and links between the two, which the
-site has in one directory, are written anew while it is built.
+site has in one directory, are written anew while it is built. `search_boost` of mkdocs.yml has the
+pages that the search shows before others, or after them.
 """
 
 from __future__ import annotations
@@ -41,9 +42,16 @@ def nav_pages(nav: Any) -> Iterator[str]:
             yield from nav_pages(item)
 
 
-def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: object) -> str:
-    """The page with each link as the site needs it."""
+def on_page_markdown(
+    markdown: str, *, page: Page, config: MkDocsConfig, files: Files, **_: object
+) -> str:
+    """Rewrite the links of the page for the site, and set its weight in the search.
+
+    The weight is not in the page itself, where GitHub would show it as a table above the title.
+    """
     source = page.file.src_uri
+    if boost := config.extra["search_boost"].get(source):
+        page.meta["search"] = {"boost": boost}
     in_repository = source if page.file.generated_by else DOCS + source
 
     def rewritten(link: re.Match[str]) -> str:
