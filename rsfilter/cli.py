@@ -23,6 +23,7 @@ from rsfilter.commands import (
     fleet,
     guard,
     impact,
+    init,
     neighbors,
     reload,
     render,
@@ -44,6 +45,7 @@ from rsfilter.rpki.truth import TruthError
 from rsfilter.util.text import PlainFormatter, clean_lines, write_anything
 
 COMMANDS = (
+    init,
     run,
     check,
     replay,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from rsfilter import __version__
 from rsfilter.config.model import Config
+from rsfilter.render.template import template
 
 RECOVERY_S = 60
 """Seconds that BIRD, started with -R, waits for every neighbor's End-of-RIB before it announces
@@ -23,20 +24,11 @@ def render_fanouts(config: Config) -> dict[str, str]:
     is `bird.conf`, or contains the address if there are several."""
     if config.fanout is None:
         return {}
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
-
     fanout = config.fanout
-    template = Environment(
-        loader=PackageLoader("rsfilter.render"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - no HTML, and nothing but numbers, addresses and names
-    ).get_template("bird.conf")
+    bird = template("bird.conf")
     is_single = len(fanout.addresses) == 1
     return {
-        "bird.conf" if is_single else f"bird-{address}.conf": template.render(
+        "bird.conf" if is_single else f"bird-{address}.conf": bird.render(
             version=__version__,
             address=address,
             port=fanout.port,
