@@ -12,6 +12,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 RUN := exec setpriv --pdeathsig TERM .venv/bin/python
 JSON = $(if $(RESULTS),--json "$(RESULTS)/$(1).json")# of benchmarks, with RESULTS=directory
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))# of the sources, in what is packed
 BINDING := $(filter-out rsfilter/rtr/_%,$(wildcard rsfilter/rtr/*.c rsfilter/rtr/*.h rsfilter/rtr/*_build.py))
 
 .PHONY: help
@@ -163,6 +164,11 @@ docs: .venv/docs-installed ## build site/: the manual with search, to be opened 
 	@.venv/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[docs]'
 	@touch .venv/docs-installed
 
+.PHONY: man
+man: setup ## build build/man/: rsfilter(1), a page for each command, rsfilter.toml(5), rsfilter-truth(5)
+	@echo "man: build/man"
+	@SOURCE_DATE_EPOCH=$(EPOCH) $(RUN) packaging/man.py build/man
+
 .PHONY: dist
 dist: setup ## build dist/: the source archive, and from it the wheel
 	@rm -rf dist
@@ -173,9 +179,9 @@ dist: setup ## build dist/: the source archive, and from it the wheel
 .PHONY: lint
 lint: setup ## ruff (rules and format), mypy (strict for rsfilter/routing), plain English in docstrings
 	@echo "lint: ruff check"
-	@$(RUN) -m ruff check rsfilter tests docs setup.py
+	@$(RUN) -m ruff check rsfilter tests docs packaging setup.py
 	@echo "lint: ruff format --check"
-	@$(RUN) -m ruff format --check rsfilter tests docs setup.py
+	@$(RUN) -m ruff format --check rsfilter tests docs packaging setup.py
 	@echo "lint: mypy"
 	@setpriv --pdeathsig TERM .venv/bin/python -m mypy
 	@echo "lint: English of docstrings and comments"

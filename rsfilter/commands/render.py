@@ -46,7 +46,7 @@ def add(commands: Subparsers) -> None:
         type=_user,
         default=_current_user(),
         metavar="NAME",
-        help="who ExaBGP and rsfilter become when started as root (default: %(default)s)",
+        help="who ExaBGP and rsfilter become when started as root (default: the current user)",
     )
     exabgp.set_defaults(handler=run)
 
