@@ -36,13 +36,10 @@ from rsfilter.commands import (
     watch,
 )
 from rsfilter.commands import help as help_page
-from rsfilter.commands.client import ClientError
-from rsfilter.commands.output import FAILED, INTERRUPTED, INVALID, clean, print_json
+from rsfilter.commands.errors import REPORTED, report
+from rsfilter.commands.output import FAILED, INTERRUPTED, clean
 from rsfilter.commands.parser import Parser, did_you_mean, options_of
-from rsfilter.config.model import ConfigError
-from rsfilter.render.exabgp import RenderError
-from rsfilter.rpki.truth import TruthError
-from rsfilter.util.text import PlainFormatter, clean_lines, write_anything
+from rsfilter.util.text import PlainFormatter, write_anything
 
 COMMANDS = (
     init,
@@ -80,37 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.handler(args)
         sys.stdout.flush()
-    except ClientError as error:
-        return _fail(args, error.code, clean(str(error)))
-    except (ConfigError, TruthError, RenderError) as error:
-        return _refuse(args, clean_lines(str(error)))
     except BrokenPipeError:
         # Who read the output has gone. Nothing may be written at exit, or Python complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except OSError as error:
-        return _fail(args, FAILED, clean_lines(_message(error)))
+    except REPORTED as error:
+        return report(args, error)
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
-
-
-def _fail(args: argparse.Namespace, code: int, detail: str) -> int:
-    """Print why a command failed: as JSON on stdout if JSON was requested."""
-    if getattr(args, "json", False):
-        print_json([{"error": "failed" if code == FAILED else "invalid", "detail": detail}])
-    else:
-        sys.stderr.write(f"rsfilter {args.command}: {detail}\n")
-    return code
-
-
-def _refuse(args: argparse.Namespace, problems: str) -> int:
-    """Print the problems of a file, one line each."""
-    if getattr(args, "json", False):
-        print_json([{"error": "invalid", "problems": problems.split("\n")}])
-    else:
-        sys.stderr.write(f"{problems}\n")
-    return INVALID
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -123,13 +98,6 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         hint = hint or did_you_mean(unknown[0].partition("=")[0], known)
         parser.error(f"{args.command} does not take {clean(' '.join(unknown))}{hint}")
     return args
-
-
-def _message(error: OSError) -> str:
-    """Format what failed and why, without the number, and with the file's name as given."""
-    if error.filename is None or error.strerror is None:
-        return str(error)
-    return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ class Bar(NamedTuple):
 
 
 def report(directory: Path, since: float | None = None, until: float | None = None) -> str:
-    """Render the HTML for a log or a directory of logs. Raises SqlError and OSError as `stats`
+    """Render the HTML for a log or a directory of logs. Raises LogFileError and OSError as `stats`
     does."""
     logs = logs_in(directory)
     found = stats_of_all(logs, since, until)

@@ -30,13 +30,12 @@ _DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
 
 
 class SqlError(Exception):
-    """Raised for a statement that cannot run, or a file of the log too damaged for it. The message
-    is DuckDB's, and names an index that has to be deleted."""
+    """Raised for a statement that cannot run. The message is DuckDB's."""
 
-    def __init__(self, message: str, *, is_file: bool = False) -> None:
-        super().__init__(message)
-        self.is_file = is_file
-        """A file of the log is at fault, not the statement."""
+
+class LogFileError(Exception):
+    """Raised if a file of the log cannot be used, such as a damaged one. The message is DuckDB's,
+    and names an index that has to be deleted."""
 
 
 class SqlResult(NamedTuple):
@@ -56,8 +55,8 @@ class Part(NamedTuple):
 
 
 def sql(directory: Path, statement: str) -> SqlResult:
-    """Run one SELECT over the table `audit`. Raises SqlError, or OSError if a file cannot be
-    read."""
+    """Run one SELECT over the table `audit`. Raises SqlError, LogFileError or
+    OSError."""
     with connect([Part(directory, list_keys(directory))]) as connection:
         return select(connection, statement)
 
@@ -66,7 +65,8 @@ def sql(directory: Path, statement: str) -> SqlResult:
 def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database in memory with the view `audit` of these files, cut off from everything else.
 
-    Raises SqlError for any DuckDB error in the block, and OSError if a file cannot be read.
+    Raises LogFileError or SqlError for any DuckDB error in the block, by what is at fault, and
+    OSError if a file cannot be opened.
     """
     import duckdb  # imported late: slow, and needed for SQL only
 
@@ -89,7 +89,7 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             # The statement is ours, so a file is at fault; the position in the statement is of no
             # use.
             message = str(error).partition("\n\nLINE ")[0]
-            raise SqlError(_told(message, files, is_file=True), is_file=True) from None
+            raise LogFileError(_told(message, files, is_file=True)) from None
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
         # UTC, as in "at": a comparison with now() must not depend on the machine's time zone.
@@ -100,8 +100,9 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         except duckdb.Error as error:
             # What has no class of its own comes from the reader of Parquet.
-            is_file = type(error) is duckdb.Error
-            raise SqlError(_told(str(error), files, is_file=is_file), is_file=is_file) from None
+            is_of_parquet = type(error) is duckdb.Error
+            kind = LogFileError if is_of_parquet or type(error) is duckdb.IOException else SqlError
+            raise kind(_told(str(error), files, is_file=is_of_parquet)) from None
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:

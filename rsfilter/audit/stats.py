@@ -36,8 +36,8 @@ def stats(
     `verdicts`, `reasons`, and, for the busiest, `rejected_neighbors`, `rejected_prefixes`,
     `changed_prefixes` (flaps), `hosts` and truth `revisions`: each a list of [value, count], most
     first. `timeline`: [time, accepted, rejected, held, gone] for each hour, or each day if there
-    are more than `MAX_HOURS`. Raises SqlError if a file is too damaged, OSError if one cannot be
-    read.
+    are more than `MAX_HOURS`. Raises LogFileError if a file is too damaged, OSError if one cannot
+    be read.
     """
     return _summary(_count(directory, since, until))
 

@@ -63,7 +63,7 @@ def timeline(directory: Path, since: float, until: float, sessions_up: int | Non
     """Return the timeline of [`since`, `until`), in seconds since the epoch.
 
     `sessions_up`: host sessions that are up at `until`; None if that is not known. ValueError if
-    the time is empty; SqlError or OSError if a file is damaged or cannot be read.
+    the time is empty; LogFileError or OSError if a file is damaged or cannot be read.
     """
     if not 0 <= since < until:
         raise ValueError("since: it has to be before until")

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from rsfilter.commands.output import FAILED, INVALID, clean
+from rsfilter.commands.errors import CommandError
+from rsfilter.commands.output import FAILED, INVALID, print_note
 from rsfilter.config.build import DEFAULT_HELP, default_path, parse_config, read_config
 from rsfilter.config.model import Config
 from rsfilter.config.schema import DEFAULT_SOCKET
@@ -33,13 +33,8 @@ SILENCE_S = 40.0
 READ_OCTETS = 1 << 16
 
 
-class ClientError(Exception):
-    """The filter did not do what was requested; the message has why, and what to do."""
-
-    def __init__(self, message: str, code: int = FAILED) -> None:
-        super().__init__(message)
-        self.code = code
-        """Exit code of the command."""
+class ClientError(CommandError):
+    """Raised if the filter cannot be reached, or did not do what was requested."""
 
 
 class Client:
@@ -295,5 +290,4 @@ def _warn_of_another(client: Client, config: Config) -> None:
         return  # the request itself will fail, with the reason
     ours = os.path.realpath(config.path)
     if theirs != ours:
-        told = f"the filter on {config.http.socket} runs by {theirs}, not by {ours}"
-        sys.stderr.write(f"rsfilter: {clean(told)}\n")
+        print_note(f"rsfilter: the filter on {config.http.socket} runs by {theirs}, not by {ours}")

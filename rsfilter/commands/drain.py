@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
-from rsfilter.commands.output import GOOD, clean, console, print_json
+from rsfilter.commands.output import GOOD, clean, console, print_json, print_note
 
 
 def add(commands: Subparsers) -> None:
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     why = f" ({', '.join(answer['why'])})" if answer["why"] else ""
     console().print(clean(f"{answer['phase'].replace('_', ' ')}{until}{why}"), soft_wrap=True)
     if args.state == "on" and answer["phase"] == "in_service":
-        sys.stderr.write(
-            "The filter has only just started: it leaves service once it knows what routers have.\n"
+        print_note(
+            "The filter has only just started: it leaves service once it knows what routers have."
         )
     return GOOD

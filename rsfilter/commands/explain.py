@@ -17,7 +17,8 @@ from rich.text import Text
 
 from rsfilter.commands import arguments, output
 from rsfilter.commands.arguments import Subparsers, printing
-from rsfilter.commands.client import ClientError, reaching_arguments
+from rsfilter.commands.client import reaching_arguments
+from rsfilter.commands.errors import CommandError
 from rsfilter.commands.live import explain_live
 from rsfilter.commands.output import GOOD
 from rsfilter.commands.parser import examples
@@ -103,8 +104,8 @@ def _explain_supposed(args: argparse.Namespace) -> int:
     if data.rtr_source is Source.UNAVAILABLE:
         unanswered = "no RTR cache answered"
         if "data_unavailable" in explanation.verdict.reasons:
-            raise ClientError(f"{unanswered}: this is not what the running filter sees")
-        sys.stderr.write(f"rsfilter: {unanswered}\n")  # here they do not decide
+            raise CommandError(f"{unanswered}: this is not what the running filter sees")
+        output.print_note(f"rsfilter: {unanswered}")  # here they do not decide
     if args.json:
         sys.stdout.write(to_json(_as_json(explanation), indent=2) + "\n")
     else:

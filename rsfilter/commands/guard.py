@@ -10,8 +10,17 @@ from typing import Any
 
 from rsfilter.commands import arguments, routes
 from rsfilter.commands.arguments import Subparsers, add_limit, printing
-from rsfilter.commands.client import Client, ClientError, client_of, reaching_arguments
-from rsfilter.commands.output import FAILED, GOOD, INVALID, console, print_json, print_table
+from rsfilter.commands.client import Client, client_of, reaching_arguments
+from rsfilter.commands.errors import CommandError
+from rsfilter.commands.output import (
+    FAILED,
+    GOOD,
+    INVALID,
+    console,
+    print_json,
+    print_note,
+    print_table,
+)
 from rsfilter.commands.parser import examples
 from rsfilter.util.text import count
 
@@ -74,7 +83,7 @@ def _release(args: argparse.Namespace) -> int:
 def _is_confirmed(client: Client, args: argparse.Namespace) -> bool:
     """Show what would be withdrawn, and have the operator type `yes`."""
     if args.json or not sys.stdin.isatty():
-        raise ClientError("this withdraws routes from all routers: confirm it with --yes", INVALID)
+        raise CommandError("this withdraws routes from all routers: confirm it with --yes", INVALID)
     match = "covered" if args.prefix else None
     found = client.lines(
         "/api/v1/routes", verdict="held", prefix=args.prefix, match=match, host=args.host
@@ -82,7 +91,7 @@ def _is_confirmed(client: Client, args: argparse.Namespace) -> bool:
     shown: list[dict[str, Any]] = list(islice(found, SHOWN))
     total = len(shown) + sum(1 for _ in found)
     if not total:
-        sys.stderr.write("Nothing is held.\n")
+        print_note("Nothing is held.")
         return False
     rows = [(each["prefix"], each["host"], each["neighbor"], routes.why(each)) for each in shown]
     print_table(("prefix", "host", "neighbor", "why"), rows)

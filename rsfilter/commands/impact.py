@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import msgspec
 
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.client import LONG_TIMEOUT_S, ClientError, client_of, reaching_arguments
+from rsfilter.commands.client import LONG_TIMEOUT_S, client_of, reaching_arguments
+from rsfilter.commands.errors import CommandError
 from rsfilter.commands.explain import data_of
 from rsfilter.commands.output import GOOD, LOSSES, clean, console, print_json, print_table
 from rsfilter.config.build import default_path, load_config
@@ -100,12 +101,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
-    """Return the answer of the API, made from saved routes. ClientError if it is no snapshot."""
+    """Return the answer of the API, made from saved routes. Raises CommandError if there are none,
+    or not all of them."""
     if config.truth is None:
-        raise ClientError(f"{config.path}: no [truth]: no truth file would change anything")
+        raise CommandError(f"{config.path}: no [truth]: no truth file would change anything")
     data = asyncio.run(data_of(config, load_truth(truth, may_be_empty=config.truth_may_be_empty)))
     if data.rtr_source is Source.UNAVAILABLE:
-        raise ClientError(f"no RTR cache of {config.path} could be asked")
+        raise CommandError(f"no RTR cache of {config.path} could be asked")
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     for entry in _entries(snapshot):
         if MOVABLE.issuperset(entry.verdict.reasons):
@@ -146,17 +148,17 @@ def _entries(snapshot: Path) -> Iterator[Entry]:
                     said = None
                     yield _entry(msgspec.json.decode(line, type=_Saved))
             except (ValueError, RecursionError) as error:
-                raise ClientError(
+                raise CommandError(
                     f"{snapshot}:{number}: not a route as `rsfilter routes --snapshot` writes it: "
                     f"{error}"
                 ) from None
     if said is None or said != number - 1:
-        raise ClientError(
+        raise CommandError(
             f"{snapshot}: was cut, or written by an older rsfilter: its last line does not count "
             "the routes before it"
         )
     if said == 0:
-        raise ClientError(f"{snapshot}: there is no route in it, so that none could be lost")
+        raise CommandError(f"{snapshot}: there is no route in it, so that none could be lost")
 
 
 def _entry(saved: _Saved) -> Entry:

@@ -16,9 +16,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 
-from rsfilter.util.text import clean, to_json
+from rsfilter.util.text import clean, clean_lines, to_json
 
-__all__ = ["clean", "clean_cell", "console", "print_json", "print_table", "table"]
+__all__ = ["clean", "clean_cell", "console", "print_json", "print_note", "print_table", "table"]
 
 _MAX_WIDTH = 120
 """Width of a cell: one long text must not push all others apart."""
@@ -87,6 +87,11 @@ def print_total(text: str) -> None:
     """A line under a table, for people: a program gets the table alone."""
     if sys.stdout.isatty():
         console().print(clean(text), style="dim", soft_wrap=True)
+
+
+def print_note(text: str) -> None:
+    """Print a remark for people on stderr, line by line: it is neither result nor error."""
+    sys.stderr.write(clean_lines(text) + "\n")
 
 
 def short_time(text: str | None) -> str:

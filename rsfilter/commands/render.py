@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rsfilter.commands.arguments import Subparsers, configured
-from rsfilter.commands.output import GOOD
+from rsfilter.commands.output import GOOD, print_note
 from rsfilter.config.build import load_config
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.bird import render_fanouts
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     truth = truth_of(config)
     rendered = render(config, truth, COMMAND, args.user)
     for warning in rendered.warnings:
-        sys.stderr.write(clean(f"warning: {warning}") + "\n")
+        print_note(clean(f"warning: {warning}"))
     fanouts = render_fanouts(config)
     umask = os.umask(0o022)  # `--user` reads what root writes; nothing in it is secret
     try:
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     for path in sorted(args.output.glob("bird*.conf")) if fanouts else ():
         if path.name not in fanouts:
             text = f"warning: {path}: of another [fanout]; nothing writes it any more, remove it"
-            sys.stderr.write(clean(text) + "\n")
+            print_note(clean(text))
     return GOOD
 
 
@@ -116,7 +116,7 @@ def validate_fanouts(paths: Sequence[Path]) -> None:
     """Check each configuration with BIRD, if BIRD is installed. Raises RenderError."""
     bird = shutil.which("bird", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if paths and bird is None:
-        sys.stderr.write("warning: bird.conf is not validated: BIRD is not installed here\n")
+        print_note("warning: bird.conf is not validated: BIRD is not installed here")
         return
     for path in paths:
         _ask("BIRD", [str(bird), "-p", "-c", str(path)])
@@ -125,7 +125,7 @@ def validate_fanouts(paths: Sequence[Path]) -> None:
 def validate(path: Path, environment: Mapping[str, str]) -> None:
     """Check a configuration with ExaBGP, as at its start. Raises RenderError."""
     if find_spec("exabgp") is None:
-        sys.stderr.write("warning: not validated: ExaBGP is not installed beside rsfilter\n")
+        print_note("warning: not validated: ExaBGP is not installed beside rsfilter")
         return
     _ask("ExaBGP", [sys.executable, "-P", "-m", "exabgp", "validate", str(path)], environment)
 

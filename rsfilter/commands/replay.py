@@ -18,7 +18,8 @@ from typing import BinaryIO
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.log import AuditLog
 from rsfilter.commands.arguments import Subparsers, configured
-from rsfilter.commands.output import FAILED, GOOD, INVALID
+from rsfilter.commands.errors import CommandError
+from rsfilter.commands.output import FAILED, GOOD, INVALID, print_note
 from rsfilter.config.build import load_config
 from rsfilter.config.model import Config
 from rsfilter.edge.recorder import RecordingError, read
@@ -79,44 +80,41 @@ def replay(
     commands: BinaryIO | None = None,
 ) -> int:
     """Write the commands to `commands` (default: stdout) and the audit log into the directory
-    `audit`; the exit code, 1 when lines were not understood. TruthError and OSError when a file
-    cannot be read."""
+    `audit`; return the exit code, 1 if lines were not understood. Raises CommandError, TruthError
+    and OSError."""
     try:
         _check_that_it_is_new(audit)
         entries = chain.from_iterable(map(read, paths))
         first = next(entries, None)
         if first is None:
-            raise ReplayError("there is no line to replay")
+            raise CommandError("there is no line to replay", INVALID)
         moment, what = first
         has_data = not isinstance(what, Lines)  # a recording begins with a note, or with data
         if has_data and vrps:
-            raise ReplayError(f"--vrps {vrps}: a recording is judged by its own data; leave it out")
+            text = f"--vrps {vrps}: a recording is judged by its own data; leave it out"
+            raise CommandError(text, INVALID)
         with closing(Machine(config, audit, commands or sys.stdout.buffer)) as machine:
             if not has_data:
                 machine.load(moment, vrps)
             for moment, what in chain((first,), entries):
                 machine.apply(moment, what)
         if not machine.has_understood:
-            raise ReplayError("no line is one of ExaBGP, or of a recording")
+            raise CommandError("no line is one of ExaBGP, or of a recording", INVALID)
         if machine.skipped:
             for text in machine.skipped:
-                sys.stderr.write(clean(f"rsfilter replay: {text}") + "\n")
+                print_note(clean(f"rsfilter replay: {text}"))
             return FAILED
-    except (RecordingError, ReplayError) as error:
-        sys.stderr.write(clean(f"rsfilter replay: {error}") + "\n")
-        return INVALID
+    except RecordingError as error:
+        raise CommandError(str(error), INVALID) from None
     return GOOD
-
-
-class ReplayError(Exception):
-    """Raised if the recording cannot be replayed; the message has the reason."""
 
 
 def _check_that_it_is_new(audit: Path) -> None:
     """Refuse an existing log: appended to it, the same recording would give another log each time;
     and the running filter's log would have events that did not happen."""
     if audit.exists() and list_keys(audit):
-        raise ReplayError(f"--audit {audit}: has an audit log already; name a new directory")
+        text = f"--audit {audit}: has an audit log already; name a new directory"
+        raise CommandError(text, INVALID)
 
 
 class Machine:

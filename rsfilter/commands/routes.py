@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from rsfilter.commands.output import (
     clean,
     console,
     print_json,
+    print_note,
     print_table,
     print_total,
 )
@@ -95,20 +95,20 @@ def run(args: argparse.Namespace) -> int:
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
     print_total(count(len(rows), "route"))
     if not rows:
-        sys.stderr.write(_none_found(args))
+        print_note(_none_found(args))
     if args.limit is None and next(found, None) is not None:
-        sys.stderr.write(f"These are the first {SHOWN}; --limit 0 prints all.\n")
+        print_note(f"These are the first {SHOWN}; --limit 0 prints all.")
     return GOOD
 
 
 def _none_found(args: argparse.Namespace) -> str:
     if args.command == "guard":
-        return "Nothing is held.\n"
+        return "Nothing is held."
     others = (args.asn, args.neighbor, args.host, args.verdict, args.reason, args.family)
     if args.prefix is None or any(other is not None for other in others):
-        return "There is no such route.\n"
+        return "There is no such route."
     what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
-    return f"Nobody announces {what}.\n"
+    return f"Nobody announces {what}."
 
 
 def _marks(route: dict[str, Any]) -> str:

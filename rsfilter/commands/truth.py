@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.output import GOOD, INVALID, print_table, print_total
+from rsfilter.commands.output import GOOD, print_table, print_total
 from rsfilter.commands.parser import examples
 from rsfilter.commands.truth_diff import compare, differences
 from rsfilter.edge.truth_file import load_truth
-from rsfilter.rpki.truth import Truth, truth_export
+from rsfilter.rpki.document import Problem
+from rsfilter.rpki.truth import Truth, TruthError, truth_export
 from rsfilter.util.text import clean, count, to_json
 
 
@@ -103,7 +104,6 @@ def _export(args: argparse.Namespace) -> int:
     try:
         exported = truth_export(load_truth(args.file), args.format)
     except ValueError as error:
-        sys.stderr.write(clean(f"{args.file}: {error}") + "\n")
-        return INVALID
+        raise TruthError((Problem(str(args.file), "", str(error)),)) from None
     sys.stdout.write(exported.decode())
     return GOOD

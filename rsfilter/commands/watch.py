@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from rsfilter.commands.arguments import Subparsers, printing
-from rsfilter.commands.audit import summary
+from rsfilter.commands.audit_tables import summary
 from rsfilter.commands.client import client_of, reaching_arguments
 from rsfilter.commands.output import GOOD, print_json
 from rsfilter.commands.parser import examples

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from rsfilter.audit.query import GaveUpError, parse_time, query
-from rsfilter.audit.sql import SqlError
+from rsfilter.audit.sql import LogFileError, SqlError
 from rsfilter.audit.timeline import timeline
 from rsfilter.web import confinement
 from rsfilter.web.frames import frame, frames
@@ -65,7 +65,7 @@ def _answer(question: Question) -> Found:
         return _found(error.found, "too_much")
     except ValueError as error:
         return Found(problem="bad_request", detail=str(error))
-    except SqlError as error:
+    except (LogFileError, SqlError) as error:
         return Found(problem="unreadable", detail=str(error))
     except FileNotFoundError:
         return Found()  # the first record is still on its way

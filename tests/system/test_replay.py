@@ -17,6 +17,7 @@ from support.speaker import MARKED, Speaker, announce, state
 
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.cli import main
+from rsfilter.commands.errors import CommandError
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import load_config
 from rsfilter.edge.guard_file import load
@@ -358,7 +359,8 @@ def test_what_was_replayed_before_an_error_is_complete(site: Path) -> None:
     with recording.open("ab") as file:
         file.write(b'{"now": "x"}\n')
     config = load_config(site / "rsfilter.toml")
-    assert replay(config, [recording], audit=site / "replayed", commands=commands) == 2
+    with pytest.raises(CommandError, match="recording:2: not a turn"):
+        replay(config, [recording], audit=site / "replayed", commands=commands)
     assert commands.is_flushed
     assert b'"event":"start"' in audit(site / "replayed")
     assert json.loads((site / "replayed" / "head.json").read_text())["seq"] == 2
@@ -387,22 +389,22 @@ def test_the_audit_log_of_a_replay_is_a_new_one(
     assert audit(site / "out") == before
 
 
-def test_vrps_are_of_no_use_to_a_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_vrps_are_of_no_use_to_a_recording(site: Path) -> None:
     recording = site / "recording"
     recording.write_bytes(encode(Moment(1.0, 1.0), STARTED))
     config = load_config(site / "rsfilter.toml")
     vrps = site / "truth.json"
-    assert replay(config, [recording], audit=site / "out", vrps=vrps) == 2
-    assert f"--vrps {vrps}: a recording is judged by its own data" in capsys.readouterr().err
+    with pytest.raises(CommandError, match="a recording is judged by its own data") as raised:
+        replay(config, [recording], audit=site / "out", vrps=vrps)
+    assert raised.value.code == 2
     assert not (site / "out").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"prefix,asn\n10.0.0.1/32,65001\n", b"\xff\xfe\n"])
-def test_what_is_no_recording_is_an_error(
-    site: Path, content: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_recording_is_an_error(site: Path, content: bytes) -> None:
     path = site / "a table"
     path.write_bytes(content)
     config = load_config(site / "rsfilter.toml")
-    assert replay(config, [path], audit=site / "replayed") == 2
-    assert "rsfilter replay: " in capfd.readouterr().err
+    with pytest.raises(CommandError) as raised:
+        replay(config, [path], audit=site / "replayed")
+    assert raised.value.code == 2

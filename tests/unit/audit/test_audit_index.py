@@ -18,7 +18,7 @@ from rsfilter.audit.index import DIRECTORY, counts_path, index_path
 from rsfilter.audit.indexing import build
 from rsfilter.audit.query import GaveUpError, query
 from rsfilter.audit.schema import COLUMNS
-from rsfilter.audit.sql import SqlError, sql
+from rsfilter.audit.sql import LogFileError, SqlError, sql
 from rsfilter.audit.stats import stats
 from rsfilter.audit.verify import verify
 
@@ -203,7 +203,7 @@ def test_sql_says_which_index_is_damaged(directory: Path, day: str) -> None:
     path = index_path(directory, FileKey(day, 0))
     assert path
     path.write_bytes(cut(path.read_bytes()))
-    with pytest.raises(SqlError, match=f"^{re.escape(str(path))}: delete it: ") as raised:
+    with pytest.raises(LogFileError, match=f"^{re.escape(str(path))}: delete it: ") as raised:
         sql(directory, "FROM audit")
     assert "/proc/self" not in str(raised.value)
     assert "LINE 1" not in str(raised.value)
@@ -215,7 +215,7 @@ def test_sql_says_that_some_index_is_damaged(directory: Path, day: str) -> None:
     path = index_path(directory, FileKey(day, 0))
     assert path
     path.write_bytes(without_data(path.read_bytes()))
-    with pytest.raises(SqlError, match=f"^{re.escape(str(path.parent))}: delete it: "):
+    with pytest.raises(LogFileError, match=f"^{re.escape(str(path.parent))}: delete it: "):
         sql(directory, "FROM audit")
 
 
@@ -226,7 +226,7 @@ def test_sql_says_that_an_index_is_of_another_form(directory: Path) -> None:
     assert path
     assert counts
     path.write_bytes(counts.read_bytes())
-    with pytest.raises(SqlError, match=f"^{re.escape(str(path.parent))}: delete it: "):
+    with pytest.raises(LogFileError, match=f"^{re.escape(str(path.parent))}: delete it: "):
         sql(directory, "FROM audit")
 
 
@@ -236,7 +236,7 @@ def test_stats_say_which_index_is_damaged(directory: Path) -> None:
     path = index_path(directory, FIRST)
     assert path
     path.write_bytes(cut(path.read_bytes()))
-    with pytest.raises(SqlError, match=f"^{re.escape(str(path))}: delete it: "):
+    with pytest.raises(LogFileError, match=f"^{re.escape(str(path))}: delete it: "):
         stats(directory, since=NOON + 1)
 
 
@@ -261,7 +261,7 @@ def test_a_damaged_file_is_not_the_fault_of_an_index(directory: Path) -> None:
     list(build(directory))
     path = directory / FIRST.compressed_name
     path.write_bytes(b"no gzip at all")
-    with pytest.raises(SqlError, match=re.escape(str(path))) as raised:
+    with pytest.raises(LogFileError, match=re.escape(str(path))) as raised:
         sql(directory, "FROM audit")
     assert "delete it" not in str(raised.value)
 
@@ -278,7 +278,7 @@ def test_too_few_descriptors_are_not_the_fault_of_an_index(directory: Path) -> N
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, before[1]))
     try:
-        with pytest.raises(SqlError, match="Too many open files") as raised:
+        with pytest.raises(LogFileError, match="Too many open files") as raised:
             sql(directory, "FROM audit")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -111,8 +111,7 @@ def test_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("The log is intact.") == 2
     assert main(["audit", "stats", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["instances"] == [["rs1", 4], ["rs2", 4]]
-    with pytest.raises(SystemExit, match="2"):
-        main(["audit", "tail", *where])
+    assert main(["audit", "tail", *where]) == 2
     assert "has several logs; name one" in capsys.readouterr().err
     assert main(["audit", "stats", "--json", "--directory", str(root / "rs1")]) == 0
     assert "instances" not in json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_the_database_is_asked_first(log: Path, capsys: pytest.CaptureFixture[st
         ship_all(shipping)
         assert not shipping.state.problem
         server.stop()
-        with pytest.raises(SystemExit, match="1"):
-            main(prune_all)
-        assert "nothing is removed" in capsys.readouterr().err
+        assert main(prune_all) == 1
+        assert capsys.readouterr().err.startswith("rsfilter audit prune: nothing is removed: ")
+        assert main([*prune_all, "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["error"] == "failed"
         assert len(list_keys(log)) == 3

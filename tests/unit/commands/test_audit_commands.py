@@ -99,11 +99,13 @@ def test_a_prefix_that_is_none(directory, capsys):
 
 
 def test_where_there_is_no_log(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        run("verify", "--directory", str(tmp_path / "none"))
-    assert ended.value.code == 2
-    told = "there is no audit log; the filter makes it when it starts; --directory names another\n"
-    assert capsys.readouterr().err.endswith(told)
+    where = tmp_path / "none"
+    assert run("verify", "--directory", str(where)) == 2
+    hint = "the filter makes it when it starts; --directory names another"
+    problem = f"{where}: there is no audit log; {hint}"
+    assert capsys.readouterr().err == f"rsfilter audit verify: {problem}\n"
+    assert run("verify", "--json", "--directory", str(where)) == 2
+    assert json.loads(capsys.readouterr().out) == {"error": "invalid", "detail": problem}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +115,7 @@ def test_where_there_is_no_log(tmp_path, capsys):
 def test_a_directory_without_a_log(tmp_path, capsys, action):
     """Nothing found there would read as if nothing had happened."""
     (tmp_path / "notes.txt").write_text("no log")
-    with pytest.raises(SystemExit) as ended:
-        run(*action, "--directory", str(tmp_path))
-    assert ended.value.code == 2
+    assert run(*action, "--directory", str(tmp_path)) == 2
     assert f"{tmp_path}: there is no audit log" in capsys.readouterr().err
 
 

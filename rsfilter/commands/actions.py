@@ -1,0 +1,56 @@
+"""Actions of a command as a table: `rsfilter COMMAND ACTION`, one row for each."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+
+class Argument(NamedTuple):
+    """An argument, as `add_argument` of argparse takes it."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Describe an argument in the words of argparse."""
+    return Argument(names, options)
+
+
+class Action(NamedTuple):
+    """An action, with all that its `--help` prints."""
+
+    name: str
+    run: Callable[[Namespace], int]
+    help: str
+    description: str
+    parents: Sequence[ArgumentParser] = ()
+    """Arguments that other commands have too; they come first."""
+    arguments: Sequence[Argument] = ()
+
+
+def add_arguments(parser: ArgumentParser, arguments: Sequence[Argument]) -> None:
+    """Add arguments in this order."""
+    for names, options in arguments:
+        parser.add_argument(*names, **options)
+
+
+def add_actions(parser: ArgumentParser, actions: Sequence[Action]) -> None:
+    """Add the actions of a command; one of them has to be named."""
+    chosen = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action in actions:
+        inner = chosen.add_parser(
+            action.name,
+            parents=list(action.parents),
+            help=action.help,
+            description=action.description,
+        )
+        add_arguments(inner, action.arguments)
+        inner.set_defaults(handler=action.run)
+
+
+JSON = argument("--json", action="store_true", help="print JSON")
+
+JSON_LINES = argument("--json", action="store_true", help="print JSON, one object to a line")
