@@ -1,6 +1,6 @@
 """The keys of `rsfilter.toml` as tables for docs/configuration.md.
 
-What a key means, and an example of it, is in docs/rsfilter.example.toml alone; what it takes, and
+What a key means, and an example of it, is in docs/rsfilter.example.toml alone; its values, and
 its default, in rsfilter.config.schema alone. Here they meet, and `contradictions` says where they
 do not agree.
 """
@@ -128,7 +128,7 @@ def keys(toml: str, section: str) -> str:
     """The Markdown table of a section."""
     known = fields()[section]
     rows = [row(example, known[example.key]) for example in examples(toml)[section]]
-    head = "| key | what it takes | default | example | |\n|---|---|---|---|---|\n"
+    head = "| key | value | default | example | meaning |\n|---|---|---|---|---|\n"
     return head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
