@@ -101,7 +101,8 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.Error as error:
             # What has no class of its own comes from the reader of Parquet.
             is_of_parquet = type(error) is duckdb.Error
-            kind = LogFileError if is_of_parquet or type(error) is duckdb.IOException else SqlError
+            is_of_file = isinstance(error, duckdb.IOException) or _DESCRIPTOR.search(str(error))
+            kind = LogFileError if is_of_parquet or is_of_file else SqlError
             raise kind(_told(str(error), files, is_file=is_of_parquet)) from None
 
 
