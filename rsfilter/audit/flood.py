@@ -167,7 +167,7 @@ class _Window:
 
 
 @dataclass(slots=True)
-class _Neighbor:
+class _NeighborBudget:
     """Budget of one neighbor, and its flood."""
 
     address: Address
@@ -211,10 +211,10 @@ class Floods:
         self.counters: Counter[str] = Counter()
         """Totals since the start: floods, changes, untold, not_kept, as in `Flood`."""
         self._budget = budget
-        self._neighbors: dict[Address, _Neighbor] = {}
-        self._flooding: OrderedDict[Address, _Neighbor] = OrderedDict()
+        self._neighbors: dict[Address, _NeighborBudget] = {}
+        self._flooding: OrderedDict[Address, _NeighborBudget] = OrderedDict()
         """Neighbors in a flood, the next summary first."""
-        self._due: OrderedDict[Address, _Neighbor] = OrderedDict()
+        self._due: OrderedDict[Address, _NeighborBudget] = OrderedDict()
         """Neighbors with lines due."""
         self._next_payment = float("-inf")
         self._slim = _Slim()
@@ -283,17 +283,17 @@ class Floods:
 
     # One event, one summary ----------------------------------------------------------------------
 
-    def _neighbor(self, address: Address, asn: int, host: str, now: float) -> _Neighbor:
+    def _neighbor(self, address: Address, asn: int, host: str, now: float) -> _NeighborBudget:
         found = self._neighbors.get(address)
         if found is None:
-            found = self._neighbors[address] = _Neighbor(
+            found = self._neighbors[address] = _NeighborBudget(
                 address, self._budget, now, self._budget.burst
             )
         found.asn, found.host = asn, host
         return found
 
     def _change(
-        self, event: Foldable, neighbor: _Neighbor, key: Hashable, now: float
+        self, event: Foldable, neighbor: _NeighborBudget, key: Hashable, now: float
     ) -> Iterator[Audited]:
         if neighbor.due and (due := neighbor.due.pop(key, None)):
             yield due.line()
@@ -316,19 +316,19 @@ class Floods:
         self.counters["changes"] += 1
         window.fold(key, event)
 
-    def _not_kept(self, event: NotKept, neighbor: _Neighbor, now: float) -> Iterator[Audited]:
+    def _not_kept(self, event: NotKept, neighbor: _NeighborBudget, now: float) -> Iterator[Audited]:
         if neighbor.window is None:
             neighbor.window = _Window(now, self._budget.named)
             yield self._begins(neighbor)
         neighbor.window.not_kept += event.routes
         self.counters["not_kept"] += event.routes
 
-    def _begins(self, neighbor: _Neighbor) -> Flood:
+    def _begins(self, neighbor: _NeighborBudget) -> Flood:
         self.counters["floods"] += 1
         self._flooding[neighbor.address] = neighbor
         return Flood(neighbor.address, neighbor.asn, neighbor.host, "begins")
 
-    def _sum_up(self, neighbor: _Neighbor, window: _Window, now: float) -> Flood:
+    def _sum_up(self, neighbor: _NeighborBudget, window: _Window, now: float) -> Flood:
         """Summarise a window, and start the next one or end the flood."""
         is_over = window.changes <= self._budget.calm and not window.not_kept
         self.counters["untold"] += window.untold

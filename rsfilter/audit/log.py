@@ -43,7 +43,7 @@ STALL_S = 10.0
 """Seconds after which a disk that does not respond counts as failing."""
 
 
-class Health(NamedTuple):
+class LogHealth(NamedTuple):
     """State of the log."""
 
     is_ok: bool
@@ -154,7 +154,7 @@ class AuditLog:
             log.error("audit log %s: %d records are lost", self._directory, lost)
 
     @property
-    def health(self) -> Health:
+    def health(self) -> LogHealth:
         """Return the current state of the log."""
         reason = self._failure
         busy_since = self._busy_since
@@ -164,7 +164,7 @@ class AuditLog:
                 reason = f"{self._directory}: the disk has not answered for {waiting:.0f} s"
         if not reason and self._gap is not None:
             reason = f"{self._directory}: the disk is slower than the filter; records are dropped"
-        return Health(not reason, reason, len(self._queue), self._dropped)
+        return LogHealth(not reason, reason, len(self._queue), self._dropped)
 
     def _drop(self, at: float) -> None:
         gap = self._gap or _Gap(at, at, 0)

@@ -106,7 +106,7 @@ def query(
     prefix with host bits set, or an invalid neighbor address; OSError if a file cannot be read.
     `should_end` is called now and then; if it returns true, GaveUpError is raised.
     """
-    wanted = _Wanted(should_end)
+    wanted = _Conditions(should_end)
     wanted.equal("asn", asn)
     wanted.equal("host", host)
     wanted.equal("neighbor", None if neighbor is None else _address(neighbor))
@@ -149,7 +149,7 @@ def tail(
 # Conditions --------------------------------------------------------------------------------------
 
 
-class _Wanted:
+class _Conditions:
     """Conditions that all have to hold. `tests` decide; the others are only necessary conditions
     that avoid decoding most records."""
 
@@ -276,7 +276,7 @@ def _recorded(text: str) -> Prefix:
 # Files -------------------------------------------------------------------------------------------
 
 
-class _Shape(msgspec.Struct):
+class _RecordHead(msgspec.Struct):
     """Members that every reader of a record may rely on."""
 
     seq: int
@@ -296,7 +296,7 @@ class _Shape(msgspec.Struct):
 _decode = msgspec.json.Decoder(Record).decode
 
 
-def _found(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[Record]:
+def _found(directory: Path, key: FileKey, wanted: _Conditions) -> Iterator[Record]:
     needles, tests = wanted.needles, wanted.tests
     if wanted.should_end():  # the index of a file may have no matching line
         raise GaveUpError([])
@@ -316,7 +316,7 @@ def _record(line: bytes, key: FileKey) -> Record | None:
     if line.endswith(b"\n"):  # else it is being written, or was cut
         try:
             record = _decode(line)
-            msgspec.convert(record, _Shape)
+            msgspec.convert(record, _RecordHead)
             if "prefix" in record:
                 _recorded(record["prefix"])
         except ValueError:
@@ -326,7 +326,7 @@ def _record(line: bytes, key: FileKey) -> Record | None:
     return None
 
 
-def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
+def _lines(directory: Path, key: FileKey, wanted: _Conditions) -> Iterator[bytes]:
     if wanted.indexed and (indexed := index_path(directory, key)):
         yield from indexed_lines(indexed, wanted.indexed)
         return
@@ -341,7 +341,7 @@ def _lines(directory: Path, key: FileKey, wanted: _Wanted) -> Iterator[bytes]:
             log.warning("%s: damaged, not all of it is read: %s", key.name, error)
 
 
-def _newest(directory: Path, keys: list[FileKey], wanted: _Wanted, limit: int) -> list[Record]:
+def _newest(directory: Path, keys: list[FileKey], wanted: _Conditions, limit: int) -> list[Record]:
     found: deque[Record] = deque()
     for key in reversed(keys):
         if len(found) >= limit:

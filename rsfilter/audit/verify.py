@@ -34,7 +34,7 @@ WRITER_PATIENCE = (20, 0.05)
 being written."""
 
 
-class Problem(NamedTuple):
+class Damage(NamedTuple):
     """Damage, and its place."""
 
     file: str
@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 class VerifyResult:
     """Result of a verification."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[Damage, ...]
     """Problems found, at most MAX_PROBLEMS."""
     files: int
     records: int
@@ -80,7 +80,7 @@ def verify(directory: Path) -> VerifyResult:
 class _Checker:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._problems: list[Problem] = []
+        self._problems: list[Damage] = []
         self._last: Link | None = None
         self._first_seq: int | None = None
         self._pruned_before: int | None = None
@@ -108,7 +108,7 @@ class _Checker:
 
     def _problem(self, text: str) -> None:
         if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(*self._place, text))
+            self._problems.append(Damage(*self._place, text))
 
     def _head(self) -> Link | None:
         self._place = (HEAD_NAME, 0)

@@ -150,7 +150,7 @@ _SCHEMA = (
 
 
 def _check(args: argparse.Namespace) -> int:
-    from rsfilter.fleet.plan import Instance, check
+    from rsfilter.fleet.plan import PlannedInstance, check
 
     problems, instances = [], []
     for path in args.files:
@@ -163,7 +163,7 @@ def _check(args: argparse.Namespace) -> int:
                 for address in host.neighbors
             ]
             digest = truth.sha256 if truth else ""
-            instances.append(Instance(str(path), config, digest, bound))
+            instances.append(PlannedInstance(str(path), config, digest, bound))
         except (ConfigError, TruthError) as error:
             problems.append(str(error))
     if problems:

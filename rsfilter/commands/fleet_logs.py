@@ -23,7 +23,7 @@ from rsfilter.config.model import ConfigError
 from rsfilter.util.text import clean
 
 if TYPE_CHECKING:
-    from rsfilter.fleet.collect import Finding
+    from rsfilter.fleet.collect import CopyState
 
 COLLECT_S = 10.0
 """Seconds between two rounds of `collect --follow`."""
@@ -102,9 +102,9 @@ def collect(args: argparse.Namespace) -> int:
         time.sleep(COLLECT_S)
 
 
-def _collect_once(fleet: FleetConfig, output: Path) -> Iterator[Finding]:
+def _collect_once(fleet: FleetConfig, output: Path) -> Iterator[CopyState]:
     """Copy once; yield the final state of each copy."""
-    from rsfilter.fleet.collect import Finding, collect
+    from rsfilter.fleet.collect import CopyState, collect
     from rsfilter.fleet.schema import checked
 
     with connected(fleet) as database:
@@ -112,13 +112,13 @@ def _collect_once(fleet: FleetConfig, output: Path) -> Iterator[Finding]:
             try:
                 place = output / checked(instance)
             except ValueError as error:
-                yield Finding(instance, 0, 0, 0, str(error))
+                yield CopyState(instance, 0, 0, 0, str(error))
             else:
                 *_, finding = collect(database, instance, newest, place)
                 yield finding
 
 
-def _print_found(found: Sequence[Finding], args: argparse.Namespace) -> None:
+def _print_found(found: Sequence[CopyState], args: argparse.Namespace) -> None:
     if args.follow:  # only what is new
         found = [one for one in found if one.records or one.problem]
     if args.json:

@@ -52,7 +52,7 @@ async def changes(
         if not adding.done():
             is_given_up.set()
             adding.cancel()
-    events = _Events(adding.result())
+    events = _EventReader(adding.result())
     try:
         while not events.is_over:
             if await events.come_within(tick_s):
@@ -65,7 +65,7 @@ async def changes(
         events.close()
 
 
-class _Events:
+class _EventReader:
     """Reader of an inotify descriptor."""
 
     def __init__(self, fd: int) -> None:

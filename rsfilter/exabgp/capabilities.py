@@ -98,7 +98,7 @@ class _Side(msgspec.Struct, rename="kebab"):
     capabilities: _Enabled = msgspec.field(default_factory=_Enabled)
 
 
-class _Shown(msgspec.Struct):
+class _ShownForm(msgspec.Struct):
     fsm: str
     duration: int
     local: _Side
@@ -107,7 +107,7 @@ class _Shown(msgspec.Struct):
 
 _decode_open = msgspec.json.Decoder(_Open).decode
 _decode_own_open = msgspec.json.Decoder(_OwnOpen).decode
-_decode_shown = msgspec.json.Decoder(list[_Shown]).decode
+_decode_shown = msgspec.json.Decoder(list[_ShownForm]).decode
 
 
 def opened(neighbor: Address, open_: bytes | msgspec.Raw, expected: int) -> Opened:
@@ -147,7 +147,7 @@ def shown(text: str) -> Iterator[Shown]:
         yield Shown(neighbor, entry.duration, _established(neighbor, entry) if is_up else None)
 
 
-def _established(neighbor: Address, entry: _Shown) -> Established:
+def _established(neighbor: Address, entry: _ShownForm) -> Established:
     offered = entry.local.families or entry.peer.families
     families = (n for n, speaks in entry.peer.families.items() if speaks and offered.get(n))
     negotiated = (name for name, sends in entry.local.add_path.items() if sends)

@@ -108,7 +108,7 @@ string that never ends is read once."""
 _decode_line = msgspec.json.Decoder(wire.Line).decode
 _decode_received = msgspec.json.Decoder(wire.Received).decode
 _decode_copied = msgspec.json.Decoder(wire.Copied).decode
-_decode_sent = msgspec.json.Decoder(wire.Update).decode
+_decode_sent = msgspec.json.Decoder(wire.UpdateBody).decode
 
 
 def decode(line: bytes) -> Message:
@@ -205,7 +205,7 @@ def _decode_update(_kind: str, address: Address, neighbor: wire.Neighbor) -> Mes
     return _BAD_SHAPE if message.category is UNSET else Ignored("packets")
 
 
-def _update(address: Address, asn: int, update: wire.Update) -> Update:
+def _update(address: Address, asn: int, update: wire.UpdateBody) -> Update:
     announced = nlri.announced(address, {} if update.announce is UNSET else update.announce)
     withdrawn = nlri.withdrawn(address, {} if update.withdraw is UNSET else update.withdraw)
     next_hops = announced.next_hops

@@ -40,7 +40,7 @@ class Family(Struct):
         return f"{self.afi} {self.safi}"
 
 
-class EndOfRib(Family):
+class EndOfRibFamily(Family):
     """The End-of-RIB of a family (RFC 4724)."""
 
 
@@ -82,7 +82,7 @@ class Line(Struct, omit_defaults=True):
     body: Unused = UNSET
 
 
-class Update(Struct, omit_defaults=True):
+class UpdateBody(Struct, omit_defaults=True):
     """The inside of an UPDATE, for `attributes` and `nlri`."""
 
     attribute: Raw | UnsetType = UNSET
@@ -93,8 +93,8 @@ class Update(Struct, omit_defaults=True):
 class Received(Struct, omit_defaults=True):
     """The "message" of a received UPDATE: one of the three."""
 
-    update: Update | UnsetType = UNSET
-    eor: EndOfRib | UnsetType = UNSET
+    update: UpdateBody | UnsetType = UNSET
+    eor: EndOfRibFamily | UnsetType = UNSET
     category: Unused = UNSET
     header: Unused = UNSET
     body: Unused = UNSET
@@ -104,7 +104,7 @@ class Copied(Struct, omit_defaults=True):
     """The "message" of a sent UPDATE; its announced routes are not parsed."""
 
     update: Raw | UnsetType = UNSET
-    eor: EndOfRib | UnsetType = UNSET
+    eor: EndOfRibFamily | UnsetType = UNSET
     category: int | UnsetType = UNSET
     header: Unused = UNSET
     body: str | UnsetType = UNSET

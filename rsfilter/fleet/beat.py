@@ -14,8 +14,8 @@ from typing import NamedTuple
 from rsfilter.fleet.compare import Comparer
 from rsfilter.fleet.database import Database, DatabaseError
 from rsfilter.fleet.ledger import Ledger
-from rsfilter.fleet.messages import PeerReport, Report, Settings
-from rsfilter.fleet.state import Difference, GroupState, Peer, State
+from rsfilter.fleet.messages import PeerReport, Settings, ShippingReport
+from rsfilter.fleet.state import GroupState, Heartbeat, Peer, RouteDifference
 from rsfilter.fleet.tail import StartTail
 from rsfilter.routing.groups import HostGroup, HostGroups
 from rsfilter.routing.model import Address, Prefix
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
     peers: list[PeerReport]
     differing: int
-    differences: list[Difference]
+    differences: list[RouteDifference]
 
 
 NO_VIEW = View([], 0, [])
@@ -50,7 +50,7 @@ class BeatLoop:
     """Sends heartbeats without end, in a thread. `shipping` returns the progress of shipping."""
 
     def __init__(
-        self, settings: Settings, database: Database, shipping: Callable[[], Report]
+        self, settings: Settings, database: Database, shipping: Callable[[], ShippingReport]
     ) -> None:
         self.view = NO_VIEW
         self._settings = settings
@@ -138,9 +138,9 @@ class BeatLoop:
         is_hurried = is_differing and self._hurries <= HURRIES
         return min(HURRY_S, self._settings.heartbeat) if is_hurried else self._settings.heartbeat
 
-    def _state(self, ledger: Ledger, now: float) -> State:
+    def _state(self, ledger: Ledger, now: float) -> Heartbeat:
         shipping = self._shipping()
-        return State(
+        return Heartbeat(
             version=self._settings.version,
             heartbeat=self._settings.heartbeat,
             seq=ledger.seq,

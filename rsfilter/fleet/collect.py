@@ -43,7 +43,7 @@ _FILE = re.compile(rb'.{0,80}"event":"file",', re.DOTALL)
 _NAME = re.compile(r"audit-(\d{4}-\d\d-\d\d)(?:\.([1-9]\d{0,8}))?\.jsonl", re.ASCII)
 
 
-class Source(Protocol):
+class BlockSource(Protocol):
     """Source of blocks."""
 
     def read(self, instance: str, after: int, limit: int) -> list[Block]:
@@ -58,7 +58,7 @@ class _FileRecord(msgspec.Struct):
     data: _FileData
 
 
-class Finding(NamedTuple):
+class CopyState(NamedTuple):
     """State of the copy of one instance."""
 
     instance: str
@@ -208,7 +208,9 @@ class Copy:
             self._file = None
 
 
-def collect(source: Source, instance: str, newest: Link, directory: Path) -> Iterator[Finding]:
+def collect(
+    source: BlockSource, instance: str, newest: Link, directory: Path
+) -> Iterator[CopyState]:
     """Bring the copy of one instance up to `newest`, its last record in the database: how it
     stands, after each step and at the end.
 
@@ -227,13 +229,13 @@ def collect(source: Source, instance: str, newest: Link, directory: Path) -> Ite
                     added += copy.take(block)
                 copy.sync()
                 last = max(copy.last.seq, blocks[-1].last)
-                yield Finding(instance, added, copy.last.seq, newest.seq - last, "")
-            yield Finding(instance, added, copy.last.seq, max(0, newest.seq - last), "")
+                yield CopyState(instance, added, copy.last.seq, newest.seq - last, "")
+            yield CopyState(instance, added, copy.last.seq, max(0, newest.seq - last), "")
     except (ForkError, PrunedError, DamagedError) as error:
-        yield Finding(instance, added, last, max(0, newest.seq - last), str(error))
+        yield CopyState(instance, added, last, max(0, newest.seq - last), str(error))
     except OSError as error:
         text = f"{directory}: {error.strerror or error}"
-        yield Finding(instance, added, last, max(0, newest.seq - last), text)
+        yield CopyState(instance, added, last, max(0, newest.seq - last), text)
 
 
 def _check_behind(last: Link, newest: Link, directory: Path) -> None:

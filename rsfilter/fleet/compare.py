@@ -15,8 +15,8 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Entry, Key, Ledger
-from rsfilter.fleet.state import Detail, Difference, GroupState, Peer, Route, State
+from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Key, Ledger, LedgerEntry
+from rsfilter.fleet.state import ComparedRoute, Detail, GroupState, Heartbeat, Peer, RouteDifference
 
 DATA_SETTLE_S = 30
 """Two instances that have stood by the same data for this long have judged all routes by it."""
@@ -40,7 +40,7 @@ SWAPPED = array("H", [1]).tobytes()[0] == 1
 """True on a little-endian machine."""
 
 
-class _Pair(NamedTuple):
+class _Counterpart(NamedTuple):
     """The other instance and the group that both have."""
 
     peer: Peer
@@ -58,7 +58,7 @@ class Comparer:
         self.is_differing = False
         """True if the last round had a difference to examine."""
 
-    def round(self, state: State, peers: Sequence[Peer], now: float) -> Detail | None:
+    def round(self, state: Heartbeat, peers: Sequence[Peer], now: float) -> Detail | None:
         """Return the detail for the next heartbeat; None if there is no difference."""
         pairs = [pair for peer in peers for pair in _pairs(state, peer)]
         differing = [pair for pair in pairs if pair.mine.root != pair.theirs.root]
@@ -74,8 +74,8 @@ class Comparer:
 
     def _compare(
         self,
-        state: State,
-        pair: _Pair,
+        state: Heartbeat,
+        pair: _Counterpart,
         before: dict[tuple[str, str], set[int]],
         detail: Detail,
         now: float,
@@ -106,8 +106,8 @@ class Comparer:
                 shown.append(_route(entry, now))
 
     def _difference(
-        self, state: State, pair: _Pair, route: Route, now: float
-    ) -> Iterator[Difference]:
+        self, state: Heartbeat, pair: _Counterpart, route: ComparedRoute, now: float
+    ) -> Iterator[RouteDifference]:
         """The difference between a route of the other and ours, if there is one that counts."""
         key = Key(route.neighbor, route.prefix, route.path_id)
         entry = self._ledger.routes.get(key)
@@ -121,7 +121,7 @@ class Comparer:
         else:
             cause = _cause(state, pair, entry.decision, theirs)
         if cause:
-            yield Difference(
+            yield RouteDifference(
                 peer=pair.peer.instance,
                 cause=cause,
                 neighbor=route.neighbor,
@@ -136,17 +136,17 @@ class Comparer:
         return "route" if self._ledger.sessions.get(neighbor) else "session"
 
 
-def _pairs(state: State, peer: Peer) -> Iterator[_Pair]:
+def _pairs(state: Heartbeat, peer: Peer) -> Iterator[_Counterpart]:
     """The groups that both have, of an instance that can be compared with."""
     if peer.is_silent or not (peer.state.is_complete and state.is_complete):
         return
     theirs = {group.id: group for group in peer.state.groups}
     for group in state.groups:
         if group.id in theirs:
-            yield _Pair(peer, group, theirs[group.id])
+            yield _Counterpart(peer, group, theirs[group.id])
 
 
-def _cause(state: State, pair: _Pair, mine: Decision, theirs: Decision) -> str:
+def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decision) -> str:
     """Return why a route is decided differently; empty if one decision has not settled yet."""
     other = pair.peer.state
     if data := other_data(state, other):
@@ -161,7 +161,7 @@ def _cause(state: State, pair: _Pair, mine: Decision, theirs: Decision) -> str:
     return "unexplained" if is_settled else ""
 
 
-def other_data(one: State, other: State) -> str:
+def other_data(one: Heartbeat, other: Heartbeat) -> str:
     """The data that two instances do not have alike: truth or rtr; empty if they are the same."""
     if one.truth != other.truth:
         return "truth"
@@ -173,9 +173,9 @@ def text_of(decision: Decision) -> str:
     return " ".join((decision.verdict, *decision.reasons))
 
 
-def _route(entry: Entry, now: float) -> Route:
+def _route(entry: LedgerEntry, now: float) -> ComparedRoute:
     key, decision = entry.key, entry.decision
-    return Route(
+    return ComparedRoute(
         key.neighbor,
         key.prefix,
         key.path_id,

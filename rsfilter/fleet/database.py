@@ -24,7 +24,7 @@ from rsfilter.audit.chain import Link
 from rsfilter.config.build import FleetConfig
 from rsfilter.fleet.block import Block
 from rsfilter.fleet.schema import VERSION
-from rsfilter.fleet.state import Detail, Peer, State
+from rsfilter.fleet.state import Detail, Heartbeat, Peer
 
 CONNECT_TIMEOUT_S = 5
 """Seconds for each host of the URL."""
@@ -43,7 +43,7 @@ MAX_PASSWORD = 1000
 """Octets. PostgreSQL takes less."""
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """Kinds of errors, by remedy."""
 
     UNREACHABLE = "the database cannot be reached; nothing is lost, the audit log here is kept"
@@ -60,7 +60,7 @@ class Kind(Enum):
 class DatabaseError(Exception):
     """Raised for an error of the database. `kind` determines the remedy."""
 
-    def __init__(self, kind: Kind, text: str) -> None:
+    def __init__(self, kind: ErrorKind, text: str) -> None:
         super().__init__(f"{text}: {kind.value}")
         self.kind = kind
 
@@ -99,11 +99,13 @@ class Database:
         with self._errors():
             connection = self._connected()
             if connection.execute(_WAITING).fetchone() != (0,):
-                raise DatabaseError(Kind.NO_STANDBY, "a block waits for the synchronous standby")
+                raise DatabaseError(
+                    ErrorKind.NO_STANDBY, "a block waits for the synchronous standby"
+                )
             row = connection.execute(_NEWEST).fetchone()
             if row is None:
                 raise DatabaseError(
-                    Kind.NOT_ENROLLED, f"{self._config.instance} is no instance of this fleet"
+                    ErrorKind.NOT_ENROLLED, f"{self._config.instance} is no instance of this fleet"
                 )
             return Link(int(row[0]), "", str(row[1]))
 
@@ -115,7 +117,7 @@ class Database:
             self._warnings.clear()
             connection.execute(_APPEND, tuple(block))
             if self._warnings:
-                raise DatabaseError(Kind.NO_STANDBY, self._warnings[0])
+                raise DatabaseError(ErrorKind.NO_STANDBY, self._warnings[0])
 
     def read(self, instance: str, after: int, limit: int) -> list[Block]:
         """The blocks of an instance that have records after `after`, in order, at most so many.
@@ -139,7 +141,7 @@ class Database:
             row = self._connected().execute("SELECT key FROM rsfilter.fleet").fetchone()
             return str(row[0]) if row else ""
 
-    def beat(self, state: State, detail: Detail | None) -> None:
+    def beat(self, state: Heartbeat, detail: Detail | None) -> None:
         """Publish the state of this instance. Returns without the synchronous standby: the next
         heartbeat replaces this one, and one that waited would hold its row. Raises
         DatabaseError."""
@@ -200,11 +202,11 @@ class Database:
         name, version = row or ("", 0)
         if name != self._config.name:
             raise DatabaseError(
-                Kind.WRONG_FLEET, f'it is of the fleet "{name}", not "{self._config.name}"'
+                ErrorKind.WRONG_FLEET, f'it is of the fleet "{name}", not "{self._config.name}"'
             )
         if version < VERSION:
             raise DatabaseError(
-                Kind.WRONG_SCHEMA, f"its schema has version {version}, {VERSION} is needed"
+                ErrorKind.WRONG_SCHEMA, f"its schema has version {version}, {VERSION} is needed"
             )
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
@@ -222,7 +224,7 @@ class Database:
             raise _translated(error) from None
         except OSError as error:  # the password file
             self.close()
-            raise DatabaseError(Kind.REFUSED, f"{error.filename}: {error.strerror}") from None
+            raise DatabaseError(ErrorKind.REFUSED, f"{error.filename}: {error.strerror}") from None
         except DatabaseError:
             self.close()
             raise
@@ -276,15 +278,18 @@ FROM rsfilter.status ORDER BY instance
 _NOT_REPLICATED = "01000"
 """SQLSTATE of the warning that a commit was done without its synchronous standby."""
 
-_KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], Kind], ...] = (
-    ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), Kind.REFUSED),
-    ((errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn), Kind.WRONG_SCHEMA),
-    ((errors.UndefinedFunction,), Kind.WRONG_SCHEMA),
-    ((errors.InsufficientPrivilege,), Kind.NOT_ENROLLED),
-    ((errors.DiskFull, errors.OutOfMemory), Kind.FULL),
-    ((errors.IntegrityError,), Kind.CONFLICT),
-    ((errors.ReadOnlySqlTransaction, errors.AdminShutdown), Kind.UNREACHABLE),
-    ((errors.CannotConnectNow, errors.CrashShutdown), Kind.UNREACHABLE),
+_KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], ErrorKind], ...] = (
+    ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), ErrorKind.REFUSED),
+    (
+        (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn),
+        ErrorKind.WRONG_SCHEMA,
+    ),
+    ((errors.UndefinedFunction,), ErrorKind.WRONG_SCHEMA),
+    ((errors.InsufficientPrivilege,), ErrorKind.NOT_ENROLLED),
+    ((errors.DiskFull, errors.OutOfMemory), ErrorKind.FULL),
+    ((errors.IntegrityError,), ErrorKind.CONFLICT),
+    ((errors.ReadOnlySqlTransaction, errors.AdminShutdown), ErrorKind.UNREACHABLE),
+    ((errors.CannotConnectNow, errors.CrashShutdown), ErrorKind.UNREACHABLE),
 )
 
 _REFUSALS = ("authentication failed", "no pg_hba.conf entry", "certificate", "no password supplied")
@@ -298,15 +303,15 @@ def _translated(error: psycopg.Error) -> DatabaseError:
             return DatabaseError(kind, text)
     if isinstance(error, psycopg.OperationalError):
         is_refused = any(words in text for words in _REFUSALS)
-        return DatabaseError(Kind.REFUSED if is_refused else Kind.UNREACHABLE, text)
-    return DatabaseError(Kind.FAILED, text)
+        return DatabaseError(ErrorKind.REFUSED if is_refused else ErrorKind.UNREACHABLE, text)
+    return DatabaseError(ErrorKind.FAILED, text)
 
 
 def _peer(instance: str, age: float, state: str, detail: str | None) -> Peer | None:
     """One row; None if what another instance wrote there cannot be read."""
     try:
         more = None if detail is None else json.decode(detail, type=Detail)
-        return Peer(instance, max(0.0, age), json.decode(state, type=State), more)
+        return Peer(instance, max(0.0, age), json.decode(state, type=Heartbeat), more)
     except MsgspecError:
         return None
 

@@ -46,7 +46,7 @@ class Decision(NamedTuple):
     reasons: tuple[str, ...]
 
 
-class Data(NamedTuple):
+class DataIdentity(NamedTuple):
     """Data behind decisions, by which two instances are compared."""
 
     truth: str = ""
@@ -77,7 +77,7 @@ decode: Callable[[bytes], Record] = msgspec.json.Decoder(Record).decode
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """A route as it stands."""
 
     key: Key
@@ -118,19 +118,19 @@ class Ledger:
 
     def clear(self) -> None:
         """Forget everything: the filter begins anew."""
-        self.routes: dict[Key, Entry] = {}
+        self.routes: dict[Key, LedgerEntry] = {}
         self.groups: dict[str, Group] = {}
         self.sessions: dict[str, bool] = {}
         """Neighbor: its session is up."""
         self.uncertain: set[str] = set()
         """Neighbors in a flood, or after one: not all of their changes are in the log."""
         self.verdicts: Counter[str] = Counter()
-        self.data = Data()
+        self.data = DataIdentity()
         self.data_since = 0.0
         self.is_complete = True
         """False: records were lost, so that the routes are not known."""
         self.seq = 0
-        self._unsettled: deque[Entry] = deque()
+        self._unsettled: deque[LedgerEntry] = deque()
 
     def apply(self, record: Record, now: float) -> None:
         """Take one record of the log."""
@@ -164,7 +164,7 @@ class Ledger:
                 self._count(entry, 1)
                 entry.is_counted = True
 
-    def in_buckets(self, group: str, buckets: set[int]) -> Iterator[Entry]:
+    def in_buckets(self, group: str, buckets: set[int]) -> Iterator[LedgerEntry]:
         """The settled routes of a group in some of its buckets."""
         return (
             entry
@@ -183,7 +183,7 @@ class Ledger:
         self._remove(key)
         group = "" if key.neighbor in self.uncertain else self._group_of(key.neighbor)
         digest = self._hash(key)
-        entry = Entry(
+        entry = LedgerEntry(
             key, record.host, decision, group, now, digest >> _SHIFT, digest * self._code(decision)
         )
         self.routes[key] = entry
@@ -198,7 +198,7 @@ class Ledger:
             if entry.is_counted:
                 self._count(entry, -1)
 
-    def _count(self, entry: Entry, sign: int) -> None:
+    def _count(self, entry: LedgerEntry, sign: int) -> None:
         """Put a settled route into the sum of its bucket (1), or take it out (-1)."""
         group = self.groups.setdefault(entry.group, Group())
         group.sums[entry.bucket] = (group.sums[entry.bucket] + sign * entry.amount) & _MASK
@@ -207,7 +207,7 @@ class Ledger:
     def _take_data(self, record: Record, now: float) -> None:
         truth = record.truth if isinstance(record.truth, dict) else {}
         rtr = record.rtr if isinstance(record.rtr, dict) else {}
-        data = Data(
+        data = DataIdentity(
             truth.get("sha256", ""),
             truth.get("revision", ""),
             " ".join(str(rtr[name]) for name in ("cache", "session", "serial")) if rtr else "",

@@ -12,7 +12,7 @@ from rsfilter import __version__
 from rsfilter.audit.record import timestamp
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
-from rsfilter.fleet.state import Difference, State
+from rsfilter.fleet.state import Heartbeat, RouteDifference
 from rsfilter.routing.groups import HostGroup
 
 MAX_LINE = 1 << 20
@@ -107,10 +107,10 @@ class PeerReport(Struct, frozen=True):
     age: int
     """Seconds since its heartbeat."""
     is_silent: bool
-    state: State
+    state: Heartbeat
 
 
-class Report(Struct, frozen=True):
+class ShippingReport(Struct, frozen=True):
     """A line from the process: how far shipping has come."""
 
     shipped: int = 0
@@ -125,7 +125,7 @@ class Report(Struct, frozen=True):
     """All instances, this one too; empty if the database has not answered lately."""
     differing: int = 0
     """Buckets of routes that differ from another instance's."""
-    differences: list[Difference] = []
+    differences: list[RouteDifference] = []
 
 
 def line_of(value: Struct) -> bytes:

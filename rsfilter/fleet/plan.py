@@ -25,7 +25,7 @@ MAX_SHOWN = 5
 """Addresses, ranges and files that a finding names."""
 
 
-class Finding(NamedTuple):
+class Conflict(NamedTuple):
     """A conflict between configurations."""
 
     level: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     text: str
 
 
-class Instance(NamedTuple):
+class PlannedInstance(NamedTuple):
     """One route server of the plan."""
 
     name: str
@@ -53,8 +53,8 @@ class Instance(NamedTuple):
 
 
 def check(
-    instances: Sequence[Instance], *, sessions: int = SESSIONS, covers: Iterable[str] = ()
-) -> list[Finding]:
+    instances: Sequence[PlannedInstance], *, sessions: int = SESSIONS, covers: Iterable[str] = ()
+) -> list[Conflict]:
     """Find conflicts. `covers`: prefixes in which every address has to be served."""
     return [
         *_identity(instances),
@@ -68,7 +68,7 @@ def check(
 # Who each of them is, and what serves the routers ------------------------------------------------
 
 
-def _identity(instances: Sequence[Instance]) -> Iterator[Finding]:
+def _identity(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
     yield from _same(instances, "error", "route_server.asn", lambda c: c.route_server.asn)
     yield from _unique(instances, "route_server.router_id", lambda c: [c.route_server.router_id])
     yield from _unique(
@@ -83,7 +83,7 @@ def _identity(instances: Sequence[Instance]) -> Iterator[Finding]:
         )
 
 
-def _served(instances: Sequence[Instance]) -> Iterator[Finding]:
+def _served(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
     for key in ("addresses", "port", "shards"):
         yield from _same(
             instances,
@@ -108,7 +108,7 @@ def _served(instances: Sequence[Instance]) -> Iterator[Finding]:
         )
 
 
-def _data(instances: Sequence[Instance]) -> Iterator[Finding]:
+def _data(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
     yield from _same(
         instances, "error", "truth.mode", lambda c: c.truth.mode.value if c.truth else None
     )
@@ -126,7 +126,7 @@ def _data(instances: Sequence[Instance]) -> Iterator[Finding]:
 # Hosts -------------------------------------------------------------------------------------------
 
 
-def _groups(instances: Sequence[Instance]) -> Iterator[Finding]:
+def _groups(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
     """Groups of the same hosts have the same rules, and groups meet whole or not at all."""
     by_hosts: dict[str, list[tuple[str, HostGroup]]] = defaultdict(list)
     for one in instances:
@@ -137,7 +137,7 @@ def _groups(instances: Sequence[Instance]) -> Iterator[Finding]:
         if len(policies) > 1:
             names = [f"{name} ({group.name})" for name, group in same]
             text = f"the same neighbors are judged by different rules in {_some(names)}"
-            yield Finding("error", "hosts", text)
+            yield Conflict("error", "hosts", text)
     sets = {
         (one.name, group.name): _set(group.networks)
         for one in instances
@@ -149,10 +149,12 @@ def _groups(instances: Sequence[Instance]) -> Iterator[Finding]:
                 f"{name} of {file} and {another} of {other} have {_ranges(common)} in "
                 "common, and more that they have not: they cannot be compared"
             )
-            yield Finding("warning", "hosts", text)
+            yield Conflict("warning", "hosts", text)
 
 
-def _coverage(instances: Sequence[Instance], sessions: int, covers: IPSet) -> Iterator[Finding]:
+def _coverage(
+    instances: Sequence[PlannedInstance], sessions: int, covers: IPSet
+) -> Iterator[Conflict]:
     served = [one.hosts for one in instances]
     most = max(sessions, 1) + 1
     at_least = [IPSet() for _ in range(most + 1)]  # addresses that so many of them serve
@@ -164,16 +166,16 @@ def _coverage(instances: Sequence[Instance], sessions: int, covers: IPSet) -> It
         few = at_least[number] - at_least[number + 1]
         if few:
             text = f"{_ranges(few)}: only {number} of {sessions} route servers has them"
-            yield Finding("error", "hosts", text)
+            yield Conflict("error", "hosts", text)
     if many := at_least[most]:
         text = f"{_ranges(many)}: more than {sessions} route servers have them"
-        yield Finding("warning", "hosts", text)
+        yield Conflict("warning", "hosts", text)
     if gap := covers - at_least[1]:
-        yield Finding("error", "hosts", f"{_ranges(gap)}: no route server has them")
+        yield Conflict("error", "hosts", f"{_ranges(gap)}: no route server has them")
     yield from _bound(instances, at_least[1])
 
 
-def _bound(instances: Sequence[Instance], served: IPSet) -> Iterator[Finding]:
+def _bound(instances: Sequence[PlannedInstance], served: IPSet) -> Iterator[Conflict]:
     """Find addresses that truth binds to a host and no instance serves."""
     missing = {
         f"{host} {address}"
@@ -183,33 +185,33 @@ def _bound(instances: Sequence[Instance], served: IPSet) -> Iterator[Finding]:
     }
     if missing:
         text = f"in no route server's ranges, although truth binds them: {_some(sorted(missing))}"
-        yield Finding("error", "truth", text)
+        yield Conflict("error", "truth", text)
 
 
 # Comparing ---------------------------------------------------------------------------------------
 
 
 def _same(
-    instances: Sequence[Instance], level: str, place: str, value: Callable[[Config], object]
-) -> Iterator[Finding]:
+    instances: Sequence[PlannedInstance], level: str, place: str, value: Callable[[Config], object]
+) -> Iterator[Conflict]:
     """All have the same value."""
     yield from _values({one.name: value(one.config) for one in instances}, level, place, repr)
 
 
 def _values(
     values: dict[str, object] | dict[str, str], level: str, place: str, key: Callable[[object], str]
-) -> Iterator[Finding]:
+) -> Iterator[Conflict]:
     users = defaultdict(list)
     for name, value in values.items():
         users[key(value)].append(name)
     if len(users) > 1:
         texts = [f"{value} in {_some(names)}" for value, names in sorted(users.items())]
-        yield Finding(level, place, f"is not the same everywhere: {'; '.join(texts)}")
+        yield Conflict(level, place, f"is not the same everywhere: {'; '.join(texts)}")
 
 
 def _unique(
-    instances: Sequence[Instance], place: str, values: Callable[[Config], Iterable[object]]
-) -> Iterator[Finding]:
+    instances: Sequence[PlannedInstance], place: str, values: Callable[[Config], Iterable[object]]
+) -> Iterator[Conflict]:
     """No two have the same value."""
     users = defaultdict(list)
     for one in instances:
@@ -217,7 +219,7 @@ def _unique(
             users[str(value)].append(one.name)
     for value, names in users.items():
         if len(names) > 1:
-            yield Finding("error", place, f"{value} is in {_some(names)}")
+            yield Conflict("error", place, f"{value} is in {_some(names)}")
 
 
 def _set(networks: Iterable[object]) -> IPSet:

@@ -34,7 +34,7 @@ class Store(Protocol):
         """Add a block; returns when it is safe."""
 
 
-class State(NamedTuple):
+class ShippingState(NamedTuple):
     """Progress, and the problem that stops it."""
 
     shipped: Link
@@ -62,7 +62,7 @@ class Shipper:
         self._reader = LogReader(directory)
         self._is_placed = False
         """The reader is where the database wants to go on."""
-        self.state = State(START, 0)
+        self.state = ShippingState(START, 0)
 
     def step(self) -> bool:
         """Ship one block, if there is one; False if there is nothing to do now or a problem, which
@@ -96,12 +96,12 @@ class Shipper:
         head = self._reader.head()
         if not self._is_placed:
             self._place(head)
-        self.state = State(self._reader.after, max(head, self._reader.after.seq))
+        self.state = ShippingState(self._reader.after, max(head, self._reader.after.seq))
         block = self._reader.block(head)
         if block is None:
             return False
         self._store.append(block)
-        self.state = State(self._reader.after, head)
+        self.state = ShippingState(self._reader.after, head)
         return True
 
     def _place(self, head: int) -> None:

@@ -35,7 +35,7 @@ class GroupState(Struct, omit_defaults=True):
     routes: int = 0
 
 
-class State(Struct, omit_defaults=True):
+class Heartbeat(Struct, omit_defaults=True):
     """A heartbeat."""
 
     version: str = ""
@@ -66,7 +66,7 @@ class State(Struct, omit_defaults=True):
     groups: list[GroupState] = []
 
 
-class Route(Struct, array_like=True):
+class ComparedRoute(Struct, array_like=True):
     """A route as one instance has it."""
 
     neighbor: str
@@ -79,7 +79,7 @@ class Route(Struct, array_like=True):
     """Seconds since it was decided so."""
 
 
-class Difference(Struct, omit_defaults=True):
+class RouteDifference(Struct, omit_defaults=True):
     """One route that two instances do not have alike, as one of them sees it."""
 
     peer: str
@@ -98,11 +98,11 @@ class Detail(Struct, omit_defaults=True):
 
     buckets: dict[str, str] = {}
     """Sums of a group's buckets (64 bits each, big-endian), in base 64."""
-    routes: dict[str, list[Route]] = {}
+    routes: dict[str, list[ComparedRoute]] = {}
     """Routes of the buckets that differ, some of them where there are many."""
     differing: int = 0
     """Buckets that differ."""
-    differences: list[Difference] = []
+    differences: list[RouteDifference] = []
 
 
 class Peer(NamedTuple):
@@ -111,7 +111,7 @@ class Peer(NamedTuple):
     instance: str
     age: float
     """Seconds since its heartbeat, by the database's clock."""
-    state: State
+    state: Heartbeat
     detail: Detail | None
 
     @property

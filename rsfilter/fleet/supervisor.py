@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec import DecodeError, json
 
 from rsfilter.config.build import FleetConfig
-from rsfilter.fleet.messages import MAX_LINE, Report, Settings, line_of
+from rsfilter.fleet.messages import MAX_LINE, Settings, ShippingReport, line_of
 from rsfilter.fleet.state import CAUSES
 from rsfilter.routing.groups import HostGroup
 
@@ -49,7 +49,7 @@ class Supervisor:
     ) -> None:
         """`directory` has the audit log. `hosts` are the groups whose routes are compared."""
         self.name, self.instance = fleet.name, fleet.instance
-        self.report = Report()
+        self.report = ShippingReport()
         """The last one."""
         self._started = time.time()
         self._fleet, self._directory = fleet, directory
@@ -151,7 +151,7 @@ class Supervisor:
 
     def _take(self, line: bytes) -> None:
         try:
-            report = json.decode(line, type=Report)
+            report = json.decode(line, type=ShippingReport)
         except DecodeError:
             return
         before = self.problem

@@ -24,8 +24,8 @@ from pathlib import Path
 from msgspec import json, structs
 
 from rsfilter.fleet.beat import BeatLoop, View
-from rsfilter.fleet.database import Database, DatabaseError, Kind
-from rsfilter.fleet.messages import Report, Settings, line_of
+from rsfilter.fleet.database import Database, DatabaseError, ErrorKind
+from rsfilter.fleet.messages import Settings, ShippingReport, line_of
 from rsfilter.fleet.shipper import Shipper
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,10 @@ class ShipLoop:
         self._wake.set()
 
     @property
-    def report(self) -> Report:
+    def report(self) -> ShippingReport:
         """Return the progress."""
         state = self._shipper.state
-        return Report(
+        return ShippingReport(
             shipped=state.shipped.seq,
             hash=state.shipped.hash,
             head=state.head,
@@ -106,7 +106,7 @@ class ShipLoop:
     def _failed(self, error: DatabaseError) -> float:
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        is_passing = error.kind in (Kind.UNREACHABLE, Kind.CONFLICT)
+        is_passing = error.kind in (ErrorKind.UNREACHABLE, ErrorKind.CONFLICT)
         if not is_passing or now - self._failing_since >= PATIENCE_S:
             self._shipper.fail(error.kind.name.lower(), str(error))
         wait_s, self._retry_s = self._retry_s, min(RETRY_S[1], self._retry_s * 2)
@@ -149,7 +149,7 @@ class _Reporter:
         self._last = b""
         self._written = 0.0
 
-    def write(self, report: Report, view: View) -> None:
+    def write(self, report: ShippingReport, view: View) -> None:
         """Write a report, if it is time."""
         line = line_of(structs.replace(report, **view._asdict()))
         now = time.monotonic()

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr import librtr
-from rsfilter.rtr.failover import Decision, Failover, grace_of
-from rsfilter.rtr.librtr import Connection, Report, RtrError, Table
+from rsfilter.rtr.failover import CacheChoice, Failover, grace_of
+from rsfilter.rtr.librtr import CachedVrps, Connection, Report, RtrError
 from rsfilter.util.addresses import CacheAddress
 from rsfilter.util.threads import on_own_thread
 
@@ -75,7 +75,7 @@ class RtrCaches:
         on_change: Callable[[RtrSnapshot, str], Awaitable[None]],
         on_expired: Callable[[], None],
     ) -> None:
-        self._caches = [_Cache(address) for address in caches]
+        self._caches = [_Connected(address) for address in caches]
         self._refresh = refresh
         self._retry = retry
         self._failover = Failover(
@@ -85,7 +85,7 @@ class RtrCaches:
         self._on_expired = on_expired
         self._wake = asyncio.Event()
         self._decides: int | None = None
-        self._in_force: Table | None = None
+        self._in_force: CachedVrps | None = None
         self._is_fresh = False
 
     async def start(self) -> None:
@@ -176,7 +176,7 @@ class RtrCaches:
             times.append(time.monotonic() + self._retry)
         return min(times, default=None)
 
-    async def _poll(self, index: int, cache: _Cache, report: Report) -> None:
+    async def _poll(self, index: int, cache: _Connected, report: Report) -> None:
         cache.unread = cache.unread if report.records is None else report.records
         if cache.unread is not None:
             await self._read(cache, cache.unread)
@@ -192,7 +192,7 @@ class RtrCaches:
         cache.report = report._replace(records=None)
         self._failover.report(index, report.confirmed, report.lost)
 
-    async def _read(self, cache: _Cache, records: bytes) -> None:
+    async def _read(self, cache: _Connected, records: bytes) -> None:
         known = [other.table for other in self._caches if other.table]
         try:
             table = await asyncio.to_thread(_read_table, records, known)
@@ -208,7 +208,7 @@ class RtrCaches:
         if table.dropped:
             log.warning("RTR cache %s: dropped %d non-VRPs", cache.address, table.dropped)
 
-    async def _apply(self, decision: Decision) -> None:
+    async def _apply(self, decision: CacheChoice) -> None:
         if decision.cache is None:
             return
         before, self._decides = self._decides, decision.cache
@@ -234,13 +234,13 @@ class RtrCaches:
         self._in_force, self._is_fresh = table, True  # last, so that a failed step is repeated
 
 
-class _Cache:
+class _Connected:
     """A connection and its last report."""
 
     def __init__(self, address: CacheAddress) -> None:
         self.address = address
         self.connection: Connection | None = None
-        self.table: Table | None = None
+        self.table: CachedVrps | None = None
         self.unread: bytes | None = None
         """Records not parsed yet: librtr delivers each snapshot once."""
         self.is_empty = False
@@ -255,14 +255,14 @@ class _Cache:
         )
 
 
-def _read_table(records: bytes, known: list[Table]) -> Table:
+def _read_table(records: bytes, known: list[CachedVrps]) -> CachedVrps:
     """Parse the records; return the same object as another cache with equal records."""
     digest = librtr.digest_of(records)
     same = [table for table in known if table.digest == digest and not table.dropped]
     return same[0] if same else librtr.read_table(records)
 
 
-def _log_change(cache: _Cache, report: Report) -> None:
+def _log_change(cache: _Connected, report: Report) -> None:
     """Log a change of state once, for the operator on call."""
     was = cache.report
     if report.lost is not None and was.lost is None:

@@ -27,7 +27,7 @@ def grace_of(retry: float) -> float:
     return max(2.0 * retry, MIN_GRACE_S)
 
 
-class Decision(NamedTuple):
+class CacheChoice(NamedTuple):
     """A decision, valid until the next report or `deadline`."""
 
     cache: int | None
@@ -72,11 +72,11 @@ class Failover:
         """Return whether the cache's data have not expired."""
         return now < self._caches[index].confirmed + self._expire
 
-    def decide(self, now: float) -> Decision:
+    def decide(self, now: float) -> CacheChoice:
         """Choose the active cache."""
         self._decides = self._best(now)
         is_fresh = self._decides is not None and self.is_fresh(self._decides, now)
-        return Decision(self._decides, is_fresh, self._deadline(now))
+        return CacheChoice(self._decides, is_fresh, self._deadline(now))
 
     def _best(self, now: float) -> int | None:
         live = [i for i, cache in enumerate(self._caches) if self._is_live(cache, now)]

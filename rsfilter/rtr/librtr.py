@@ -69,7 +69,7 @@ class Report(NamedTuple):
     """The confirmed data; None if they were polled before."""
 
 
-class Table(NamedTuple):
+class CachedVrps(NamedTuple):
     """A cache's VRPs."""
 
     vrps: VrpSet
@@ -148,7 +148,7 @@ def digest_of(records: bytes) -> bytes:
     return blake2b(records, digest_size=16).digest()
 
 
-def read_table(records: bytes) -> Table:
+def read_table(records: bytes) -> CachedVrps:
     """Parse the VRPs in a `Report`'s records.
 
     librtr passes on impossible VRPs: they are dropped and counted. Host bits are masked, as every
@@ -171,7 +171,7 @@ def read_table(records: bytes) -> Table:
 
     table = VrpSet.of_numbers(vrps())
     canonical = records if is_canonical and not dropped else _packed(table)
-    return Table(table, dropped, digest_of(canonical))
+    return CachedVrps(table, dropped, digest_of(canonical))
 
 
 def _packed(vrps: VrpSet) -> bytes:

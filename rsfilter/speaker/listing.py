@@ -24,7 +24,7 @@ MADE_FOR = {
 }
 
 
-class Tail:
+class ListTail:
     """A list from some place on."""
 
     def __init__(self, items: Sequence[Any], start: int = 0) -> None:
@@ -37,10 +37,10 @@ class Tail:
     def __iter__(self) -> Iterator[Any]:
         return (self._items[at] for at in range(self._start, len(self._items)))
 
-    def __getitem__(self, part: slice) -> Sequence[Any] | Tail:
+    def __getitem__(self, part: slice) -> Sequence[Any] | ListTail:
         """`[:n]` is a list, and `[n:]` what follows it."""
         if part.stop is None:
-            return Tail(self._items, self._start + part.start)
+            return ListTail(self._items, self._start + part.start)
         return self._items[self._start : self._start + part.stop]
 
 
@@ -49,8 +49,8 @@ def _install() -> None:
 
     stock = Reactor.neighor_rib
 
-    def neighor_rib(self: Any, *arguments: Any, **named: Any) -> Tail:
-        return Tail(stock(self, *arguments, **named))
+    def neighor_rib(self: Any, *arguments: Any, **named: Any) -> ListTail:
+        return ListTail(stock(self, *arguments, **named))
 
     Reactor.neighor_rib = neighor_rib
 

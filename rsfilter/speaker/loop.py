@@ -32,7 +32,7 @@ from typing import Any
 
 from rsfilter.speaker.replacement import Replacement
 from rsfilter.speaker.rules import Rules
-from rsfilter.speaker.turns import State, Turns
+from rsfilter.speaker.turns import PeerState, Turns
 
 MADE_FOR = {
     "exabgp.reactor.loop:Reactor": {
@@ -131,7 +131,7 @@ def _follow_peers(Peer: Any) -> None:  # noqa: N803 - a class
     stock_run, stock_init = Peer.run, Peer.__init__
 
     def init(self: Any, neighbor: Any, reactor: Any) -> None:
-        self.turns = State()
+        self.turns = PeerState()
         stock_init(self, neighbor, reactor)
         reactor.turns.wake(self)
 

@@ -59,7 +59,7 @@ class Names(list[str]):
         return self._by_start.get(start, [])
 
 
-class Established:
+class EstablishedNames:
     """Names of the established peers, computed on demand."""
 
     def __init__(self, reactor: Any) -> None:
@@ -98,8 +98,8 @@ def _install() -> None:
 
     def match_neighbors(peers: Any, descriptions: Sequence[Sequence[str]]) -> Any:
         if not descriptions:
-            return set(peers) if isinstance(peers, Established) else peers
-        if not isinstance(peers, (Names, Established)) or not all(map(is_plain, descriptions)):
+            return set(peers) if isinstance(peers, EstablishedNames) else peers
+        if not isinstance(peers, (Names, EstablishedNames)) or not all(map(is_plain, descriptions)):
             return stock_match(peers, descriptions)
         found: dict[str, None] = {}
         for description in descriptions:
@@ -118,8 +118,8 @@ def _install() -> None:
             lists[service] = Names(stock_peers(self, service))
         return lists[service]
 
-    def established_peers(self: Any) -> Established:
-        return Established(self)
+    def established_peers(self: Any) -> EstablishedNames:
+        return EstablishedNames(self)
 
     for module in (limit, announce, rib):
         module.match_neighbors = match_neighbors

@@ -19,7 +19,7 @@ PATIENCE = 100
 that this module does not know."""
 
 
-class State:
+class PeerState:
     """State that the loop keeps of one peer."""
 
     __slots__ = ("due", "fsm", "hurried_in_vain", "is_closed", "key", "quiet", "rests_since")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rsfilter.web.audit_worker import Found, Question
-from rsfilter.web.confinement import Limits
+from rsfilter.web.confinement import WorkerLimits
 from rsfilter.web.connections import SilentConnections
 from rsfilter.web.context import Running
 from rsfilter.web.event_stream import Events
@@ -16,12 +16,14 @@ from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.requests import ReadToken, Token
 from rsfilter.web.table_reader import CensusTaker, Slices
-from rsfilter.web.workers import Kind, Workers
+from rsfilter.web.workers import WorkerKind, Workers
 
-IMPACT = Kind("rsfilter.web.impact_worker", Limits(2 << 30, 40), 2, "impacts")
+IMPACT = WorkerKind("rsfilter.web.impact_worker", WorkerLimits(2 << 30, 40), 2, "impacts")
 """A truth of a million entries takes 0.6 GiB and 2.4 s of CPU time; then come the routes."""
 
-AUDIT = Kind("rsfilter.web.audit_worker", Limits(3 << 30, 20), 2, "questions to the audit log")
+AUDIT = WorkerKind(
+    "rsfilter.web.audit_worker", WorkerLimits(3 << 30, 20), 2, "questions to the audit log"
+)
 """DuckDB, which reads indexes, keeps to 1 GB, and reserves more."""
 
 AUDIT_GRACE_S = 2.0

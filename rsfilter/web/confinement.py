@@ -23,7 +23,7 @@ OUT_OF_MEMORY = 12
 _PR_SET_PDEATHSIG = 1
 
 
-class Limits(NamedTuple):
+class WorkerLimits(NamedTuple):
     """Limits of a worker."""
 
     memory: int
@@ -35,7 +35,7 @@ def run(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
     """Run `work(input, output)` in this process, confined as the arguments of `workers` define, and
     end the process."""
     parent, *numbers = map(int, sys.argv[1:])
-    _confine(parent, Limits(*numbers))
+    _confine(parent, WorkerLimits(*numbers))
     code = 0
     with contextlib.suppress(EOFError, BrokenPipeError):  # the request has ended
         try:
@@ -46,7 +46,7 @@ def run(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
     os._exit(code)  # to free millions of objects takes a while
 
 
-def _confine(parent: int, limits: Limits) -> None:
+def _confine(parent: int, limits: WorkerLimits) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # those that the filter blocks
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: the filter ends, and kills us
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor
 
 
-class Drain(Protocol):
+class DrainSwitch(Protocol):
     """Leaves service, or returns to it. `by` is the requester, for display. Returns why a restart
     would forget the drain; empty if it will not."""
 
@@ -49,7 +49,7 @@ class Running:
     audit: AuditLog
     release_guard: Callable[[GuardReleased], None]
     """Releases routes that the guard holds."""
-    drain: Drain
+    drain: DrainSwitch
     reload: Reload
     speaker: Speaker | None = None
     """Replacements inside ExaBGP; None if ExaBGP runs without them."""

@@ -54,7 +54,11 @@ ENDPOINTS = (
     Endpoint("GET", "/metrics", status.metrics, media=("text/plain",)),
     Endpoint("GET", "/api/v1/status", status.status, status_schema.Status),
     Endpoint(
-        "GET", "/api/v1/neighbors", neighbors.neighbors, schema.Neighbors, parameters.NeighborsAsked
+        "GET",
+        "/api/v1/neighbors",
+        neighbors.neighbors,
+        schema.NeighborsJson,
+        parameters.NeighborsAsked,
     ),
     Endpoint(
         "GET",
@@ -91,8 +95,8 @@ ENDPOINTS = (
     Endpoint(
         "GET", "/api/v1/timeline", audit.timeline, Timeline, parameters.TimelineAsked, errors=(503,)
     ),
-    Endpoint("GET", "/api/v1/truth", status.truth, status_schema.Truth, errors=(404,)),
-    Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.Rtr, errors=(404,)),
+    Endpoint("GET", "/api/v1/truth", status.truth, status_schema.TruthJson, errors=(404,)),
+    Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.RtrJson, errors=(404,)),
     Endpoint("GET", "/api/v1/fleet", fleet.fleet, fleet_schema.Fleet, errors=(404,)),
     Endpoint(
         "GET",
@@ -123,7 +127,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/impact",
         control.impact,
-        schema.Impact,
+        schema.ImpactJson,
         takes_file=True,
         errors=(401, 403, 408, 409, 413, 415, 422, 503),
     ),
@@ -131,7 +135,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/guard/release",
         control.release_guard,
-        schema.GuardReleased,
+        schema.GuardReleasedJson,
         parameters.ReleaseWanted,
         needs_token=True,
         is_body_optional=True,
@@ -159,7 +163,7 @@ ENDPOINTS = (
         "POST",
         "/api/v1/truth/reload",
         control.reload_truth,
-        status_schema.Truth,
+        status_schema.TruthJson,
         needs_token=True,
         errors=(409, 422),
     ),

@@ -44,7 +44,7 @@ KINDS: dict[type, str] = {
 KIND_NAMES = (*dict.fromkeys(KINDS.values()), "service")
 
 
-class Client:
+class Listener:
     """One that listens. Gets events of some kinds only; none named: all."""
 
     def __init__(self, kinds: frozenset[str]) -> None:
@@ -84,7 +84,7 @@ class Events:
     """Hands on what happens to every client."""
 
     def __init__(self) -> None:
-        self.clients: set[Client] = set()
+        self.clients: set[Listener] = set()
         self.dropped = 0
         """Events that slow clients did not get, since the start."""
 

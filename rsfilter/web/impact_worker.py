@@ -72,7 +72,7 @@ def work(pipe: BinaryIO, answer: BinaryIO) -> None:
     for slice_ in frames(pipe):
         total.add(pickle.loads(slice_))  # noqa: S301 - the filter's own values
     result = structs.asdict(total.result(in_force.limits))
-    whole = schema.Impact(truth=truth_summary(found), diff=diff, **result)
+    whole = schema.ImpactJson(truth=truth_summary(found), diff=diff, **result)
     answer.write(frame(msgspec.json.encode(whole)))
 
 

@@ -37,8 +37,8 @@ def build() -> Json:
     types: list[Any] = [api_schema.Error]
     for endpoint in ENDPOINTS:
         types += (kind for kind in (endpoint.answer, endpoint.asked) if kind is not None)
-    schemas, components = msgspec.json.schema_components(
-        types, ref_template="#/components/schemas/{name}"
+    schemas, components = _renamed(
+        msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     )
     schema_of = dict(zip(types, schemas, strict=True))
     paths: dict[str, Json] = {}
@@ -54,6 +54,12 @@ def build() -> Json:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _renamed(schemas: Any) -> Any:
+    """Return schemas under their public names: `RouteJson` is the class's name alone, because
+    `Route` is a class of the routing table."""
+    return json.loads(json.dumps(schemas).replace('Json"', '"'))
 
 
 def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json) -> Json:

@@ -14,7 +14,7 @@ MAX_OWNERS = 16
 """Owners of an answer. An anycast prefix may have thousands."""
 
 
-def owners(engine: Engine, prefix: Prefix) -> list[schema.Owner]:
+def owners(engine: Engine, prefix: Prefix) -> list[schema.OwnerJson]:
     """Return the owners of a prefix by the truth in force, most specific VRP first."""
     truth = engine.data.truth
     if truth is None or not prefix.is_well_formed:
@@ -23,7 +23,9 @@ def owners(engine: Engine, prefix: Prefix) -> list[schema.Owner]:
     return list(islice(_owners(engine, truth.covering(prefix, MAX_OWNERS), announcing), MAX_OWNERS))
 
 
-def _owners(engine: Engine, vrps: list[Vrp], announcing: set[Address]) -> Iterator[schema.Owner]:
+def _owners(
+    engine: Engine, vrps: list[Vrp], announcing: set[Address]
+) -> Iterator[schema.OwnerJson]:
     for vrp in vrps:
         for host in _hosts(engine, vrp):
             known = sorted(host.neighbors) if host and host.neighbors else _of_asn(engine, vrp.asn)
@@ -44,9 +46,9 @@ def _owner(
     host: TruthHost | None,
     addresses: list[Address],
     announcing: set[Address],
-) -> schema.Owner:
+) -> schema.OwnerJson:
     sessions = engine.sessions
-    return schema.Owner(
+    return schema.OwnerJson(
         host=host.name if host else "",
         asn=vrp.asn,
         vrp=str(vrp),

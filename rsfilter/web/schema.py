@@ -76,7 +76,7 @@ class RouterProgress(Shape):
 NeighborState = Literal["up", "down", "absent", "expected"]
 
 
-class Absent(Shape):
+class AbsentJson(Shape):
     """A session, or a host route, that truth expects and that is absent."""
 
     host: str
@@ -88,7 +88,7 @@ class Absent(Shape):
     """Time at which it was first missing."""
 
 
-class Neighbor(Shape):
+class NeighborJson(Shape):
     """One session, or one that truth expects."""
 
     neighbor: str
@@ -120,20 +120,20 @@ class Neighbor(Shape):
     """Routers only."""
 
 
-class Neighbors(Shape):
+class NeighborsJson(Shape):
     """`/api/v1/neighbors`, by address."""
 
     name: str
     """Name of the route server."""
-    neighbors: list[Neighbor]
-    absent_prefixes: list[Absent]
+    neighbors: list[NeighborJson]
+    absent_prefixes: list[AbsentJson]
     """Missing prefixes, at most 1000, the longest missing first."""
 
 
 # Routes ------------------------------------------------------------------------------------------
 
 
-class Route(Shape):
+class RouteJson(Shape):
     """A route in Adj-RIB-In, with its verdict."""
 
     neighbor: str
@@ -163,12 +163,12 @@ class Route(Shape):
 class Routes(Shape):
     """A page of routes."""
 
-    routes: list[Route]
+    routes: list[RouteJson]
     next: str | None
     """`cursor` of the next page; null: this was the last."""
 
 
-class Reason(Shape):
+class ReasonJson(Shape):
     """A reason, explained."""
 
     name: str
@@ -183,10 +183,10 @@ class Check(Shape):
 
     check: str
     is_good: bool
-    reasons: list[Reason]
+    reasons: list[ReasonJson]
 
 
-class Announced(Shape):
+class AnnouncedJson(Shape):
     """Announcement that a group of routers should have because of a route."""
 
     routers: str
@@ -202,7 +202,7 @@ class Announced(Shape):
 class RouteStory(Shape):
     """One route with its checks, its announcements and its history."""
 
-    route: Route
+    route: RouteJson
     origin: str
     med: int | None
     communities: list[str]
@@ -212,7 +212,7 @@ class RouteStory(Shape):
     checks: list[Check]
     within_limit: bool
     stale_until: str | None
-    announced: list[Announced]
+    announced: list[AnnouncedJson]
 
 
 class OwnerSession(Shape):
@@ -222,7 +222,7 @@ class OwnerSession(Shape):
     is_up: bool
 
 
-class Owner(Shape):
+class OwnerJson(Shape):
     """A host to which truth gives a prefix."""
 
     host: str
@@ -238,7 +238,7 @@ class RouteStories(Shape):
     """`/api/v1/routes/{prefix}`: every host's route of one prefix."""
 
     prefix: str
-    owners: list[Owner]
+    owners: list[OwnerJson]
     """Owners by truth, most specific first; at most 16."""
     routes: list[RouteStory]
     audit: list[dict[str, Any]]
@@ -304,7 +304,7 @@ class Reloaded(Shape):
     configuration: str
 
 
-class GuardReleased(Shape):
+class GuardReleasedJson(Shape):
     """`POST /api/v1/guard/release`."""
 
     released: int
@@ -321,7 +321,7 @@ class TruthDiff(Shape):
     """VRPs in order; at most 200 of each."""
 
 
-class Impact(ImpactResult, kw_only=True):
+class ImpactJson(ImpactResult, kw_only=True):
     """`POST /api/v1/impact`: what a truth file would change, were it in force now."""
 
     truth: TruthSummary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rsfilter.web.schema import Absent, RouteCounts, Shape, TruthSummary
+from rsfilter.web.schema import AbsentJson, RouteCounts, Shape, TruthSummary
 
 
 class Finding(Shape):
@@ -57,8 +57,8 @@ class ExpectedStatus(Shape):
     absent_hosts: int
     absent_prefixes: int
     """Host routes that their host does not announce."""
-    first_hosts: list[Absent]
-    first_prefixes: list[Absent]
+    first_hosts: list[AbsentJson]
+    first_prefixes: list[AbsentJson]
     """The first five of each, those that are missing longest."""
 
 
@@ -116,7 +116,7 @@ class AuditStatus(Shape):
     dropped: int
 
 
-class Truth(Shape):
+class TruthJson(Shape):
     """`[truth]`: the file and what is in force of it."""
 
     file: str
@@ -128,7 +128,7 @@ class Truth(Shape):
     """Problems of the file in its current state; empty if there is none."""
 
 
-class Cache(Shape):
+class CacheJson(Shape):
     """One RTR cache."""
 
     address: str
@@ -147,14 +147,14 @@ class Cache(Shape):
     errors: int
 
 
-class Rtr(Shape):
+class RtrJson(Shape):
     """`[rtr]`: every cache, in order of preference."""
 
     is_fresh: bool
     """The data in force have not expired."""
     on_expire: Literal["hold", "reject"]
     expire_s: int
-    caches: list[Cache]
+    caches: list[CacheJson]
 
 
 class Status(Shape):
@@ -180,7 +180,7 @@ class Status(Shape):
     guard: GuardStatus
     exabgp: CommandStatus
     audit: AuditStatus
-    truth: Truth | None
-    rtr: Rtr | None
+    truth: TruthJson | None
+    rtr: RtrJson | None
     fleet: str | None
     """The name of the fleet; null without one."""

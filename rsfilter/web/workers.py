@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from rsfilter.web.confinement import OUT_OF_MEMORY, Limits
+from rsfilter.web.confinement import OUT_OF_MEMORY, WorkerLimits
 from rsfilter.web.frames import LENGTH, frame, length_of
 from rsfilter.web.requests import ApiError
 
@@ -26,12 +26,12 @@ RETRY_AFTER_S = 5
 """Seconds that a client is advised to wait if no worker is free."""
 
 
-class Kind(NamedTuple):
+class WorkerKind(NamedTuple):
     """A program, and what each of its processes may take."""
 
     module: str
     """Module that `python -m` runs."""
-    limits: Limits
+    limits: WorkerLimits
     most: int
     """Processes at a time."""
     name: str
@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 class Workers:
     """The processes of one kind."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: WorkerKind) -> None:
         self._kind = kind
         self._free = kind.most
         self._freed = asyncio.Event()
@@ -118,7 +118,7 @@ class Workers:
 class Worker:
     """One process, from the side of the filter."""
 
-    def __init__(self, process: asyncio.subprocess.Process, kind: Kind) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, kind: WorkerKind) -> None:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
         self._process = process
         self._kind = kind

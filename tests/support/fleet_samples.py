@@ -20,7 +20,7 @@ from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
 from rsfilter.fleet.block import Block, unpack
 from rsfilter.fleet.database import Database
-from rsfilter.fleet.messages import Report, Settings, line_of
+from rsfilter.fleet.messages import Settings, ShippingReport, line_of
 from rsfilter.fleet.schema import schema_sql
 from rsfilter.fleet.shipper import Shipper
 from rsfilter.fleet.supervisor import PROGRAM
@@ -107,7 +107,7 @@ class Worker:
     def __init__(self, config: FleetConfig, directory: Path) -> None:
         self._config = config
         self._directory = directory
-        self.report = Report()
+        self.report = ShippingReport()
         """The last one."""
         self.start()
 
@@ -124,7 +124,7 @@ class Worker:
 
     def _listen(self, output: BinaryIO) -> None:
         for line in output:
-            self.report = json.decode(line, type=Report)
+            self.report = json.decode(line, type=ShippingReport)
 
     def kill(self) -> None:
         """kill -9."""

@@ -24,7 +24,7 @@ from support.fleet_samples import (
 
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
-from rsfilter.fleet.database import Database, DatabaseError, Kind
+from rsfilter.fleet.database import Database, DatabaseError, ErrorKind
 from rsfilter.fleet.schema import schema_sql
 from rsfilter.fleet.shipper import Shipper
 
@@ -150,7 +150,7 @@ def refused(config: FleetConfig) -> str:
     """Why a connection is refused."""
     with pytest.raises(DatabaseError) as caught:
         Database(config).newest()
-    assert caught.value.kind is Kind.REFUSED, caught.value
+    assert caught.value.kind is ErrorKind.REFUSED, caught.value
     assert PASSWORD not in str(caught.value)
     return str(caught.value)
 

@@ -22,7 +22,7 @@ from support.fleet_samples import (
 from rsfilter.audit.chain import GENESIS
 from rsfilter.audit.files import list_keys
 from rsfilter.fleet import schema
-from rsfilter.fleet.database import Database, DatabaseError, Kind
+from rsfilter.fleet.database import Database, DatabaseError, ErrorKind
 from rsfilter.fleet.schema import schema_sql
 
 pytestmark = pytest.mark.lab
@@ -202,11 +202,11 @@ def test_a_role_that_is_no_instance_is_told_so() -> None:
         server.ask("CREATE ROLE rs9 LOGIN")
         with pytest.raises(DatabaseError) as caught:
             Database(fleet_config(server, "rs9")).newest()
-        assert caught.value.kind is Kind.NOT_ENROLLED
+        assert caught.value.kind is ErrorKind.NOT_ENROLLED
         server.ask("GRANT rsfilter_instance TO rs9")
         with pytest.raises(DatabaseError, match="rs9 is no instance of this fleet") as caught:
             Database(fleet_config(server, "rs9")).newest()
-        assert caught.value.kind is Kind.NOT_ENROLLED
+        assert caught.value.kind is ErrorKind.NOT_ENROLLED
 
 
 def test_an_instance_cannot_take_all_connections() -> None:

@@ -36,7 +36,7 @@ from rsfilter.cli import main
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
 from rsfilter.fleet import worker as worker_module
-from rsfilter.fleet.database import Database, DatabaseError, Kind
+from rsfilter.fleet.database import Database, DatabaseError, ErrorKind
 from rsfilter.fleet.reader import LogReader
 from rsfilter.fleet.schema import schema_sql
 
@@ -197,7 +197,7 @@ def test_a_commit_that_was_cancelled_is_not_taken_for_safe(
         Database(fleet_config(primary, "rs1")).append(block)
     stop.set()
     thread.join()
-    assert caught.value.kind is Kind.NO_STANDBY
+    assert caught.value.kind is ErrorKind.NO_STANDBY
     standby.thaw()
 
 
@@ -294,7 +294,7 @@ def test_refused_credentials_without_the_secret(tmp_path: Path) -> None:
         wait_until(lambda: Database(good).newest().seq == 0, "the password is taken")
         file.write_text("hunter2-wrong\n")
         error = problem(good)
-        assert error.kind is Kind.REFUSED
+        assert error.kind is ErrorKind.REFUSED
         assert "password authentication failed" in str(error)
         assert "hunter2" not in str(error)
         for content, words in ((b"", "has no password"), (b"\xff\n", "has no password")):
@@ -308,20 +308,20 @@ def test_another_fleet_and_an_older_schema(server: PostgreSql) -> None:
     config = fleet_config(server, "rs1")
     server.ask("UPDATE rsfilter.fleet SET version = 0")
     error = problem(config)
-    assert error.kind is Kind.WRONG_SCHEMA
+    assert error.kind is ErrorKind.WRONG_SCHEMA
     assert "its schema has version 0" in str(error)
     server.ask("UPDATE rsfilter.fleet SET name = 'site-b'")
     error = problem(config)
-    assert error.kind is Kind.WRONG_FLEET
+    assert error.kind is ErrorKind.WRONG_FLEET
     assert 'it is of the fleet "site-b", not "site-a"' in str(error)
     server.ask("DROP SCHEMA rsfilter CASCADE")
-    assert problem(config).kind is Kind.WRONG_SCHEMA
+    assert problem(config).kind is ErrorKind.WRONG_SCHEMA
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     url = f"postgresql://rs1@/r?host={tmp_path}"
     error = problem(FleetConfig(FLEET, parse_url(url)))
-    assert error.kind is Kind.UNREACHABLE
+    assert error.kind is ErrorKind.UNREACHABLE
     assert "nothing is lost" in str(error)
 
 
@@ -342,7 +342,7 @@ def test_a_full_disk_of_the_database(tmp_path: Path) -> None:
             shipping = shipper(server, "rs1", tmp_path)
             with pytest.raises(DatabaseError) as caught:
                 ship_all(shipping)
-            assert caught.value.kind is Kind.FULL
+            assert caught.value.kind is ErrorKind.FULL
             assert "give the database room" in str(caught.value)
             subprocess.run(["mount", "-o", "remount,size=64m", space], check=True)
             ship_all(shipping)

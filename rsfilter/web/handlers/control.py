@@ -46,7 +46,7 @@ NO_VRPS = VrpSet.of(())
 
 async def release_guard(
     api: Api, request: web.Request, asked: parameters.ReleaseWanted
-) -> schema.GuardReleased:
+) -> schema.GuardReleasedJson:
     """Withdraw routes that the guard holds: all, or those of a host or inside a prefix."""
     prefix = None if asked.prefix is None else well_formed(asked.prefix)
     event = GuardReleased(requester(request), prefix, asked.host or "")
@@ -56,7 +56,7 @@ async def release_guard(
     if event.is_partial and not released:
         raise ApiError(404, "nothing_held", f"the guard holds no route of {_scope(asked)}")
     api.running.release_guard(event)
-    return schema.GuardReleased(released=released, held=before - released)
+    return schema.GuardReleasedJson(released=released, held=before - released)
 
 
 async def _held_in(api: Api, event: GuardReleased) -> int:
@@ -96,7 +96,7 @@ async def reload(api: Api, request: web.Request, asked: parameters.ReloadWanted)
     return schema.Reloaded(configuration=str(api.running.config.path))
 
 
-async def reload_truth(api: Api, request: web.Request, asked: None) -> status_schema.Truth:
+async def reload_truth(api: Api, request: web.Request, asked: None) -> status_schema.TruthJson:
     """Read the truth file now, whatever its time stamps."""
     watcher = api.running.watcher
     if watcher is None:

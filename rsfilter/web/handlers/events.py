@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rsfilter.web import parameters
 from rsfilter.web.api import Api
-from rsfilter.web.event_stream import KIND_NAMES, Client
+from rsfilter.web.event_stream import KIND_NAMES, Listener
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import stream
 
@@ -30,7 +30,7 @@ async def events(
         raise bad_request(f"kinds: there is no {min(unknown)!r}; there are {known}")
     if len(api.events.clients) >= MAX_CLIENTS:
         raise ApiError(429, "busy", f"{MAX_CLIENTS} clients listen already")
-    client = Client(kinds)
+    client = Listener(kinds)
     async with stream(request, "text/event-stream") as answer:
         api.events.clients.add(client)
         try:
@@ -43,7 +43,7 @@ async def events(
     return answer.response
 
 
-async def _next(client: Client) -> bytes:
+async def _next(client: Listener) -> bytes:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEARTBEAT_S):
             return await client.take()

@@ -12,7 +12,7 @@ from rsfilter.web.requests import ApiError
 
 if TYPE_CHECKING:
     from rsfilter.fleet.messages import PeerReport
-    from rsfilter.fleet.state import Difference
+    from rsfilter.fleet.state import RouteDifference
 
 
 async def fleet(api: Api, _request: web.Request, _asked: None) -> fleet_schema.Fleet:
@@ -57,7 +57,7 @@ def _instance(peer: PeerReport) -> fleet_schema.FleetInstance:
     )
 
 
-def _difference(one: Difference) -> fleet_schema.FleetDifference:
+def _difference(one: RouteDifference) -> fleet_schema.FleetDifference:
     return fleet_schema.FleetDifference(
         peer=one.peer,
         cause=one.cause,

@@ -28,20 +28,20 @@ LOOKED_UP = 1000
 
 async def neighbors(
     api: Api, _request: web.Request, asked: parameters.NeighborsAsked
-) -> schema.Neighbors:
+) -> schema.NeighborsJson:
     """Every session that was seen, every configured router, and every host that truth expects."""
     census = await api.census.census()
     expected = api.running.filter.expected
     absent = Counter(name for name, _ in expected.absent_prefixes)
     addresses = await _addresses(api)
-    found: list[schema.Neighbor] = []
+    found: list[schema.NeighborJson] = []
     for number, address in enumerate(addresses):
         if number % SLICE == SLICE - 1:
             await api.slices.pause()
         if shape := _neighbor(api, address, census, absent):
             found.append(shape)
     prefixes = islice(list(expected.absent_prefixes.values()), MAX_ABSENT)
-    return schema.Neighbors(
+    return schema.NeighborsJson(
         name=api.running.config.route_server.name,
         neighbors=[each for each in found if _is_wanted(each, asked)],
         absent_prefixes=absent_shapes(api.running, prefixes),
@@ -61,7 +61,7 @@ async def _addresses(api: Api) -> list[Address]:
 
 def _neighbor(
     api: Api, address: Address, census: Census, absent: Counter[str]
-) -> schema.Neighbor | None:
+) -> schema.NeighborJson | None:
     engine, expected = api.running.filter.engine, api.running.filter.expected
     role, group = engine.neighbors.identify(address)
     bound = expected.bindings.by_address.get(address)
@@ -71,7 +71,7 @@ def _neighbor(
         return None
     is_expected = expected.is_expected(address)
     limits = engine.neighbors.group(address) if role == "host" else None
-    return schema.Neighbor(
+    return schema.NeighborJson(
         neighbor=str(address),
         role=role,
         group=group,
@@ -111,7 +111,7 @@ def _state(api: Api, address: Address) -> schema.NeighborState:
     return "down" if is_known else "expected"
 
 
-def _is_wanted(neighbor: schema.Neighbor, asked: parameters.NeighborsAsked) -> bool:
+def _is_wanted(neighbor: schema.NeighborJson, asked: parameters.NeighborsAsked) -> bool:
     conditions = (
         (asked.role, neighbor.role),
         (asked.group, neighbor.group),

@@ -33,10 +33,10 @@ async def routes(
     api: Api, request: web.Request, asked: parameters.RoutesAsked
 ) -> schema.Routes | web.StreamResponse:
     """A page of the table, or all of it as NDJSON."""
-    wanted = _Wanted(api, asked)
+    wanted = _RouteFilter(api, asked)
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(api, request, wanted)
-    page: list[schema.Route] = []
+    page: list[schema.RouteJson] = []
     async with aclosing(_matching(api, wanted)) as found:
         async for entries in found:
             for entry in entries:
@@ -46,7 +46,7 @@ async def routes(
     return schema.Routes(routes=page, next=None)
 
 
-async def _stream(api: Api, request: web.Request, wanted: _Wanted) -> web.StreamResponse:
+async def _stream(api: Api, request: web.Request, wanted: _RouteFilter) -> web.StreamResponse:
     async with stream(request, NDJSON) as answer:
         async for entries in _matching(api, wanted):
             lines = [encode(route_shape(api, entry)) for entry in entries]
@@ -58,7 +58,7 @@ async def _stream(api: Api, request: web.Request, wanted: _Wanted) -> web.Stream
 # Filters -----------------------------------------------------------------------------------------
 
 
-class _Wanted:
+class _RouteFilter:
     """The filters of a request, parsed. Raises ApiError for what cannot be parsed."""
 
     def __init__(self, api: Api, asked: parameters.RoutesAsked) -> None:
@@ -121,7 +121,7 @@ def _is_covered_by(prefix: Prefix) -> Test:
     return test
 
 
-async def _matching(api: Api, wanted: _Wanted) -> AsyncGenerator[list[Entry], None]:
+async def _matching(api: Api, wanted: _RouteFilter) -> AsyncGenerator[list[Entry], None]:
     """Yield the matching entries, in order of arrival, in lists to be processed at once."""
     async for entries in _read(api, wanted):
         found = [entry for entry in entries if wanted.meets(entry)] if wanted.tests else entries
@@ -131,7 +131,7 @@ async def _matching(api: Api, wanted: _Wanted) -> AsyncGenerator[list[Entry], No
             yield found[begin : begin + SLICE]
 
 
-def _read(api: Api, wanted: _Wanted) -> AsyncGenerator[list[Entry], None]:
+def _read(api: Api, wanted: _RouteFilter) -> AsyncGenerator[list[Entry], None]:
     """Every entry that the filters may let through, from the cursor on."""
     size = SCAN_SLICE if wanted.tests else SLICE
     if wanted.prefix is None or wanted.match == "covered":
@@ -156,7 +156,7 @@ def _at_or_above(api: Api, prefix: Prefix, match: str) -> Iterator[Entry]:
 # One route ---------------------------------------------------------------------------------------
 
 
-def route_shape(api: Api, entry: Entry) -> schema.Route:
+def route_shape(api: Api, entry: Entry) -> schema.RouteJson:
     """A route as JSON shows it."""
     engine = api.running.filter.engine
     route = entry.route
@@ -165,7 +165,7 @@ def route_shape(api: Api, entry: Entry) -> schema.Route:
     attributes = route.attributes
     path, path_length = path_text(attributes.as_path)
     verdict = entry.verdict
-    return schema.Route(
+    return schema.RouteJson(
         neighbor=str(key.neighbor),
         host=host_of(api, entry),
         group=group,

@@ -75,7 +75,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
     )
 
 
-async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.Truth:
+async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.TruthJson:
     """The truth in force."""
     found = _truth(api.running)
     if found is None:
@@ -83,7 +83,7 @@ async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.
     return found
 
 
-async def rtr(api: Api, _request: web.Request, _asked: None) -> status_schema.Rtr:
+async def rtr(api: Api, _request: web.Request, _asked: None) -> status_schema.RtrJson:
     """The RTR caches."""
     found = _rtr(api.running)
     if found is None:
@@ -105,10 +105,10 @@ def host_name(running: Running, neighbor: Address, asn: int) -> str:
     return host.name if host else engine.neighbors.identify(neighbor).group
 
 
-def absent_shapes(running: Running, found: Iterable[Absent]) -> list[schema.Absent]:
+def absent_shapes(running: Running, found: Iterable[Absent]) -> list[schema.AbsentJson]:
     """Convert absent hosts and routes to their JSON structure."""
     return [
-        schema.Absent(
+        schema.AbsentJson(
             host=absent.host.name,
             neighbor=str(absent.neighbor),
             prefix=None if absent.prefix is None else str(absent.prefix),
@@ -223,13 +223,13 @@ def _audit(running: Running) -> status_schema.AuditStatus:
     )
 
 
-def _truth(running: Running) -> status_schema.Truth | None:
+def _truth(running: Running) -> status_schema.TruthJson | None:
     config, found = running.config.truth, running.sources.truth
     if config is None:
         return None
     error = running.watcher.error if running.watcher else None
     loaded = running.truth_loaded
-    return status_schema.Truth(
+    return status_schema.TruthJson(
         file=str(config.file),
         mode=config.mode.value,
         loaded=None if loaded is None else timestamp(loaded),
@@ -238,11 +238,11 @@ def _truth(running: Running) -> status_schema.Truth | None:
     )
 
 
-def _rtr(running: Running) -> status_schema.Rtr | None:
+def _rtr(running: Running) -> status_schema.RtrJson | None:
     config, caches = running.config.rtr, running.caches
     if config is None:
         return None
-    return status_schema.Rtr(
+    return status_schema.RtrJson(
         is_fresh=caches is not None and caches.is_fresh,
         on_expire=config.on_expire,
         expire_s=config.expire,
@@ -250,8 +250,8 @@ def _rtr(running: Running) -> status_schema.Rtr | None:
     )
 
 
-def _cache(cache: CacheStatus) -> status_schema.Cache:
-    return status_schema.Cache(
+def _cache(cache: CacheStatus) -> status_schema.CacheJson:
+    return status_schema.CacheJson(
         address=str(cache.address),
         transport=cache.address.transport,
         state=cache.state,

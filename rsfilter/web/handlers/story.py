@@ -78,7 +78,7 @@ async def story(
 async def _stories(api: Api, prefix: Prefix) -> AsyncGenerator[list[schema.RouteStory], None]:
     """Every route of the prefix, in order of arrival, in lists that are never empty."""
     rib = api.running.filter.engine.rib_in
-    announced = _Announced(api, prefix)
+    announced = _AnnouncedPaths(api, prefix)
     async for entries in api.slices.some(sorted(rib.at(prefix), key=by_number), STORY_SLICE):
         if stories := [_story(api, entry, announced) for entry in entries if rib.has(entry)]:
             yield stories
@@ -95,7 +95,7 @@ async def _history(api: Api, prefix: str) -> Found:
         return Found(problem="unreadable", detail=str(error))
 
 
-def _story(api: Api, entry: Entry, announced: _Announced) -> schema.RouteStory:
+def _story(api: Api, entry: Entry, announced: _AnnouncedPaths) -> schema.RouteStory:
     engine = api.running.filter.engine
     route, attributes = entry.route, entry.route.attributes
     found = findings(route, engine.neighbors.group(route.key.neighbor), engine.data)
@@ -124,11 +124,11 @@ def _communities(communities: tuple[tuple[int, ...], ...]) -> list[str]:
 
 
 def _check(name: str, reasons: tuple[str, ...]) -> schema.Check:
-    explained = [schema.Reason(**REASONS[reason]._asdict()) for reason in reasons]
+    explained = [schema.ReasonJson(**REASONS[reason]._asdict()) for reason in reasons]
     return schema.Check(check=name, is_good=not reasons, reasons=explained)
 
 
-class _Announced:
+class _AnnouncedPaths:
     """The paths of one prefix in each router group's table, by the route that they are of."""
 
     def __init__(self, api: Api, prefix: Prefix) -> None:
@@ -144,7 +144,7 @@ class _Announced:
                 elif key := _first_with(attributes.next_hop, candidates):
                     self._best[key].append(path)
 
-    def of(self, key: RouteKey) -> list[schema.Announced]:
+    def of(self, key: RouteKey) -> list[schema.AnnouncedJson]:
         """The paths that routers have because of this route."""
         own_id = path_id(key.neighbor, key.path_id)
         return [path.shape() for path in (*self._best[key], *self._by_path_id[own_id])]
@@ -158,9 +158,9 @@ class _Path(NamedTuple):
     attributes: OutAttributes
     is_best: bool
 
-    def shape(self) -> schema.Announced:
+    def shape(self) -> schema.AnnouncedJson:
         """The path as JSON shows it."""
-        return schema.Announced(
+        return schema.AnnouncedJson(
             routers=self.group,
             path_id=self.path_id,
             next_hop=str(self.attributes.next_hop),

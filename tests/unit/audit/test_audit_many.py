@@ -13,7 +13,7 @@ from support.audit_samples import HOUR, NOON, all_lines, verdict_change, write_l
 
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.many import logs_in, query_all, sql_all
-from rsfilter.audit.query import _Wanted, query
+from rsfilter.audit.query import _Conditions, query
 from rsfilter.audit.report import report
 from rsfilter.audit.scan import lines_with, prefix_pattern
 from rsfilter.audit.stats import stats_of_all
@@ -156,7 +156,7 @@ def prefixes() -> st.SearchStrategy[Prefix]:
 def test_no_record_that_is_meant_is_missed(recorded: Prefix, asked: Prefix, match: str) -> None:
     if not asked.is_well_formed and match != "exact":
         return
-    wanted = _Wanted(None)
+    wanted = _Conditions(None)
     wanted.prefix(str(asked), match)  # type: ignore[arg-type]
     record = {"prefix": str(recorded)}
     if all(test(record) for test in wanted.tests):
@@ -175,7 +175,7 @@ def test_lines_are_found_once_and_whole(tmp_path: Path) -> None:
 def test_the_same_records_with_and_without_the_pattern(root: Path) -> None:
     for text in ("203.0.113.1", "203.0.113.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", SIX):
         for match in ("covering", "covered", "exact"):
-            wanted = _Wanted(None)
+            wanted = _Conditions(None)
             wanted.prefix(text, match)  # type: ignore[arg-type]
             by_hand = [
                 record

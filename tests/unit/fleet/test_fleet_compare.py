@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rsfilter.fleet.beat import HURRY_S
 from rsfilter.fleet.compare import DATA_SETTLE_S, MISSING_S, Comparer, decoded, encoded
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, Record
-from rsfilter.fleet.state import Detail, Difference, GroupState, Peer, State
+from rsfilter.fleet.state import Detail, GroupState, Heartbeat, Peer, RouteDifference
 
 HV1, HV2 = "198.51.100.1", "198.51.100.2"
 TRUTH, RTR = {"sha256": "ab" * 32, "revision": "r1"}, {"cache": "c:1", "session": 7, "serial": 42}
@@ -160,7 +160,7 @@ class Fleet:
         self.comparers = {name: Comparer(made) for name, made in self.ledgers.items()}
         self.policy = dict.fromkeys(names, "p")
         self.data_since = dict.fromkeys(names, -1000.0)
-        self.rows: dict[str, tuple[float, State, Detail | None]] = {}
+        self.rows: dict[str, tuple[float, Heartbeat, Detail | None]] = {}
         self.now = 0.0
         for name in names:
             self.apply(name, Record(0, "data", truth=TRUTH, rtr=RTR))
@@ -175,10 +175,10 @@ class Fleet:
         for name in self.ledgers:
             self.apply(name, *records)
 
-    def state(self, name: str) -> State:
+    def state(self, name: str) -> Heartbeat:
         made = self.ledgers[name]
         group = made.groups.get("g")
-        return State(
+        return Heartbeat(
             truth=made.data.truth[:16],
             rtr=made.data.rtr,
             data_age=int(self.now - made.data_since),
@@ -206,7 +206,7 @@ class Fleet:
         while self.now < end:
             self.beat()
 
-    def found(self) -> dict[str, list[Difference]]:
+    def found(self) -> dict[str, list[RouteDifference]]:
         return {
             name: detail.differences if detail else [] for name, (_, _, detail) in self.rows.items()
         }

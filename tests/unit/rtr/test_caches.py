@@ -28,7 +28,7 @@ from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr import caches as cache_module
 from rsfilter.rtr.caches import CacheAddress, RtrCaches, RtrError
-from rsfilter.rtr.librtr import Table
+from rsfilter.rtr.librtr import CachedVrps
 
 
 def vrp(prefix: str, max_length: int, asn: int) -> Vrp:
@@ -518,7 +518,7 @@ async def test_a_snapshot_that_could_not_be_read_is_read_again(
     """The cache says it once."""
     read, failed = cache_module._read_table, []
 
-    def fails_first(records: bytes, known: list[Table]) -> Table:
+    def fails_first(records: bytes, known: list[CachedVrps]) -> CachedVrps:
         if not failed:
             failed.append(records)
             raise MemoryError
@@ -536,7 +536,7 @@ async def test_a_cache_whose_data_cannot_be_read_leaves_it_to_the_other(
 ) -> None:
     read = cache_module._read_table
 
-    def fails_over_many(records: bytes, known: list[Table]) -> Table:
+    def fails_over_many(records: bytes, known: list[CachedVrps]) -> CachedVrps:
         if len(records) > 24 * len(FEW):
             raise MemoryError
         return read(records, known)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsfilter.rtr.failover import Decision, Failover, grace_of
+from rsfilter.rtr.failover import CacheChoice, Failover, grace_of
 
 REFRESH, GRACE, EXPIRE = 60, 20, 300
 
@@ -140,8 +140,8 @@ def test_scripts(name: str) -> None:
 def test_expire_may_be_shorter_than_refresh_and_grace() -> None:
     failover = Failover(1, refresh=60, grace=20, expire=5)
     failover.report(0, 100.0, None)
-    assert failover.decide(104.9) == Decision(0, True, 105.0)
-    assert failover.decide(105.0) == Decision(0, False, 120.0)
+    assert failover.decide(104.9) == CacheChoice(0, True, 105.0)
+    assert failover.decide(105.0) == CacheChoice(0, False, 120.0)
 
 
 def test_the_deadline_is_the_next_time_at_which_something_may_change() -> None:

@@ -438,13 +438,13 @@ def test_commands_log_and_reply_the_same(words: str, level: str) -> None:
 
 def test_a_table_is_cut_as_a_list_is() -> None:
     items = list(range(7))
-    rest, seen = listing.Tail(items), []
+    rest, seen = listing.ListTail(items), []
     while rest:
         first, rest = rest[:2], rest[2:]
         seen.append(first)
     assert seen == [[0, 1], [2, 3], [4, 5], [6]]
     assert len(rest) == 0
-    assert list(listing.Tail(items, 5)) == [5, 6]
+    assert list(listing.ListTail(items, 5)) == [5, 6]
 
 
 # Steps -------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from rsfilter.speaker import turns as turns_module
 from rsfilter.speaker.accepting import Index
 from rsfilter.speaker.poller import READABLE, WRITABLE, Poller
 from rsfilter.speaker.rules import LONGEST_SLEEP_S, Rules
-from rsfilter.speaker.turns import PATIENCE, QUIET_TURNS, State, Turns
+from rsfilter.speaker.turns import PATIENCE, QUIET_TURNS, PeerState, Turns
 
 NOON = 1_000_000.0
 HOLD_S = 90
@@ -65,7 +65,7 @@ class Stage:
         """A peer with a session, of which nothing is pending."""
         peer = mock.Mock(_teardown=None, name=name)
         peer.stopping.return_value = False
-        peer.turns = State()
+        peer.turns = PeerState()
         peer.fsm.state = state
         outgoing = SimpleNamespace(pending=lambda: False, resting=None)
         values = {"rate-limit": 0, "passive": True, "capability": {"route-refresh": True}}

@@ -13,7 +13,7 @@ from support.speaker import announce, state
 from support.web_bench import CONFIG, HV7, HV8, ROUTER, TRUTH, Bench
 
 from rsfilter.audit.flood import Budget, Floods
-from rsfilter.audit.log import Health
+from rsfilter.audit.log import LogHealth
 from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
 from rsfilter.routing.model import Address
@@ -59,7 +59,7 @@ def test_an_audit_log_that_cannot_be_written_is_red(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path)
-    full = Health(False, "audit: No space left on device", 10, 0)
+    full = LogHealth(False, "audit: No space left on device", 10, 0)
     monkeypatch.setattr(type(bench.running.audit), "health", full)
     (reason,) = bench.api.watch.health().reasons
     assert (reason.name, reason.detail) == ("audit_unwritable", "audit: No space left on device")

@@ -15,9 +15,9 @@ from lab.waiting import eventually
 from support.filter_site import is_alive
 from support.web_bench import CONFIG, HV7, TRUTH, Bench
 
-from rsfilter.web.confinement import NICENESS, Limits
+from rsfilter.web.confinement import NICENESS, WorkerLimits
 from rsfilter.web.requests import ApiError
-from rsfilter.web.workers import Kind, Worker, Workers
+from rsfilter.web.workers import Worker, WorkerKind, Workers
 
 WORKER = """
 import os, resource, signal
@@ -44,10 +44,10 @@ confinement.run(work)
 
 
 @pytest.fixture
-def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
+def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerKind:
     (tmp_path / "test_worker_program.py").write_text(WORKER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Kind("test_worker_program", Limits(1 << 29, 1), 2, "tests")
+    return WorkerKind("test_worker_program", WorkerLimits(1 << 29, 1), 2, "tests")
 
 
 async def ask(worker: Worker, what: bytes) -> bytes:
@@ -57,7 +57,7 @@ async def ask(worker: Worker, what: bytes) -> bytes:
         return await worker.receive()
 
 
-async def test_a_worker_has_limits_and_a_lower_priority(kind: Kind) -> None:
+async def test_a_worker_has_limits_and_a_lower_priority(kind: WorkerKind) -> None:
     async with Workers(kind).one() as worker:
         niceness = min(19, os.nice(0) + NICENESS)
         assert await ask(worker, b"limits") == repr([niceness, 1 << 29, 1]).encode()
@@ -72,7 +72,7 @@ async def test_a_worker_has_limits_and_a_lower_priority(kind: Kind) -> None:
     ],
 )
 async def test_what_takes_more_is_told_why(
-    kind: Kind, what: bytes, status: int, detail: str
+    kind: WorkerKind, what: bytes, status: int, detail: str
 ) -> None:
     async with Workers(kind).one() as worker:
         with pytest.raises(ApiError, match=detail) as caught:
@@ -80,7 +80,7 @@ async def test_what_takes_more_is_told_why(
         assert caught.value.status == status
 
 
-async def test_a_worker_ends_with_its_request_and_then_its_place_is_free(kind: Kind) -> None:
+async def test_a_worker_ends_with_its_request_and_then_its_place_is_free(kind: WorkerKind) -> None:
     workers = Workers(kind._replace(most=1))
     task = asyncio.create_task(_hangs(workers))
     while not workers._processes:
@@ -101,7 +101,7 @@ async def _hangs(workers: Workers) -> None:
         await ask(worker, b"hangs")
 
 
-async def test_at_the_end_of_the_filter_nothing_is_left(kind: Kind) -> None:
+async def test_at_the_end_of_the_filter_nothing_is_left(kind: WorkerKind) -> None:
     workers = Workers(kind)
     task = asyncio.create_task(_hangs(workers))
     while not workers._processes:
@@ -113,7 +113,9 @@ async def test_at_the_end_of_the_filter_nothing_is_left(kind: Kind) -> None:
     assert not is_alive(process.pid)
 
 
-async def test_a_worker_ends_with_the_process_that_started_it(kind: Kind, tmp_path: Path) -> None:
+async def test_a_worker_ends_with_the_process_that_started_it(
+    kind: WorkerKind, tmp_path: Path
+) -> None:
     """However that ends: here by SIGKILL."""
     starter = f"""
 import asyncio
