@@ -119,11 +119,11 @@ async def test_a_worker_ends_with_the_process_that_started_it(
     """However that ends: here by SIGKILL."""
     starter = f"""
 import asyncio
-from rsfilter.web.confinement import Limits
-from rsfilter.web.workers import Kind, Workers
+from rsfilter.web.confinement import WorkerLimits
+from rsfilter.web.workers import WorkerKind, Workers
 
 async def main():
-    kind = Kind("{kind.module}", Limits({kind.limits.memory}, 60), 1, "tests")
+    kind = WorkerKind("{kind.module}", WorkerLimits({kind.limits.memory}, 60), 1, "tests")
     async with Workers(kind).one() as worker:
         await worker.send(b"hangs")
         await worker.send(b"")
