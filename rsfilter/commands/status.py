@@ -11,7 +11,7 @@ from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
 from rsfilter.commands.output import FAILED, GOOD, clean, print_json, print_table, short_time
 from rsfilter.commands.parser import examples
-from rsfilter.util.text import count
+from rsfilter.util.text import count, span
 
 
 def add(commands: Subparsers) -> None:
@@ -107,7 +107,7 @@ def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "truth",
             f"revision {found['revision'] or 'unnamed'}, {count(found['vrps'], 'VRP')}, "
             f"{count(found['hosts'], 'host')}, {found['sha256'][:12]}, "
-            f"since {short_time(truth['loaded'])}"
+            f"since {short_time(truth['loaded'])}{_built(truth['built'])}"
             if found
             else "none in force",
         )
@@ -120,5 +120,19 @@ def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield (
                 "rtr cache",
                 f"{cache['address']}: {cache['state']}, {count(cache['vrps'], 'VRP')}, "
-                f"confirmed {age}{decides}",
+                f"confirmed {age}{_ages(cache)}{decides}",
             )
+
+
+def _built(at: str | None) -> str:
+    return f", built {short_time(at)}" if at else ""
+
+
+def _ages(cache: dict[str, Any]) -> str:
+    """Return the other ages of a cache's data."""
+    text = ""
+    if cache["unchanged_s"] is not None:
+        text += f", unchanged for {span(cache['unchanged_s'])}"
+    if cache["differs_s"] is not None:
+        text += f", {cache['missing']} VRPs missing and {cache['extra']} more than where it decides"
+    return text

@@ -333,6 +333,8 @@ class _Builder:
             refresh=table.refresh,
             retry=table.retry,
             expire=table.expire,
+            max_unchanged=table.max_unchanged,
+            max_differing=table.max_differing,
             on_expire=table.on_expire,
             startup_wait=table.startup_wait,
         )

@@ -87,7 +87,11 @@ class RtrConfig:
     refresh: int
     retry: int
     expire: int
-    """Seconds after which data are stale."""
+    """Seconds after which data are stale, whatever longer time their cache allows."""
+    max_unchanged: int | None
+    """Seconds for which a cache's data may stand still; 0: for ever; None: by their number."""
+    max_differing: int
+    """Seconds for which two caches may differ in one prefix; 0: for ever."""
     on_expire: Literal["hold", "reject"]
     startup_wait: int
     """Seconds to wait for the first data. Nothing is announced meanwhile."""

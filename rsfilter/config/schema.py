@@ -54,6 +54,8 @@ class TruthConfig:
     mode: Mode = Mode.AUTHORITATIVE
     absent_after: SecondsOrZero = DEFAULT_ABSENT_AFTER_S
     """Seconds after which an expected host or host route counts as absent; 0: never."""
+    max_age: SecondsOrZero = 0
+    """Seconds after its build time at which a truth counts as old; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class RtrTable:
     refresh: RefreshInterval = 60
     retry: RetryInterval = 10
     expire: Seconds = 3600
+    max_unchanged: SecondsOrZero | None = None
+    max_differing: SecondsOrZero = 21600
     on_expire: Literal["hold", "reject"] = "hold"
     startup_wait: Seconds = 30
 

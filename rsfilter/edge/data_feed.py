@@ -17,6 +17,7 @@ from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.inputs import Input, RtrGone, RtrRead, TruthRead
 from rsfilter.rpki.truth import TruthError
 from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr.ages import AgeLimits
 from rsfilter.rtr.caches import RtrCaches
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class DataFeed:
                 expire=rtr.expire,
                 on_change=self._rtr_changed,
                 on_expired=self._rtr_expired,
+                ages=AgeLimits(rtr.max_unchanged, rtr.max_differing),
             )
             await caches.start()
             self.caches = caches

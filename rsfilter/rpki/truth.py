@@ -55,6 +55,9 @@ __all__ = [
 MAX_METADATA = 32
 """Members of `metadata` that are kept. rpki-client writes the most, about as many."""
 
+_KEPT_METADATA = ("revision", "buildtime", "generated", "generatedTime")
+"""Members of `metadata` that are kept regardless of the limit."""
+
 MAX_METADATA_TEXT = 200
 """Characters kept of a metadata member. The text is shown and audited, not stored."""
 
@@ -198,7 +201,7 @@ def _metadata(document: dict[str, Json], problems: Problems) -> Mapping[str, str
         problems.add(("metadata",), f"must be an object, not {show(given)}")
         return MappingProxyType({})
     scalars = [item for item in given.items() if not isinstance(item[1], dict | list)]
-    scalars.sort(key=lambda item: item[0] != "revision")  # kept regardless of the limit
+    scalars.sort(key=lambda item: item[0] not in _KEPT_METADATA)
     kept = {}
     for name, value in scalars[:MAX_METADATA]:
         text = value if isinstance(value, str) else json.dumps(value)

@@ -13,14 +13,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import operator
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rpki.vrps import Difference, RtrSnapshot
 from rsfilter.rtr import librtr
+from rsfilter.rtr.ages import MAX_PREFIXES, NO_LIMITS, AgeLimits, Differences, Standing
 from rsfilter.rtr.failover import CacheChoice, Failover, grace_of
 from rsfilter.rtr.librtr import CachedVrps, Connection, Report, RtrError
 from rsfilter.util.addresses import CacheAddress
@@ -54,15 +56,31 @@ class CacheStatus:
     """Records that are not possible VRPs."""
     errors: int
     """Lost connections and failed synchronisations."""
+    expire: float
+    """Seconds after which its data expire: ours, or the cache's own if that is less."""
+    unchanged: float | None
+    """Seconds since its data last changed, as far as this process has seen; None if there are
+    none."""
+    is_unchanged_long: bool
+    """True if that is too long."""
+    missing: int
+    """VRPs that the deciding cache has and it does not."""
+    extra: int
+    """VRPs that it has and the deciding cache does not."""
+    differs: float | None
+    """Seconds for which the oldest difference has lasted; None if there is none."""
+    lasting: int
+    """Prefixes that have differed for too long."""
 
 
 class RtrCaches:
     """Keeps the newest complete snapshot of the active cache.
 
-    `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds. `on_change(snapshot,
-    reason)`: other VRPs are active, or the same VRPs are fresh again. It is awaited before the next
-    callback. `on_expired()`: no cache has been fresh for `expire` seconds; the last snapshot is
-    stale. Both are called on the event loop and must not block.
+    `caches`: in order of preference. `refresh`, `retry`, `expire`: seconds. `ages`: limits of
+    other ages, for display. `on_change(snapshot, reason)`: other VRPs are active, or the same VRPs
+    are fresh again. It is awaited before the next callback. `on_expired()`: no cache has been fresh
+    for `expire` seconds; the last snapshot is stale. Both are called on the event loop and must not
+    block.
     """
 
     def __init__(
@@ -74,6 +92,7 @@ class RtrCaches:
         expire: int,
         on_change: Callable[[RtrSnapshot, str], Awaitable[None]],
         on_expired: Callable[[], None],
+        ages: AgeLimits = NO_LIMITS,
     ) -> None:
         self._caches = [_Connected(address) for address in caches]
         self._refresh = refresh
@@ -81,6 +100,9 @@ class RtrCaches:
         self._failover = Failover(
             len(self._caches), refresh=refresh, grace=grace_of(retry), expire=expire
         )
+        self._ages = ages
+        self._pairs: dict[frozenset[int | None], _Pair] = {}
+        """The deciding cache with each other one, while both are fresh."""
         self._on_change = on_change
         self._on_expired = on_expired
         self._wake = asyncio.Event()
@@ -128,21 +150,34 @@ class RtrCaches:
     def status(self) -> list[CacheStatus]:
         """Return the status of every cache, in order of preference."""
         now = time.monotonic()
-        return [
-            CacheStatus(
-                address=cache.address,
-                state=cache.report.state,
-                decides=index == self._decides,
-                is_fresh=self._failover.is_fresh(index, now),
-                age=None if cache.report.confirmed is None else now - cache.report.confirmed,
-                session=cache.report.session,
-                serial=cache.report.serial,
-                vrps=len(cache.table.vrps) if cache.table else 0,
-                dropped=cache.table.dropped if cache.table else 0,
-                errors=cache.report.errors,
-            )
-            for index, cache in enumerate(self._caches)
-        ]
+        return [self._status(index, now) for index in range(len(self._caches))]
+
+    def _status(self, index: int, now: float) -> CacheStatus:
+        cache = self._caches[index]
+        vrps = len(cache.table.vrps) if cache.table else 0
+        unchanged = None if cache.standing.since is None else now - cache.standing.since
+        is_fresh = self._failover.is_fresh(index, now)
+        pair = self._pairs.get(frozenset((index, self._decides)))
+        limit = self._ages.max_differing
+        return CacheStatus(
+            address=cache.address,
+            state=cache.report.state,
+            decides=index == self._decides,
+            is_fresh=is_fresh,
+            age=None if cache.report.confirmed is None else now - cache.report.confirmed,
+            session=cache.report.session,
+            serial=cache.report.serial,
+            vrps=vrps,
+            dropped=cache.table.dropped if cache.table else 0,
+            errors=cache.report.errors,
+            expire=self._failover.expire_of(index),
+            unchanged=unchanged,
+            is_unchanged_long=is_fresh and self._ages.is_unchanged_long(unchanged, vrps),
+            missing=pair.change.removed if pair else 0,
+            extra=pair.change.added if pair else 0,
+            differs=pair.differs_for(now) if pair else None,
+            lasting=pair.differences.lasting(now, limit) if pair and limit else 0,
+        )
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake_fd)
@@ -171,6 +206,7 @@ class RtrCaches:
                 await self._poll(index, cache, cache.connection.poll())
         decision = self._failover.decide(time.monotonic())
         await self._apply(decision)
+        await self._compare(time.monotonic())
         times = [] if decision.deadline is None else [decision.deadline]
         if any(cache.unread is not None for cache in self._caches):
             times.append(time.monotonic() + self._retry)
@@ -186,11 +222,16 @@ class RtrCaches:
                 confirmed=was.confirmed,
                 session=was.session,
                 serial=was.serial,
+                expire=was.expire,
                 lost=was.lost or report.lost or time.monotonic(),
             )
         _log_change(cache, report)
         cache.report = report._replace(records=None)
-        self._failover.report(index, report.confirmed, report.lost)
+        self._failover.report(index, report.confirmed, report.lost, report.expire)
+        if report.confirmed is not None and cache.table is not None:
+            cache.standing.report(
+                report.session, report.serial, cache.table.digest, report.confirmed
+            )
 
     async def _read(self, cache: _Connected, records: bytes) -> None:
         known = [other.table for other in self._caches if other.table]
@@ -233,6 +274,55 @@ class RtrCaches:
         )
         self._in_force, self._is_fresh = table, True  # last, so that a failed step is repeated
 
+    async def _compare(self, now: float) -> None:
+        """Compare the deciding cache with each other one. For display only: data are in force by
+        now."""
+        fresh = {
+            index: cache.table
+            for index, cache in enumerate(self._caches)
+            if cache.table and self._failover.is_fresh(index, now)
+        }
+        pairs: dict[frozenset[int | None], _Pair] = {}
+        active = None if self._decides is None else fresh.pop(self._decides, None)
+        for index, table in fresh.items():
+            if active is None:
+                break
+            key = frozenset((index, self._decides))
+            pair = pairs[key] = self._pairs.get(key) or _Pair()
+            try:
+                await pair.compare(active, table, now)
+            except Exception:  # no memory, no thread
+                log.exception("RTR cache %s: cannot compare its data", self._caches[index].address)
+        self._pairs = pairs
+
+
+class _Pair:
+    """Two caches, and in what they differ."""
+
+    def __init__(self) -> None:
+        self.differences = Differences()
+        self.change = _NO_CHANGE
+        self._compared: tuple[CachedVrps, CachedVrps] | None = None
+
+    def differs_for(self, now: float) -> float | None:
+        """Return the seconds for which the oldest difference has lasted; None if there is none."""
+        return None if self.change == _NO_CHANGE else now - self.differences.since(now)
+
+    async def compare(self, active: CachedVrps, other: CachedVrps, now: float) -> None:
+        """Compare two tables, unless they were compared last."""
+        tables = (active, other)
+        if self._compared is None or any(map(operator.is_not, self._compared, tables)):
+            if active.digest == other.digest:
+                self.change = _NO_CHANGE
+            else:
+                difference = active.vrps.difference
+                self.change = await asyncio.to_thread(difference, other.vrps, MAX_PREFIXES)
+            self.differences.report(self.change.prefixes, now)
+            self._compared = tables
+
+
+_NO_CHANGE = Difference(0, 0, frozenset())
+
 
 class _Connected:
     """A connection and its last report."""
@@ -244,6 +334,7 @@ class _Connected:
         self.unread: bytes | None = None
         """Records not parsed yet: librtr delivers each snapshot once."""
         self.is_empty = False
+        self.standing = Standing()
         self.report = Report(
             state="not started",
             errors=0,
@@ -251,6 +342,7 @@ class _Connected:
             lost=None,
             session=0,
             serial=0,
+            expire=0,
             records=None,
         )
 

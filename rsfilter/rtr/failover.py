@@ -2,9 +2,10 @@
 
 Every cache stays connected; one is active at a time, so that no route is ever judged by a mixture.
 
-- A cache is *fresh* until `expire` seconds after it last confirmed its data (End of Data). - It is
-*live* while it is fresh and answers: until `grace` seconds after its first error, or after the
-answer to a refresh is due. - The first live cache in order of preference is active. The data of a
+- A cache is *fresh* until `expire` seconds after it last confirmed its data (End of Data), or until
+the end of the Expire Interval that came with them if that is sooner. - It is *live* while it is
+fresh and answers: until `grace` seconds after its first error, or after the answer to a refresh is
+due. - The first live cache in order of preference is active. The data of a
 dead cache stay active for `grace`, so that the restart of a cache has no effect. They stay active
 for as long as they are fresh if no other cache is live. - A preferred cache that returns becomes
 active again after it has been live for `grace`: a flapping cache does not make the data flap.
@@ -27,6 +28,11 @@ def grace_of(retry: float) -> float:
     return max(2.0 * retry, MIN_GRACE_S)
 
 
+MIN_EXPIRE_S = 600.0
+"""RFC 8210 section 6: the shortest Expire Interval. A cache that sends less would take its own data
+away."""
+
+
 class CacheChoice(NamedTuple):
     """A decision, valid until the next report or `deadline`."""
 
@@ -40,6 +46,7 @@ class CacheChoice(NamedTuple):
 
 @dataclass(slots=True)
 class _Cache:
+    expire: float
     confirmed: float = -math.inf
     lost: float = math.inf
     live_since: float = math.inf
@@ -52,25 +59,41 @@ class Failover:
     """
 
     def __init__(self, count: int, *, refresh: float, grace: float, expire: float) -> None:
-        self._caches = [_Cache() for _ in range(count)]
+        self._caches = [_Cache(expire) for _ in range(count)]
         self._refresh = refresh
         self._grace = grace
         self._expire = expire
         self._decides: int | None = None
 
-    def report(self, index: int, confirmed: float | None, lost: float | None) -> None:
+    def report(
+        self, index: int, confirmed: float | None, lost: float | None, sent_expire: float = 0
+    ) -> None:
         """Record a report. `confirmed`: time of the last End of Data, if any. `lost`: time of the
-        first error since, if any."""
+        first error since, if any. `sent_expire`: the Expire Interval that came with the data; 0 if
+        none did."""
         cache = self._caches[index]
+        cache.expire = self._expire_of(sent_expire)
         if confirmed is not None:
             if not self._is_live(cache, confirmed):
                 cache.live_since = confirmed
             cache.confirmed = confirmed
         cache.lost = math.inf if lost is None else lost
 
+    def expire_of(self, index: int) -> float:
+        """Return the seconds after which the cache's data expire."""
+        return self._caches[index].expire
+
+    def _expire_of(self, sent: float) -> float:
+        """Return the seconds after which data expire whose cache sent this Expire Interval. Ours is
+        the most; the least is what RFC 8210 allows, and what the next refresh needs."""
+        if not sent:
+            return self._expire
+        return min(self._expire, max(sent, MIN_EXPIRE_S, self._refresh + self._grace))
+
     def is_fresh(self, index: int, now: float) -> bool:
         """Return whether the cache's data have not expired."""
-        return now < self._caches[index].confirmed + self._expire
+        cache = self._caches[index]
+        return now < cache.confirmed + cache.expire
 
     def decide(self, now: float) -> CacheChoice:
         """Choose the active cache."""
@@ -100,13 +123,13 @@ class Failover:
 
     def _dead_at(self, cache: _Cache) -> float:
         due = cache.confirmed + self._refresh
-        return min(cache.confirmed + self._expire, min(cache.lost, due) + self._grace)
+        return min(cache.confirmed + cache.expire, min(cache.lost, due) + self._grace)
 
     def _deadline(self, now: float) -> float | None:
         times = []
         for cache in self._caches:
             times += [
-                cache.confirmed + self._expire,
+                cache.confirmed + cache.expire,
                 self._dead_at(cache),
                 cache.live_since + self._grace,
             ]

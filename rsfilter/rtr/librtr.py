@@ -65,6 +65,9 @@ class Report(NamedTuple):
     session: int
     """RTR session of the confirmed data."""
     serial: int
+    expire: int
+    """Expire Interval of the last End of Data in seconds, as the cache sent it (RFC 8210 section
+    6); 0 if it has none: protocol version 0."""
     records: bytes | None
     """The confirmed data; None if they were polled before."""
 
@@ -139,6 +142,7 @@ class Connection:
             lost=report.lost or None,
             session=report.session,
             serial=report.serial,
+            expire=report.expire,
             records=records,
         )
 

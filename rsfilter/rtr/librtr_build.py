@@ -26,6 +26,7 @@ builder.cdef("""
         bool has_data;
         uint32_t session;
         uint32_t serial;
+        uint32_t expire;
         double confirmed;
         double lost;
         struct rsf_record *records;

@@ -77,6 +77,7 @@ struct rsf_report {
 	bool has_data; /* session, serial and confirmed are meaningful */
 	uint32_t session;
 	uint32_t serial;
+	uint32_t expire; /* the Expire Interval of its End of Data (RFC 8210 section 6); 0: it has none */
 	double confirmed; /* CLOCK_MONOTONIC: when the cache last said that this is all */
 	double lost; /* the first error since then, or since the start; 0: none */
 	struct rsf_record *records;
@@ -112,7 +113,9 @@ struct rsf_cache {
 		uint32_t size; /* octets that it has */
 		uint8_t type;
 		uint8_t length; /* of its prefix, as it came */
+		uint32_t expire; /* of its End of Data */
 	} arriving;
+	uint32_t expire; /* of the last End of Data */
 	size_t router_keys; /* since everything was asked for */
 	bool is_asked_for_all; /* and has not come yet */
 	bool is_clean; /* no error since the synchronisation began */
@@ -154,7 +157,7 @@ static void give_up(struct rsf_cache *cache)
 
 /* PDUs ----------------------------------------------------------------------------------------- */
 
-enum { PDU_IPV6_PREFIX = 6, PDU_ROUTER_KEY = 9, PDU_ERROR_REPORT = 10 };
+enum { PDU_IPV6_PREFIX = 6, PDU_END_OF_DATA = 7, PDU_ROUTER_KEY = 9, PDU_ERROR_REPORT = 10 };
 
 /* librtr looks bits of an IPv6 prefix up one by one, as deep as prefixes lie over each other, and
  * aborts the process at the 129th: which takes prefixes with host bits, or longer than 128. Host bits
@@ -193,10 +196,14 @@ static void look_through(struct rsf_cache *cache, uint8_t *octets, size_t count)
 			pdu->size = pdu->size << 8 | octets[i];
 		if (pdu->type == PDU_IPV6_PREFIX && at >= 9)
 			octets[i] = as_librtr_may_have_it(pdu, at, octets[i]);
+		if (pdu->type == PDU_END_OF_DATA && at >= 20 && at < 24) /* version 1: 24 octets */
+			pdu->expire = pdu->expire << 8 | octets[i];
 		if (pdu->seen < 8 || pdu->seen < pdu->size)
 			continue;
 		if (pdu->type == PDU_ROUTER_KEY && ++cache->router_keys > MAX_ROUTER_KEYS)
 			give_up(cache);
+		if (pdu->type == PDU_END_OF_DATA)
+			cache->expire = pdu->expire;
 		*pdu = (struct arriving){0};
 	}
 }
@@ -409,6 +416,7 @@ static void publish(struct rsf_cache *cache)
 	report->has_data = true;
 	report->session = cache->socket.session_id;
 	report->serial = cache->socket.serial_number;
+	report->expire = cache->expire;
 	report->confirmed = monotonic();
 	report->lost = 0;
 	pthread_mutex_unlock(&cache->mutex);

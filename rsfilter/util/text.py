@@ -41,6 +41,18 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch')) else 's'}"
 
 
+def span(seconds: float) -> str:
+    """Format a length of time for people, in its two largest units."""
+    minutes = int(seconds) // 60
+    if not minutes:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes // 60 % 24} h"
+
+
 class PlainFormatter(logging.Formatter):
     """Formatter of log records, tracebacks included, that leaves no text a terminal would
     execute."""

@@ -8,7 +8,8 @@
     handlers/                                one file for each family of paths
     context, api                             the parts of the filter that handlers read
     table_reader, event_stream               the table in slices; live events
-    health, metrics                          /healthz, /readyz, /metrics
+    health, data_ages                        /healthz, /readyz; warnings of old data
+    metrics, data_metrics, metric_families   /metrics
     workers, frames, confinement             processes for expensive requests
     impact_worker, audit_worker, bounds      their work; their limits
     connections, tls                         idle connections; the certificate

@@ -20,6 +20,7 @@ from rsfilter.routing.model import Address
 from rsfilter.routing.validation import Mode, Source
 from rsfilter.util.text import count
 from rsfilter.web.context import Running
+from rsfilter.web.data_ages import age_warnings
 from rsfilter.web.status_schema import Finding, Health
 
 INTERVAL_S = 1.0
@@ -151,9 +152,7 @@ def _warnings(running: Running) -> Iterator[Finding]:
     if flooding := running.filter.floods.neighbors:
         detail = f"more changes than the audit log has line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
-    for cache in running.caches.status() if running.caches else ():
-        if not cache.is_fresh:
-            yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")
+    yield from age_warnings(running)
 
 
 def _missing(running: Running) -> Iterator[Finding]:

@@ -36,7 +36,9 @@ from rsfilter.routing.groups import Role
 from rsfilter.routing.model import Verdict, VerdictKind
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web.context import Running
+from rsfilter.web.data_metrics import data_metrics
 from rsfilter.web.event_stream import Events
+from rsfilter.web.metric_families import counter, gauge, total, value
 from rsfilter.web.table_reader import Census
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class Metrics(Collector):
         """Collect the values that are read at each scrape."""
         yield from self._routes()
         yield from self._sessions()
-        yield from self._data()
+        yield from data_metrics(self._running)
         yield from self._pipe()
         yield from self._state()
         if self._running.fleet is not None:
@@ -159,11 +161,11 @@ class Metrics(Collector):
     def _routes(self) -> Iterator[Metric]:
         everything = self.census.all
         verdicts = {kind.value: everything.verdicts[kind.value] for kind in VerdictKind}
-        yield _gauge("routes", "Routes that hosts announce", "verdict", verdicts)
+        yield gauge("routes", "Routes that hosts announce", "verdict", verdicts)
         reasons = {name: everything.reasons[name] for name in REASONS}
         text = "Routes that are rejected or held, by each of their reasons"
-        yield _gauge("routes_by_reason", text, "reason", reasons)
-        yield _value("routes_stale", "Routes kept for hosts that were lost", everything.stale)
+        yield gauge("routes_by_reason", text, "reason", reasons)
+        yield value("routes_stale", "Routes kept for hosts that were lost", everything.stale)
         changes = CounterMetricFamily(
             "rsfilter_verdicts", "Verdicts given and changed", labels=("verdict", "reason")
         )
@@ -171,13 +173,13 @@ class Metrics(Collector):
             changes.add_metric((verdict, reason), count)
         yield changes
         text = "NLRIs that cannot be routes"
-        yield _counter("refused_nlri", text, "reason", self._refused)
+        yield counter("refused_nlri", text, "reason", self._refused)
         engine = self._running.filter.engine
         for name, key, text in _UPDATES:
-            yield _total(name, text, engine.counters[key])
+            yield total(name, text, engine.counters[key])
         text = "Prefixes that a group of routers should have"
         wanted = {name: len(rib.routes) for name, rib in engine.ribs_out.items()}
-        yield _gauge("adj_rib_out_prefixes", text, "group", wanted)
+        yield gauge("adj_rib_out_prefixes", text, "group", wanted)
 
     def _sessions(self) -> Iterator[Metric]:
         engine, egress = self._running.filter.engine, self._running.filter.egress
@@ -193,72 +195,35 @@ class Metrics(Collector):
         yield sessions
         expected = self._running.filter.expected
         text = "Host addresses that truth expects to have a session"
-        yield _value("expected_hosts", text, expected.expected_hosts)
+        yield value("expected_hosts", text, expected.expected_hosts)
         text = "Of these: without a session for longer than absent_after"
-        yield _value("absent_hosts", text, len(expected.absent_hosts))
+        yield value("absent_hosts", text, len(expected.absent_hosts))
         text = "Host routes that truth expects, and that their host does not announce"
-        yield _value("absent_prefixes", text, len(expected.absent_prefixes))
+        yield value("absent_prefixes", text, len(expected.absent_prefixes))
         known = {a: engine.sessions.get(a) for a in egress.routers}
         up = {str(a): session is not None and session.is_up for a, session in known.items()}
-        yield _gauge("router_up", "The router's session is up", "router", up)
+        yield gauge("router_up", "The router's session is up", "router", up)
         told = {str(address): len(state.told) for address, state in egress.routers.items()}
-        yield _gauge("router_told_prefixes", "Prefixes that a router was told", "router", told)
+        yield gauge("router_told_prefixes", "Prefixes that a router was told", "router", told)
         under_way = {str(address): state.under_way for address, state in egress.routers.items()}
-        yield _gauge(
+        yield gauge(
             "router_under_way_prefixes", "Of these: not known to have left", "router", under_way
         )
-
-    def _data(self) -> Iterator[Metric]:
-        running = self._running
-        yield _value("data_in_force", "There are validation data", running.sources.is_started)
-        if truth := running.sources.truth:
-            yield _value("truth_vrps", "VRPs of the truth in force", len(truth.vrps))
-            about = {"revision": truth.revision, "sha256": truth.sha256}
-            yield InfoMetricFamily("rsfilter_truth", "The truth in force", about)
-        if running.truth_loaded is not None:
-            text = "When the truth in force was read"
-            yield _value("truth_loaded_timestamp_seconds", text, running.truth_loaded)
-        if running.watcher is not None:
-            text = "The truth file as it is now cannot be used"
-            yield _value("truth_refused", text, running.watcher.error is not None)
-        if running.caches is None:
-            return
-        yield _value("rtr_fresh", "The RTR data in force have not expired", running.caches.is_fresh)
-        caches = {str(cache.address): cache for cache in running.caches.status()}
-        states: tuple[tuple[str, str, Mapping[str, float]], ...] = (
-            (
-                "rtr_cache_decides",
-                "Its data decide",
-                {a: c.decides for a, c in caches.items()},
-            ),
-            ("rtr_cache_fresh", "It has data", {a: c.is_fresh for a, c in caches.items()}),
-            ("rtr_cache_vrps", "VRPs that it delivered", {a: c.vrps for a, c in caches.items()}),
-            ("rtr_cache_serial", "Serial of its data", {a: c.serial for a, c in caches.items()}),
-            (
-                "rtr_cache_age_seconds",
-                "Since it last confirmed its data",
-                {a: c.age for a, c in caches.items() if c.age is not None},
-            ),
-        )
-        for name, text, values in states:
-            yield _gauge(name, text, "cache", values)
-        errors = {address: cache.errors for address, cache in caches.items()}
-        yield _counter("rtr_cache_errors", "Connections and syncs that failed", "cache", errors)
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress
         lines = {**_SKIPPED, **_in_snake_case(running.filter.counters)}
-        yield _counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
+        yield counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
         if running.reader is not None:
-            yield _total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
+            yield total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
         if running.writer is not None:
             waiting = running.writer.waiting
-            yield _value("commands_waiting", "Commands that ExaBGP has not taken", waiting)
-            yield _total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
+            yield value("commands_waiting", "Commands that ExaBGP has not taken", waiting)
+            yield total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
         text = "Commands that ExaBGP has not replied to"
-        yield _value("commands_unanswered", text, egress.unanswered)
+        yield value("commands_unanswered", text, egress.unanswered)
         for name, key, help_text in _EGRESS:
-            yield _total(name, help_text, egress.counters[key])
+            yield total(name, help_text, egress.counters[key])
 
     def _state(self) -> Iterator[Metric]:
         running = self._running
@@ -268,29 +233,29 @@ class Metrics(Collector):
             "replaced": len(speaker.replaced) if speaker else 0,
             "left_out": len(speaker.left_out) if speaker else 0,
         }
-        yield _gauge("speaker_replacements", "What is replaced in ExaBGP", "state", parts)
+        yield gauge("speaker_replacements", "What is replaced in ExaBGP", "state", parts)
         server = running.config.route_server
         about = {"name": server.name, "asn": str(server.asn), "router_id": str(server.router_id)}
         yield InfoMetricFamily("rsfilter_route_server", "The route server", about)
         is_done = running.filter.is_resynced
-        yield _value("resynced", "What was before this process is known", is_done)
+        yield value("resynced", "What was before this process is known", is_done)
         phase = running.filter.drain_state.phase
         phases = {each.value: int(each is phase) for each in DrainPhase}
-        yield _gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
+        yield gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
         held = running.filter.engine.guard.held
-        yield _value("guard_held_routes", "Routes that the guard holds", held)
+        yield value("guard_held_routes", "Routes that the guard holds", held)
         audit = running.audit.health
-        yield _value("audit_ok", "The audit log can be written", audit.is_ok)
-        yield _value("audit_queued", "Audit records that wait for the disk", audit.queued)
-        yield _total("audit_dropped", "Audit records that found no room", audit.dropped)
+        yield value("audit_ok", "The audit log can be written", audit.is_ok)
+        yield value("audit_queued", "Audit records that wait for the disk", audit.queued)
+        yield total("audit_dropped", "Audit records that found no room", audit.dropped)
         floods = running.filter.floods
         text = "Neighbors that the audit log sums up instead of telling each change"
-        yield _value("flooding_neighbors", text, len(floods.neighbors))
+        yield value("flooding_neighbors", text, len(floods.neighbors))
         for name, key, help_text in _FLOODS:
-            yield _total(name, help_text, floods.counters[key])
-        yield _value("events_clients", "Clients of the event stream", len(self._events.clients))
+            yield total(name, help_text, floods.counters[key])
+        yield value("events_clients", "Clients of the event stream", len(self._events.clients))
         dropped = self._events.dropped
-        yield _total("events_dropped", "Events that slow clients did not get", dropped)
+        yield total("events_dropped", "Events that slow clients did not get", dropped)
         requests = CounterMetricFamily(
             "rsfilter_http_requests", "HTTP requests", labels=("route", "status")
         )
@@ -335,45 +300,21 @@ def _fleet(fleet: Supervisor) -> Iterator[Metric]:
     from rsfilter.fleet.state import CAUSES  # it is there: without a fleet nothing of it is loaded
 
     report, (problem, _) = fleet.report, fleet.problem
-    yield _value("fleet_ok", "The audit log is shipped to the database", not problem)
+    yield value("fleet_ok", "The audit log is shipped to the database", not problem)
     text = "1 for what keeps the audit log from being shipped"
-    yield _gauge("fleet_problem", text, "problem", {problem: 1} if problem else {})
+    yield gauge("fleet_problem", text, "problem", {problem: 1} if problem else {})
     behind = max(0, report.head - report.shipped)
     peers = report.peers
     silent = sum(peer.is_silent for peer in peers)
     text = "Instances of the fleet, as the database has them"
     states = {"heard": len(peers) - silent, "silent": silent}
-    yield _gauge("fleet_instances", text, "state", states)
+    yield gauge("fleet_instances", text, "state", states)
     text = "Routes that another instance does not have alike, by cause"
     differences = Counter(one.cause for one in report.differences)
-    yield _gauge(
-        "fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES}
-    )
-    yield _value("fleet_behind_records", "Audit records that the database has not", behind)
+    yield gauge("fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES})
+    yield value("fleet_behind_records", "Audit records that the database has not", behind)
 
 
 def _in_snake_case(counts: Mapping[str, int]) -> dict[str, int]:
     """Counts of messages by the names of their classes: `SessionUp` becomes `session_up`."""
     return {_HUMP.sub("_", name).lower(): count for name, count in counts.items()}
-
-
-def _value(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"rsfilter_{name}", text, value=float(value))
-
-
-def _total(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"rsfilter_{name}", text, value=float(value))
-
-
-def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"rsfilter_{name}", text, labels=(label,))
-    for key, value in values.items():
-        family.add_metric((key,), float(value))
-    return family
-
-
-def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(f"rsfilter_{name}", text, labels=(label,))
-    for key, value in sorted(values.items()):
-        family.add_metric((key,), value)
-    return family

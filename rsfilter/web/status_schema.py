@@ -123,6 +123,10 @@ class TruthJson(Shape):
     mode: Literal["authoritative", "union", "both"]
     loaded: str | None
     """Time at which the active truth was read; null if none was."""
+    built: str | None
+    """Time at which it was made, by its own metadata; null if they do not name one."""
+    is_old: bool
+    """True if it was made longer ago than `max_age`."""
     in_force: TruthSummary | None
     problems: list[str]
     """Problems of the file in its current state; empty if there is none."""
@@ -145,6 +149,21 @@ class CacheJson(Shape):
     dropped: int
     """Records that could not be VRPs."""
     errors: int
+    expire_s: float
+    """Seconds after which its data expire: `expire`, or its own Expire Interval if that is less."""
+    unchanged_s: float | None
+    """Seconds since its data last changed, as far as this process has seen; null if there are
+    none."""
+    is_unchanged_long: bool
+    """True if that is longer than `max_unchanged`."""
+    missing: int
+    """VRPs that the deciding cache has and it does not."""
+    extra: int
+    """VRPs that it has and the deciding cache does not."""
+    differs_s: float | None
+    """Seconds for which the oldest difference has lasted; null if there is none."""
+    differs_long: int
+    """Prefixes that have differed for longer than `max_differing`."""
 
 
 class RtrJson(Shape):

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.places import ROOT
 from support.speaker import state
-from support.web_bench import HV7, ROUTER, Bench
+from support.web_bench import HV7, ROUTER, TRUTH, Bench
 
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
@@ -33,7 +33,8 @@ class Caches:
 
     def status(self) -> list[CacheStatus]:
         address = CacheAddress("192.0.2.50", 8282)
-        return [CacheStatus(address, "established", True, True, 1.0, 7, 42, 500, 0, 0)]
+        counts = (address, "established", True, True, 1.0, 7, 42, 500, 0, 0)
+        return [CacheStatus(*counts, 3600, 90.0, False, 0, 0, None, 0)]
 
 
 class Watcher:
@@ -43,7 +44,7 @@ class Watcher:
 @pytest.fixture
 async def exposition(tmp_path: Path) -> str:
     """The metrics of a filter with everything configured."""
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, truth={**TRUTH, "metadata": {"generated": "2026-11-22T10:00:00Z"}})
     bench.running.caches = Caches()  # type: ignore[assignment]
     bench.running.watcher = Watcher()  # type: ignore[assignment]
     fleet = FleetConfig("site-a", parse_url("postgresql://rs1@127.0.0.1/rsfilter"))

@@ -62,6 +62,8 @@ class RtrCache:
         self.faults: deque[Fault] = deque()
         self.queries = 0
         self.version = version
+        self.expire = 172_800
+        """Expire Interval of its End of Data."""
         self._history: dict[int, frozenset[Vrp]] = {1: self.vrps}
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -117,9 +119,8 @@ class RtrCache:
         return b"".join(record(vrp, flags, version=self.version) for vrp in sorted(self.vrps))
 
     def end_of_data(self, session: int | None = None) -> bytes:
-        # The intervals are not what anybody should use: refresh, retry and expire of the
-        # configuration count.
-        intervals = struct.pack("!III", 7200, 7200, 172800) if self.version else b""
+        # Refresh and retry of the configuration count, never these.
+        intervals = struct.pack("!III", 7200, 7200, self.expire) if self.version else b""
         body = self.serial.to_bytes(4, "big") + intervals
         return pdu(END_OF_DATA, session or self.session, body, version=self.version)
 

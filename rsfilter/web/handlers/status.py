@@ -18,6 +18,7 @@ from rsfilter.rtr.caches import CacheStatus
 from rsfilter.web import schema, status_schema
 from rsfilter.web.api import Api
 from rsfilter.web.context import Running
+from rsfilter.web.data_ages import is_truth_old, truth_built
 from rsfilter.web.health import MAX_NAMED
 from rsfilter.web.impact_worker import truth_summary
 from rsfilter.web.requests import ApiError
@@ -228,11 +229,13 @@ def _truth(running: Running) -> status_schema.TruthJson | None:
     if config is None:
         return None
     error = running.watcher.error if running.watcher else None
-    loaded = running.truth_loaded
+    loaded, built = running.truth_loaded, truth_built(running)
     return status_schema.TruthJson(
         file=str(config.file),
         mode=config.mode.value,
         loaded=None if loaded is None else timestamp(loaded),
+        built=None if built is None else timestamp(built),
+        is_old=is_truth_old(running, time.time()),
         in_force=truth_summary(found) if found else None,
         problems=[str(problem) for problem in error.problems] if error else [],
     )
@@ -263,4 +266,11 @@ def _cache(cache: CacheStatus) -> status_schema.CacheJson:
         vrps=cache.vrps,
         dropped=cache.dropped,
         errors=cache.errors,
+        expire_s=cache.expire,
+        unchanged_s=None if cache.unchanged is None else round(cache.unchanged, 3),
+        is_unchanged_long=cache.is_unchanged_long,
+        missing=cache.missing,
+        extra=cache.extra,
+        differs_s=None if cache.differs is None else round(cache.differs, 3),
+        differs_long=cache.lasting,
     )

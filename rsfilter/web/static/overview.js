@@ -1,8 +1,8 @@
 // Overview: what is wrong first, then the counts, the data in force, and what changed last.
 
 import { get } from "/static/api.js";
-import { ago, h, neighborLink, number, plural, routeLink, time } from "/static/dom.js";
-import { findings } from "/static/state.js";
+import { ago, duration, h, neighborLink, number, plural, routeLink, time } from "/static/dom.js";
+import { cacheProblems, findings } from "/static/state.js";
 import { facts, table } from "/static/table.js";
 import { sentence } from "/static/words.js";
 
@@ -76,8 +76,8 @@ function data(status) {
       source: "truth",
       state: found ? `revision ${found.revision || "unnamed"} · ${found.sha256.slice(0, 12)}` : "none",
       holds: found ? `${plural(found.vrps, "VRP")}, ${plural(found.hosts, "host")}` : "",
-      age: found ? time(status.truth.loaded) : "",
-      problem: status.truth.problems.join("; "),
+      age: found ? h("span", {}, time(status.truth.loaded), status.truth.built ? h("div", { class: "faint" }, `built ${ago(status.truth.built)}`) : "") : "",
+      problem: [...status.truth.problems, ...status.truth.is_old ? ["built longer ago than max_age"] : []].join("; "),
     });
   }
   for (const cache of status.rtr?.caches ?? []) {
@@ -85,8 +85,8 @@ function data(status) {
       source: `RTR ${cache.address}${cache.decides ? " (decides)" : ""}`,
       state: cache.state,
       holds: `${plural(cache.vrps, "VRP")}, serial ${cache.serial}`,
-      age: cache.age_s === null ? "never confirmed" : `confirmed ${ago(new Date(Date.now() - 1000 * cache.age_s).toISOString())}`,
-      problem: cache.is_fresh ? "" : "not confirmed recently",
+      age: cacheAges(cache),
+      problem: cacheProblems(cache).join("; "),
     });
   }
   return facts("", [
@@ -96,6 +96,15 @@ function data(status) {
     { name: "age", cell: (row) => row.age },
     { name: "problem", cell: (row) => row.problem && h("span", { class: "bad" }, row.problem), kind: "wide" },
   ], rows);
+}
+
+// Seconds of ages are counted by the filter's clock.
+function cacheAges(cache) {
+  if (cache.age_s === null) return "never confirmed";
+  const confirmed = h("div", {}, `confirmed ${ago(new Date(Date.now() - 1000 * cache.age_s).toISOString())}`);
+  const differs = cache.differs_s === null ? "" : h("div", { class: "faint" },
+    `${number(cache.missing)} missing and ${number(cache.extra)} more than where it decides, for ${duration(cache.differs_s)}`);
+  return h("span", {}, confirmed, h("div", { class: "faint" }, `unchanged for ${duration(cache.unchanged_s ?? 0)}`), differs);
 }
 
 async function seed(live) {

@@ -4,7 +4,7 @@
 import { get } from "/static/api.js";
 import { ago, h, neighborLink, number, plural } from "/static/dom.js";
 import { stateText } from "/static/neighbors.js";
-import { STATES, stateOf } from "/static/state.js";
+import { STATES, cacheProblems, stateOf } from "/static/state.js";
 
 const LISTED = 200; // cells that the list names
 const GAP = 2;
@@ -197,12 +197,12 @@ function sourceItems(status) {
   const items = [];
   if (status.truth) {
     const found = status.truth.in_force;
-    items.push(source("truth", found ? found.revision || found.sha256.slice(0, 12) : "none", !found || status.truth.problems.length > 0,
+    items.push(source("truth", found ? found.revision || found.sha256.slice(0, 12) : "none", !found || status.truth.is_old || status.truth.problems.length > 0,
       found ? plural(found.vrps, "VRP") : ""));
   }
   for (const cache of status.rtr?.caches ?? []) {
     const age = cache.age_s === null ? "never confirmed" : `confirmed ${ago(new Date(Date.now() - 1000 * cache.age_s).toISOString())}`;
-    items.push(source(`RTR ${cache.address}`, cache.decides ? "decides" : "stands by", !cache.is_fresh, `${plural(cache.vrps, "VRP")}, ${age}`));
+    items.push(source(`RTR ${cache.address}`, cache.decides ? "decides" : "stands by", cacheProblems(cache).length > 0, `${plural(cache.vrps, "VRP")}, ${age}`));
   }
   return items;
 }

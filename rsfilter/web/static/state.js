@@ -82,3 +82,12 @@ function finding(level, title, of, href, before = "") {
 export function worst(found) {
   return found[0]?.level ?? "good";
 }
+
+// What is wrong with the data of an RTR cache.
+export function cacheProblems(cache) {
+  return [
+    !cache.is_fresh && "not confirmed recently",
+    cache.is_unchanged_long && "unchanged for too long",
+    cache.differs_long > 0 && `differs in ${plural(cache.differs_long, "prefix", "prefixes")} for too long`,
+  ].filter(Boolean);
+}

@@ -175,6 +175,8 @@ def test_full_has_every_value() -> None:
         refresh=120,
         retry=20,
         expire=7200,
+        max_unchanged=43200,
+        max_differing=0,
         on_expire="reject",
         startup_wait=5,
     )
@@ -245,7 +247,7 @@ def test_truth_alone_or_caches_alone() -> None:
     with_caches = parse_config(MINIMAL.replace('[truth]\nfile = "truth.json"\n', RTR), HERE)
     assert with_caches.truth is None
     assert with_caches.rtr == RtrConfig(
-        (CacheAddress("192.0.2.50", 8282),), 60, 10, 3600, "hold", 30
+        (CacheAddress("192.0.2.50", 8282),), 60, 10, 3600, None, 21600, "hold", 30
     )
 
 

@@ -13,6 +13,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +28,7 @@ from support.rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot
 from rsfilter.rtr import caches as cache_module
+from rsfilter.rtr.ages import NO_LIMITS, AgeLimits
 from rsfilter.rtr.caches import CacheAddress, RtrCaches, RtrError
 from rsfilter.rtr.librtr import CachedVrps
 
@@ -48,7 +50,12 @@ class Watched:
     """`RtrCaches`, and all that it ever said."""
 
     def __init__(
-        self, *addresses: CacheAddress, refresh: int = 1, retry: int = 1, expire: int = 600
+        self,
+        *addresses: CacheAddress,
+        refresh: int = 1,
+        retry: int = 1,
+        expire: int = 600,
+        ages: AgeLimits = NO_LIMITS,
     ) -> None:
         self.snapshots: list[RtrSnapshot] = []
         self.expirations = 0
@@ -59,6 +66,7 @@ class Watched:
             expire=expire,
             on_change=self._changed,
             on_expired=self._expired,
+            ages=ages,
         )
 
     async def _changed(self, snapshot: RtrSnapshot, _reason: str) -> None:
@@ -82,9 +90,13 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watched(
-    *addresses: CacheAddress, refresh: int = 1, retry: int = 1, expire: int = 600
+    *addresses: CacheAddress,
+    refresh: int = 1,
+    retry: int = 1,
+    expire: int = 600,
+    ages: AgeLimits = NO_LIMITS,
 ) -> AsyncIterator[Watched]:
-    result = Watched(*addresses, refresh=refresh, retry=retry, expire=expire)
+    result = Watched(*addresses, refresh=refresh, retry=retry, expire=expire, ages=ages)
     await result.caches.start()
     try:
         yield result
@@ -388,6 +400,92 @@ async def test_a_cache_without_data_does_not_keep_the_other_from_deciding() -> N
         watched(first.address, second.address) as rtr,
     ):
         await rtr.holds(OLD)
+
+
+# Ages ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "sent", "ours", "expire"),
+    [
+        (1, 7200, 3600, 3600),  # ours is the most
+        (1, 900, 3600, 900),
+        (1, 1, 3600, 600),  # RFC 8210 section 6
+        (1, 0xFFFFFFFF, 3600, 3600),
+        (1, 7200, 2, 2),
+        (0, 7200, 3600, 3600),  # has none
+    ],
+)
+async def test_a_cache_may_ask_for_less_than_our_expire(
+    version: int, sent: int, ours: int, expire: int
+) -> None:
+    async with RtrCache(OLD, version=version) as cache:
+        cache.expire = sent
+        async with watched(cache.address, expire=ours) as rtr:
+            await rtr.holds(OLD)
+            assert rtr.caches.status()[0].expire == expire
+
+
+async def test_the_newest_expire_interval_counts() -> None:
+    async with RtrCache(OLD) as cache, watched(cache.address, expire=3600) as rtr:
+        await rtr.holds(OLD)
+        assert rtr.caches.status()[0].expire == 3600
+        cache.expire = 1800
+        await eventually(lambda: rtr.caches.status()[0].expire == 1800)  # with the next refresh
+
+
+async def test_data_that_stand_still_are_old_although_they_are_confirmed() -> None:
+    limits = AgeLimits(max_unchanged=2, max_differing=0)
+    async with RtrCache(OLD) as cache, watched(cache.address, ages=limits) as rtr:
+        await rtr.holds(OLD)
+        await eventually(lambda: rtr.caches.status()[0].is_unchanged_long)
+        (status,) = rtr.caches.status()
+        assert status.is_fresh
+        assert cache.queries > 1
+        await cache.dies()
+        cache.forgets()  # a restart from the same file proves nothing
+        await cache.starts()
+        await eventually(lambda: rtr.caches.status()[0].session == cache.session)
+        assert rtr.caches.status()[0].is_unchanged_long
+        before = unchanged_since(rtr)
+        cache.holds(NEW)
+        cache.notifies()
+        await rtr.holds(NEW)
+        assert unchanged_since(rtr) > before + 1
+
+
+def unchanged_since(rtr: Watched) -> float:
+    (status,) = rtr.caches.status()
+    return time.monotonic() - (status.unchanged or 0.0)
+
+
+async def test_caches_that_differ_are_compared_with_the_one_that_decides() -> None:
+    limits = AgeLimits(max_unchanged=0, max_differing=1)
+    async with (
+        RtrCache(OLD) as a,
+        RtrCache(OLD) as b,
+        watched(a.address, b.address, ages=limits) as rtr,
+    ):
+        await rtr.holds(OLD)
+        await eventually(lambda: rtr.caches.status()[1].vrps == len(OLD))
+        b.holds(COMMON | {vrp("192.0.2.0/24", 24, 65009)})
+        b.notifies()
+        await eventually(lambda: rtr.caches.status()[1].lasting == 2)
+        first, other = rtr.caches.status()
+        assert (first.decides, first.missing, first.extra, first.differs) == (True, 0, 0, None)
+        assert (other.missing, other.extra) == (2, 1)
+        age = other.differs or 0.0
+        await a.dies()  # and the age of the difference outlives the failover
+        await eventually(lambda: rtr.caches.status()[0].missing == 1)
+        first, other = rtr.caches.status()
+        assert (other.decides, first.extra, first.lasting) == (True, 2, 2)
+        assert (first.differs or 0.0) > age
+        assert other.lasting == 0
+        await a.starts()
+        b.holds(OLD)
+        b.notifies()
+        await eventually(lambda: [c.lasting for c in rtr.caches.status()] == [0, 0])
+        assert [c.differs for c in rtr.caches.status()] == [None, None]
 
 
 # Addresses -------------------------------------------------------------------------------------

@@ -211,3 +211,30 @@ def every_second(steps: list[Step]) -> list[Step]:
         dense += [(float(t), "", None, False) for t in range(int(start), int(step[0]))]
         dense.append(step)
     return dense
+
+
+@pytest.mark.parametrize(
+    ("ours", "sent", "expire"),
+    [(3600, 0, 3600), (3600, 7200, 3600), (3600, 900, 900), (3600, 1, 600), (300, 900, 300)],
+)
+def test_data_expire_by_the_shorter_of_two_times(ours: int, sent: int, expire: int) -> None:
+    failover = Failover(1, refresh=REFRESH, grace=GRACE, expire=ours)
+    failover.report(0, 0.0, None, sent)
+    assert failover.expire_of(0) == expire
+    assert failover.decide(expire - 0.1) == Decision(0, True, float(expire))
+    assert failover.decide(expire) == Decision(0, False, None)
+
+
+def test_no_cache_can_ask_for_data_that_expire_before_the_next_refresh() -> None:
+    failover = Failover(1, refresh=3000, grace=GRACE, expire=7200)
+    failover.report(0, 0.0, None, 600)
+    assert failover.expire_of(0) == 3000 + GRACE
+
+
+def test_each_cache_has_its_own_time() -> None:
+    failover = Failover(2, refresh=REFRESH, grace=GRACE, expire=3600)
+    failover.report(0, 0.0, 1.0, 600)
+    failover.report(1, 0.0, 1.0, 1200)
+    assert failover.decide(599)[:2] == (0, True)
+    assert failover.decide(600)[:2] == (1, True)
+    assert failover.decide(1200)[:2] == (1, False)

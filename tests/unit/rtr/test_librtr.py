@@ -1,4 +1,4 @@
-"""The binding of librtr: records, threads, and real StayRTR over TCP and SSH."""
+"""The binding of librtr: records, threads, and real StayRTR over TCP, SSH and TLS."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from support.rtr_cache import RtrCache
 
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rtr.ages import NO_LIMITS, AgeLimits
 from rsfilter.rtr.caches import CacheAddress, RtrCaches
 from rsfilter.rtr.librtr import Connection, RtrError, digest_of, read_table
 
@@ -197,7 +199,7 @@ class StayRtr:
 
     def starts(self) -> None:
         argv = ["stayrtr", "-cache", "vrps.json", "-checktime=false", "-refresh", "86400"]
-        argv += ["-metrics.addr", "", "-loglevel", "error"]
+        argv += ["-metrics.addr", "", "-loglevel", "error", "-rtr.expire", "1200"]
         options = [option.replace("PORT", str(self.port)) for option in self._options]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], cwd=self._directory, stderr=log)
@@ -240,19 +242,24 @@ async def eventually(is_so: Callable[[], bool]) -> None:
 class Rtr:
     """`RtrCaches` on one cache, with all its snapshots."""
 
-    def __init__(self, address: CacheAddress) -> None:
+    def __init__(self, address: CacheAddress, ages: AgeLimits = NO_LIMITS) -> None:
         self.snapshots: list[RtrSnapshot] = []
         self.caches = RtrCaches(
             [address],
             refresh=1,
             retry=1,
-            expire=600,
+            expire=3600,
             on_change=self._changed,
             on_expired=lambda: None,
+            ages=ages,
         )
 
     async def _changed(self, snapshot: RtrSnapshot, _reason: str) -> None:
         self.snapshots.append(snapshot)
+
+    @property
+    def unchanged_since(self) -> float:
+        return time.monotonic() - (self.caches.status()[0].unchanged or 0.0)
 
     async def __aenter__(self) -> Rtr:
         await self.caches.start()
@@ -342,10 +349,75 @@ async def test_ssh(tmp_path: Path, knows_host: bool) -> None:
         daemon.dies()
 
 
+@pytest.mark.lab
+@pytest.mark.parametrize("expected", ["rtr1.example.net", "rtr2.example.net"])
+async def test_tls_through_stunnel(tmp_path: Path, expected: str) -> None:
+    """The cache has the certificate of rtr1. The example of the manual refuses it for another."""
+    openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=rtr1.example.net"
+    openssl += " -addext subjectAltName=DNS:rtr1.example.net -keyout key.pem -out cert.pem"
+    subprocess.run(openssl.split(), cwd=tmp_path, check=True, capture_output=True)
+    tls = ["-bind", "", "-tls.bind", f"{HOST}:PORT", "-tls.cert", "cert.pem"]
+    daemon = StayRtr(tmp_path, *tls, "-tls.key", "key.pem")
+    with socket.create_server((HOST, 0)) as free:
+        port = int(free.getsockname()[1])
+    example = (ROOT / "docs/examples/stunnel/rpki-rtr.conf").read_text()
+    for written, here in {
+        "accept = 127.0.0.1:8282": f"accept = {HOST}:{port}",
+        "connect = rtr1.example.net:324": f"connect = {HOST}:{daemon.port}",
+        "checkHost = rtr1.example.net": f"checkHost = {expected}",
+        "CAfile = /etc/stunnel/rtr-ca.pem": "CAfile = cert.pem",
+    }.items():
+        assert written in example
+        example = example.replace(written, here)
+    (tmp_path / "rpki-rtr.conf").write_text(example)
+    vrps = some_vrps(500, 1)
+    daemon.serves(vrps)
+    daemon.starts()
+    with (tmp_path / "stunnel.log").open("wb") as log:
+        stunnel = subprocess.Popen(["stunnel", "rpki-rtr.conf"], cwd=tmp_path, stderr=log)
+    try:
+        async with Rtr(CacheAddress(HOST, port)) as rtr:
+            if expected == "rtr1.example.net":
+                await rtr.holds(vrps)
+                daemon.serves(some_vrps(500, 2))
+                await rtr.holds(some_vrps(500, 2))
+            else:
+                await eventually(lambda: rtr.caches.status()[0].errors > 1)
+                assert rtr.snapshots == []
+                assert "certificate verify failed" in (tmp_path / "stunnel.log").read_text()
+    finally:
+        stunnel.kill()
+        stunnel.wait()
+        daemon.dies()
+
+
+@pytest.mark.lab
+async def test_ages_of_a_stayrtr(stayrtr: StayRtr) -> None:
+    """It answers every second, and its file is the same: confirmed and old. It restarts from the
+    same file, under another session: still as old."""
+    first, second = some_vrps(1001, 1), some_vrps(1001, 2)
+    stayrtr.serves(first)
+    stayrtr.starts()
+    async with Rtr(stayrtr.address, AgeLimits(max_unchanged=2, max_differing=0)) as rtr:
+        await rtr.holds(first)
+        status = rtr.caches.status()[0]
+        assert status.expire == 1200  # which is StayRTR's own -rtr.expire
+        await eventually(lambda: rtr.caches.status()[0].is_unchanged_long)
+        stayrtr.dies()
+        stayrtr.starts()
+        await eventually(lambda: rtr.caches.status()[0].session != status.session)
+        assert rtr.caches.status()[0].is_unchanged_long
+        before = rtr.unchanged_since
+        stayrtr.serves(second)
+        await rtr.holds(second)
+        assert rtr.unchanged_since > before + 1
+
+
 # Quiet -----------------------------------------------------------------------------------------
 
 QUIET = """
 import asyncio, sys
+from rsfilter.rtr.ages import NO_LIMITS, AgeLimits
 from rsfilter.rtr.caches import CacheAddress, RtrCaches
 
 async def main():

@@ -221,7 +221,8 @@ async def test_with_caches_their_state_is_shown(tmp_path: Path) -> None:
 
         def status(self) -> list[CacheStatus]:
             address = CacheAddress("192.0.2.50", 8282)
-            return [CacheStatus(address, "established", True, True, 12.5, 7, 42, 500, 0, 3)]
+            counts = (address, "established", True, True, 12.5, 7, 42, 500, 0, 3)
+            return [CacheStatus(*counts, 3600, 90.0, False, 0, 0, None, 0)]
 
     bench = Bench(tmp_path, CONFIG, TRUTH)
     bench.running.caches = Caches()  # type: ignore[assignment]
