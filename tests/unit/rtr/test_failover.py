@@ -221,8 +221,8 @@ def test_data_expire_by_the_shorter_of_two_times(ours: int, sent: int, expire: i
     failover = Failover(1, refresh=REFRESH, grace=GRACE, expire=ours)
     failover.report(0, 0.0, None, sent)
     assert failover.expire_of(0) == expire
-    assert failover.decide(expire - 0.1) == Decision(0, True, float(expire))
-    assert failover.decide(expire) == Decision(0, False, None)
+    assert failover.decide(expire - 0.1) == CacheChoice(0, True, float(expire))
+    assert failover.decide(expire) == CacheChoice(0, False, None)
 
 
 def test_no_cache_can_ask_for_data_that_expire_before_the_next_refresh() -> None:
