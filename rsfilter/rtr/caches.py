@@ -101,7 +101,7 @@ class RtrCaches:
             len(self._caches), refresh=refresh, grace=grace_of(retry), expire=expire
         )
         self._ages = ages
-        self._pairs: dict[frozenset[int | None], _Pair] = {}
+        self._comparisons: dict[frozenset[int | None], _Compared] = {}
         """The deciding cache with each other one, while both are fresh."""
         self._on_change = on_change
         self._on_expired = on_expired
@@ -157,7 +157,7 @@ class RtrCaches:
         vrps = len(cache.table.vrps) if cache.table else 0
         unchanged = None if cache.standing.since is None else now - cache.standing.since
         is_fresh = self._failover.is_fresh(index, now)
-        pair = self._pairs.get(frozenset((index, self._decides)))
+        pair = self._comparisons.get(frozenset((index, self._decides)))
         limit = self._ages.max_differing
         return CacheStatus(
             address=cache.address,
@@ -282,27 +282,27 @@ class RtrCaches:
             for index, cache in enumerate(self._caches)
             if cache.table and self._failover.is_fresh(index, now)
         }
-        pairs: dict[frozenset[int | None], _Pair] = {}
+        pairs: dict[frozenset[int | None], _Compared] = {}
         active = None if self._decides is None else fresh.pop(self._decides, None)
         for index, table in fresh.items():
             if active is None:
                 break
             key = frozenset((index, self._decides))
-            pair = pairs[key] = self._pairs.get(key) or _Pair()
+            pair = pairs[key] = self._comparisons.get(key) or _Compared()
             try:
                 await pair.compare(active, table, now)
             except Exception:  # no memory, no thread
                 log.exception("RTR cache %s: cannot compare its data", self._caches[index].address)
-        self._pairs = pairs
+        self._comparisons = pairs
 
 
-class _Pair:
+class _Compared:
     """Two caches, and in what they differ."""
 
     def __init__(self) -> None:
         self.differences = Differences()
         self.change = _NO_CHANGE
-        self._compared: tuple[CachedVrps, CachedVrps] | None = None
+        self._tables: tuple[CachedVrps, CachedVrps] | None = None
 
     def differs_for(self, now: float) -> float | None:
         """Return the seconds for which the oldest difference has lasted; None if there is none."""
@@ -311,14 +311,14 @@ class _Pair:
     async def compare(self, active: CachedVrps, other: CachedVrps, now: float) -> None:
         """Compare two tables, unless they were compared last."""
         tables = (active, other)
-        if self._compared is None or any(map(operator.is_not, self._compared, tables)):
+        if self._tables is None or any(map(operator.is_not, self._tables, tables)):
             if active.digest == other.digest:
                 self.change = _NO_CHANGE
             else:
                 difference = active.vrps.difference
                 self.change = await asyncio.to_thread(difference, other.vrps, MAX_PREFIXES)
             self.differences.report(self.change.prefixes, now)
-            self._compared = tables
+            self._tables = tables
 
 
 _NO_CHANGE = Difference(0, 0, frozenset())
