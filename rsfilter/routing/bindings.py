@@ -25,6 +25,9 @@ class OriginTable(Protocol):
     def validate(self, prefix: Prefix, asn: int) -> Validation:
         """The origin validation state of a well-formed prefix announced by `asn`."""
 
+    def validator(self, asn: int) -> Callable[[Prefix], Validation]:
+        """Return `validate` for the prefixes of one ASN."""
+
     def covers(self, prefix: Prefix) -> bool:
         """Some VRP covers the prefix."""
 

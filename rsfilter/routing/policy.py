@@ -27,7 +27,14 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.reasons import REASONS
-from rsfilter.routing.validation import _NOT_FOUND, _VALID, Data, DataUnavailableError, origin
+from rsfilter.routing.validation import (
+    _NOT_FOUND,
+    _VALID,
+    Data,
+    DataUnavailableError,
+    Validator,
+    validator,
+)
 
 BOGON_ASNS = frozenset({0, 23456, 65535, 4294967295})
 """RFC 7607 (0), RFC 6793 section 9 (AS_TRANS), RFC 7300 (the last ASN of either size)."""
@@ -226,8 +233,8 @@ SPARED_CHECKS: tuple[Check, ...] = (
     check_length,
     check_bogon_prefix,
 )
-"""Prefix checks that a plain host route always passes; `_judge_prefix` skips them for such routes.
-If you add one, extend `_is_plain`.
+"""Prefix checks that a plain host route always passes; `_PathJudge.judge` skips them for such
+routes. If you add one, extend its condition.
 
 As one check among `PREFIX_CHECKS`, with an early return, a route's whole trip would
 cost 4.5 % more (1,017 bytecodes instead of 973)."""
@@ -236,10 +243,10 @@ MALFORMED: Reasons = ("prefix_malformed",)
 """The only reason for a malformed prefix."""
 
 
-def check_origin(route: Route, group: HostGroup, data: Data) -> tuple[Reasons, Validation]:
+def check_origin(route: Route, group: HostGroup, validate: Validator) -> tuple[Reasons, Validation]:
     """RFC 6811 for the session's AS; the prefix is well formed."""
     try:
-        validation = origin(route.key.prefix, route.asn, data, route.key.neighbor)
+        validation = validate(route.key.prefix)
     except DataUnavailableError:
         return ("data_unavailable",), _NOT_VALIDATED
     if validation.state is _VALID:
@@ -264,9 +271,7 @@ def judge(
 
     `within_limit` is false for a route beyond the group's `max_prefixes`: counting is the RIB's.
     """
-    found = _judge_path(route, group, data)
-    by_prefix, validation = _judge_prefix(route, group or NO_GROUP, data)
-    return _conclude(found + by_prefix, validation, within_limit)
+    return _conclude(*_PathJudge(route, group, data).judge(route), within_limit)
 
 
 def findings(route: Route, group: HostGroup | None, data: Data) -> dict[str, Reasons]:
@@ -279,7 +284,8 @@ def findings(route: Route, group: HostGroup | None, data: Data) -> dict[str, Rea
     found["prefix"] = _OK if is_well_formed else MALFORMED
     for check in PREFIX_CHECKS + SPARED_CHECKS:
         found[_name(check)] = check(route, rules, data) if is_well_formed else _OK
-    found["origin"] = check_origin(route, rules, data)[0] if is_well_formed else _OK
+    validate = validator(route.asn, data, route.key.neighbor)
+    found["origin"] = check_origin(route, rules, validate)[0] if is_well_formed else _OK
     return found
 
 
@@ -287,16 +293,72 @@ def _name(check: Check) -> str:
     return check.__name__.removeprefix("check_")
 
 
+class _PathJudge:
+    """The part of a judgement that routes share which differ in their prefixes only, as those of an
+    UPDATE do."""
+
+    __slots__ = (
+        "_bogons",
+        "_first",
+        "_host_length",
+        "_reasons",
+        "_shift",
+        "_validate",
+        "data",
+        "group",
+    )
+
+    def __init__(self, first: Route, group: HostGroup | None, data: Data) -> None:
+        self.group, self.data = group, data
+        self._first = first
+        rules = group or NO_GROUP
+        reasons = _OK if group else ("neighbor_unknown",)
+        for check in PATH_CHECKS:
+            reasons += check(first, rules, data)
+        self._reasons = reasons
+        self._validate = validator(first.asn, data, first.key.neighbor)
+        family = first.key.prefix.family
+        bits = BITS[family]
+        self._host_length = bits if bits in rules.lengths(family) else -1
+        """Length of a host route; -1 if the group allows none."""
+        self._shift = bits - 8
+        self._bogons = _BOGON_OCTETS[family]
+
+    def is_of(self, route: Route) -> bool:
+        """Return whether the inputs of the path checks are identical."""
+        first = self._first
+        return (
+            first.attributes is route.attributes
+            and first.next_hops is route.next_hops
+            and first.key.neighbor is route.key.neighbor
+            and first.asn == route.asn
+            and first.key.prefix.family == route.key.prefix.family
+        )
+
+    def judge(self, route: Route) -> tuple[Reasons, Validation]:
+        """Return the names of all reasons, of the path and of the prefix, and the validation."""
+        prefix = route.key.prefix
+        rules = self.group or NO_GROUP
+        checks = PREFIX_CHECKS
+        # A host route that the group allows, far from any bogon, as nearly all are, passes
+        # `SPARED_CHECKS`.
+        if prefix.length != self._host_length or prefix.network >> self._shift in self._bogons:
+            if not prefix.is_well_formed:
+                return self._reasons + MALFORMED, _NOT_VALIDATED
+            checks += SPARED_CHECKS
+        reasons, validation = check_origin(route, rules, self._validate)
+        for check in checks:
+            reasons += check(route, rules, self.data)
+        return self._reasons + reasons, validation
+
+
 class Judge:
     """`judge` for many routes one after the other: what a route shares with the one before it is
     judged once, and equal verdicts are one object."""
 
     def __init__(self) -> None:
-        self._rules: tuple[HostGroup | None, Data | None] = (None, None)
-        self._last: Route | None = None
-        """The last route of which the path was judged, by these rules."""
-        self._by_path: Reasons = _OK
-        """Reasons found by the path checks."""
+        self._path: _PathJudge | None = None
+        """Path of the last route."""
         self._found: tuple[Reasons, Validation, bool] | None = None
         """All that was found of the last route, and whether it is within its limit."""
         self._verdict = Verdict(VerdictKind.REJECTED, _OK, _NOT_VALIDATED)
@@ -318,61 +380,17 @@ class Judge:
     ) -> list[Verdict]:
         """The verdicts of routes from neighbors of one group."""
         verdicts: list[Verdict] = []
-        rules = group or NO_GROUP
-        last = self._last
-        if self._rules[0] is not group or self._rules[1] is not data:  # they can be large
-            self._rules, last = (group, data), None
+        path = self._path
+        if path is not None and (path.group is not group or path.data is not data):
+            path = None
         for route in routes:
-            if last is None or not _share_path(last, route):
-                last, self._by_path = route, _judge_path(route, group, data)
-            by_prefix, validation = _judge_prefix(route, rules, data)
-            found = (self._by_path + by_prefix, validation, within_limit)
+            if path is None or not path.is_of(route):
+                path = self._path = _PathJudge(route, group, data)
+            found = (*path.judge(route), within_limit)
             if found != self._found:
                 self._found, self._verdict = found, _conclude(*found)
             verdicts.append(self._verdict)
-        self._last = last
         return verdicts
-
-
-def _share_path(one: Route, other: Route) -> bool:
-    """Return whether the inputs of the path checks are identical, as they are within an UPDATE."""
-    return (
-        one.attributes is other.attributes
-        and one.next_hops is other.next_hops
-        and one.key.neighbor is other.key.neighbor
-        and one.asn == other.asn
-        and one.key.prefix.family == other.key.prefix.family
-    )
-
-
-def _judge_path(route: Route, group: HostGroup | None, data: Data) -> Reasons:
-    rules = group or NO_GROUP
-    found = _OK if group else ("neighbor_unknown",)
-    for check in PATH_CHECKS:
-        found += check(route, rules, data)
-    return found
-
-
-def _judge_prefix(route: Route, rules: HostGroup, data: Data) -> tuple[Reasons, Validation]:
-    prefix = route.key.prefix
-    checks = PREFIX_CHECKS
-    if not _is_plain(prefix, rules):
-        if not prefix.is_well_formed:
-            return MALFORMED, _NOT_VALIDATED
-        checks += SPARED_CHECKS
-    found, validation = check_origin(route, rules, data)
-    for check in checks:
-        found += check(route, rules, data)
-    return found, validation
-
-
-def _is_plain(prefix: Prefix, group: HostGroup) -> bool:
-    """Return whether this is a host route that the group allows, far from any bogon, as nearly all
-    routes are. It passes all `SPARED_CHECKS`."""
-    family, length = prefix.family, prefix.length
-    if length != BITS[family] or length not in group.lengths(family):
-        return False
-    return prefix.network >> (length - 8) not in _BOGON_OCTETS[family]
 
 
 def _conclude(found: Reasons, validation: Validation, within_limit: bool) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -66,23 +67,27 @@ def origin(prefix: Prefix, asn: int, data: Data, neighbor: Address | None = None
     prefixes decide. Without it only the ASN is validated. Raises DataUnavailableError if the
     deciding source has no data.
     """
+    return validator(asn, data, neighbor)(prefix)
+
+
+Validator = Callable[[Prefix], Validation]
+
+
+def validator(asn: int, data: Data, neighbor: Address | None = None) -> Validator:
+    """Return `origin` for the prefixes of one session: what they share is decided once."""
     truth = data.truth
+    by_rtr = _rtr_validator(asn, data)
     if data.truth_source is _UNAVAILABLE:
-        raise DataUnavailableError  # the space that truth would have covered is unknown
+        return _refuse  # the space that truth would have covered is unknown
     if truth is None:
-        return _ask_rtr(prefix, asn, data)
-    if data.rtr_source is _UNUSED or (data.mode is _AUTHORITATIVE and truth.covers(prefix)):
-        return _ask_truth(truth, prefix, asn, data, neighbor)
+        return by_rtr
+    by_truth = _truth_validator(truth, asn, data, neighbor)
+    if data.rtr_source is _UNUSED:
+        return by_truth
     if data.mode is _AUTHORITATIVE:
-        return _ask_rtr(prefix, asn, data)
+        return lambda prefix: by_truth(prefix) if truth.covers(prefix) else by_rtr(prefix)
     precedence = _PRECEDENCE[data.mode]
-    by_truth = _ask_truth(truth, prefix, asn, data, neighbor)
-    if by_truth.state is precedence[0] or by_truth.owners:
-        return by_truth  # regardless of RTR, which knows ASNs only
-    by_rtr = _ask_rtr(prefix, asn, data)
-    state = min(by_truth.state, by_rtr.state, key=precedence.index)
-    deciding = (vrp for v in (by_truth, by_rtr) if v.state is state for vrp in v.vrps)
-    return Validation(state, tuple(dict.fromkeys(deciding)))
+    return lambda prefix: _combine(prefix, by_truth, by_rtr, precedence)
 
 
 _PRECEDENCE = {
@@ -94,24 +99,47 @@ sets one match is enough and one covering VRP is known; if both must be Valid, t
 result."""
 
 
-def _ask_truth(
-    truth: OriginTable, prefix: Prefix, asn: int, data: Data, neighbor: Address | None
+def _combine(
+    prefix: Prefix, by_truth: Validator, by_rtr: Validator, precedence: tuple[OriginState, ...]
 ) -> Validation:
-    """Validate with the host's own prefixes if it shares its ASN; else, or if no host owns the
-    prefix, with the ASN's."""
-    own = None
-    if neighbor is not None and data.bindings.own:
-        own = data.bindings.table(asn, neighbor)
-    if own is None or not truth.covers(prefix):
-        return truth.validate(prefix, asn)
-    by_own = own.validate(prefix, asn)
-    if by_own.state is not _NOT_FOUND:
-        return by_own
-    of_asn = truth.validate(prefix, asn)
-    return Validation(_INVALID, of_asn.vrps, data.bindings.named(of_asn.vrps, asn))
+    truths = by_truth(prefix)
+    if truths.state is precedence[0] or truths.owners:
+        return truths  # regardless of RTR, which knows ASNs only
+    both = truths, by_rtr(prefix)
+    state = min((v.state for v in both), key=precedence.index)
+    deciding = (vrp for v in both if v.state is state for vrp in v.vrps)
+    return Validation(state, tuple(dict.fromkeys(deciding)))
 
 
-def _ask_rtr(prefix: Prefix, asn: int, data: Data) -> Validation:
+def _truth_validator(
+    truth: OriginTable, asn: int, data: Data, neighbor: Address | None
+) -> Validator:
+    """Return the validation by the host's own prefixes if it shares its ASN; else, or if no host
+    owns the prefix, by the ASN's."""
+    bindings = data.bindings
+    own = bindings.table(asn, neighbor) if neighbor is not None and bindings.own else None
+    by_asn = truth.validator(asn)
+    if own is None:
+        return by_asn
+    by_own = own.validator(asn)
+
+    def validate(prefix: Prefix) -> Validation:
+        if not truth.covers(prefix):
+            return by_asn(prefix)
+        found = by_own(prefix)
+        if found.state is not _NOT_FOUND:
+            return found
+        of_asn = by_asn(prefix)
+        return Validation(_INVALID, of_asn.vrps, bindings.named(of_asn.vrps, asn))
+
+    return validate
+
+
+def _rtr_validator(asn: int, data: Data) -> Validator:
     if data.rtr is None or data.rtr_source is not Source.READY:
-        raise DataUnavailableError
-    return data.rtr.validate(prefix, asn)
+        return _refuse
+    return data.rtr.validator(asn)
+
+
+def _refuse(_prefix: Prefix) -> Validation:
+    raise DataUnavailableError

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from itertools import islice, starmap
 from operator import or_
 from typing import NamedTuple, NoReturn
@@ -163,6 +163,13 @@ class VrpSet:
         Names at most `MAX_NAMED_VRPS` VRPs, most specific first. If Invalid, the VRPs of `asn`
         itself come before the others, because they distinguish a wrong length from a wrong origin.
         """
+        return self._validate(asn, prefix)
+
+    def validator(self, asn: int) -> Callable[[Prefix], Validation]:
+        """Return `validate` for the prefixes of one ASN."""
+        return partial(self._validate, asn)
+
+    def _validate(self, asn: int, prefix: Prefix) -> Validation:
         family, network, length = prefix.family, prefix.network, prefix.length
         said: list[tuple[int, int, _Bucket]] = []
         for table_length, shift, buckets in self._tables.get(family, ()):
