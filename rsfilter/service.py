@@ -287,7 +287,7 @@ class Service:
         self._files.pass_on(out)
         if out.audit:
             self._audit.extend(moment.time, out.audit)
-            self._web.told(moment.time, out.audit)
+            self._web.publish(moment.time, out.audit)
         alarms.log_events(out.audit, out.notices)
         self._measure(out, moment)
 

@@ -15,7 +15,7 @@ from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.requests import ReadToken, Token
-from rsfilter.web.table_reader import CensusTaker, Slices
+from rsfilter.web.table_reader import TableCounter, TableReader
 from rsfilter.web.workers import WorkerKind, Workers
 
 IMPACT = WorkerKind("rsfilter.web.impact_worker", WorkerLimits(2 << 30, 40), 2, "impacts")
@@ -38,11 +38,11 @@ class Api:
 
     def __init__(self, running: Running) -> None:
         self.running = running
-        self.slices = Slices()
-        self.census = CensusTaker(running, self.slices)
+        self.reader = TableReader()
+        self.counter = TableCounter(running, self.reader)
         self.events = Events()
         self.metrics = Metrics(running, self.events)
-        self.watch = Watch(running, self.metrics.looked)
+        self.watch = Watch(running, self.metrics.sample)
         http = running.config.http
         self.token = Token(http.token_file)
         self.read_token = ReadToken(Token(http.read_token_file), self.token)
@@ -63,12 +63,12 @@ class Api:
     def _log(self) -> str:
         return str(self.running.config.audit.directory)
 
-    async def _question(self, asked: Question) -> Found:
-        question, time_s = msgspec.json.encode(asked), asked.time_s
+    async def _question(self, question: Question) -> Found:
+        encoded, time_s = msgspec.json.encode(question), question.time_s
         async with self._auditors.one(AUDIT_WAIT_S) as worker:
             try:
                 async with asyncio.timeout(time_s + AUDIT_GRACE_S):
-                    await worker.send(question)
+                    await worker.send(encoded)
                     await worker.send(b"")
                     return msgspec.json.decode(await worker.receive(), type=Found)
             except TimeoutError:  # a disk that does not answer

@@ -35,7 +35,7 @@ class Endpoint(NamedTuple):
     is the summary."""
     answer: type[Struct] | None = None
     """Structure of the response; None for other content (`media`)."""
-    asked: type[parameters.Asked] | None = None
+    params: type[parameters.Params] | None = None
     """Type of the parameters, from path and query, or for POST from the body."""
     needs_token: bool = False
     media: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ ENDPOINTS = (
         "/api/v1/neighbors",
         neighbors.neighbors,
         schema.NeighborsJson,
-        parameters.NeighborsAsked,
+        parameters.NeighborsParams,
     ),
     Endpoint(
         "GET",
         "/api/v1/routes",
         routes.routes,
         schema.Routes,
-        parameters.RoutesAsked,
+        parameters.RoutesParams,
         media=(NDJSON,),
     ),
     Endpoint(
@@ -73,7 +73,7 @@ ENDPOINTS = (
         "/api/v1/routes/{prefix}",
         story.story,
         schema.RouteStories,
-        parameters.PrefixAsked,
+        parameters.PrefixParams,
         errors=(404,),
     ),
     Endpoint(
@@ -81,7 +81,7 @@ ENDPOINTS = (
         "/api/v1/routes/{address}/{length}",
         story.story,
         schema.RouteStories,
-        parameters.PrefixPartsAsked,
+        parameters.PrefixPartsParams,
         errors=(404,),
     ),
     Endpoint(
@@ -89,11 +89,16 @@ ENDPOINTS = (
         "/api/v1/audit",
         audit.audit,
         schema.AuditRecords,
-        parameters.AuditAsked,
+        parameters.AuditParams,
         errors=(503,),
     ),
     Endpoint(
-        "GET", "/api/v1/timeline", audit.timeline, Timeline, parameters.TimelineAsked, errors=(503,)
+        "GET",
+        "/api/v1/timeline",
+        audit.timeline,
+        Timeline,
+        parameters.TimelineParams,
+        errors=(503,),
     ),
     Endpoint("GET", "/api/v1/truth", status.truth, status_schema.TruthJson, errors=(404,)),
     Endpoint("GET", "/api/v1/rtr", status.rtr, status_schema.RtrJson, errors=(404,)),
@@ -103,7 +108,7 @@ ENDPOINTS = (
         "/api/v1/validity/{asn}/{prefix}",
         validity.validity,
         schema.ValidityAnswer,
-        parameters.ValidityAsked,
+        parameters.ValidityParams,
         errors=(503,),
     ),
     Endpoint(
@@ -111,14 +116,14 @@ ENDPOINTS = (
         "/api/v1/validity/{asn}/{address}/{length}",
         validity.validity,
         schema.ValidityAnswer,
-        parameters.ValidityPartsAsked,
+        parameters.ValidityPartsParams,
         errors=(503,),
     ),
     Endpoint(
         "GET",
         "/api/v1/events",
         events.events,
-        asked=parameters.EventsAsked,
+        params=parameters.EventsParams,
         media=("text/event-stream",),
         errors=(429,),
     ),

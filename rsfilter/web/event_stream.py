@@ -45,20 +45,20 @@ KIND_NAMES = (*dict.fromkeys(KINDS.values()), "service")
 
 
 class Listener:
-    """One that listens. Gets events of some kinds only; none named: all."""
+    """A client of the stream. `kinds`: of the events that it gets; empty for all."""
 
     def __init__(self, kinds: frozenset[str]) -> None:
         self.dropped = 0
         """Events that found no room since the last `take`."""
         self._kinds = kinds
         self._queue: deque[tuple[str, float, Auditable]] = deque()
-        self._has_some = asyncio.Event()
+        self._is_filled = asyncio.Event()
 
-    def tell(self, kind: str, at: float, event: Auditable) -> bool:
+    def offer(self, kind: str, at: float, event: Auditable) -> bool:
         """Queue an event; return whether there was room."""
         if self._kinds and kind not in self._kinds:
             return True
-        self._has_some.set()
+        self._is_filled.set()
         if len(self._queue) >= MAX_QUEUE:
             self.dropped += 1
             return False
@@ -67,13 +67,13 @@ class Listener:
 
     async def take(self) -> bytes:
         """The next events as they go over the wire, when there are any."""
-        await self._has_some.wait()
+        await self._is_filled.wait()
         batch = list(islice(self._queue, BATCH))
         for _ in batch:
             self._queue.popleft()
         lines = [_message(*item) for item in batch]
         if not self._queue:
-            self._has_some.clear()
+            self._is_filled.clear()
             if self.dropped:
                 lines.append(b'event: dropped\ndata: {"count":%d}\n\n' % self.dropped)
                 self.dropped = 0
@@ -81,19 +81,19 @@ class Listener:
 
 
 class Events:
-    """Hands on what happens to every client."""
+    """Publishes events to every client."""
 
     def __init__(self) -> None:
         self.clients: set[Listener] = set()
         self.dropped = 0
         """Events that slow clients did not get, since the start."""
 
-    def tell(self, at: float, events: Iterable[Auditable]) -> None:
+    def publish(self, at: float, events: Iterable[Auditable]) -> None:
         """Publish events that happened at `at`, seconds since the epoch."""
         for event in events if self.clients else ():
             kind = KINDS.get(type(event), "service")
             for client in self.clients:
-                self.dropped += not client.tell(kind, at, event)
+                self.dropped += not client.offer(kind, at, event)
 
 
 def _message(kind: str, at: float, event: Auditable) -> bytes:

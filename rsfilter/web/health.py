@@ -64,10 +64,10 @@ class _Progress:
 class Watch:
     """Knows how the pipe to ExaBGP is, and how late the loop."""
 
-    def __init__(self, running: Running, on_look: Callable[[float], None]) -> None:
+    def __init__(self, running: Running, on_check: Callable[[float], None]) -> None:
         """`on_look(lag)` is called once a second; `lag`: seconds by which the loop was late."""
         self._running = running
-        self._on_look = on_look
+        self._on_check = on_check
         self._reading = _Progress()
         self._replying = _Progress()
         self._stuck = (0.0, 0.0)
@@ -80,11 +80,11 @@ class Watch:
             due = time.monotonic() + INTERVAL_S
             await asyncio.sleep(INTERVAL_S)
             now = time.monotonic()
-            self.look(now)
-            self._on_look(max(0.0, now - due))
+            self.check(now)
+            self._on_check(max(0.0, now - due))
 
-    def look(self, now: float) -> None:
-        """Notes where the pipe is."""
+    def check(self, now: float) -> None:
+        """Record where the pipe is."""
         writer, egress = self._running.writer, self._running.filter.egress
         if writer is None:
             return

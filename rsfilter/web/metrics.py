@@ -39,7 +39,7 @@ from rsfilter.web.context import Running
 from rsfilter.web.data_metrics import data_metrics
 from rsfilter.web.event_stream import Events
 from rsfilter.web.metric_families import counter, gauge, total, value
-from rsfilter.web.table_reader import Census
+from rsfilter.web.table_reader import Counts, TableCounts
 
 if TYPE_CHECKING:
     from rsfilter.fleet.supervisor import Supervisor
@@ -55,19 +55,16 @@ _SIZES = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _AGES = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 86400)
 
 
-class Metrics(Collector):
+class Metrics:
     """All metrics of one filter."""
 
     def __init__(self, running: Running, events: Events) -> None:
-        self.census = Census()
-        """Set before each exposition."""
         self._running = running
         self._events = events
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._refused: Counter[str] = Counter()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._registry = CollectorRegistry()
-        self._registry.register(self)
         ProcessCollector(registry=self._registry)
         self._judge = self._histogram(
             "judge_seconds", "Time to judge the lines of one turn and queue what follows", _TIMES
@@ -100,7 +97,7 @@ class Metrics(Collector):
         """A change of data took this many seconds."""
         self._revalidation.observe(seconds)
 
-    def told(self, events: Iterable[object]) -> None:
+    def count(self, events: Iterable[object]) -> None:
         """Count audited events."""
         verdicts: list[Verdict] = []
         for event in events:
@@ -116,7 +113,7 @@ class Metrics(Collector):
             for reason in verdict.reasons or ("",):
                 self._verdicts[verdict.kind.value, reason] += count
 
-    def looked(self, lag: float) -> None:
+    def sample(self, lag: float) -> None:
         """A second has passed; the loop was so late."""
         self._lag.observe(lag)
         if self._running.writer is not None:
@@ -130,23 +127,20 @@ class Metrics(Collector):
 
     # Values of a scrape ------------------------------------------------------------------------
 
-    def exposition(self) -> tuple[bytes, str]:
+    def exposition(self, counts: TableCounts) -> tuple[bytes, str]:
         """(text, content type) of everything."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        scrape = _Scrape((*self._values(counts), *self._registry.collect()))
+        return generate_latest(scrape), CONTENT_TYPE_LATEST
 
-    def collect(self) -> Iterable[Metric]:
-        """Collect the values that are read at each scrape."""
-        yield from self._routes()
+    def _values(self, counts: TableCounts) -> Iterator[Metric]:
+        """Yield the values that are read at each scrape."""
+        yield from self._routes(counts.all)
         yield from self._sessions()
         yield from data_metrics(self._running)
         yield from self._pipe()
         yield from self._state()
         if self._running.fleet is not None:
             yield from _fleet(self._running.fleet)
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that the registry does not collect before there is a filter."""
-        return ()
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
         return Histogram(
@@ -158,8 +152,7 @@ class Metrics(Collector):
         ages = [cache.age for cache in caches.status() if cache.decides] if caches else []
         return ages[0] if ages else None
 
-    def _routes(self) -> Iterator[Metric]:
-        everything = self.census.all
+    def _routes(self, everything: Counts) -> Iterator[Metric]:
         verdicts = {kind.value: everything.verdicts[kind.value] for kind in VerdictKind}
         yield gauge("routes", "Routes that hosts announce", "verdict", verdicts)
         reasons = {name: everything.reasons[name] for name in REASONS}
@@ -313,6 +306,16 @@ def _fleet(fleet: Supervisor) -> Iterator[Metric]:
     differences = Counter(one.cause for one in report.differences)
     yield gauge("fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES})
     yield value("fleet_behind_records", "Audit records that the database has not", behind)
+
+
+class _Scrape(Collector):
+    """Metrics that were collected before."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
 def _in_snake_case(counts: Mapping[str, int]) -> dict[str, int]:

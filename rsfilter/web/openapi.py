@@ -16,11 +16,12 @@ from rsfilter.web.responses import JSON
 
 if TYPE_CHECKING:
     from rsfilter.web.endpoints import Endpoint
+    from rsfilter.web.parameters import Params
 
 Json = dict[str, Any]
 
 
-async def document(_api: object, _request: web.Request, _asked: None) -> web.Response:
+async def document(_api: object, _request: web.Request, _params: None) -> web.Response:
     """Return this description (OpenAPI 3.1)."""
     return web.Response(body=_encoded(), content_type=JSON)
 
@@ -36,14 +37,15 @@ def build() -> Json:
 
     types: list[Any] = [api_schema.Error]
     for endpoint in ENDPOINTS:
-        types += (kind for kind in (endpoint.answer, endpoint.asked) if kind is not None)
+        body = endpoint.params if endpoint.method == "POST" else None
+        types += (kind for kind in (endpoint.answer, body) if kind is not None)
     schemas, components = _renamed(
         msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     )
     schema_of = dict(zip(types, schemas, strict=True))
     paths: dict[str, Json] = {}
     for endpoint in ENDPOINTS:
-        operation = _operation(endpoint, schema_of, components)
+        operation = _operation(endpoint, schema_of)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -62,7 +64,7 @@ def _renamed(schemas: Any) -> Any:
     return json.loads(json.dumps(schemas).replace('Json"', '"'))
 
 
-def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json) -> Json:
+def _operation(endpoint: Endpoint, schema_of: dict[Any, Json]) -> Json:
     content: Json = {media: {} for media in endpoint.media}
     if endpoint.answer is not None:
         content[JSON] = {"schema": schema_of[endpoint.answer]}
@@ -83,18 +85,19 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json], components: Json)
     if endpoint.takes_file:
         body: Json = {"schema": {"type": "object"}}
         operation["requestBody"] = {"required": True, "content": {JSON: body}}
-    elif endpoint.asked and endpoint.method == "POST":
-        body = {"schema": schema_of[endpoint.asked]}
+    elif endpoint.params and endpoint.method == "POST":
+        body = {"schema": schema_of[endpoint.params]}
         is_required = not endpoint.is_body_optional
         operation["requestBody"] = {"required": is_required, "content": {JSON: body}}
-    elif endpoint.asked:
-        operation["parameters"] = _parameters(endpoint, components[endpoint.asked.__name__])
+    elif endpoint.params:
+        operation["parameters"] = _parameters(endpoint, endpoint.params)
     return operation
 
 
-def _parameters(endpoint: Endpoint, schema: Json) -> list[Json]:
+def _parameters(endpoint: Endpoint, kind: type[Params]) -> list[Json]:
     found = []
-    for name, of in schema["properties"].items():
+    _, components = msgspec.json.schema_components([kind])
+    for name, of in components[kind.__name__]["properties"].items():
         is_path = f"{{{name}}}" in endpoint.path
         plain = [each for each in of.get("anyOf", [of]) if each != {"type": "null"}]
         found.append(

@@ -23,7 +23,7 @@ MAX_SHOWN = 60
 _AS = re.compile(r"[Aa][Ss](?=[0-9])")
 
 
-def parse(given: Mapping[str, str], kind: type[Asked]) -> Asked:
+def parse(given: Mapping[str, str], kind: type[Params]) -> Params:
     """Return the parameters of a request. ASNs may begin with AS. ApiError 400 for a bad one."""
     asn = given.get("asn")
     values = {**given, "asn": _AS.sub("", asn, count=1)} if asn and _AS.match(asn) else given
@@ -36,7 +36,7 @@ def parse(given: Mapping[str, str], kind: type[Asked]) -> Asked:
     raise bad_request(f"{name}: {_shown(given[name])} is not {takes(kind, name)}")
 
 
-def takes(kind: type[Asked], name: str) -> str:
+def takes(kind: type[Params], name: str) -> str:
     """Return in words what a parameter takes."""
     (schema,), components = msgspec.json.schema_components([kind])
     found = components[schema["$ref"].rpartition("/")[2]]["properties"][name]
@@ -69,11 +69,11 @@ Asn = Annotated[int, Meta(ge=0, le=MAX_ASN)]
 Text = Annotated[str, Meta(max_length=200)]
 
 
-class Asked(Struct, forbid_unknown_fields=True, kw_only=True):
+class Params(Struct, forbid_unknown_fields=True, kw_only=True):
     """Parameters of a request: path and query, or its body."""
 
 
-class NeighborsAsked(Asked):
+class NeighborsParams(Params):
     """Filters of `/api/v1/neighbors`."""
 
     role: Role | None = None
@@ -83,7 +83,7 @@ class NeighborsAsked(Asked):
     state: NeighborState | None = None
 
 
-class RoutesAsked(Asked):
+class RoutesParams(Params):
     """Filters of `/api/v1/routes`; all have to hold."""
 
     prefix: Text | None = None
@@ -99,20 +99,20 @@ class RoutesAsked(Asked):
     cursor: Text | None = None
 
 
-class PrefixAsked(Asked):
+class PrefixParams(Params):
     """A prefix in the path, as one segment."""
 
     prefix: Text
 
 
-class PrefixPartsAsked(Asked):
+class PrefixPartsParams(Params):
     """A prefix in the path, as it is written."""
 
     address: Text
     length: Text
 
 
-class AuditAsked(Asked):
+class AuditParams(Params):
     """Conditions of `/api/v1/audit`; all have to hold."""
 
     prefix: Text | None = None
@@ -129,7 +129,7 @@ class AuditAsked(Asked):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class TimelineAsked(Asked):
+class TimelineParams(Params):
     """The time of `/api/v1/timeline`."""
 
     since: Text = "1h"
@@ -138,14 +138,14 @@ class TimelineAsked(Asked):
     """End of the time; now if it is not given."""
 
 
-class ValidityAsked(Asked):
+class ValidityParams(Params):
     """A prefix in the path, as one segment."""
 
     asn: Text
     prefix: Text
 
 
-class ValidityPartsAsked(Asked):
+class ValidityPartsParams(Params):
     """A prefix in the path, as it is written."""
 
     asn: Text
@@ -153,20 +153,20 @@ class ValidityPartsAsked(Asked):
     length: Text
 
 
-class DrainWanted(Asked):
+class DrainWanted(Params):
     """Body of `POST /api/v1/drain`."""
 
     on: bool
 
 
-class ReloadWanted(Asked):
+class ReloadWanted(Params):
     """Body of `POST /api/v1/reload`."""
 
     force: bool = False
     """True if the losses are meant: the guard does not refuse them."""
 
 
-class ReleaseWanted(Asked):
+class ReleaseWanted(Params):
     """Body of `POST /api/v1/guard/release`. Without one, all held routes are released."""
 
     prefix: Text | None = None
@@ -175,7 +175,7 @@ class ReleaseWanted(Asked):
     """Only routes of this host: the truth's name for it, or the name of its group."""
 
 
-class EventsAsked(Asked):
+class EventsParams(Params):
     """Kinds of events to send."""
 
     kinds: Text | None = None

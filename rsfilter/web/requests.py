@@ -115,7 +115,7 @@ class Token:
         async with asyncio.timeout(READ_S):
             return await asyncio.shield(self._reading)
 
-    def look(self) -> None:
+    def log_problem(self) -> None:
         """Log the problem of the file, if there is one."""
         try:
             if self._file is not None:

@@ -74,16 +74,18 @@ class WebServer:
 
     # Calls from the service --------------------------------------------------------------------
 
-    def told(self, at: float, events: Sequence[Auditable]) -> None:
+    def publish(self, at: float, events: Sequence[Auditable]) -> None:
         """Publish events audited at `at`, seconds since the epoch."""
-        self.api.metrics.told(events)
-        self.api.events.tell(at, events)
+        self.api.metrics.count(events)
+        self.api.events.publish(at, events)
 
     # The server --------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listens as soon as the address is free."""
-        self._look = asyncio.create_task(on_own_thread(self.api.token.look), name="token")
+        self._token_check = asyncio.create_task(
+            on_own_thread(self.api.token.log_problem), name="token"
+        )
         self._watch = asyncio.create_task(self.api.watch.run(), name="health watch")
         self._task = asyncio.create_task(self._run(), name="web server")
 
@@ -275,14 +277,14 @@ def _handler(api: Api, endpoint: Endpoint) -> AioHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
         if endpoint.needs_token:
             await api.token.check(request)
-        asked = await _asked(request, endpoint)
-        answer = await endpoint.handler(api, request, asked)
+        params = await _params(request, endpoint)
+        answer = await endpoint.handler(api, request, params)
         return answer if isinstance(answer, web.StreamResponse) else respond(answer)
 
     return handle
 
 
-async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
+async def _params(request: web.Request, endpoint: Endpoint) -> Any:
     """Parse the parameters from path and query, or from the body. Raises ApiError 400 for unknown
     ones."""
     given: dict[str, str] = {}
@@ -291,17 +293,17 @@ async def _asked(request: web.Request, endpoint: Endpoint) -> Any:
             raise bad_request(f"{name}: given twice")
         given[name] = value
     is_body = endpoint.method == "POST"
-    known = () if is_body or endpoint.asked is None else endpoint.asked.__struct_encode_fields__
+    known = () if is_body or endpoint.params is None else endpoint.params.__struct_encode_fields__
     for name in given:
         if name not in known:
             instead = f"; it takes {', '.join(known)}" if known else ""
             raise bad_request(f"{name}: this takes no such parameter{instead}")
-    if endpoint.asked is None:
+    if endpoint.params is None:
         return None
     try:
         if is_body:
-            return msgspec.json.decode(await _body(request, endpoint), type=endpoint.asked)
-        return parameters.parse(given, endpoint.asked)
+            return msgspec.json.decode(await _body(request, endpoint), type=endpoint.params)
+        return parameters.parse(given, endpoint.params)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").lstrip(".")

@@ -42,8 +42,8 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Census:
-    """One count of everything."""
+class TableCounts:
+    """Routes of all neighbors, and of each."""
 
     all: Counts = field(default_factory=Counts)
     by_neighbor: dict[Address, Counts] = field(default_factory=dict)
@@ -52,17 +52,17 @@ class Census:
 _VERDICT = {kind: kind.value for kind in VerdictKind}
 
 
-class CensusTaker:
+class TableCounter:
     """Counts the table on request, one count at a time."""
 
-    def __init__(self, running: Running, slices: Slices) -> None:
+    def __init__(self, running: Running, reader: TableReader) -> None:
         self._running = running
-        self._slices = slices
+        self._reader = reader
         self._lock = asyncio.Lock()
-        self._last = Census()
+        self._last = TableCounts()
         self._taken_at = float("-inf")
 
-    async def census(self) -> Census:
+    async def counts(self) -> TableCounts:
         """The counts, at most `FRESH_S` old."""
         async with self._lock:
             if time.monotonic() >= self._taken_at + FRESH_S:
@@ -70,20 +70,20 @@ class CensusTaker:
                 self._taken_at = time.monotonic()
             return self._last
 
-    async def _take(self) -> Census:
-        census = Census()
+    async def _take(self) -> TableCounts:
+        whole = TableCounts()
         rib = self._running.filter.engine.rib_in
-        async for entries in self._slices.entries(rib, size=COUNT_SLICE):
-            _count(entries, census.by_neighbor)
-        for number, (neighbor, counts) in enumerate(census.by_neighbor.items()):
+        async for entries in self._reader.entries(rib, size=COUNT_SLICE):
+            _count(entries, whole.by_neighbor)
+        for number, (neighbor, counts) in enumerate(whole.by_neighbor.items()):
             if number % ADD_SLICE == ADD_SLICE - 1:
-                await self._slices.pause()
+                await self._reader.pause()
             table = rib.tables.get(neighbor)
             counts.stale = len(table.stale) if table else 0
-            census.all.verdicts += counts.verdicts
-            census.all.reasons += counts.reasons
-            census.all.stale += counts.stale
-        return census
+            whole.all.verdicts += counts.verdicts
+            whole.all.reasons += counts.reasons
+            whole.all.stale += counts.stale
+        return whole
 
 
 def _count(entries: list[Entry], by_neighbor: dict[Address, Counts]) -> None:
@@ -105,8 +105,9 @@ REST_S = 0.001
 """Seconds between two slices: the shortest wait of epoll."""
 
 
-class Slices:
-    """Gives each reader its turn."""
+class TableReader:
+    """Reads the table in slices, so that the event loop is never held for long. Readers take
+    turns."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -126,7 +127,7 @@ class Slices:
             yield entries
             await self.pause()
 
-    async def some(
+    async def slices_of(
         self, found: list[Entry], size: int = SLICE
     ) -> AsyncGenerator[list[Entry], None]:
         """Yield these entries in lists of `size`. Any of them may leave the table between two

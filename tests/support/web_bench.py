@@ -146,7 +146,7 @@ class Bench:
         commands = self.filter.commands(self.now)
         events = self.filter.take_audit()
         self.running.audit.extend(time.time(), events)
-        self.server.told(time.time(), events)
+        self.server.publish(time.time(), events)
         return commands
 
     def release_guard(self, asked: GuardReleased) -> None:

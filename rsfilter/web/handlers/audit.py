@@ -20,23 +20,23 @@ AUDIT_TIME_S = 10.0
 
 
 async def audit(
-    api: Api, _request: web.Request, asked: parameters.AuditAsked
+    api: Api, _request: web.Request, params: parameters.AuditParams
 ) -> schema.AuditRecords:
     """The audit log."""
     for name, known in (("event", EVENTS), ("reason", REASONS)):
-        value = getattr(asked, name)
+        value = getattr(params, name)
         if value is not None and value not in known:  # none found would read like good news
             raise bad_request(f"{name}: there is no {value!r}")
-    found = await api.audit(AUDIT_TIME_S, **msgspec.structs.asdict(asked))
+    found = await api.audit(AUDIT_TIME_S, **msgspec.structs.asdict(params))
     return schema.AuditRecords(records=cast(Any, _checked(found).records))  # as they are: encoded
 
 
 async def timeline(
-    api: Api, _request: web.Request, asked: parameters.TimelineAsked
+    api: Api, _request: web.Request, params: parameters.TimelineParams
 ) -> web.Response:
     """Verdicts, reasons, sessions and changes of data, counted in equal steps of a time."""
-    up_now = _hosts_up(api) if asked.until is None else None
-    conditions = {"since": asked.since, "until": asked.until, "sessions_up": up_now}
+    up_now = _hosts_up(api) if params.until is None else None
+    conditions = {"since": params.since, "until": params.until, "sessions_up": up_now}
     found = _checked(await api.timeline(AUDIT_TIME_S, **conditions))
     if not found.count:
         raise ApiError(503, "audit_unreadable", "the audit log has no record yet")

@@ -45,16 +45,16 @@ NO_VRPS = VrpSet.of(())
 
 
 async def release_guard(
-    api: Api, request: web.Request, asked: parameters.ReleaseWanted
+    api: Api, request: web.Request, params: parameters.ReleaseWanted
 ) -> schema.GuardReleasedJson:
     """Withdraw routes that the guard holds: all, or those of a host or inside a prefix."""
-    prefix = None if asked.prefix is None else well_formed(asked.prefix)
-    event = GuardReleased(requester(request), prefix, asked.host or "")
+    prefix = None if params.prefix is None else well_formed(params.prefix)
+    event = GuardReleased(requester(request), prefix, params.host or "")
     guard = api.running.filter.engine.guard
     before = guard.held
     released = await _held_in(api, event) if event.is_partial else before
     if event.is_partial and not released:
-        raise ApiError(404, "nothing_held", f"the guard holds no route of {_scope(asked)}")
+        raise ApiError(404, "nothing_held", f"the guard holds no route of {_scope(params)}")
     api.running.release_guard(event)
     return schema.GuardReleasedJson(released=released, held=before - released)
 
@@ -70,43 +70,45 @@ async def _held_in(api: Api, event: GuardReleased) -> int:
             for entry in entries
             if entry is not None
         )
-        await api.slices.pause()
+        await api.reader.pause()
     return found
 
 
-def _scope(asked: parameters.ReleaseWanted) -> str:
-    return " and ".join(each for each in (asked.host, asked.prefix) if each)
+def _scope(params: parameters.ReleaseWanted) -> str:
+    return " and ".join(each for each in (params.host, params.prefix) if each)
 
 
 async def drain(
-    api: Api, request: web.Request, asked: parameters.DrainWanted
+    api: Api, request: web.Request, params: parameters.DrainWanted
 ) -> status_schema.DrainStatus:
     """Leaves service, or comes back. That is written down before it is answered."""
-    if problem := await api.running.drain(asked.on, requester(request)):
+    if problem := await api.running.drain(params.on, requester(request)):
         detail = f"it is so now, but a restart would forget it: {problem}"
         raise ApiError(503, "not_written", detail)
     return drain_status(api.running)
 
 
-async def reload(api: Api, request: web.Request, asked: parameters.ReloadWanted) -> schema.Reloaded:
+async def reload(
+    api: Api, request: web.Request, params: parameters.ReloadWanted
+) -> schema.Reloaded:
     """Read the configuration and the truth again."""
-    problems = await api.running.reload(requester(request), is_forced=asked.force)
+    problems = await api.running.reload(requester(request), is_forced=params.force)
     if problems:
         raise ApiError(422, "configuration_refused", "\n".join(problems[:MAX_PROBLEMS]))
     return schema.Reloaded(configuration=str(api.running.config.path))
 
 
-async def reload_truth(api: Api, request: web.Request, asked: None) -> status_schema.TruthJson:
+async def reload_truth(api: Api, request: web.Request, params: None) -> status_schema.TruthJson:
     """Read the truth file now, whatever its time stamps."""
     watcher = api.running.watcher
     if watcher is None:
         raise ApiError(409, "not_configured", "the configuration has no [truth]")
     if error := await watcher.reload():
         raise truth_error(error)
-    return await truth(api, request, asked)
+    return await truth(api, request, params)
 
 
-async def impact(api: Api, request: web.Request, _asked: None) -> web.Response:
+async def impact(api: Api, request: web.Request, _params: None) -> web.Response:
     """Show the changes that the truth file in the body would cause."""
     if not api.running.config.http.is_loopback:
         await api.token.check(request)
@@ -159,7 +161,7 @@ async def _judge(api: Api, worker: Worker, vrps: VrpSet) -> bytes:
     await _send_vrps(api, worker, vrps)
     await _send_vrps(api, worker, truth.vrps if truth else NO_VRPS)
     rib = api.running.filter.engine.rib_in
-    async for entries in api.slices.entries(rib, size=ROUTES_AT_ONCE):
+    async for entries in api.reader.entries(rib, size=ROUTES_AT_ONCE):
         await worker.send(pickle.dumps(entries))
     await worker.send(b"")
     return await worker.receive()
@@ -169,7 +171,7 @@ async def _send_vrps(api: Api, worker: Worker, vrps: VrpSet) -> None:
     numbers = vrps.numbers()
     while some := list(islice(numbers, VRPS_AT_ONCE)):
         await worker.send(pickle.dumps(some))
-        await api.slices.pause()
+        await api.reader.pause()
     await worker.send(b"")
 
 

@@ -21,10 +21,10 @@ HEARTBEAT_S = 15.0
 
 
 async def events(
-    api: Api, request: web.Request, asked: parameters.EventsAsked
+    api: Api, request: web.Request, params: parameters.EventsParams
 ) -> web.StreamResponse:
     """Stream live events."""
-    kinds = frozenset(asked.kinds.split(",")) if asked.kinds else frozenset()
+    kinds = frozenset(params.kinds.split(",")) if params.kinds else frozenset()
     if unknown := kinds.difference(KIND_NAMES):
         known = ", ".join(KIND_NAMES)
         raise bad_request(f"kinds: there is no {min(unknown)!r}; there are {known}")
@@ -37,7 +37,7 @@ async def events(
             await answer.write(b"retry: 5000\n\n")
             while True:
                 await answer.write(await _next(client))
-                await api.slices.pause()
+                await api.reader.pause()
         finally:
             api.events.clients.discard(client)
     return answer.response

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rsfilter.fleet.state import RouteDifference
 
 
-async def fleet(api: Api, _request: web.Request, _asked: None) -> fleet_schema.Fleet:
+async def fleet(api: Api, _request: web.Request, _params: None) -> fleet_schema.Fleet:
     """The fleet: its route servers, and where they differ from this one."""
     known = api.running.fleet
     if known is None:

@@ -14,7 +14,7 @@ from rsfilter.routing.sessions import Session
 from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts
-from rsfilter.web.table_reader import Census, Counts
+from rsfilter.web.table_reader import Counts, TableCounts
 
 MAX_ABSENT = 1000
 """Absent prefixes of one answer."""
@@ -27,23 +27,23 @@ LOOKED_UP = 1000
 
 
 async def neighbors(
-    api: Api, _request: web.Request, asked: parameters.NeighborsAsked
+    api: Api, _request: web.Request, params: parameters.NeighborsParams
 ) -> schema.NeighborsJson:
     """Every session that was seen, every configured router, and every host that truth expects."""
-    census = await api.census.census()
+    table = await api.counter.counts()
     expected = api.running.filter.expected
     absent = Counter(name for name, _ in expected.absent_prefixes)
     addresses = await _addresses(api)
     found: list[schema.NeighborJson] = []
     for number, address in enumerate(addresses):
         if number % SLICE == SLICE - 1:
-            await api.slices.pause()
-        if shape := _neighbor(api, address, census, absent):
+            await api.reader.pause()
+        if shape := _neighbor(api, address, table, absent):
             found.append(shape)
     prefixes = islice(list(expected.absent_prefixes.values()), MAX_ABSENT)
     return schema.NeighborsJson(
         name=api.running.config.route_server.name,
-        neighbors=[each for each in found if _is_wanted(each, asked)],
+        neighbors=[each for each in found if _is_wanted(each, params)],
         absent_prefixes=absent_shapes(api.running, prefixes),
     )
 
@@ -55,12 +55,12 @@ async def _addresses(api: Api) -> list[Address]:
     bound = iter(expected.bindings.by_address)
     while some := list(islice(bound, LOOKED_UP)):
         found.update(address for address in some if expected.is_expected(address))
-        await api.slices.pause()
+        await api.reader.pause()
     return sorted(found)
 
 
 def _neighbor(
-    api: Api, address: Address, census: Census, absent: Counter[str]
+    api: Api, address: Address, table: TableCounts, absent: Counter[str]
 ) -> schema.NeighborJson | None:
     engine, expected = api.running.filter.engine, api.running.filter.expected
     role, group = engine.neighbors.identify(address)
@@ -84,7 +84,7 @@ def _neighbor(
         since=timestamp(api.running.wall_clock(session.since)),
         reason=session.reason,
         flaps=session.flaps,
-        routes=route_counts(census.by_neighbor.get(address, Counts())),
+        routes=route_counts(table.by_neighbor.get(address, Counts())),
         absent_prefixes=absent[bound.name] if bound and is_expected else 0,
         max_prefixes=limits.max_prefixes if limits else None,
         router=_progress(router) if router else None,
@@ -111,12 +111,12 @@ def _state(api: Api, address: Address) -> schema.NeighborState:
     return "down" if is_known else "expected"
 
 
-def _is_wanted(neighbor: schema.NeighborJson, asked: parameters.NeighborsAsked) -> bool:
+def _is_wanted(neighbor: schema.NeighborJson, params: parameters.NeighborsParams) -> bool:
     conditions = (
-        (asked.role, neighbor.role),
-        (asked.group, neighbor.group),
-        (asked.host, neighbor.host),
-        (asked.state, neighbor.state),
+        (params.role, neighbor.role),
+        (params.group, neighbor.group),
+        (params.host, neighbor.host),
+        (params.state, neighbor.state),
     )
     return all(wanted in (None, value) for wanted, value in conditions)
 

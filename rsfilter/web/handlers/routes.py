@@ -30,17 +30,17 @@ Test = Callable[[Entry], bool]
 
 
 async def routes(
-    api: Api, request: web.Request, asked: parameters.RoutesAsked
+    api: Api, request: web.Request, params: parameters.RoutesParams
 ) -> schema.Routes | web.StreamResponse:
     """A page of the table, or all of it as NDJSON."""
-    wanted = _RouteFilter(api, asked)
+    wanted = _RouteFilter(api, params)
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(api, request, wanted)
     page: list[schema.RouteJson] = []
     async with aclosing(_matching(api, wanted)) as found:
         async for entries in found:
             for entry in entries:
-                if len(page) == asked.limit:
+                if len(page) == params.limit:
                     return schema.Routes(routes=page, next=str(entry.number))
                 page.append(route_shape(api, entry))
     return schema.Routes(routes=page, next=None)
@@ -61,11 +61,11 @@ async def _stream(api: Api, request: web.Request, wanted: _RouteFilter) -> web.S
 class _RouteFilter:
     """The filters of a request, parsed. Raises ApiError for what cannot be parsed."""
 
-    def __init__(self, api: Api, asked: parameters.RoutesAsked) -> None:
-        self.prefix = None if asked.prefix is None else well_formed(asked.prefix)
-        self.match = asked.match
-        self.start = _position(asked.cursor or "0")
-        self.tests = list(_tests(api, asked))
+    def __init__(self, api: Api, params: parameters.RoutesParams) -> None:
+        self.prefix = None if params.prefix is None else well_formed(params.prefix)
+        self.match = params.match
+        self.start = _position(params.cursor or "0")
+        self.tests = list(_tests(api, params))
         if self.prefix is not None and self.match == "covered":
             self.tests.append(_is_covered_by(self.prefix))
 
@@ -91,23 +91,23 @@ def _position(text: str) -> int:
     return int(text)
 
 
-def _tests(api: Api, asked: parameters.RoutesAsked) -> Iterator[Test]:
-    if (verdict := asked.verdict) is not None:
+def _tests(api: Api, params: parameters.RoutesParams) -> Iterator[Test]:
+    if (verdict := params.verdict) is not None:
         yield lambda entry: entry.verdict.kind.value == verdict
-    if (reason := asked.reason) is not None:
+    if (reason := params.reason) is not None:
         if reason not in REASONS:
             raise bad_request(f"reason: there is no {reason!r}")
         yield lambda entry: reason in entry.verdict.reasons
-    if (asn := asked.asn) is not None:
+    if (asn := params.asn) is not None:
         yield lambda entry: entry.route.asn == asn
-    if (host := asked.host) is not None:
+    if (host := params.host) is not None:
         yield lambda entry: host_of(api, entry) == host
-    if asked.family is not None:
-        family = 4 if asked.family == "ipv4" else 6
+    if params.family is not None:
+        family = 4 if params.family == "ipv4" else 6
         yield lambda entry: entry.route.key.prefix.family == family
-    if asked.neighbor is not None:
+    if params.neighbor is not None:
         try:
-            neighbor = Address.parse(asked.neighbor)
+            neighbor = Address.parse(params.neighbor)
         except ValueError as error:
             raise bad_request(f"neighbor: {error}") from None
         yield lambda entry: entry.route.key.neighbor == neighbor
@@ -127,7 +127,7 @@ async def _matching(api: Api, wanted: _RouteFilter) -> AsyncGenerator[list[Entry
         found = [entry for entry in entries if wanted.meets(entry)] if wanted.tests else entries
         for begin in range(0, len(found), SLICE):
             if begin:
-                await api.slices.pause()
+                await api.reader.pause()
             yield found[begin : begin + SLICE]
 
 
@@ -135,9 +135,9 @@ def _read(api: Api, wanted: _RouteFilter) -> AsyncGenerator[list[Entry], None]:
     """Every entry that the filters may let through, from the cursor on."""
     size = SCAN_SLICE if wanted.tests else SLICE
     if wanted.prefix is None or wanted.match == "covered":
-        return api.slices.entries(api.running.filter.engine.rib_in, wanted.start, size)
+        return api.reader.entries(api.running.filter.engine.rib_in, wanted.start, size)
     found = [e for e in _at_or_above(api, wanted.prefix, wanted.match) if e.number >= wanted.start]
-    return api.slices.some(sorted(found, key=by_number), size)
+    return api.reader.slices_of(sorted(found, key=by_number), size)
 
 
 def by_number(entry: Entry) -> int:

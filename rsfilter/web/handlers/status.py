@@ -28,28 +28,28 @@ from rsfilter.web.table_reader import Counts
 # Health and status -------------------------------------------------------------------------------
 
 
-async def healthz(api: Api, _request: web.Request, _asked: None) -> web.Response:
+async def healthz(api: Api, _request: web.Request, _params: None) -> web.Response:
     """Alive and well?"""
     return _health_response(api.watch.health())
 
 
-async def readyz(api: Api, _request: web.Request, _asked: None) -> web.Response:
+async def readyz(api: Api, _request: web.Request, _params: None) -> web.Response:
     """Return whether the filter is in service."""
     return _health_response(api.watch.readiness())
 
 
-async def metrics(api: Api, _request: web.Request, _asked: None) -> web.Response:
+async def metrics(api: Api, _request: web.Request, _params: None) -> web.Response:
     """Prometheus metrics."""
-    api.metrics.census = await api.census.census()
-    await api.slices.pause()  # the text takes some milliseconds: no two at once
-    body, content_type = api.metrics.exposition()
+    counts = await api.counter.counts()
+    await api.reader.pause()  # the text takes some milliseconds: no two at once
+    body, content_type = api.metrics.exposition(counts)
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-async def status(api: Api, _request: web.Request, _asked: None) -> status_schema.Status:
+async def status(api: Api, _request: web.Request, _params: None) -> status_schema.Status:
     """Summarise the state of the filter."""
     running = api.running
-    census = await api.census.census()
+    counts = await api.counter.counts()
     config, machine = running.config, running.filter
     return status_schema.Status(
         name=config.route_server.name,
@@ -63,7 +63,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
         has_data=running.sources.is_started,
         health=api.watch.health(),
         readiness=api.watch.readiness(),
-        routes=route_counts(census.all),
+        routes=route_counts(counts.all),
         sessions=_sessions(running),
         expected=_expected(running),
         drain=drain_status(running),
@@ -76,7 +76,7 @@ async def status(api: Api, _request: web.Request, _asked: None) -> status_schema
     )
 
 
-async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.TruthJson:
+async def truth(api: Api, _request: web.Request, _params: None) -> status_schema.TruthJson:
     """The truth in force."""
     found = _truth(api.running)
     if found is None:
@@ -84,7 +84,7 @@ async def truth(api: Api, _request: web.Request, _asked: None) -> status_schema.
     return found
 
 
-async def rtr(api: Api, _request: web.Request, _asked: None) -> status_schema.RtrJson:
+async def rtr(api: Api, _request: web.Request, _params: None) -> status_schema.RtrJson:
     """The RTR caches."""
     found = _rtr(api.running)
     if found is None:

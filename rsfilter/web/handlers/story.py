@@ -41,10 +41,10 @@ STORY_SLICE = 16
 
 
 async def story(
-    api: Api, request: web.Request, asked: parameters.PrefixAsked | parameters.PrefixPartsAsked
+    api: Api, request: web.Request, params: parameters.PrefixParams | parameters.PrefixPartsParams
 ) -> web.StreamResponse:
     """Every host's route of one prefix: its checks, its VRPs, what routers get, its history."""
-    text = asked.prefix if isinstance(asked, parameters.PrefixAsked) else _joined(asked)
+    text = params.prefix if isinstance(params, parameters.PrefixParams) else _joined(params)
     try:
         prefix = Prefix.parse(text)  # a malformed one may be in the table as well
     except ValueError as error:
@@ -79,13 +79,13 @@ async def _stories(api: Api, prefix: Prefix) -> AsyncGenerator[list[schema.Route
     """Every route of the prefix, in order of arrival, in lists that are never empty."""
     rib = api.running.filter.engine.rib_in
     announced = _AnnouncedPaths(api, prefix)
-    async for entries in api.slices.some(sorted(rib.at(prefix), key=by_number), STORY_SLICE):
+    async for entries in api.reader.slices_of(sorted(rib.at(prefix), key=by_number), STORY_SLICE):
         if stories := [_story(api, entry, announced) for entry in entries if rib.has(entry)]:
             yield stories
 
 
-def _joined(asked: parameters.PrefixPartsAsked) -> str:
-    return f"{asked.address}/{asked.length}"
+def _joined(params: parameters.PrefixPartsParams) -> str:
+    return f"{params.address}/{params.length}"
 
 
 async def _history(api: Api, prefix: str) -> Found:

@@ -45,14 +45,16 @@ _DESCRIPTIONS = {
 
 
 async def validity(
-    api: Api, _request: web.Request, asked: parameters.ValidityAsked | parameters.ValidityPartsAsked
+    api: Api,
+    _request: web.Request,
+    params: parameters.ValidityParams | parameters.ValidityPartsParams,
 ) -> schema.ValidityAnswer:
     """The origin validation state of a prefix and an ASN."""
-    if isinstance(asked, parameters.ValidityAsked):
-        text = asked.prefix
+    if isinstance(params, parameters.ValidityParams):
+        text = params.prefix
     else:
-        text = f"{asked.address}/{asked.length}"
-    asn, prefix = _asn(asked.asn), _network(text)
+        text = f"{params.address}/{params.length}"
+    asn, prefix = _asn(params.asn), _network(text)
     try:
         found = answer(asn, prefix, api.running.filter.engine.data)
     except DataUnavailableError:

@@ -118,7 +118,7 @@ def test_an_exabgp_that_does_not_read_is_red(
     bench = Bench(tmp_path)
     for now, waiting, written in looks:
         bench.pipe.waiting, bench.pipe.counters["lines"] = waiting, written
-        bench.api.watch.look(1000 + now)
+        bench.api.watch.check(1000 + now)
     assert names(bench.api.watch.health()) == (["exabgp_not_reading"] if is_red else [])
 
 
@@ -128,13 +128,13 @@ def test_an_exabgp_that_does_not_reply_is_red(tmp_path: Path) -> None:
     bench.announces(HV7, 65007, "203.0.113.1/32")
     unanswered = bench.filter.egress.unanswered
     assert unanswered > 0
-    bench.api.watch.look(0)
-    bench.api.watch.look(NOT_REPLYING_S - 1)
+    bench.api.watch.check(0)
+    bench.api.watch.check(NOT_REPLYING_S - 1)
     assert names(bench.api.watch.health()) == []
-    bench.api.watch.look(NOT_REPLYING_S)
+    bench.api.watch.check(NOT_REPLYING_S)
     assert names(bench.api.watch.health()) == ["exabgp_not_replying"]
     bench.says(b"done\n")
-    bench.api.watch.look(NOT_REPLYING_S + 1)
+    bench.api.watch.check(NOT_REPLYING_S + 1)
     assert names(bench.api.watch.health()) == []
 
 
@@ -170,7 +170,7 @@ async def test_metrics_count_what_happened(tmp_path: Path) -> None:
     bench.says(announce(HV7, 65007, ["203.0.113.1/32"]))
     bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "lost"))
     bench.api.metrics.turned(3, 0.002)
-    bench.api.metrics.looked(0.0)
+    bench.api.metrics.sample(0.0)
     found = await scrape(bench)
     assert found["rsfilter_routes", ("accepted",)] == 1
     assert found["rsfilter_routes", ("rejected",)] == 2
