@@ -15,7 +15,7 @@ from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.requests import ReadToken, Token
-from rsfilter.web.table_reader import TableCounter, TableReader
+from rsfilter.web.table_reader import RouteReader, TableCounter
 from rsfilter.web.workers import WorkerKind, Workers
 
 IMPACT = WorkerKind("rsfilter.web.impact_worker", WorkerLimits(2 << 30, 40), 2, "impacts")
@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, running: Running) -> None:
         self.running = running
-        self.reader = TableReader()
+        self.reader = RouteReader()
         self.counter = TableCounter(running, self.reader)
         self.events = Events()
         self.metrics = Metrics(running, self.events)

@@ -55,7 +55,7 @@ _VERDICT = {kind: kind.value for kind in VerdictKind}
 class TableCounter:
     """Counts the table on request, one count at a time."""
 
-    def __init__(self, running: Running, reader: TableReader) -> None:
+    def __init__(self, running: Running, reader: RouteReader) -> None:
         self._running = running
         self._reader = reader
         self._lock = asyncio.Lock()
@@ -105,7 +105,7 @@ REST_S = 0.001
 """Seconds between two slices: the shortest wait of epoll."""
 
 
-class TableReader:
+class RouteReader:
     """Reads the table in slices, so that the event loop is never held for long. Readers take
     turns."""
 
