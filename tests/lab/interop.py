@@ -239,7 +239,7 @@ def host_repeats(bench: Bench) -> Seen:
         eventually(repeated, bench.lab.report, deadline_s=PATIENCE_S)
         said = _of(bench, before, mine)
         ends = any(_is_refresh_end(line) for line in said)
-        return "yes, and says when it is over" if ends else "yes"
+        return "yes, and signals the end" if ends else "yes"
 
     seen = bench.each_host(one)
     everything_goes_out(bench)
@@ -432,8 +432,8 @@ ROWS = [
     Row("host", "large communities (RFC 8092)", host_sends(**LARGE)),
     Row("host", "GRACEFUL_SHUTDOWN (RFC 8326)", host_sends(communities=[GRACEFUL_SHUTDOWN])),
     Row("host", "a changed route replaces the old one without a gap", host_replaces),
-    Row("host", "End-of-RIB after it comes up (RFC 4724)", host_ends_its_rib),
-    Row("host", "repeats itself when asked to (RFC 2918, 7313)", host_repeats),
+    Row("host", "sends End-of-RIB after its session came up (RFC 4724)", host_ends_its_rib),
+    Row("host", "repeats its routes on request (RFC 2918, 7313)", host_repeats),
     Row(
         "host",
         "dies and returns: stale, then fresh, never absent",
@@ -447,7 +447,7 @@ ROWS = [
     Row("router", "communities", router_gets(**COMMUNITIES)),
     Row("router", "large communities (RFC 8092)", router_gets(**LARGE)),
     Row("router", "GRACEFUL_SHUTDOWN (RFC 8326)", router_gets(communities=[GRACEFUL_SHUTDOWN])),
-    Row("router", "asks for a route refresh (RFC 2918)", router_asks_again),
+    Row("router", "requests a route refresh (RFC 2918)", router_asks_again),
     Row("router", "keeps its routes while ExaBGP restarts (RFC 4724)", router_survives_exabgp),
 ]
 """In this order: later rows use what earlier ones have announced, and the last ones kill."""
