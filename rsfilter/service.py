@@ -398,6 +398,7 @@ class Service:
             self._note("reload_refused", by=by, problems=error.problems[:10])
             return error.problems
         self._running.reload_problems = []
+        self._running.configured = time.time()
         await self._configure(wanted, text, by, is_forced=is_forced)
         return []
 

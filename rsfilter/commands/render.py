@@ -1,4 +1,5 @@
-"""`rsfilter render exabgp`: writes the files of ExaBGP and BIRD, once these find them good."""
+"""`rsfilter render`: writes the files of ExaBGP and BIRD, once these find them good, and prints
+those of Alice-LG."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD, print_note
 from rsfilter.config.build import load_config
 from rsfilter.edge.truth_file import truth_of
+from rsfilter.render.alice import render_alice
 from rsfilter.render.bird import render_fanouts
 from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
 from rsfilter.util.text import clean
@@ -49,6 +51,21 @@ def add(commands: Subparsers) -> None:
         help="who ExaBGP and rsfilter become when started as root (default: the current user)",
     )
     exabgp.set_defaults(handler=run)
+    alice = programs.add_parser(
+        "alice",
+        parents=[configured()],
+        help="the sections of alice.conf for the looking glass",
+        description="Prints the sections with which Alice-LG reads the looking glasses of one or "
+        "several route servers: reasons, origin validation and a source for each.",
+    )
+    alice.add_argument(
+        "others",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="configurations of further route servers, such as the others of a fleet",
+    )
+    alice.set_defaults(handler=run_alice)
 
 
 def _user(name: str) -> str:
@@ -86,6 +103,15 @@ def run(args: argparse.Namespace) -> int:
         if path.name not in fanouts:
             text = f"warning: {path}: of another [fanout]; nothing writes it any more, remove it"
             print_note(clean(text))
+    return GOOD
+
+
+def run_alice(args: argparse.Namespace) -> int:
+    """Run `rsfilter render alice`; return the exit code."""
+    rendered = render_alice([load_config(path) for path in (args.config, *args.others)])
+    for warning in rendered.warnings:
+        sys.stderr.write(clean(f"warning: {warning}") + "\n")
+    sys.stdout.write(rendered.text)
     return GOOD
 
 

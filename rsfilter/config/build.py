@@ -368,6 +368,8 @@ class _Builder:
         for key, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")):
             if getattr(http, key) is None and getattr(http, other) is not None:
                 self._problem(f"http.{key}", f"missing; {other} needs it")
+        if http.looking_glass_routers and not http.looking_glass:
+            self._problem("http.looking_glass_routers", "needs looking_glass = true")
 
 
 def _route_server(table: RouteServerTable) -> RouteServer:

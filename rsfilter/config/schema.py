@@ -106,6 +106,10 @@ class HttpConfig:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     """Both are set or neither. If set, HTTPS is served over TCP."""
+    looking_glass: bool = False
+    """The birdwatcher API is served."""
+    looking_glass_routers: bool = False
+    """True if that API lists routers too."""
 
     @property
     def is_loopback(self) -> bool:

@@ -4,6 +4,7 @@
     bird      bird.conf of a fan-out
     first     a first rsfilter.toml and truth.json, for `rsfilter init`
     template  how templates are loaded
+    alice     sections of Alice-LG's alice.conf
 
 The same configuration and truth always give the same octets.
 """

@@ -1,6 +1,7 @@
 """Pure: what is right. Values, checks, tables, and the engine that owns them.
 
     model, groups, reasons         routes and VRPs; groups of neighbors; why a route is rejected
+    labels                         reasons as large communities, for a looking glass alone
     bindings, validation, policy   whose session it is; RFC 6811; every check
     adj_rib_in, indexes, table     the routes of hosts with their verdicts
     export, anycast, adj_rib_out   the routes that each group of routers should have

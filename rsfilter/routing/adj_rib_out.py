@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from rsfilter.routing.anycast import Ranking, Shift
 from rsfilter.routing.drain import DrainPhase
-from rsfilter.routing.export import BEST_PATH_ID, Export, OutAttributes, Paths, path_id
+from rsfilter.routing.export import (
+    BEST_PATH_ID,
+    Export,
+    OutAttributes,
+    Paths,
+    Withheld,
+    path_id,
+)
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import Prefix, Route
 
@@ -22,6 +29,7 @@ class AdjRibOut:
         self.phase = DrainPhase.IN_SERVICE
         self._is_silent = False
         """Drained: nothing is announced."""
+        self._families = group.families
         self._all_paths = group.all_paths
         self._last: Paths = ()
         """Paths of the last prefix: equal paths share one object."""
@@ -55,6 +63,20 @@ class AdjRibOut:
             else:
                 del routes[prefix]
         return changed
+
+    def withheld(self, route: Route) -> Withheld | None:
+        """Return why the routers do not get an accepted route; None if they do."""
+        if self._is_silent:
+            return Withheld.DRAINED
+        if route.key.prefix.family not in self._families:
+            return Withheld.FAMILY
+        attributes = self._export.attributes(route)
+        if attributes is None:
+            return Withheld.COMMUNITY
+        if self._all_paths:
+            return None
+        best = self.routes.get(route.key.prefix, ())
+        return None if best == ((BEST_PATH_ID, attributes),) else Withheld.NOT_BEST
 
     def _wanted(self, candidates: Sequence[Route]) -> Paths:
         """The best path first; equal to the last one, it is the same object."""

@@ -7,6 +7,7 @@ passes AS4_PATH and confederation segments off as a plain path.
 from __future__ import annotations
 
 import hashlib
+from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -38,6 +39,19 @@ class OutAttributes(NamedTuple):
     communities: tuple[tuple[int, int], ...]
     large_communities: tuple[tuple[int, int, int], ...]
     extended_communities: tuple[int, ...]
+
+
+class Withheld(Enum):
+    """Reasons why a group of routers does not get an accepted route."""
+
+    COMMUNITY = (1, "NO_EXPORT, NO_ADVERTISE or NO_EXPORT_SUBCONFED keeps it from these routers")
+    NOT_BEST = (2, "another path of the prefix is better, and these routers get the best only")
+    FAMILY = (3, "these routers are offered no routes of this IP version")
+    DRAINED = (4, "the route server is drained and announces nothing")
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number = number
+        self.text = text
 
 
 Paths = tuple[tuple[int, OutAttributes], ...]

@@ -39,6 +39,11 @@ class Arrivals(Generic[T]):
         self._newest: list[T | None] = []
         """The chunk that is being filled."""
 
+    @property
+    def next_number(self) -> int:
+        """Number of the next entry to arrive."""
+        return self._next
+
     def add(self, entries: Iterable[T]) -> None:
         """Numbers entries and keeps them."""
         number, newest = self._next, self._newest

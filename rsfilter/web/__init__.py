@@ -8,6 +8,8 @@
     handlers/                                one file for each family of paths
     context, api                             the parts of the filter that handlers read
     table_reader, event_stream               the table in slices; live events
+    birdwatcher, birdwatcher_schema          answers of the looking glass
+    looking_glass, arrival_times             its counts; times of arrival
     health, data_ages                        /healthz, /readyz; warnings of old data
     metrics, data_metrics, metric_families   /metrics
     workers, frames, confinement             processes for expensive requests

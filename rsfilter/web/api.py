@@ -13,6 +13,7 @@ from rsfilter.web.connections import SilentConnections
 from rsfilter.web.context import Running
 from rsfilter.web.event_stream import Events
 from rsfilter.web.health import Watch
+from rsfilter.web.looking_glass import LookingGlass
 from rsfilter.web.metrics import Metrics
 from rsfilter.web.requests import ReadToken, Token
 from rsfilter.web.table_reader import RouteReader, TableCounter
@@ -42,13 +43,19 @@ class Api:
         self.counter = TableCounter(running, self.reader)
         self.events = Events()
         self.metrics = Metrics(running, self.events)
-        self.watch = Watch(running, self.metrics.sample)
         http = running.config.http
+        self.glass = LookingGlass(running, self.reader)
+        self.watch = Watch(running, self._sample)
         self.token = Token(http.token_file)
         self.read_token = ReadToken(Token(http.read_token_file), self.token)
         self.impacts = Workers(IMPACT)
         self.silent = SilentConnections()
         self._auditors = Workers(AUDIT)
+
+    def _sample(self, lag: float) -> None:
+        self.metrics.sample(lag)
+        if self.running.config.http.looking_glass:
+            self.glass.note()
 
     async def audit(self, time_s: float, **conditions: Any) -> Found:
         """Return the records that a query finds within `time_s` seconds (`audit.query.query`).

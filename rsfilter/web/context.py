@@ -71,6 +71,8 @@ class Running:
     """True once the filter ends: no change and no response follows."""
     truth_loaded: float | None = None
     """Time at which the active truth was read, in seconds since the epoch."""
+    configured: float = field(default_factory=time.time)
+    """Time at which the active configuration was read, in seconds since the epoch."""
 
     def wall_clock(self, at: float) -> float:
         """Seconds since the epoch of a time of the engine's clock (time.monotonic)."""

@@ -9,8 +9,11 @@ from msgspec import Struct
 
 from rsfilter.audit.timeline import Timeline
 from rsfilter.web import fleet_schema, openapi, parameters, schema, status_schema
+from rsfilter.web.birdwatcher import ROOT
+from rsfilter.web.birdwatcher_schema import StatusAnswer
 from rsfilter.web.handlers import (
     audit,
+    birdwatcher,
     control,
     events,
     fleet,
@@ -173,3 +176,23 @@ ENDPOINTS = (
         errors=(409, 422),
     ),
 )
+
+
+_NEIGHBOR, _TABLE = parameters.BirdNeighborParams, parameters.BirdTableParams
+
+LOOKING_GLASS = (
+    Endpoint("GET", f"{ROOT}/status", birdwatcher.status, StatusAnswer, parameters.BirdParams),
+    Endpoint("GET", f"{ROOT}/protocols/bgp", birdwatcher.protocols, params=parameters.BirdParams),
+    Endpoint(
+        "GET", f"{ROOT}/protocols/short", birdwatcher.protocols_short, params=parameters.BirdParams
+    ),
+    Endpoint("GET", f"{ROOT}/routes/protocol/{{id}}", birdwatcher.accepted, params=_NEIGHBOR),
+    Endpoint("GET", f"{ROOT}/routes/filtered/{{id}}", birdwatcher.filtered, params=_NEIGHBOR),
+    Endpoint("GET", f"{ROOT}/routes/noexport/{{id}}", birdwatcher.withheld, params=_NEIGHBOR),
+    Endpoint("GET", f"{ROOT}/routes/table/{{table}}", birdwatcher.table, params=_TABLE),
+    Endpoint(
+        "GET", f"{ROOT}/routes/table/{{table}}/filtered", birdwatcher.table_filtered, params=_TABLE
+    ),
+)
+"""The birdwatcher API, served if it is configured. Not part of the OpenAPI document: its contract
+is birdwatcher's."""

@@ -153,6 +153,24 @@ class ValidityPartsParams(Params):
     length: Text
 
 
+class BirdParams(Params):
+    """Parameters of the birdwatcher API. Its readers may send `uncached`, which changes nothing."""
+
+    uncached: Text | None = None
+
+
+class BirdNeighborParams(BirdParams, kw_only=True):
+    """A neighbor, by its id."""
+
+    id: Text
+
+
+class BirdTableParams(BirdParams, kw_only=True):
+    """A table, by its name."""
+
+    table: Text
+
+
 class DrainWanted(Params):
     """Body of `POST /api/v1/drain`."""
 

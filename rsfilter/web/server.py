@@ -22,11 +22,11 @@ from rsfilter.audit.record import Auditable
 from rsfilter.util import local_socket
 from rsfilter.util.local_socket import LocalSocket, is_local
 from rsfilter.util.threads import on_own_thread
-from rsfilter.web import bounds, page, parameters, tls
+from rsfilter.web import birdwatcher, bounds, page, parameters, tls
 from rsfilter.web.api import Api
 from rsfilter.web.connections import FIRST_REQUEST_S, KEEPALIVE_S, SilentConnections
 from rsfilter.web.context import Running
-from rsfilter.web.endpoints import ENDPOINTS, Endpoint
+from rsfilter.web.endpoints import ENDPOINTS, LOOKING_GLASS, Endpoint
 from rsfilter.web.handlers import events as event_handler
 from rsfilter.web.requests import ApiError, bad_request
 from rsfilter.web.responses import respond, respond_error, send
@@ -49,6 +49,9 @@ RETRY_S = 5.0
 
 STOP_TIMEOUT_S = 0.2
 """Seconds for responses in progress at the end: ExaBGP does not wait."""
+
+UNSTORED = ("/api/", f"{birdwatcher.ROOT}/", "/healthz", "/readyz", "/metrics")
+"""Beginnings of the paths whose responses no cache may store."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -214,7 +217,8 @@ class _Refused(asyncio.Protocol):
 def application(api: Api) -> web.Application:
     """The aiohttp application of every endpoint."""
     app = web.Application(client_max_size=bounds.MAX_OCTETS, middlewares=(_middleware(api),))
-    for endpoint in ENDPOINTS:
+    has_glass = api.running.config.http.looking_glass
+    for endpoint in ENDPOINTS + (LOOKING_GLASS if has_glass else ()):
         handler = _handler(api, endpoint)
         app.router.add_route(endpoint.method, endpoint.path, handler)
         if endpoint.method == "GET" and endpoint.handler is not event_handler.events:
@@ -240,16 +244,16 @@ def _middleware(api: Api) -> Any:
             await api.read_token.check(request)
             response = await handler(request)
         except ApiError as error:
-            response = respond_error(error)
+            response = _failed(request, error)
         except web.HTTPException as error:
-            response = respond_error(_http_error(error))
+            response = _failed(request, _http_error(error))
         except TimeoutError:
-            response = respond_error(ApiError(408, "timeout", "the request came too slowly"))
+            response = _failed(request, ApiError(408, "timeout", "the request came too slowly"))
         except (asyncio.CancelledError, ConnectionResetError):
             raise
         except Exception:
             log.exception("HTTP: %s failed", request.match_info.route.resource)
-            response = respond_error(ApiError(500, "failed", "rsfilter's log says why"))
+            response = _failed(request, ApiError(500, "failed", "rsfilter's log says why"))
         resource = request.match_info.route.resource
         api.metrics.answered(resource.canonical if resource else "", response.status)
         await send(request, response)
@@ -259,10 +263,21 @@ def _middleware(api: Api) -> Any:
     return middleware
 
 
+def _failed(request: web.Request, error: ApiError) -> web.Response:
+    """Respond with an error, in the shape that the readers of the path take for one."""
+    response = respond_error(error)
+    if request.path.startswith(f"{birdwatcher.ROOT}/"):
+        answer = error.answer
+        response.body, response.content_type = birdwatcher.error_body(
+            request.path, answer.error, answer.detail
+        )
+    return response
+
+
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers of every response, streams too."""
     response.headers.update(HEADERS)
-    if request.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
+    if request.path.startswith(UNSTORED):
         response.headers["Cache-Control"] = "no-store"
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
-from rsfilter.routing.model import Address, VerdictKind
+from rsfilter.routing.engine import Engine
+from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
+from rsfilter.routing.model import Address, Route, VerdictKind
 from rsfilter.web.context import Running
 
 FRESH_S = 1.0
@@ -52,23 +55,40 @@ class TableCounts:
 _VERDICT = {kind: kind.value for kind in VerdictKind}
 
 
+T = TypeVar("T")
+
+
+class Fresh(Generic[T]):
+    """A value that costs a reading of the table: made on request, once for all who wait for it,
+    and shared while it is fresh."""
+
+    def __init__(self, make: Callable[[], Awaitable[T]], fresh_s: float) -> None:
+        self._make = make
+        self._fresh_s = fresh_s
+        self._lock = asyncio.Lock()
+        self._last: T | None = None
+        self._made_at = 0.0
+
+    async def value(self) -> T:
+        """The value, at most `fresh_s` seconds old."""
+        async with self._lock:
+            if self._last is None or time.monotonic() >= self._made_at + self._fresh_s:
+                self._last = await self._make()
+                self._made_at = time.monotonic()
+            return self._last
+
+
 class TableCounter:
     """Counts the table on request, one count at a time."""
 
     def __init__(self, running: Running, reader: RouteReader) -> None:
         self._running = running
         self._reader = reader
-        self._lock = asyncio.Lock()
-        self._last = TableCounts()
-        self._taken_at = float("-inf")
+        self._counts = Fresh(self._take, FRESH_S)
 
     async def counts(self) -> TableCounts:
         """The counts, at most `FRESH_S` old."""
-        async with self._lock:
-            if time.monotonic() >= self._taken_at + FRESH_S:
-                self._last = await self._take()
-                self._taken_at = time.monotonic()
-            return self._last
+        return await self._counts.value()
 
     async def _take(self) -> TableCounts:
         whole = TableCounts()
@@ -135,3 +155,28 @@ class RouteReader:
         for start in range(0, len(found), size):
             await self.pause()
             yield found[start : start + size]
+
+
+# One route ---------------------------------------------------------------------------------------
+
+
+def is_best(engine: Engine, entry: Entry) -> bool:
+    """Return whether some group of routers has the route, alone or before the others of its
+    prefix."""
+    if not entry.is_announced:
+        return False
+    tables = engine.ribs_out.values()
+    found = (table.routes.get(entry.route.key.prefix, ()) for table in tables)
+    return any(_is_of(paths[0], entry.route) for paths in found if paths)
+
+
+def _is_of(path: tuple[int, OutAttributes], route: Route) -> bool:
+    """Return whether the path was made from the route. Without ADD-PATH, its attributes decide."""
+    number, attributes = path
+    if number != BEST_PATH_ID:
+        return number == path_id(route.key.neighbor, route.key.path_id)
+    return (
+        attributes.next_hop in route.next_hops
+        and attributes.as_path[-1:] == (route.asn,)
+        and attributes.med == route.attributes.med
+    )

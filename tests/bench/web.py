@@ -1,6 +1,6 @@
 """Does a client of the HTTP API delay routes? From a host's UPDATE to ExaBGP's command, measured.
 
-    python tests/bench/web.py [--routes 200000] [--probes 300]
+    python tests/bench/web.py [--routes 200000] [--probes 300] [--only "looking glass"]
 
 A real `rsfilter run` behind a scripted ExaBGP has a full table. A host announces one more prefix
 again and again, and the time until the command for it is there is taken: first while nobody asks,
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +29,18 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from lab.usage import cpu_s
 from support.config_sample import configuration
 from support.speaker import CHANGE, Speaker, announce, state
 
 ROUTER, HOST, PROBE = "192.0.2.10", "198.51.100.1", "198.51.100.2"
 
 CONFIG = configuration(max_prefixes=1_000_000)
+
+HTTP = '[http]\nlisten = "{listen}"\nlooking_glass = true\n'
+
+ALICE = ("protocols/bgp", "routes/table/master", "routes/table/master/filtered")
+"""What Alice-LG asks for every five minutes."""
 
 CLIENT = """
 import http.client, sys
@@ -93,7 +101,8 @@ class Bench:
         ]
         self.truth.write_text(json.dumps({"roas": roas}))
         config = directory / "rsfilter.toml"
-        config.write_text(CONFIG)
+        listen = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.1:8480"
+        config.write_text(CONFIG + HTTP.format(listen=listen))
         self.speaker = Watched(config)
         self._routes = routes
         self._probe = 0
@@ -122,6 +131,21 @@ class Bench:
             found.append(1000 * self.speaker.delay_of(prefix))
             time.sleep(0.005)
         return sorted(found)
+
+    def refresh(self, encoding: str) -> str:
+        """One refresh of Alice-LG: what it costs the filter, and what goes over the wire."""
+        pid, octets = self.speaker.process.pid, 0
+        cpu, started = cpu_s(pid), time.monotonic()
+        for path in ALICE:
+            url = f"http://{self.speaker.http}/birdwatcher/{path}"
+            request = urllib.request.Request(url, headers={"Accept-Encoding": encoding})
+            with urllib.request.urlopen(request) as answer:
+                while piece := answer.read(1 << 20):
+                    octets += len(piece)
+        return (
+            f"a refresh of Alice-LG ({encoding}): {cpu_s(pid) - cpu:.2f} CPU seconds, "
+            f"{time.monotonic() - started:.1f} s, {octets / 1e6:.1f} MB"
+        )
 
     @contextmanager
     def clients(
@@ -157,12 +181,13 @@ LOADS: Sequence[tuple[str, int, str, str, bool]] = (
     ("1 client asks for the story", 1, "/api/v1/routes/10.0.0.1/32", "*/*", False),
     ("1 client searches the audit log", 1, "/api/v1/audit?asn=1", "*/*", False),
     ("1 client asks for impact", 1, "/api/v1/impact", "*/*", True),
+    ("1 client reads the looking glass", 1, "/birdwatcher/routes/table/master", "*/*", False),
     ("1 client scrapes", 1, "/metrics", "*/*", False),
 )
 
 
-def run(routes: int, probes: int) -> Table:
-    """The whole of it."""
+def run(routes: int, probes: int, only: str) -> tuple[Table, list[str]]:
+    """The whole of it, or the loads whose names have `only`."""
     table = Table(
         "",
         "alone",
@@ -179,18 +204,23 @@ def run(routes: int, probes: int) -> Table:
         bench = Bench(Path(directory), routes)
         with bench.speaker:
             bench.fill()
+            refreshes = [bench.refresh(encoding) for encoding in ("gzip", "identity")]
             for name, count, path, accept, has_body in LOADS:
+                if only not in name:
+                    continue
                 body = bench.truth if has_body else None
                 alone = bench.probe(probes)
                 with bench.clients(count, path, accept, body=body) as asked:
                     delays = bench.probe(probes)
                 table.add_row(name, *figures(alone), *figures(delays), str(sum(asked)))
-    return table
+    return table, refreshes
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--routes", type=int, default=200_000)
     parser.add_argument("--probes", type=int, default=300)
+    parser.add_argument("--only", default="", help="loads whose names have this")
     options = parser.parse_args()
-    Console().print(run(options.routes, options.probes))
+    table, refreshes = run(options.routes, options.probes, options.only)
+    Console().print(table, *refreshes, sep="\n")

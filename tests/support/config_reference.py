@@ -90,6 +90,8 @@ def spelled(value: object) -> str:
         return f"[{', '.join(map(spelled, value))}]"
     if isinstance(value, Enum):
         return spelled(value.value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value) if isinstance(value, int) else to_json(str(value))
 
 

@@ -40,7 +40,7 @@ THIRD_PERSON = frozenset(_THIRD_PERSON.split())
 """Verbs that belong in the imperative where they begin the docstring of a function."""
 
 BANNED = re.compile(
-    r"\b(told|tells?|telling|says?|said|saying|asks?|asked|asking|looks?|looked|looking"
+    r"\b(told|tells?|telling|says?|said|saying|asks?|asked|asking|looks?|looked|looking(?![\s-]+glass)"
     r"|lets? go|letting go|whoever|somebody|nobody|anybody)\b",
     re.IGNORECASE,
 )

@@ -7,7 +7,7 @@ GOOD = '''
 """Tables of routes, by neighbor."""
 
 LIMIT = 3
-"""None if there is no limit; `tell` and "who asked" are quoted."""
+"""None if there is no limit; `tell` and "who asked" are quoted; a looking glass is a page."""
 
 
 def route(key):

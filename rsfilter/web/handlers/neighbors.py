@@ -33,7 +33,7 @@ async def neighbors(
     table = await api.counter.counts()
     expected = api.running.filter.expected
     absent = Counter(name for name, _ in expected.absent_prefixes)
-    addresses = await _addresses(api)
+    addresses = sorted(await known_addresses(api))
     found: list[schema.NeighborJson] = []
     for number, address in enumerate(addresses):
         if number % SLICE == SLICE - 1:
@@ -48,7 +48,7 @@ async def neighbors(
     )
 
 
-async def _addresses(api: Api) -> list[Address]:
+async def known_addresses(api: Api) -> set[Address]:
     """Return the addresses of known neighbors and of expected ones."""
     expected = api.running.filter.expected
     found = {*api.running.filter.engine.sessions, *api.running.filter.egress.routers}
@@ -56,7 +56,7 @@ async def _addresses(api: Api) -> list[Address]:
     while some := list(islice(bound, LOOKED_UP)):
         found.update(address for address in some if expected.is_expected(address))
         await api.reader.pause()
-    return sorted(found)
+    return found
 
 
 def _neighbor(
@@ -66,7 +66,7 @@ def _neighbor(
     role, group = engine.neighbors.identify(address)
     bound = expected.bindings.by_address.get(address)
     router = api.running.filter.egress.routers.get(address)
-    session = engine.sessions.get(address) or _never_seen(api, address)
+    session = session_of(api, address)
     if session is None:
         return None
     is_expected = expected.is_expected(address)
@@ -89,6 +89,11 @@ def _neighbor(
         max_prefixes=limits.max_prefixes if limits else None,
         router=_progress(router) if router else None,
     )
+
+
+def session_of(api: Api, address: Address) -> Session | None:
+    """Return the session of a known or expected neighbor; None if it has left the truth."""
+    return api.running.filter.engine.sessions.get(address) or _never_seen(api, address)
 
 
 def _never_seen(api: Api, address: Address) -> Session | None:

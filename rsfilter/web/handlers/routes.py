@@ -9,16 +9,14 @@ from aiohttp import web
 
 from rsfilter.audit.record import path_text
 from rsfilter.routing.adj_rib_in import Entry
-from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
 from rsfilter.routing.model import Address, Prefix
-from rsfilter.routing.model import Route as RoutingRoute
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import host_name
 from rsfilter.web.requests import bad_request
 from rsfilter.web.responses import NDJSON, encode, stream
-from rsfilter.web.table_reader import SLICE
+from rsfilter.web.table_reader import SLICE, is_best
 
 MAX_COMMUNITIES = 16
 """Communities of each kind that a list shows. An UPDATE has room for a thousand and more."""
@@ -178,7 +176,7 @@ def route_shape(api: Api, entry: Entry) -> schema.RouteJson:
         med=attributes.med,
         communities=joined_by_colons(attributes.communities[:MAX_COMMUNITIES]),
         large_communities=joined_by_colons(attributes.large_communities[:MAX_COMMUNITIES]),
-        is_best=_is_best(api, entry),
+        is_best=is_best(engine, entry),
         verdict=verdict.kind.value,
         reasons=list(verdict.reasons),
         state=verdict.validation.state.value,
@@ -196,24 +194,3 @@ def host_of(api: Api, entry: Entry) -> str:
 def joined_by_colons(communities: Iterable[tuple[int, ...]]) -> list[str]:
     """Communities as operators write them."""
     return [":".join(map(str, community)) for community in communities]
-
-
-def _is_best(api: Api, entry: Entry) -> bool:
-    """Some group of routers has the route, alone or before the others of its prefix."""
-    if not entry.is_announced:
-        return False
-    tables = api.running.filter.engine.ribs_out.values()
-    found = (table.routes.get(entry.route.key.prefix, ()) for table in tables)
-    return any(_is_of(paths[0], entry.route) for paths in found if paths)
-
-
-def _is_of(path: tuple[int, OutAttributes], route: RoutingRoute) -> bool:
-    """Return whether the path was made from the route. Without ADD-PATH, its attributes decide."""
-    number, attributes = path
-    if number != BEST_PATH_ID:
-        return number == path_id(route.key.neighbor, route.key.path_id)
-    return (
-        attributes.next_hop in route.next_hops
-        and attributes.as_path[-1:] == (route.asn,)
-        and attributes.med == route.attributes.med
-    )
