@@ -187,7 +187,7 @@ class _NeighborBudget:
         """Return whether there is no flood, and nothing due from one."""
         return self.window is None and not self.due
 
-    def may_tell(self, now: float) -> bool:
+    def may_log(self, now: float) -> bool:
         """Take a line from the budget, if it has one."""
         if self.tokens < 1:
             self.refill(now)
@@ -304,7 +304,7 @@ class Floods:
             yield event
             return
         if window is None:
-            if neighbor.may_tell(now):
+            if neighbor.may_log(now):
                 yield event
                 return
             window = neighbor.window = _Window(now, self._budget.named)

@@ -34,7 +34,7 @@ Match = Literal["covering", "covered", "exact"]
 FOLLOW_S = 0.5
 """Seconds between checks of a log that is followed."""
 
-LINES_BETWEEN_LOOKS = 500
+LINES_BETWEEN_CHECKS = 500
 """Lines read between two checks whether the query should end: about a millisecond."""
 
 _PREFIX = b'"prefix":"'
@@ -184,12 +184,12 @@ class _Conditions:
 
     def prefix(self, text: str, match: Match) -> None:
         """Require a relation to this prefix. Raises ValueError for an invalid prefix."""
-        asked = Prefix.parse(text)
+        given = Prefix.parse(text)
         self.tests.append(_prefix_test(text, match))
-        self.is_near = _line_test(_space_test(asked, match))
-        self.pattern = prefix_pattern(asked, match)
-        self.indexed |= _prefix_conditions(asked, match)
-        exactly = f'{asked}"' if match == "exact" else ""
+        self.is_near = _line_test(_space_test(given, match))
+        self.pattern = prefix_pattern(given, match)
+        self.indexed |= _prefix_conditions(given, match)
+        exactly = f'{given}"' if match == "exact" else ""
         self.needles.append(_PREFIX + exactly.encode())
 
     def period(self, first: str, last: str | None) -> None:
@@ -219,23 +219,23 @@ def _address(text: str) -> str:
 
 
 def _prefix_test(text: str, match: Match) -> Callable[[Record], bool]:
-    asked = Prefix.parse(text)
+    given = Prefix.parse(text)
     if match == "exact":
-        exact = str(asked)
+        exact = str(given)
         return lambda record: record.get("prefix") == exact
-    if not asked.is_well_formed:
+    if not given.is_well_formed:
         raise ValueError(f"{text!r} is not a prefix: host bits are set, or it is too long")
-    is_near = _space_test(asked, match)
+    is_near = _space_test(given, match)
     return lambda record: "prefix" in record and is_near(_recorded(record["prefix"]))
 
 
-def _space_test(asked: Prefix, match: Match) -> Callable[[Prefix], bool]:
+def _space_test(given: Prefix, match: Match) -> Callable[[Prefix], bool]:
     if match == "exact":
-        space = _recorded(str(asked))
+        space = _recorded(str(given))
         return lambda recorded: recorded == space
     if match == "covering":
-        return lambda recorded: recorded.covers(asked)
-    return asked.covers
+        return lambda recorded: recorded.covers(given)
+    return given.covers
 
 
 def _line_test(is_near: Callable[[Prefix], bool]) -> Callable[[bytes], bool]:
@@ -256,10 +256,10 @@ def _line_test(is_near: Callable[[Prefix], bool]) -> Callable[[bytes], bool]:
     return test_line
 
 
-def _prefix_conditions(asked: Prefix, match: Match) -> dict[str, object]:
+def _prefix_conditions(given: Prefix, match: Match) -> dict[str, object]:
     if match == "exact":
-        return {"prefix = ?": str(asked)}
-    low, high = bounds(asked)
+        return {"prefix = ?": str(given)}
+    low, high = bounds(given)
     if match == "covering":
         return {"low <= ?": low, "high >= ?": high}
     return {"low >= ?": low, "high <= ?": high}
@@ -301,7 +301,7 @@ def _found(directory: Path, key: FileKey, wanted: _Conditions) -> Iterator[Recor
     if wanted.should_end():  # the index of a file may have no matching line
         raise GaveUpError([])
     for number, line in enumerate(_lines(directory, key, wanted), 1):
-        if number % LINES_BETWEEN_LOOKS == 0 and wanted.should_end():
+        if number % LINES_BETWEEN_CHECKS == 0 and wanted.should_end():
             raise GaveUpError([])
         if not all(needle in line for needle in needles):
             continue

@@ -337,7 +337,7 @@ def _drain_members(change: DrainChange) -> dict[str, Any]:
 
 
 def _service_members(event: ServiceEvent) -> dict[str, Any]:
-    return {"event": event.event[:MAX_TEXT], "data": _plain(event.data)}
+    return {"event": event.event[:MAX_TEXT], "data": _json_safe(event.data)}
 
 
 _MEMBERS: dict[type, Callable[[Any], dict[str, Any]]] = {
@@ -404,12 +404,12 @@ def _ascii(members: dict[str, Any]) -> bytes:
     except UnicodeEncodeError:  # a lone surrogate, which is not a character
         encoded = b""
     if not (encoded and encoded.isascii()):
-        encoded = json.dumps(_plain(members), separators=(",", ":")).encode("ascii")
+        encoded = json.dumps(_json_safe(members), separators=(",", ":")).encode("ascii")
     # JSON does not require DEL to be escaped, but a terminal may act on it.
     return encoded.replace(b"\x7f", b"\\u007f")
 
 
-def _plain(value: object, depth: int = MAX_DEPTH) -> Any:
+def _json_safe(value: object, depth: int = MAX_DEPTH) -> Any:
     """Return the value with only what every JSON reader accepts."""
     if value is None or isinstance(value, bool):
         return value
@@ -419,9 +419,9 @@ def _plain(value: object, depth: int = MAX_DEPTH) -> Any:
         return value
     if isinstance(value, Mapping) and depth > 0:
         items = islice(value.items(), MAX_ITEMS)
-        return {_text(key): _plain(item, depth - 1) for key, item in items}
+        return {_text(key): _json_safe(item, depth - 1) for key, item in items}
     if isinstance(value, list | tuple) and depth > 0:
-        return [_plain(item, depth - 1) for item in value[:MAX_ITEMS]]
+        return [_json_safe(item, depth - 1) for item in value[:MAX_ITEMS]]
     return _text(value)
 
 

@@ -86,12 +86,12 @@ def _last_link(directory: Path, keys: Iterable[FileKey], end: End, disk: Disk) -
     for key in reversed(list(keys)):
         is_newest = key == end.newest
         path = directory / key.name
-        is_plain = path.exists()
-        tail = _plain_tail(path) if is_plain else _compressed_tail(directory, key)
+        is_uncompressed = path.exists()
+        tail = _uncompressed_tail(path) if is_uncompressed else _compressed_tail(directory, key)
         link, is_good = _judge(tail)
         if not is_good:
             end.notes |= {"file": key.name, "problem": "the last line is not what its hash says"}
-        if is_newest and is_plain and is_good:
+        if is_newest and is_uncompressed and is_good:
             end.is_appendable = True
             if tail.size > tail.end:
                 end.notes |= {"file": key.name, "cut_octets": tail.size - tail.end}
@@ -113,7 +113,7 @@ def _judge(tail: Tail) -> tuple[Link | None, bool]:
     return link, is_intact(tail.line, link)
 
 
-def _plain_tail(path: Path) -> Tail:
+def _uncompressed_tail(path: Path) -> Tail:
     with path.open("rb") as file:
         return read_tail(file)
 

@@ -18,22 +18,22 @@ GROUP = {4: 8, 6: 16}
 """Bits of one group of an address in text."""
 
 
-def prefix_pattern(asked: Prefix, match: Literal["covering", "covered", "exact"]) -> bytes:
+def prefix_pattern(prefix: Prefix, match: Literal["covering", "covered", "exact"]) -> bytes:
     """Return a pattern found in every record of a prefix that covers this one, is covered by it, or
     equals it, and in few others. Malformed prefixes (10.0.0.1/24) match too."""
     if match == "exact":
-        return re.escape(f'"prefix":"{asked}"').encode()
-    groups = _groups(asked)
-    size = GROUP[asked.family]
+        return re.escape(f'"prefix":"{prefix}"').encode()
+    groups = _groups(prefix)
+    size = GROUP[prefix.family]
     if match == "covered":
-        start = "".join(groups[: asked.length // size])
+        start = "".join(groups[: prefix.length // size])
         return rb'"prefix":"' + re.escape(start).encode()
     parts = []
     for count in range(len(groups) + 1):
         first = count * size
-        last = BITS[asked.family] if count == len(groups) else first + size - 1
-        lengths = [*map(str, range(first, min(last, asked.length) + 1))]
-        if count == len(groups) and asked.length >= BITS[asked.family]:
+        last = BITS[prefix.family] if count == len(groups) else first + size - 1
+        lengths = [*map(str, range(first, min(last, prefix.length) + 1))]
+        if count == len(groups) and prefix.length >= BITS[prefix.family]:
             lengths.append("[0-9]{2,}")  # a prefix with an excessive length lies there, too
         if lengths:
             start = re.escape("".join(groups[:count]))

@@ -89,7 +89,7 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             # The statement is ours, so a file is at fault; the position in the statement is of no
             # use.
             message = str(error).partition("\n\nLINE ")[0]
-            raise LogFileError(_told(message, files, is_file=True)) from None
+            raise LogFileError(_with_names(message, files, is_file=True)) from None
         paths = ", ".join(f"'{_path(file)}'" for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
         # UTC, as in "at": a comparison with now() must not depend on the machine's time zone.
@@ -103,7 +103,7 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
             is_of_parquet = type(error) is duckdb.Error
             is_of_file = isinstance(error, duckdb.IOException) or _DESCRIPTOR.search(str(error))
             kind = LogFileError if is_of_parquet or is_of_file else SqlError
-            raise kind(_told(str(error), files, is_file=is_of_parquet)) from None
+            raise kind(_with_names(str(error), files, is_file=is_of_parquet)) from None
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str) -> SqlResult:
@@ -133,22 +133,22 @@ def _open(directory: Path, key: FileKey) -> BinaryIO:
         return (directory / key.compressed_name).open("rb")
 
 
-def _told(message: str, files: Sequence[BinaryIO], *, is_file: bool) -> str:
+def _with_names(message: str, files: Sequence[BinaryIO], *, is_file: bool) -> str:
     """Return DuckDB's message with file names, and the remedy if an index is damaged.
 
     `is_file`: the error concerns a file, even if the message names none.
     """
     names = {_path(file): file.name for file in files}
-    told = _DESCRIPTOR.sub(lambda found: names.get(found[0], found[0]), message)
+    text = _DESCRIPTOR.sub(lambda found: names.get(found[0], found[0]), message)
     indexes = [Path(name) for name in names.values() if Path(name).suffix == ".parquet"]
     if not indexes or "Cannot open file" in message:  # such as for want of descriptors
-        return told
+        return text
     # If it names several, the first is at fault: it is compared with the others.
     named = _DESCRIPTOR.search(message)
     if named is None:
-        return f"{indexes[0].parent}: delete it: {told}" if is_file else told
+        return f"{indexes[0].parent}: delete it: {text}" if is_file else text
     path = Path(names.get(named[0], ""))
-    return f"{path}: delete it: {told}" if path in indexes else told
+    return f"{path}: delete it: {text}" if path in indexes else text
 
 
 def _path(file: BinaryIO) -> str:

@@ -95,11 +95,11 @@ class Client:
 
     def get(self, path: str, **query: object) -> Any:
         """Request `path` and return the response. Raises ClientError."""
-        return _document(self._ask("GET", path, query))
+        return _document(self._request("GET", path, query))
 
     def lines(self, path: str, **query: object) -> Iterator[Any]:
         """Request `path` and yield the response object by object. Raises ClientError."""
-        response = self._ask("GET", path, query, {"Accept": "application/x-ndjson"})
+        response = self._request("GET", path, query, {"Accept": "application/x-ndjson"})
         rest = b""
         try:
             while part := response.read1(READ_OCTETS):  # readline takes a cut for the end
@@ -112,7 +112,7 @@ class Client:
 
     def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
         """Yield the (kind, data) of each event of a stream, for ever. Raises ClientError."""
-        response = self._ask("GET", path, query, seconds=SILENCE_S)
+        response = self._request("GET", path, query, seconds=SILENCE_S)
         kind = ""
         try:
             for line in response:
@@ -139,9 +139,9 @@ class Client:
         headers = {"Content-Type": "application/json"}
         if self._token is not None and (changes_state or self._always_needs_token):
             headers["Authorization"] = f"Bearer {self._token()}"
-        return _document(self._ask("POST", path, {}, headers, body, seconds))
+        return _document(self._request("POST", path, {}, headers, body, seconds))
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -229,9 +229,9 @@ def _document(response: HTTPResponse) -> Any:
 def _problem(response: HTTPResponse) -> str:
     """Return the problem in an error response of the API."""
     try:
-        said = json.loads(response.read())
-        place = f" (at {said['pointer']} of what was sent)" if said.get("pointer") else ""
-        return f"{said['detail']}{place}"
+        problem = json.loads(response.read())
+        place = f" (at {problem['pointer']} of what was sent)" if problem.get("pointer") else ""
+        return f"{problem['detail']}{place}"
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return f"HTTP {response.status} {response.reason}: is this an rsfilter?"
 

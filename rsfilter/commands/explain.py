@@ -169,19 +169,19 @@ async def data_of(config: Config, truth: Truth | None) -> Data:
     if truth:
         sources.truth_loaded(truth)
     if config.rtr:
-        await _ask_caches(config.rtr, sources)
+        await _query_caches(config.rtr, sources)
     return sources.data
 
 
-async def _ask_caches(rtr: RtrConfig, sources: Sources) -> None:
+async def _query_caches(rtr: RtrConfig, sources: Sources) -> None:
     """Wait for the first cache in order of preference that delivers data: the running filter ends
     up with it, whichever is fastest."""
     for cache in rtr.caches:
-        if await _ask(cache, rtr, sources):
+        if await _query(cache, rtr, sources):
             return
 
 
-async def _ask(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:
+async def _query(cache: CacheAddress, rtr: RtrConfig, sources: Sources) -> bool:
     from rsfilter.rtr.caches import RtrCaches  # needs librtr, which other commands do without
 
     arrived = asyncio.Event()

@@ -137,27 +137,27 @@ class _Saved(msgspec.Struct):
 
 def _entries(snapshot: Path) -> Iterator[Entry]:
     """Every route of a snapshot. A part of them would hide losses: the last line counts them."""
-    said: int | None = None
+    stated: int | None = None
     number = 0
     with snapshot.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), 1):
             try:
                 if line.startswith(SNAPSHOT_END):
-                    said = msgspec.json.decode(line, type=dict[str, int])["routes"]
+                    stated = msgspec.json.decode(line, type=dict[str, int])["routes"]
                 else:
-                    said = None
+                    stated = None
                     yield _entry(msgspec.json.decode(line, type=_Saved))
             except (ValueError, RecursionError) as error:
                 raise CommandError(
                     f"{snapshot}:{number}: not a route as `rsfilter routes --snapshot` writes it: "
                     f"{error}"
                 ) from None
-    if said is None or said != number - 1:
+    if stated is None or stated != number - 1:
         raise CommandError(
             f"{snapshot}: was cut, or written by an older rsfilter: its last line does not count "
             "the routes before it"
         )
-    if said == 0:
+    if stated == 0:
         raise CommandError(f"{snapshot}: there is no route in it, so that none could be lost")
 
 

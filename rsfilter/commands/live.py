@@ -26,15 +26,15 @@ def explain_live(args: argparse.Namespace) -> int:
         _print_story(story)
     if not found["routes"]:
         of = f" from {args.neighbor}" if args.neighbor else ""
-        _say(f"{found['prefix']}: no host announces it{of}")
+        _write(f"{found['prefix']}: no host announces it{of}")
     for owner in found["owners"]:
-        _say(f"owner: {_owner(owner)}")
+        _write(f"owner: {_owner(owner)}")
     if not found["owners"]:
-        _say("owner: none by the truth in force")
+        _write("owner: none by the truth in force")
     if found["audit"]:
         last = found["audit"][-1]
         what = last.get("verdict") or last["event"]
-        _say(f"last audit record: {short_time(last['at'])} {what}; rsfilter audit query has more")
+        _write(f"last audit record: {short_time(last['at'])} {what}; rsfilter audit query has more")
     return GOOD
 
 
@@ -53,13 +53,13 @@ def _print_story(story: dict[str, Any]) -> None:
         found.add_row(mark, check["check"], clean("; ".join(texts)) or "ok")
     out.print(found)
     vrps = f" by {', '.join(route['vrps'])}" if route["vrps"] else ""
-    _say(f"origin validation: {route['state']}{vrps}")
+    _write(f"origin validation: {route['state']}{vrps}")
     for path in story["announced"]:
         best = ", best" if path["is_best"] else ""
-        _say(f"announced to {path['routers']}: next hop {path['next_hop']}{best}")
+        _write(f"announced to {path['routers']}: next hop {path['next_hop']}{best}")
     for check in checks:
         for reason in check["reasons"]:
-            _say(f"to fix {reason['name']}: {reason['remedy']}")
+            _write(f"to fix {reason['name']}: {reason['remedy']}")
 
 
 def _owner(owner: dict[str, Any]) -> str:
@@ -69,5 +69,5 @@ def _owner(owner: dict[str, Any]) -> str:
     return f"{owner['host'] or 'a host'} (AS{owner['asn']}) by {owner['vrp']}; {where}; {announces}"
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     output.console().print(clean(text), soft_wrap=True)

@@ -145,7 +145,7 @@ def validate_fanouts(paths: Sequence[Path]) -> None:
         print_note("warning: bird.conf is not validated: BIRD is not installed here")
         return
     for path in paths:
-        _ask("BIRD", [str(bird), "-p", "-c", str(path)])
+        _check_by("BIRD", [str(bird), "-p", "-c", str(path)])
 
 
 def validate(path: Path, environment: Mapping[str, str]) -> None:
@@ -153,10 +153,10 @@ def validate(path: Path, environment: Mapping[str, str]) -> None:
     if find_spec("exabgp") is None:
         print_note("warning: not validated: ExaBGP is not installed beside rsfilter")
         return
-    _ask("ExaBGP", [sys.executable, "-P", "-m", "exabgp", "validate", str(path)], environment)
+    _check_by("ExaBGP", [sys.executable, "-P", "-m", "exabgp", "validate", str(path)], environment)
 
 
-def _ask(
+def _check_by(
     program: str, command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> None:
     """Make a program read its rendered files, with these variables set as well. RenderError

@@ -26,7 +26,7 @@ MAX_TEXT = 200
 KEEP_TIMEOUT_S = 2.0
 """Seconds that a request waits for the disk."""
 
-SOMEBODY = "somebody, before a restart"
+UNNAMED = "somebody, before a restart"
 
 
 def load(path: Path) -> str | None:
@@ -35,7 +35,7 @@ def load(path: Path) -> str | None:
     try:
         with open_own(path, MAX_BYTES) as file:
             content = json.loads(file.read(MAX_BYTES))
-        return clean(str(content["by"]))[:MAX_TEXT] or SOMEBODY
+        return clean(str(content["by"]))[:MAX_TEXT] or UNNAMED
     except FileNotFoundError:
         return None
     except (OSError, UnusableError) as error:
@@ -43,7 +43,7 @@ def load(path: Path) -> str | None:
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
         log.error("drain: %s is no drain of ours, and counts all the same: remove it", path)
-        return SOMEBODY
+        return UNNAMED
 
 
 def write(path: Path, by: str | None) -> None:

@@ -45,7 +45,7 @@ MAX_BYTES = 128 << 20
 """Octets of a file that is read: a million routes."""
 
 MAX_LINE = 1000
-"""Octets; ours have some 130."""
+"""Octets; ours have chunk 130."""
 
 MAX_ACCEPTED = 500_000
 """Accepted routes that are written down: more than twice the largest site. What is over is not
@@ -104,8 +104,8 @@ def _load_0_1(path: Path, now: float) -> GuardRestored:
             key = RouteKey(Address.parse(neighbor), Prefix.parse(prefix), int(path_id))
             held.pop(key, None)
             if sign == "+":
-                (said,) = map(str, rest)
-                held[key] = Expected(said)
+                (fingerprint,) = map(str, rest)
+                held[key] = Expected(fingerprint)
     except FileNotFoundError:
         return NOTHING
     except (OSError, UnusableError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -211,11 +211,11 @@ def _restored(tails: Tails, now: float) -> GuardRestored:
     lost: dict[RouteKey, float] = {}
     for key, tail in tails.items():
         match tail.split(" "):
-            case ["h", said, rules, reasons]:
+            case ["h", fingerprint, rules, reasons]:
                 known = () if reasons == "." else tuple(reasons.split(","))
-                held[key] = Expected(said, "" if rules == "." else rules, known)
-            case ["a", said, rules]:
-                accepted[key] = Expected(said, rules)
+                held[key] = Expected(fingerprint, "" if rules == "." else rules, known)
+            case ["a", fingerprint, rules]:
+                accepted[key] = Expected(fingerprint, rules)
             case ["l", at]:
                 lost[key] = max(0.0, now - float(at))
     return GuardRestored(held, accepted, lost)
@@ -321,18 +321,18 @@ class GuardFile:
 
     def _batch(self, file: BinaryIO, lines: Iterable[bytes], wall: float) -> None:
         lines = iter(lines)
-        while some := b"".join(islice(lines, AT_ONCE)):
-            self._digest.update(some)
-            self._size += file.write(some)
+        while chunk := b"".join(islice(lines, AT_ONCE)):
+            self._digest.update(chunk)
+            self._size += file.write(chunk)
         self._digest.update(b"= %.3f" % wall)
         end = f"= {wall:.3f} {self._digest.hexdigest()}\n".encode()
         self._size += file.write(end)
         file.flush()
 
 
-def _held(said: str, rules: str, reasons: tuple[str, ...]) -> str:
+def _held(fingerprint: str, rules: str, reasons: tuple[str, ...]) -> str:
     """The tail of a held route; a full stop stands for what is not known."""
-    return f"h {said} {rules or '.'} {','.join(reasons) or '.'}"
+    return f"h {fingerprint} {rules or '.'} {','.join(reasons) or '.'}"
 
 
 def _line(key: RouteKey, tail: str) -> bytes:

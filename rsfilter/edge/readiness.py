@@ -44,7 +44,7 @@ class ReadinessWatcher:
         self._unseen: set[Path] = set()
         """Files that cannot be checked; already logged."""
         self._why = ""
-        self._has_looked = asyncio.Event()
+        self._has_checked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,18 +52,18 @@ class ReadinessWatcher:
         self._task = asyncio.create_task(self._watch(), name="readiness watcher")
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._has_looked.wait()
+                await self._has_checked.wait()
         except TimeoutError:
             log.warning("readiness: the file system does not answer")
             ready = self._config.ready_file
             if ready is not None and not self._exists.get(ready, False):
-                self._tell(f"{ready} cannot be checked")
+                self._publish(f"{ready} cannot be checked")
 
     async def configure(self, config: ReadinessConfig) -> None:
         """Watch other files from now on, even if the earlier ones do not respond."""
         await self.stop()
         self._config = config
-        self._has_looked.clear()
+        self._has_checked.clear()
         await self.start()
 
     async def stop(self) -> None:
@@ -82,20 +82,20 @@ class ReadinessWatcher:
             except Exception:  # any error: the next check may succeed
                 log.exception("readiness: cannot follow the files")
                 is_over = False
-            self._has_looked.set()
+            self._has_checked.set()
             if is_over:
                 return
             await asyncio.sleep(self._interval)
 
     async def _check(self) -> None:
-        self._tell(await on_own_thread(self._look))  # a file system may not answer
+        self._publish(await on_own_thread(self._read))  # a file system may not answer
 
-    def _tell(self, why: str) -> None:
+    def _publish(self, why: str) -> None:
         if why != self._why:
             self._on_change(why)
             self._why = why
 
-    def _look(self) -> str:
+    def _read(self) -> str:
         ready, disable = self._config.ready_file, self._config.disable_file
         found = []
         if ready is not None and not self._is_there(ready):

@@ -108,8 +108,8 @@ class TruthWatcher:
         self._settled: _Status | None = None  # status of a content that needs no second check
         self._lock = asyncio.Lock()
         self._beside: frozenset[str] = frozenset()  # `_directories` at the last check
-        self._asked: list[float] = []  # since when the file system owes answers (monotonic)
-        self._has_looked = asyncio.Event()
+        self._waiting: list[float] = []  # since when the file system owes answers (monotonic)
+        self._has_checked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -118,7 +118,7 @@ class TruthWatcher:
         self._task = asyncio.create_task(self._watch(), name="truth watcher")
         with suppress(TimeoutError):
             async with asyncio.timeout(_STALL_S):
-                await self._has_looked.wait()
+                await self._has_checked.wait()
 
     async def stop(self) -> None:
         """Stop watching. Nothing is called afterwards."""
@@ -135,7 +135,7 @@ class TruthWatcher:
 
     def _stall(self) -> TruthError | None:
         now = time.monotonic()
-        waiting = now - min(self._asked, default=now)
+        waiting = now - min(self._waiting, default=now)
         if waiting <= _STALL_S:
             return None
         return self._problem(f"has not answered for {waiting:.0f} s")
@@ -157,7 +157,7 @@ class TruthWatcher:
     async def _watch(self) -> None:
         async with aclosing(self._wakes()) as wakes:
             await self._try_check()
-            self._has_looked.set()
+            self._has_checked.set()
             async for _ in wakes:
                 if not await self._try_check():
                     await asyncio.sleep(_RETRY_S)
@@ -173,14 +173,14 @@ class TruthWatcher:
             return False
         return True
 
-    async def _ask(self, look: Callable[[], T]) -> T:
+    async def _in_thread(self, check: Callable[[], T]) -> T:
         """Run a check of the file system, however long it takes."""
         since = time.monotonic()
-        self._asked.append(since)
+        self._waiting.append(since)
         try:
-            return await on_own_thread(look)
+            return await on_own_thread(check)
         finally:
-            self._asked.remove(since)
+            self._waiting.remove(since)
 
     def _problem(self, text: str) -> TruthError:
         return TruthError((Problem(str(self.path), "", text),))
@@ -189,7 +189,7 @@ class TruthWatcher:
         """Yield whenever the file may have changed, and at every tick."""
         while True:
             try:
-                directories = await self._ask(self._directories)
+                directories = await self._in_thread(self._directories)
                 async with aclosing(_events(directories)) as events:
                     async for _ in events:
                         yield
@@ -218,23 +218,23 @@ class TruthWatcher:
 
     async def _check(self) -> None:
         async with self._lock:
-            self._beside, content = await self._ask(self._look_around)
+            self._beside, content = await self._in_thread(self._read_around)
             if content is None:
                 return
             if content.key != self._seen:
                 self._seen, self._settled = "", None  # until it was reported
-                await self._tell(content)
+                await self._publish(content)
                 self._seen = content.key
             status = content.status
             if status is not None and abs(self._clock() - status[-1] / 1e9) > _SETTLE_S:
                 self._settled = status
 
-    def _look_around(self) -> tuple[frozenset[str], _Content | None]:
+    def _read_around(self) -> tuple[frozenset[str], _Content | None]:
         """Check the file. Returns the directories as they were before the check, because a link
         that moves during the check must trigger another one."""
-        return self._directories(), self._look()
+        return self._directories(), self._read_new()
 
-    def _look(self) -> _Content | None:
+    def _read_new(self) -> _Content | None:
         """The content, parsed when it is new; None when it is settled, or changed while it was
         read."""
         status = self._status()
@@ -256,7 +256,7 @@ class TruthWatcher:
             return _Content(status, key, error)
         return _Content(status, key, Reading(truth, data, at))
 
-    async def _tell(self, content: _Content) -> None:
+    async def _publish(self, content: _Content) -> None:
         if isinstance(content.outcome, TruthError):
             self._error = content.outcome
             self._on_error(content.outcome)

@@ -89,9 +89,9 @@ class Deferral:
                 self._finished(message.neighbor)
                 self._absent.add(message.neighbor)
             case Update() if message.neighbor in self._unfinished:
-                self._say(message.neighbor, now)
+                self._extend(message.neighbor, now)
             case EndOfRib() if message.neighbor in self._unfinished:
-                self._say(message.neighbor, now)
+                self._extend(message.neighbor, now)
                 self._unfinished[message.neighbor].discard(message.family)
                 if not self._unfinished[message.neighbor]:
                     self._finished(message.neighbor)
@@ -126,9 +126,9 @@ class Deferral:
         families = self._families.get(host, UNICAST.keys())
         self._absent.discard(host)
         self._unfinished[host] = {UNICAST[family] for family in families}
-        self._say(host, now)
+        self._extend(host, now)
 
-    def _say(self, host: Address, now: float) -> None:
+    def _extend(self, host: Address, now: float) -> None:
         self._heard[host] = now
         self._heard.move_to_end(host)
 

@@ -69,7 +69,7 @@ class Stage(Enum):
 
     WAITING = "waiting"
     """No request was sent yet."""
-    ASKED = "asked"
+    REQUESTED = "asked"
     RESTARTING = "restarting"
     """Its session is to end, or has ended, and is to come back."""
     BACK = "back"
@@ -157,7 +157,7 @@ class Repetition:
         self._early.clear()
         for address, host in self.hosts.items():
             if host.stage is Stage.WAITING:
-                self._ask(address, host)
+                self._start(address, host)
 
     def repeat(self, address: Address, family: str, now: float) -> None:
         """Request a host's routes of a family, of which some were dropped for lack of room."""
@@ -195,7 +195,7 @@ class Repetition:
         if host is None or not host.requests:
             return
         host.requests -= 1
-        if host.requests == 0 and host.stage is Stage.ASKED:
+        if host.requests == 0 and host.stage is Stage.REQUESTED:
             host.silent_at, host.ends_at = now + SILENCE_S, now + LIMIT_S
             host.again_at = float("inf") if host.is_again else now + AGAIN_S
             self._schedule(address, host)
@@ -285,7 +285,7 @@ class Repetition:
             elif now >= host.silent_at:
                 self._silent(address, host, owes)
             else:
-                self._ask_again(address, host)
+                self._request_again(address, host)
 
     def next_timer(self) -> float | None:
         """Time of the next check, if no event occurs before."""
@@ -294,9 +294,9 @@ class Repetition:
             due.append(self._restarts_at)
         return min([*due, *self._later.values()], default=None)
 
-    def _ask(self, address: Address, host: _Host) -> None:
+    def _start(self, address: Address, host: _Host) -> None:
         if host.opened.offers_refresh:
-            host.stage = Stage.ASKED
+            host.stage = Stage.REQUESTED
             self._request(address, host, host.unrepeated)
         else:
             self._restart(address, host)
@@ -318,7 +318,7 @@ class Repetition:
             self.hosts[address] = host = _Host(opened, set())
             self._restart(address, host)
 
-    def _ask_again(self, address: Address, host: _Host) -> None:
+    def _request_again(self, address: Address, host: _Host) -> None:
         """Request again: ExaBGP may have lost a request that the host has not begun to answer."""
         host.again_at, host.is_again = float("inf"), True
         unheard = host.unrepeated - host.begun

@@ -55,7 +55,7 @@ class Step(Enum):
     """The current query."""
 
     NEIGHBORS = "who is up"
-    TOLD = "what routers were told"
+    LISTING = "what routers were told"
     DONE = "done"
 
 
@@ -71,7 +71,7 @@ class Resync:
         something may be unknown that a process before us has left."""
         self._routers = frozenset(routers)
         self._questions = [b"show neighbor json\n"]
-        self._is_asked = False
+        self._is_requested = False
         self._marks = 0
         """Marks that are still to come; only after the last one anything is for us."""
         self._has_marked = False
@@ -93,10 +93,10 @@ class Resync:
         """Return the queries to send now."""
         if self._deadline is not None and now >= self._deadline:
             self.problems["asked_again"] += 1
-            self._is_asked = False
-        if self._is_asked or self.is_done:
+            self._is_requested = False
+        if self._is_requested or self.is_done:
             return []
-        self._is_asked = True
+        self._is_requested = True
         self._marks = 1 if self._has_marked else self._marks + 1
         self._has_marked = False
         self._replies = 0
@@ -127,8 +127,8 @@ class Resync:
             self._replies = 0 if self._marks else 1 + len(self._questions)
         elif self._replies and self.step is Step.NEIGHBORS:
             return self._neighbors(text)
-        elif self._replies and self.step is Step.TOLD:
-            return self._told(text)
+        elif self._replies and self.step is Step.LISTING:
+            return self._read_path(text)
         return []
 
     def _replied(self, reply: Reply) -> None:
@@ -153,7 +153,7 @@ class Resync:
             if entry.session is not None and entry.neighbor not in self._witnessed
         ]
 
-    def _told(self, text: str) -> list[Established | Inherited]:
+    def _read_path(self, text: str) -> list[Established | Inherited]:
         """`ADDRESS AFI SAFI PREFIX [path-information A.B.C.D] next-hop NH`."""
         words = dialect_42.route(text).split()
         try:
@@ -172,9 +172,9 @@ class Resync:
 
     def _answered(self) -> None:
         """The last reply to a question came: on to the next one."""
-        self._is_asked = False
+        self._is_requested = False
         if self.step is Step.NEIGHBORS:
-            self.step = Step.TOLD
+            self.step = Step.LISTING
             self._questions = [b"show adj-rib out\n"]
         else:
             self.step = Step.DONE

@@ -44,7 +44,7 @@ MAX_UNCONFIRMED = 5 * WINDOW
 """Changed prefixes at one router after which a barrier is due although nothing waits for one: a
 session that ends puts no more of them in doubt. At each barrier ExaBGP runs out of work."""
 
-Told = tuple[tuple[int, OutAttributes | None], ...]
+Sent = tuple[tuple[int, OutAttributes | None], ...]
 """Paths of a prefix sent to ExaBGP: (path id, attributes); None if the attributes are unknown."""
 
 
@@ -94,7 +94,7 @@ class RouterState:
     """Families in which it accepts several paths of a prefix; in the others it gets the best."""
     awaited: Collection[Prefix] = ()
     """Prefixes whose changes are withheld for now (`inheritance`)."""
-    told: dict[Prefix, Told] = field(default_factory=dict)
+    told: dict[Prefix, Sent] = field(default_factory=dict)
     """Content of ExaBGP's own table for the router, once ExaBGP has read all written commands."""
     doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
     """Path ids that the router may or may not have, whatever `told` contains."""
@@ -297,7 +297,7 @@ class RouterState:
                     continue  # who lets it go marks it
                 paths = desired.get(prefix, ())
                 if prefix in told or prefix in doubtful:
-                    has_changed = self._tell_again(prefix, paths, changes)
+                    has_changed = self._send_again(prefix, paths, changes)
                 else:
                     if first is None or paths is not first.desired or prefix.family != first.family:
                         first = self._first(paths, prefix, changes)
@@ -322,7 +322,7 @@ class RouterState:
             prefixes=[changes.setdefault(batch, []) for batch in batches],
         )
 
-    def _tell_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
+    def _send_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
         """Add to `changes` those for a prefix that the router has or may have."""
         wanted = self._for_us(prefix, desired)
         told = dict(self.told.get(prefix, ()))
@@ -334,7 +334,7 @@ class RouterState:
             if path_id in in_doubt or told.get(path_id) != attributes
         ]
         gone = sorted((told.keys() | in_doubt) - wanted_ids)
-        keep: Told = ()
+        keep: Sent = ()
         if gone and self.phase is Phase.FILLING:
             self._blocked[prefix] = None
             keep = tuple((path_id, told[path_id]) for path_id in gone if path_id in told)
@@ -356,8 +356,8 @@ class RouterState:
                 goes_last=attributes is None and is_announced,
             )
             changes.setdefault(batch, []).append(prefix)
-        if now_told := (*wanted, *keep):
-            self.told[prefix] = now_told
+        if now_sent := (*wanted, *keep):
+            self.told[prefix] = now_sent
         else:
             self.told.pop(prefix, None)
         return bool(found)

@@ -17,12 +17,10 @@ from netaddr import IPAddress, IPNetwork, IPSet
 from rsfilter.config.build import Config
 from rsfilter.fleet.messages import GroupSettings
 from rsfilter.routing.groups import HostGroup
+from rsfilter.util.text import listed
 
 SESSIONS = 2
 """Route servers that each host should have a session with: one may be taken out of service."""
-
-MAX_SHOWN = 5
-"""Addresses, ranges and files that a finding names."""
 
 
 class Conflict(NamedTuple):
@@ -89,7 +87,7 @@ def _served(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
             instances,
             "error",
             f"fanout.{key}",
-            lambda c, key=key: _plain(getattr(c.fanout, key)) if c.fanout else None,  # type: ignore[misc]
+            lambda c, key=key: _comparable(getattr(c.fanout, key)) if c.fanout else None,  # type: ignore[misc]
         )
     names = {group.name for one in instances for group in one.config.served}
     for name in sorted(names):
@@ -99,7 +97,7 @@ def _served(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
             f"routers {name}",
             lambda c, name=name: next(  # type: ignore[misc]
                 (
-                    (_plain(g.neighbors), g.asn, g.port, g.all_paths, g.prepend)
+                    (_comparable(g.neighbors), g.asn, g.port, g.all_paths, g.prepend)
                     for g in c.served
                     if g.name == name
                 ),
@@ -136,7 +134,7 @@ def _groups(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
         policies = {GroupSettings.of(group).policy for _, group in same}
         if len(policies) > 1:
             names = [f"{name} ({group.name})" for name, group in same]
-            text = f"the same neighbors are judged by different rules in {_some(names)}"
+            text = f"the same neighbors are judged by different rules in {listed(names)}"
             yield Conflict("error", "hosts", text)
     sets = {
         (one.name, group.name): _set(group.networks)
@@ -184,7 +182,7 @@ def _bound(instances: Sequence[PlannedInstance], served: IPSet) -> Iterator[Conf
         if IPAddress(address) not in served
     }
     if missing:
-        text = f"in no route server's ranges, although truth binds them: {_some(sorted(missing))}"
+        text = f"in no route server's ranges, although truth binds them: {listed(sorted(missing))}"
         yield Conflict("error", "truth", text)
 
 
@@ -205,7 +203,7 @@ def _values(
     for name, value in values.items():
         users[key(value)].append(name)
     if len(users) > 1:
-        texts = [f"{value} in {_some(names)}" for value, names in sorted(users.items())]
+        texts = [f"{value} in {listed(names)}" for value, names in sorted(users.items())]
         yield Conflict(level, place, f"is not the same everywhere: {'; '.join(texts)}")
 
 
@@ -219,7 +217,7 @@ def _unique(
             users[str(value)].append(one.name)
     for value, names in users.items():
         if len(names) > 1:
-            yield Conflict("error", place, f"{value} is in {_some(names)}")
+            yield Conflict("error", place, f"{value} is in {listed(names)}")
 
 
 def _set(networks: Iterable[object]) -> IPSet:
@@ -227,14 +225,9 @@ def _set(networks: Iterable[object]) -> IPSet:
 
 
 def _ranges(addresses: IPSet) -> str:
-    return _some([str(cidr) for cidr in addresses.iter_cidrs()])
+    return listed([str(cidr) for cidr in addresses.iter_cidrs()])
 
 
-def _plain(value: object) -> object:
+def _comparable(value: object) -> object:
     """Addresses as texts, in no order."""
     return sorted(map(str, value)) if isinstance(value, tuple) else value
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    return ", ".join(names[:MAX_SHOWN]) + more

@@ -21,6 +21,7 @@ from rsfilter.config.types import session_fault
 from rsfilter.routing.groups import HostGroups, RouterGroup
 from rsfilter.routing.model import BOTH_FAMILIES, IPV6, UNICAST, Address
 from rsfilter.rpki.truth import Truth
+from rsfilter.util.text import listed
 
 CONFIG_NAME = "exabgp.conf"
 ENVIRONMENT_NAME = "exabgp.env"
@@ -189,10 +190,10 @@ def _not_carried(config: Config, truth: Truth | None) -> Iterator[str]:
                 if group.lengths(family):
                     found[group.name, family].append(host.name)
     for (name, family), names in found.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield (
             f"hosts {name}: sessions do not offer IPv{family}, although truth has an address of "
-            f"it for {names[0]!a}{more}: add such addresses to neighbors, or set families"
+            f"it for {listed([ascii(each) for each in names], 1)}: add such addresses to "
+            "neighbors, or set families"
         )
 
 
@@ -200,32 +201,27 @@ def _bound_elsewhere(unbound: Iterable[HostNeighbor], truth: Truth | None) -> It
     """Yield a warning for each neighbor with the ASN of its group, if truth accepts that ASN only
     from other addresses."""
     bound = {host.asn: host.name for host in (truth.hosts if truth else ()) if host.neighbors}
-    found: dict[tuple[str, int], list[HostNeighbor]] = defaultdict(list)
+    found: dict[tuple[str, int], list[str]] = defaultdict(list)
     for neighbor in unbound:
         if neighbor.asn in bound:
-            found[neighbor.group, neighbor.asn].append(neighbor)
-    for (group, asn), those in found.items():
+            found[neighbor.group, neighbor.asn].append(str(neighbor.address))
+    for (group, asn), addresses in found.items():
         yield (
             f"hosts {group}: truth binds AS{asn} to other addresses, those of {bound[asn]!a}: "
-            f"every route of {_some(those)} is rejected (neighbor_not_bound); bind the address to "
-            "a host in truth"
+            f"every route of {listed(addresses, 1)} is rejected (neighbor_not_bound); bind the "
+            "address to a host in truth"
         )
 
 
 def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[str]:
     """Yield a warning for each router that has a host's ASN."""
     for routers in config.served:
-        if those := [host for host in hosts if host.asn == routers.asn]:
+        if same := [str(host.address) for host in hosts if host.asn == routers.asn]:
             yield (
-                f"routers {routers.name}: AS{routers.asn} is also that of {_some(those)}: these "
+                f"routers {routers.name}: AS{routers.asn} is also that of {listed(same, 1)}: these "
                 "routers take such routes for loops and discard them (RFC 4271 section 9.1.2), "
                 "unless they are configured not to"
             )
-
-
-def _some(neighbors: Sequence[HostNeighbor]) -> str:
-    first, *more = neighbors
-    return f"{first.address} and {len(more)} more" if more else str(first.address)
 
 
 # The files -------------------------------------------------------------------------------------

@@ -340,7 +340,7 @@ def refuse_unknown(
             problems.add((*path, name), f"is not known here; known are {', '.join(known)}")
 
 
-def let_go(items: list[Any] | dict[Any, Any]) -> None:
+def free(items: list[Any] | dict[Any, Any]) -> None:
     """Empty a container piece by piece: freeing a million objects at once would stop every thread
     for 0.3 s."""
     while items:

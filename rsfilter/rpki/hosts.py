@@ -21,7 +21,7 @@ from rsfilter.rpki.document import (
     Json,
     Path,
     Problems,
-    let_go,
+    free,
     member,
     objects,
     pointer,
@@ -82,7 +82,7 @@ def read_hosts(
         _refuse_overlaps(owners, problems)
         _warn_mute(hosts, warnings)
         _warn_alike(hosts, owners, warnings)
-    let_go(owners)
+    free(owners)
     return vrps, hosts
 
 
@@ -280,19 +280,19 @@ def _warn_alike(hosts: Iterable[TruthHost], owners: _Owners, warnings: Problems)
     for host in hosts:
         names[host.asn].append(host.name)
     bound = {host.asn for host in hosts if host.neighbors}
-    shared = {asn for asn, those in names.items() if len(those) > 1 and asn not in bound}
+    shared = {asn for asn, same in names.items() if len(same) > 1 and asn not in bound}
     for prefix, listed in owners.items():
         owning: dict[int, set[str]] = defaultdict(set)
         for owner in listed:
             if owner.asn in shared:
                 owning[owner.asn].add(owner.name)
-        for asn, some in owning.items():
-            if len(some) < len(names[asn]):
+        for asn, found in owning.items():
+            if len(found) < len(names[asn]):
                 shared.remove(asn)
-                other = next(name for name in names[asn] if name not in some)
+                other = next(name for name in names[asn] if name not in found)
                 warnings.add(
                     ("hosts",),
                     f"{show(other)} may announce {prefix} too: it has the ASN of "
-                    f"{show(min(some))}, AS{asn}, and nothing distinguishes their sessions; list "
+                    f"{show(min(found))}, AS{asn}, and nothing distinguishes their sessions; list "
                     "the addresses of each as neighbors, or give each an ASN",
                 )

@@ -170,7 +170,7 @@ def _parse(data: bytes, where: str, now: float, *, may_be_empty: bool) -> Truth:
 
 
 def _taken(vrps: list[Vrp]) -> Iterator[Vrp]:
-    """Yield each VRP once and free it; see `document.let_go`."""
+    """Yield each VRP once and free it; see `document.free`."""
     while vrps:
         yield vrps.pop()
 
@@ -243,7 +243,7 @@ def _roas(
     """Read the VRPs of GoRTR, StayRTR, Routinator and rpki-client. Members that these programs add
     are ignored. `expiring`: for files with entries that expire."""
     for index, entry in enumerate(taken_out(document[key], (key,), problems)):
-        vrp = _plain_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
+        vrp = _fast_roa(entry, now) or _roa(entry, (key, index), now, problems, warnings)
         if vrp is not None:
             if expiring is not None:
                 expires = entry.get("expires")
@@ -251,7 +251,7 @@ def _roas(
             yield vrp
 
 
-def _plain_roa(entry: Json, now: float) -> Numbers | None:
+def _fast_roa(entry: Json, now: float) -> Numbers | None:
     """Fast path of `_roa` for entries without problems. None: use `_roa`.
 
     There may be half a million entries, and nearly all are such. This takes a third of the time,

@@ -51,7 +51,7 @@ long for many /24s: they end in the same zeros, and a dict hashes by the low bit
 _Found = tuple[int, int, int, int]
 """A VRP in a table: family, network, length, and its entry in the bucket."""
 
-_Asked = tuple[int, int, int, list[tuple[int, int, _Bucket]]]
+_Inputs = tuple[int, int, int, list[tuple[int, int, _Bucket]]]
 """The inputs of a validation: the ASN, the prefix's family and length, and for each table with a
 covering VRP its length, key and bucket."""
 
@@ -97,7 +97,7 @@ class VrpSet:
     def __init__(self, tables: _Tables, count: int) -> None:
         self._tables = tables
         self._count = count
-        self._last: tuple[_Asked | None, Validation] = (None, _NOT_FOUND)
+        self._last: tuple[_Inputs | None, Validation] = (None, _NOT_FOUND)
         """The last inputs that validated as Valid, with their result: one result serves many
         routes."""
         self._by_asn: dict[tuple[int, int, int], dict[int, list[int]]] = {}
@@ -118,8 +118,8 @@ class VrpSet:
         """Make the set as `of` does, from VRPs as (family, network, length, maxLength, ASN)."""
         filling = _Filling()
         waiting = iter(vrps)
-        while some := list(islice(waiting, _SLICE)):
-            filling.add(some)
+        while slice_ := list(islice(waiting, _SLICE)):
+            filling.add(slice_)
         return cls(*filling.whole())
 
     def __len__(self) -> int:
@@ -131,11 +131,11 @@ class VrpSet:
     def __contains__(self, vrp: object) -> bool:
         if not isinstance(vrp, Vrp):
             return False
-        prefix, says = vrp.prefix, vrp.max_length << _ASN_BITS | vrp.asn
+        prefix, entry = vrp.prefix, vrp.max_length << _ASN_BITS | vrp.asn
         for length, shift, buckets in self._tables.get(prefix.family, ()):
             if length == prefix.length:
                 key = prefix.network >> shift
-                return key << shift == prefix.network and says in buckets.get(key, ())
+                return key << shift == prefix.network and entry in buckets.get(key, ())
         return False
 
     def __eq__(self, other: object) -> bool:
@@ -171,19 +171,19 @@ class VrpSet:
 
     def _validate(self, asn: int, prefix: Prefix) -> Validation:
         family, network, length = prefix.family, prefix.network, prefix.length
-        said: list[tuple[int, int, _Bucket]] = []
+        covering: list[tuple[int, int, _Bucket]] = []
         for table_length, shift, buckets in self._tables.get(family, ()):
             if table_length <= length and (bucket := buckets.get(network >> shift)) is not None:
-                said.append((table_length, network >> shift, bucket))
-        if not said:
+                covering.append((table_length, network >> shift, bucket))
+        if not covering:
             return _NOT_FOUND
-        asked = (asn, family, length, said)
+        inputs = (asn, family, length, covering)
         last, validation = self._last
-        if asked == last:
+        if inputs == last:
             return validation
         own = [
             (family, key << BITS[family] - table_length, table_length, entry)
-            for table_length, key, bucket in said
+            for table_length, key, bucket in covering
             for entry in (
                 bucket
                 if len(bucket) < _LARGE
@@ -194,7 +194,7 @@ class VrpSet:
         matching = [found for found in own if asn != _NO_ASN and length <= found[3] >> _ASN_BITS]
         if matching:
             validation = Validation(OriginState.VALID, _named(matching))
-            self._last = asked, validation
+            self._last = inputs, validation
             return validation
         others = (found for found in self._covering(prefix) if found[3] & MAX_ASN != asn)
         return Validation(OriginState.INVALID, _named([*own, *islice(others, MAX_NAMED_VRPS)]))
@@ -226,8 +226,10 @@ class VrpSet:
 
     def without_these(self, vrps: Iterable[Numbers]) -> VrpSet:
         """Return the set without some of its VRPs. Tables that have none of them are shared."""
-        tables = {family: list(those) for family, those in self._tables.items()}
-        places = {(f, t.length): i for f, those in tables.items() for i, t in enumerate(those)}
+        tables = {family: list(of_family) for family, of_family in self._tables.items()}
+        places = {
+            (f, t.length): i for f, of_family in tables.items() for i, t in enumerate(of_family)
+        }
         copied: set[tuple[int, int]] = set()
         count = self._count
         for family, network, length, max_length, asn in vrps:
@@ -237,15 +239,15 @@ class VrpSet:
                 table = tables[family][place]
                 tables[family][place] = table._replace(buckets=table.buckets.copy())
             _, shift, buckets = tables[family][place]
-            says = max_length << _ASN_BITS | asn
-            rest = tuple(entry for entry in buckets[network >> shift] if entry != says)
+            removed = max_length << _ASN_BITS | asn
+            rest = tuple(entry for entry in buckets[network >> shift] if entry != removed)
             count -= len(buckets[network >> shift]) - len(rest)
             if rest:
                 buckets[network >> shift] = rest
             else:
                 del buckets[network >> shift]
-        left = {f: tuple(t for t in those if t.buckets) for f, those in tables.items()}
-        return VrpSet({f: those for f, those in left.items() if those}, count)
+        left = {f: tuple(t for t in of_family if t.buckets) for f, of_family in tables.items()}
+        return VrpSet({f: of_family for f, of_family in left.items() if of_family}, count)
 
     def without(self, removes: Callable[[Vrp], bool]) -> VrpSet:
         """Return the set without the VRPs for which `removes` is true: local filters (RFC 8416)."""
@@ -321,15 +323,15 @@ class _Filling:
         if table is None:
             table = self._tables[family, length] = _empty_table(family, length)
         _, shift, buckets = table
-        said = self._said(kind, networks, asns)
+        added = self._buckets_of(kind, networks, asns)
         keys = [network >> shift for network in networks]
-        first_said = list(map(buckets.setdefault, keys, said))
-        if first_said != said:
-            for key, first, other in zip(keys, first_said, said, strict=True):
+        present = list(map(buckets.setdefault, keys, added))
+        if present != added:
+            for key, first, other in zip(keys, present, added, strict=True):
                 if first != other:
                     self._further[family, length, key].update(other)
 
-    def _said(self, kind: _Kind, networks: list[int], asns: list[int]) -> list[_Bucket]:
+    def _buckets_of(self, kind: _Kind, networks: list[int], asns: list[int]) -> list[_Bucket]:
         """Return the bucket of each VRP of a kind. Raises ValueError for an impossible one."""
         max_length = kind[2]
         singles = self._singles[max_length]

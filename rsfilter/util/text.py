@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -51,6 +52,12 @@ def span(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // 1440} d {minutes // 60 % 24} h"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first `most` names, and the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class PlainFormatter(logging.Formatter):

@@ -65,7 +65,7 @@ class Watch:
     """Knows how the pipe to ExaBGP is, and how late the loop."""
 
     def __init__(self, running: Running, on_check: Callable[[float], None]) -> None:
-        """`on_look(lag)` is called once a second; `lag`: seconds by which the loop was late."""
+        """`on_check(lag)` is called once a second; `lag`: seconds by which the loop was late."""
         self._running = running
         self._on_check = on_check
         self._reading = _Progress()

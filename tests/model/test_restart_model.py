@@ -742,9 +742,9 @@ def prefixes(site: Site, router: str) -> set[str]:
 
 def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted mistake: what the data have not passed yet would be withdrawn."""
-    real = RouterState._tell_again
+    real = RouterState._send_again
 
-    def tell_again(self: RouterState, *args: Any) -> bool:
+    def send_again(self: RouterState, *args: Any) -> bool:
         state, self.state = self.state, self.state._replace(phase=Phase.SETTLED)
         try:
             return real(self, *args)
@@ -763,7 +763,7 @@ def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.Monkey
     monkeypatch.setattr(revalidation, "SLICE", 1)
     monkeypatch.setattr(revalidation, "_PER_LIST", 0)
     half_way_through_the_table()
-    monkeypatch.setattr(RouterState, "_tell_again", tell_again)
+    monkeypatch.setattr(RouterState, "_send_again", send_again)
     with pytest.raises(AssertionError, match="lost a route that nobody withdrew"):
         half_way_through_the_table()
 

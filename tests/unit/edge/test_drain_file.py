@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsfilter.edge import drain_file
-from rsfilter.edge.drain_file import NAME, SOMEBODY, DrainKeeper, load, write
+from rsfilter.edge.drain_file import NAME, UNNAMED, DrainKeeper, load, write
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_file_of_ours_counts_whatever_is_in_it(path: Path, content: bytes) -> 
     path.parent.mkdir()
     path.write_bytes(content)
     path.chmod(0o600)
-    assert load(path) == SOMEBODY
+    assert load(path) == UNNAMED
 
 
 def test_hostile_words_are_harmless(path: Path) -> None:

@@ -44,13 +44,13 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
     file = tmp_path / "file"
     file.touch()
     answers = threading.Event()
-    look = ReadinessWatcher._look
+    look = ReadinessWatcher._read
 
     def look_late(watcher: ReadinessWatcher) -> str:
         assert answers.wait(DEADLINE_S)
         return look(watcher)
 
-    monkeypatch.setattr(ReadinessWatcher, "_look", look_late)
+    monkeypatch.setattr(ReadinessWatcher, "_read", look_late)
     monkeypatch.setattr("rsfilter.edge.readiness.PATIENCE_S", 0.05)
     async with watching(**{name: file}) as (told, says):
         assert told == ([f"{file} cannot be checked"] if name == "ready_file" else [])
@@ -193,7 +193,7 @@ async def test_files_that_nobody_asks_for_any_more_do_not_keep_it_out_of_service
     watcher = ReadinessWatcher(ReadinessConfig(disable_file=disable), told.append, interval=0.01)
     await watcher.start()
     looks: list[str] = []
-    look = ReadinessWatcher._look
+    look = ReadinessWatcher._read
 
     def look_again(watcher: ReadinessWatcher) -> str:
         looks.append("")
@@ -201,7 +201,7 @@ async def test_files_that_nobody_asks_for_any_more_do_not_keep_it_out_of_service
             raise RuntimeError("can't start new thread")
         return look(watcher)
 
-    monkeypatch.setattr(ReadinessWatcher, "_look", look_again)
+    monkeypatch.setattr(ReadinessWatcher, "_read", look_again)
     await watcher.configure(ReadinessConfig())
     async with asyncio.timeout(DEADLINE_S):
         while told[-1]:

@@ -277,7 +277,7 @@ async def test_a_look_that_failed_is_forgotten_after_the_next(
     path.write_text(text(1))
     os.utime(path, (0, 0))  # settled: it is not read again for nothing
     looks: list[str] = []
-    look = TruthWatcher._look
+    look = TruthWatcher._read_new
 
     def look_again(watcher: TruthWatcher) -> Any:
         looks.append("")
@@ -285,7 +285,7 @@ async def test_a_look_that_failed_is_forgotten_after_the_next(
             raise RuntimeError("can't start new thread")
         return look(watcher)
 
-    monkeypatch.setattr(TruthWatcher, "_look", look_again)
+    monkeypatch.setattr(TruthWatcher, "_read_new", look_again)
     async with watching(path) as seen:
         async with asyncio.timeout(PATIENCE_S):
             while seen.watcher.error is None:

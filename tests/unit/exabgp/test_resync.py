@@ -151,7 +151,7 @@ def test_a_question_that_is_not_answered_is_asked_again() -> None:
     assert resync.problems == {"asked_again": 1}
     assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "to the first one, which is late"
     ask(resync, *MARKED, answer(HOST_UP), DONE)
-    assert resync.step is Step.TOLD
+    assert resync.step is Step.LISTING
 
 
 def test_a_mark_that_got_lost_is_not_waited_for() -> None:
@@ -161,7 +161,7 @@ def test_a_mark_that_got_lost_is_not_waited_for() -> None:
     assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "it could be the first one's"
     assert resync.commands(3 * ANSWER_SILENCE_S) == [*MARK_AGAIN, b"show neighbor json\n"]
     assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [established(HOST, 65001)]
-    assert resync.step is Step.TOLD
+    assert resync.step is Step.LISTING
 
 
 def test_a_long_answer_is_waited_for() -> None:

@@ -685,7 +685,7 @@ def read_entry_both_ways(entry: Any) -> None:
     """The quick way may decline to read an entry, but never reads it as something else."""
     problems, warnings = Problems("f"), Problems("f")
     expected = truth_module._roa(entry, (), NOW, problems, warnings)
-    found = truth_module._plain_roa(entry, NOW)
+    found = truth_module._fast_roa(entry, NOW)
     if found is not None:
         assert found == expected
         assert not problems
@@ -734,7 +734,7 @@ def test_what_is_in_force_does_not_depend_on_the_way(entries: list[Any]) -> None
             return str(error)
 
     quick = outcome()
-    with patch.object(truth_module, "_plain_roa", return_value=None):
+    with patch.object(truth_module, "_fast_roa", return_value=None):
         assert quick == outcome()
 
 
