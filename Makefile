@@ -176,6 +176,15 @@ dist: setup ## build dist/: the source archive, and from it the wheel
 	@.venv/bin/python -m build --outdir dist . >/dev/null
 	@cd dist && sha256sum -- *
 
+.PHONY: deb
+deb: ## build dist/*.deb for the Debian that this is, 12 or 13; to install it fetches nothing
+	@.ci/packages build
+	@packaging/deb/build
+
+.PHONY: deb-check
+deb-check: ## build, install, upgrade, remove and purge it in a minimal Debian 12 and 13 (as root; SUITES="trixie")
+	@exec .ci/deb-check $(SUITES)
+
 .PHONY: lint
 lint: setup ## ruff (rules and format), mypy (strict for rsfilter/routing), plain English in docstrings
 	@echo "lint: ruff check"

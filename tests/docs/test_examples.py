@@ -178,9 +178,28 @@ def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
     assert text == UNIT.read_text()
 
 
-def test_the_unit_is_sound_and_hardened(tmp_path: Path) -> None:
-    unit = tmp_path / "rsfilter.service"
-    unit.write_text(UNIT.read_text().replace("/opt/rsfilter/venv/bin/rsfilter", "/bin/true"))
+def test_the_unit_of_an_instance_is_the_unit_in_other_places() -> None:
+    """In particular it is as hardened, and as patient."""
+    places = {
+        "ExaBGP and rsfilter)": "ExaBGP and rsfilter), instance %i",
+        "/etc/rsfilter/": "/etc/rsfilter/%i/",
+        "=/var/lib/rsfilter\n": "=/var/lib/rsfilter/%i\n",
+        "StateDirectory=rsfilter\n": "StateDirectory=rsfilter/%i\n",
+        "`[http] socket`.": "`[http] socket`, which is /run/rsfilter-NAME/rsfilter.sock here.",
+        "RuntimeDirectory=rsfilter\n": "RuntimeDirectory=rsfilter-%i\n",
+    }
+    text = UNIT.read_text()
+    for place, of_instance in places.items():
+        assert place in text
+        text = text.replace(place, of_instance)
+    assert UNIT.with_name("rsfilter@.service").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["rsfilter.service", "rsfilter@.service"])
+def test_the_unit_is_sound_and_hardened(tmp_path: Path, name: str) -> None:
+    unit = tmp_path / name.replace("@", "@rs1")
+    text = UNIT.with_name(name).read_text()
+    unit.write_text(text.replace("/opt/rsfilter/venv/bin/rsfilter", "/bin/true"))
     analyze = partial(subprocess.run, capture_output=True, text=True, check=False)
     verified = analyze(["systemd-analyze", "verify", "--man=no", unit])
     assert verified.returncode == 0, verified.stderr
@@ -196,9 +215,15 @@ def test_systemd_never_gives_up_on_the_unit() -> None:
 
 
 def test_scripts_are_sound() -> None:
-    for script in (EXAMPLES / "install.sh", *(ROOT / ".ci").iterdir()):
+    deb = ROOT / "packaging" / "deb"
+    packaging = [deb / name for name in ("build", "try", "postinst", "prerm", "postrm", "rsfilter")]
+    for script in (EXAMPLES / "install.sh", *packaging, *(ROOT / ".ci").iterdir()):
         checked = subprocess.run(
-            ["shellcheck", script], capture_output=True, text=True, check=False
+            ["shellcheck", "--external-sources", script],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert checked.returncode == 0, checked.stdout
 
