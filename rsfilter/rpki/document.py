@@ -2,24 +2,18 @@
 
 Owns the parts shared by all file formats: bytes to JSON values, the readers of ASNs and prefixes,
 and problems that name file and JSON pointer. Knows no single format.
-
-The standard library decodes the text, because only its `object_pairs_hook` reveals a repeated
-member. Other decoders silently keep one of the two values. A truth file in which the second of two
-`asn` members wins is not the file that its author reviewed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, TypeVar
-
-import msgspec
 
 from rsfilter.routing.model import BITS, Prefix
 from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.util.strict_json import decode
 
 MAX_PROBLEMS = 100
 """Problems kept for a file; the rest is counted. A faulty template is wrong in every entry, and the
@@ -142,18 +136,12 @@ def show(value: Json) -> str:
 # Bytes to JSON values ----------------------------------------------------------------------------
 
 
-class _Repeating(dict[str, Json]):
-    """A JSON object with a repeated member."""
-
-    repeated: tuple[str, ...] = ()
-
-
 def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
     """Decode a JSON object. Raises TruthError if `data` is anything else, or repeats a member."""
     if len(data) > MAX_FILE_BYTES:
         problems.fail(TOO_LARGE)
     try:
-        document, any_repeats = _decode(data.decode("utf-8-sig"))
+        document, repeats = decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         problems.fail(f"is not UTF-8 at byte {error.start}; save it as UTF-8")
     except json.JSONDecodeError as error:
@@ -162,80 +150,12 @@ def read_json(data: bytes, problems: Problems) -> dict[str, Json]:
         problems.fail("is not a truth file: its JSON is nested far too deep")
     except ValueError as error:  # a NaN, or a number of thousands of digits
         problems.fail(f"is not usable JSON: {printable(str(error), MAX_QUOTED)}")
-    if any_repeats:
-        for place in _repeats(document):
-            problems.add(place.path, "is given more than once in one object; remove all but one")
-        problems.raise_if_any()
+    for place in repeats:
+        problems.add(place.path, "is given more than once in one object; remove all but one")
+    problems.raise_if_any()
     if not isinstance(document, dict):
         problems.fail(f"must be one JSON object, not {show(document)}")
     return document
-
-
-def _decode(text: str) -> tuple[Json, bool]:
-    """Decode the text. The second value is true if an object repeats a member.
-
-    Few texts do, and most can be proved free of repetition at half the cost of a full check: a
-    repeated member loses at least the two quotation marks of its name, and in a text without
-    escapes nothing makes up for them when the document is encoded again.
-    """
-    if "\\" not in text:
-        document = json.loads(text, object_hook=_give_way, parse_constant=_refuse_constant)
-        if _has_marks(document, text.count('"')):
-            return document, False
-    return _decode_pairs(text)
-
-
-def _give_way(made: dict[str, Json]) -> dict[str, Json]:
-    """Let other threads run: without calls to Python, the whole text would be decoded in one go."""
-    return made
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _has_marks(document: Json, count: int) -> bool:
-    """Return whether the encoded document has `count` quotation marks. False also if the document
-    nests too deeply to be encoded."""
-    try:
-        return _marks(document) == count
-    except RecursionError:
-        return False
-
-
-def _marks(value: Json) -> int:
-    if isinstance(value, dict):
-        return sum(2 + _marks(member) for member in value.values())
-    if isinstance(value, list):
-        slices = (value[at : at + _AT_ONCE] for at in range(0, len(value), _AT_ONCE))
-        return sum(_encode(some).count(b'"') for some in slices)
-    return _encode(value).count(b'"')
-
-
-_AT_ONCE = 10_000
-"""List entries encoded in one go, about a millisecond in which no other thread runs."""
-
-_encode = msgspec.json.Encoder().encode
-
-
-def _decode_pairs(text: str) -> tuple[Json, bool]:
-    """Decode as `_decode` does, checking every member. Objects that repeat one become
-    `_Repeating`."""
-    any_repeats = False
-
-    def make_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        made = dict(pairs)
-        if len(made) == len(pairs):
-            return made
-        nonlocal any_repeats
-        any_repeats = True
-        counts = Counter(name for name, _ in pairs)
-        made = _Repeating(made)
-        made.repeated = tuple(name for name, count in counts.items() if count > 1)
-        return made
-
-    document = json.loads(text, object_pairs_hook=make_object, parse_constant=_refuse_constant)
-    return document, any_repeats
 
 
 def _syntax(error: json.JSONDecodeError) -> str:
@@ -245,43 +165,6 @@ def _syntax(error: json.JSONDecodeError) -> str:
     if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
         return f"ends too early, it looks truncated ({at})"
     return f"is not JSON ({at})"
-
-
-class _Place(NamedTuple):
-    """A place in a document, as a step from the enclosing place: full paths of a million nested
-    values would take gigabytes."""
-
-    around: _Place | None
-    step: str | int
-
-    def path(self) -> Path:
-        """Steps from the root."""
-        steps = []
-        place: _Place | None = self
-        while place is not None:
-            steps.append(place.step)
-            place = place.around
-        return tuple(reversed(steps))
-
-
-def _repeats(document: Json) -> Iterator[_Place]:
-    """Yield the places of repeated members, anywhere in the document."""
-    waiting: list[tuple[_Place | None, Json]] = [(None, document)]
-    while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, _Repeating):
-            yield from (_Place(place, name) for name in value.repeated)
-        if isinstance(value, dict):
-            inside: Iterable[tuple[str | int, Json]] = value.items()
-        elif isinstance(value, list):
-            inside = enumerate(value)
-        else:
-            continue
-        waiting += ((_Place(place, step), item) for step, item in inside if _is_nest(item))
-
-
-def _is_nest(value: Json) -> bool:
-    return isinstance(value, dict | list)
 
 
 # Readers: each takes a JSON value and returns ours, or raises ValueError with a readable message -
