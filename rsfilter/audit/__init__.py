@@ -1,6 +1,7 @@
 """The audit log: a chain of JSON lines, and the ways to read it.
 
-    record, chain, flood          an event -> a line; its hash; floods summarised (pure)
+    members, record, chain        an event -> its members, its text, a line with its hash (pure)
+    flood                         floods summarised (pure)
     log, writer, files, recovery  a queue, one thread, day files, the start after a crash
     verify                        every line is present, as it was written
     query, index, schema, counts  queries of lines, and of columns of closed files

@@ -40,7 +40,7 @@ table in a flood, more lines are due than can wait for the disk at once."""
 MAX_ASNS = 64
 MAX_COMMUNITIES = 16
 """Communities kept in attributes that wait for the disk; attributes with more are cut, so that the
-memory of waiting events stays bounded. Lines show at most `record.MAX_PATH_ASNS` ASNs, and no
+memory of waiting events stays bounded. Lines show at most `members.MAX_PATH_ASNS` ASNs, and no
 communities."""
 
 OPERATORS_CAUSES = frozenset(("data", "guard", "config"))

@@ -8,6 +8,7 @@
     parser           argparse with better errors
     live             what the running filter has of a prefix, for explain
     truth_diff       the difference of two truths
+    audit_arguments  the arguments of `audit`
     audit_tables     records of the audit log, for people
     fleet_logs       `fleet schema`, `ship`, `resume` and `collect`
     fleet_view       `fleet status` and `diff`

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from pathlib import Path
 from typing import TypeAlias
 
-from rsfilter.config.build import DEFAULT_HELP, default_path
+from rsfilter.config.source import DEFAULT_HELP, default_path
 from rsfilter.routing.model import BITS, Address, Prefix
 from rsfilter.rpki.document import read_asn
 

@@ -14,14 +14,21 @@ from rsfilter.audit.files import list_keys
 from rsfilter.audit.indexing import build
 from rsfilter.audit.many import logs_in, query_all, sql_all
 from rsfilter.audit.prune import prune
-from rsfilter.audit.query import parse_time, tail
-from rsfilter.audit.record import EVENTS, timestamp
+from rsfilter.audit.query import tail
+from rsfilter.audit.record import timestamp
 from rsfilter.audit.sql import LogFileError, SqlError
 from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import verify
 from rsfilter.commands import arguments
-from rsfilter.commands.actions import JSON, JSON_LINES, Action, add_actions, add_arguments, argument
+from rsfilter.commands.actions import JSON, Action, add_actions, argument
 from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.audit_arguments import (
+    CONDITIONS,
+    PERIOD,
+    SHOWN,
+    place_arguments,
+    time_argument,
+)
 from rsfilter.commands.audit_tables import line, print_records, print_result
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.fleet_database import shipped_seq
@@ -35,33 +42,9 @@ from rsfilter.commands.output import (
     print_table,
     print_total,
 )
-from rsfilter.config.build import (
-    DEFAULT_HELP,
-    default_path,
-    load_config,
-    parse_config,
-    read_config,
-)
-from rsfilter.routing.reasons import REASONS
+from rsfilter.config.build import load_config, parse_config
+from rsfilter.config.source import default_path, read_config
 from rsfilter.util.text import clean, count
-
-SHOWN = 100
-"""Default number of records in a table: as many as a person can read."""
-
-
-def _time(text: str) -> float:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-_FORMS = "2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, 5min, 2h, 3d"
-
-_PERIOD = (
-    argument("--since", type=_time, metavar="TIME", help=f"from then on: {_FORMS}"),
-    argument("--until", type=_time, metavar="TIME", help="before, in the same forms"),
-)
 
 
 def add(commands: Subparsers) -> None:
@@ -71,7 +54,7 @@ def add(commands: Subparsers) -> None:
 
 
 def _actions() -> tuple[Action, ...]:
-    where = (_place_arguments(),)
+    where = (place_arguments(),)
     return (
         Action(
             "query",
@@ -79,7 +62,7 @@ def _actions() -> tuple[Action, ...]:
             help="who announced what, what was decided, and why",
             description="Prints the records that meet every condition, oldest first.",
             parents=where,
-            arguments=_CONDITIONS,
+            arguments=CONDITIONS,
         ),
         Action(
             "tail",
@@ -106,7 +89,7 @@ def _actions() -> tuple[Action, ...]:
             description="Counts the records of a time by event, verdict and reason, and for the "
             "busiest neighbors, hosts and prefixes.",
             parents=where,
-            arguments=_PERIOD,
+            arguments=PERIOD,
         ),
         Action(
             "verify",
@@ -132,7 +115,7 @@ def _actions() -> tuple[Action, ...]:
             "whether the log is intact. The file loads nothing and runs nothing.",
             parents=where,
             arguments=(
-                *_PERIOD,
+                *PERIOD,
                 argument("-o", "--output", type=Path, required=True, metavar="FILE"),
             ),
         ),
@@ -147,7 +130,7 @@ def _actions() -> tuple[Action, ...]:
             arguments=(
                 argument(
                     "--before",
-                    type=_time,
+                    type=time_argument,
                     required=True,
                     metavar="TIME",
                     help="a day such as 2026-11-22, or so long ago: 400d, 52w",
@@ -156,59 +139,6 @@ def _actions() -> tuple[Action, ...]:
             ),
         ),
     )
-
-
-def _place_arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help=f"the configuration that names the log (default: {DEFAULT_HELP})",
-    )
-    place.add_argument(
-        "--directory", type=Path, metavar="DIR", help="the log itself, or a directory of logs"
-    )
-    add_arguments(parser, (JSON_LINES,))
-    return parser
-
-
-_CONDITIONS = (
-    argument(
-        "prefix", nargs="?", metavar="PREFIX", help="a prefix, or an address for its host route"
-    ),
-    argument(
-        "--match",
-        choices=["covering", "covered", "exact"],
-        default="covering",
-        help="records whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
-    ),
-    argument("--asn", type=arguments.asn, metavar="N", help="of the session"),
-    argument("--host", metavar="NAME", help="the host's name in the truth"),
-    argument(
-        "--neighbor", type=arguments.address, metavar="ADDRESS", help="the other end of the session"
-    ),
-    argument("--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"),
-    argument("--verdict", choices=["accepted", "rejected", "held"]),
-    argument(
-        "--event", choices=EVENTS, metavar="EVENT", help="verdict, withdraw, session_down, ..."
-    ),
-    *_PERIOD,
-    argument(
-        "--limit",
-        type=arguments.count,
-        metavar="N",
-        help=f"only the newest N; 0 for all (default: {SHOWN}, with --json all)",
-    ),
-    argument(
-        "--sql",
-        metavar="STATEMENT",
-        help="a SELECT over the table `audit` instead of conditions (docs/audit.md)",
-    ),
-)
-"""Arguments of `query`."""
 
 
 # Commands ----------------------------------------------------------------------------------------

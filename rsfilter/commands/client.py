@@ -16,9 +16,10 @@ from urllib.parse import urlencode, urlsplit
 
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.output import FAILED, INVALID, print_note
-from rsfilter.config.build import DEFAULT_HELP, default_path, parse_config, read_config
+from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
 from rsfilter.config.schema import DEFAULT_SOCKET
+from rsfilter.config.source import DEFAULT_HELP, default_path, read_config
 from rsfilter.util import local_socket
 
 TIMEOUT_S = 5.0

@@ -22,8 +22,9 @@ from rsfilter.commands.errors import CommandError
 from rsfilter.commands.live import explain_live
 from rsfilter.commands.output import GOOD
 from rsfilter.commands.parser import examples
-from rsfilter.config.build import default_path, load_config
+from rsfilter.config.build import load_config
 from rsfilter.config.model import Config, RtrConfig
+from rsfilter.config.source import default_path
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.pipeline.data import Sources
 from rsfilter.routing.effects import Provenance

@@ -21,8 +21,9 @@ from rsfilter.commands.client import LONG_TIMEOUT_S, client_of, reaching_argumen
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.explain import data_of
 from rsfilter.commands.output import GOOD, LOSSES, clean, console, print_json, print_table
-from rsfilter.config.build import default_path, load_config
+from rsfilter.config.build import load_config
 from rsfilter.config.model import Config
+from rsfilter.config.source import default_path
 from rsfilter.edge.truth_file import load_truth, read_file
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.groups import Neighbors

@@ -18,7 +18,8 @@ from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.client import ClientError
 from rsfilter.commands.output import FAILED, GOOD, INVALID, clean
 from rsfilter.commands.parser import examples
-from rsfilter.config.build import SYSTEM_PATH, parse_config
+from rsfilter.config.build import parse_config
+from rsfilter.config.source import SYSTEM_PATH
 from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
 from rsfilter.render.first import FirstHost, Site, first_configuration, first_truth
 from rsfilter.routing.model import BITS, Prefix

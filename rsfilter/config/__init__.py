@@ -3,6 +3,7 @@
     model            the configuration as values
     schema, types    each table and key; the values that keys take
     reader, build    tables -> values, every error at once with its place
+    source           the file of the configuration, and its text
     overlaps, files  addresses given twice; files that cannot be used
     changes          which changes a running filter can take
     database         the URL of `[fleet] database`

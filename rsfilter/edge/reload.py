@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 from rsfilter.config import changes
-from rsfilter.config.build import parse_config, read_config
+from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.source import read_config
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.groups import Neighbors
 from rsfilter.routing.impact import PolicyImpact

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from rsfilter.routing.model import BITS, Prefix
-from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.rpki.vrp_tables import MAX_ASN
 from rsfilter.util.strict_json import decode
 
 MAX_PROBLEMS = 100

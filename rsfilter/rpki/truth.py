@@ -42,7 +42,8 @@ from rsfilter.rpki.document import (
 )
 from rsfilter.rpki.hosts import read_hosts
 from rsfilter.rpki.slurm import Filters, PrefixFilter, read_slurm
-from rsfilter.rpki.vrps import MAX_ASN, Numbers, VrpSet
+from rsfilter.rpki.vrp_tables import MAX_ASN, Numbers
+from rsfilter.rpki.vrps import VrpSet
 
 __all__ = [
     "Problem",

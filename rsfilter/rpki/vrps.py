@@ -11,19 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 from itertools import islice, starmap
-from operator import or_
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from rsfilter.routing.model import BITS, OriginState, Prefix, Validation, Vrp
+from rsfilter.rpki.vrp_tables import ASN_BITS, MAX_ASN, Bucket, Numbers, TableBuilder, Tables
 
 MAX_NAMED_VRPS = 16
 """VRPs that a `Validation` names. Any Internet prefix has a few dozen at most. An audit record must
 stay one line even if a hostile cache sends thousands for one prefix."""
-
-MAX_ASN = 2**32 - 1
-"""RFC 6793: ASNs are 32 bits wide."""
 
 _NO_ASN = 0
 """RFC 6483 section 4: a VRP of AS0 states that no AS may originate the prefix; it never matches."""
@@ -35,44 +32,16 @@ scan."""
 
 _NOT_FOUND = Validation(OriginState.NOT_FOUND)
 
-_ASN_BITS = 32
-
 _SLICE = 1 << 13
 """VRPs inserted together: enough to share the work on similar ones, and few enough that no other
 thread waits long for a call into C."""
 
-_Bucket = tuple[int, ...]
-"""The VRPs of a prefix, each as maxLength << 32 | ASN; sorted, without repetition, never empty."""
-
-_Buckets = dict[int, _Bucket]
-"""Buckets by the network bits of a prefix, as a number. Whole networks as keys take five times as
-long for many /24s: they end in the same zeros, and a dict hashes by the low bits."""
-
 _Found = tuple[int, int, int, int]
 """A VRP in a table: family, network, length, and its entry in the bucket."""
 
-_Inputs = tuple[int, int, int, list[tuple[int, int, _Bucket]]]
+_Inputs = tuple[int, int, int, list[tuple[int, int, Bucket]]]
 """The inputs of a validation: the ASN, the prefix's family and length, and for each table with a
 covering VRP its length, key and bucket."""
-
-Numbers = tuple[int, int, int, int, int]
-"""A VRP as (family, network, length, maxLength, ASN)."""
-
-_Kind = tuple[int, int, int]
-"""Family, length and maxLength of VRPs."""
-
-
-class _Table(NamedTuple):
-    """The VRPs of one family and prefix length."""
-
-    length: int
-    shift: int
-    """Shift from a network to the network bits of the prefix."""
-    buckets: _Buckets
-
-
-_Tables = dict[int, tuple[_Table, ...]]
-"""Tables by family; longest prefix first."""
 
 
 class Difference(NamedTuple):
@@ -94,7 +63,7 @@ class VrpSet:
 
     __slots__ = ("_by_asn", "_count", "_last", "_tables")
 
-    def __init__(self, tables: _Tables, count: int) -> None:
+    def __init__(self, tables: Tables, count: int) -> None:
         self._tables = tables
         self._count = count
         self._last: tuple[_Inputs | None, Validation] = (None, _NOT_FOUND)
@@ -116,11 +85,11 @@ class VrpSet:
     @classmethod
     def of_numbers(cls, vrps: Iterable[Numbers]) -> VrpSet:
         """Make the set as `of` does, from VRPs as (family, network, length, maxLength, ASN)."""
-        filling = _Filling()
+        builder = TableBuilder()
         waiting = iter(vrps)
         while slice_ := list(islice(waiting, _SLICE)):
-            filling.add(slice_)
-        return cls(*filling.whole())
+            builder.add(slice_)
+        return cls(*builder.build())
 
     def __len__(self) -> int:
         return self._count
@@ -131,7 +100,7 @@ class VrpSet:
     def __contains__(self, vrp: object) -> bool:
         if not isinstance(vrp, Vrp):
             return False
-        prefix, entry = vrp.prefix, vrp.max_length << _ASN_BITS | vrp.asn
+        prefix, entry = vrp.prefix, vrp.max_length << ASN_BITS | vrp.asn
         for length, shift, buckets in self._tables.get(prefix.family, ()):
             if length == prefix.length:
                 key = prefix.network >> shift
@@ -171,7 +140,7 @@ class VrpSet:
 
     def _validate(self, asn: int, prefix: Prefix) -> Validation:
         family, network, length = prefix.family, prefix.network, prefix.length
-        covering: list[tuple[int, int, _Bucket]] = []
+        covering: list[tuple[int, int, Bucket]] = []
         for table_length, shift, buckets in self._tables.get(family, ()):
             if table_length <= length and (bucket := buckets.get(network >> shift)) is not None:
                 covering.append((table_length, network >> shift, bucket))
@@ -191,7 +160,7 @@ class VrpSet:
             )
             if entry & MAX_ASN == asn
         ]
-        matching = [found for found in own if asn != _NO_ASN and length <= found[3] >> _ASN_BITS]
+        matching = [found for found in own if asn != _NO_ASN and length <= found[3] >> ASN_BITS]
         if matching:
             validation = Validation(OriginState.VALID, _named(matching))
             self._last = inputs, validation
@@ -199,7 +168,7 @@ class VrpSet:
         others = (found for found in self._covering(prefix) if found[3] & MAX_ASN != asn)
         return Validation(OriginState.INVALID, _named([*own, *islice(others, MAX_NAMED_VRPS)]))
 
-    def _entries_of(self, asn: int, where: tuple[int, int, int], bucket: _Bucket) -> list[int]:
+    def _entries_of(self, asn: int, where: tuple[int, int, int], bucket: Bucket) -> list[int]:
         """Return the entries of an ASN in a large bucket."""
         by_asn = self._by_asn.get(where)
         if by_asn is None:
@@ -239,7 +208,7 @@ class VrpSet:
                 table = tables[family][place]
                 tables[family][place] = table._replace(buckets=table.buckets.copy())
             _, shift, buckets = tables[family][place]
-            removed = max_length << _ASN_BITS | asn
+            removed = max_length << ASN_BITS | asn
             rest = tuple(entry for entry in buckets[network >> shift] if entry != removed)
             count -= len(buckets[network >> shift]) - len(rest)
             if rest:
@@ -260,7 +229,7 @@ class VrpSet:
             for length, shift, buckets in tables:
                 for key, bucket in buckets.items():
                     for entry in bucket:
-                        yield family, key << shift, length, entry >> _ASN_BITS, entry & MAX_ASN
+                        yield family, key << shift, length, entry >> ASN_BITS, entry & MAX_ASN
 
     def _unordered(self) -> Iterator[Vrp]:
         return (
@@ -289,117 +258,13 @@ class VrpSet:
                         yield Prefix(family, key << shift, length), beyond
 
 
-class _Filling:
-    """Tables under construction.
-
-    Similar VRPs are checked and inserted together, by calls into C for all of them instead of
-    statements for each: half a million arrive at a start, and no route is judged before that.
-    """
-
-    def __init__(self) -> None:
-        self._tables: dict[tuple[int, int], _Table] = {}
-        self._singles: dict[int, dict[int, _Bucket]] = defaultdict(dict)
-        """Buckets with one entry, by maxLength and ASN: many prefixes share one."""
-        self._further: dict[tuple[int, int, int], set[int]] = defaultdict(set)
-        """Entries of prefixes beyond their first VRP, by family, length and key. Few prefixes have
-        any."""
-
-    def add(self, vrps: list[Numbers]) -> None:
-        """Insert VRPs. Raises ValueError for an impossible one."""
-        alike: dict[_Kind, tuple[list[int], list[int]]] = {}
-        for family, network, length, max_length, asn in vrps:
-            try:
-                networks, asns = alike[family, length, max_length]
-            except KeyError:
-                networks, asns = alike[family, length, max_length] = [], []
-            networks.append(network)
-            asns.append(asn)
-        for kind, (networks, asns) in alike.items():
-            self._add_alike(kind, networks, asns)
-
-    def _add_alike(self, kind: _Kind, networks: list[int], asns: list[int]) -> None:
-        family, length, _ = kind
-        table = self._tables.get((family, length))
-        if table is None:
-            table = self._tables[family, length] = _empty_table(family, length)
-        _, shift, buckets = table
-        added = self._buckets_of(kind, networks, asns)
-        keys = [network >> shift for network in networks]
-        present = list(map(buckets.setdefault, keys, added))
-        if present != added:
-            for key, first, other in zip(keys, present, added, strict=True):
-                if first != other:
-                    self._further[family, length, key].update(other)
-
-    def _buckets_of(self, kind: _Kind, networks: list[int], asns: list[int]) -> list[_Bucket]:
-        """Return the bucket of each VRP of a kind. Raises ValueError for an impossible one."""
-        max_length = kind[2]
-        singles = self._singles[max_length]
-        if not _can_be(kind, reduce(or_, networks)):  # the union has every bit that is wrong in any
-            _refuse(kind, networks, asns)
-        try:
-            return list(map(singles.__getitem__, asns))
-        except KeyError:  # first VRP of this ASN
-            if min(asns) < 0 or max(asns) > MAX_ASN:
-                _refuse(kind, networks, asns)
-        for asn in {*asns}.difference(singles):
-            singles[asn] = (max_length << _ASN_BITS | asn,)
-        return list(map(singles.__getitem__, asns))
-
-    def whole(self) -> tuple[_Tables, int]:
-        """Return the completed tables by family, and the number of VRPs."""
-        count = sum(len(table.buckets) for table in self._tables.values())
-        for (family, length, key), more in self._further.items():
-            buckets = self._tables[family, length].buckets
-            buckets[key] = tuple(sorted(more.union(buckets[key])))
-            count += len(more)
-        return _ordered(self._tables), count
-
-
 @lru_cache(maxsize=1 << 14)  # one VRP matches many routes: each verdict shares the object
 def _vrp(family: int, network: int, length: int, entry: int) -> Vrp:
-    return Vrp(Prefix(family, network, length), entry >> _ASN_BITS, entry & MAX_ASN)
+    return Vrp(Prefix(family, network, length), entry >> ASN_BITS, entry & MAX_ASN)
 
 
 def _named(found: list[_Found]) -> tuple[Vrp, ...]:
     return tuple(starmap(_vrp, found[:MAX_NAMED_VRPS]))
-
-
-def _empty_table(family: int, length: int) -> _Table:
-    bits = BITS.get(family, -1)
-    if not 0 <= length <= bits:
-        raise ValueError(f"not a VRP: family {family} has no prefix of length {length}")
-    return _Table(length, bits - length, {})
-
-
-def _can_be(kind: _Kind, network: int) -> bool:
-    """Return whether the lengths fit the family and the network has no host bits."""
-    family, length, max_length = kind
-    bits = BITS[family]
-    spare = bits - length
-    return (
-        length <= max_length <= bits
-        and network >> bits == 0
-        and network >> spare << spare == network
-    )
-
-
-def _refuse(kind: _Kind, networks: list[int], asns: list[int]) -> NoReturn:
-    """Raise ValueError that names the first impossible VRP of a kind."""
-    family, length, max_length = kind
-    network, asn = next(
-        (network, asn)
-        for network, asn in zip(networks, asns, strict=True)
-        if not (_can_be(kind, network) and 0 <= asn <= MAX_ASN)
-    )
-    raise ValueError(f"not a VRP: {(family, network, length, max_length, asn)}")
-
-
-def _ordered(tables: dict[tuple[int, int], _Table]) -> _Tables:
-    ordered: _Tables = {}
-    for family, length in sorted(tables, reverse=True):
-        ordered[family] = (*ordered.get(family, ()), tables[family, length])
-    return ordered
 
 
 EMPTY = VrpSet.of(())

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from rsfilter.routing.model import BITS
-from rsfilter.rpki.vrps import Numbers, VrpSet
+from rsfilter.rpki.vrp_tables import Numbers
+from rsfilter.rpki.vrps import VrpSet
 from rsfilter.rtr._librtr import ffi, lib
 from rsfilter.util.addresses import CacheAddress
 

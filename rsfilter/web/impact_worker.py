@@ -20,7 +20,8 @@ from rsfilter.pipeline.data import Sources
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.impact import Impact
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
-from rsfilter.rpki.vrps import Numbers, VrpSet
+from rsfilter.rpki.vrp_tables import Numbers
+from rsfilter.rpki.vrps import VrpSet
 from rsfilter.web import confinement, schema
 from rsfilter.web.bounds import TooLargeError, check_bounds
 from rsfilter.web.frames import frame, frames

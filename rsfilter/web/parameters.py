@@ -13,7 +13,7 @@ from rsfilter.audit.record import EVENTS
 from rsfilter.routing.groups import Role
 from rsfilter.routing.model import VerdictName
 from rsfilter.routing.reasons import REASONS
-from rsfilter.rpki.vrps import MAX_ASN
+from rsfilter.rpki.vrp_tables import MAX_ASN
 from rsfilter.web.requests import bad_request
 from rsfilter.web.schema import NeighborState
 

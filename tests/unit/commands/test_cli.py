@@ -555,7 +555,7 @@ def test_the_configuration_of_the_system_is_taken_where_there_is_none(
 ) -> None:
     (place / "elsewhere").mkdir()
     monkeypatch.chdir(place / "elsewhere")
-    monkeypatch.setattr("rsfilter.config.build.SYSTEM_PATH", place / "rsfilter.toml")
+    monkeypatch.setattr("rsfilter.config.source.SYSTEM_PATH", place / "rsfilter.toml")
     assert main(["check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["configuration"] == str(place / "rsfilter.toml")
     (place / "elsewhere" / "rsfilter.toml").write_text("")

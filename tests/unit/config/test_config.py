@@ -20,10 +20,10 @@ from rsfilter.config.build import (
     TruthConfig,
     load_config,
     parse_config,
-    read_config,
 )
 from rsfilter.config.model import AuditConfig, Config, ConfigError, RouteServer, RtrConfig
 from rsfilter.config.overlaps import Claim, conflicts
+from rsfilter.config.source import read_config
 from rsfilter.config.types import Listen
 from rsfilter.routing.groups import HostGroup, RouterGroup
 from rsfilter.routing.model import Address, Prefix

@@ -21,7 +21,8 @@ from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.inputs import Input, Lines, Moment, TruthRead
 from rsfilter.routing.validation import Mode
 from rsfilter.rpki.truth import Truth, parse_truth
-from rsfilter.rpki.vrps import Numbers, VrpSet
+from rsfilter.rpki.vrp_tables import Numbers
+from rsfilter.rpki.vrps import VrpSet
 
 NOW = 1_800_000_000
 PREFIX = "203.0.113.0/24"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rsfilter.routing.model import BITS, IPV4, IPV6, OriginState, Prefix, Vrp
 from rsfilter.rpki import vrps as vrps_module
-from rsfilter.rpki.vrps import EMPTY, MAX_ASN, MAX_NAMED_VRPS, Numbers, VrpSet
+from rsfilter.rpki.vrp_tables import MAX_ASN, Numbers
+from rsfilter.rpki.vrps import EMPTY, MAX_NAMED_VRPS, VrpSet
 
 VALID, INVALID, NOT_FOUND = OriginState.VALID, OriginState.INVALID, OriginState.NOT_FOUND
 

@@ -1,0 +1,86 @@
+"""Arguments of `rsfilter audit`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rsfilter.audit.query import parse_time
+from rsfilter.audit.record import EVENTS
+from rsfilter.commands import arguments
+from rsfilter.commands.actions import JSON_LINES, add_arguments, argument
+from rsfilter.config.source import DEFAULT_HELP
+from rsfilter.routing.reasons import REASONS
+
+SHOWN = 100
+"""Default number of records in a table: as many as a person can read."""
+
+
+def time_argument(text: str) -> float:
+    """Parse a time, as seconds since the epoch."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_FORMS = "2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, 5min, 2h, 3d"
+
+PERIOD = (
+    argument("--since", type=time_argument, metavar="TIME", help=f"from then on: {_FORMS}"),
+    argument("--until", type=time_argument, metavar="TIME", help="before, in the same forms"),
+)
+
+
+def place_arguments() -> argparse.ArgumentParser:
+    """Return the arguments that name the log."""
+    parser = argparse.ArgumentParser(add_help=False)
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration that names the log (default: {DEFAULT_HELP})",
+    )
+    place.add_argument(
+        "--directory", type=Path, metavar="DIR", help="the log itself, or a directory of logs"
+    )
+    add_arguments(parser, (JSON_LINES,))
+    return parser
+
+
+CONDITIONS = (
+    argument(
+        "prefix", nargs="?", metavar="PREFIX", help="a prefix, or an address for its host route"
+    ),
+    argument(
+        "--match",
+        choices=["covering", "covered", "exact"],
+        default="covering",
+        help="records whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+    ),
+    argument("--asn", type=arguments.asn, metavar="N", help="of the session"),
+    argument("--host", metavar="NAME", help="the host's name in the truth"),
+    argument(
+        "--neighbor", type=arguments.address, metavar="ADDRESS", help="the other end of the session"
+    ),
+    argument("--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"),
+    argument("--verdict", choices=["accepted", "rejected", "held"]),
+    argument(
+        "--event", choices=EVENTS, metavar="EVENT", help="verdict, withdraw, session_down, ..."
+    ),
+    *PERIOD,
+    argument(
+        "--limit",
+        type=arguments.count,
+        metavar="N",
+        help=f"only the newest N; 0 for all (default: {SHOWN}, with --json all)",
+    ),
+    argument(
+        "--sql",
+        metavar="STATEMENT",
+        help="a SELECT over the table `audit` instead of conditions (docs/audit.md)",
+    ),
+)
+"""Arguments of `query`."""
