@@ -54,7 +54,7 @@ async def stream(
         response.headers["Content-Encoding"] = "gzip"
     await response.prepare(request)
     try:
-        destination = Stream(response, packer)
+        destination = Stream(response, packer, is_empty=request.method == "HEAD")
         yield destination
         await destination.end()
     except ConnectionResetError:
@@ -70,6 +70,8 @@ class Stream(NamedTuple):
 
     response: web.StreamResponse
     packer: _Compress | None = None
+    is_empty: bool = False
+    """True if the response has headers only (HEAD): a body would be read as the next response."""
 
     async def write(self, data: bytes) -> None:
         """The next part. TimeoutError when the client takes nothing any more."""
@@ -81,7 +83,7 @@ class Stream(NamedTuple):
             await self._send(self.packer.flush())
 
     async def _send(self, data: bytes) -> None:
-        if data:
+        if data and not self.is_empty:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await self.response.write(data)
 

@@ -31,6 +31,7 @@ from rsfilter.config.build import ConfigError, parse_config
 from rsfilter.routing.model import Address
 from rsfilter.web.birdwatcher import TTL_S, RouteEncoder, neighbor_id, neighbor_of
 from rsfilter.web.endpoints import ENDPOINTS, LOOKING_GLASS
+from rsfilter.web.responses import NDJSON
 
 SCHEMAS = {
     path.name.partition(".")[0]: jsonschema_rs.validator_for(json.loads(path.read_text()))
@@ -177,6 +178,16 @@ async def test_times_are_as_the_rendered_layouts_have_them(tmp_path: Path) -> No
     times += [route.age, *(each.since for each in neighbors)]
     assert all(before - timedelta(seconds=60) < each < after for each in times), times
     assert before < meta.ttl - timedelta(seconds=TTL_S) < after
+
+
+async def test_the_last_change_is_that_of_configuration_or_truth(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.client() as client:
+        for name in ("configured", "truth_loaded"):
+            setattr(site.running, name, time.time() + 3600)
+            shown = alice_rules.status(await get(client, "status"))
+            assert shown["last_reconfig"] - shown["server_time"] > timedelta(minutes=59)
+            setattr(site.running, name, 0.0)
 
 
 async def test_the_age_of_a_route_is_when_it_arrived(tmp_path: Path) -> None:
@@ -400,6 +411,17 @@ async def test_gzip_is_for_those_who_take_it(tmp_path: Path) -> None:
         packed = await answer.read()
         plain = await get(client, "routes/table/master", {"Accept-Encoding": "identity"})
     assert alice_rules.routes(zlib.decompress(packed, wbits=31))[1] == alice_rules.routes(plain)[1]
+
+
+@pytest.mark.parametrize("path", ["/birdwatcher/routes/table/master", "/api/v1/routes"])
+async def test_headers_alone_have_no_body(tmp_path: Path, path: str) -> None:
+    """A body would be taken for the next answer of the connection."""
+    headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
+    async with Site(tmp_path).client() as client:
+        for method in ("HEAD", "GET", "HEAD", "GET"):
+            answer = await client.http.request(method, path, headers=headers)
+            assert answer.status == 200
+            assert bool(await answer.read()) == (method == "GET")
 
 
 async def test_many_readers_cost_one_count(tmp_path: Path) -> None:
