@@ -30,6 +30,37 @@ RPKI = {"valid": VALID, "unknown": UNKNOWN, "not_checked": NOT_CHECKED, "invalid
 """Labels of the origin validation states, by Alice-LG's name."""
 
 
+COLUMNS = {
+    "neighbors_columns": (
+        "address = Neighbor",
+        "asn = ASN",
+        "state = State",
+        "Uptime = Since",
+        "Description = Description",
+        "routes_accepted = Accepted",
+        "routes_filtered = Filtered",
+    ),
+    "routes_columns": (
+        "flags =",
+        "network = Network",
+        "bgp.next_hop = Next hop",
+        "bgp.as_path = AS path",
+        "age = Age",
+    ),
+    "lookup_columns": (
+        "flags =",
+        "network = Network",
+        "bgp.next_hop = Next hop",
+        "bgp.as_path = AS path",
+        "neighbor.asn = ASN",
+        "neighbor.description = Host",
+        "routeserver.name = Route server",
+    ),
+}
+"""Columns of Alice-LG's tables. Its own have neither flags (the best path, the origin) nor the next
+hop; they have the gateway, which is the session's address here."""
+
+
 class AliceSections(NamedTuple):
     """Rendered sections."""
 
@@ -43,7 +74,7 @@ def render_alice(configs: Sequence[Config]) -> AliceSections:
     sources = _sources(configs)
     asns = sorted({config.route_server.asn for config in configs})
     lines = ["# Printed by `rsfilter render alice`.", ""]
-    for section, body in _labels(asns):
+    for section, body in (*_labels(asns), *COLUMNS.items()):
         lines += [f"[{section}]", *body, ""]
     for name, config in sources.items():
         lines += _source(name, config)

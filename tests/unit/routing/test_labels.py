@@ -5,10 +5,15 @@ from __future__ import annotations
 import ast
 
 import pytest
+from support.core_samples import OWN_ASN, path, prefix, route, router_group
 from support.places import ROOT
 
+from rsfilter.routing.adj_rib_out import AdjRibOut
+from rsfilter.routing.drain import DrainPhase
+from rsfilter.routing.export import NO_EXPORT, Withheld
+from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.labels import foreign, labels, rejection_texts
-from rsfilter.routing.model import OriginState, Validation, Verdict, VerdictKind
+from rsfilter.routing.model import Attributes, OriginState, Validation, Verdict, VerdictKind
 from rsfilter.routing.reasons import REASONS
 
 ASN = 4_200_000_001
@@ -50,15 +55,48 @@ def test_what_a_host_sends_in_our_name_is_left_out() -> None:
     assert foreign(ASN, ((ASN, 1101, 13), (ASN + 1, 1101, 13))) == ((ASN + 1, 1101, 13),)
 
 
+BEST, ALL, ONLY_IPV6 = (
+    router_group(),
+    router_group(all_paths=True),
+    router_group(families=frozenset({6})),
+)
+PLAIN = Attributes(as_path=path("65007"))
+WORSE = PLAIN._replace(med=5)
+INSIDE = PLAIN._replace(communities=(NO_EXPORT,))
+
+
+@pytest.mark.parametrize(
+    ("group", "phase", "attributes", "why"),
+    [
+        (BEST, DrainPhase.IN_SERVICE, PLAIN, None),
+        (BEST, DrainPhase.DRAINING, PLAIN, None),
+        (BEST, DrainPhase.IN_SERVICE, WORSE, Withheld.NOT_BEST),
+        (BEST, DrainPhase.IN_SERVICE, INSIDE, Withheld.COMMUNITY),
+        (BEST, DrainPhase.DRAINED, PLAIN, Withheld.DRAINED),
+        (ALL, DrainPhase.IN_SERVICE, WORSE, None),
+        (ALL, DrainPhase.IN_SERVICE, INSIDE, Withheld.COMMUNITY),
+        (ONLY_IPV6, DrainPhase.IN_SERVICE, PLAIN, Withheld.FAMILY),
+    ],
+)
+def test_a_withheld_route_has_its_reason(
+    group: RouterGroup, phase: DrainPhase, attributes: Attributes, why: Withheld | None
+) -> None:
+    best, other = route(attributes=PLAIN), route(neighbor="198.51.100.8", attributes=attributes)
+    table = AdjRibOut(OWN_ASN, group)
+    table.drain(phase)
+    table.update([(prefix("203.0.113.1/32"), [best, other])])
+    assert table.withheld(best if attributes is PLAIN else other) is why
+
+
 def test_nothing_on_the_way_to_routers_can_make_a_label() -> None:
     """Only answers and Alice-LG's sections know them."""
     importers = set()
-    for path in (ROOT / "rsfilter").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for file in (ROOT / "rsfilter").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
             if "rsfilter.routing.labels" in (module, *names) or (
                 module == "rsfilter.routing" and "labels" in [a.name for a in node.names]
             ):
-                importers.add(path.relative_to(ROOT / "rsfilter").as_posix())
+                importers.add(file.relative_to(ROOT / "rsfilter").as_posix())
     assert importers == {"web/birdwatcher.py", "render/alice.py"}

@@ -29,3 +29,16 @@ def test_old_notes_become_coarser_and_never_wrong(step: int, count: int) -> None
         assert second <= found <= 2 * MAX_NOTES
     if count:
         assert times.find((count - 1) * step, NOW) == count - 1
+
+
+def test_thinning_out_keeps_every_other_note() -> None:
+    times = ArrivalTimes()
+    for second in range(MAX_NOTES + 1):
+        times.note(second + 1, float(second))
+    half = MAX_NOTES // 2
+    assert [times.find(number, NOW) for number in range(6)] == [1.0, 1.0, 3.0, 3.0, 5.0, 5.0]
+    assert [times.find(number, NOW) for number in range(half, half + 3)] == [
+        half,
+        half + 1,
+        half + 2,
+    ]
