@@ -96,11 +96,13 @@ def report(config: Config, truth: Truth | None) -> Report:
 
 
 def _http(config: Config) -> Report:
-    token_file = config.http.token_file
+    http = config.http
+    shown = "hosts and routers" if http.looking_glass_routers else "hosts"
     return {
-        "listen": str(config.http.listen),
-        "socket": str(config.http.socket),
-        "token_file": None if token_file is None else str(token_file),
+        "listen": str(http.listen),
+        "socket": str(http.socket),
+        "token_file": None if http.token_file is None else str(http.token_file),
+        "looking_glass": shown if http.looking_glass else None,
     }
 
 
@@ -260,7 +262,7 @@ def print_report(found: Report) -> None:
     if found["readiness"]:
         _print_fields(console, "readiness", found["readiness"], _READINESS)
     _print_fields(console, "audit", found["audit"], ("directory",))
-    _print_fields(console, "HTTP", found["http"], ("listen", "token_file"))
+    _print_fields(console, "HTTP", found["http"], ("listen", "token_file", "looking_glass"))
     if found["fleet"]:
         _print_fields(console, "fleet", found["fleet"], _FLEET)
     warnings = found["warnings"] + (found["truth"]["warnings"] if found["truth"] else [])

@@ -223,6 +223,7 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
             "listen": "127.0.0.1:8480",
             "socket": "/run/rsfilter/rsfilter.sock",
             "token_file": None,
+            "looking_glass": None,
         },
         "fleet": None,
         "warnings": [OUTSIDE],

@@ -28,7 +28,22 @@ from support.speaker import line, state
 from support.web_bench import CONFIG, HV7, HV8, ROUTER, TOKEN, TRUTH, Bench, Client
 
 from rsfilter.config.build import ConfigError, parse_config
-from rsfilter.routing.model import Address
+from rsfilter.routing.adj_rib_in import Entry
+from rsfilter.routing.model import (
+    Address,
+    AsPath,
+    Attributes,
+    OriginState,
+    Prefix,
+    Route,
+    RouteKey,
+    Segment,
+    SegmentType,
+    Validation,
+    Verdict,
+    VerdictKind,
+)
+from rsfilter.routing.reasons import REASONS
 from rsfilter.web.birdwatcher import TTL_S, RouteEncoder, neighbor_id, neighbor_of
 from rsfilter.web.endpoints import ENDPOINTS, LOOKING_GLASS
 from rsfilter.web.responses import NDJSON
@@ -252,6 +267,36 @@ async def test_held_routes_are_filtered_ones_with_the_guards_label(tmp_path: Pat
     assert said == "in service; the guard holds 1 route"
 
 
+async def test_stale_routes_are_accepted_ones_with_their_community(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.says(state(HV7, 65007, "down", "hold timer expired"))
+    async with site.client() as client:
+        _, (route,) = alice_rules.routes(await get(client, f"routes/protocol/{ID7}"))
+        seen = {each.id: each for each in alice_rules.neighbors(await get(client, "protocols/bgp"))}
+    assert route.communities == [[65535, 6]]
+    assert (seen[ID7].state, seen[ID7].accepted) == ("down", 1)
+    assert seen[ID7].last_error == "hold timer expired; 1 route kept as stale"
+
+
+async def test_a_host_far_beyond_its_limit_is_told_of(tmp_path: Path) -> None:
+    site = Site(tmp_path, WITH_ROUTERS.replace("max_prefixes = 1000000", "max_prefixes = 1"))
+    for block in range(11):
+        site.says(update(HV7, 65007, *(f"10.{block}.0.{n}/32" for n in range(100))))
+    async with site.client() as client:
+        seen = {each.id: each for each in alice_rules.neighbors(await get(client, "protocols/bgp"))}
+    assert seen[ID7].last_error.startswith("so many routes beyond max_prefixes")
+
+
+async def test_the_message_names_problems_without_their_details(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.filter.drain(True, "alice from 192.0.2.7", site.now)
+    site.follow()
+    async with site.client() as client:
+        assert (
+            alice_rules.status(await get(client, "status"))["message"] == "not in service: draining"
+        )
+
+
 async def test_one_network_is_never_in_both_lists_of_a_neighbor(tmp_path: Path) -> None:
     """With ADD-PATH a host may have an accepted and a rejected path: the accepted one is shown."""
     site = Site(tmp_path)
@@ -464,6 +509,50 @@ def test_routers_alone_cannot_be_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="looking_glass_routers: needs looking_glass = true"):
         parse_config(f"{CONFIG}looking_glass_routers = true\n", tmp_path / "rsfilter.toml")
 
+
+U32 = st.integers(0, (1 << 32) - 1)
+ATTRIBUTES = st.builds(
+    Attributes,
+    as_path=st.builds(
+        AsPath,
+        st.lists(
+            st.builds(Segment, st.sampled_from(SegmentType), st.lists(U32, max_size=80).map(tuple)),
+            max_size=3,
+        ).map(tuple),
+    ),
+    origin=st.sampled_from(["igp", "egp", "incomplete", "?"]),
+    med=st.none() | U32,
+    communities=st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 65535))).map(tuple),
+    large_communities=st.lists(st.tuples(U32, U32, U32)).map(tuple),
+    extended_communities=st.lists(st.integers(0, (1 << 64) - 1)).map(tuple),
+)
+
+
+@given(ATTRIBUTES, st.lists(st.sampled_from(list(REASONS)), unique=True).map(tuple))
+def test_whatever_a_host_sends_is_readable(
+    attributes: Attributes, reasons: tuple[str, ...]
+) -> None:
+    neighbor = Address.parse(HV7)
+    route = Route(RouteKey(neighbor, Prefix.parse("10.0.0.1/32"), 0), 65007, attributes, ())
+    verdict = Verdict(VerdictKind.REJECTED, reasons, Validation(OriginState.INVALID))
+    encoded = RouteEncoder(65100, lambda _: 0.0).encode(Entry(route, verdict, True))
+    body = json.dumps(ENVELOPE | {"routes": [json.loads(encoded)]}).encode()
+    SCHEMAS["routes"].validate(json.loads(body))
+    _, (seen,) = alice_rules.routes(body)
+    assert seen.as_path == list(attributes.as_path.asns[:64])
+    assert len(seen.extended) == len(attributes.extended_communities[:64])
+    shown = [number for asn, kind, number in seen.large if (asn, kind) == (65100, 1101)]
+    assert shown == list(dict.fromkeys(REASONS[name].euro_ix for name in reasons))
+
+
+ENVELOPE: dict[str, Any] = {
+    "api": {
+        "Version": "rsfilter",
+        "result_from_cache": False,
+        "cache_status": {"cached_at": {"date": "2026-12-01T01:02:03Z"}},
+    },
+    "ttl": "2026-12-01T01:02:33Z",
+}
 
 ADDRESSES = st.one_of(
     st.builds(Address, st.just(4), st.integers(0, (1 << 32) - 1)),
