@@ -30,7 +30,7 @@ STOP_TIMEOUT_S = 1.0
 """Seconds for the last change at the end."""
 
 
-class _UnsettledForm(msgspec.Struct, forbid_unknown_fields=True):
+class _UnsettledFile(msgspec.Struct, forbid_unknown_fields=True):
     routers: list[str]
     hosts: list[str]
 
@@ -43,7 +43,7 @@ def load(path: Path) -> Unsettled:
             content = file.read(MAX_OCTETS + 1)
         if len(content) > MAX_OCTETS:
             raise ValueError(f"larger than {MAX_OCTETS} octets")
-        found = msgspec.json.decode(content, type=_UnsettledForm)
+        found = msgspec.json.decode(content, type=_UnsettledFile)
         return Unsettled(_addresses(found.routers), _addresses(found.hosts))
     except FileNotFoundError:
         return SETTLED

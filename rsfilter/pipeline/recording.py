@@ -68,14 +68,14 @@ def decode(line: bytes) -> tuple[Moment, Input]:
     """Return the input of a line. Raises ValueError, OverflowError or RecursionError for what is no
     line of a recording; TruthError or ConfigError for a file in it that cannot be used."""
     members = json.loads(line)
-    moment = convert({name: members.get(name) for name in Moment._fields}, _Clocks).moment()
+    moment = convert({name: members.get(name) for name in Moment._fields}, _ClocksForm).moment()
     for name, form in KINDS.items():
         if name in members:
             return moment, convert(members, form).input(moment)
     raise ValueError("no kind of input")
 
 
-class _Clocks(Struct):
+class _ClocksForm(Struct):
     now: float
     time: float
 
@@ -101,7 +101,7 @@ class _Form(Struct):
         raise NotImplementedError
 
 
-class _Lines(_Form):
+class _LinesForm(_Form):
     kind = Lines
 
     lines: list[str]
@@ -114,7 +114,7 @@ class _Lines(_Form):
         return Lines([line.encode("latin-1") for line in self.lines])
 
 
-class _Truth(_Form):
+class _TruthForm(_Form):
     kind = TruthRead
 
     truth: str
@@ -131,24 +131,24 @@ class _Truth(_Form):
         return TruthRead(truth, content, self.file, at)
 
 
-class _Snapshot(Struct):
+class _SnapshotForm(Struct):
     cache: str
     session: int
     serial: int
     vrps: list[tuple[str, int, int]]
 
 
-class _Rtr(_Form):
+class _RtrForm(_Form):
     kind = RtrRead
 
-    rtr: _Snapshot
+    rtr: _SnapshotForm
     reason: str = ""
 
     @classmethod
     def of(cls, what: RtrRead) -> Self:
         found = what.snapshot
         vrps = [(str(vrp.prefix), vrp.max_length, vrp.asn) for vrp in found.vrps]
-        return cls(_Snapshot(found.cache, found.session, found.serial, vrps), what.reason)
+        return cls(_SnapshotForm(found.cache, found.session, found.serial, vrps), what.reason)
 
     def input(self, moment: Moment) -> RtrRead:
         said = self.rtr
@@ -157,7 +157,7 @@ class _Rtr(_Form):
         return RtrRead(snapshot, self.reason)
 
 
-class _Source(_Form):
+class _SourceForm(_Form):
     kind = RtrGone
 
     source: Literal["expired", "given_up"]
@@ -170,7 +170,7 @@ class _Source(_Form):
         return RtrGone(self.source)
 
 
-class _Release(_Form, omit_defaults=True):
+class _ReleaseForm(_Form, omit_defaults=True):
     kind = GuardReleased
 
     release: str
@@ -186,7 +186,7 @@ class _Release(_Form, omit_defaults=True):
         return GuardReleased(self.release, prefix, self.host)
 
 
-class _Config(_Form):
+class _ConfigForm(_Form):
     kind = Configured
 
     config: str
@@ -205,21 +205,21 @@ class _Config(_Form):
 _Key = tuple[str, str, int]
 
 
-class _Known(Struct):
+class _KnownForm(Struct):
     held: list[tuple[str, str, int, str, str, tuple[str, ...]]]
     accepted: list[tuple[str, str, int, str, str]]
     lost: list[tuple[str, str, int, float]]
 
 
-class _Guard(_Form):
+class _GuardForm(_Form):
     kind = GuardRestored
 
-    guard: _Known
+    guard: _KnownForm
 
     @classmethod
     def of(cls, what: GuardRestored) -> Self:
         return cls(
-            _Known(
+            _KnownForm(
                 [
                     (*_words(k), each.fingerprint, each.rules, each.reasons)
                     for k, each in what.held.items()
@@ -238,7 +238,7 @@ class _Guard(_Form):
         )
 
 
-class _Held(Struct):
+class _HeldForm(Struct):
     """State of the guard in recordings of 0.1; only read."""
 
     held: list[tuple[str, str, int, str]]
@@ -247,7 +247,7 @@ class _Held(Struct):
         return GuardRestored({_key(*row[:3]): Expected(row[3]) for row in self.held})
 
 
-class _Unsettled(_Form):
+class _UnsettledForm(_Form):
     kind = Unsettled
 
     unsettled: dict[str, list[str]]
@@ -262,7 +262,7 @@ class _Unsettled(_Form):
         return Unsettled(frozenset(routers), frozenset(hosts))
 
 
-class _Drain(_Form):
+class _DrainForm(_Form):
     kind = DrainAsked
 
     drain: bool
@@ -277,7 +277,7 @@ class _Drain(_Form):
         return DrainAsked(self.source, self.drain, self.by)
 
 
-class _Note(_Form):
+class _NoteForm(_Form):
     kind = ServiceEvent
 
     note: str
@@ -292,24 +292,24 @@ class _Note(_Form):
 
 
 _WRITTEN: tuple[type[_Form], ...] = (
-    _Lines,
-    _Truth,
-    _Rtr,
-    _Note,
-    _Release,
-    _Config,
-    _Guard,
-    _Unsettled,
-    _Drain,
-    _Source,
+    _LinesForm,
+    _TruthForm,
+    _RtrForm,
+    _NoteForm,
+    _ReleaseForm,
+    _ConfigForm,
+    _GuardForm,
+    _UnsettledForm,
+    _DrainForm,
+    _SourceForm,
 )
 
 FORMS: Mapping[type, type[_Form]] = {form.kind: form for form in _WRITTEN}
 """Form in which each type of input is written."""
 
-KINDS: Mapping[str, type[_Form | _Held]] = {
+KINDS: Mapping[str, type[_Form | _HeldForm]] = {
     **{form.__struct_fields__[0]: form for form in _WRITTEN},
-    "held": _Held,
+    "held": _HeldForm,
 }
 """Form for reading an object with such a member; the first one present counts."""
 
