@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
 import zipfile
-from collections.abc import Iterator
 from configparser import ConfigParser
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from support.places import ROOT
 
-from rsfilter.rpki.truth import parse_truth
-
 EXAMPLES = ROOT / "docs" / "examples"
 PROGRAMS = Path(sys.executable).parent
-NETBOX = ROOT / "fixtures" / "netbox"
 
 
 # Ansible -------------------------------------------------------------------------------------
@@ -309,159 +301,3 @@ def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Inst
 def test_the_installer_takes_one_argument(installer: Installer, arguments: tuple[str, ...]) -> None:
     assert "install.sh WHEEL" in installer.runs(*arguments, code=2)
     assert not installer.prefix.exists()
-
-
-# NetBox --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def netbox() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "netbox_truth", EXAMPLES / "netbox" / "netbox_truth.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def recorded(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((NETBOX / f"{name}.json").read_text())["results"]
-    return found
-
-
-def test_netbox_says_who_may_announce_which_guests(netbox: ModuleType) -> None:
-    """web1 is placed on hv1; db1 may run on any hypervisor of its cluster; batch has no address."""
-    document = netbox.truth(recorded("devices"), recorded("virtual-machines"))
-    assert document == {
-        "hosts": [
-            {
-                "name": "hv1",
-                "asn": 4200000005,
-                "neighbors": ["198.51.100.101"],
-                "prefixes": ["203.0.113.2/32", "203.0.113.1/32", "2001:db8:aa::1/128"],
-            },
-            {
-                "name": "hv2",
-                "asn": 4200000006,
-                "neighbors": ["198.51.100.102", "2001:db8:c633:6401::102"],
-                "prefixes": ["203.0.113.2/32"],
-            },
-        ],
-        "metadata": {
-            "revision": "2026-11-21T07:00:00.123456Z",
-            "author": "NetBox",
-            "generated": "2026-11-21T07:00:00.123456Z",
-        },
-    }
-    assert parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
-
-
-def test_a_hypervisor_without_guests_keeps_its_session(netbox: ModuleType) -> None:
-    """Its neighbor is rendered by what the truth says."""
-    guests = [machine for machine in recorded("virtual-machines") if machine["name"] == "web1"]
-    document = netbox.truth(recorded("devices"), guests)
-    found = parse_truth(json.dumps(document).encode(), "truth.json", 0.0)
-    assert {vrp.asn for vrp in found.vrps} == {4200000005}
-    assert [(host.name, len(host.neighbors)) for host in found.hosts] == [("hv1", 1), ("hv2", 2)]
-
-
-def test_netbox_that_contradicts_itself_makes_no_truth(netbox: ModuleType) -> None:
-    devices, machines = recorded("devices"), recorded("virtual-machines")
-    devices[0]["custom_fields"]["bgp_asn"] = None
-    devices[1]["primary_ip4"] = None
-    with pytest.raises(netbox.InconsistentError) as caught:
-        netbox.truth(devices, machines)
-    assert str(caught.value).splitlines() == [
-        "device hv1: needs bgp_asn and a primary address",
-        "device hv2: needs bgp_asn and a primary address",
-        "virtual machine batch: no hypervisor may announce it",
-        "virtual machine db1: no hypervisor may announce it",
-        "virtual machine web1: no hypervisor may announce it",
-    ]
-
-
-class _NetBox(BaseHTTPRequestHandler):
-    """Answers as NetBox does: one object a page, for whoever has the token."""
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        kind = path.strip("/").split("/")[-1]
-        at = int(query.rpartition("offset=")[2] or 0) if "offset=" in query else 0
-        allowed = self.headers["Authorization"] == "Token sesame"
-        found = recorded(kind)
-        host, port = self.server.server_address[:2]
-        elsewhere = "/away/" in path
-        if "/redirected/" in path:
-            self.send_response(302)
-            self.send_header("Location", f"http://localhost:{port}/api/{kind}/")
-            self.end_headers()
-            return
-        following = f"http://{'localhost' if elsewhere else host}:{port}{path}?offset={at + 1}"
-        answer = {"next": following if at + 1 < len(found) else None, "results": [found[at]]}
-        self.send_response(200 if allowed else 403)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode() if allowed else b"{}")
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture
-def netbox_url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _NetBox) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def export(url: str, output: Path, token: str) -> subprocess.CompletedProcess[str]:
-    script = EXAMPLES / "netbox" / "netbox_truth.py"
-    return subprocess.run(
-        [sys.executable, script, "--url", url, "-o", output],
-        env=os.environ | {"NETBOX_TOKEN": token},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_netbox_export_is_a_truth_file(netbox_url: str, tmp_path: Path) -> None:
-    output = tmp_path / "truth.json"
-    assert export(netbox_url, output, "sesame").returncode == 0
-    first = output.read_bytes()
-    assert len(parse_truth(first, "truth.json", 0.0).vrps) == 4
-    assert export(netbox_url, output, "sesame").returncode == 0
-    assert output.read_bytes() == first
-
-
-def test_a_netbox_that_refuses_leaves_the_old_file(netbox_url: str, tmp_path: Path) -> None:
-    output = tmp_path / "truth.json"
-    output.write_text("as it was")
-    refused = export(netbox_url, output, "wrong")
-    assert refused.returncode == 1
-    assert "403" in refused.stderr
-    assert output.read_text() == "as it was"
-
-
-@pytest.mark.parametrize(("path", "why"), [("away", "may have the token"), ("redirected", "302")])
-def test_the_token_goes_to_netbox_alone(
-    netbox_url: str, tmp_path: Path, path: str, why: str
-) -> None:
-    """Whatever it answers: another host of the same machine is another one."""
-    output = tmp_path / "truth.json"
-    refused = export(f"{netbox_url}/{path}", output, "sesame")
-    assert refused.returncode == 1
-    assert why in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert not output.exists()
-
-
-def test_an_export_that_cannot_be_written(netbox_url: str, tmp_path: Path) -> None:
-    refused = export(netbox_url, tmp_path / "no" / "truth.json", "sesame")
-    assert refused.returncode == 1
-    assert refused.stderr.endswith(f"No such file or directory: '{tmp_path}/no/truth.json.new'\n")
-    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""A truth file from NetBox: who may announce which guests.
+
+    NETBOX_TOKEN=… netbox_truth.py --url https://netbox.example.net -o truth.json
+    rsfilter truth check truth.json
+
+Needs nothing but Python, truth_export.py beside it, and read access to NetBox 3.6 or later. What it
+reads, and what that means:
+
+- Devices with the role `hypervisor` (`--role`) and status active, with the custom field `bgp_asn`
+  (an integer): one host each, with or without guests: its session is there before the first one
+  is. Its neighbors are its primary addresses, IPv4 and IPv6: its sessions come from there and from
+  nowhere else.
+- Virtual machines, active: the guests. Their primary addresses may be announced by the device that
+  they are placed on, or, where NetBox knows only their cluster, by every hypervisor of that
+  cluster: they may migrate inside it. Several may have the same address (anycast).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_interface
+
+from truth_export import Client, Object, Truth, arguments, export, member, pages, secret
+
+PAGE = 500
+"""Objects asked for at once; NetBox allows 1,000."""
+
+
+def listed(api: Client, path: str, **filters: str) -> Iterator[Object]:
+    """Every object of an endpoint."""
+    for page in pages(
+        lambda: api.get(f"/api/{path}/", **filters, limit=PAGE),
+        lambda page: api.get(page["next"]) if page["next"] else None,
+    ):
+        yield from member(page, "results", list, path)
+
+
+def collect(args: argparse.Namespace, truth: Truth) -> None:
+    api = Client(args.url, {"Authorization": f"Token {secret('NETBOX_TOKEN')}"}, args)
+    clusters: dict[int, list[str]] = {}
+    for device in listed(api, "dcim/devices", role=args.role, status="active"):
+        asn = (device.get("custom_fields") or {}).get("bgp_asn")
+        truth.host(device["name"], asn, _addresses(device))
+        if cluster := device.get("cluster"):
+            clusters.setdefault(cluster["id"], []).append(device["name"])
+    for guest in listed(api, "virtualization/virtual-machines", status="active"):
+        if device := guest.get("device"):
+            owners = [device["name"]]
+        else:
+            owners = clusters.get((guest.get("cluster") or {}).get("id", 0), [])
+        for address in _addresses(guest):
+            truth.owns(owners, address, f"virtual machine {guest['name']}", is_shared=True)
+
+
+def _addresses(item: Object) -> list[str]:
+    """Its primary addresses, without the length of the network that they are in."""
+    primary = (item.get("primary_ip4"), item.get("primary_ip6"))
+    return [str(ip_interface(found["address"]).ip) for found in primary if found]
+
+
+def main() -> int:
+    parser = arguments("Writes a truth file from NetBox.")
+    parser.add_argument("--url", required=True, help="NetBox, as https://netbox.example.net")
+    parser.add_argument("--role", default="hypervisor", help="slug of the device role")
+    args = parser.parse_args()
+    return export(args, f"NetBox {args.url}", collect)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
