@@ -224,7 +224,7 @@ async def withheld(
     role, group = engine.neighbors.identify(neighbor)
     if role != "router":
         return await _routes(api, request, api.reader.slices_of([]), _accepted)
-    return await _routes(api, request, _all(api), _accepted, table=engine.ribs_out[group])
+    return await _routes(api, request, _all(api), _accepted, rib_out=engine.ribs_out[group])
 
 
 async def table(api: Api, request: web.Request, params: BirdTableParams) -> web.StreamResponse:
@@ -280,16 +280,16 @@ async def _routes(
     request: web.Request,
     found: Entries,
     select: Callable[[list[Entry]], Iterator[Entry]],
-    table: AdjRibOut | None = None,
+    rib_out: AdjRibOut | None = None,
 ) -> web.StreamResponse:
-    """Stream routes. `table`: of a router group, of which those are shown that it does not get."""
+    """Stream the selected entries; with `rib_out` those of them that are not in it."""
     engine, own_asn = api.running.filter.engine, api.running.config.route_server.asn
     encoder = RouteEncoder(own_asn, api.glass.age)
 
     def encoded(entries: list[Entry]) -> list[bytes]:
-        if table is None:
+        if rib_out is None:
             return [encoder.encode(entry, is_primary=is_best(engine, entry)) for entry in entries]
-        whys = ((entry, table.withheld(entry.route)) for entry in entries)
+        whys = ((entry, rib_out.withheld(entry.route)) for entry in entries)
         return [encoder.encode(entry, withheld=why) for entry, why in whys if why]
 
     async def parts() -> AsyncIterator[list[bytes]]:
@@ -298,7 +298,8 @@ async def _routes(
             for start in range(0, len(selected), SLICE):
                 if start:
                     await api.reader.pause()
-                yield encoded(selected[start : start + SLICE])
+                # again: verdicts may have changed during the pause
+                yield encoded(list(select(selected[start : start + SLICE])))
 
     return await _respond(request, envelope(time.time()), "routes", ("[", "]"), parts())
 
