@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,9 +19,11 @@ from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD
 from rsfilter.config.build import FAMILY_NAMES, load_config
 from rsfilter.config.files import file_warnings
-from rsfilter.config.model import Config
+from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.passwords import password_files, read_passwords
 from rsfilter.edge.truth_file import truth_of
-from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
+from rsfilter.render.exabgp import Plan, RenderError, hosts_of_our_as, plan
+from rsfilter.render.protection import protected
 from rsfilter.routing.groups import HostGroup, HostGroups, RouterGroup
 from rsfilter.rpki.truth import Truth
 from rsfilter.util.text import clean, to_json
@@ -89,6 +92,7 @@ def report(config: Config, truth: Truth | None) -> Report:
         "warnings": [
             *(f"{problem} (rsfilter render refuses this)" for problem in planned.problems),
             *planned.warnings,
+            *_password_warnings(config, planned),
             *file_warnings(config),
             *_data_warnings(config, truth),
         ],
@@ -132,9 +136,15 @@ def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
         "next_hop": "neighbor" if group.next_hops is None else list(map(str, group.next_hops)),
         "not_found": "accept" if group.accept_not_found else "reject",
         "stale_time": group.stale_time,
+        "password_file": _path(group.password_file),
+        "ttl_security": group.ttl_security,
         "truth_addresses": bound,
         "rendered": rendered,
     }
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _families(group: HostGroup | RouterGroup) -> list[str]:
@@ -150,6 +160,8 @@ def _router_group(group: RouterGroup) -> Report:
         "families": _families(group),
         "paths": "all" if group.all_paths else "best",
         "as_path": "prepend" if group.prepend else "transparent",
+        "password_file": _path(group.password_file),
+        "ttl_security": group.ttl_security,
     }
 
 
@@ -160,6 +172,7 @@ def _fanout(config: Config) -> Report | None:
         "addresses": [str(address) for address in config.fanout.addresses],
         "port": config.fanout.port,
         "shards": [str(address) for address in config.fanout.shards],
+        "password_file": _path(config.fanout.password_file),
     }
 
 
@@ -193,6 +206,19 @@ def _truth(config: Config, truth: Truth | None) -> Report | None:
         "sha256": truth.sha256,
         "warnings": [str(warning) for warning in truth.warnings],
     }
+
+
+def _password_warnings(config: Config, planned: Plan) -> list[str]:
+    """Return what `rsfilter render` would refuse. Files that this user cannot read are not checked
+    (`file_warnings` names them)."""
+    try:
+        passwords = {path: read_passwords(path) for path in password_files(config)}
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return [
+        f"{problem} (rsfilter render refuses this)"
+        for problem in protected(config, planned.hosts, passwords).problems
+    ]
 
 
 def _data_warnings(config: Config, truth: Truth | None) -> list[str]:
@@ -231,10 +257,15 @@ _HOSTS = (
     "next_hop",
     "not_found",
     "stale_time",
+    "password_file",
+    "ttl_security",
     "truth_addresses",
     "rendered",
 )
-_ROUTERS = ("name", "neighbors", "asn", "port", "families", "paths", "as_path")
+_ROUTERS = (
+    *("name", "neighbors", "asn", "port", "families", "paths", "as_path"),
+    *("password_file", "ttl_security"),
+)
 _RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
 _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
 _FLEET = ("name", "instance", "database", "password_file", "heartbeat")

@@ -13,14 +13,17 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD, print_note
 from rsfilter.config.build import load_config
+from rsfilter.config.passwords import password_files, read_passwords
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.alice import render_alice
 from rsfilter.render.bird import render_fanouts
 from rsfilter.render.exabgp import CONFIG_NAME, ENVIRONMENT_NAME, Rendered, RenderError, render
+from rsfilter.render.protection import PasswordFiles, redacted
 from rsfilter.util.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "rsfilter")
@@ -86,13 +89,16 @@ def run(args: argparse.Namespace) -> int:
     """Run `rsfilter render`; return the exit code."""
     config = load_config(args.config)
     truth = truth_of(config)
-    rendered = render(config, truth, COMMAND, args.user)
+    passwords = {path: read_passwords(path) for path in password_files(config)}
+    rendered = render(config, truth, COMMAND, args.user, passwords)
     for warning in rendered.warnings:
         print_note(clean(f"warning: {warning}"))
-    fanouts = render_fanouts(config)
-    umask = os.umask(0o022)  # `--user` reads what root writes; nothing in it is secret
+    fanouts = render_fanouts(config, passwords)
+    umask = os.umask(0o022)  # `--user` reads what root writes
     try:
-        changed = _write(args.output, rendered, fanouts)
+        changed = _write(args.output, rendered, fanouts, Secrecy(passwords, args.user))
+    except RenderError as error:  # of another program, which may quote what it was given
+        raise RenderError([redacted(problem, passwords) for problem in error.problems]) from None
     finally:
         os.umask(umask)
     if ENVIRONMENT_NAME in changed:
@@ -115,7 +121,26 @@ def run_alice(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[str]:
+class Secrecy(NamedTuple):
+    """Owner and mode of files with passwords. Without passwords every user may read them."""
+
+    passwords: PasswordFiles
+    user: str
+    """User of ExaBGP, who reads its configuration again at a reload."""
+
+    def apply(self, draft: Path, name: str) -> None:
+        """Set the owner and the mode of a file that is not in place yet."""
+        if not self.passwords or name == ENVIRONMENT_NAME:
+            return
+        draft.chmod(0o600)
+        if name == CONFIG_NAME and os.geteuid() == 0:
+            account = pwd.getpwnam(self.user)
+            os.chown(draft, account.pw_uid, account.pw_gid)
+
+
+def _write(
+    directory: Path, rendered: Rendered, fanouts: dict[str, str], secrecy: Secrecy
+) -> set[str]:
     """Write the files that differ; return the names of those that existed before."""
     changed = set()
     directory.mkdir(parents=True, exist_ok=True)
@@ -124,18 +149,27 @@ def _write(directory: Path, rendered: Rendered, fanouts: dict[str, str]) -> set[
         for name, text in (rendered.files | fanouts).items():
             drafts[name] = Path(scratch, name)
             drafts[name].write_text(text, encoding="utf-8")
+            secrecy.apply(drafts[name], name)
         validate(drafts[CONFIG_NAME], rendered.environment)
         validate_fanouts([drafts[name] for name in fanouts])
         for name, draft in drafts.items():
             target = directory / name
             was_there = target.exists()
-            is_new = not was_there or target.read_bytes() != draft.read_bytes()
+            is_new = not was_there or _differs(target, draft)
             if is_new:
                 draft.replace(target)
             if is_new and was_there:
                 changed.add(name)
             sys.stdout.write(clean(f"{'wrote' if is_new else 'unchanged'} {target}") + "\n")
     return changed
+
+
+def _differs(target: Path, draft: Path) -> bool:
+    """Return whether a file has another content, owner or mode than its draft."""
+    if target.read_bytes() != draft.read_bytes():
+        return True
+    was, is_ = target.stat(), draft.stat()
+    return is_.st_mode & 0o077 == 0 and (was.st_mode, was.st_uid) != (is_.st_mode, is_.st_uid)
 
 
 def validate_fanouts(paths: Sequence[Path]) -> None:

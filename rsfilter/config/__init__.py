@@ -6,6 +6,7 @@
     source           the file of the configuration, and its text
     overlaps, files  addresses given twice; files that cannot be used
     changes          which changes a running filter can take
+    passwords        password files of sessions, read by `render` alone
     database         the URL of `[fleet] database`
 
 docs/rsfilter.example.toml explains every key.

@@ -186,6 +186,8 @@ class _Builder:
             families=carried if table.families is None else _families(table.families),
             all_paths=table.paths == "all",
             prepend=table.as_path == "prepend",
+            password_file=table.password_file,
+            ttl_security=table.ttl_security,
         )
 
     def _fanout(self, table: FanoutTable, groups: tuple[RouterGroup, ...]) -> Fanout:
@@ -206,7 +208,7 @@ class _Builder:
                     f"fanout.addresses[{index}]",
                     f"{address} has no shard to speak to: none has an IPv{address.family} address",
                 )
-        return Fanout(table.addresses, table.port, shards, groups)
+        return Fanout(table.addresses, table.port, shards, groups, table.password_file)
 
     def _check_neighbors(
         self,
@@ -385,6 +387,8 @@ def _host_group(table: HostsTable, families: frozenset[int]) -> HostGroup:
         next_hops=None if table.next_hop == "neighbor" else table.next_hop,
         accept_not_found=table.not_found == "accept",
         stale_time=table.stale_time,
+        password_file=table.password_file,
+        ttl_security=table.ttl_security,
     )
 
 

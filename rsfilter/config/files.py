@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rsfilter.config.build import FleetConfig, HttpConfig
 from rsfilter.config.model import Config
+from rsfilter.config.passwords import password_files
 
 
 def file_warnings(config: Config) -> list[str]:
@@ -22,6 +23,7 @@ def file_warnings(config: Config) -> list[str]:
         *_audit(config.audit.directory),
         *_http(config.http),
         *_password(config.fleet),
+        *_session_passwords(config),
     ]
 
 
@@ -65,6 +67,14 @@ def _password(fleet: FleetConfig | None) -> Iterator[str]:
         yield f"fleet.password_file: {path}: {problem}; nothing will reach the database"
     elif path.stat().st_mode & 0o007:
         yield f"fleet.password_file: {path}: every user can read it; chmod o-rwx"
+
+
+def _session_passwords(config: Config) -> Iterator[str]:
+    for path in password_files(config):
+        if problem := _unreadable(path):
+            yield f"password_file: {path}: {problem}; rsfilter render needs it"
+        elif path.stat().st_mode & 0o007:
+            yield f"password_file: {path}: every user can read it; chmod o-rwx"
 
 
 def _unreadable(path: Path) -> str:

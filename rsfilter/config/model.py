@@ -58,6 +58,8 @@ class Fanout:
     """Addresses of the ExaBGPs that they serve, ours among them."""
     groups: tuple[RouterGroup, ...]
     """The routers, as configured in `[[routers]]`."""
+    password_file: Path | None = None
+    """File with the passwords of the sessions between ExaBGP and the fan-outs."""
 
     def only_outside(self, asn: int) -> bool:
         """Return whether all routers are in other ASes than `asn`, our own."""
@@ -75,6 +77,7 @@ class Fanout:
             all_paths=any(group.all_paths for group in self.groups),
             asns_behind=frozenset(group.asn for group in self.groups),
             only_outside=self.only_outside(asn),
+            password_file=self.password_file,
         )
 
 

@@ -21,6 +21,7 @@ from rsfilter.config.types import (
     Database,
     FamilyName,
     Heartbeat,
+    HopsOrZero,
     HostName,
     IPv4Lengths,
     IPv6Lengths,
@@ -157,6 +158,8 @@ class HostsTable:
     next_hop: Literal["neighbor"] | tuple[NextHops, ...] = "neighbor"
     not_found: Literal["reject", "accept"] = "reject"
     stale_time: StaleTime = 0
+    password_file: Path | None = None
+    ttl_security: HopsOrZero = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,8 @@ class RoutersTable:
     families: tuple[FamilyName, ...] | None = None
     paths: Literal["best", "all"] = "best"
     as_path: Literal["transparent", "prepend"] = "transparent"
+    password_file: Path | None = None
+    ttl_security: HopsOrZero = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ class FanoutTable:
     addresses: tuple[SessionAddress, ...]
     port: Port = 179
     shards: tuple[SessionAddress, ...] | None = None
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ MAX_COUNT = 1_000_000_000
 MAX_PREPENDS = 254
 """RFC 4271 section 4.3: an AS_PATH segment counts its ASNs in one octet; one is the host's own."""
 
+MAX_HOPS = 254
+"""RFC 5082: packets leave with a TTL of 255 and arrive with at least 1."""
+
 MAX_REFRESH = 86400
 MAX_RETRY = 7200
 """Seconds. RFC 8210 section 6; librtr refuses more."""
@@ -208,6 +211,7 @@ Percent = Annotated[int, Meta(ge=1, le=100, description="an integer from 1 to 10
 Prepends = Annotated[
     int, Meta(ge=0, le=MAX_PREPENDS, description=f"an integer from 0 to {MAX_PREPENDS}")
 ]
+HopsOrZero = Annotated[int, Meta(ge=0, le=MAX_HOPS, description=f"hops from 1 to {MAX_HOPS}, or 0")]
 StaleTime = Annotated[
     int, Meta(ge=0, le=MAX_STALE_TIME, description=f"seconds from 0 to {MAX_STALE_TIME}")
 ]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from rsfilter import __version__
 from rsfilter.config.model import Config
+from rsfilter.render.exabgp import RenderError
+from rsfilter.render.protection import NO_PASSWORDS, PasswordFiles, Protections
 from rsfilter.render.template import template
 
 RECOVERY_S = 60
@@ -19,13 +21,24 @@ default, 240, is longer than routers keep stale routes. In 60 seconds an ExaBGP 
 routes (docs/scale.md)."""
 
 
-def render_fanouts(config: Config) -> dict[str, str]:
+def render_fanouts(config: Config, passwords: PasswordFiles = NO_PASSWORDS) -> dict[str, str]:
     """Render BIRD's configuration for each fan-out, by file name; none without `[fanout]`. The name
-    is `bird.conf`, or contains the address if there are several."""
+    is `bird.conf`, or contains the address if there are several. `passwords`: the files that the
+    configuration names. Raises RenderError."""
     if config.fanout is None:
         return {}
     fanout = config.fanout
     bird = template("bird.conf")
+    protections = Protections(passwords)
+    to_shards = fanout.as_routers(config.route_server.asn)
+    of_routers = {
+        router: protections.of(group, router)
+        for group in fanout.groups
+        for router in group.neighbors
+    }
+    of_shards = {address: protections.of(to_shards, address) for address in fanout.addresses}
+    if protections.problems:
+        raise RenderError([f"{config.path}: {problem}" for problem in protections.problems])
     is_single = len(fanout.addresses) == 1
     return {
         "bird.conf" if is_single else f"bird-{address}.conf": bird.render(
@@ -37,7 +50,9 @@ def render_fanouts(config: Config) -> dict[str, str]:
             only_outside=fanout.only_outside(config.route_server.asn),
             shards=[shard for shard in fanout.shards if shard.family == address.family],
             shard_port=config.route_server.port,
+            shard_password=of_shards[address].password,
             groups=fanout.groups,
+            protection=of_routers,
             channels=_channels(config),
             recovery_s=RECOVERY_S,
         )

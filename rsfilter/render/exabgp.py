@@ -18,6 +18,7 @@ from typing import NamedTuple
 from rsfilter import __version__
 from rsfilter.config.model import Config
 from rsfilter.config.types import session_fault
+from rsfilter.render.protection import NO_PASSWORDS, PasswordFiles, Protection, protected
 from rsfilter.routing.groups import HostGroups, RouterGroup
 from rsfilter.routing.model import BOTH_FAMILIES, IPV6, UNICAST, Address
 from rsfilter.rpki.truth import Truth
@@ -83,6 +84,8 @@ class HostNeighbor(NamedTuple):
     address: Address
     asn: int
     group: str
+    password: str = ""
+    """Name of its password, as truth has it."""
 
 
 class Plan(NamedTuple):
@@ -124,7 +127,7 @@ def plan(config: Config, truth: Truth | None) -> Plan:
                     "not rendered, widen the neighbors of a group or correct the truth"
                 )
             else:
-                hosts[address] = HostNeighbor(address, host.asn, group.name)
+                hosts[address] = HostNeighbor(address, host.asn, group.name, host.password)
     unbound: dict[Address, HostNeighbor] = {}
     for address, group in group_of.addresses.items():
         if address in hosts:
@@ -227,14 +230,23 @@ def _taken_for_loops(config: Config, hosts: Sequence[HostNeighbor]) -> Iterator[
 # The files -------------------------------------------------------------------------------------
 
 
-def render(config: Config, truth: Truth | None, command: Sequence[str], user: str) -> Rendered:
+def render(
+    config: Config,
+    truth: Truth | None,
+    command: Sequence[str],
+    user: str,
+    passwords: PasswordFiles = NO_PASSWORDS,
+) -> Rendered:
     """Render ExaBGP's configuration and environment.
 
     `command` starts rsfilter, its program as an absolute path; `run -c FILE` is added. `user` is
-    the account to which ExaBGP and rsfilter switch if started as root. Raises RenderError.
+    the account to which ExaBGP and rsfilter switch if started as root. `passwords`: the files that
+    the configuration names. Raises RenderError.
     """
     hosts, warnings, problems = plan(config, truth)
     problems += tuple(_unwritable([*command, str(config.path)]))
+    protections = protected(config, hosts, passwords)
+    problems += protections.problems
     if problems:
         raise RenderError(problems)
     carried = {group.name: group.families for group in config.hosts}
@@ -243,8 +255,12 @@ def render(config: Config, truth: Truth | None, command: Sequence[str], user: st
         f"# Rendered by rsfilter {__version__}. Do not edit: it is written again.",
         _process([*command, "run", "-c", str(config.path)]),
         _block("template", (_host_template(config, *kind) for kind in kinds)),
-        *(_router(config, group, router) for group in config.routers for router in group.neighbors),
-        *(_host(host, carried[host.group]) for host in hosts),
+        *(
+            _router(config, group, router, protections.routers[router])
+            for group in config.routers
+            for router in group.neighbors
+        ),
+        *(_host(host, carried[host.group], protections.hosts[host.address]) for host in hosts),
     ]
     environment = {
         **ENVIRONMENT,
@@ -254,7 +270,9 @@ def render(config: Config, truth: Truth | None, command: Sequence[str], user: st
     }
     settings = "".join(f"{name}={shlex.quote(environment[name])}\n" for name in sorted(environment))
     return Rendered(
-        {CONFIG_NAME: "\n".join(blocks) + "\n", ENVIRONMENT_NAME: settings}, environment, warnings
+        {CONFIG_NAME: "\n".join(blocks) + "\n", ENVIRONMENT_NAME: settings},
+        environment,
+        warnings,
     )
 
 
@@ -309,14 +327,18 @@ def _host_template(config: Config, family: int, carried: Collection[int]) -> str
     )
 
 
-def _host(host: HostNeighbor, carried: Collection[int]) -> str:
+def _host(host: HostNeighbor, carried: Collection[int], protection: Protection) -> str:
     return _block(
         f"neighbor {host.address}",
-        [f"inherit {_template(host.address.family, carried)};", f"peer-as {host.asn};"],
+        [
+            f"inherit {_template(host.address.family, carried)};",
+            f"peer-as {host.asn};",
+            *protection.exabgp,
+        ],
     )
 
 
-def _router(config: Config, group: RouterGroup, router: Address) -> str:
+def _router(config: Config, group: RouterGroup, router: Address, protection: Protection) -> str:
     """Render a router's neighbor.
 
     `manual-eor`: after a restart of ExaBGP the router keeps our routes until rsfilter has announced
@@ -328,6 +350,7 @@ def _router(config: Config, group: RouterGroup, router: Address) -> str:
         [
             *_session(config, router.family, group.families),
             f"peer-as {group.asn};",
+            *protection.exabgp,
             *([f"connect {group.port};", "passive false;"] if group.port else ["passive true;"]),
             "adj-rib-in false;",
             "adj-rib-out true;",

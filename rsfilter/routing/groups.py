@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rsfilter.routing.model import BITS, BOTH_FAMILIES, IPV4, Address, Prefix, Vrp
@@ -35,6 +36,10 @@ class HostGroup:
     accept_not_found: bool = False
     stale_time: int = 0
     """Seconds; 0 withdraws a lost host's routes at once."""
+    password_file: Path | None = None
+    """File with the passwords of sessions (TCP MD5); only to render neighbors."""
+    ttl_security: int = 0
+    """Number of hops to the hosts at most (GTSM, RFC 5082); 0: not checked."""
 
     def lengths(self, family: int) -> frozenset[int]:
         """Prefix lengths of a family (4 or 6) that may be announced."""
@@ -76,6 +81,9 @@ class RouterGroup:
     only_outside: bool = False
     """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
     for it, and would hide the next best path."""
+    password_file: Path | None = None
+    ttl_security: int = 0
+    """Both as in `HostGroup`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,8 @@ class TruthHost:
     """Prefixes that the host itself owns. Kept only if another host has the same ASN."""
     routes: tuple[Prefix, ...] = field(default=(), compare=False)
     """Host routes that it owns: it is expected to announce them. Kept only with `neighbors`."""
+    password: str = field(default="", compare=False)
+    """Name of its password in the group's `password_file`; empty: it names none."""
 
 
 Role = Literal["host", "router", "unknown"]

@@ -8,6 +8,7 @@ of another ASN. This form is rsfilter's own, so an unknown member is an error: a
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import partial
@@ -33,6 +34,10 @@ from rsfilter.rpki.document import (
     show,
 )
 
+_MEMBERS = ("name", "asn", "neighbors", "prefixes", "password")
+
+_PASSWORD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
 MAX_NAME = 253
 """Characters of a host's name: as many as a domain name has (RFC 1035 section 2.3.4)."""
 
@@ -54,6 +59,7 @@ class _Read(NamedTuple):
     name: str
     asn: int
     neighbors: frozenset[Address]
+    password: str
     own: slice
 
 
@@ -67,16 +73,17 @@ def read_hosts(
     owners: _Owners = defaultdict(list)
     seen = _Seen(problems)
     for path, entry in objects(document["hosts"], ("hosts",), problems):
-        refuse_unknown(entry, path, ("name", "asn", "neighbors", "prefixes"), problems)
+        refuse_unknown(entry, path, _MEMBERS, problems)
         name = member(entry, "name", _read_name, path, problems) or ""
         asn = member(entry, "asn", _read_host_asn, path, problems) or 0
         seen.name(name, path)
         neighbors = _neighbors(entry, path, seen, problems)
+        password = member(entry, "password", _read_password, path, problems) or ""
         first = len(vrps)
         for where, prefix, max_length in _prefixes(entry, path, problems):
             vrps.append(Vrp(prefix, max_length, asn))
             owners[prefix].append(_Owner(asn, name, where))
-        read.append(_Read(name, asn, neighbors, slice(first, len(vrps))))
+        read.append(_Read(name, asn, neighbors, password, slice(first, len(vrps))))
     hosts = _hosts(read, vrps)
     if not problems:
         _refuse_overlaps(owners, problems)
@@ -96,6 +103,7 @@ def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
             host.neighbors,
             tuple(vrps[host.own]) if sharing[host.asn] > 1 else (),
             _host_routes(vrps[host.own]) if host.neighbors else (),
+            host.password,
         )
         for host in read
     )
@@ -124,6 +132,18 @@ def _read_host_asn(value: Json) -> int:
     if asn in BOGON_ASNS:
         raise ValueError(f"must not be {asn}: no host may use it (RFC 7607, 6793, 7300)")
     return asn
+
+
+def _read_password(value: Json) -> str:
+    """Read the name of a password. The value is not repeated: it may be a password by mistake."""
+    if value is MISSING:
+        return ""
+    if type(value) is not str or not _PASSWORD_NAME.fullmatch(value):
+        raise ValueError(
+            "must be the name of a password in password_file, never the password: at most 64 "
+            "letters, digits, dots, dashes and underscores"
+        )
+    return value
 
 
 def _read_neighbor(value: Json) -> Address:

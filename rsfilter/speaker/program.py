@@ -22,6 +22,7 @@ from rsfilter.speaker import (
     announcing,
     collector,
     families,
+    hops,
     listing,
     loop,
     matching,
@@ -45,6 +46,7 @@ REPLACEMENTS = (
     listing.REPLACEMENT,
     collector.REPLACEMENT,
     accepting.REPLACEMENT,
+    hops.REPLACEMENT,
     loop.REPLACEMENT,
 )
 """Replacements in the order in which they are installed."""

@@ -153,6 +153,15 @@ def _warnings(running: Running) -> Iterator[Finding]:
         detail = f"more changes than the audit log has line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
     yield from age_warnings(running)
+    if _is_ttl_unchecked(running):
+        detail = "ttl_security: plain `exabgp` does not check the TTL on sessions that hosts open"
+        yield Finding(name="ttl_unchecked", detail=f"{detail}; start it by `rsfilter exabgp`")
+
+
+def _is_ttl_unchecked(running: Running) -> bool:
+    """Return whether GTSM is configured for connections that ExaBGP accepts, and does not check."""
+    is_checked = running.speaker is not None and "hops" in running.speaker.replaced
+    return not is_checked and any(group.ttl_security for group in running.config.hosts)
 
 
 def _missing(running: Running) -> Iterator[Finding]:

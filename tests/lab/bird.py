@@ -28,6 +28,8 @@ class Bird(Speaker):
     ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
     REACH = "multihop;"
     """How far its neighbors are: all addresses of a lab are on one loopback."""
+    words: str = ""
+    """More statements for each of its sessions."""
     options: tuple[str, ...] = ()
     """More words for its command line."""
 
@@ -109,7 +111,7 @@ protocol bgp {session_name(other, family)} {{
   neighbor {other.addresses[family]} port {other.port} as {other.asn};
   {self.REACH} strict bind on; enable extended messages on;
   connect delay time 1; connect retry time 1; error wait time 1, 2;
-  {options}
+  {self.words} {options}
 {channels}
 }}
 """

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from ipaddress import ip_address, ip_network
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MARKER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = 1, 2, 3, 4, 5
@@ -15,6 +15,10 @@ IPV4, IPV6, FLOW = (1, 1), (2, 1), (1, 133)
 FAMILIES = (IPV4, IPV6, FLOW)
 HOLD_TIME_S = 30
 MP_REACH, MP_UNREACH = 14, 15
+
+
+IP_MINTTL, TCP_MD5SIG = 21, 14
+"""Socket options of Linux that Python does not name."""
 
 
 class Fact(NamedTuple):
@@ -30,6 +34,12 @@ class Fact(NamedTuple):
 def message(kind: int, body: bytes = b"") -> bytes:
     """RFC 4271, 4.1."""
     return MARKER + struct.pack("!HB", 19 + len(body), kind) + body
+
+
+def signature(server: tuple[str, int], password: str) -> bytes:
+    """`struct tcp_md5sig` of an IPv4 neighbor."""
+    storage = struct.pack("=HH4s120x", socket.AF_INET, 0, socket.inet_aton(server[0]))
+    return storage + struct.pack("=BBHi80s", 0, 0, len(password), 0, password.encode())
 
 
 def open_(asn: int, router_id: str, families: tuple[tuple[int, int], ...]) -> bytes:
@@ -120,6 +130,14 @@ class Peer:
         families: tuple[tuple[int, int], ...] = FAMILIES,
     ) -> None:
         self.address, self.asn, self._server, self._families = address, asn, server, families
+        self.password = ""
+        """Of TCP MD5; empty: none."""
+        self.ttl = 0
+        """What it sends with; 0: the system's default."""
+        self.checks_ttl: Literal["", "at once", "when connected"] = ""
+        """When it begins to take nothing with a lower TTL than 255: FRR at once, BIRD later."""
+        self.patience_s = 10.0
+        """How long it tries to connect."""
         self.received: list[tuple[int, bytes]] = []
         self.is_up = self.is_closed = False
         self._reads = threading.Event()
@@ -132,9 +150,17 @@ class Peer:
         self._reads.set()
         self._socket = made = socket.socket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # so that it can stall
-        made.settimeout(10)
+        made.settimeout(self.patience_s)
         made.bind((self.address, 0))
+        if self.password:
+            made.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, signature(self._server, self.password))
+        if self.ttl:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, self.ttl)
+        if self.checks_ttl == "at once":
+            made.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
         made.connect(self._server)
+        if self.checks_ttl == "when connected":
+            made.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
         made.settimeout(1)
         self._is_silent = is_silent
         if not is_silent:

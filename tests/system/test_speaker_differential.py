@@ -551,6 +551,35 @@ def test_a_helper_that_dies_is_started_again(worlds: Any) -> None:
     assert difference(*seen) is None
 
 
+def test_protected_sessions(worlds: Any) -> None:
+    """The same come up: with the right password and TTL. Only ours checks the TTL of a connection
+    that it has accepted, also when OPEN and all that follows come before it can; and only ours has
+    a peer come up that checks from the first packet on."""
+    api = "api { processes [ helper ]; neighbor-changes; }"
+    md5, gtsm = 'md5-password "right";', "outgoing-ttl 255; incoming-ttl 255;"
+    options = [f"{md5} {gtsm} {api}", f"{md5} {api}", *[f"{gtsm} {api}"] * 3]
+    stock, ours = worlds(options)
+    for world in (stock, ours):
+        right, wrong, far, hasty, strict = world.peers
+        right.password, right.ttl, right.checks_ttl = "right", 255, "when connected"
+        strict.ttl, strict.checks_ttl, strict.patience_s = 255, "at once", 2.0
+        wrong.password, wrong.patience_s, far.ttl, hasty.ttl = "wrong", 2.0, 64, 64
+        far.connects()
+        hasty.connects(open_(hasty.asn, hasty.address, (IPV4,)) + message(KEEPALIVE))
+        with pytest.raises(TimeoutError):
+            wrong.connects()
+        world._come(0)
+        assert not world._ups(wrong)
+    for peer in stock.peers[2:4]:
+        stock.wait("the stock does not come up", lambda peer=peer: stock._ups(peer))
+    with pytest.raises(TimeoutError):
+        stock.peers[4].connects()
+    ours._come(4)
+    ours.wait("it is not closed", lambda: ours.peers[3].is_closed)
+    assert "data came before the TTL could be checked" in (ours._place / "log").read_text()
+    assert not [peer.address for peer in ours.peers[1:4] if ours._ups(peer)]
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_peers_and_helper_see_no_difference(worlds: Any, seed: int) -> None:
     options, steps = scenario(seed)

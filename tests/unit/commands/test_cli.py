@@ -187,6 +187,8 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
                 "next_hop": "neighbor",
                 "not_found": "reject",
                 "stale_time": 0,
+                "password_file": None,
+                "ttl_security": 0,
                 "truth_addresses": 1,
                 "rendered": 1,
             }
@@ -200,6 +202,8 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
                 "families": ["ipv4"],
                 "paths": "best",
                 "as_path": "transparent",
+                "password_file": None,
+                "ttl_security": 0,
             }
         ],
         "fanout": None,

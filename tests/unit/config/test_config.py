@@ -139,6 +139,8 @@ def test_full_has_every_value() -> None:
             ),
             accept_not_found=True,
             stale_time=600,
+            password_file=Path("/etc/rsfilter/hosts.passwords"),
+            ttl_security=1,
             others_addresses=others,
         ),
         HostGroup(
@@ -156,6 +158,8 @@ def test_full_has_every_value() -> None:
             port=0,
             all_paths=True,
             prepend=True,
+            password_file=Path("/etc/rsfilter/leaves.passwords"),
+            ttl_security=2,
         ),
         RouterGroup(name="fabric", neighbors=(Address.parse("192.0.2.20"),), asn=65100, port=1179),
     )

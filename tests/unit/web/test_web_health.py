@@ -16,6 +16,7 @@ from rsfilter.audit.flood import Budget, Floods
 from rsfilter.audit.log import LogHealth
 from rsfilter.exabgp.capabilities import Shown
 from rsfilter.exabgp.deferral import DEADLINE_S, Deferral
+from rsfilter.exabgp.speaker import Speaker
 from rsfilter.routing.model import Address
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.validation import Mode, Source
@@ -64,6 +65,23 @@ def test_an_audit_log_that_cannot_be_written_is_red(
     (reason,) = bench.api.watch.health().reasons
     assert (reason.name, reason.detail) == ("audit_unwritable", "audit: No space left on device")
     assert names(bench.api.watch.readiness()) == [], "routers need the routes all the same"
+
+
+@pytest.mark.parametrize(
+    ("hops", "speaker", "found"),
+    [
+        (0, None, []),
+        (1, None, ["ttl_unchecked"]),
+        (1, Speaker("5.0.15", ["hops"], []), []),
+        (1, Speaker("5.0.16", ["loop"], ["hops"]), ["ttl_unchecked"]),
+    ],
+)
+def test_a_ttl_that_nothing_checks_is_a_warning(
+    tmp_path: Path, hops: int, speaker: Speaker | None, found: list[str]
+) -> None:
+    bench = Bench(tmp_path, CONFIG.replace("stale_time", f"ttl_security = {hops}\nstale_time"))
+    bench.running.speaker = speaker
+    assert [each.name for each in bench.api.watch.health().warnings] == found
 
 
 def test_a_flood_is_a_warning(tmp_path: Path) -> None:
