@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rsfilter.config.build import read_config
 from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.source import read_config
 from rsfilter.routing.groups import HostGroup, RouterGroup
 from rsfilter.routing.model import Address
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rsfilter.config.build import MAX_FILE_SIZE
 from rsfilter.config.model import ConfigError
 from rsfilter.config.passwords import Passwords, read_passwords
+from rsfilter.config.source import MAX_FILE_SIZE
 from rsfilter.routing.model import Address
 
 SECRET = "s3cret-of-somebody"
