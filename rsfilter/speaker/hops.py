@@ -78,7 +78,7 @@ def _install() -> None:
 
 
 def _send_with_most(listener: Any) -> None:
-    """Have listening sockets send with a TTL of 255. A neighbor without GTSM does not care."""
+    """Set the TTL of listening sockets to 255, which changes nothing for a neighbor without GTSM."""
     from exabgp.logger import log
     from exabgp.reactor.network.error import NetworkError
     from exabgp.reactor.network.tcp import GTSM_SENDING_TTL, set_sending_ttl
