@@ -78,7 +78,7 @@ def _install() -> None:
 
 
 def _send_with_most(listener: Any) -> None:
-    """Set the TTL of listening sockets to 255, which changes nothing for a neighbor without GTSM."""
+    """Set the TTL of listening sockets to 255. Neighbors without GTSM do not notice."""
     from exabgp.logger import log
     from exabgp.reactor.network.error import NetworkError
     from exabgp.reactor.network.tcp import GTSM_SENDING_TTL, set_sending_ttl
