@@ -768,7 +768,7 @@ def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.Monkey
         half_way_through_the_table()
 
 
-def test_a_host_that_talks_without_end_delays_nobody_else() -> None:
+def test_a_host_that_sends_without_end_delays_no_other() -> None:
     """It has no RFC 7313, and says something new every 9 s: it is waited for, and only it."""
     site = aged()
     start = site.now

@@ -151,7 +151,7 @@ def test_an_index_counts_for_its_own_file_only(directory: Path) -> None:
     assert list(query(directory, until=NOON + DAY / 2)) == found
 
 
-def test_an_index_of_a_file_that_is_gone_goes(directory: Path) -> None:
+def test_an_index_is_removed_with_its_file(directory: Path) -> None:
     list(build(directory))
     (directory / FIRST.compressed_name).unlink()
     list(build(directory))
@@ -162,7 +162,7 @@ def test_an_index_of_a_file_that_is_gone_goes(directory: Path) -> None:
         assert path.stat().st_mode & 0o777 == FILE_MODE
 
 
-def test_what_a_killed_process_left_goes(directory: Path) -> None:
+def test_drafts_of_a_killed_process_are_removed(directory: Path) -> None:
     list(build(directory))
     whole = sorted((directory / DIRECTORY).iterdir())
     (whole[0].with_suffix(".sort")).mkdir()
@@ -172,7 +172,7 @@ def test_what_a_killed_process_left_goes(directory: Path) -> None:
     assert sorted((directory / DIRECTORY).iterdir()) == whole
 
 
-def test_a_damaged_index_says_what_to_do(directory: Path) -> None:
+def test_the_error_of_a_damaged_index_has_the_remedy(directory: Path) -> None:
     list(build(directory))
     path = index_path(directory, FIRST)
     assert path
@@ -197,7 +197,7 @@ def without_data(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
-def test_sql_says_which_index_is_damaged(directory: Path, day: str) -> None:
+def test_sql_names_the_damaged_index(directory: Path, day: str) -> None:
     """Of several, DuckDB looks at the first when it is told of them, at the others later."""
     list(build(directory))
     path = index_path(directory, FileKey(day, 0))
@@ -210,7 +210,7 @@ def test_sql_says_which_index_is_damaged(directory: Path, day: str) -> None:
 
 
 @pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
-def test_sql_says_that_some_index_is_damaged(directory: Path, day: str) -> None:
+def test_sql_names_the_directory_if_the_damaged_index_is_unknown(directory: Path, day: str) -> None:
     list(build(directory))
     path = index_path(directory, FileKey(day, 0))
     assert path
@@ -219,7 +219,7 @@ def test_sql_says_that_some_index_is_damaged(directory: Path, day: str) -> None:
         sql(directory, "FROM audit")
 
 
-def test_sql_says_that_an_index_is_of_another_form(directory: Path) -> None:
+def test_sql_refuses_an_index_of_another_form(directory: Path) -> None:
     """As one of another release may be."""
     list(build(directory))
     path, counts = index_path(directory, FIRST), counts_path(directory, FIRST)
@@ -230,7 +230,7 @@ def test_sql_says_that_an_index_is_of_another_form(directory: Path) -> None:
         sql(directory, "FROM audit")
 
 
-def test_stats_say_which_index_is_damaged(directory: Path) -> None:
+def test_stats_name_the_damaged_index(directory: Path) -> None:
     """They read it when the file lies in the time only in part."""
     list(build(directory))
     path = index_path(directory, FIRST)

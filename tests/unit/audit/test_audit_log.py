@@ -154,7 +154,7 @@ def test_the_group_may_read_and_nobody_else(tmp_path):
 # Restarts and crashes -----------------------------------------------------------------------------
 
 
-def test_the_chain_goes_on_after_a_restart(tmp_path):
+def test_the_chain_continues_after_a_restart(tmp_path):
     write_log(tmp_path, (NOON, note("a")))
     write_log(tmp_path, (NOON + 1, note("b")))
     write_log(tmp_path, (NOON + DAY, note("c")))
@@ -165,7 +165,7 @@ def test_the_chain_goes_on_after_a_restart(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [1, 100, -1, "zeros"])
-def test_a_line_that_a_crash_cut_is_removed_and_told(tmp_path, monkeypatch, kept):
+def test_a_line_that_a_crash_cut_is_removed_and_reported(tmp_path, monkeypatch, kept):
     monkeypatch.setattr(audit_verify, "WRITER_PATIENCE", (0, 0.0))
     write_log(tmp_path / "whole", (NOON, note("a")), (NOON, note("b")))
     write_log(tmp_path, (NOON, note("a")))
@@ -217,7 +217,7 @@ def test_a_damaged_file_is_left_alone(tmp_path):
     ]
 
 
-def test_records_that_are_gone_stay_told(tmp_path):
+def test_lost_records_stay_reported(tmp_path):
     write_log(tmp_path, (NOON, note("a")), (NOON, note("b")), (NOON, note("c")))
     (tmp_path / FIRST).write_bytes(b"".join(all_lines(tmp_path)[:2]))
     write_log(tmp_path, (NOON + 1, note("d")))
@@ -249,7 +249,7 @@ def test_a_crash_while_a_file_is_compressed(tmp_path):
         shutil.rmtree(crashed)
 
 
-def test_what_is_not_the_compressed_file_is_kept_and_told(tmp_path):
+def test_what_is_not_the_compressed_file_is_kept_and_reported(tmp_path):
     sample_log(tmp_path)
     (tmp_path / FIRST).write_bytes(b"another history\n")
     write_log(tmp_path, (NOON + 2 * DAY + 60, note("after")))
@@ -309,7 +309,7 @@ def test_killed_at_any_moment(tmp_path, seed):
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_a_log_can_be_verified_and_asked_while_it_is_written(tmp_path):
+def test_a_log_can_be_verified_and_queried_while_it_is_written(tmp_path):
     log = AuditLog(tmp_path, max_bytes=30_000)
     for number in range(3000):
         log.append(NOON + number * 60, note(str(number)))
@@ -344,7 +344,7 @@ def test_a_full_disk_holds_nothing_up_and_loses_nothing_that_waits(tmp_path, roo
     assert verify(tmp_path).is_ok
 
 
-def test_what_the_queue_cannot_hold_is_told_at_its_place(tmp_path):
+def test_a_gap_of_the_queue_is_recorded_at_its_place(tmp_path):
     disk = StuckDisk()
     log = AuditLog(tmp_path, disk=disk, max_queue=10)
     for number in range(25):
@@ -392,7 +392,7 @@ def test_a_queue_that_was_full_takes_more_once_it_is_half_empty(tmp_path, monkey
     assert texts(tmp_path) == [*map(str, range(10)), "after"]
 
 
-def test_a_disk_that_does_not_answer_is_told(tmp_path, monkeypatch):
+def test_a_disk_that_does_not_answer_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(audit_log, "STALL_S", 0.0)
     disk = StuckDisk()
     log = AuditLog(tmp_path, disk=disk)
@@ -473,7 +473,7 @@ class NoMemory(audit_log.Disk):
         return super().write(descriptor, data)
 
 
-def test_a_log_goes_on_whatever_fails(tmp_path, caplog):
+def test_a_log_continues_after_every_kind_of_failure(tmp_path, caplog):
     log = AuditLog(tmp_path, disk=NoMemory(), retry_s=0.005)
     log.append(NOON, note("a"))
     wait_for(lambda: log.health == (True, "", 0, 0), "no recovery")

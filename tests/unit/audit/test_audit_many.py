@@ -81,7 +81,7 @@ def test_counts_are_added_up(root: Path) -> None:
     assert dict(map(tuple, found["verdicts"])) == {"accepted": 5, "rejected": 1}
 
 
-def test_the_report_says_of_each_log_whether_it_is_intact(root: Path, tmp_path: Path) -> None:
+def test_the_report_states_for_each_log_whether_it_is_intact(root: Path, tmp_path: Path) -> None:
     html = report(root)
     assert "The log of rs1 is intact." in html
     assert "The log of rs2 is intact." in html
@@ -89,7 +89,9 @@ def test_the_report_says_of_each_log_whether_it_is_intact(root: Path, tmp_path: 
     assert "The log is intact." in report(root / "rs1")
 
 
-def test_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_name_the_instance_of_each_record(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where = ["--directory", str(root)]
     assert main(["audit", "query", "203.0.113.2", *where]) == 0
     lines = capsys.readouterr().out.splitlines()

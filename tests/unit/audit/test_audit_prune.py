@@ -24,7 +24,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "audit"
 
 
-def test_closed_files_of_older_days_go(log: Path) -> None:
+def test_closed_files_of_older_days_are_removed(log: Path) -> None:
     assert list(prune(log, "2026-11-22")) == []
     removed = list(prune(log, "2026-11-23"))
     assert [key.number for key in removed] == [0, 1, 2]
@@ -47,7 +47,9 @@ def test_a_file_that_is_not_compressed_yet_stays(log: Path) -> None:
 
 
 @pytest.mark.lab
-def test_the_database_is_asked_first(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_is_removed_before_the_database_has_it(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with database("rs1") as server:
         toml = log.parent / "rsfilter.toml"
         fleet = f'[fleet]\nname = "{FLEET}"\ndatabase = "{server.url("rs1")}"\n'

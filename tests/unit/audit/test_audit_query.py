@@ -98,11 +98,11 @@ def directory(tmp_path_factory) -> Path:
         ({"until": NOON + 4, "limit": 1}, [5]),
     ],
 )
-def test_query(directory, conditions, expected):
+def test_records_that_meet_all_conditions_are_found(directory, conditions, expected):
     assert [record["seq"] for record in query(directory, **conditions)] == expected
 
 
-def test_records_come_whole(directory):
+def test_records_are_returned_whole(directory):
     (record,) = query(directory, prefix="203.0.113.1", verdict="accepted")
     assert record["at"] == "2026-11-22T12:00:01.000000Z"
     assert (record["host"], record["asn"], record["state"]) == ("hv1", 65001, "Valid")
@@ -119,7 +119,7 @@ def test_records_come_whole(directory):
         {"neighbor": "x"},
     ],
 )
-def test_what_cannot_be_asked(directory, conditions):
+def test_impossible_conditions_are_refused(directory, conditions):
     with pytest.raises(ValueError, match=r"."):
         query(directory, **conditions)
 
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_decompressed_hides_no_other(tmp_path, caplog):
     assert "audit-2026-11-23.jsonl: damaged, not all of it is read" in caplog.text
 
 
-def test_tail(directory):
+def test_the_latest_records_are_returned_oldest_first(directory):
     assert [record["seq"] for record in tail(directory, count=3)] == [10, 11, 12]
     assert [record["seq"] for record in tail(directory, count=0)] == []
 
@@ -248,7 +248,7 @@ def test_following_waits_for_the_end_of_a_line(tmp_path):
 # SQL ----------------------------------------------------------------------------------------------
 
 
-def test_sql(directory):
+def test_sql_reads_every_column(directory):
     result = sql(
         directory,
         'SELECT host, asn, reasons[1], truth.revision, rtr.serial, hour("at") FROM audit '
@@ -341,7 +341,7 @@ def test_sql_on_a_file_that_cannot_be_decompressed(tmp_path):
         sql(tmp_path, "SELECT * FROM audit")
 
 
-def test_stats(directory):
+def test_stats_count_events_verdicts_and_reasons(directory):
     assert stats(directory) == {
         "records": 12,
         "first": "2026-11-22T12:00:00.000000Z",
@@ -380,7 +380,7 @@ def test_stats(directory):
     }
 
 
-def test_a_long_time_line_goes_by_the_day(tmp_path):
+def test_a_long_time_line_counts_days(tmp_path):
     write_log(tmp_path, *((NOON + hour * HOUR, verdict_change()) for hour in range(100)))
     timeline = stats(tmp_path)["timeline"]
     assert [row[0] for row in timeline] == [f"2026-11-{day}T00:00:00Z" for day in range(22, 27)]

@@ -123,7 +123,7 @@ def test_every_event_has_its_name_in_the_list():
 
 
 @pytest.mark.parametrize(("is_up", "event"), [(True, "session_up"), (False, "session_down")])
-def test_a_session(is_up, event):
+def test_the_record_of_a_session(is_up, event):
     neighbor = Address.parse("2001:db8::1")
     change = SessionChange(neighbor, 65001, "host", "hypervisors", is_up, "hold timer")
     assert read(change)["host"] == "hypervisors"
@@ -138,7 +138,7 @@ def test_a_session(is_up, event):
     }
 
 
-def test_new_data():
+def test_the_record_of_a_change_of_data():
     record = read(DataChange("truth", "reloaded", 3, 2, 10, 1, PROVENANCE))
     assert record["event"] == "data"
     assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
@@ -152,7 +152,7 @@ def test_new_data():
     }
 
 
-def test_the_guard():
+def test_the_record_of_the_guard():
     record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE, lost=7))
     assert record["event"] == "guard"
     assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
@@ -186,7 +186,7 @@ def test_an_event_of_the_service_cannot_pose_as_anything_else():
         (1e300, "9999-12-31T23:59:59.000000Z"),
     ],
 )
-def test_timestamp(at, text):
+def test_times_are_of_constant_width_and_in_range(at, text):
     assert timestamp(at) == text
 
 
@@ -233,7 +233,7 @@ def test_the_largest_record_of_a_route_fits_into_a_line():
     assert json.loads(line)["host"] == "\U0001f600" * 1000
 
 
-def test_an_event_that_does_not_fit_says_so():
+def test_an_event_that_does_not_fit_is_replaced_by_its_size():
     tree = {str(i): {str(j): "x" * 1000 for j in range(64)} for i in range(64)}
     record = read(ServiceEvent("status", tree))
     assert record["event"] == "status"
@@ -277,7 +277,7 @@ def test_no_text_breaks_a_line(host, malformed, reason):
 
 
 @given(st.text(max_size=60))
-def test_text_is_written_as_it_was_said(text):
+def test_text_is_written_unchanged(text):
     assert read(verdict_change(host=text))["host"] == text
 
 

@@ -47,7 +47,7 @@ def test_who_announced_what_of_others(tmp_path: Path) -> None:
     assert "source truth, detail revision 3f2a1c, added 2" in rows
 
 
-def test_what_hosts_say_is_text(tmp_path: Path) -> None:
+def test_texts_of_hosts_are_escaped(tmp_path: Path) -> None:
     write_log(tmp_path, (NOON, verdict_change(host=EVIL)))
     made = report(tmp_path)
     reader = Reader(made)
@@ -56,7 +56,7 @@ def test_what_hosts_say_is_text(tmp_path: Path) -> None:
     assert html.escape(EVIL, quote=False).split('"')[0] in made
 
 
-def test_a_damaged_log_says_so_first(tmp_path: Path) -> None:
+def test_the_report_of_a_damaged_log_begins_with_the_damage(tmp_path: Path) -> None:
     sample_log(tmp_path)
     newest = max(tmp_path.glob("*.jsonl"))
     newest.write_bytes(newest.read_bytes().replace(b"third 1", b"third 7"))
@@ -79,7 +79,7 @@ def test_bars_fill_the_picture() -> None:
     assert bars([]) == bars([["a", 0, 0, 0, 0]]) == []
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, output = tmp_path / "log", tmp_path / "a report.html"
     write_log(log, (NOON, verdict_change()))
     assert main(["audit", "report", "--directory", str(log), "-o", str(output)]) == 0

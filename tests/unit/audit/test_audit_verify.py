@@ -208,7 +208,7 @@ def changed(old: bytes, new: bytes):
         (lambda lines: [*lines, b"x" * 200_000], [":5: ", ":6: ", ":7: ", ":8: "]),
     ],
 )
-def test_damage_is_told_with_its_place(sample, work, change, expected):
+def test_damage_is_reported_with_its_place(sample, work, change, expected):
     directory = copied(sample, work)
     key = list_keys(directory)[-1]
     put_lines(directory, key, change(lines_of_file(directory, key)))

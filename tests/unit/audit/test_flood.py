@@ -93,14 +93,14 @@ def summary(floods: Floods, now: float = 10.0) -> list[str]:
 # Within the budget -------------------------------------------------------------------------------
 
 
-def test_a_host_within_its_budget_is_told_of_line_by_line() -> None:
+def test_a_host_within_its_budget_is_logged_line_by_line() -> None:
     floods = Floods(SMALL)
     events = [change(1, "gone", "rejected"), session(True), refused("a flow"), session(False)]
     assert list(floods.pass_on(events, 0.0)) == events
     assert floods.next_timer() is None
 
 
-def test_the_budget_comes_back_with_time() -> None:
+def test_the_budget_is_refilled_with_time() -> None:
     floods = flooded()
     for second in range(1, 50):
         events = [change(7, "gone", "rejected")]
@@ -167,12 +167,12 @@ def test_of_rejected_routes_as_many_are_named_as_the_budget_allows() -> None:
 
 
 @pytest.mark.parametrize("now", ["accepted", "held"])
-def test_what_is_let_in_is_always_told(now: str) -> None:
+def test_every_acceptance_is_logged(now: str) -> None:
     floods = flooded(*(change(n, "gone", now) for n in range(100, 200)))
     assert summary(floods)[0] == "hv1 goes_on: 10 s, 100 = 100 lines + 0 untold, 0 not kept"
 
 
-def test_the_end_of_what_was_let_in_is_always_told() -> None:
+def test_the_end_of_every_accepted_route_is_logged() -> None:
     gone = [change(n, "accepted", "gone", cause="session_down") for n in range(100, 200)]
     assert len(summary(flooded(*gone))) == 101
     lost = [change(n, "accepted", "rejected") for n in range(100, 200)]
@@ -190,7 +190,7 @@ def test_what_came_and_went_within_a_window_need_not_be_kept() -> None:
     assert summary(floods)[0] == "hv1 goes_on: 10 s, 2000 = 10 lines + 1980 untold, 0 not kept"
 
 
-def test_a_long_summary_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_summary_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood, "LINES_AT_ONCE", 40)
     floods = flooded(*(change(n, "gone", "accepted") for n in range(100, 200)))
     assert [len(summary(floods, 10.0 + n)) for n in range(4)] == [41, 40, 20, 0]
@@ -206,7 +206,7 @@ def test_the_next_summary_waits_for_the_last_one(monkeypatch: pytest.MonkeyPatch
     assert told(floods.expire(20.0))[0].startswith("hv1 ended: 10 s")
 
 
-def test_a_route_that_changes_again_before_its_line_is_told_of_first(
+def test_a_route_that_changes_again_before_its_line_is_logged_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(flood, "LINES_AT_ONCE", 1)
@@ -227,7 +227,7 @@ def test_what_the_operator_changes_is_a_line_of_its_own_and_in_order() -> None:
     assert summary(floods)[1:] == ["8 gone -> rejected x1"]
 
 
-def test_a_session_is_told_of_at_once_and_counted_when_it_flaps() -> None:
+def test_a_session_is_logged_at_once_and_counted_when_it_flaps() -> None:
     floods = flooded(change(9, "gone", "rejected"))
     sessions = [session(n % 2 == 0) for n in range(21)]
     assert told(floods.pass_on(sessions, 1.0)) == ["up", "down", "up", "down"]
@@ -256,7 +256,7 @@ def test_a_flood_ends_when_it_is_calm() -> None:
     assert summary(floods, 20.0)[0].startswith("hv1 ended: 10 s, 5 = 5 lines")
 
 
-def test_the_end_tells_all() -> None:
+def test_the_end_logs_all_that_waits() -> None:
     floods = flooded(*(change(n, "gone", "accepted") for n in range(100, 2100)))
     assert len(list(floods.end(3.0))) == 2001
     assert list(floods.end(3.0))[1:] == []
@@ -329,7 +329,7 @@ class Reader:
     )
 )
 @settings(max_examples=300)
-def test_every_change_is_told_or_counted_and_what_is_in_is_always_known(
+def test_every_change_is_logged_or_counted_and_accepted_routes_are_always_logged(
     steps: list[tuple[str, int, str, str, float]],
 ) -> None:
     floods, reader = Floods(Budget(burst=5, rate=0.3, window_s=10.0)), Reader()

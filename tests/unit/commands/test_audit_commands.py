@@ -54,7 +54,7 @@ def test_query_as_json_lines(directory, capsys):
     assert [record["prefix"] for record in found] == ["203.0.113.10/32", "203.0.113.11/32"]
 
 
-def test_a_table_shows_the_newest_and_says_so(tmp_path, capsys):
+def test_a_table_shows_the_newest_and_a_note_about_the_rest(tmp_path, capsys):
     write_log(tmp_path, *((NOON, note(str(i))) for i in range(150)))
     assert run("query", "--directory", str(tmp_path)) == 0
     output = capsys.readouterr()
@@ -69,7 +69,7 @@ def test_a_table_shows_the_newest_and_says_so(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("since", "count"), [("3h", 0), ("2026-11-24", 4), ("2026-11-23T12:00:01+00:00", 6)]
 )
-def test_since(directory, capsys, monkeypatch, since, count):
+def test_query_begins_at_the_time_of_since(directory, capsys, monkeypatch, since, count):
     monkeypatch.setattr(time, "time", lambda: NOON + 3 * DAY)
     assert run("query", "--since", since, "--json", "--directory", str(directory)) == 0
     assert len(capsys.readouterr().out.splitlines()) == count
@@ -87,7 +87,7 @@ def test_since(directory, capsys, monkeypatch, since, count):
         (),
     ],
 )
-def test_usage(directory, arguments):
+def test_wrong_arguments_end_with_2(directory, arguments):
     with pytest.raises(SystemExit) as ended:
         run(*arguments, *(["--directory", str(directory)] if arguments else []))
     assert ended.value.code == 2
@@ -133,7 +133,7 @@ def test_the_configuration_names_the_log(tmp_path, capsys):
     assert "The log is intact." in capsys.readouterr().out
 
 
-def test_sql(directory, capsys):
+def test_query_prints_the_result_of_sql(directory, capsys):
     statement = "SELECT event, count(*) AS n FROM audit GROUP BY event ORDER BY n DESC LIMIT 1"
     assert run("query", "--sql", statement, "--directory", str(directory)) == 0
     assert capsys.readouterr().out.split() == ["event", "n", "verdict", "12"]
@@ -165,7 +165,7 @@ def test_sql_on_a_damaged_index(directory, capsys):
     assert ".parquet: delete it: " in capsys.readouterr().err
 
 
-def test_tail(directory, capsys):
+def test_tail_prints_the_latest_records(directory, capsys):
     assert run("tail", "-n", "2", "--json", "--directory", str(directory)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["data"]["text"] for line in lines] == ["third 1", "third 2"]
@@ -173,7 +173,7 @@ def test_tail(directory, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[-2:] == ["third", "2"]
 
 
-def test_stats(directory, capsys):
+def test_stats_prints_counts(directory, capsys):
     assert run("stats", "--directory", str(directory)) == 0
     output = capsys.readouterr().out
     assert output.startswith("23 records, 2026-11-22T12:00:00.000000Z to 2026-11-24T12:00:02")
@@ -182,7 +182,7 @@ def test_stats(directory, capsys):
     assert json.loads(capsys.readouterr().out)["records"] == 23
 
 
-def test_verify(directory, capsys):
+def test_verify_finds_a_changed_record(directory, capsys):
     assert run("verify", "--directory", str(directory)) == 0
     assert "record 1 to record 23" in capsys.readouterr().out
     path = directory / "audit-2026-11-24.jsonl"

@@ -63,7 +63,7 @@ def usage_error(*argv: str) -> None:
 # Usage -----------------------------------------------------------------------------------------
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
@@ -119,7 +119,7 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
         ("audit tail --count x", "invalid number 'x'"),
     ],
 )
-def test_wrong_usage_is_told_with_what_would_be_right(
+def test_the_error_of_wrong_usage_has_the_right_one(
     line: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage_error(*line.split())
@@ -155,7 +155,7 @@ def test_the_manual_has_every_command(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_does(command: str) -> None:
+def test_every_command_has_a_description(command: str) -> None:
     text = COMMANDS[command]
     _, _, rest = text.partition("\n\n")
     assert not rest.startswith(("positional arguments", "options")), text
@@ -164,7 +164,7 @@ def test_every_command_says_what_it_does(command: str) -> None:
 # check -----------------------------------------------------------------------------------------
 
 
-def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "configuration": str(place / "rsfilter.toml"),
@@ -255,7 +255,7 @@ def test_check_prints_some_of_very_many_groups(
     assert len(json.loads(capsys.readouterr().out)["hosts"]) == 25
 
 
-def test_check_shows_what_readiness_asks_for(
+def test_check_prints_the_files_of_readiness(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = '[readiness]\nready_file = "ready"\ndrain_time = 7\n'
@@ -346,7 +346,7 @@ def test_a_host_of_our_own_as_is_two(
     assert err.startswith("truth host 'hv1': AS65100 is our own")
 
 
-def test_check_says_what_render_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_what_render_refuses(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "truth.json").write_text('{"roas": [{"prefix": "10.0.0.0/8", "asn": 65001}]}')
     assert main(["check", "--json"]) == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
@@ -368,7 +368,7 @@ def test_a_configuration_that_is_not_there(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("place")
-def test_truth_check(capsys: pytest.CaptureFixture[str]) -> None:
+def test_truth_check_prints_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["truth", "check", "truth.json", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["format"], found["hosts"], found["vrps"]) == ("hosts", 2, 3)
@@ -379,7 +379,7 @@ def test_truth_check(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_truth_export(capsys: pytest.CaptureFixture[str]) -> None:
+def test_truth_export_prints_the_roas(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["truth", "export", "truth.json", "--format", "stayrtr"]) == 0
     roas = json.loads(capsys.readouterr().out)["roas"]
     assert {(roa["prefix"], roa["maxLength"], roa["asn"]) for roa in roas} == {
@@ -430,7 +430,7 @@ def test_render_writes_what_changes(place: Path, capsys: pytest.CaptureFixture[s
     assert sorted(path.name for path in conf.parent.iterdir()) == ["exabgp.conf", "exabgp.env"]
 
 
-def test_render_says_that_exabgp_has_to_be_restarted(
+def test_render_prints_that_exabgp_has_to_be_restarted(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """ExaBGP reads where it listens when it starts, and never again."""
@@ -571,7 +571,7 @@ def test_the_configuration_of_the_system_is_taken_where_there_is_none(
 @pytest.mark.parametrize(
     "command", ["status", "routes", "drain on", "guard show", "guard release --yes"]
 )
-def test_without_a_configuration_the_default_socket_is_asked(
+def test_without_a_configuration_requests_go_to_the_default_socket(
     command: str,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -644,7 +644,7 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shel
         ("help sttus", "did you mean status?"),
     ],
 )
-def test_a_mistyped_word_is_told_with_the_one_that_was_meant(
+def test_the_error_of_a_mistyped_word_has_the_one_that_was_meant(
     line: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage_error(*line.split())
@@ -702,7 +702,9 @@ def test_patience_with_a_silent_server_has_an_end(
     assert "no answer within" in capsys.readouterr().err
 
 
-def test_truth_diff(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_truth_diff_prints_what_is_added_removed_and_moved(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     def write(name: str, **owned: tuple[int, str, list[str]]) -> str:
         hosts = [
             {"name": host, "asn": asn, "neighbors": [at], "prefixes": prefixes}

@@ -77,7 +77,7 @@ def site(tmp_path: Path) -> Path:
         (["203.0.113.33/32", "--asn", "65100"], "rejected", ["as_path_missing"], "198.51.100.3"),
     ],
 )
-def test_the_verdict(
+def test_explain_prints_the_verdict_and_its_reasons(
     site: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -184,7 +184,7 @@ def test_a_neighbor_of_the_prefixs_family_is_assumed(
         ("65009", "198.51.100.128", "rejected", True),  # in no group of another ASN, then
     ],
 )
-def test_a_group_with_the_asn_says_where_the_host_is(
+def test_a_group_with_the_asn_decides_the_assumed_neighbor(
     site: Path,
     capsys: pytest.CaptureFixture[str],
     asn: str,

@@ -62,7 +62,7 @@ def eventually(check: Any) -> None:
 # Looking -----------------------------------------------------------------------------------------
 
 
-def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_prints_counts_and_data(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "status")
     assert "3 accepted, 1 rejected, 0 held, 0 stale" in text
     assert "1 origin_invalid_asn" in text
@@ -89,7 +89,7 @@ def test_an_asn_and_a_limit_of_routes(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(said(capsys, "routes", "--json", "--limit", "0").splitlines()) == 4
 
 
-def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_routes_prints_each_route_with_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     everything = [json.loads(line) for line in said(capsys, "routes", "--json").splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in everything} == {
         ("203.0.113.1/32", "accepted"),
@@ -105,7 +105,7 @@ def test_routes(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in inside] == ["203.0.113.2/32", "203.0.113.3/32"]
 
 
-def test_a_table_says_when_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_follows_a_table_that_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said(capsys, "routes", "--limit", "2").splitlines()) == 3
 
 
@@ -120,7 +120,7 @@ def test_a_table_says_when_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None
         ("routes 203.0.113.1", ""),
     ],
 )
-def test_what_is_not_there_is_said(
+def test_a_note_stands_for_an_empty_table(
     capsys: pytest.CaptureFixture[str], words: str, told: str
 ) -> None:
     assert main(words.split()) == 0
@@ -130,7 +130,7 @@ def test_what_is_not_there_is_said(
     assert capsys.readouterr().err == ""
 
 
-def test_what_the_api_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals_of_the_api_are_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["routes", "--host", "x" * 201]) == 2
     assert "host: a text of 201 is not a text of at most 200" in capsys.readouterr().err
 
@@ -149,7 +149,7 @@ def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
         "impact --truth truth.json",
     ],
 )
-def test_the_filter_of_another_configuration_is_told_of(
+def test_a_note_names_the_filter_of_another_configuration(
     capsys: pytest.CaptureFixture[str], site: Path, tmp_path: Path, command: str
 ) -> None:
     """Two on one machine, of which one has the address that both name."""
@@ -335,7 +335,7 @@ def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "/hosts/0/prefixes/0" in capsys.readouterr().err
 
 
-def test_impact_where_no_truth_is_asked(
+def test_impact_without_a_truth_is_refused(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
     """Nothing would change, which would read like good news."""
@@ -486,7 +486,9 @@ def typing(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr("rsfilter.commands.guard.sys.stdin", terminal)
 
 
-def test_guard_release(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guard_release_withdraws_held_routes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last test here: it takes the routes away."""
     nothing = hosts(hv1=["203.0.113.8/29"], hv2=["203.0.113.16/28"])
     Path("new.json").write_text(json.dumps(nothing))

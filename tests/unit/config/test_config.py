@@ -227,7 +227,7 @@ def test_families_are_those_that_a_group_can_carry(keys: str, families: set[int]
     assert config.routers[0].families == families, "routers get what hosts can announce"
 
 
-def test_routers_get_what_any_group_of_hosts_carries_unless_they_say_otherwise() -> None:
+def test_routers_get_the_families_of_all_host_groups_unless_they_set_their_own() -> None:
     more = f"""
 [[hosts]]
 name = "six"
@@ -782,7 +782,7 @@ def test_what_is_allowed(text: str) -> None:
     parse_config(text, HERE)
 
 
-def test_all_errors_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     found = problems((FIXTURES / "bad.toml").read_text(), Path("rsfilter.toml"))
     assert [problem.split(": ")[0] for problem in found] == [
         "gaurd",
@@ -838,7 +838,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         assert caught.value.problems == [f"{what}: is not a regular file; name the file with -c"]
 
 
-def test_a_running_filter_is_not_told_to_name_its_file(tmp_path: Path) -> None:
+def test_the_error_of_a_reload_has_no_hint_to_name_the_file(tmp_path: Path) -> None:
     """It was started with one, and looks there again at SIGHUP."""
     path = tmp_path / "rsfilter.toml"
     with pytest.raises(ConfigError) as caught:
@@ -854,7 +854,7 @@ def test_editors_of_windows(tmp_path: Path) -> None:
     assert load_config(tmp_path / "rsfilter.toml").route_server.asn == 65100
 
 
-def test_an_empty_file_says_what_is_needed() -> None:
+def test_the_error_of_an_empty_file_lists_what_is_needed() -> None:
     assert problems("") == [
         "route_server: missing; a [route_server] section is needed",
         "hosts: missing; at least one [[hosts]] section is needed",
@@ -898,7 +898,7 @@ def test_a_fanout_has_a_router_id_of_its_own() -> None:
     parse_config(text, HERE)
 
 
-def test_a_fanout_speaks_to_shards_of_its_own_family() -> None:
+def test_a_fanout_has_sessions_with_shards_of_its_own_family() -> None:
     section = '[fanout]\naddresses = ["2001:db8::30"]\n'
     assert "fanout.addresses[0]: 2001:db8::30 has no shard" in problems(MINIMAL + section)[0]
 

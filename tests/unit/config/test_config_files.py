@@ -42,7 +42,7 @@ def warnings(place: Path, added: str) -> list[str]:
     "added",
     ["", SSH, '[http]\ntoken_file = "token"\n', '[audit]\ndirectory = "not/there/yet"\n'],
 )
-def test_nothing_is_said_where_all_is_well(place: Path, added: str) -> None:
+def test_good_files_have_no_warning(place: Path, added: str) -> None:
     assert warnings(place, added) == []
 
 
@@ -94,7 +94,9 @@ def test_what_this_user_may_not(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found.startswith(f"http.token_file: {place / 'token'}: Permission denied; ")
 
 
-def test_check_says_so_and_is_good(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_the_warnings_and_ends_with_0(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As `run` goes on without: other caches may answer."""
     (place / "id").unlink()
     (place / "rsfilter.toml").write_text(MINIMAL + SSH)
@@ -105,7 +107,7 @@ def test_check_says_so_and_is_good(place: Path, capsys: pytest.CaptureFixture[st
     assert f"warning: rtr.caches[1].key: {place / 'id'}: is not there" in capsys.readouterr().out
 
 
-def test_check_says_when_filters_have_nothing_to_filter(
+def test_check_warns_of_filters_that_filter_nothing(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filters = {"prefixFilters": [{"asn": 65007}], "bgpsecFilters": []}

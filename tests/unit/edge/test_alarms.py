@@ -87,7 +87,7 @@ def test_an_exabgp_that_is_not_safe(caplog: pytest.LogCaptureFixture) -> None:
     assert "Use 5.0.15 or later" in text
 
 
-def test_what_exabgp_should_have_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_resync_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     alarms.log_events((), [ResyncProblem(Counter({"unreadable": 2, "late": 1}))])
     assert said(caplog)[0] == logging.ERROR
     assert "(late: 1, unreadable: 2)" in said(caplog)[1]

@@ -71,12 +71,12 @@ def test_what_is_not_ours_drains_nobody(
     assert str(path) in caplog.text
 
 
-async def test_a_disk_that_fails_is_told_of(path: Path) -> None:
+async def test_a_disk_that_fails_is_logged(path: Path) -> None:
     path.parent.write_text("no directory")
     assert "File exists" in await DrainKeeper(path).keep("alice")
 
 
-async def test_a_disk_that_hangs_is_told_of_and_the_newest_wish_is_written_last(
+async def test_a_disk_that_hangs_is_logged_and_the_newest_request_is_written_last(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain_file, "KEEP_TIMEOUT_S", 0.05)

@@ -60,7 +60,7 @@ def test_the_end_of_a_pipe_shows_although_nobody_reads_it() -> None:
     os.close(reading)
 
 
-def test_what_is_disarmed_goes_on() -> None:
+def test_a_disarmed_end_does_not_end_the_process() -> None:
     left = Left()
     ending = Ending(left, end_s=0.01)
     ending.arm()

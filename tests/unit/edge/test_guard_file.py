@@ -65,7 +65,7 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert load(path, WALL) == NOTHING
 
 
-def test_the_next_process_goes_on_with_it(path: Path) -> None:
+def test_the_next_process_continues_the_file(path: Path) -> None:
     written(path, EVERYTHING)
     file = GuardFile(path, load(path, WALL + 60), WALL + 60)
     file.write({}, WALL + 60, 7.0)
@@ -78,7 +78,7 @@ def replaced_lost(age: float) -> GuardRestored:
     return GuardRestored(KNOWN.held, KNOWN.accepted, {THREE.key: age})
 
 
-def test_the_format(path: Path) -> None:
+def test_the_format_of_the_file_is_fixed(path: Path) -> None:
     """Other releases read it."""
     written(path, {ONE.key: Accepted(ONE, RULES)}, {TWO.key: Held(TWO, "", REASONS)}, GONE)
     header, *lines = path.read_text().splitlines()
@@ -109,7 +109,7 @@ def test_what_0_1_held_is_held(path: Path) -> None:
 
 
 @pytest.mark.parametrize("later", [{}, {TWO.key: Accepted(TWO, RULES)}])
-def test_a_file_that_somebody_removed_comes_back_whole(path: Path, later: Records) -> None:
+def test_a_removed_file_is_written_again_as_a_whole(path: Path, later: Records) -> None:
     file = written(path, {ONE.key: Accepted(ONE, RULES)}, {})
     path.unlink()
     file.write(later, WALL, NOW)
@@ -187,7 +187,7 @@ def test_every_write_makes_it_young(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_can_write_is_not_believed(
+def test_a_file_that_others_can_write_is_not_used(
     path: Path, mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     written(path, EVERYTHING)
@@ -197,7 +197,7 @@ def test_a_file_that_others_can_write_is_not_believed(
     assert f"others can write it (mode {mode:o})" in caplog.text
 
 
-def test_a_file_of_another_user_is_not_believed(
+def test_a_file_of_another_user_is_not_used(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     written(path, EVERYTHING)
@@ -224,7 +224,7 @@ def test_links_are_not_followed(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
-def test_something_else_in_its_place_is_told_of(
+def test_what_is_no_file_in_its_place_is_logged(
     path: Path, make: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.mkdir()
@@ -321,7 +321,7 @@ def known(path: Path) -> set[RouteKey]:
     return {*found.held, *found.accepted, *found.lost}
 
 
-async def test_the_keeper_writes_at_once_when_it_is_asked_to(path: Path) -> None:
+async def test_the_keeper_writes_at_once_on_request(path: Path) -> None:
     source = Source()
     keeper = GuardKeeper(path, NOTHING, source.take)
     keeper.start()
@@ -345,7 +345,7 @@ async def test_the_keeper_writes_by_itself(path: Path, monkeypatch: pytest.Monke
     await keeper.stop()
 
 
-async def test_the_keeper_goes_on_whatever_fails(
+async def test_the_keeper_continues_after_every_kind_of_failure(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or the next restart would let go of what the guard holds, and nobody would know before."""

@@ -33,7 +33,7 @@ def read_all(pieces: list[bytes]) -> LineReader:
 
 
 @given(st.lists(st.text("ab\n", max_size=8), max_size=8))
-def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
+def test_lines_are_whole_in_whatever_pieces_they_arrive(pieces: list[str]) -> None:
     text = "".join(pieces)
     reader = read_all([piece.encode() for piece in pieces if piece])
     assert [line.decode() for line in reader.take()] == text.split("\n")[:-1]
@@ -51,7 +51,7 @@ def test_a_line_without_end_is_dropped_and_the_next_one_kept(
     assert reader.counters["too_long"] == 1
 
 
-def test_the_end_of_stdin_is_told_after_the_last_line() -> None:
+def test_the_end_of_stdin_is_reported_after_the_last_line() -> None:
     at_end = Ended()
     reading, writing = os.pipe()
     reader = LineReader(reading, lambda: reader.is_at_end and at_end.set())
@@ -63,7 +63,7 @@ def test_the_end_of_stdin_is_told_after_the_last_line() -> None:
     os.close(reading)
 
 
-def test_lines_that_may_wait_wake_nobody_until_they_are_many_or_another_comes(
+def test_lines_that_may_wait_are_taken_when_they_are_many_or_another_line_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pipe, "MAX_WAITING", 3)
@@ -109,7 +109,7 @@ def broken(reading: int, writer: CommandWriter, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("breaks", [closed, broken])
-def test_a_writer_that_cannot_write_says_so(
+def test_a_writer_that_cannot_write_reports_it(
     breaks: Callable[[int, CommandWriter, pytest.MonkeyPatch], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -37,7 +37,7 @@ async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], A
 
 
 @pytest.mark.parametrize("name", ["ready_file", "disable_file"])
-async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
+async def test_a_start_does_not_wait_for_a_file_system_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """What is not answered is not there, as with a permission that is missing."""
@@ -58,7 +58,7 @@ async def test_a_start_does_not_wait_for_a_file_system_that_is_gone(
         await says("" if name == "ready_file" else f"{file} is there")
 
 
-async def test_other_files_are_looked_for_although_the_first_do_not_answer(
+async def test_other_files_are_checked_although_the_first_do_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That may be why the configuration is another one."""
@@ -131,7 +131,7 @@ async def test_a_link_counts_for_what_it_leads_to(tmp_path: Path) -> None:
         await says(f"{link} is there")
 
 
-async def test_nothing_asked_for_is_nothing_told() -> None:
+async def test_without_files_to_wait_for_readiness_never_changes() -> None:
     async with watching() as (told, _):
         assert told == []
 
@@ -161,7 +161,7 @@ async def test_what_cannot_be_seen_changes_nothing(
     assert caplog.text.count("cannot look for") == 1
 
 
-async def test_what_fails_to_be_told_is_told_again(
+async def test_a_change_whose_callback_failed_is_reported_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: Told = []
@@ -183,7 +183,7 @@ async def test_what_fails_to_be_told_is_told_again(
     assert "a bug of the taker" in caplog.text
 
 
-async def test_files_that_nobody_asks_for_any_more_do_not_keep_it_out_of_service(
+async def test_files_that_are_no_longer_configured_do_not_keep_it_out_of_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last look of all may fail, for want of a thread."""

@@ -127,7 +127,7 @@ async def test_going_back_to_the_running_content_only_clears_the_error(path: Pat
         assert seen.asns == [1]
 
 
-async def test_a_bad_content_is_told_once_and_each_new_one_again(path: Path) -> None:
+async def test_a_bad_content_is_reported_once_and_each_new_one_again(path: Path) -> None:
     path.write_text('{"roas": []}')
     async with watching(path) as seen:
         await seen.until(lambda: len(seen.errors) == 1)
@@ -270,7 +270,7 @@ async def test_what_a_taker_failed_over_it_gets_again(
     assert "can't start new thread" in caplog.text
 
 
-async def test_a_look_that_failed_is_forgotten_after_the_next(
+async def test_the_error_of_a_check_is_forgotten_after_the_next(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rsfilter.edge.truth_watcher._RETRY_S", 0.1)
@@ -339,7 +339,7 @@ async def test_a_file_system_that_takes_its_time_does_not_stop_the_loop(
         assert threading.get_ident() not in threads
 
 
-async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
+async def test_a_file_that_does_not_answer_is_reported_and_read_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a server that is gone. A start goes on without it: hosts withdraw routes meanwhile."""
@@ -362,7 +362,7 @@ async def test_a_file_that_does_not_answer_is_told_of_and_waited_for(
 
 
 @pytest.mark.parametrize("asked", ["stat", "realpath"])
-async def test_a_file_system_that_goes_away_is_told_of(
+async def test_a_file_system_that_stops_answering_is_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     """Whatever it was asked last: changes of the file are no longer seen."""
@@ -429,7 +429,7 @@ async def test_where_a_link_leads_is_watched_too(
         await put(places[1], 3)
 
 
-async def test_what_changed_while_it_was_read_is_not_believed(
+async def test_a_content_that_changed_while_it_was_read_is_not_used(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_and_be_overtaken(name: Path) -> bytes:

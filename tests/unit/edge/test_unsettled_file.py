@@ -61,7 +61,7 @@ def test_a_directory_in_its_place_is_logged(
     assert NAME in caplog.text
 
 
-def test_the_keeper_writes_the_newest_and_goes_on_after_an_error(
+def test_the_keeper_writes_the_newest_and_continues_after_an_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "audit" / NAME

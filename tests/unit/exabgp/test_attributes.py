@@ -57,7 +57,7 @@ from rsfilter.routing.model import AsPath, Attributes, SegmentType
     ],
     ids=str,
 )
-def test_attribute(attribute: dict[str, Any], want: dict[str, Any]) -> None:
+def test_an_attribute_is_decoded(attribute: dict[str, Any], want: dict[str, Any]) -> None:
     assert attributes_of(attribute) == Attributes(as_path=AsPath.sequence(65005), **want)
 
 
@@ -85,7 +85,7 @@ def segments(*pairs: tuple[str, Any]) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_as_path(as_path: Any, want: AsPath) -> None:
+def test_an_as_path_is_decoded(as_path: Any, want: AsPath) -> None:
     got = attributes_of({"as-path": as_path})
     assert (got.as_path, got.malformed) == (want, "")
 

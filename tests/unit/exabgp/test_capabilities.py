@@ -38,7 +38,9 @@ CAPTURE = ROOT / "fixtures/exabgp/5.0/show-adj-rib-replies.jsonl"
         ({"69": {"ipv4/unicast": {"send": "receive"}}}, {4}, set()),
     ],
 )
-def test_an_open(capabilities: object, families: set[int], add_path: set[int]) -> None:
+def test_families_and_add_path_of_an_open(
+    capabilities: object, families: set[int], add_path: set[int]
+) -> None:
     document = json.dumps({"version": 4, "capabilities": capabilities}).encode()
     assert opened(PEER, document, 0) == Opened(PEER, frozenset(families), frozenset(add_path))
 
@@ -91,7 +93,7 @@ def test_the_answer_of_a_real_exabgp() -> None:
     ]
 
 
-def test_a_neighbor_that_is_down_has_said_nothing_yet_and_hides_nobody() -> None:
+def test_a_neighbor_that_is_down_has_no_open_and_hides_no_other() -> None:
     """As ExaBGP 5.0.15 shows it: null wherever the neighbor's OPEN would tell."""
     (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
     up, *_ = json.loads(line)

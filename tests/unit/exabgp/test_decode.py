@@ -46,7 +46,7 @@ EXPECTED = {name: expected(name) for name in ("4.2", "5.0")}
 
 
 @pytest.mark.parametrize(("name", "stem"), CAPTURES)
-def test_every_capture_says_what_was_sent(name: str, stem: str) -> None:
+def test_every_capture_is_decoded_to_what_was_sent(name: str, stem: str) -> None:
     lines = capture(name, stem)
     wanted = EXPECTED[name][stem]
     assert len(lines) == len(wanted)
@@ -154,7 +154,7 @@ WANTED: dict[str, Update | tuple[Message | None, Message]] = {
 
 
 @pytest.mark.parametrize("name", list(VECTORS))
-def test_crafted_update_says_the_same_in_every_version(name: str) -> None:
+def test_a_crafted_update_is_decoded_alike_in_every_version(name: str) -> None:
     wanted = WANTED[name]
     each = (wanted, wanted) if isinstance(wanted, Update) else wanted
     for version, want in zip((OLD, NEW), each, strict=True):
@@ -203,7 +203,7 @@ def state_line(state: str, reason: str | None = None, api: str = "5.0.0") -> byt
         ("", False),
     ],
 )
-def test_down_is_administrative_only_when_the_peer_said_so(
+def test_down_is_administrative_only_if_the_peer_sent_that_notification(
     reason: str, administrative: bool
 ) -> None:
     got = decode(state_line("down", json.dumps(reason)))
@@ -279,7 +279,7 @@ def refresh_of(subtype: str, family: str = "ipv4 unicast", direction: str = "rec
     return decode(line.replace(b'"message": {}', b'"route-refresh": ' + members))
 
 
-def test_refresh() -> None:
+def test_route_refresh_messages_are_decoded() -> None:
     peer = Address.parse(PEER)
     assert refresh_of("query") == RefreshRequest(peer, "ipv4 unicast")
     assert refresh_of("begin", "ipv6 unicast") == RefreshMark(peer, 65005, "ipv6 unicast", False)
@@ -385,7 +385,7 @@ def test_lines_that_are_no_message(line: bytes, want: Message) -> None:
     assert decode(line) == want
 
 
-def test_shutdown_is_not_a_neighbors_to_say() -> None:
+def test_a_neighbor_cannot_cause_a_shutdown() -> None:
     line = b'{ "exabgp": "5.0.0", "time": 1.0, "type": "%s", "notification": "shutdown" }'
     assert decode(line % b"notification") == Shutdown()
     assert decode(line % b"state") == Skipped("bad_shape")

@@ -48,7 +48,7 @@ def bgp_ls(*tlvs: tuple[int, bytes]) -> bytes:
     ],
     ids=["flags", "no community", "no med", "no aggregator"],
 )
-def test_what_exabgp_treats_as_withdrawn_is_rejected_and_says_why(
+def test_what_exabgp_treats_as_withdrawn_is_rejected_with_its_reason(
     malformed: bytes, error: str
 ) -> None:
     update = understood(PLAIN + malformed, announced=GUEST)

@@ -83,7 +83,7 @@ def test_a_host_whose_open_was_not_shown_has_to_end_both() -> None:
     assert after(deferral, end(A, V4)) == []
 
 
-def test_a_host_that_is_up_and_silent_has_said_all() -> None:
+def test_a_host_that_is_up_and_silent_counts_as_finished() -> None:
     deferral = waiting(A, B)
     after(deferral, up(A), up(B), now=10.0)
     assert deferral.next_timer() == 10.0 + SILENCE_S
@@ -105,7 +105,7 @@ def test_a_host_that_is_not_there_costs_the_deadline() -> None:
     assert deferral.awaited == [B]
 
 
-def test_a_host_that_talks_on_costs_no_more_than_the_deadline() -> None:
+def test_a_host_that_keeps_sending_delays_until_the_deadline_at_most() -> None:
     deferral = waiting(A)
     after(deferral, up(A), now=DEADLINE_S - 1)
     after(deferral, says(A), now=DEADLINE_S - 0.5)
@@ -180,7 +180,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(0, 30))
-def test_it_always_ends_and_asks_to_be_woken_until_then(
+def test_a_deferral_always_ends_and_has_a_timer_until_then(
     steps: list[tuple[object, Address, float]], begins: int
 ) -> None:
     deferral, now = Deferral([ROUTER]), 0.0

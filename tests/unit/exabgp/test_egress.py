@@ -238,7 +238,7 @@ def has(lines: list[str], *words: str) -> bool:
     return any(all(word in line for word in words) for line in lines)
 
 
-def test_a_router_that_is_down_is_told_nothing() -> None:
+def test_nothing_is_sent_to_a_router_that_is_down() -> None:
     rig = Rig()
     rig.want(A, 1)
     assert rig.lines() == []
@@ -350,7 +350,7 @@ def test_what_a_dead_process_left_unsent_does_not_stay(before: int | None, asn: 
 
 
 @pytest.mark.parametrize("asn", [65200, OWN_ASN], ids=["eBGP", "iBGP"])
-def test_what_two_dead_processes_told_is_told_again(asn: int) -> None:
+def test_what_two_dead_processes_sent_is_sent_again(asn: int) -> None:
     """The second one dies before its first barrier, after ExaBGP has sent the changes of both in an
     order that the third has not seen."""
     heir = Heir(asn)
@@ -391,7 +391,7 @@ def test_a_restart_repeats_nothing() -> None:
     assert heir.egress.counters["repeated"] == 0
 
 
-def test_a_second_change_waits_for_the_barrier_and_only_the_newest_is_told() -> None:
+def test_a_second_change_waits_for_the_barrier_and_only_the_newest_is_sent() -> None:
     rig = Rig()
     rig.settle()
     rig.want(A, 1)
@@ -447,7 +447,7 @@ def test_an_end_of_rib_counts_only_from_the_reply_to_its_command_on() -> None:
     assert has(rig.lines(), "announce attributes", "198.51.100.2")
 
 
-def test_only_families_that_the_router_speaks_are_sent() -> None:
+def test_only_negotiated_families_are_sent() -> None:
     rig = Rig()
     rig.egress.opened(ROUTERS[0], frozenset({6}), frozenset())
     rig.want(A, 1)
@@ -470,7 +470,7 @@ def test_a_router_without_add_path_gets_the_best_of_all_paths() -> None:
     assert b"path-information" not in line
 
 
-def test_what_was_under_way_when_the_session_ended_is_told_again_unmistakably() -> None:
+def test_what_was_under_way_when_the_session_ended_is_sent_again_behind_a_barrier() -> None:
     rig = Rig()
     rig.settle()
     rig.want(A, 1)
@@ -502,7 +502,7 @@ def test_toward_ibgp_routers_a_repetition_is_a_flush_and_no_tag_is_seen() -> Non
     assert not has(lines, "local-preference")
 
 
-def test_after_an_error_everything_under_way_is_told_again_when_all_replies_are_in() -> None:
+def test_after_an_error_everything_under_way_is_sent_again_when_all_replies_are_in() -> None:
     rig = Rig()
     rig.settle()
     rig.want(A, 1)
@@ -520,7 +520,7 @@ def test_after_an_error_everything_under_way_is_told_again_when_all_replies_are_
     assert has(rig.lines(1.0), "announce attributes", "local-preference", str(A))
 
 
-def test_a_host_is_asked_to_repeat_itself_once_commands_may_be_written() -> None:
+def test_a_host_is_requested_to_repeat_itself_once_commands_may_be_written() -> None:
     rig = Rig()
     rig.settle()
     rig.want(A, 1)
@@ -564,7 +564,7 @@ def test_the_loss_of_a_session_explains_an_error_and_nobody_waits(is_removed: bo
         assert rig.egress.next_timer() is None
 
 
-def test_a_host_that_is_gone_is_not_asked_and_explains_an_error() -> None:
+def test_a_host_that_is_down_is_not_requested_and_its_error_is_expected() -> None:
     host = Address.parse("198.51.100.7")
     rig = Rig()
     rig.settle()
@@ -642,7 +642,7 @@ def announced(lines: list[str]) -> int:
     return sum(len(line.split(" nlri ")[1].split()) for line in lines if " nlri " in line)
 
 
-def test_a_full_table_comes_in_windows_and_a_withdraw_overtakes_it() -> None:
+def test_a_full_table_is_sent_in_windows_and_a_withdraw_overtakes_it() -> None:
     rig = Rig()
     rig.want(A, 1)
     rig.settle()
@@ -657,7 +657,7 @@ def test_a_full_table_comes_in_windows_and_a_withdraw_overtakes_it() -> None:
     assert announced(lines) == encode.BATCH
 
 
-def test_what_comes_and_goes_while_a_router_cannot_be_told_is_not_remembered() -> None:
+def test_a_path_that_lives_only_while_a_router_is_blocked_is_not_remembered() -> None:
     """A host that owns a /64 could otherwise make us keep each address that it ever announced."""
     rig = Rig()
     rig.settle()
@@ -727,7 +727,7 @@ class Pair:
             self.egress.end_of_rib_sent(router)
 
 
-def test_routers_that_are_told_much_stay_in_step() -> None:
+def test_routers_that_are_sent_a_table_stay_in_step() -> None:
     """ExaBGP parses a command once, whatever the number of its routers."""
     pair = Pair()
     pair.end_of_ribs(ROUTERS[:1])

@@ -59,7 +59,7 @@ def test_the_last_host_that_finishes_releases_everything() -> None:
     assert not inheritance.is_unclear
 
 
-def test_what_would_be_withdrawn_waits_for_whoever_may_announce_it() -> None:
+def test_a_withdraw_waits_for_every_host_that_may_announce_the_prefix() -> None:
     """A is back without P; but B, which is not, may announce it as well."""
     unfinished = {A: None, B: None, GONE: None}
     inheritance = Inheritance(unfinished.keys())

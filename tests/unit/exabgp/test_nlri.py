@@ -57,7 +57,7 @@ def test_next_hop_that_is_no_address(text: str) -> None:
     }
 
 
-def test_what_is_no_unicast_prefix_is_told_and_takes_nothing_with_it() -> None:
+def test_what_is_no_unicast_prefix_is_reported_and_the_others_are_kept() -> None:
     flow_rule = {"destination-ipv4": ["10.0.0.0/24"], "string": "flow " + "x" * 300}
     strange = [
         7,

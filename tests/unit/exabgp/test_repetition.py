@@ -83,7 +83,7 @@ def down(host: Address, *, administrative: bool = False) -> SessionDown:
 # Route refresh -----------------------------------------------------------------------------------
 
 
-def test_a_host_is_requested_in_each_family_that_it_speaks() -> None:
+def test_a_host_is_requested_in_each_negotiated_family() -> None:
     rig = Rig(offers(A), offers(B, families=frozenset({IPV6})))
     assert rig.at(0.0) == ([(A, IPV4), (A, IPV6), (B, IPV6)], [])
     rig.repeats(1.0, A, V4)
@@ -95,7 +95,7 @@ def test_a_host_is_requested_in_each_family_that_it_speaks() -> None:
     assert rig.repetition.finished == [A, B]
 
 
-def test_nothing_is_requested_before_exabgp_may_be_asked() -> None:
+def test_nothing_is_requested_before_commands_may_be_written() -> None:
     repetition = Repetition()
     repetition.expect(offers(A))
     repetition.expect(offers(B, refresh=False))
@@ -113,7 +113,9 @@ def test_a_host_that_has_not_offered_it_is_never_requested() -> None:
 
 
 @pytest.mark.parametrize("mark", [True, False])
-def test_the_end_of_what_a_dead_process_heard_in_part_ends_nothing(mark: bool) -> None:
+def test_the_end_of_a_repetition_that_a_dead_process_received_in_part_ends_nothing(
+    mark: bool,
+) -> None:
     rig = Rig(offers(A))
     rig.at(0.0)
     for family in FAMILIES:
@@ -124,7 +126,7 @@ def test_the_end_of_what_a_dead_process_heard_in_part_ends_nothing(mark: bool) -
     assert rig.unfinished(0.0) == []
 
 
-def test_a_repetition_that_was_heard_whole_counts_whoever_asked_for_it() -> None:
+def test_a_whole_repetition_counts_whichever_process_requested_it() -> None:
     repetition = Repetition()
     for family in FAMILIES:
         repetition.message(RefreshMark(A, 65001, family, is_end=False), 0.0)
@@ -192,7 +194,7 @@ def test_a_host_is_not_silent_before_exabgp_has_passed_the_request_on() -> None:
 # Silence, and talk -------------------------------------------------------------------------------
 
 
-def test_a_host_that_says_something_new_is_waited_for() -> None:
+def test_a_host_that_sends_new_routes_is_waited_for() -> None:
     rig = Rig(offers(A))
     rig.at(0.0)
     rig.at(AGAIN_S)
@@ -201,7 +203,7 @@ def test_a_host_that_says_something_new_is_waited_for() -> None:
     assert rig.unfinished(14.0 + SILENCE_S) == []
 
 
-def test_nobody_is_waited_for_because_others_talk() -> None:
+def test_no_host_is_waited_for_because_others_send() -> None:
     rig = Rig(offers(A), offers(B))
     rig.at(0.0)
     rig.at(AGAIN_S)
@@ -212,7 +214,7 @@ def test_nobody_is_waited_for_because_others_talk() -> None:
     assert rig.repetition.finished == [B]
 
 
-def test_talk_without_end_is_not_waited_for_without_end() -> None:
+def test_a_host_that_sends_without_end_is_waited_for_until_a_limit() -> None:
     rig = Rig(offers(A))
     rig.at(0.0)
     rig.at(AGAIN_S)
@@ -382,7 +384,7 @@ def test_without_route_refresh_its_session_is_restarted_but_seldom(
     assert rig.at(5.0 + RESTART_AGAIN_S) == ([], [A])
 
 
-def test_a_host_that_is_gone_has_nothing_to_repeat() -> None:
+def test_a_host_that_was_removed_has_nothing_to_repeat() -> None:
     rig = known(offers(A, refresh=False))
     rig.repetition.repeat(A, V4, 5.0)
     rig.hear(5.0, down(A))

@@ -100,7 +100,7 @@ def test_one_question_after_the_other() -> None:
     assert resync.problems == {}
 
 
-def test_what_others_than_routers_were_told_is_not_taken_over() -> None:
+def test_paths_sent_to_peers_that_are_no_routers_are_not_inherited() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
     ask(resync, *MARKED, answer(), DONE)
@@ -142,7 +142,7 @@ def test_answers_to_a_dead_process_are_not_for_us() -> None:
     assert resync.problems == {}
 
 
-def test_a_question_that_is_not_answered_is_asked_again() -> None:
+def test_a_query_without_an_answer_is_sent_again() -> None:
     resync = Resync([ROUTER])
     resync.commands(1.0)
     assert resync.next_timer() == 1.0 + ANSWER_SILENCE_S
@@ -178,14 +178,14 @@ def test_a_long_answer_is_waited_for() -> None:
     assert resync.problems == {}
 
 
-def test_what_hosts_say_does_not_hurry_an_answer() -> None:
+def test_messages_of_hosts_do_not_end_a_query() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
     resync.message(EndOfRib(HOST, 65001, "ipv4 unicast"), 5.0)
     assert resync.next_timer() == ANSWER_SILENCE_S
 
 
-def test_what_exabgp_refuses_to_tell_is_remembered() -> None:
+def test_a_query_that_exabgp_refuses_is_counted() -> None:
     """ExaBGP 4.2 has no JSON for this question."""
     resync = Resync([ROUTER])
     resync.commands(0.0)

@@ -76,7 +76,7 @@ def taken(state: RouterState, desired: Mapping[Prefix, Paths], *marked: Prefix) 
     return singly(state.take(desired, WINDOW))
 
 
-def test_phases() -> None:
+def test_the_phase_follows_session_and_end_of_rib() -> None:
     state = RouterState(ONE)
     assert state.phase is Phase.DOWN
     state.up({})
@@ -113,7 +113,7 @@ def test_a_reply_without_a_barrier_is_nothing() -> None:
     assert state.is_idle
 
 
-def test_what_is_marked_first_is_told_first() -> None:
+def test_what_is_marked_first_is_sent_first() -> None:
     state = settled()
     desired = {each: best(1) for each in (A, B, C)}
     for each in (C, A, B):
@@ -122,7 +122,7 @@ def test_what_is_marked_first_is_told_first() -> None:
     assert [change.prefix for change in singly(state.take(desired, 2))] == [B]
 
 
-def test_what_a_router_has_comes_before_what_is_new() -> None:
+def test_changes_of_what_a_router_has_are_sent_before_new_prefixes() -> None:
     state = settled({B: best(1)})
     changes = taken(state, {A: best(1), B: best(2)}, A, B)
     assert [change.prefix for change in changes] == [B, A]
@@ -153,7 +153,7 @@ def test_paths_change_one_by_one() -> None:
     assert state.told[A] == ((9, out(9)), (5, out(6)))
 
 
-def test_withdraws_beside_an_announcement_of_the_prefix_go_last() -> None:
+def test_withdraws_beside_an_announcement_of_the_prefix_are_sent_last() -> None:
     both = ((5, out(5)), (7, out(7)))
     state = settled({A: both, B: both})
     state.mark([A, B])
@@ -167,7 +167,7 @@ def test_withdraws_beside_an_announcement_of_the_prefix_go_last() -> None:
     assert withdrawn == {(5, A): True, (7, A): True, (7, B): False}
 
 
-def test_a_prefix_that_is_gone_leaves_nothing_behind() -> None:
+def test_a_withdrawn_prefix_leaves_nothing_behind() -> None:
     state = settled({A: best(1)})
     assert taken(state, {}, A) == [Change(A, 0, None, False)]
     assert state.told == {}
@@ -185,7 +185,7 @@ def test_while_a_router_fills_nothing_is_withdrawn() -> None:
     assert state.told[A] == ((5, out(6)),)
 
 
-def test_what_was_under_way_is_told_again_with_the_paths_in_doubt() -> None:
+def test_what_was_under_way_is_sent_again_with_the_paths_in_doubt() -> None:
     state = settled({A: ((5, out(5)), (7, out(7)))})
     taken(state, {A: ((5, out(5)), (8, out(8)))}, A)
     state.down()
@@ -202,7 +202,7 @@ def test_what_was_under_way_is_told_again_with_the_paths_in_doubt() -> None:
     assert state.doubtful == {}
 
 
-def test_a_router_that_is_back_is_told_all_again() -> None:
+def test_everything_is_sent_again_to_a_router_that_is_back() -> None:
     """A reload may have removed it while it was down, and another one brought it back."""
     state = settled({A: best(1), B: best(2)})
     state.down()
@@ -259,14 +259,14 @@ def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
     assert singly(state.take(now, WINDOW)) == [Change(A, 7, None, False)]
 
 
-def test_adopting_what_we_told_ourselves_changes_nothing() -> None:
+def test_adopting_what_this_process_sent_changes_nothing() -> None:
     state = settled({A: best(1)})
     state.adopt(A, 0)
     assert state.told[A] == best(1)
     assert singly(state.take({A: best(1)}, WINDOW)) == []
 
 
-def test_an_adopted_path_is_looked_at_once_and_first() -> None:
+def test_an_adopted_path_is_reviewed_once_and_first() -> None:
     state = RouterState(ONE)
     desired = {A: best(1), B: best(1)}
     state.up(desired)
@@ -310,7 +310,7 @@ def test_withdraws_reach_routers_with_and_without_add_path(add_path: frozenset[i
     assert gone == ([5, 7] if 4 in add_path else [0])
 
 
-def test_leaving_add_path_the_best_path_is_told_again_after_the_others_are_gone() -> None:
+def test_leaving_add_path_the_best_path_is_sent_again_after_the_others_are_withdrawn() -> None:
     """A withdraw without a path id (RFC 7911) takes away whatever the router has."""
     desired: dict[Prefix, Paths] = {A: ((7, out(7)), (5, out(5)))}
     state = settled(desired)
@@ -331,7 +331,7 @@ def test_leaving_add_path_the_best_path_is_told_again_after_the_others_are_gone(
     assert state.doubtful == {}
 
 
-def test_what_leaving_add_path_takes_away_comes_back_only_after_its_own_barrier() -> None:
+def test_what_leaving_add_path_takes_away_is_sent_again_only_after_its_own_barrier() -> None:
     desired: dict[Prefix, Paths] = {A: best(1), B: best(1)}
     state = settled(desired)
     taken(state, {**desired, B: best(2)}, B)
@@ -347,7 +347,7 @@ def test_what_leaving_add_path_takes_away_comes_back_only_after_its_own_barrier(
     assert singly(state.take(desired, WINDOW)) == [Change(A, 0, out(1), True)]
 
 
-def test_what_leaving_add_path_takes_away_is_told_again_whatever_goes_wrong() -> None:
+def test_what_leaving_add_path_takes_away_is_sent_again_whatever_goes_wrong() -> None:
     desired: dict[Prefix, Paths] = {A: best(1)}
     state = settled(desired)
     state.adopt(A, 7)
@@ -363,7 +363,7 @@ def test_what_leaving_add_path_takes_away_is_told_again_whatever_goes_wrong() ->
     assert state.is_idle
 
 
-def test_of_several_paths_one_goes_without_doubt() -> None:
+def test_one_of_several_paths_is_withdrawn_without_doubt() -> None:
     state = settled({A: ((7, out(7)), (5, out(5)))})
     assert taken(state, {A: ((5, out(5)),)}, A) == [Change(A, 7, None, False)]
     assert state.is_idle
@@ -427,7 +427,7 @@ BOTH = f"neighbor {ONE} , neighbor {TWO}"
 WITHDRAW = "withdraw attributes next-hop"
 
 
-def test_the_accounts() -> None:
+def test_every_prefix_is_counted_in_exactly_one_place() -> None:
     desk = Desk()
     desk.settle(str(ONE), str(TWO))
     desk.want(1, A, B)
@@ -480,7 +480,7 @@ def test_a_reply_that_nobody_waits_for_is_counted() -> None:
     assert desk.egress.next_timer() is None
 
 
-def test_an_end_of_rib_to_a_stranger_is_nothing() -> None:
+def test_an_end_of_rib_to_an_unknown_peer_is_ignored() -> None:
     desk = Desk()
     desk.egress.end_of_rib_sent(address("192.0.2.99"))
     assert desk.lines() == []
@@ -563,7 +563,7 @@ def test_a_reply_to_another_routers_barrier_still_counts() -> None:
     assert desk.egress.routers[TWO].phase is Phase.SETTLED
 
 
-def test_a_connection_that_comes_to_nothing_changes_no_session() -> None:
+def test_a_connection_that_fails_changes_no_session() -> None:
     desk = Desk()
     desk.settle(str(ONE))
     desk.egress.opened(ONE, frozenset({6}), frozenset())
@@ -889,7 +889,7 @@ def test_a_withdraw_waits_for_no_barrier_of_others(monkeypatch: pytest.MonkeyPat
     assert desk.lines() == [f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {C}"]
 
 
-def test_withdraws_let_a_barrier_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_withdraws_pause_so_that_a_barrier_can_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """ExaBGP sends no End-of-RIB while there is something else to send."""
     told = prefixes("203.0.113.4 203.0.113.5 203.0.113.6")
     desk = full_desk(monkeypatch, *told)

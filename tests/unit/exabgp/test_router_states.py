@@ -49,7 +49,7 @@ def test_every_state_is_reached_from_down() -> None:
     assert reached == STATES
 
 
-def test_what_comes_from_outside_is_never_illegal() -> None:
+def test_no_input_from_outside_is_an_illegal_event() -> None:
     assert not [
         (state, signal)
         for (state, signal), cell in TRANSITIONS.items()
@@ -118,7 +118,7 @@ def signal_to(router: RouterState, signal: Signal) -> None:
     [pair for pair, cell in TRANSITIONS.items() if cell is not NEVER],
     ids=str,
 )
-def test_the_router_does_what_the_table_says(state: State, signal: Signal) -> None:
+def test_the_router_follows_the_table(state: State, signal: Signal) -> None:
     router = RouterState(ONE)
     for each in (*_TO_PHASE[state.phase], *_TO_BARRIER[state.barrier]):
         signal_to(router, each)

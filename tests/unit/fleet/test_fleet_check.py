@@ -138,7 +138,9 @@ def test_ranges_that_meet_in_part_cannot_be_compared(
     assert sum("they cannot be compared" in text for text in texts) == 3
 
 
-def test_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ranges_that_no_route_server_has_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = plan(tmp_path)[:2]
     code, findings = found(capsys, *names, "--covers", "198.51.100.0/24")
     assert code == 1

@@ -128,7 +128,7 @@ def test_a_start_a_gap_and_a_flood() -> None:
     assert (made.routes, made.groups) == ({}, {})
 
 
-def test_sums_as_text() -> None:
+def test_sums_survive_their_encoding_as_text() -> None:
     made = settled(*(verdict(f"10.0.0.{n}/32") for n in range(200)))
     found = decoded(encoded(made.groups["g"].sums))
     assert found is not None
@@ -290,7 +290,9 @@ def test_other_causes(fleet: Fleet, cause: str, change: list[Record]) -> None:
     ("cause", "decided"),
     [("guard", ("held", "held_by_guard")), ("max_prefixes", ("rejected", "max_prefixes"))],
 )
-def test_causes_that_the_decision_tells(fleet: Fleet, cause: str, decided: tuple[str, ...]) -> None:
+def test_causes_that_follow_from_the_decision(
+    fleet: Fleet, cause: str, decided: tuple[str, ...]
+) -> None:
     fleet.apply("rs2", verdict(PREFIXES[7], *decided))
     fleet.beats(60)
     assert fleet.causes() == {cause}
@@ -306,7 +308,7 @@ def test_a_host_without_its_second_session(fleet: Fleet) -> None:
     assert fleet.found() == {"rs1": [], "rs2": []}
 
 
-def test_a_route_that_only_one_is_told_of(fleet: Fleet) -> None:
+def test_a_route_that_only_one_instance_received(fleet: Fleet) -> None:
     fleet.apply("rs1", verdict("203.0.113.9/32"))
     began = fleet.now
     while not any(fleet.found().values()):

@@ -37,7 +37,7 @@ def read_all(reader: LogReader) -> list[bytes]:
 
 
 @pytest.mark.parametrize("max_bytes", [1 << 28, 300_000])
-def test_all_lines_come_once_and_in_order(tmp_path: Path, max_bytes: int) -> None:
+def test_all_lines_are_read_once_and_in_order(tmp_path: Path, max_bytes: int) -> None:
     write(tmp_path, 2600, max_bytes=max_bytes)
     reader = LogReader(tmp_path)
     reader.seek(START)
@@ -46,7 +46,7 @@ def test_all_lines_come_once_and_in_order(tmp_path: Path, max_bytes: int) -> Non
 
 
 @pytest.mark.parametrize("seq", [1, 2, 999, 1000, 2600])
-def test_it_goes_on_after_any_record(tmp_path: Path, seq: int) -> None:
+def test_reading_continues_after_any_record(tmp_path: Path, seq: int) -> None:
     write(tmp_path, 2600, max_bytes=300_000)
     everything = lines(tmp_path)
     link = claimed_link(everything[seq - 1])
@@ -128,7 +128,7 @@ def test_a_shorter_log_is_a_fork(tmp_path: Path) -> None:
         LogReader(tmp_path / "short").seek(claimed_link(lines(tmp_path / "long")[-1]))
 
 
-def test_a_log_that_is_gone_is_a_fork(tmp_path: Path) -> None:
+def test_a_removed_log_is_a_fork(tmp_path: Path) -> None:
     with pytest.raises(ForkError, match="record 5 was shipped, and there is no record here"):
         LogReader(tmp_path).seek(Link(5, "", "a" * 64))
 

@@ -193,7 +193,7 @@ def test_caches_that_come_late_are_welcome() -> None:
 # Changes -----------------------------------------------------------------------------------------
 
 
-def test_a_new_truth_says_what_came_and_went() -> None:
+def test_a_new_truth_is_logged_with_the_entries_added_and_removed() -> None:
     found = started()
     event = found.truth_loaded(truth(SIX, OTHERS, revision="3f2a1c"))
     assert event == DataReplaced(
@@ -209,13 +209,13 @@ def test_a_new_truth_says_what_came_and_went() -> None:
     assert found.data.provenance.truth_revision == "3f2a1c"
 
 
-def test_a_truth_without_a_revision_says_so() -> None:
+def test_a_truth_without_a_revision_is_logged_as_unnamed() -> None:
     event = started().truth_loaded(truth(OTHERS))
     assert event is not None
     assert event.detail == "roas, 1 VRPs, revision unnamed"
 
 
-def test_a_new_snapshot_says_what_came_and_went() -> None:
+def test_a_new_snapshot_is_logged_with_the_vrps_added_and_removed() -> None:
     found = started()
     event = found.rtr_changed(rtr(OTHERS, SIX, serial=2), "serial 2")
     assert event == DataReplaced(
@@ -335,7 +335,7 @@ def test_expired_data_are_held() -> None:
     assert changed(found.rtr_changed(rtr(OTHERS), "fresh again")) == frozenset()
 
 
-def test_expired_data_are_rejected_where_that_is_asked_for() -> None:
+def test_expired_data_reject_if_so_configured() -> None:
     found = started(reject_expired=True)
     event = found.rtr_expired()
     assert event is not None

@@ -70,7 +70,7 @@ def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
     assert "ends here, filtering goes on" in caplog.text
 
 
-def test_without_a_recording_the_filter_goes_on(
+def test_the_filter_continues_without_a_recording(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Months later somebody restarts it, and the directory is not there any more."""

@@ -320,7 +320,7 @@ def test_every_neighbor_is_there(read: dict[str, Any]) -> None:
         ("198.51.100.200", "192.0.2.100", 4200000007, ["ipv4 unicast"]),
     ],
 )
-def test_a_host(
+def test_the_rendered_session_of_a_host(
     read: dict[str, Any], address: str, local: str, asn: int, families: list[str]
 ) -> None:
     is_over_ipv6 = ":" in address
@@ -385,7 +385,9 @@ def test_a_host(
         ),
     ],
 )
-def test_a_router(read: dict[str, Any], address: str, expected: dict[str, Any]) -> None:
+def test_the_rendered_session_of_a_router(
+    read: dict[str, Any], address: str, expected: dict[str, Any]
+) -> None:
     expected = {
         **expected,
         "local-as": 65100,
@@ -411,7 +413,7 @@ def test_a_router(read: dict[str, Any], address: str, expected: dict[str, Any]) 
     assert subset(read["neighbors"][address], expected) == expected
 
 
-def test_the_process(read: dict[str, Any]) -> None:
+def test_the_rendered_process(read: dict[str, Any]) -> None:
     expected = {
         "run": [*COMMAND, "run", "-c", "/etc/rsfilter/rsfilter.toml"],
         "encoder": "json",
@@ -591,13 +593,13 @@ def test_each_fanout_has_a_file_that_bird_takes(tmp_path: Path) -> None:
     assert "neighbor 2001:db8::100 port 1790 as 65100" in files["bird-2001:db8::31.conf"]
 
 
-def test_exabgp_is_told_of_fanouts_alone() -> None:
+def test_exabgp_has_sessions_with_fanouts_alone() -> None:
     text = rendered(config(BASE + LEAVES + SPINES + FANOUT)).files["exabgp.conf"]
     assert "neighbor 192.0.2.30 {" in text
     assert "neighbor 192.0.2.10 {" not in text
 
 
-def test_without_a_bird_it_says_so(
+def test_without_a_bird_there_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)

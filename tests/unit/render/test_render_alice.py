@@ -105,7 +105,7 @@ def test_a_dot_begins_no_section() -> None:
     ]
 
 
-def test_what_cannot_be_a_source_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_a_source_is_reported(tmp_path: Path) -> None:
     dark = parse_config(configuration(), Path("/etc/rsfilter/dark.toml"))
     with pytest.raises(ConfigError) as error:
         render_alice([dark, TWO[0], TWO[0]])

@@ -78,7 +78,7 @@ def test_candidates_are_sorted_by_preference() -> None:
     assert rib_in.candidates(prefix("203.0.113.1/32")) == [best, middle, worse]
 
 
-def test_paths_of_one_neighbor_are_told_apart() -> None:
+def test_paths_of_one_neighbor_are_distinguished() -> None:
     one, other = entry(route(path_id=1)), entry(route(path_id=2))
     rib_in = table_of(one, other)
     assert rib_in.at(prefix("203.0.113.1/32")) == (one, other)
@@ -86,7 +86,7 @@ def test_paths_of_one_neighbor_are_told_apart() -> None:
     assert rib_in.at(prefix("203.0.113.1/32")) == (other,)
 
 
-def test_what_is_removed_is_gone_everywhere() -> None:
+def test_a_removed_route_is_in_no_index() -> None:
     one = entry(route(), within_limit=False)
     rib_in = table_of(one)
     assert rib_in.remove(one.route.key) is one
@@ -191,7 +191,7 @@ def near_prefixes(draw: st.DrawFn) -> Prefix:
     st.lists(st.tuples(near_prefixes(), st.integers(1, 3), st.booleans()), max_size=20),
     near_prefixes(),
 )
-def test_what_is_inside_is_what_covers_says(
+def test_covered_routes_are_those_that_covers_accepts(
     changes: list[tuple[Prefix, int, bool]], asked: Prefix
 ) -> None:
     """Asked after every change: what was sorted before must not be believed."""
@@ -278,7 +278,7 @@ def test_only_a_difference_is_a_change() -> None:
     assert rib_out.update([(WHERE, [])]) == []
 
 
-def test_a_worse_path_is_no_change_where_the_best_is_told() -> None:
+def test_a_worse_path_is_no_change_where_only_the_best_is_announced() -> None:
     rib_out = AdjRibOut(OWN_ASN, router_group())
     assert rib_out.update([(WHERE, [ONE])]) == [WHERE]
     assert rib_out.update([(WHERE, [ONE, TWO])]) == []

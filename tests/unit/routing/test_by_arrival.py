@@ -34,12 +34,12 @@ def test_all_come_in_order_of_arrival() -> None:
     assert [thing.number for thing in things] == list(range(3 * SIZE + 5))
 
 
-def test_lists_are_as_long_as_asked_for() -> None:
+def test_lists_have_the_requested_length() -> None:
     arrivals, _ = filled(10 * SIZE)
     assert [len(part) for part in arrivals.read(0, 3 * SIZE)] == [3 * SIZE] * 3 + [SIZE]
 
 
-def test_reading_goes_on_behind_any_number() -> None:
+def test_reading_continues_behind_any_number() -> None:
     arrivals, things = filled(2 * SIZE)
     arrivals.remove(things[SIZE])
     assert everything(arrivals, SIZE) == things[SIZE + 1 :]
@@ -47,14 +47,14 @@ def test_reading_goes_on_behind_any_number() -> None:
     assert everything(arrivals, 10 * SIZE) == []
 
 
-def test_what_has_gone_takes_no_room() -> None:
+def test_removed_entries_take_no_room() -> None:
     arrivals, things = filled(100 * SIZE)
     for thing in things[SIZE:]:
         arrivals.remove(thing)
     assert len(list(arrivals.read(0, SIZE))) == 1
 
 
-def test_an_unfinished_chunk_that_becomes_empty_goes_on() -> None:
+def test_an_unfinished_chunk_that_becomes_empty_is_filled_on() -> None:
     arrivals, things = filled(2)
     for thing in things:
         arrivals.remove(thing)
@@ -67,7 +67,7 @@ CHANGES = st.lists(st.tuples(st.booleans(), st.integers(0, 10_000)), max_size=20
 
 
 @given(st.integers(0, 200), st.lists(CHANGES, max_size=10), st.integers(1, 5))
-def test_what_stays_comes_once_whatever_else_happens(
+def test_an_entry_that_stays_is_read_once_whatever_else_happens(
     count: int, between: list[list[tuple[bool, int]]], step: int
 ) -> None:
     arrivals, things = filled(count)

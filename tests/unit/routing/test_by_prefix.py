@@ -50,7 +50,7 @@ def test_what_is_malformed_harms_nobody() -> None:
     assert {"203.0.113.1/32", "203.0.113.2/32"} <= found
 
 
-def test_one_that_comes_and_goes_takes_no_room() -> None:
+def test_a_prefix_that_comes_and_goes_takes_no_room() -> None:
     index = PrefixIndex()
     others = [prefix(f"203.0.113.{n}/32") for n in range(9)]
     index.add(others)
@@ -62,7 +62,7 @@ def test_one_that_comes_and_goes_takes_no_room() -> None:
     assert not index._gone
 
 
-def test_what_is_gone_does_not_pile_up() -> None:
+def test_removed_prefixes_do_not_accumulate() -> None:
     """Guests that never come back: as many prefixes as live ones are kept in vain at most."""
     index = PrefixIndex()
     for n in range(1000):

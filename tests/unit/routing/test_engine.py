@@ -68,7 +68,7 @@ def from_8(where: str = ANYCAST) -> Route:
 # Announcements -----------------------------------------------------------------------------------
 
 
-def test_a_good_route_is_accepted_told_and_announced() -> None:
+def test_a_good_route_is_accepted_logged_and_announced() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)))
     assert told(actions) == ["203.0.113.1/32 accepted (announce)"]
@@ -77,7 +77,7 @@ def test_a_good_route_is_accepted_told_and_announced() -> None:
     assert paths(machine, ONE, "spines") == {ID7: HV7}
 
 
-def test_a_bad_route_is_rejected_told_and_kept() -> None:
+def test_a_bad_route_is_rejected_logged_and_kept() -> None:
     machine = engine()
     actions = after(machine, update(route(THEIRS)))
     assert told(actions) == ["203.0.113.17/32 rejected origin_invalid_asn (announce)"]
@@ -89,7 +89,7 @@ def test_a_bad_route_is_rejected_told_and_kept() -> None:
     )
 
 
-def test_an_audit_event_says_everything() -> None:
+def test_an_audit_event_has_every_member() -> None:
     provenance = Provenance("3f2a1c", "ab" * 32, "192.0.2.50:8282", 7, 42)
     bound = data(("203.0.113.0/28-32 AS65007",), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7))
     machine = engine(replace(bound, provenance=provenance))
@@ -162,7 +162,7 @@ def test_a_replacement_is_one_change() -> None:
     assert machine.counters["announced"] == 2
 
 
-def test_a_replacement_that_routers_cannot_tell_is_no_change() -> None:
+def test_a_replacement_with_the_same_outgoing_attributes_is_no_change() -> None:
     machine = engine()
     own = Attributes(as_path=path("65007"), communities=((OWN_ASN, 1),))
     assert after(machine, update(route(ONE)), update(route(ONE, attributes=own))) == NOTHING
@@ -184,7 +184,7 @@ def test_an_accepted_replacement_announces() -> None:
     assert paths(machine, ONE) == {0: HV7}
 
 
-def test_other_reasons_are_told_once() -> None:
+def test_other_reasons_are_logged_once() -> None:
     machine = engine()
     worse = update(route(ONE, next_hops=HV8, as_path="65008"))
     actions = after(machine, update(route(ONE, next_hops=HV8)), worse)
@@ -231,7 +231,7 @@ def test_a_withdraw_beside_a_malformed_attribute_leaves_room() -> None:
     assert told(after(machine, update(route(ONE)))) == ["203.0.113.1/32 accepted (announce)"]
 
 
-def test_a_malformed_announcement_of_a_new_prefix_is_kept_to_say_why() -> None:
+def test_a_malformed_announcement_of_a_new_prefix_is_kept_with_its_reason() -> None:
     machine = engine()
     malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
     assert told(after(machine, malformed)) == [
@@ -253,7 +253,7 @@ def test_a_global_and_a_link_local_next_hop_are_one_route() -> None:
 # Withdraws ---------------------------------------------------------------------------------------
 
 
-def test_a_withdraw_is_told_and_passed_on() -> None:
+def test_a_withdraw_is_logged_and_passed_on() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)), withdraw(route(ONE).key))
     assert told(actions) == ["203.0.113.1/32 accepted -> gone (withdraw)"]
@@ -350,7 +350,7 @@ def test_two_planes_are_two_paths() -> None:
 # Sessions ----------------------------------------------------------------------------------------
 
 
-def test_a_session_that_comes_up_is_told() -> None:
+def test_a_session_that_comes_up_is_logged() -> None:
     machine = engine()
     actions = after(machine, up(), now=5.0)
     assert actions == NOTHING._replace(
@@ -369,7 +369,9 @@ def test_a_session_that_comes_up_is_told() -> None:
         ("192.0.2.99", "unknown", ""),
     ],
 )
-def test_roles(neighbor: str, role: str, group: str) -> None:
+def test_the_role_of_a_neighbor_follows_from_its_group(
+    neighbor: str, role: str, group: str
+) -> None:
     machine = engine()
     assert machine.neighbors.identify(address(neighbor)) == (role, group)
     actions = after(machine, down(neighbor))
@@ -415,7 +417,7 @@ def test_a_lost_host_takes_its_routes_along() -> None:
     )
 
 
-def test_a_peer_that_stays_down_is_told_once() -> None:
+def test_a_peer_that_stays_down_is_logged_once() -> None:
     machine = engine()
     assert told(after(machine, down())) == ["host 198.51.100.7 down: lost"]
     assert after(machine, down(), now=3.0) == NOTHING
@@ -443,7 +445,7 @@ def test_a_session_that_starts_anew_unseen_has_nothing_yet() -> None:
     assert machine.sessions[address(HV7)] == Session(65008, True, 8.0)
 
 
-def test_routers_are_told_and_not_asked() -> None:
+def test_routes_of_routers_are_ignored() -> None:
     machine = engine()
     ours = update(route(ONE, neighbor="192.0.2.10"))
     assert after(machine, ours, ours) == NOTHING
@@ -451,7 +453,7 @@ def test_routers_are_told_and_not_asked() -> None:
     assert machine.counters == {"updates": 2, "from_router": 2}
 
 
-def test_strangers_are_judged_and_rejected() -> None:
+def test_routes_of_unknown_neighbors_are_judged_and_rejected() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE, neighbor="192.0.2.99")))
     assert told(actions) == ["203.0.113.1/32 rejected neighbor_unknown (announce)"]
@@ -466,7 +468,7 @@ def test_the_end_of_rib_is_nothing_to_us() -> None:
     assert after(machine, EndOfRib(address(HV7), 65007, UNICAST[4])) == NOTHING
 
 
-def test_other_families_are_refused_and_told_of_once() -> None:
+def test_other_families_are_refused_and_logged_once() -> None:
     provenance = Provenance("3f2a1c")
     bound = data((), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7))
     machine = engine(replace(bound, provenance=provenance))
@@ -485,7 +487,7 @@ def test_other_families_are_refused_and_told_of_once() -> None:
     assert len(after(machine, other).audit) == 2, "each neighbor has its own"
 
 
-def test_what_is_told_of_other_families_is_bounded() -> None:
+def test_what_is_logged_of_other_families_is_bounded() -> None:
     machine = engine()
     flows = tuple(("ipv4 flow", str(n)) for n in range(MAX_REFUSED + 10))
     assert len(after(machine, Update(address(HV7), 65007, (), (), flows)).audit) == 100

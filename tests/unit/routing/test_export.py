@@ -317,7 +317,7 @@ def test_path_ids_fit_the_wire_and_are_never_zero(neighbor: str, received: int) 
     assert 0 < path_id(address(neighbor), received) < 2**32
 
 
-def test_path_ids_tell_neighbors_and_their_paths_apart() -> None:
+def test_path_ids_distinguish_neighbors_and_their_paths() -> None:
     chance = random.Random(7)
     pairs = {
         (Address(family, chance.getrandbits(bits)), received)

@@ -75,7 +75,7 @@ AT_ONCE = Limits(max_loss_percent=50, min_loss=2, window=0)
         (201, 1000, False),
     ],
 )
-def test_a_fifth_may_go_and_so_may_nine(lost: int, accepted: int, allowed: bool) -> None:
+def test_default_limits_hold_larger_losses(lost: int, accepted: int, allowed: bool) -> None:
     assert Limits().allow(lost, accepted) is allowed
 
 
@@ -89,7 +89,9 @@ def test_a_fifth_may_go_and_so_may_nine(lost: int, accepted: int, allowed: bool)
         (Limits(1, 2), 1, 1, True),
     ],
 )
-def test_other_limits(limits: Limits, lost: int, accepted: int, allowed: bool) -> None:
+def test_limits_allow_losses_up_to_percent_or_number(
+    limits: Limits, lost: int, accepted: int, allowed: bool
+) -> None:
     assert limits.allow(lost, accepted) is allowed
 
 
@@ -118,7 +120,7 @@ def announced(machine: Engine) -> set[str]:
     return {str(where) for where in machine.routes_out("leaves")}
 
 
-def test_a_mass_loss_is_held_and_told_of() -> None:
+def test_a_mass_loss_is_held_and_logged() -> None:
     machine = guarded(*four())
     actions = after(machine, replaced(ONLY_FOUR))
     held = "accepted -> held held_by_guard origin_not_found (data)"
@@ -139,7 +141,7 @@ def test_the_alarm_names_the_change_and_its_data() -> None:
     assert alarm == GuardChange("held", 4, 4, 4, "truth", "as the test says", provenance)
 
 
-def test_a_release_says_whose_it_is_and_an_end_is_told_once() -> None:
+def test_a_release_is_logged_with_its_requester_and_an_end_once() -> None:
     machine = holding()
     after(machine, withdraw(route(ONE).key), withdraw(route(TWO).key))
     provenance = machine.data.provenance
@@ -152,7 +154,7 @@ def test_a_release_says_whose_it_is_and_an_end_is_told_once() -> None:
     assert after(machine, update(route(ONE))) == NOTHING
 
 
-def test_a_smaller_loss_goes_out() -> None:
+def test_a_smaller_loss_is_withdrawn() -> None:
     machine = guarded(*four())
     actions = after(machine, replaced(ONLY_TWO_AND_FOUR))
     assert told(actions)[-1] == "truth: 4 judged, 2 flipped"
@@ -199,7 +201,7 @@ def test_data_that_are_not_there_are_no_loss_to_hold() -> None:
     assert (machine.guard.held, announced(machine)) == (0, set())
 
 
-def test_few_routes_may_all_go_at_once() -> None:
+def test_a_loss_of_few_routes_is_never_held() -> None:
     machine = guarded(route(ONE))
     after(machine, replaced(NOTHING_OF_THEIRS))
     assert announced(machine) == set()
@@ -243,7 +245,7 @@ def test_a_release_of_a_host_takes_its_routes_alone() -> None:
     assert announced(machine) == {FOUR}
 
 
-def test_the_last_partial_release_is_no_end_that_is_told_again() -> None:
+def test_the_last_partial_release_is_not_logged_as_an_end_again() -> None:
     machine = holding()
     for where in (ONE, TWO, THREE):
         after(machine, GuardReleased("HTTP", prefix=Prefix.parse(where)))
@@ -295,7 +297,7 @@ def test_what_is_held_stays_so_when_later_data_lose_little() -> None:
     assert announced(machine) == {ONE, TWO, THREE}
 
 
-def test_a_held_route_tells_when_its_reasons_change() -> None:
+def test_a_held_route_is_logged_again_when_its_reasons_change() -> None:
     machine = holding()
     actions = after(machine, replaced(TO_THE_OTHER))
     assert told(actions)[0] == (f"{ONE} held -> held held_by_guard origin_invalid_asn (data)")
@@ -355,7 +357,7 @@ def test_a_new_announcement_of_a_held_prefix_is_judged_by_the_new_data() -> None
     assert paths(machine, ONE) == {0: HV7}
 
 
-def test_the_new_owner_comes_before_what_is_held() -> None:
+def test_the_new_owner_is_announced_instead_of_the_held_route() -> None:
     machine = guarded(*four())
     after(machine, replaced(TO_THE_OTHER))
     worse = route(ONE, neighbor=HV8, asn=65008, attributes=Attributes(path("65008"), med=99))
@@ -467,7 +469,7 @@ def test_what_a_configuration_takes_away_counts_unless_it_is_meant(
     assert machine.guard.lost == lost
 
 
-def test_the_window_goes_on_after_a_restart() -> None:
+def test_the_window_continues_after_a_restart() -> None:
     before = with_ten()
     after(before, replaced(owned(*range(3, 10))), now=100.0)
     memory = Memory()
@@ -546,7 +548,7 @@ def test_nothing_else_is_announced_because_of_it() -> None:
     assert told(after(machine, AllRepeated())) == ["guard: ended 0, 0 held"]
 
 
-def test_what_does_not_come_again_in_time_is_gone() -> None:
+def test_a_held_route_that_is_not_repeated_in_time_is_withdrawn() -> None:
     machine = restarted(holding(), ONLY_FOUR)
     after(machine, update(route(ONE)), AllRepeated())
     assert machine.guard.held == 1

@@ -87,7 +87,7 @@ def test_a_source_that_is_not_there_is_not_held() -> None:
     assert (found.lost, found.would_hold(Limits(20, 10))) == (15, False)
 
 
-def test_no_more_routes_are_kept_than_people_can_look_through() -> None:
+def test_no_more_routes_are_kept_than_a_person_can_read() -> None:
     machine = engine(data(("10.0.0.0/8-32 AS65007",)), hosts=host_group(max_prefixes=5000))
     routes = [route(f"10.0.{n >> 8}.{n & 255}/32") for n in range(MAX_FLIPS + 1)]
     after(machine, up(), *(update(one) for one in routes))

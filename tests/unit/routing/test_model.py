@@ -175,7 +175,7 @@ def test_what_is_no_prefix(text: str) -> None:
         Prefix.parse(text)
 
 
-def test_a_length_that_is_no_number_is_told() -> None:
+def test_a_length_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'10.0.0.0/x' has no usable prefix length"):
         Prefix.parse("10.0.0.0/x")
 
@@ -330,12 +330,12 @@ def test_no_number_ever_changes() -> None:
     } == numbers
 
 
-def test_reasons_speak_for_themselves() -> None:
+def test_every_reason_has_a_text_and_a_remedy() -> None:
     assert all(name == reason.name and reason.text for name, reason in REASONS.items())
     assert len({reason.text for reason in REASONS.values()}) == len(REASONS)
 
 
-def test_no_other_reason_is_told() -> None:
+def test_the_policy_names_no_reason_that_the_table_lacks() -> None:
     """A name that the policy spells and the table lacks would be lost on the way."""
     source = ROOT / "rsfilter" / "routing" / "policy.py"
     quoted = set(re.findall(r'"([a-z]+(?:_[a-z]+)+)"', source.read_text(encoding="utf-8")))

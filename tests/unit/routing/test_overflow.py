@@ -45,7 +45,7 @@ def asked(machine: Engine, now: float) -> list[RefreshWanted]:
     return machine.expire(now).refresh
 
 
-def test_a_host_is_asked_once_there_is_room() -> None:
+def test_a_host_is_requested_to_repeat_itself_once_there_is_room() -> None:
     machine = overfull()
     assert asked(machine, LOOK_EVERY_S) == []
     after(machine, withdraw(*(each.key for each in guests(1, 2, 3))), now=LOOK_EVERY_S)
@@ -74,7 +74,7 @@ def test_what_one_route_takes_another_may_have_had() -> None:
     assert machine.next_timer() == 2 * LOOK_EVERY_S
 
 
-def test_a_host_that_says_too_much_again_is_asked_again_and_no_sooner() -> None:
+def test_a_host_that_exceeds_its_limit_again_is_requested_again_and_no_sooner() -> None:
     machine = overfull()
     for turn in range(1, 4):
         now = turn * LOOK_EVERY_S
@@ -85,14 +85,14 @@ def test_a_host_that_says_too_much_again_is_asked_again_and_no_sooner() -> None:
 
 
 @pytest.mark.parametrize("stale_time", [0, 60])
-def test_a_session_that_ends_says_everything_again_by_itself(stale_time: int) -> None:
+def test_a_session_that_ends_needs_no_request(stale_time: int) -> None:
     machine = engine(hosts=host_group(max_prefixes=2, stale_time=stale_time))
     after(machine, update(*guests(1, 2, 3, 4, 5)), down())
     assert asked(machine, LOOK_EVERY_S) == []
     assert asked(machine, 9 * LOOK_EVERY_S) == []
 
 
-def test_thousands_of_hosts_are_not_asked_at_once() -> None:
+def test_thousands_of_hosts_are_not_requested_at_once() -> None:
     """ExaBGP would do nothing else for minutes."""
     machine = engine(hosts=host_group(max_prefixes=2))
     for number in range(ASKED_AT_ONCE + 1):
@@ -105,7 +105,7 @@ def test_thousands_of_hosts_are_not_asked_at_once() -> None:
     assert len(asked(machine, 2 * LOOK_EVERY_S)) == 1
 
 
-def test_it_is_asked_in_the_families_of_what_it_announced() -> None:
+def test_a_host_is_requested_in_the_families_that_were_not_kept() -> None:
     machine = engine(hosts=host_group(max_prefixes=1))
     ipv6 = [route(f"2001:db8:aa::{n}/128", next_hops="2001:db8::7") for n in range(3)]
     after(machine, update(*guests(1, 2)), update(*ipv6))

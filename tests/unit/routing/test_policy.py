@@ -72,7 +72,7 @@ def test_a_check_that_is_added_runs_for_every_route(
             assert found["added"] == ("held_by_guard",), case
 
 
-def test_findings_are_what_judge_says() -> None:
+def test_findings_and_judge_agree() -> None:
     for case in CASES:
         found = policy.findings(case.route, case.group, case.data)
         reasons = {name for names in found.values() for name in names}
@@ -97,7 +97,7 @@ def test_the_checks_that_a_plain_host_route_is_spared_find_nothing(
     assert set(verdict.reasons) == set(every)
 
 
-def test_path_checks_look_at_the_family_of_a_prefix_alone() -> None:
+def test_path_checks_depend_on_the_family_of_a_prefix_alone() -> None:
     """A `Judge` asks them once for many prefixes."""
     for case in CASES:
         group = case.group or policy.NO_GROUP
@@ -111,7 +111,7 @@ def test_path_checks_look_at_the_family_of_a_prefix_alone() -> None:
                 assert check(moved, group, case.data) == found, check
 
 
-def test_a_judge_of_many_routes_says_what_judge_says_of_each() -> None:
+def test_a_judge_of_many_routes_agrees_with_judge_for_each() -> None:
     """Whatever order they come in: neighbors of a case share most with it, and never all."""
     one_after_the_other = policy.Judge()
     for case in CASES:
@@ -273,7 +273,7 @@ WORLD = {
 
 
 @pytest.mark.parametrize("group_name", GROUPS)
-def test_all_reasons_are_kept_in_telling_order(group_name: str) -> None:
+def test_all_reasons_are_kept_in_the_order_of_the_table(group_name: str) -> None:
     group = GROUPS[group_name]
     for where, as_path, next_hops, origin, unbound, malformed, within in product(
         PREFIXES, PATHS, NEXT_HOPS, WORLD, *[(False, True)] * 3
@@ -366,7 +366,7 @@ def test_origin_validation_is_rfc_6811_in_every_mode(
 
 @settings(max_examples=200)
 @given(vrp_lists, small_prefixes(), st.sampled_from(ASNS))
-def test_one_source_alone_is_asked_in_every_mode(vrps: list[Vrp], where: Prefix, asn: int) -> None:
+def test_a_single_source_decides_in_every_mode(vrps: list[Vrp], where: Prefix, asn: int) -> None:
     expected = oracle.rfc6811(vrps, where, asn)
     table = VrpSet.of(vrps)
     for mode in Mode:

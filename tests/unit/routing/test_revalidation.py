@@ -221,7 +221,7 @@ def test_a_release_waits_for_the_data_under_way() -> None:
     assert announced(machine) == set()
 
 
-def test_a_held_route_that_goes_while_the_guard_lets_go_is_not_told_of_again() -> None:
+def test_a_held_route_that_is_withdrawn_during_a_release_is_not_logged_again() -> None:
     machine = filled(limits=Limits(50, 1))
     machine.handle(replaced(NOBODYS), 0.0)
     settled(machine)
@@ -232,7 +232,7 @@ def test_a_held_route_that_goes_while_the_guard_lets_go_is_not_told_of_again() -
     assert announced(machine) == set()
 
 
-def test_another_policy_goes_through_in_slices_too() -> None:
+def test_another_policy_is_applied_in_slices_too() -> None:
     machine = filled()
     strict = host_group(ipv4_lengths=frozenset({31}))
     machine.handle(PolicyReplaced((strict,), NO_GUARD, 30.0), 0.0)

@@ -102,7 +102,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_good_files(name: str) -> None:
+def test_good_files_are_read(name: str) -> None:
     form, vrps = GOOD[name]
     path = FIXTURES / "good" / name
     truth = load_truth(path, NOW)
@@ -223,7 +223,7 @@ def test_a_host_that_its_asn_keeps_from_speaking_is_warned_about() -> None:
     assert [warning.pointer for warning in truth.warnings] == ["/hosts/1"]
 
 
-def test_what_has_expired_is_left_out_and_told() -> None:
+def test_expired_entries_are_left_out_with_a_warning() -> None:
     truth = load_truth(FIXTURES / "good" / "rpki-client-8.json", NOW)
     assert [warning.pointer for warning in truth.warnings] == ["/roas/1/expires"]
     assert len(load_truth(FIXTURES / "good" / "rpki-client-8.json", 0.0).vrps) == 2
@@ -326,7 +326,7 @@ def test_slurm_of_filters_alone_is_a_truth() -> None:
     assert truth.filters == (PrefixFilter(None, 0),)
 
 
-def test_what_slurm_says_of_aspa_is_not_for_us() -> None:
+def test_aspa_in_slurm_is_ignored() -> None:
     truth = read(
         {
             "slurmVersion": 2,
@@ -430,7 +430,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files(name: str) -> None:
+def test_bad_files_are_refused_with_the_place(name: str) -> None:
     path = FIXTURES / "bad" / name
     with pytest.raises(TruthError) as caught:
         load_truth(path, NOW)
@@ -479,7 +479,7 @@ NOT_A_TRUTH = [
 
 
 @pytest.mark.parametrize(("data", "part"), NOT_A_TRUTH, ids=[part for _, part in NOT_A_TRUTH])
-def test_what_is_no_truth_says_why(data: bytes, part: str) -> None:
+def test_what_is_no_truth_is_refused_with_the_reason(data: bytes, part: str) -> None:
     assert part in str(refused(data))
 
 
@@ -522,7 +522,7 @@ BAD_HOSTS = [
 
 
 @pytest.mark.parametrize(("change", "place"), BAD_HOSTS, ids=[str(c) for c, _ in BAD_HOSTS])
-def test_bad_hosts(change: dict[str, Any], place: str) -> None:
+def test_bad_hosts_are_refused_with_the_place(change: dict[str, Any], place: str) -> None:
     read({"hosts": [HOST]})
     assert places(refused({"hosts": [{**HOST, **change}]})) == [place]
 
@@ -605,7 +605,7 @@ def test_a_file_beyond_the_limit_is_not_even_read(tmp_path: Path) -> None:
         load_truth(path, NOW)
 
 
-def test_the_clock_is_asked_when_no_time_is_given(tmp_path: Path) -> None:
+def test_the_clock_is_read_if_no_time_is_given(tmp_path: Path) -> None:
     path = tmp_path / "truth.json"
     path.write_text('{"roas": [{"prefix": "10.0.0.0/8", "asn": 1, "expires": 1000000000}]}')
     with pytest.raises(TruthError, match="no entry in force"):

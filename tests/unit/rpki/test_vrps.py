@@ -271,7 +271,7 @@ def test_validation_agrees_with_the_oracle(
     assert table.covers(prefix) is (validation.state is not NOT_FOUND)
 
 
-def test_many_vrps_of_one_prefix_are_gone_through_once() -> None:
+def test_many_vrps_of_one_prefix_are_scanned_once() -> None:
     """A cache can send hundreds of thousands: every route under it would wait for each."""
     where = Prefix.parse("203.0.113.0/24")
     table = VrpSet.of(Vrp(where, 32, asn) for asn in range(1, 1001))
@@ -337,7 +337,7 @@ def test_the_garbage_collector_has_nothing_to_walk() -> None:
 
 
 @given(vrp_sets, st.integers(0, 2**32 - 1))
-def test_without_removes_what_it_is_told(table: VrpSet, asn: int) -> None:
+def test_without_these_removes_exactly_these(table: VrpSet, asn: int) -> None:
     kept = table.without(lambda one: one.asn >= asn)
     assert set(kept) == {one for one in table if one.asn < asn}
 

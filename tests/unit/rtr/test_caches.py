@@ -163,7 +163,9 @@ async def fault_in_a_reload(fault: Fault) -> None:
         (fault_in_a_reload, FAULTS),
     ],
 )
-async def test_faults(meets: Callable[[Fault], Awaitable[None]], faults: dict[str, Fault]) -> None:
+async def test_data_stay_in_force_through_every_fault(
+    meets: Callable[[Fault], Awaitable[None]], faults: dict[str, Fault]
+) -> None:
     """All at once: nearly all of the time is spent waiting for `retry`."""
     outcomes = await asyncio.gather(*map(meets, faults.values()), return_exceptions=True)
     failed = {
@@ -177,7 +179,7 @@ async def test_faults(meets: Callable[[Fault], Awaitable[None]], faults: dict[st
 
 @pytest.mark.slow  # librtr waits for 60 s
 @pytest.mark.parametrize("fault", [says(), begins()])
-async def test_silence(fault: Fault) -> None:
+async def test_data_are_received_after_a_silence(fault: Fault) -> None:
     async with RtrCache(OLD) as cache:
         cache.faults.append(fault)
         async with watched(cache.address) as rtr:
@@ -186,7 +188,7 @@ async def test_silence(fault: Fault) -> None:
 
 
 @pytest.mark.slow  # ten seconds of work for librtr
-async def test_a_flood() -> None:
+async def test_a_flood_of_records_is_cut_off() -> None:
     """More between two End of Data than four times the RPKI of today is cut off."""
     async with RtrCache(OLD) as cache:
         cache.faults.append(begins(record(FORGED) * (80 * 2**20 // 20)))
@@ -274,7 +276,7 @@ async def test_nine_of_ten_removed_at_once() -> None:
         assert rtr.history == [COMMON, FEW]
 
 
-async def test_an_empty_cache_has_no_say() -> None:
+async def test_an_empty_cache_does_not_decide() -> None:
     async with RtrCache(OLD) as cache, watched(cache.address, expire=3) as rtr:
         await rtr.holds(OLD)
         cache.holds([])
@@ -416,7 +418,7 @@ async def test_a_cache_without_data_does_not_keep_the_other_from_deciding() -> N
         (0, 7200, 3600, 3600),  # has none
     ],
 )
-async def test_a_cache_may_ask_for_less_than_our_expire(
+async def test_a_cache_may_set_a_shorter_expire_than_ours(
     version: int, sent: int, ours: int, expire: int
 ) -> None:
     async with RtrCache(OLD, version=version) as cache:
@@ -595,7 +597,9 @@ class FailsFirst(Watched):
         super()._expired()
 
 
-async def test_what_a_callback_failed_over_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_data_whose_callback_failed_are_reported_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Else the data that are in force would not be those of the cache until it has others."""
     async with RtrCache(OLD) as cache:
         rtr = FailsFirst(cache.address)

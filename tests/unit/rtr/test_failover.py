@@ -132,7 +132,7 @@ class Caches:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts(name: str) -> None:
+def test_choices_follow_the_scripts(name: str) -> None:
     caches = Caches()
     assert [caches.play(step) for step in SCRIPTS[name]] == SCRIPTS[name]
 
@@ -158,7 +158,7 @@ def test_the_deadline_is_the_next_time_at_which_something_may_change() -> None:
 
 
 @pytest.mark.parametrize(("retry", "grace"), [(1, 5), (2, 5), (3, 6), (10, 20), (600, 1200)])
-def test_grace(retry: float, grace: float) -> None:
+def test_the_grace_follows_from_retry(retry: float, grace: float) -> None:
     assert grace_of(retry) == grace
 
 
@@ -225,7 +225,7 @@ def test_data_expire_by_the_shorter_of_two_times(ours: int, sent: int, expire: i
     assert failover.decide(expire) == CacheChoice(0, False, None)
 
 
-def test_no_cache_can_ask_for_data_that_expire_before_the_next_refresh() -> None:
+def test_no_cache_can_set_an_expire_before_the_next_refresh() -> None:
     failover = Failover(1, refresh=3000, grace=GRACE, expire=7200)
     failover.report(0, 0.0, None, 600)
     assert failover.expire_of(0) == 3000 + GRACE

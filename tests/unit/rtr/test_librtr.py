@@ -44,7 +44,7 @@ def packed(prefix: str, max_length: int, asn: int) -> bytes:
     return struct.pack(RECORD, family, length, max_length, asn, network.to_bytes(16, "big"))
 
 
-def test_read_table() -> None:
+def test_records_become_vrps() -> None:
     records = packed("192.0.2.0/24", 32, 65001) + packed("2001:db8::1:0:0:1/128", 128, 2**32 - 1)
     table = read_table(records)
     assert set(table.vrps) == {
@@ -55,7 +55,7 @@ def test_read_table() -> None:
     assert table.digest == digest_of(records)
 
 
-def test_read_no_table() -> None:
+def test_no_records_make_an_empty_set() -> None:
     table = read_table(b"")
     assert (len(table.vrps), table.dropped) == (0, 0)
 
@@ -80,7 +80,7 @@ RECORDS = st.lists(
 
 
 @given(RECORDS, RECORDS)
-def test_digests_tell_sets_apart(
+def test_digests_distinguish_sets(
     one: list[tuple[int, int, int, int, int]], two: list[tuple[int, int, int, int, int]]
 ) -> None:
     def table(rows: list[tuple[int, int, int, int, int]]) -> bytes:
@@ -316,7 +316,7 @@ async def test_stayrtr_in_a_hurry(stayrtr: StayRtr) -> None:
 
 @pytest.mark.lab
 @pytest.mark.parametrize("knows_host", [True, False])
-async def test_ssh(tmp_path: Path, knows_host: bool) -> None:
+async def test_ssh_checks_the_key_of_the_cache(tmp_path: Path, knows_host: bool) -> None:
     for name in ("host", "other", "user"):
         argv = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", name]
         subprocess.run(argv, cwd=tmp_path, check=True)

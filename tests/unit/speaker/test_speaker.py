@@ -109,7 +109,7 @@ def _run(*words: str) -> tuple[dict[str, Any], list[str], str]:
     return told, argv, result.stderr
 
 
-def test_a_server_has_everything_replaced_and_says_so() -> None:
+def test_a_server_has_everything_replaced_and_reports_it() -> None:
     told, argv, errors = _run("exabgp", "server", "x.conf")
     assert told == {
         "exabgp": version("exabgp"),

@@ -130,7 +130,7 @@ def test_what_connects_is_as_quick_as_an_idle_exabgp(
     assert stage.has_turn(peer)
 
 
-def test_a_keepalive_that_is_awaited_asks_for_turns_but_gets_none(stage: Stage) -> None:
+def test_an_awaited_keepalive_requests_turns_but_gets_none(stage: Stage) -> None:
     peer = stage.peer(state=FSM.OPENCONFIRM)
     turns = 0
     while stage.has_turn(peer, ACTION.NOW):
@@ -138,7 +138,7 @@ def test_a_keepalive_that_is_awaited_asks_for_turns_but_gets_none(stage: Stage) 
     assert turns == QUIET_TURNS + 1
 
 
-def test_a_peer_that_asks_for_the_next_turn_has_it(stage: Stage) -> None:
+def test_a_peer_that_requests_the_next_turn_gets_it(stage: Stage) -> None:
     peer = stage.peer()
     for _ in range(50):
         assert stage.has_turn(peer, ACTION.NOW)
@@ -235,7 +235,7 @@ def test_a_session_without_timers_rests_until_something_happens(stage: Stage, cl
     assert stage.has_turn(peer)
 
 
-def test_a_handshake_is_looked_at_each_second(stage: Stage, clock: Clock) -> None:
+def test_a_handshake_is_checked_each_second(stage: Stage, clock: Clock) -> None:
     peer = stage.peer(state=FSM.OPENSENT)
     stage.rests(peer)
     clock.now += LONGEST_SLEEP_S - 0.01

@@ -153,7 +153,7 @@ def test_an_operator_needs_no_token_and_the_log_has_who_it_was(
     eventually(lambda: who in "".join(file.read_text() for file in log.glob("*.jsonl")))
 
 
-def test_others_are_not_let_in(site: Speaker, tmp_path: Path) -> None:
+def test_other_users_cannot_connect(site: Speaker, tmp_path: Path) -> None:
     place = tmp_path / "rsfilter.sock"
     program = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     argv = [sys.executable, "-c", program, "rsfilter.sock"]
@@ -165,7 +165,7 @@ def test_others_are_not_let_in(site: Speaker, tmp_path: Path) -> None:
     assert "PermissionError: [Errno 13]" in ended.stderr
 
 
-def test_it_is_gone_at_the_end_and_comes_back_after_a_crash(tmp_path: Path) -> None:
+def test_the_socket_is_removed_at_the_end_and_made_again_after_a_crash(tmp_path: Path) -> None:
     place = tmp_path / "rsfilter.sock"
     with running_site(tmp_path) as speaker:
         eventually(place.exists)
@@ -185,7 +185,7 @@ def _answers(place: Path) -> bool:
     return False
 
 
-def test_a_filter_without_a_socket_filters_and_says_so(tmp_path: Path) -> None:
+def test_a_filter_without_a_socket_filters_and_reports_it(tmp_path: Path) -> None:
     """Until its directory is there."""
     place = tmp_path / "not" / "there" / "rsfilter.sock"
 

@@ -37,7 +37,7 @@ def bench(tmp_path: Path) -> Bench:
 # Answers -----------------------------------------------------------------------------------------
 
 
-async def test_status_says_everything_at_a_glance(bench: Bench) -> None:
+async def test_status_has_every_part(bench: Bench) -> None:
     async with bench.client() as client:
         said = await client.get("/api/v1/status")
     assert said["asn"] == 65100
@@ -88,7 +88,7 @@ async def test_neighbors_have_their_role_their_host_and_their_counts(bench: Benc
     assert everybody[0]["router"]["told"] == 3
 
 
-async def test_a_route_is_told_with_its_verdict(bench: Bench) -> None:
+async def test_a_route_is_returned_with_its_verdict(bench: Bench) -> None:
     async with bench.client() as client:
         (found,) = (await client.get("/api/v1/routes?verdict=rejected"))["routes"]
     assert found == {
@@ -154,7 +154,7 @@ async def test_covering_finds_less_specific_routes(bench: Bench) -> None:
     ]
 
 
-async def test_pages_bring_each_route_once_whatever_comes_and_goes(bench: Bench) -> None:
+async def test_pages_have_each_route_once_whatever_comes_and_goes(bench: Bench) -> None:
     staying = [f"203.0.113.{n}/32" for n in range(1, 16)]
     bench.announces(HV7, 65007, *staying)
     seen: list[str] = []
@@ -172,7 +172,7 @@ async def test_pages_bring_each_route_once_whatever_comes_and_goes(bench: Bench)
     assert [prefix for prefix in seen if prefix in staying] == [*OWN, *staying[3:]]
 
 
-async def test_everything_comes_as_a_stream(bench: Bench) -> None:
+async def test_all_routes_are_returned_as_a_stream(bench: Bench) -> None:
     bench.announces(HV7, 65007, *(f"198.18.{n >> 8}.{n & 255}/32" for n in range(1000)))
     async with bench.client() as client:
         answer = await client.http.get("/api/v1/routes", headers={"Accept": NDJSON})
@@ -198,7 +198,7 @@ async def test_the_story_of_a_route(bench: Bench, path: str) -> None:
     assert story["origin"] == "igp"
 
 
-async def test_a_story_tells_what_routers_get_and_what_happened_before(bench: Bench) -> None:
+async def test_a_story_has_what_routers_get_and_the_last_record(bench: Bench) -> None:
     async with bench.client() as client:
 
         async def told() -> list[dict[str, object]]:
@@ -225,7 +225,7 @@ async def test_a_story_tells_what_routers_get_and_what_happened_before(bench: Be
     ]
 
 
-async def test_a_stale_route_says_until_when(bench: Bench) -> None:
+async def test_a_stale_route_has_the_time_of_its_end(bench: Bench) -> None:
     bench.says(state(HV7, 65007, "down", "hold timer"))
     async with bench.client() as client:
         (story,) = (await client.get(f"/api/v1/routes/{OWN[0]}"))["routes"]
@@ -235,7 +235,7 @@ async def test_a_stale_route_says_until_when(bench: Bench) -> None:
     assert counts["stale"] == 3
 
 
-async def test_the_audit_log_can_be_asked(bench: Bench) -> None:
+async def test_the_audit_log_can_be_queried(bench: Bench) -> None:
     async with bench.client() as client:
 
         async def found() -> list[int]:
@@ -258,7 +258,7 @@ async def test_an_audit_log_that_is_not_there_yet_has_no_records(bench: Bench) -
         assert await client.get("/api/v1/audit") == {"records": []}
 
 
-async def test_truth_tells_what_is_in_force(bench: Bench) -> None:
+async def test_truth_returns_what_is_in_force(bench: Bench) -> None:
     async with bench.client() as client:
         said = await client.get("/api/v1/truth")
     assert (said["mode"], said["problems"]) == ("authoritative", [])
@@ -298,9 +298,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("path", "status", "error"), WRONG)
-async def test_what_cannot_be_answered_is_said_in_one_shape(
-    bench: Bench, path: str, status: int, error: str
-) -> None:
+async def test_all_errors_have_one_form(bench: Bench, path: str, status: int, error: str) -> None:
     async with bench.client() as client:
         said = await client.get(path, status)
     assert said["error"] == error
@@ -318,14 +316,14 @@ async def test_what_cannot_be_answered_is_said_in_one_shape(
         ("/api/v1/status?x=1", "x: this takes no such parameter"),
     ],
 )
-async def test_a_misspelt_parameter_is_told_with_those_that_are_there(
+async def test_the_error_of_a_misspelt_parameter_lists_the_known_ones(
     bench: Bench, path: str, detail: str
 ) -> None:
     async with bench.client() as client:
         assert (await client.get(path, 400))["detail"] == detail
 
 
-async def test_a_failure_of_ours_tells_nothing_and_is_logged(
+async def test_a_defect_is_logged_and_its_response_has_no_detail(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(routes, "route_shape", lambda *_: 1 / 0)
@@ -438,7 +436,7 @@ async def test_a_body_is_taken_as_it_should_be_or_not_at_all(
     assert bench.asked == []
 
 
-async def test_who_names_no_host_is_refused_without_asking_the_dns(
+async def test_a_request_without_a_host_is_refused_without_a_dns_query(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.getfqdn", lambda *_: pytest.fail("asked"))
@@ -452,7 +450,7 @@ async def test_who_names_no_host_is_refused_without_asking_the_dns(
 ASK = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
-async def test_connections_that_ask_nothing_make_room_and_are_closed(
+async def test_idle_connections_make_room_and_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     """Also those that have asked before, and now send a request that never gets whole."""
@@ -505,7 +503,7 @@ async def test_who_does_not_read_an_answer_holds_no_connection(
         deaf.close()
 
 
-async def test_who_has_gone_listens_no_more(
+async def test_a_client_that_disconnects_frees_its_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     """Others need the place before the next sign of life is due."""
@@ -636,7 +634,7 @@ async def test_an_asn_is_a_number_or_has_as_before_it(bench: Bench, asn: str) ->
         assert len((await client.get(f"/api/v1/routes?asn={asn}"))["routes"]) == 4
 
 
-async def test_what_a_parameter_takes_is_said_in_words(bench: Bench) -> None:
+async def test_errors_describe_in_words_what_a_parameter_takes(bench: Bench) -> None:
     async with bench.client() as client:
         for query, detail in (
             ("asn=hv7", "asn: 'hv7' is not an ASN such as 65001 or AS65001"),

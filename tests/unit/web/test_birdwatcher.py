@@ -278,7 +278,7 @@ async def test_stale_routes_are_accepted_ones_with_their_community(tmp_path: Pat
     assert seen[ID7].last_error == "hold timer expired; 1 route kept as stale"
 
 
-async def test_a_host_far_beyond_its_limit_is_told_of(tmp_path: Path) -> None:
+async def test_a_host_far_beyond_its_limit_is_reported(tmp_path: Path) -> None:
     site = Site(tmp_path, WITH_ROUTERS.replace("max_prefixes = 1000000", "max_prefixes = 1"))
     for block in range(11):
         site.says(update(HV7, 65007, *(f"10.{block}.0.{n}/32" for n in range(100))))

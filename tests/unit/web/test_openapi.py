@@ -75,7 +75,7 @@ def test_every_endpoint_is_in_it() -> None:
     assert listed == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
 
 
-def test_what_changes_state_says_that_it_needs_the_token() -> None:
+def test_requests_that_change_state_are_described_with_the_token() -> None:
     secured = {
         path
         for path, methods in DOCUMENT["paths"].items()

@@ -31,7 +31,7 @@ def asked(asn: int, where: str, by: Data) -> Any:
     return msgspec.to_builtins(answer(asn, prefix(where), by))["validity"]
 
 
-def test_what_a_hostile_cache_says_of_one_prefix_is_named_in_part() -> None:
+def test_of_many_vrps_for_one_prefix_only_some_are_named() -> None:
     hostile = data([f"203.0.113.0/24-32 AS{asn}" for asn in range(1, 3001)])
     validity = asked(2999, "203.0.113.1/32", hostile)
     assert (validity["state"], len(lists(validity)[0])) == ("valid", 1)

@@ -71,7 +71,7 @@ async def test_a_wrong_token_is_called_wrong_and_a_missing_one_missing(bench: Be
     ("host", "status"),
     [("rs1.example.net", 200), ("RS1.example.net.:443", 200), ("rs2.example.net", 421)],
 )
-async def test_names_that_are_allowed_may_be_asked_for(
+async def test_requests_for_allowed_hosts_are_answered(
     bench: Bench, host: str, status: int
 ) -> None:
     async with bench.client() as client:

@@ -31,7 +31,7 @@ def bench(tmp_path: Path) -> Bench:
     return bench
 
 
-async def test_the_guard_is_released_in_the_name_of_who_asked(bench: Bench) -> None:
+async def test_a_release_is_recorded_with_its_requester(bench: Bench) -> None:
     bench.loads(truth_of((65008, "203.0.113.0/24")))
     async with bench.client() as client:
         assert (await client.get("/api/v1/status"))["guard"]["held"] == 15
@@ -123,7 +123,7 @@ async def test_impact_names_what_would_flip(bench: Bench) -> None:
     assert after["routes"]["accepted"] == 15, "nothing changes"
 
 
-async def test_impact_says_that_the_guard_would_hold(bench: Bench) -> None:
+async def test_impact_reports_that_the_guard_would_hold(bench: Bench) -> None:
     async with bench.client() as client:
         said = await client.post("/api/v1/impact", truth_of((65008, "203.0.113.0/24")))
     assert (said["lost"], said["would_hold"]) == (15, True)
@@ -209,7 +209,7 @@ async def read_events(response: Any, count: int) -> list[tuple[str, dict[str, An
     return found
 
 
-async def test_events_come_as_they_happen(bench: Bench) -> None:
+async def test_events_are_sent_as_they_happen(bench: Bench) -> None:
     async with bench.client() as client:
         stream = await client.http.get("/api/v1/events")
         assert stream.content_type == "text/event-stream"
@@ -239,7 +239,7 @@ async def test_events_of_some_kinds_only(bench: Bench) -> None:
     assert [kind for kind, _ in found] == ["data", "guard", "guard", "drain"]
 
 
-async def test_a_slow_client_loses_events_and_is_told_how_many(
+async def test_a_slow_client_loses_events_and_gets_their_number(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rsfilter.web.event_stream.MAX_QUEUE", 10)
@@ -264,7 +264,7 @@ def without_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_collector")
-async def test_who_has_gone_gets_no_more_events_and_leaves_nothing(bench: Bench) -> None:
+async def test_a_client_that_disconnects_leaves_nothing_behind(bench: Bench) -> None:
     async with bench.client() as client:
         stream = await client.http.get("/api/v1/events")
         await stream.content.readline()

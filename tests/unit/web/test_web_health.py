@@ -28,7 +28,7 @@ def names(health: Any) -> list[str]:
     return [finding.name for finding in health.reasons]
 
 
-def test_all_is_well(tmp_path: Path) -> None:
+def test_a_healthy_filter_has_no_findings(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert names(bench.api.watch.health()) == []
     assert names(bench.api.watch.readiness()) == []

@@ -79,7 +79,7 @@ async def test_the_owners_of_one_prefix_come_as_a_stream_in_steps(tmp_path: Path
     assert measured.longest < HOLD_S
 
 
-async def test_a_story_goes_on_when_its_hosts_go(tmp_path: Path) -> None:
+async def test_a_story_continues_when_its_hosts_withdraw(tmp_path: Path) -> None:
     bench = owners(tmp_path, 200)
     async with bench.client() as client:
         answer = await client.http.get(f"/api/v1/routes/{ANYCAST}")

@@ -71,7 +71,7 @@ async def test_a_worker_has_limits_and_a_lower_priority(kind: WorkerKind) -> Non
         (b"fails", 503, "the worker ended with 1"),
     ],
 )
-async def test_what_takes_more_is_told_why(
+async def test_a_worker_beyond_its_limits_is_ended_with_the_reason(
     kind: WorkerKind, what: bytes, status: int, detail: str
 ) -> None:
     async with Workers(kind).one() as worker:
@@ -164,7 +164,7 @@ async def test_a_hostile_truth_is_refused_by_what_it_is(tmp_path: Path, name: st
         assert (await client.post("/api/v1/impact", TRUTH))["judged"] == 0, "the next one is served"
 
 
-async def test_every_route_goes_to_the_worker(tmp_path: Path) -> None:
+async def test_every_route_is_passed_to_the_worker(tmp_path: Path) -> None:
     """More than one slice of them, and what they are judged by: group, truth, caches."""
     bench = Bench(tmp_path)
     prefixes = [f"203.0.113.{n}/32" for n in range(16)] + [
