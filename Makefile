@@ -32,8 +32,8 @@ packages:
 	@touch .venv/installed
 
 .PHONY: demo
-demo: setup ## real hosts, cache, ExaBGP and routers on one screen (KEEP=1: until Ctrl-C)
-	@echo "demo: starting StayRTR, three BIRD hosts, ExaBGP with rsfilter, a BIRD and an FRR router"
+demo: setup ## two route servers, real hosts and routers on one screen (KEEP=1: until Ctrl-C)
+	@echo "demo: starting StayRTR, BIRD hosts, two ExaBGP with rsfilter, a BIRD and an FRR router (ten seconds)"
 	@PYTHONPATH=tests $(RUN) -m lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: lab lab-all

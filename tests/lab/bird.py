@@ -62,8 +62,9 @@ class Bird(Speaker):
         self.control('disable "*"')
 
     def comes_back(self) -> None:
-        """Undo `shuts_down`."""
-        tell(f"{self.name} opens its sessions again")
+        """Undo `shuts_down`, or end `is_idle`."""
+        self.is_idle = False
+        tell(f"{self.name} opens its sessions")
         self.control('enable "*"')
 
     # Control ----------------------------------------------------------------------------------
@@ -158,6 +159,8 @@ class BirdHost(Bird, Host):
             mine = self._announced_in(family)
             text += self._sources(family, list(mine)) + self._export_filter(family, mine)
         options = f"rs client; hold time {self._hold_time_s};"
+        if self.is_idle:
+            options += " disabled on;"
         channel = "import all; export filter announced{};"
         for other in self._route_servers:
             for family in self.carried:

@@ -118,6 +118,7 @@ class RouteServer(ExaBgp):
     ) -> None:
         """Write rsfilter.toml: the groups of hosts and routers, and other sections by name."""
         own: Section = {
+            "name": self.name,
             "asn": self.asn,
             "router_id": self.router_id,
             "local_address": list(self.addresses.values()),

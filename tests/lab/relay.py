@@ -24,13 +24,13 @@ PREFERRED_PORT = 8480
 
 
 @contextlib.contextmanager
-def relayed(lab: Lab, address: str) -> Iterator[str]:
+def relayed(lab: Lab, address: str, preferred_port: int = PREFERRED_PORT) -> Iterator[str]:
     """An address on this machine's loopback for `address` (host:port) in the lab's network."""
     inside = lab.inside()
     if not inside:
         yield address
         return
-    with _listening() as listener:
+    with _listening(preferred_port) as listener:
         host, _, port = address.rpartition(":")
         words = [sys.executable, "-m", "lab.relay", str(listener.fileno()), host, port]
         process = subprocess.Popen(
@@ -45,9 +45,9 @@ def relayed(lab: Lab, address: str) -> Iterator[str]:
             process.wait()
 
 
-def _listening() -> socket.socket:
+def _listening(preferred_port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", PREFERRED_PORT))
+        return socket.create_server(("127.0.0.1", preferred_port))
     except OSError:
         return socket.create_server(("127.0.0.1", 0))
 

@@ -37,6 +37,8 @@ class Speaker(Daemon):
         self.router_id = f"192.0.2.{number}"
         self.carried: dict[int, tuple[int, ...]] = {family: (family,) for family in lab.families}
         """Its sessions: which families of routes each carries, by the family it runs over."""
+        self.is_idle = False
+        """It starts with its sessions disabled, until `comes_back` (BIRD alone can)."""
 
     def speaks_only_over(self, family: int | None) -> None:
         """One session carries everything; without IPv6 in the lab it runs over IPv4."""

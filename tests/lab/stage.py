@@ -9,6 +9,7 @@ then `host("hv1")` and `router("leaf1")` have the verbs.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,11 +33,10 @@ Owners = Mapping[str, Sequence[str]]
 
 
 class Stage:
-    """Everything in one lab. `group`: settings of the hosts' group."""
+    """Everything in one lab. `names`: of the route servers; `group`: settings of the hosts'."""
 
-    def __init__(self, lab: Lab, *, route_servers: int = 1, **group: object) -> None:
+    def __init__(self, lab: Lab, *, names: Sequence[str] = ("rs",), **group: object) -> None:
         self.lab = lab
-        names = ["rs", *(f"rs{n}" for n in range(2, route_servers + 1))]
         self.route_servers = [
             RouteServer(lab, name, FIRST_ROUTE_SERVER + n) for n, name in enumerate(names)
         ]
@@ -83,8 +83,9 @@ class Stage:
 
     # Life -------------------------------------------------------------------------------------
 
-    def owners(self, owners: Owners, revision: str = "") -> None:
-        """Write the truth: these hosts are bound to their addresses, and own these prefixes."""
+    def owners(self, owners: Owners, revision: str = "", file: str = "") -> None:
+        """Write the truth: these hosts are bound to their addresses, and own these prefixes.
+        `file`: only beside the truth in force, under this name."""
         entries: dict[str, dict[str, Any]] = {}
         for host in self.hosts.values():
             name = host.name.partition(".")[0]
@@ -95,7 +96,10 @@ class Stage:
             entries.setdefault(name, entry)["neighbors"] += host.session_addresses
         document = {"hosts": list(entries.values()), "metadata": {"revision": revision}}
         for route_server in self.route_servers:
-            route_server.writes_truth(document)
+            if file:
+                (route_server.place / file).write_text(json.dumps(document))
+            else:
+                route_server.writes_truth(document)
 
     def truth_is_in_force(self) -> None:
         """Wait until the filters judge by the truth as `owners` last wrote it."""
@@ -111,7 +115,7 @@ class Stage:
                 eventually(probe, self.lab.report)
 
     def starts(self, **sections: Mapping[str, object]) -> None:
-        """Configure and start all; returns when every session is up."""
+        """Configure and start all; returns when every session is up but those of idle hosts."""
         ranges = [self.lab.hosts_range(family) for family in self.lab.families]
         hosts: dict[str, object] = {"name": "hosts", "neighbors": ranges} | self._group
         if strangers := [h for h in self.hosts.values() if h.name not in self._bound]:
@@ -129,14 +133,16 @@ class Stage:
             for name, router in self.routers.items()
         ]
         for route_server in self.route_servers:
-            more = {**sections, **self.own_sections.get(route_server.name, {})}
-            route_server.configure([hosts], routers, truth={"file": "truth.json"}, **more)
+            own = self.own_sections.get(route_server.name, {})
+            more = {"truth": {"file": "truth.json"}, **sections, **own}
+            route_server.configure([hosts], routers, **more)
             route_server.starts()
         peers = [*self.routers.values(), *self.hosts.values()]
         for peer in peers:
             peer.starts()
         for peer in peers:
-            peer.is_up()
+            if not peer.is_idle:
+                peer.is_up()
 
     def settles(self) -> None:
         """Withdraw everything; every router then has nothing, and no log tells of an error."""

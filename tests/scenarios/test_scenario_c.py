@@ -39,7 +39,7 @@ def running() -> Iterator[Stage]:
     with Lab() as lab:
         if 6 not in lab.families:
             pytest.skip("no IPv6 without network namespaces")
-        stage = Stage(lab, route_servers=2, max_prefixes=MAX_PREFIXES)
+        stage = Stage(lab, names=("rs", "rs2"), max_prefixes=MAX_PREFIXES)
         for index, name in enumerate(NODES):
             options = {"start_ip": index, "withdraw_on_down": name == "web.3"}
             stage.add_host(

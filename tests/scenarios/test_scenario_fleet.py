@@ -47,7 +47,7 @@ class Fleet:
         self.primary, self.standby, self.copies = primary, standby, copies
         self.database = primary
         """The one that is written to."""
-        self.stage = Stage(lab, route_servers=2)
+        self.stage = Stage(lab, names=("rs", "rs2"))
         for number, name in enumerate(OWNERS, 1):
             self.stage.add_host(BirdHost, name, 65000 + number)
         self.stage.add_router(BirdRouter, "leaf1")
