@@ -175,11 +175,11 @@ def _missing(running: Running) -> Iterator[Finding]:
     for role in ("router", "host"):
         if found := sorted(down[role]):
             names = _named(found, lambda each: name_of(running, each))
-            detail = f"{count(len(found), role)} down: {names}"
+            detail = f"{count(len(found), f'{role} session')} down: {names}"
             yield Finding(name=f"{role}s_down", detail=detail)
     if hosts := expected.absent_hosts:
         names = _named(hosts.values(), lambda each: f"{each.host.name} ({each.neighbor})")
-        detail = f"{count(len(hosts), 'host')} absent, which truth expects: {names}"
+        detail = f"{count(len(hosts), 'host session')} absent, which truth expects: {names}"
         yield Finding(name="hosts_absent", detail=detail)
     if prefixes := expected.absent_prefixes:
         names = _named(prefixes.values(), lambda each: f"{each.prefix} of {each.host.name}")

@@ -546,7 +546,7 @@ def test_a_host_that_never_came_is_named_first(
         page = context.new_page()
         page.goto("/")
         first = page.locator("main ul.findings li").first
-        expect(first).to_contain_text("1 host absent: hv3", timeout=SLOWLY)
+        expect(first).to_contain_text("1 host session absent: hv3", timeout=SLOWLY)
         picture(page, "page-overview")
         page.keyboard.press("2")
         expect(page.locator("main .cells li").first).to_have_text("hv3 absent")

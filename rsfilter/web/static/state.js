@@ -43,13 +43,13 @@ function sessions(status, neighbors) {
   const are = (test) => neighbors?.filter(test) ?? null;
   const isDown = (n) => ["down", "stale"].includes(stateOf(n));
   const found = [];
-  const add = (of, count, what, href) => {
+  const add = (of, count, what, state, href) => {
     const all = of?.length ?? count;
-    if (all) found.push(finding("bad", `${plural(all, what)} ${what === "host" ? "absent" : "down"}`, of ?? [], href));
+    if (all) found.push(finding("bad", `${plural(all, `${what} session`)} ${state}`, of ?? [], href));
   };
-  add(are((n) => stateOf(n) === "absent"), status.expected?.absent_hosts, "host", "#/neighbors?state=absent");
-  add(are((n) => n.role === "router" && isDown(n)), routers, "router", "#/neighbors?role=router");
-  add(are((n) => n.role === "host" && isDown(n)), hosts, "host session", "#/neighbors?role=host&state=down");
+  add(are((n) => stateOf(n) === "absent"), status.expected?.absent_hosts, "host", "absent", "#/neighbors?state=absent");
+  add(are((n) => n.role === "router" && isDown(n)), routers, "router", "down", "#/neighbors?role=router");
+  add(are((n) => n.role === "host" && isDown(n)), hosts, "host", "down", "#/neighbors?role=host&state=down");
   if (unknown) found.push(finding("warning", `${plural(unknown, "session")} of unknown neighbors`,
     neighbors?.filter((n) => n.role === "unknown") ?? [], "#/neighbors?role=unknown"));
   return found;

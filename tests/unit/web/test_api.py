@@ -597,7 +597,7 @@ async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
         warnings = {w["name"]: w["detail"] for w in status["health"]["warnings"]}
         metrics = await (await client.http.get("/metrics")).text()
     assert status["health"]["status"] == "ok"
-    assert warnings["hosts_absent"] == f"1 host absent, which truth expects: hv8 ({HV8})"
+    assert warnings["hosts_absent"] == f"1 host session absent, which truth expects: hv8 ({HV8})"
     assert warnings["prefixes_absent"] == (
         "1 prefix absent, which truth expects: 203.0.113.9/32 of hv7"
     )
