@@ -61,7 +61,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.model = Model(OWN_ASN, HOSTS, ROUTERS, START, MAX_OVER_LIMIT)
         self.ledger = Ledger()
         self.seen: dict[tuple[str, Prefix], Paths] = {}
-        """What somebody has who looks only where a change was named."""
+        """Tables of a reader that only follows the changes that were named."""
         self.up: set[Address] = set()
 
     def teardown(self) -> None:

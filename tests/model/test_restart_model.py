@@ -49,7 +49,7 @@ BEST, ALL = "127.10.2.1", "127.10.2.2"
 ROUTER_ASN = 65200
 STEADY, SHARED, MOVING, LAST = PREFIXES = [f"192.0.2.{n}/32" for n in range(1, 5)]
 FOREIGN = [f"198.51.100.{n}/32" for n in range(12)]
-"""Nobody's. A host that announces these too takes its time to repeat itself."""
+"""Prefixes without an owner. A host that announces these too takes its time to repeat itself."""
 
 TURN_S = 0.001
 PULSE_S = 30.0
@@ -62,7 +62,7 @@ RETURN_S = 3.0
 """How long a host takes to come back when its session was restarted."""
 
 QUIET_S = 1000.0
-"""By then all is said, whatever has been lost on the way."""
+"""Time by which everything was repeated, whatever was lost on the way."""
 
 MAX_TURNS = 5_000
 """More events than anything here needs by far."""
@@ -124,7 +124,7 @@ class Host:
     address: str
     asn: int
     ends: bool
-    """It says when it has repeated everything (RFC 7313)."""
+    """True if it marks the end of a repetition (RFC 7313)."""
     refresh: str
     """yes: it offers route refresh, and answers. mute: it offers it, and does not. no: neither."""
     answer_s: float
@@ -133,11 +133,11 @@ class Host:
     """MED by prefix."""
     is_up: bool = False
     questions: int = 0
-    """What ExaBGP will ask it in its next loop."""
+    """Requests that ExaBGP will send it in its next loop."""
     answers_at: deque[float] = field(default_factory=deque)
-    """When it will answer those who have asked it to repeat itself."""
+    """Times at which it will repeat itself, as requested."""
     sending: deque[bytes] = field(default_factory=deque)
-    """Lines of what it has said, and ExaBGP has not read yet."""
+    """Lines of what it has sent, and ExaBGP has not read yet."""
     returns_at: float | None = None
     """When its session comes back after a restart of it."""
 
@@ -164,7 +164,7 @@ class Router(Peer):
     """A router that helps graceful restart (RFC 4724)."""
 
     kept: dict[Key, str] = field(default_factory=dict)
-    """What an ExaBGP that died had told it. It is used until End-of-RIB."""
+    """Paths from an ExaBGP that died. They are used until End-of-RIB."""
 
     def receive(self, key: Key, attributes: str | None) -> None:
         super().receive(key, attributes)
@@ -279,7 +279,7 @@ class Daemon(ExaBGP):
         return []
 
     def restart(self, host: Host) -> None:
-        """A session ends, since it was told to, and comes back."""
+        """End a session, as requested, and start it again."""
         host.down()
         self.changed_at[host.address] = self.now
         self.said.append(lines.state(host.address, host.asn, "down", "notification sent (6,4)"))
@@ -543,7 +543,7 @@ class Site:
             what()
 
     def next_event(self) -> float | None:
-        """When something is due, or somebody who is awake has something to do."""
+        """Time at which something is due, or a part that is awake has something to do."""
         of_daemon = self.daemon.next_event(self.now)
         of_filter = self.now if self.daemon.said else self.filter.next_timer()
         events = [
@@ -604,7 +604,7 @@ class Site:
         }
         has = self.table(ALL)
         assert has <= allowed
-        if self.hosts[0].refresh == "mute":  # nobody knows of what no router had (`Filter._owes`)
+        if self.hosts[0].refresh == "mute":  # no part knows of what no router had (`Filter._owes`)
             allowed = {r for r in allowed if r in has or r[1] != self.hosts[0].address}
         assert has == allowed
         best = self.table(BEST)
@@ -612,7 +612,7 @@ class Site:
         assert sorted(prefix for prefix, *_ in best) == sorted({prefix for prefix, *_ in allowed})
 
     def calm(self) -> None:
-        """Nothing happens until all is said."""
+        """Run without events until everything was repeated."""
         self.turns = 0
         self.run(QUIET_S)
         assert self.next_event() is None
@@ -674,14 +674,14 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     50,
     1000,
 )
-@example(  # the question to a host that never says that it has finished is lost
+@example(  # the request to a host that never marks the end is lost
     [(Site.start, True), (Site.run, 3 * TURN_S), (Site.signal,)],
     AGED_S,
     {"stale_time": 0, "answer_s": 0.0, "ends": False, "are_all_up": False, "is_guarded": False},
     50,
     1000,
 )
-@example(  # the same, and it says something else meanwhile
+@example(  # the same, and it sends another route meanwhile
     [
         (Site.start, True),
         (Site.run, 3 * TURN_S),
@@ -769,7 +769,7 @@ def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.Monkey
 
 
 def test_a_host_that_sends_without_end_delays_no_other() -> None:
-    """It has no RFC 7313, and says something new every 9 s: it is waited for, and only it."""
+    """The host has no RFC 7313 and sends a new route every 9 s: only this host is waited for."""
     site = aged()
     start = site.now
     waited = []
@@ -858,7 +858,7 @@ def test_end_of_rib_waits_for_hosts_as_long_as_exabgp_is_young() -> None:
     for host in site.hosts[1:]:
         site.host_up(host)
     site.run(5.0)
-    site.start(True)  # the host has said all to a process that is dead, and is to say it again
+    site.start(True)  # the host has repeated itself to a dead process, and has to again
     site.run(2.0)
     assert not site.hosts[0].is_up
     assert not site.filter.egress.is_ready

@@ -144,7 +144,7 @@ class Session(asyncio.Protocol):
 
 
 def tell(what: str, host: Host, *why: str) -> None:
-    """A line to whoever has started this."""
+    """Print a line to the process that started this one."""
     sys.stdout.write(" ".join([what, host.address, *why]) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What every file in fixtures/exabgp/{4.2,5.0} says, written by hand from what the peers sent.
+"""Content of every file in fixtures/exabgp/{4.2,5.0}, written by hand from what the peers sent.
 
 One entry a file, one message a line. The facts are written once; `new` is true for 5.0 and picks
 where ExaBGP 4.2.25 and 5.0.15 told different things (other order, other words, other outcome).
@@ -139,7 +139,7 @@ def pair(prefix: str, peer: str = HV_B, **attributes: object) -> list[Message]:
 
 
 def expected(dialect: str) -> dict[str, list[Message]]:
-    """File name without its ending -> what its lines say."""
+    """Messages in the lines of each file, by its name without the ending."""
     new = dialect == "5.0"
     return {
         **_sessions(new),
@@ -192,7 +192,7 @@ def _sessions(new: bool) -> dict[str, list[Message]]:
             announce(HV_A, "192.0.2.58/32", origin="egp", med=60),
             *flow("e1 f1"),
         ],
-        # 4.2 can not read a NOTIFICATION with text and answers 1/0: nobody knows it was on purpose.
+        # 4.2 cannot read a NOTIFICATION with text and answers 1/0: its purpose is lost.
         "down-by-bird-admin-disable": [
             down(HV_A, shut, administrative=True) if new else down(HV_A, undecodable)
         ],
@@ -316,7 +316,7 @@ def _routes_of_exabgp(new: bool) -> dict[str, list[Message]]:
     return {
         "as-set-in-path": pair("203.0.113.101/32", as_path=path(own, (SET, [65001, 65002]))),
         "as-set-only-single-own": pair("203.0.113.102/32", as_path=path((SET, [65006]))),
-        # 5.0 calls confederation segments "as-sequence": they can not be told apart there.
+        # 5.0 calls confederation segments "as-sequence": they cannot be distinguished there.
         "as-confed-sequence-single-own": pair(
             "203.0.113.103/32", as_path=path(own if new else (CONFED_SEQUENCE, [65006]))
         ),

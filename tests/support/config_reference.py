@@ -96,7 +96,7 @@ def spelled(value: object) -> str:
 
 
 def contradictions(toml: str) -> Iterator[str]:
-    """Where the example and the code do not say the same."""
+    """Differences between the example and the code."""
     told, known = examples(toml), fields()
     known.pop("")
     for section in told.keys() ^ known.keys():
@@ -111,7 +111,7 @@ def contradictions(toml: str) -> Iterator[str]:
 
 
 def wrong(example: Example, field: Field) -> Iterator[str]:
-    """What an example says that the code does not."""
+    """Content of an example that the code lacks."""
     needed, none = field.default is dataclasses.MISSING, field.default is None
     if bool(NO_DEFAULT.search(example.text)) != none:
         yield f"the default is {field.default}"

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the engine, and what its tables say."""
+"""Hypothesis strategies for the engine, and the content of its tables."""
 
 from __future__ import annotations
 

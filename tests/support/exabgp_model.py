@@ -46,7 +46,7 @@ class Peer:
     sending: Iterator[tuple[Key, str | None, bool]] | None = None
     include_withdraw: bool = False
     sent: list[tuple[Key, str | None]] = field(default_factory=list)
-    """What it shows of the UPDATEs that it sent, until somebody takes it."""
+    """Copies of the UPDATEs that it sent, until they are taken."""
     eors: deque[str] = field(default_factory=deque)
     ended: list[str] = field(default_factory=list)
     """Families of the End-of-RIBs that the router has had in this session."""
@@ -70,7 +70,7 @@ class Peer:
             self.buckets.setdefault(attributes, {})[key] = attributes
             self.pending[key] = attributes
         if self.pending:
-            self.sending = self.updates()  # in the very step that says `up`
+            self.sending = self.updates()  # in the very step that reports `up`
 
     def flush(self) -> None:
         self.refresh.update(self.cache)
@@ -140,10 +140,10 @@ class ExaBGP:
         self.hung_until: dict[str, float] = {}
         """Peers that nothing can be sent to before this: their TCP window is closed."""
         self.refusals: deque[str] = deque()
-        """What becomes of the next commands in place of what they say: an error "at once", before
+        """Outcomes of the next commands in place of their effects: an error "at once", before
         the replies to earlier ones; an error "in turn"; or "" and they are obeyed."""
         self.losses = 0
-        """How many of the next `done` nobody will see."""
+        """Number of the next `done` that will be lost."""
 
     def remove(self, router: str) -> None:
         """A reload has lost the router: with it go its table, and what is queued for it."""
@@ -154,7 +154,7 @@ class ExaBGP:
         )
 
     def reload(self) -> None:
-        """Its configuration is read again, and says what it said: each neighbor is a new object,
+        """Read the unchanged configuration again: each neighbor is a new object,
         without the End-of-RIBs that waited."""
         for peer in self.peers.values():
             peer.eors.clear()
@@ -196,7 +196,7 @@ class ExaBGP:
         return seen
 
     def wakes_at(self, now: float) -> float | None:
-        """When `run` has something to do; None: when it is told something, and not before."""
+        """Time at which `run` has something to do. None if it waits for input."""
         busy = [
             max(now, self.hung_until.get(router, now))
             for router, peer in self.peers.items()

@@ -30,7 +30,7 @@ def logged(directory: Path) -> bytes:
 
 
 def is_alive(pid: int) -> bool:
-    """Neither gone, nor a zombie that waits for whoever inherited it."""
+    """Neither gone, nor a zombie that waits for the process that inherited it."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:

@@ -176,7 +176,7 @@ def nobody_reads(directory: Path, seconds: float, per_second: float) -> Costs:
 
 
 def nobody_writes(directory: Path, seconds: float) -> Costs:
-    """ExaBGP says nothing for so long, not even the reply to a command; then it goes on."""
+    """Stop ExaBGP for so long, replies to commands included; then let it continue."""
     with running(directory) as site:
         site.speaker.write(announce(HOSTILE, 65001, guests(500)))
         site.speaker.is_replying = False
@@ -284,7 +284,7 @@ def disk_taken_away(directory: Path, how: str) -> Costs:
 
 
 def remount(path: Path, mode: str) -> None:
-    """Makes a disk `ro` or `rw`, whoever has files open on it for writing."""
+    """Make a disk `ro` or `rw`, even if files on it are open for writing."""
     options = "remount,bind,ro" if mode == "ro" else "remount,bind,rw"
     if mode == "ro":
         subprocess.run(["mount", "--bind", path, path], check=True)

@@ -57,7 +57,7 @@ TRUTH = {
         {"prefix": "203.0.0.0/16", "maxLength": 32, "asn": "AS65002"},
     ]
 }
-"""The hostile host owns 10.0.0.0/8, 11.0.0.0/8 is nobody's."""
+"""The hostile host owns 10.0.0.0/8, 11.0.0.0/8 has no owner."""
 
 UPDATE = 50
 """Prefixes of an UPDATE: as ExaBGP passes them on."""
@@ -118,7 +118,7 @@ class Site:
         self._asked = 0
         self._asked_at = self._next_at = self._cpu_at = 0.0
         self._since = 0
-        """Lines of `pour` since it asked."""
+        """Lines of `pour` since its last probe."""
         self._probe: str | None = None
         """What the honest host has announced and the router does not have yet."""
         speaker.write(state(ROUTER, 65200, "up"))
@@ -214,7 +214,7 @@ class Site:
         return self.rss_mb() - self._rss
 
     def is_summed_up(self) -> None:
-        """Wait until the log has said all of the floods: more than a filter that ends has time
+        """Wait until the log has everything of the floods: more than a filter that ends has time
         for. Nothing is written for longer than a summary waits."""
         last, since = self.audit_mb(), time.monotonic()
         while time.monotonic() < since + 2 * DEFAULT_BUDGET.window_s:
@@ -260,7 +260,7 @@ def running(directory: Path, **settings: Any) -> Iterator[Site]:
 
 
 class Account:
-    """What an audit log says of one neighbor, added up."""
+    """Sums of what an audit log has of one neighbor."""
 
     def __init__(self, directory: Path, neighbor: str = HOSTILE) -> None:
         """AssertionError when the log is damaged."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 LEAST_S = 0.005
-"""Costs of less than some milliseconds say nothing."""
+"""Costs below some milliseconds are noise."""
 
 
 def costs(made: Callable[[int], Callable[[], object]], n: int) -> list[float]:

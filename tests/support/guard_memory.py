@@ -8,7 +8,7 @@ from rsfilter.routing.model import RouteKey
 
 
 class Memory:
-    """Takes in records, and says what a new guard has to expect."""
+    """Takes in records, and computes what a new guard has to expect."""
 
     def __init__(self) -> None:
         self.known: dict[RouteKey, Record] = {}

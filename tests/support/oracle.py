@@ -32,7 +32,7 @@ def rfc6811(vrps: Iterable[Vrp], prefix: Prefix, asn: int) -> OriginState:
 def origin(
     truth: Sequence[Vrp] | None, rtr: Sequence[Vrp] | None, mode: Mode, prefix: Prefix, asn: int
 ) -> OriginState | None:
-    """What the two say together; None when nobody can say. A source that is None has no data."""
+    """Return the verdict of both sources; None if there is none. None as a source has no data."""
     if truth is None:
         return None
     of_truth = rfc6811(truth, prefix, asn)
@@ -54,14 +54,14 @@ def origin(
 def invalid_reason(
     truth: Sequence[Vrp], rtr: Sequence[Vrp] | None, mode: Mode, prefix: Prefix, asn: int
 ) -> str:
-    """For a route that is Invalid: whether a VRP that says so is of its own AS."""
+    """True if one of the VRPs that make a route Invalid is of its own AS."""
     saying = [
         vrps
         for vrps in (truth, rtr)
         if vrps is not None and rfc6811(vrps, prefix, asn) is OriginState.INVALID
     ]
     if mode is not Mode.UNION:
-        saying = saying[:1]  # truth, where it says so
+        saying = saying[:1]  # truth, where it decides
     network = ip_network(str(prefix))
     own = any(
         vrp.asn == asn and asn != 0 and _covers(vrp, network) for vrps in saying for vrp in vrps

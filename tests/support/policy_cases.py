@@ -23,7 +23,7 @@ DATA = data(OWNED)
 """65007 owns what the sample routes announce."""
 
 ANY = data(("0.0.0.0/0-32 AS65007", "::/0-128 AS65007"))
-"""65007 owns the world: so that only the check in question has something to say."""
+"""Data by which 65007 owns every prefix, so that only the check in question can reject."""
 
 BOUND = data(OWNED, None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.7 198.51.100.17"))
 """And speaks from two addresses of its own."""
@@ -36,7 +36,7 @@ V6_NEIGHBOR = "2001:db8:c633::7"
 
 
 class Case(NamedTuple):
-    """A route, what it is judged by, and every reason to reject it, in telling order."""
+    """A route, what it is judged by, and every reason to reject it, in the order of the table."""
 
     id: str
     route: Route
@@ -307,7 +307,7 @@ NEXT_HOP = [
     case("of another host of the ASN", route(next_hops="198.51.100.9"), "next_hop_not_owned",
          data=data(OWNED, None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.7"),
                    ("hv9", 65007, "198.51.100.9"), own={"hv7": OWNED[:1]})),
-    # never a host's, whatever a list says
+    # never a host's, whatever a list has
     *(case(f"listed, but {what}", route(next_hops=hop), "next_hop_not_owned", group=LISTS_ALL)
       for what, hop in [("ours", "192.0.2.100"), ("a router's", "192.0.2.10"),
                         ("unspecified", "0.0.0.0"), ("of this network", "0.1.2.3"),
@@ -350,7 +350,7 @@ NEXT_HOP = [
     case("malformed, none", route(malformed=MALFORMED, next_hops=""), "attribute_malformed"),
 ]  # fmt: skip
 
-# Hosts that share an ASN: each one's own prefixes decide, wherever its address says who it is
+# Hosts that share an ASN: each one's own prefixes decide, wherever its address identifies it
 
 SHARING = [("hv1", 65007, "198.51.100.7 2001:db8:c633::7"), ("hv2", 65007, "198.51.100.8")]
 OWN = {
@@ -404,7 +404,7 @@ NOBODYS = "203.0.113.0/28-32 AS0"
 
 
 def _without_rtr(*truth: str, mode: Mode = Mode.AUTHORITATIVE) -> Data:
-    """Truth is there, and the configured caches have nothing to say."""
+    """Data of the truth alone: the configured caches have none."""
     return replace(data(truth, (), mode), rtr=None, rtr_source=Source.UNAVAILABLE)
 
 

@@ -1,4 +1,4 @@
-"""An audit log that somebody has changed."""
+"""An audit log that was changed."""
 
 from __future__ import annotations
 

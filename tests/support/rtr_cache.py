@@ -1,4 +1,4 @@
-"""An RTR cache that can be told to misbehave (RFC 8210): scripted answers, then good ones again."""
+"""An RTR cache that misbehaves on request (RFC 8210): scripted answers, then good ones again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CORRUPT, NO_DATA, UNSUPPORTED_VERSION = 0, 2, 4
 
 
 class Answer(NamedTuple):
-    """What a cache says to one query."""
+    """Answer of a cache to one query."""
 
     data: bytes
     closes: bool = False

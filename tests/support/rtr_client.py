@@ -1,4 +1,4 @@
-"""A small RTR client (RFC 8210 version 1, RFC 6810 version 0): what a cache holds, asked once.
+"""A small RTR client (RFC 8210 version 1, RFC 6810 version 0): what a cache holds, requested once.
 
 Shares nothing with librtr: tests compare the two.
 """

@@ -25,17 +25,17 @@ FORGED = Vrp(Prefix.parse("10.66.0.0/16"), 32, 65066)
 
 
 def says(*parts: bytes, closes: bool = False) -> Fault:
-    """Says these things instead of an answer."""
+    """Send these PDUs instead of an answer."""
     return lambda _: Answer(b"".join(parts), closes)
 
 
 def begins(*parts: bytes, closes: bool = False) -> Fault:
-    """Begins to send everything, then says these things."""
+    """Begin to send everything, then send these PDUs."""
     return lambda cache: Answer(cache.response() + cache.records()[:400] + b"".join(parts), closes)
 
 
 def goes_on(*parts: bytes) -> Fault:
-    """Begins to send everything, says these things, and ends as if nothing had come before."""
+    """Begin to send everything, send these PDUs, and end as if nothing had come before."""
     return lambda cache: Answer(
         cache.response()
         + cache.records()[:400]
@@ -46,7 +46,7 @@ def goes_on(*parts: bytes) -> Fault:
 
 
 def too_deep(cache: RtrCache) -> Answer:
-    """IPv6 prefixes over each other, two of each length, which host bits tell apart: librtr aborts
+    """IPv6 prefixes over each other, two of each length, which host bits distinguish: librtr aborts
     when they are more than an address has bits."""
     over = [Vrp(Prefix(6, bit, length), 128, 65066) for length in range(128) for bit in (0, 1)]
     return Answer(cache.response() + b"".join(map(record, over)) + cache.end_of_data())

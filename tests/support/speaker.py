@@ -70,7 +70,7 @@ def withdraw(peer: str, asn: int, prefixes: list[str]) -> bytes:
 
 
 def end_of_rib(peer: str, asn: int, family: int) -> bytes:
-    """A host has nothing more to say of a family, 4 or 6, for now."""
+    """Send the End-of-RIB of a host for a family, 4 or 6."""
     eor = f'{{ "afi" : "ipv{family}", "safi" : "unicast" }}'
     return line("update", peer, asn, f'"direction": "receive", "message": {{ "eor": {eor} }}')
 
@@ -161,7 +161,7 @@ class Speaker:
         self._thread.join(10)
 
     def reloads(self, configuration: str) -> None:
-        """Writes another configuration, with the same HTTP API, and tells the filter."""
+        """Write another configuration, with the same HTTP API, and signal the filter."""
         text = f'{configuration}\n[http]\nlisten = "{self.http}"\n{SOCKET}\n'
         self._config.write_text(text)
         os.kill(self.process.pid, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""A BGP peer that does as it is told (RFC 4271), and keeps what it was sent, message by message."""
+"""A BGP peer (RFC 4271) that a test controls. It keeps what it was sent, message by message."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def update(asn: int, next_hop: str, announced: list[str], withdrawn: list[str]) 
 
 
 def facts(body: bytes) -> list[Fact]:
-    """What an UPDATE says; End-of-RIB is a fact too."""
+    """Return the facts of an UPDATE; End-of-RIB is one too."""
     (size,) = struct.unpack_from("!H", body)
     found = [Fact("withdraw", IPV4, each) for each in split(body[2 : 2 + size])]
     (length,) = struct.unpack_from("!H", body, 2 + size)
@@ -191,7 +191,7 @@ class Peer:
         self.is_up = False
 
     def facts(self, since: int = 0) -> list[Fact]:
-        """All that UPDATEs said, from some message on."""
+        """Return the facts of all UPDATEs, from some message on."""
         return [
             fact for kind, body in self.received[since:] if kind == UPDATE for fact in facts(body)
         ]

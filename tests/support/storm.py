@@ -41,7 +41,7 @@ SETTLED_S = 60.0
 """A new process waits up to 10 s for hosts to repeat themselves, a host some seconds to connect."""
 
 WITNESS = "10.99.0.1/32"
-"""Owned by the first host, which announces it when a test says so."""
+"""Prefix of the first host, which announces it at a test's command."""
 
 Hops = dict[str, list[tuple[str, int]]]
 """What a router has: by prefix (next hop, MED)."""

@@ -104,8 +104,8 @@ class Bench:
         self.server = WebServer(self.running)
         self.api = self.server.api
         self.follow()
-        self.says(*MARKED, b"[]\n", b"done\n")  # nobody was up before us,
-        self.says(*MARKED, b"done\n")  # and nobody was told anything
+        self.says(*MARKED, b"[]\n", b"done\n")  # no session was up before us,
+        self.says(*MARKED, b"done\n")  # and no router was sent anything
         if truth is not None:
             self.loads(truth)
 
@@ -119,7 +119,7 @@ class Bench:
         self.follow()
 
     def says(self, *lines: bytes) -> None:
-        """ExaBGP says these lines."""
+        """Feed these lines of ExaBGP."""
         for line in b"".join(lines).splitlines():
             self.filter.line(line, self.now)
         self.follow()
@@ -166,14 +166,14 @@ class Bench:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """Somebody who asks over HTTP."""
+        """A client over HTTP."""
         async with TestClient(TestServer(application(self.api))) as client:
             yield Client(client)
         self.running.audit.close(5)
 
 
 class Client:
-    """Asks, and reads JSON."""
+    """Request, and read JSON."""
 
     def __init__(self, client: TestClient[Any, Any]) -> None:
         self.http = client

@@ -1,4 +1,4 @@
-"""The index says what the files say, and counts only for the file that it was made from."""
+"""The index agrees with the files, and is used only for the file that it was made from."""
 
 from __future__ import annotations
 
@@ -191,14 +191,14 @@ def cut(content: bytes) -> bytes:
 
 
 def without_data(content: bytes) -> bytes:
-    """The end, which says where what is, is whole. DuckDB does not say which file it is."""
+    """Cut so that the footer is whole. DuckDB's error does not name the file."""
     half = len(content) // 2
     return b"PAR1" + bytes(half) + content[4 + half :]
 
 
 @pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23"])
 def test_sql_names_the_damaged_index(directory: Path, day: str) -> None:
-    """Of several, DuckDB looks at the first when it is told of them, at the others later."""
+    """DuckDB reads the footer of the first file when it opens them, the others later."""
     list(build(directory))
     path = index_path(directory, FileKey(day, 0))
     assert path

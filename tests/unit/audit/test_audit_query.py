@@ -1,4 +1,4 @@
-"""Asking the log: conditions, order, following, SQL."""
+"""Queries of the log: conditions, order, following, SQL."""
 
 from __future__ import annotations
 

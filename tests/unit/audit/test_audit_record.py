@@ -113,7 +113,7 @@ def test_a_route_that_becomes_stale_or_fresh(is_stale):
 
 
 def test_every_event_has_its_name_in_the_list():
-    """What the code writes, and what the manual tells of."""
+    """Events that the code writes, and events in the manual."""
     root = ROOT
     source = "".join(path.read_text() for path in (root / "rsfilter").rglob("*.py"))
     written = re.findall(r'(?:_note\(\s*|ServiceEvent\(\s*|"event": )"(\w+)"', source)

@@ -1,4 +1,4 @@
-"""Floods: the log is bounded, and what it says adds up."""
+"""Floods: the log is bounded, and its counts add up."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_what_is_small_is_the_very_route() -> None:
 
 
 class Reader:
-    """Reads the log: counts the changes it tells of, and keeps the last word on each route."""
+    """Read the log: count its changes, and keep the last state of each route."""
 
     def __init__(self) -> None:
         self.counted: Counter[Address] = Counter()

@@ -198,7 +198,7 @@ def test_verify_finds_a_changed_record(directory, capsys):
 
 
 def test_verify_vouches_for_no_empty_directory(tmp_path, capsys):
-    """The wrong directory, or one that somebody emptied."""
+    """The wrong directory, or an emptied one."""
     assert run("verify", "--directory", str(tmp_path)) == 1
     assert "nothing to vouch for" in capsys.readouterr().out
 

@@ -690,7 +690,7 @@ def test_fish_completes_commands_and_options(capsys: pytest.CaptureFixture[str])
 def test_patience_with_a_silent_server_has_an_end(
     silent: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that takes the connection, or the request, and says nothing."""
+    """A server that takes the connection, or the request, and sends nothing."""
     monkeypatch.setattr("rsfilter.commands.client.TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         if silent == "answers":

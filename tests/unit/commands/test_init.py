@@ -42,7 +42,7 @@ def init(*more: str, **changed: str | None) -> int:
 
 
 def written(place: Path) -> Config:
-    """The configuration, which `check` and a second look find good."""
+    """The configuration, which `check` accepts."""
     path = place / "rsfilter.toml"
     assert main(["check", "-c", str(path)]) == 0
     return load_config(path)

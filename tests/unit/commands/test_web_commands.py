@@ -59,7 +59,7 @@ def eventually(check: Any) -> None:
         time.sleep(0.02)
 
 
-# Looking -----------------------------------------------------------------------------------------
+# Reading -----------------------------------------------------------------------------------------
 
 
 def test_status_prints_counts_and_data(capsys: pytest.CaptureFixture[str]) -> None:

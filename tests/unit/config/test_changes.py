@@ -201,7 +201,7 @@ GROUPS = [
 def test_in_the_end_only_the_last_rules_count(
     steps: list[Event | HostGroup], last: HostGroup
 ) -> None:
-    """As if a new process had been told the same."""
+    """The state is that of a new process with the same input."""
     machine = Engine(OWN_ASN, (host_group(),), (LEAVES, SPINES), OWNED)
     for step in (*steps, last):
         is_group = isinstance(step, HostGroup)

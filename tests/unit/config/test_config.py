@@ -1,4 +1,4 @@
-"""Configuration: what a file says, and every error in it with its place."""
+"""Configuration: the values in a file, and every error in it with its place."""
 
 from __future__ import annotations
 
@@ -839,7 +839,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_the_error_of_a_reload_has_no_hint_to_name_the_file(tmp_path: Path) -> None:
-    """It was started with one, and looks there again at SIGHUP."""
+    """The process was started with a file, and reads it again at SIGHUP."""
     path = tmp_path / "rsfilter.toml"
     with pytest.raises(ConfigError) as caught:
         read_config(path)

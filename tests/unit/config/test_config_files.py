@@ -1,4 +1,4 @@
-"""The files that a configuration names: what `check` says of them."""
+"""The files that a configuration names: the warnings of `check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is worth a line in the log, for whoever is on call."""
+"""Log lines for the person on call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drain on disk: a restart does not end it, and nobody else can cause one."""
+"""A drain on disk: a restart does not end it, and no other user can cause one."""
 
 from __future__ import annotations
 

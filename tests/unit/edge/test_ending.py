@@ -35,7 +35,7 @@ def test_at_the_deadline_the_process_leaves() -> None:
 
 
 def test_the_earliest_deadline_holds() -> None:
-    """A filter that fails lingers, unless somebody ends it."""
+    """A filter that fails lingers until it is ended."""
     left = Left()
     ending = Ending(left, end_s=0.05)
     ending.arm(lingers=True)

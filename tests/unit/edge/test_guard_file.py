@@ -348,7 +348,7 @@ async def test_the_keeper_writes_by_itself(path: Path, monkeypatch: pytest.Monke
 async def test_the_keeper_continues_after_every_kind_of_failure(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Or the next restart would let go of what the guard holds, and nobody would know before."""
+    """Otherwise the next restart would release what the guard holds, without a warning before."""
     write, failures = guard_keeper.on_own_thread, 0
 
     async def fails_twice(*arguments: object) -> object:

@@ -1,4 +1,4 @@
-"""The pipe to ExaBGP, on real pipes: lines whole whatever their pieces, and an end that is told."""
+"""The pipe to ExaBGP, on real pipes: lines are whole, and the end is reported."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def denied(*_: object) -> None:
 def test_who_lingers_reads_on_and_ends_with_exabgp(
     monkeypatch: pytest.MonkeyPatch, is_ours: bool
 ) -> None:
-    """Whoever owns the pipe."""
+    """Whichever user owns the pipe."""
     reading, writing = os.pipe()
     if not is_ours:
         monkeypatch.setattr("os.open", denied)

@@ -20,7 +20,7 @@ Told = list[str]
 
 @asynccontextmanager
 async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], Awaitable[None]]]]:
-    """What the watcher tells, and a way to wait until it has told something last."""
+    """Reports of the watcher, and a way to wait for the last one."""
     told: Told = []
     watcher = ReadinessWatcher(ReadinessConfig(**files), told.append, interval=0.01)
     await watcher.start()
@@ -186,7 +186,7 @@ async def test_a_change_whose_callback_failed_is_reported_again(
 async def test_files_that_are_no_longer_configured_do_not_keep_it_out_of_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last look of all may fail, for want of a thread."""
+    """The last check may fail, for want of a thread."""
     disable = tmp_path / "disable"
     disable.touch()
     told: Told = []

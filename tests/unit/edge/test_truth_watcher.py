@@ -36,7 +36,7 @@ def replace(path: Path, content: str) -> None:
 
 
 class Seen:
-    """What a watcher told."""
+    """Reports of a watcher."""
 
     def __init__(self, path: Path) -> None:
         self.asns: list[int] = []
@@ -365,7 +365,7 @@ async def test_a_file_that_does_not_answer_is_reported_and_read_later(
 async def test_a_file_system_that_stops_answering_is_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    """Whatever it was asked last: changes of the file are no longer seen."""
+    """Whichever check hangs, changes of the file are no longer seen."""
     module = os if asked == "stat" else os.path
     ask, answers = getattr(module, asked), threading.Event()
     is_gone = False
@@ -411,7 +411,9 @@ async def test_where_a_link_leads_is_watched_too(
 
     async def put(target: Path, asn: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while seen.asns[-1] != asn:  # again and again, as nobody tells when the watch is set up
+            while (
+                seen.asns[-1] != asn
+            ):  # again and again, because the watch has no sign that it is set up
                 replace(target, text(asn))
                 await asyncio.sleep(0.1)
 

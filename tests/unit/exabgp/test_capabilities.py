@@ -49,7 +49,10 @@ def test_families_and_add_path_of_an_open(
     ("capabilities", "offers"),
     [
         ({"2": {"name": "route-refresh", "variant": "RFC"}}, True),
-        ({"70": {"name": "enhanced-route-refresh"}}, False),  # without RFC 2918 nobody may ask
+        (
+            {"70": {"name": "enhanced-route-refresh"}},
+            False,
+        ),  # without RFC 2918 no request is allowed
         ({"64": {"name": "graceful restart", "time": 60}}, False),
         ({"2": None}, True),
     ],
@@ -94,7 +97,7 @@ def test_the_answer_of_a_real_exabgp() -> None:
 
 
 def test_a_neighbor_that_is_down_has_no_open_and_hides_no_other() -> None:
-    """As ExaBGP 5.0.15 shows it: null wherever the neighbor's OPEN would tell."""
+    """ExaBGP 5.0.15 shows null wherever the neighbor's OPEN would decide."""
     (line,) = [text for text in CAPTURE.read_text().splitlines() if text.startswith("[{")]
     up, *_ = json.loads(line)
     unknown = {"ipv4 unicast": None}
@@ -122,5 +125,5 @@ def test_a_neighbor_that_is_down_has_no_open_and_hides_no_other() -> None:
 
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"fsm": "ESTABLISHED"}]'])
 def test_what_is_no_answer(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whichever says so
+    with pytest.raises(ValueError):  # noqa: PT011 - of either decoder
         list(shown(text))

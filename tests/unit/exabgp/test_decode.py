@@ -100,7 +100,7 @@ TWICE = AsPath.sequence(65005, 65005)
 V6_EOR = EndOfRib(Address.parse(PEER), 65005, "ipv6 unicast")
 V4_EOR = EndOfRib(Address.parse(PEER), 65005, "ipv4 unicast")
 
-# name: what both say, or what 4.2 and 5.0 say: they differ as the captures do.
+# name: the result of both, or those of 4.2 and 5.0, which differ as the captures do.
 WANTED: dict[str, Update | tuple[Message | None, Message]] = {
     "v4-single-as": PLAIN,
     "v4-two-nlri": vector_update(ONE, "203.0.113.2/32"),
@@ -167,7 +167,7 @@ def test_a_crafted_update_is_decoded_alike_in_every_version(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(VECTORS))
 def test_what_series_6_prints_is_no_dialect_of_ours(name: str) -> None:
-    """Its End-of-RIB says nothing here, nor do its malformed attributes."""
+    """The End-of-RIB of another family is ignored, and so are its malformed attributes."""
     assert decode(line_of(VECTORS[name][NEXT], api=API[NEXT])) == Skipped("unknown_dialect")
 
 

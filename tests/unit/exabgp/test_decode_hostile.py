@@ -1,4 +1,4 @@
-"""Lines that nobody should be able to use: cut, changed, forged, repeated, arbitrary."""
+"""Hostile lines: cut, changed, forged, repeated, arbitrary."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_changed_octet_never_makes_it_another_neighbors_line() -> None:
 
 
 def content(update: Message) -> list[object]:
-    """What an UPDATE says, whoever said it."""
+    """Content of an UPDATE, without its sender."""
     assert isinstance(update, Update)
     assert {route.key.neighbor for route in update.announced} <= {update.neighbor}
     assert {route.asn for route in update.announced} <= {update.asn}
@@ -171,7 +171,7 @@ def test_any_value_in_any_place(document: dict[str, Any], data: st.DataObject) -
 
 
 KEYED_BY_DATA = {"announce", "withdraw", "as-path", "capabilities", "ipv4 unicast", "ipv6 unicast"}
-"""Objects whose names are data: what is added there is said, not unknown."""
+"""Objects whose names are data: an added one is content, not unknown."""
 
 
 def test_unknown_members_change_nothing() -> None:

@@ -156,7 +156,7 @@ def test_nobody_to_wait_for_is_no_wait() -> None:
 
 
 def test_an_old_exabgp_waits_for_nobody_and_a_young_one_for_the_rest_of_its_time() -> None:
-    """Any neighbor's time says how long ExaBGP runs at least, a router's too."""
+    """The time of any neighbor is a lower bound of ExaBGP's, a router's too."""
     old, young = Deferral([ROUTER]), Deferral([ROUTER])
     old.begin([present(ROUTER, duration=90), absent(A)], 1000.0)
     assert old.is_over

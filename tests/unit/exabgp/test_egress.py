@@ -44,7 +44,7 @@ class Machine(Protocol):
 
 
 class Naive:
-    """Writes every change as it happens, to every router: what anybody would write first."""
+    """Writes every change as it happens, to every router: the naive way."""
 
     def __init__(self, desired: dict[Prefix, Paths], told: dict[Prefix, Paths]) -> None:
         self.desired, self.told, self.lines = desired, told, list[bytes]()
@@ -551,7 +551,7 @@ def test_a_command_that_is_always_refused_is_no_loop() -> None:
 
 @pytest.mark.parametrize("is_removed", [False, True])
 def test_the_loss_of_a_session_explains_an_error_and_nobody_waits(is_removed: bool) -> None:
-    """ExaBGP says that a router is down before it refuses what was written for it."""
+    """ExaBGP reports that a router is down before it refuses what was written for it."""
     rig = Rig()
     for at in (1.0, 2.0, 3.0):
         rig.egress.router_up(ROUTERS[0])

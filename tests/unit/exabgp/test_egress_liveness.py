@@ -141,7 +141,7 @@ class Site:
             self.ask()
 
     def check(self, line: str) -> None:
-        """What routers are told is what they should have at this very moment."""
+        """Commands have what routers should have at this very moment."""
         command = COMMAND.fullmatch(line)
         if command is None:
             return

@@ -25,7 +25,7 @@ A, B = Address.parse("198.51.100.1"), Address.parse("198.51.100.2")
 V4, V6 = FAMILIES = ("ipv4 unicast", "ipv6 unicast")
 BOTH = frozenset({IPV4, IPV6})
 SILENT_AT = AGAIN_S + SILENCE_S
-"""When a host that never says that it begins or ends, and says nothing new, has finished."""
+"""Time at which a host without marks and without new routes has finished."""
 
 
 def offers(host: Address, *, refresh: bool = True, families: frozenset[int] = BOTH) -> Opened:
@@ -58,7 +58,7 @@ class Rig:
         return requests, self.repetition.restarts(now)
 
     def unfinished(self, now: float) -> list[Address]:
-        """Those that have not finished, after a look at this time."""
+        """Hosts that have not finished, after a check at this time."""
         self.at(now)
         return sorted(self.repetition.hosts)
 
@@ -226,7 +226,7 @@ def test_a_host_that_sends_without_end_is_waited_for_until_a_limit() -> None:
 
 
 def test_thousands_of_silent_hosts_finish_one_by_one() -> None:
-    """Each at its own time, and each costs no look at all the others."""
+    """Each has its own time, and none costs a scan of all the others."""
     count = 8000
     rig = Rig(*(offers(number(n), families=frozenset({IPV4})) for n in range(count)))
     rig.at(0.0)

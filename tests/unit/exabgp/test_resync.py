@@ -1,4 +1,4 @@
-"""What a new process asks ExaBGP, and when it may rely on the answers."""
+"""Queries of a new process to ExaBGP, and when it may rely on the answers."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def test_a_forgotten_router_has_nothing_but_what_is_still_on_its_way() -> None:
     assert singly(state.take({}, WINDOW)) == [Change(B, 0, None, True)]
 
 
-# What it was told before us ----------------------------------------------------------------------
+# What it was sent before us ----------------------------------------------------------------------
 
 
 def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
@@ -816,7 +816,7 @@ def test_replies_make_room_while_a_router_fills(
 def test_only_prefixes_take_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress_module, "WINDOW", 2)
     desk = Desk()
-    desk.reply(1)  # that nobody waits for
+    desk.reply(1)  # of no command
     for router in ("192.0.2.30", str(ONE)):
         desk.egress.router_up(address(router))
         assert len(desk.lines()) == 2

@@ -200,7 +200,7 @@ def test_the_head_is_what_the_writer_notes(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_steps_back_and_forth(tmp_path: Path) -> None:
-    """Files are in the order of the chain, whatever their clock said."""
+    """Files are in the order of the chain, whatever their times."""
     log = AuditLog(tmp_path, synchronous=True, max_bytes=20_000, disk=QuickDisk())
     for number, step in enumerate((0, DAY, -DAY, 3 * DAY, -2 * DAY, 0)):
         for offset in range(40):

@@ -1,4 +1,4 @@
-"""Truth and caches together: when data are in force, and what is said to have changed."""
+"""Truth and caches together: when data are in force, and the changes that are reported."""
 
 from __future__ import annotations
 
@@ -370,7 +370,7 @@ def test_expiry_before_the_start_starts_nothing() -> None:
 
 
 def test_a_truth_that_comes_after_the_expiry_decides_alone() -> None:
-    """Nobody gives up on caches that have delivered."""
+    """Caches that have delivered are never given up."""
     found = both(reject_expired=True)
     assert found.rtr_changed(rtr(OTHERS), "first") is None
     assert found.rtr_expired() is None

@@ -73,7 +73,7 @@ def test_a_recording_that_finds_no_room_ends_with_its_last_whole_turn(
 def test_the_filter_continues_without_a_recording(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Months later somebody restarts it, and the directory is not there any more."""
+    """A restart months later finds that the directory is missing."""
     path = tmp_path / "gone" / "recording"
     record(path, b"a line")
     assert (

@@ -178,7 +178,7 @@ def test_an_address_that_no_session_can_have_is_a_warning() -> None:
 
 
 def test_a_host_of_our_own_as_is_a_problem() -> None:
-    """But truth may say that our AS owns something, or has a session with somebody else."""
+    """Truth may have our AS as an owner, or with a session of another."""
     ours = [("hv1", 65100, ["198.51.100.101"]), ("infra", 65100, ["192.0.2.1"]), STORAGE]
     with pytest.raises(RenderError) as caught:
         rendered(by=truth(*ours))
@@ -491,7 +491,7 @@ for line in sys.stdin:
 
 @contextmanager
 def exabgp(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """ExaBGP, started as the documentation says."""
+    """ExaBGP, started as in the documentation."""
     start = 'set -a; . "$1/exabgp.env"; exec "$2" -m exabgp server "$1/exabgp.conf"'
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -587,7 +587,7 @@ def test_each_fanout_has_a_file_that_bird_takes(tmp_path: Path) -> None:
     assert one.count("add paths tx") == 2
     assert re.findall(r"net.len ~ (.*)\)", one) == ["[ 32 ]", "[ 64, 128 ]"]
     assert re.findall(r"import (.*);", one) == [
-        *["none; export filter to_group1"] * 2,  # nothing of what routers say is taken
+        *["none; export filter to_group1"] * 2,  # no route of a router is taken
         *["none; export filter to_group2"] * 2,
     ]
     assert "neighbor 2001:db8::100 port 1790 as 65100" in files["bird-2001:db8::31.conf"]

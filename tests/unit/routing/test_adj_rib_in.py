@@ -1,4 +1,4 @@
-"""The routing tables: Adj-RIB-In finds what it holds, Adj-RIB-Out says what changed."""
+"""The routing tables: Adj-RIB-In finds what it holds, Adj-RIB-Out reports what changed."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def near_prefixes(draw: st.DrawFn) -> Prefix:
 def test_covered_routes_are_those_that_covers_accepts(
     changes: list[tuple[Prefix, int, bool]], asked: Prefix
 ) -> None:
-    """Asked after every change: what was sorted before must not be believed."""
+    """The query follows every change: an index sorted before must not be used."""
     rib_in, there = AdjRibIn(), set[RouteKey]()
     for where, host, comes in changes:
         judged = route(str(where), neighbor=f"198.51.100.{host}")

@@ -77,7 +77,7 @@ def test_a_change_of_data_for_2000_owners_is_worked_off_in_slices() -> None:
         actions = machine.expire(1.0)
         assert len(actions.audit) <= 1001
         judged += len(actions.audit)
-    assert judged == 2001  # one of them says that other data are in force
+    assert judged == 2001  # one of them reports that other data are in force
     assert machine.routes_out("leaves") == machine.routes_out("spines") == {}
 
 
@@ -131,7 +131,7 @@ def test_the_best_of_many_is_the_best_whatever_left(many: int) -> None:
 def test_what_the_guard_holds_is_never_beside_an_owner(
     many: int, communities: tuple[tuple[int, int], ...]
 ) -> None:
-    """Not even where the owner asks not to be exported: the prefix is not the other host's."""
+    """The rule holds even if the owner requests no export: the prefix is not the other host's."""
     with patch.object(adj_rib_in, "MANY", many):
         machine = owners(4)
         machine.guard.limits = Limits(1, 0)

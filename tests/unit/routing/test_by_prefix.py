@@ -1,4 +1,4 @@
-"""The index says what a search through all prefixes says, whatever was added and removed."""
+"""The index agrees with a search through all prefixes, whatever was added and removed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> N
 
 
 def test_what_is_malformed_harms_nobody() -> None:
-    """It is kept as it was sent, and lies inside nothing that anybody asks for."""
+    """The prefix is kept as it was sent, and lies inside no prefix of a query."""
     index = PrefixIndex()
     for text in ("203.0.113.1/24", "203.0.113.1/77", "203.0.113.1/32", "203.0.113.2/32"):
         index.add([prefix(text)])

@@ -1,4 +1,4 @@
-"""Expected and absent: hosts without a session, and host routes that nobody announces."""
+"""Expected and absent: hosts without a session, and host routes without an announcement."""
 
 from __future__ import annotations
 

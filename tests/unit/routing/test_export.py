@@ -1,4 +1,4 @@
-"""What routers are told of a route: nothing that a host can forge, nothing lost on the way."""
+"""Attributes that routers get: nothing that a host can forge, nothing lost on the way."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_communities_that_name_our_asn_are_removed(group: RouterGroup) -> None:
         (0x0203_FA56_EA64_0001, 4200000100, False),
         (0x0203_FA56_EA65_0001, 4200000100, True),
         (0x0002_EA64_0000_0001, 4200000100, True),
-        # an IPv4 address (RFC 4360 section 3.2) or a colour (RFC 9012) that looks like our ASN
+        # an IPv4 address (RFC 4360 section 3.2) or a colour (RFC 9012) that equals our ASN
         (0x0102_FE4C_0000_0001, 65100, True),
         (0x030B_0000_0000_FE4C, 65100, True),
         (0x030C_FE4C_0000_0008, 65100, True),

@@ -49,7 +49,7 @@ def test_the_group_of_an_address(where: str, group: str | None) -> None:
 
 
 def test_one_of_thousands_of_groups_is_found_at_once() -> None:
-    """Where each was looked at in turn this took seven seconds."""
+    """A search through all of them took seven seconds."""
     names = {f"g{n}": f"10.{n >> 8}.{n & 255}.0/24" for n in range(3000)}
     group_of = HostGroups(groups(**names))
     start = time.process_time()

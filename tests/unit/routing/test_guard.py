@@ -337,7 +337,7 @@ def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
         f"{ONE} held -> rejected origin_not_found (announce)"
     ]
     assert announced(machine) == {TWO, THREE, FOUR}
-    # And back again: it is held no longer, whatever the next data say.
+    # And back again: it is held no longer, whatever the next data are.
     assert told(after(machine, update(route(ONE)))) == []
     after(machine, replaced(TO_THE_OTHER))
     assert announced(machine) == {TWO, THREE}
@@ -530,7 +530,7 @@ def test_data_that_were_put_right_meanwhile_end_it() -> None:
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
     actions = after(machine, AllRepeated())
     assert machine.guard.held == 0
-    assert told(actions) == []  # it was told when the last one was accepted
+    assert told(actions) == []  # it was logged when the last one was accepted
 
 
 def test_nothing_else_is_announced_because_of_it() -> None:
@@ -728,7 +728,7 @@ class GuardMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.patch.stop()
 
-    # What the manual says ----------------------------------------------------------------------
+    # What the manual has ------------------------------------------------------------------------
 
     def accepts(self, each: Route) -> bool:
         own = [key for key in self.announced if key.neighbor == each.key.neighbor]

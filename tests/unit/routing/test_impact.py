@@ -1,4 +1,4 @@
-"""Impact: what other data would change, told without changing anything."""
+"""Impact: what other data would change, computed without changing anything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def impact_of(machine: Engine, new: Data) -> Impact:
 
 
 def machine_with(count: int, *, max_prefixes: int = 1000) -> Engine:
-    """hv7 announces its own 203.0.113.0 ... .15, as far as they are asked for."""
+    """Routes of hv7: of its own 203.0.113.0 ... .15 the requested ones."""
     machine = engine(hosts=host_group(max_prefixes=max_prefixes), limits=OPEN)
     after(machine, up(), *(update(route(f"203.0.113.{n}/32")) for n in range(count)))
     return machine
@@ -82,7 +82,7 @@ def test_the_guard_would_hold_what_is_beyond_its_limits() -> None:
 
 
 def test_a_source_that_is_not_there_is_not_held() -> None:
-    """That is what `on_expire = "reject"` asks for."""
+    """`on_expire = "reject"` requires it."""
     found = impact_of(machine_with(15), Data(truth_source=Source.UNAVAILABLE))
     assert (found.lost, found.would_hold(Limits(20, 10))) == (15, False)
 
@@ -102,7 +102,7 @@ def test_no_more_routes_are_kept_than_a_person_can_read() -> None:
 def test_impact_is_what_then_happens(
     before: list[tuple[int, int]], then: list[tuple[int, int]]
 ) -> None:
-    """Without a guard, the engine does under the new data what impact said."""
+    """Without a guard, the engine does under the new data what impact predicted."""
 
     def owners(pairs: list[tuple[int, int]]) -> Data:
         return data(tuple(f"203.0.113.{n}/32 AS{asn}" for n, asn in pairs))

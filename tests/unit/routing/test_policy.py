@@ -59,7 +59,7 @@ def test_no_check_can_be_left_out(table: str, monkeypatch: pytest.MonkeyPatch) -
 def test_a_check_that_is_added_runs_for_every_route(
     table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where CONTRIBUTING.md says that one is added; `explain` goes by `findings`."""
+    """CONTRIBUTING.md names these places for a new check; `explain` uses `findings`."""
 
     def check_added(*_: object) -> tuple[str, ...]:
         return ("held_by_guard",)  # some reason that no other check has
@@ -98,7 +98,7 @@ def test_the_checks_that_a_plain_host_route_is_spared_find_nothing(
 
 
 def test_path_checks_depend_on_the_family_of_a_prefix_alone() -> None:
-    """A `Judge` asks them once for many prefixes."""
+    """A `Judge` runs them once for many prefixes."""
     for case in CASES:
         group = case.group or policy.NO_GROUP
         for other in CASES:
@@ -184,7 +184,7 @@ def test_what_is_no_prefix_is_not_validated() -> None:
 
 
 def test_the_owner_of_a_stolen_prefix_is_named() -> None:
-    """Where the thief has the same ASN, the VRP says nothing."""
+    """A VRP cannot distinguish a thief with the same ASN."""
     theft = route("203.0.113.1/32", neighbor="198.51.100.8")
     assert judge(theft, GROUP, shared()).validation == Validation(
         OriginState.INVALID, (vrp("203.0.113.1/32 AS65007"),), ("hv1",)

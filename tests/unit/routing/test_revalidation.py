@@ -144,7 +144,7 @@ def test_a_host_that_withdraws_in_between_is_not_judged() -> None:
 
 
 def test_the_share_is_of_what_was_accepted_when_the_data_came() -> None:
-    """Not of what is left: where the guard is off it stays off, whoever goes in between."""
+    """The share is not that of the rest: a guard that is off stays off, whichever host leaves."""
     machine = engine(data([f"203.0.113.0/28-32 AS{n}" for n in (65007, 65008)]), limits=NO_GUARD)
     after(machine, *(update(route(guest)) for guest in GUESTS))
     after(machine, update(route(GUESTS[0], neighbor=HV8, asn=65008)))
@@ -296,7 +296,7 @@ class SlicedMachine(RuleBasedStateMachine):
             each.stop()
 
     def follow(self, actions: Actions) -> None:
-        """What the log and the changes for routers say is what is."""
+        """Check that the log and the changes for routers agree with the tables."""
         self.ledger.read(actions.audit)
         now = verdicts(self.engine)
         assert self.ledger.known == {r.key: (v.kind, v.reasons) for r, v in now.items()}

@@ -116,7 +116,7 @@ def test_what_is_damaged_is_read_by_nobody(text: str, data: st.DataObject) -> No
 
 @given(texts)
 def test_a_repeated_member_is_found_wherever_it_is(text: str) -> None:
-    """By a decoder that is told to look at nothing else."""
+    """A decoder that checks nothing else is the oracle."""
     repeats = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:
@@ -137,7 +137,7 @@ def test_what_nests_deeply_is_read_or_refused(opening: str, closing: str, depth:
     assert re.search("is given more than once|nested far too deep", read(repeated))
 
 
-# It stops nobody ---------------------------------------------------------------------------------
+# It stops no thread -----------------------------------------------------------------------------
 
 
 def test_others_have_their_turn_at_each_object() -> None:

@@ -1,4 +1,4 @@
-"""Truth files: the good ones say what they say, the bad ones say where."""
+"""Truth files: good ones are read, bad ones are refused with the place."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_no_host_has_an_asn_that_nobody_may_use(asn: int) -> None:
 
 
 def test_hosts_of_one_asn_without_addresses_are_warned_about_once() -> None:
-    """Nothing tells them apart: hv2 may announce what hv1 owns."""
+    """Nothing distinguishes the two: hv2 may announce what hv1 owns."""
     hosts: list[dict[str, object]] = [
         {"name": f"hv{n}", "asn": 65001, "prefixes": [owned]}
         for n, owned in [(1, "10.1.0.0/16"), (2, "10.2.0.0/16"), (3, "10.3.0.0/16")]

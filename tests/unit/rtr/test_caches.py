@@ -47,7 +47,7 @@ FEW = frozenset(sorted(COMMON)[:20])
 
 
 class Watched:
-    """`RtrCaches`, and all that it ever said."""
+    """`RtrCaches`, and all its reports."""
 
     def __init__(
         self,
@@ -577,7 +577,7 @@ async def test_what_fails_again_and_again_does_not_take_the_processor(
 
 
 class FailsFirst(Watched):
-    """Whoever is told of new data, or of their expiry, fails the first time."""
+    """The callbacks for new data, and for their expiry, fail the first time."""
 
     def __init__(self, *addresses: CacheAddress) -> None:
         super().__init__(*addresses, expire=3)
@@ -617,7 +617,7 @@ async def test_data_whose_callback_failed_are_reported_again(
 async def test_a_snapshot_that_could_not_be_read_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The cache says it once."""
+    """The cache sends it once."""
     read, failed = cache_module._read_table, []
 
     def fails_first(records: bytes, known: list[CachedVrps]) -> CachedVrps:

@@ -192,7 +192,7 @@ def test_fresh_data_are_always_preferred_to_expired_ones(
 
 @given(HAPPENINGS)
 def test_deciding_at_deadlines_only_misses_nothing(happenings: list[tuple[int, str]]) -> None:
-    """Looking every second finds nothing that looking at reports and deadlines does not."""
+    """A check every second finds nothing that checks at reports and deadlines do not."""
     eager, lazy = Caches(), Caches()
     known: tuple[str | None, bool] = (None, False)
     deadline: float | None = None

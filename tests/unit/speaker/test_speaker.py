@@ -102,7 +102,7 @@ program.main(sys.argv[1:])
 
 
 def _run(*words: str) -> tuple[dict[str, Any], list[str], str]:
-    """(what the helper is told, ExaBGP's words, stderr) of a server that stops at once."""
+    """(input of the helper, ExaBGP's words, stderr) of a server that stops at once."""
     command = [sys.executable, "-P", "-c", SHOW, *words]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     told, argv = json.loads(result.stdout)
@@ -451,7 +451,7 @@ def test_a_table_is_cut_as_a_list_is() -> None:
 
 
 def stepped(plan: list[tuple[int, bool]], turns: int) -> tuple[list[object], list[str]]:
-    """(what happened in order, whose failure was told) of generators of so many steps, of which
+    """(what happened in order, whose failure was reported) of generators of so many steps, of which
     some fail at their end."""
     happened: list[object] = []
     failed: list[str] = []

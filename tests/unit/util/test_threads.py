@@ -39,7 +39,7 @@ async def test_work_that_is_given_up_ends_unheard(caplog: pytest.LogCaptureFixtu
             await on_own_thread(work)
     may_end.set()
     await asyncio.to_thread(threads[0].join, 20)
-    await asyncio.sleep(0)  # what it said is looked at
+    await asyncio.sleep(0)  # its result is read
     assert caplog.text == ""
 
 

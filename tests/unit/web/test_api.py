@@ -453,7 +453,7 @@ ASK = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 async def test_idle_connections_make_room_and_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    """Also those that have asked before, and now send a request that never gets whole."""
+    """Clients with an earlier request count too, if the next one never becomes whole."""
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(server, "FIRST_REQUEST_S", 0.5)
     monkeypatch.setattr(server, "KEEPALIVE_S", 0.5)
@@ -463,7 +463,7 @@ async def test_idle_connections_make_room_and_are_closed(
             writer.write(ASK)
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         for _, writer in open_ones:
-            writer.write(b"GET /healthz HTTP/1.1\r\n")  # and never says more
+            writer.write(b"GET /healthz HTTP/1.1\r\n")  # and never sends more
         reader, writer = await asyncio.open_connection(*address)
         writer.write(ASK)
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"

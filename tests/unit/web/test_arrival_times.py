@@ -19,7 +19,7 @@ def test_a_route_has_arrived_by_the_first_note_that_counts_it() -> None:
 
 @given(st.integers(1, 4), st.integers(0, 2 * MAX_NOTES))
 def test_old_notes_become_coarser_and_never_wrong(step: int, count: int) -> None:
-    """A route is never said to be older than it is, and notes are bounded."""
+    """A route is never shown older than it is, and notes are bounded."""
     times = ArrivalTimes()
     for second in range(count):
         times.note((second + 1) * step, float(second))

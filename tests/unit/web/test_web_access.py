@@ -1,4 +1,4 @@
-"""Who may ask over TCP: names of hosts, the token for readers, HTTPS."""
+"""Access over TCP: names of hosts, the token for readers, HTTPS."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ async def test_a_truth_that_cannot_be_used_has_no_impact(
 
 
 async def test_a_form_of_another_site_has_no_impact(bench: Bench) -> None:
-    """A page elsewhere can send text/plain without asking; JSON it cannot."""
+    """A page elsewhere can send text/plain without a preflight request, but no JSON."""
     async with bench.client() as client:
         answer = await client.http.post("/api/v1/impact", data="{}")
         assert answer.status == 415
@@ -257,7 +257,7 @@ async def test_a_slow_client_loses_events_and_gets_their_number(
 
 @pytest.fixture
 def without_collector() -> Iterator[None]:
-    """What is in use for long when it is given up, nobody collects."""
+    """An object that is in use for long before it is given up is not collected."""
     gc.disable()
     yield
     gc.enable()

@@ -223,7 +223,7 @@ async def test_every_reason_is_a_label_and_no_prefix_is(tmp_path: Path) -> None:
 async def test_requests_are_counted_by_their_place_in_the_api(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     async with bench.client() as client:
-        await client.get("/api/v1/routes/192.0.2.1/32", 404)  # that nobody owns
+        await client.get("/api/v1/routes/192.0.2.1/32", 404)  # without an owner
         await client.get("/secret/path", 404)
         text = (await (await client.http.get("/metrics")).read()).decode()
     lines = re.findall(r"^rsfilter_http_requests_total.*$", text, re.MULTILINE)

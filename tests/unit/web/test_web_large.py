@@ -1,4 +1,4 @@
-"""Nothing that somebody asks over HTTP holds the loop, however much there is."""
+"""No request over HTTP holds the loop, however much there is."""
 
 from __future__ import annotations
 
