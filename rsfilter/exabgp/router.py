@@ -144,9 +144,16 @@ class RouterState:
         return self.phase is Phase.FILLING and len(self._urgent) + len(self._fresh) > BATCH
 
     @property
-    def under_way(self) -> int:
-        """Prefixes with a change that no barrier has confirmed."""
+    def unconfirmed(self) -> int:
+        """Prefixes with a change that no barrier has confirmed. Not all will be: a barrier is sent
+        only if another change has to wait for it."""
         return len(self._issued) + len(self._confirming)
+
+    @property
+    def under_way(self) -> int:
+        """Prefixes whose changes wait: to be written, or for the barrier under way."""
+        waiting = self.unconfirmed if self.is_waiting else 0
+        return len(self._urgent) + len(self._fresh) + max(len(self._blocked), waiting)
 
     @property
     def room(self) -> int:
@@ -157,7 +164,7 @@ class RouterState:
     @property
     def fresh_room(self) -> int:
         """The same for prefixes that the router does not have yet: they let the barrier pass."""
-        return WINDOW - self.under_way if self.is_waiting else WINDOW
+        return WINDOW - self.unconfirmed if self.is_waiting else WINDOW
 
     # What happens ------------------------------------------------------------------------------
 

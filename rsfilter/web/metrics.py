@@ -180,6 +180,7 @@ class Metrics:
         for address, session in engine.sessions.items():
             role, group = engine.neighbors.identify(address)
             found[role, group, session.is_up] += 1
+            found[role, group, not session.is_up] += 0
         sessions = GaugeMetricFamily(
             "rsfilter_sessions", "BGP sessions", labels=("role", "group", "state")
         )
@@ -199,9 +200,7 @@ class Metrics:
         told = {str(address): len(state.told) for address, state in egress.routers.items()}
         yield gauge("router_told_prefixes", "Prefixes that a router was told", "router", told)
         under_way = {str(address): state.under_way for address, state in egress.routers.items()}
-        yield gauge(
-            "router_under_way_prefixes", "Of these: not known to have left", "router", under_way
-        )
+        yield gauge("router_under_way_prefixes", "Prefixes whose changes wait", "router", under_way)
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress

@@ -70,7 +70,7 @@ class RouterProgress(Shape):
     told: int
     """Prefixes that ExaBGP was sent for it."""
     under_way: int
-    """Prefixes among them that are not yet known to have left."""
+    """Prefixes whose changes wait: to be written, or for the confirmation that they were sent."""
 
 
 NeighborState = Literal["up", "down", "absent", "expected"]

@@ -96,14 +96,14 @@ def expressions(value: Any) -> Iterator[str]:
 
 def known(expression: str, names: dict[str, str]) -> bool:
     """Every metric in the expression is one of ours."""
-    used = set(re.findall(r"rsfilter_\w+", expression))
+    used = set(re.findall(r"(?:rsfilter|process)_\w+", expression))
     parts = {f"{name}{end}" for name in names for end in ("", "_bucket", "_sum", "_count")}
     return bool(used) and used <= parts
 
 
 def test_the_dashboard_asks_for_metrics_that_exist(exposition: str) -> None:
     dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
-    asked = list(expressions(dashboard))
+    asked = [each for each in expressions(dashboard) if not each.startswith("up{")]
     assert len(asked) >= 10
     assert [text for text in asked if not known(text, families(exposition))] == []
 

@@ -94,6 +94,23 @@ def test_the_phase_follows_session_and_end_of_rib() -> None:
     assert not state.is_idle
 
 
+def test_nothing_is_under_way_once_all_is_sent() -> None:
+    """A gauge that stays above 0 without work left is no use for an alert."""
+    state = settled()
+    state.mark([A])
+    assert state.under_way == 1
+    taken(state, {A: best(1)}, A)
+    assert (state.under_way, state.unconfirmed) == (0, 1)
+    taken(state, {A: best(2)}, A)
+    assert state.under_way == 1
+    assert state.barrier() == [4]
+    state.barrier_taken()
+    state.end_of_rib_sent()
+    assert state.under_way == 1
+    taken(state, {A: best(2)}, A)
+    assert state.under_way == 0
+
+
 def test_a_barrier_passes_at_its_first_end_of_rib() -> None:
     state = settled()
     taken(state, {A: best(1)}, A)
@@ -101,7 +118,7 @@ def test_a_barrier_passes_at_its_first_end_of_rib() -> None:
     assert state.barrier() == [4]
     state.barrier_taken()
     state.end_of_rib_sent()
-    assert state.under_way == 0
+    assert state.unconfirmed == 0
     assert taken(state, {A: best(2)}) == [Change(A, 0, out(2), False)]
 
 
@@ -223,7 +240,7 @@ def test_doubt_is_about_everything_under_way(confirming: bool) -> None:
     taken(state, {A: best(1), B: best(1)}, B)
     state.doubt()
     assert set(state.doubtful) == {A, B}
-    assert state.under_way == 0
+    assert state.unconfirmed == 0
     assert not state.is_waiting
 
 
