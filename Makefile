@@ -185,6 +185,14 @@ deb: ## build dist/*.deb for the Debian that this is, 12 or 13; to install it fe
 deb-check: ## build, install, upgrade, remove and purge it in a minimal Debian 12 and 13 (as root; SUITES="trixie")
 	@exec .ci/deb-check $(SUITES)
 
+ENGINE ?= $(firstword $(foreach engine,podman docker buildah,$(shell command -v $(engine))))
+
+.PHONY: image
+image: ## build the container image rsfilter:VERSION, with podman, docker or buildah (ENGINE=docker)
+	@test -n "$(ENGINE)" || { echo "image: neither podman nor docker nor buildah is installed" >&2; exit 1; }
+	@exec "$(ENGINE)" build --file packaging/Containerfile --build-arg "SOURCE_DATE_EPOCH=$(EPOCH)" \
+	  --tag "rsfilter:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' rsfilter/__init__.py)" $(IMAGE_OPTIONS) .
+
 .PHONY: lint
 lint: setup ## ruff (rules and format), mypy (strict for rsfilter/routing), plain English in docstrings
 	@echo "lint: ruff check"

@@ -209,6 +209,7 @@ def test_systemd_never_gives_up_on_the_unit() -> None:
 def test_scripts_are_sound() -> None:
     deb = ROOT / "packaging" / "deb"
     packaging = [deb / name for name in ("build", "try", "postinst", "prerm", "postrm", "rsfilter")]
+    packaging.append(ROOT / "packaging" / "route-server")
     for script in (EXAMPLES / "install.sh", *packaging, *(ROOT / ".ci").iterdir()):
         checked = subprocess.run(
             ["shellcheck", "--external-sources", script],
