@@ -2,9 +2,9 @@
 
 A run takes changes, flaps, reloads, routers that hang, refused commands and lost replies in any
 order, with few steps for ExaBGP and little room for the egress. It ends wrong when a router has
-something else than it should in the end; when a change is told while an earlier one of the same
-path has not left yet; when a router misses a prefix that has a path always; or when it is told of
-new prefixes while changes of those that it has wait.
+something else than it should in the end; when a change is sent while an earlier one of the same
+path has not left yet; when a router misses a prefix that has a path always; or when it is
+sent new prefixes while changes of those that it has wait.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from rsfilter.routing.model import IPV4, Address, Prefix
 
 BEST, ALL = map(Address.parse, ("192.0.2.1", "192.0.2.2"))
 STEADY = (A, B)
-"""They always have a path."""
+"""Prefixes that always have a path."""
 CHANGING = (C, *PREFIXES[3:])
 RUNS, STEPS = 300, 60
 
 
 class WrongError(Exception):
-    """What must never happen."""
+    """A state that must never occur."""
 
 
 class StrictPeer(Peer):
@@ -61,7 +61,7 @@ class StrictPeer(Peer):
             raise WrongError(f"{key[0]} is missing for an instant")
 
     def misses(self, prefix: str) -> bool:
-        """It has no path of a prefix any more that has one always."""
+        """A router has lost a prefix that always has a path."""
         is_steady = prefix in self.had and prefix in map(str, STEADY)
         return is_steady and not any(each == prefix for each, _ in self.table)
 
@@ -88,7 +88,7 @@ class Run:
         self.steps = 0
 
     def go(self) -> None:
-        """Raises WrongError, or AssertionError."""
+        """Run a storm. Raises WrongError, or AssertionError."""
         for prefix in PREFIXES:
             self.change(prefix)
         self.flap(BEST)
@@ -157,7 +157,7 @@ class Run:
                     self.egress.end_of_rib_sent(Address.parse(name), int(family[3]))
 
     def commands(self) -> list[bytes]:
-        """What is written now. Changes of what a router has never wait behind new prefixes."""
+        """Return the lines written now. Changes of a router's paths never wait behind new ones."""
         states = self.egress.routers.values()
         new = {state.address: set(state._fresh) for state in states}
         lines = self.egress.commands(self.now)
@@ -209,7 +209,7 @@ def found_after(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int] | None:
 
 
 def no_barrier_is_awaited(patch: pytest.MonkeyPatch) -> None:
-    """What is under way is changed again at once: a prefix twice between two barriers."""
+    """A mistake: a prefix under way is changed again at once, before the barrier."""
 
     def mark(self: RouterState, prefixes: Any, desired: Any = None) -> None:
         if self.phase is not Phase.DOWN:
@@ -232,7 +232,7 @@ def the_barrier_passes_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_barrier_goes_before_the_changes(patch: pytest.MonkeyPatch) -> None:
-    """Those changes count as confirmed by it all the same."""
+    """A mistake: those changes count as confirmed by the barrier all the same."""
     changes = Egress._changes
 
     def first(self: Egress, now: float) -> list[bytes]:
@@ -261,7 +261,7 @@ def nothing_is_doubted(patch: pytest.MonkeyPatch) -> None:
 
 
 def one_end_of_rib_is_enough(patch: pytest.MonkeyPatch) -> None:
-    """That of one family counts for the other."""
+    """A mistake: the End-of-RIB of one family counts for the other."""
     real = RouterState.end_of_rib_sent
     patch.setattr(RouterState, "end_of_rib_sent", lambda self, family=None: real(self))
 
@@ -278,7 +278,7 @@ def an_early_end_of_rib_passes_the_barrier(patch: pytest.MonkeyPatch) -> None:
 
 
 def withdraws_share_a_bucket(patch: pytest.MonkeyPatch) -> None:
-    """That of one path can leave before the announcement of another."""
+    """A mistake: the withdraw of one path can leave before the announcement of another."""
     real = RouterState.take
 
     def take(self: RouterState, *args: Any) -> dict[Batch, list[Prefix]]:

@@ -1,6 +1,6 @@
 """The engine against a naive one that works everything out anew, in whatever order things happen.
 
-After every step the two agree, the audit events tell exactly how the verdicts came to be, and the
+After every step the two agree, the audit events show exactly how the verdicts came to be, and the
 changes for routers name every prefix that differs.
 """
 
@@ -45,7 +45,7 @@ from rsfilter.routing.validation import Data
 
 
 class EngineMachine(RuleBasedStateMachine):
-    """Everything that can happen, to both."""
+    """All events, applied to both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(speaker=speakers)
     def repeat(self, speaker: Speaker) -> None:
-        """Everything again: nothing follows."""
+        """Announce everything again: nothing follows."""
         for route in list(self.model.announced.get(speaker.neighbor, {}).values()):
             self.model.announce(route)
             again = Update(speaker.neighbor, route.asn, (route,), ())

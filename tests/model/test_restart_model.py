@@ -3,7 +3,7 @@
 Real daemons show that it works (`test_restart`, `torture`); here a model of ExaBGP, its hosts and
 its pipes is taken through thousands of orders of events on a virtual clock. A process that dies
 loses what was in its pipes; commands that ExaBGP has read stay in its queue. Hosts take their time
-to repeat themselves, and some never say that they have finished. Routers help graceful restart.
+to repeat themselves, and some never mark that they have finished. Routers help graceful restart.
 
 At every moment: a route that its owner announces and that every truth allows, but a broken one that
 the guard holds back, is never missing at a router that had it, and a stolen route is never there.
@@ -53,13 +53,13 @@ FOREIGN = [f"198.51.100.{n}/32" for n in range(12)]
 
 TURN_S = 0.001
 PULSE_S = 30.0
-"""How often what hosts did is written down."""
+"""Seconds between two writes of what hosts did."""
 
 AGED_S = 120.0
-"""When no host that never came is waited for any more."""
+"""Time after which no absent host is waited for."""
 
 RETURN_S = 3.0
-"""How long a host takes to come back when its session was restarted."""
+"""Seconds until a host comes back after a restart of its session."""
 
 QUIET_S = 1000.0
 """Time by which everything was repeated, whatever was lost on the way."""
@@ -68,7 +68,7 @@ MAX_TURNS = 5_000
 """More events than anything here needs by far."""
 
 LINES_READ = 5
-"""By ExaBGP in a loop, and by the filter in a turn: small, so that much is under way at a time."""
+"""Lines per loop of ExaBGP, and per turn of the filter: few, so that much is under way."""
 
 
 @cache
@@ -111,7 +111,7 @@ TRUTHS = [
     {65001: [STEADY], 65002: [SHARED, MOVING], 65003: []},
     {65001: [], 65002: [], 65003: [LAST]},
 ]
-"""What each ASN may announce: the first allows all that the others do."""
+"""Prefixes that each ASN may announce: the first allows all that the others do."""
 
 BROKEN = len(TRUTHS) - 1
 """A truth that the guard has to hold back."""
@@ -128,7 +128,7 @@ class Host:
     refresh: str
     """yes: it offers route refresh, and answers. mute: it offers it, and does not. no: neither."""
     answer_s: float
-    """How long it takes until it does so."""
+    """Seconds until it does so."""
     routes: dict[str, int]
     """MED by prefix."""
     is_up: bool = False
@@ -139,7 +139,7 @@ class Host:
     sending: deque[bytes] = field(default_factory=deque)
     """Lines of what it has sent, and ExaBGP has not read yet."""
     returns_at: float | None = None
-    """When its session comes back after a restart of it."""
+    """Time at which its session comes back after a restart."""
 
     def down(self) -> None:
         self.is_up = False
@@ -194,11 +194,11 @@ class Daemon(ExaBGP):
         self.now = 0.0
         self.host_returns: Callable[[Host], None]
         self.changed_at: dict[str, float] = {}
-        """When the session with each neighbor came up or ended last, if it ever was up."""
+        """Time of the last change of each neighbor's session, if it ever was up."""
         self.heard: deque[bytes] = deque()
-        """Of the process, and not read yet."""
+        """Lines of the process that are not read yet."""
         self.said: deque[bytes] = deque()
-        """To the process, which has not read it yet."""
+        """Lines to the process that are not read yet."""
 
     def respawn(self) -> None:
         self.heard.clear()
@@ -215,7 +215,7 @@ class Daemon(ExaBGP):
         self.changed_at.pop(router, None)
 
     def next_event(self, now: float) -> float | None:
-        """When it has something to do."""
+        """Time at which it has something to do."""
         if self.heard or any(host.sending or host.questions for host in self.hosts.values()):
             return now
         events = [at for host in self.hosts.values() for at in host.answers_at]
@@ -355,7 +355,7 @@ class Site:
         self.is_guarded = is_guarded
         self.config = config(stale_time, 0 if is_guarded else 1000)
         self.written = Memory()
-        """What the guard knows, as it is written down."""
+        """State of the guard, as it is written down."""
         self.written_at = 0.0
         self.unsettled = SETTLED
         """The same of what has begun."""
@@ -365,11 +365,11 @@ class Site:
         self.turns = 0
         self.truth = 0
         self.asleep = {"filter": 0.0, "ExaBGP": 0.0}
-        """Until when each does nothing."""
+        """Times until which each does nothing."""
         self.steady: set[str] = set()
         """Routers that have had the steady route in their session."""
         self.due: list[tuple[float, Callable[[], None]]] = []
-        """What happens by itself, and when."""
+        """Scheduled events, with their times."""
         self.start(False)
         self.comes_back(0.0, 0.0)
         for host in self.hosts[1:] if are_all_up else ():
@@ -405,7 +405,7 @@ class Site:
             self.turn_of_filter()
 
     def is_guard_ready(self) -> bool:
-        """Were the steady route lost to data, it would be held."""
+        """The steady route would be held if it were lost to data."""
         entries = self.filter.engine.rib_in.at(Prefix.parse(STEADY))
         is_announced = any(
             entry.is_announced and entry.route.asn == self.hosts[0].asn for entry in entries
@@ -521,7 +521,7 @@ class Site:
     # What follows ------------------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Let time pass."""
         until = self.now + seconds
         while (at := self.next_event()) is not None and at <= until:
             self.turns += 1
@@ -536,7 +536,7 @@ class Site:
         self.now = max(self.now, until)
 
     def happen(self) -> None:
-        """What is due by now."""
+        """Run what is due by now."""
         due = [what for at, what in self.due if at <= self.now]
         self.due = [(at, what) for at, what in self.due if at > self.now]
         for what in due:
@@ -554,7 +554,7 @@ class Site:
         return min([*events, *(at for at, _ in self.due)], default=None)
 
     def turn_of_filter(self) -> None:
-        """It takes some lines, and writes what follows."""
+        """Read some lines, and write what follows."""
         for _ in range(min(LINES_READ, len(self.daemon.said))):
             self.filter.line(self.daemon.said.popleft(), self.now)
         commands = self.filter.commands(self.now)
@@ -565,7 +565,7 @@ class Site:
         self.daemon.heard += commands
 
     def check(self) -> None:
-        """What holds at every moment."""
+        """Check what holds at every moment."""
         for router, peer in self.daemon.peers.items():
             owners = {hop for prefix, hop, _ in self.table(router) if prefix == STEADY}
             assert owners <= {self.hosts[0].address}, f"{router} has a stolen route"

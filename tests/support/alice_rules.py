@@ -1,4 +1,4 @@
-"""How Alice-LG 6.2 reads a birdwatcher source of type single_table, as rules of our own.
+"""Rules by which Alice-LG 6.2 reads a birdwatcher source of type single_table.
 
 Written from a reading of its `pkg/sources/birdwatcher` and `pkg/decoders`, to be an oracle that
 shares no code with rsfilter. Where Alice-LG would panic, because it asserts a type, `PanicError` is
@@ -106,8 +106,8 @@ def neighbor_states(body: bytes) -> dict[str, str]:
 
 
 def routes(body: bytes) -> tuple[Meta, list[RouteSeen]]:
-    """The stream of a list of routes. The HTTP status is not looked at; an object without routes is
-    an empty list, whatever else it says."""
+    """The stream of a list of routes. The HTTP status is ignored; an object without routes is an
+    empty list, whatever else it has."""
     pairs = json.loads(body, object_pairs_hook=list) if _is_json(body) else None
     if pairs is None:
         raise ShownError("no JSON, or it ends too early")
@@ -130,7 +130,7 @@ def routes(body: bytes) -> tuple[Meta, list[RouteSeen]]:
 
 
 def page_of_neighbor(received: bytes, filtered: bytes) -> tuple[list[RouteSeen], list[RouteSeen]]:
-    """What the page of a neighbor shows as accepted and as filtered. (Without accepted routes all
+    """Return the accepted and the filtered routes of a page. (Without accepted routes all
     filtered ones are shown.)"""
     _, accepted = routes(received)
     _, rejected = routes(filtered)

@@ -70,7 +70,7 @@ def note(text: str = "x") -> ServiceEvent:
 
 
 def write_log(directory: Path, *entries: tuple[float, Auditable], max_bytes: int = 1 << 20) -> None:
-    """Writes events as one run of the filter."""
+    """Write events as one run of the filter."""
     log = AuditLog(directory, synchronous=True, max_bytes=max_bytes)
     for at, event in entries:
         log.append(at, event)
@@ -93,7 +93,7 @@ def lines_of_file(directory: Path, key: FileKey) -> list[bytes]:
 
 
 def put_lines(directory: Path, key: FileKey, lines: list[bytes]) -> None:
-    """Replaces the lines of a file, in the form that it has."""
+    """Replace the lines of a file, in the form that it has."""
     path = directory / key.name
     if path.exists():
         path.write_bytes(b"".join(lines))
@@ -117,13 +117,13 @@ def events(directory: Path, *names: str) -> list[dict[str, Any]]:
 
 
 class FullDisk(Disk):
-    """Has room for so many octets; `free` makes room for all."""
+    """A disk with room for so many octets; `free` makes room for all."""
 
     def __init__(self, room: int) -> None:
         self.room: float = room
 
     def free(self) -> None:
-        """Makes room."""
+        """Make room."""
         self.room = float("inf")
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:

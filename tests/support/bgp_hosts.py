@@ -4,7 +4,7 @@ python bgp_hosts.py HOSTS SERVER PORT
 
 The daemons cannot do that: BIRD has one session with an address, GoBGP and FRR one ASN. HOSTS is a
 file of JSON, [[address, asn, [prefix, ...]], ...]; SERVER and PORT are the route server's. A host
-announces its IPv4 routes and End-of-RIB, repeats them when it is asked to (RFC 2918 and 7313), and
+announces its IPv4 routes and End-of-RIB, repeats them on request (RFC 2918 and 7313), and
 keeps its session alive; one that is lost connects again. Prints `up ADDRESS` and
 `lost ADDRESS REASON`.
 """
@@ -33,11 +33,11 @@ RETRY_S = 5
 try again less and less often."""
 
 PREFIXES = 700
-"""In a message: of 4,096 octets, five each."""
+"""Prefixes of a message of 4,096 octets, five each."""
 
 
 class Host(NamedTuple):
-    """What a host is, and announces."""
+    """A host, and its announcements."""
 
     address: str
     asn: int
@@ -115,7 +115,7 @@ class Session(asyncio.Protocol):
             self._message(kind, body)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Whatever the reason."""
+        """The reason does not matter."""
         self._end(str(error or "closed"))
 
     def _message(self, kind: int, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """Content of every file in fixtures/exabgp/{4.2,5.0}, written by hand from what the peers sent.
 
 One entry a file, one message a line. The facts are written once; `new` is true for 5.0 and picks
-where ExaBGP 4.2.25 and 5.0.15 told different things (other order, other words, other outcome).
+where ExaBGP 4.2.25 and 5.0.15 differ (in order, words or outcome).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The keys of `rsfilter.toml` as tables for docs/configuration.md.
 
 What a key means, and an example of it, is in docs/rsfilter.example.toml alone; its values, and
-its default, in rsfilter.config.schema alone. Here they meet, and `contradictions` says where they
+its default, in rsfilter.config.schema alone. Here they meet, and `contradictions` lists where they
 do not agree.
 """
 
@@ -85,7 +85,7 @@ def table_in(type_: Any) -> type | None:
 
 
 def spelled(value: object) -> str:
-    """As TOML."""
+    """Format a value as TOML."""
     if type(value) in (tuple, list):  # and not a NamedTuple, which has a spelling of its own
         return f"[{', '.join(map(spelled, value))}]"
     if isinstance(value, Enum):

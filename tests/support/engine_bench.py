@@ -39,7 +39,7 @@ OWNED = data(
 
 
 NOTHING = Actions([], [], [])
-"""What follows from an event of which nothing does."""
+"""Actions of an event without effects."""
 
 
 def engine(
@@ -54,7 +54,7 @@ def engine(
 
 
 def after(machine: Engine, *events: Event, now: float = 0.0) -> Actions:
-    """What follows from the last of these events."""
+    """Return the actions of the last of these events."""
     actions = Actions([], [], [])
     for event in events:
         actions = machine.handle(event, now)

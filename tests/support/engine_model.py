@@ -38,7 +38,7 @@ class Model:
     announced: dict[Address, dict[Slot, Route]] = field(default_factory=dict)
     unrepeated: dict[tuple[Address, int], set[Slot]] = field(default_factory=dict)
     phase: str = "in_service"
-    """Of a drain: in_service, draining or drained."""
+    """Phase of a drain: in_service, draining or drained."""
 
     # Events ------------------------------------------------------------------------------------
 
@@ -141,5 +141,5 @@ def _path_id(route: Route) -> int:
 def difference(
     before: Mapping[tuple[str, Prefix], Paths], after: Mapping[tuple[str, Prefix], Paths]
 ) -> set[tuple[str, Prefix]]:
-    """Where routers should have something else than before."""
+    """Places where routers should have something else than before."""
     return {where for where in before | after if before.get(where) != after.get(where)}

@@ -186,12 +186,12 @@ def routes_out(engine: Engine) -> dict[tuple[str, Prefix], Paths]:
 
 
 def named(actions: Actions) -> list[tuple[str, Prefix]]:
-    """What changed for routers: (group, prefix)."""
+    """Changes for routers: (group, prefix)."""
     return [(change.group, prefix) for change in actions.out for prefix in change.prefixes]
 
 
 class Ledger:
-    """What a reader of the audit log knows: it must be the truth, and follow step by step."""
+    """State of a reader of the audit log: it must be the truth, and follow step by step."""
 
     def __init__(self) -> None:
         self.known: dict[RouteKey, tuple[VerdictKind, tuple[str, ...]]] = {}

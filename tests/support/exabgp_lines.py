@@ -13,7 +13,7 @@ from rsfilter.routing.model import Attributes
 
 FIXTURES = ROOT / "fixtures" / "exabgp"
 PEER = "127.10.1.1"
-"""Whose lines `line_of` builds: AS 65005."""
+"""Host of the lines that `line_of` builds: AS 65005."""
 
 
 def capture(dialect: str, name: str) -> list[bytes]:

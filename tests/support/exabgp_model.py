@@ -36,13 +36,13 @@ class Peer:
 
     is_up: bool = False
     table: dict[Key, str] = field(default_factory=dict)
-    """What the router has: (next hop and attributes without the local preference)."""
+    """Paths of the router: (next hop and attributes without the local preference)."""
     cache: dict[Key, str] = field(default_factory=dict)
     buckets: dict[str, dict[Key, str | None]] = field(default_factory=dict)
     pending: dict[Key, str | None] = field(default_factory=dict)
     """The latest change of each, whatever the buckets hold."""
     refresh: dict[Key, str] = field(default_factory=dict)
-    """To be sent again."""
+    """Paths to be sent again."""
     sending: Iterator[tuple[Key, str | None, bool]] | None = None
     include_withdraw: bool = False
     sent: list[tuple[Key, str | None]] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Peer:
             self.table[key] = re.sub(r" local-preference \d+", "", attributes)
 
     def updates(self) -> Iterator[tuple[Key, str | None, bool]]:
-        """What is to be sent by now; what comes later waits until all of it has left."""
+        """Changes to be sent now; later ones wait until all of these have left."""
         buckets, latest, refresh = self.buckets, self.pending, self.refresh
         self.buckets, self.pending, self.refresh = {}, {}, {}
         again = {}
@@ -160,7 +160,7 @@ class ExaBGP:
             peer.eors.clear()
 
     def write(self, lines: list[bytes]) -> list[bool]:
-        """Takes command lines; the replies that come at once."""
+        """Take command lines; return the replies that come at once."""
         return [ok for line in lines for ok in self._read(line.decode("ascii").rstrip("\n"))]
 
     def _read(self, text: str) -> list[bool]:
@@ -186,7 +186,7 @@ class ExaBGP:
         return []
 
     def _seen(self, replies: list[bool]) -> list[bool]:
-        """Those that are not lost: commands that were obeyed without a word."""
+        """Commands that are not lost: they were obeyed without a reply."""
         seen = []
         for ok in replies:
             if ok and self.losses:

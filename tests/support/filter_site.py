@@ -25,7 +25,7 @@ TRUTH = {
 
 
 def logged(directory: Path) -> bytes:
-    """Of all files of an audit log."""
+    """Lines of all files of an audit log."""
     return b"".join(path.read_bytes() for path in directory.glob("audit-*.jsonl"))
 
 

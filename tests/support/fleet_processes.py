@@ -11,7 +11,7 @@ from support.speaker import Speaker
 
 
 def get(speaker: Speaker, path: str) -> str:
-    """What the HTTP API answers; an error has a body too."""
+    """Return the response of the HTTP API; an error has a body too."""
     try:
         with urllib.request.urlopen(f"http://{speaker.http}{path}", timeout=10) as answer:
             return answer.read().decode()

@@ -32,7 +32,7 @@ class QuickDisk(Disk):
     """A disk without fsync: these tests are not about power failures."""
 
     def fsync(self, descriptor: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def write(directory: Path, count: int, *, first: int = 0, max_bytes: int = 1 << 28) -> None:
@@ -68,12 +68,12 @@ def database(*instances: str, collectors: tuple[str, ...] = ("auditor",)) -> Ite
 
 
 def fleet_config(server: PostgreSql, role: str, **values: object) -> FleetConfig:
-    """How a role reaches a database."""
+    """Return the URL by which a role reaches a database."""
     return FleetConfig(FLEET, parse_url(server.url(role)), **values)  # type: ignore[arg-type]
 
 
 def shipper(server: PostgreSql, role: str, directory: Path) -> Shipper:
-    """What ships a directory as an instance."""
+    """Return a shipper of a directory as an instance."""
     return Shipper(directory, Database(fleet_config(server, role)))
 
 
@@ -140,7 +140,7 @@ class Worker:
         return time.monotonic() - started
 
     def has_shipped(self) -> bool:
-        """Everything that is safe on the disk is in the database."""
+        """Ship until the database has everything that is safe on the disk."""
         head = read_head(self._directory)
         return head is not None and self.report.shipped == head.seq
 

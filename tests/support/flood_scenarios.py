@@ -35,7 +35,7 @@ from rsfilter.audit.verify import verify
 from rsfilter.routing.adj_rib_in import MAX_OVER_LIMIT
 
 Costs = dict[str, float]
-"""By name, with its unit."""
+"""Values by name, with the unit."""
 
 FAKETIME = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime/libfaketimeMT.so.1"
 """Debian's libfaketime."""
@@ -419,10 +419,10 @@ def set_clock(clock: Path, step: str) -> None:
 
 
 def busy_share(site: Site, seconds: float = 10.0) -> float:
-    """How often a thread of the filter runs or would, of 25 looks in its calmest quarter of a
-    second: always, if one spins, however busy the machine is.
+    """Share of 25 samples in its calmest quarter of a second in which a thread of the filter runs
+    or would: always, if one spins, however busy the machine is.
 
-    libfaketime's locks take more than the filter does, in bursts; so the mean says little.
+    libfaketime's locks take more than the filter does, in bursts; so the mean is of little use.
     """
     calmest = 1.0
     until = time.monotonic() + seconds
@@ -437,7 +437,7 @@ def busy_share(site: Site, seconds: float = 10.0) -> float:
 
 @contextmanager
 def environment(variables: dict[str, str]) -> Iterator[None]:
-    """For programs that are started meanwhile."""
+    """Environment of programs that are started meanwhile."""
     os.environ.update(variables)
     try:
         yield

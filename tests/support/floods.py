@@ -63,7 +63,7 @@ UPDATE = 50
 """Prefixes of an UPDATE: as ExaBGP passes them on."""
 
 PROBE_S = 0.1
-"""Between two announcements of the honest host."""
+"""Seconds between two announcements of the honest host."""
 
 AHEAD_S = 0.5
 
@@ -80,7 +80,7 @@ def make_site(directory: Path, *, max_prefixes: int = 1000) -> Path:
 
 
 def guests(count: int, *, octet: int = 10) -> list[str]:
-    """So many host routes of one /8."""
+    """Return so many host routes of one /8."""
     return [f"{octet}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in range(count)]
 
 
@@ -109,7 +109,7 @@ class Site:
     def __init__(self, speaker: Speaker, directory: Path) -> None:
         self.speaker = speaker
         self.directory = directory
-        """Of the configuration."""
+        """Text of the configuration."""
         self.audit = directory / "audit"
         self.delays: list[float] = []
         """Seconds from the honest host's announcements to the router, in order."""
@@ -120,7 +120,7 @@ class Site:
         self._since = 0
         """Lines of `pour` since its last probe."""
         self._probe: str | None = None
-        """What the honest host has announced and the router does not have yet."""
+        """Prefixes that the honest host has announced and the router does not have yet."""
         speaker.write(state(ROUTER, 65200, "up"))
         speaker.write(state(HOSTILE, 65001, "up") + state(HONEST, 65002, "up"))
         speaker.wait("started", lambda: bool(speaker.commands["eor"]))
@@ -128,11 +128,11 @@ class Site:
 
     @property
     def table(self) -> dict[str, str]:
-        """What the router has: attributes by prefix."""
+        """Table of the router: attributes by prefix."""
         return self.speaker.tables[ROUTER]
 
     def pour(self, lines: Iterable[bytes], per_second: float) -> None:
-        """Writes lines at this pace, while the honest host goes on announcing and is timed.
+        """Write lines at this pace, while the honest host continues to announce and is timed.
         On a busy machine it waits for the filter: what lies before it is
         never more than AHEAD_S of the flood."""
         started = time.monotonic()
@@ -147,14 +147,14 @@ class Site:
         self.caught_up()
 
     def passes(self, seconds: float) -> None:
-        """Lets time go by; the honest host goes on."""
+        """Let time pass while the honest host continues."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.0005)
             self._look()
 
     def caught_up(self) -> None:
-        """Waits until all that was written is worked off."""
+        """Wait until all that was written is worked off."""
         self._next_at = 0.0
         while self._probe is None:
             self._look()
@@ -210,7 +210,7 @@ class Site:
         return name in [finding["name"] for finding in self.health()["reasons"]]
 
     def grown_mb(self) -> float:
-        """By how much that is more than at the start."""
+        """Growth since the start."""
         return self.rss_mb() - self._rss
 
     def is_summed_up(self) -> None:
@@ -227,7 +227,7 @@ class Site:
         return sum(path.stat().st_size for path in self.audit.iterdir()) / 1e6
 
     def forget(self) -> None:
-        """What was measured until now is about something else."""
+        """Forget what was measured until now."""
         self.delays.clear()
         self.work.clear()
 
@@ -266,7 +266,7 @@ class Account:
         """AssertionError when the log is damaged."""
         self.lines = 0
         self.changes = 0
-        """In lines of their own, folded into lines, and untold."""
+        """Changes in lines of their own, folded into lines, and left out."""
         self.untold = 0
         self.not_kept = 0
         self.let_in: set[str] = set()

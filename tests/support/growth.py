@@ -1,4 +1,4 @@
-"""How the cost of something grows: CPU seconds for n, 2n and 4n."""
+"""Growth of a cost: CPU seconds for n, 2n and 4n."""
 
 from __future__ import annotations
 

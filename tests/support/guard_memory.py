@@ -1,4 +1,4 @@
-"""What a process writes down of its guard, as the next one reads it: without a file."""
+"""The guard's state as one process writes and the next one reads it, without a file."""
 
 from __future__ import annotations
 

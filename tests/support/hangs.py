@@ -1,4 +1,4 @@
-"""What hangs under a filter: a file server that is gone, and calls of the C library."""
+"""Hangs under a filter: a file server that is gone, and calls of the C library."""
 
 from __future__ import annotations
 

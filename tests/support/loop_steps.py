@@ -17,7 +17,7 @@ HOLD_S = 0.05
 
 
 class Steps:
-    """What was measured, in CPU seconds of the loop's thread."""
+    """Measurements, in CPU seconds of the loop's thread."""
 
     longest = 0.0
     total = 0.0

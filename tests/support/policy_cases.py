@@ -26,7 +26,7 @@ ANY = data(("0.0.0.0/0-32 AS65007", "::/0-128 AS65007"))
 """Data by which 65007 owns every prefix, so that only the check in question can reject."""
 
 BOUND = data(OWNED, None, Mode.AUTHORITATIVE, ("hv7", 65007, "198.51.100.7 198.51.100.17"))
-"""And speaks from two addresses of its own."""
+"""A host with two addresses of its own."""
 
 LISTED = replace(GROUP, next_hops=prefixes("192.0.2.0/25 2001:db8:c633::1/128"))
 
@@ -272,7 +272,7 @@ LISTS_ALL = replace(
     next_hops=prefixes("0.0.0.0/0 ::/0"),
     others_addresses=frozenset(addresses("192.0.2.100 2001:db8:ffff::100 192.0.2.10 192.0.2.11")),
 )
-"""Everything is listed; the route server's and the routers' addresses are known."""
+"""Lists allow every address; those of the route server and the routers are known."""
 
 NEXT_HOP = [
     case("another host's", route(next_hops="198.51.100.8"), "next_hop_not_owned"),

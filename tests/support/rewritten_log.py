@@ -11,7 +11,7 @@ from rsfilter.audit.files import list_keys, write_head
 
 
 def rewritten(directory: Path, seq: int) -> None:
-    """What root does: changes one record, seals all that follow anew, and `head.json` too."""
+    """Change one record as root could: seal all that follow anew, and `head.json` too."""
     prev, out = GENESIS, b""
     for line in lines(directory):
         link = claimed_link(line)

@@ -86,7 +86,7 @@ class RtrCache:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def dies(self) -> None:
-        """Closes everything."""
+        """Close everything."""
         if self._server:
             self._server.close()
         for writer in list(self._writers):
@@ -128,7 +128,7 @@ class RtrCache:
         return self.response() + self.records() + self.end_of_data()
 
     def difference(self, serial: int) -> bytes:
-        """What changed since a serial, if that is known."""
+        """Return the changes since a serial; None if it is unknown."""
         before = self._history.get(serial)
         if before is None:
             return pdu(CACHE_RESET, version=self.version)

@@ -1,4 +1,4 @@
-"""What an RTR cache may do wrong: each takes the place of one good answer."""
+"""Faults of an RTR cache: each takes the place of one good answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.rtr_cache import (
 from rsfilter.routing.model import Prefix, Vrp
 
 FORGED = Vrp(Prefix.parse("10.66.0.0/16"), 32, 65066)
-"""In answers that must not count; no good answer has it."""
+"""VRP of answers that must not count; no good answer has it."""
 
 
 def says(*parts: bytes, closes: bool = False) -> Fault:

@@ -28,7 +28,7 @@ MARKED = (b"exabgp 5.0.15\n", b"done\n")
 PACE_S = 0.02
 
 SOCKET = 'socket = "rsfilter.sock"'
-"""In [http]: beside the configuration."""
+"""Socket in [http], beside the configuration."""
 
 
 def line(kind: str, peer: str, asn: int, rest: str) -> bytes:
@@ -109,10 +109,10 @@ class Speaker:
         self.config = config
         self.routers = routers
         self.http = _own_http(config)
-        """Where its HTTP API listens."""
+        """Address where its HTTP API listens."""
         self._config = config
         self.tables: dict[str, dict[str, str]] = {router: {} for router in routers}
-        """By router: prefix -> attributes."""
+        """Tables by router: prefix -> attributes."""
         self.commands: Counter[str] = Counter()
         self.received = bytearray()
         self.is_reading = threading.Event()
@@ -146,14 +146,14 @@ class Speaker:
         self._thread.join(10)
 
     def write(self, data: bytes) -> None:
-        """Writes as ExaBGP does: blocking."""
+        """Write as ExaBGP does: blocking."""
         assert self.process.stdin
         with self._write_lock:
             self.process.stdin.write(data)
             self.process.stdin.flush()
 
     def ends(self, deadline: float = 120.0) -> None:
-        """Closes the filter's stdin, and waits for its end."""
+        """Close the filter's stdin, and wait for its end."""
         assert self.process.stdin
         with self._write_lock:
             self.process.stdin.close()
@@ -215,7 +215,7 @@ class Speaker:
             self.replies()
 
     def replies(self) -> None:
-        """Writes the replies that were kept back, and from now on each at once."""
+        """Write the replies that were kept back, and from now on each at once."""
         self.is_replying = True
         kept, self._replies = self._replies, []
         with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile

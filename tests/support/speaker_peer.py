@@ -131,13 +131,13 @@ class Peer:
     ) -> None:
         self.address, self.asn, self._server, self._families = address, asn, server, families
         self.password = ""
-        """Of TCP MD5; empty: none."""
+        """Password of TCP MD5; empty if there is none."""
         self.ttl = 0
-        """What it sends with; 0: the system's default."""
+        """TTL of its packets; 0 is the system's default."""
         self.checks_ttl: Literal["", "at once", "when connected"] = ""
-        """When it begins to take nothing with a lower TTL than 255: FRR at once, BIRD later."""
+        """Time at which it begins to refuse a TTL below 255: FRR at once, BIRD later."""
         self.patience_s = 10.0
-        """How long it tries to connect."""
+        """Seconds that it tries to connect."""
         self.received: list[tuple[int, bytes]] = []
         self.is_up = self.is_closed = False
         self._reads = threading.Event()

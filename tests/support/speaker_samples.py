@@ -44,7 +44,7 @@ TOUCHED: Sequence[type | ModuleType] = (
     *(ASYNC, Connection, KA, Listener, Neighbor, OutgoingRIB, Peer, Protocol, Reactor),
     *(AFI, SAFI, Family, NLRI, INET, _log, log, option, _Configuration, announce, limit, rib),
 )
-"""Everything that has something replaced."""
+"""Classes with something replaced."""
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def configuration(neighbors: dict[str, list[tuple[Any, Any]]]) -> Any:
 
 
 def routes(command: str) -> list[Any]:
-    """What a command announces or withdraws, as ExaBGP's own parser has it."""
+    """Return what a command announces or withdraws, by ExaBGP's own parser."""
     _, _, rest = command.partition(" ")
     if rest.startswith("attributes"):
         found = PARSER.api_attributes(command, [])
@@ -101,7 +101,7 @@ def routes(command: str) -> list[Any]:
 
 
 def negotiated(size: int = 4096) -> Any:
-    """What an eBGP session agreed on, ADD-PATH apart."""
+    """Return what an eBGP session agreed on, ADD-PATH apart."""
     made = mock.Mock(msg_size=size, local_as=ASN(65100), peer_as=ASN(65200), asn4=True)
     made.families = [IPV4, IPV6]
     made.addpath.send.return_value = False

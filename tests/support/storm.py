@@ -4,10 +4,10 @@ Routes of six kinds, on four hosts and three routers (`lab.site`):
 
     stable      announced and valid all the time: no router may ever see anything of them
     guests      move from host to host: the new one announces, later the old one withdraws
-    contested   two hosts announce each, and the data say whose it is: this changes
+    contested   two hosts announce each, and the data decide whose it is: this changes
     revocable   announced all the time, and the data come and go
     flapping    announced and withdrawn
-    stolen      a stable route of somebody else, announced by a hijacker
+    stolen      a stable route of another host, announced by a hijacker
 
 What is to be done next comes from a seed; when it is done depends on the machine.
 
@@ -44,7 +44,7 @@ WITNESS = "10.99.0.1/32"
 """Prefix of the first host, which announces it at a test's command."""
 
 Hops = dict[str, list[tuple[str, int]]]
-"""What a router has: by prefix (next hop, MED)."""
+"""Table of a router: (next hop, MED) by prefix."""
 
 
 def pool(number: int, count: int) -> list[str]:
@@ -79,7 +79,7 @@ class Storm:
         self.owners = {prefix: {asn} for prefix, asn in self.stable.items()}
         """The data: whose each prefix is."""
         self.announced: dict[int, dict[str, int | None]] = {asn: {} for asn in HOSTS}
-        """By host: prefix -> MED."""
+        """Announcements by host: prefix -> MED."""
         self.absent: set[int] = set()
         """Hosts that are not in session."""
         self.counts: dict[str, int] = {}
@@ -97,7 +97,7 @@ class Storm:
         return self.site.route_server
 
     def starts(self) -> None:
-        """Everything; returns when every router has what it should."""
+        """Start everything; return when every router has what it should."""
         self.site.starts()
         self.settles()
 
@@ -119,7 +119,7 @@ class Storm:
     # What happens ------------------------------------------------------------------------------
 
     def steps(self, count: int) -> None:
-        """So many changes, one after the other."""
+        """Make so many changes, one after the other."""
         for _ in range(count):
             name, change = self.dice.choices(
                 [
@@ -223,7 +223,7 @@ class Storm:
         ]
 
     def expected(self, router: Router) -> Hops:
-        """What a router should have when all is quiet."""
+        """Return what a router should have when all is quiet."""
         hops: Hops = {}
         for asn in HOSTS:
             if asn in self.absent:
@@ -237,7 +237,7 @@ class Storm:
         return {prefix: [min(paths, key=_preference)] for prefix, paths in hops.items()}
 
     def difference(self, *, of: Iterable[Router] | None = None) -> str | None:
-        """Where a router has something else than it should; None: nowhere."""
+        """Return where a router has something else than it should; None if nowhere."""
         for router in of or self.site.routers:
             has = {
                 prefix: sorted((path.next_hop, path.med or 0) for path in paths)
@@ -255,7 +255,7 @@ class Storm:
         eventually(self.difference, self.lab.report, deadline_s)
 
     def unharmed(self, since: Moment, *, probe: Probe | None = None) -> None:
-        """At no instant a route that stayed valid was missing, and at none a hijack was there."""
+        """Check that no valid route was ever missing, and that no hijack was ever present."""
         probe = probe or self.probe
         stayed = [*self._pools["guests"], *self._pools["contested"]]
         stayed += [prefix for prefix, asn in self.stable.items() if asn not in self.absent]
@@ -263,7 +263,7 @@ class Storm:
         self.no_hijack(since, probe=probe)
 
     def no_hijack(self, since: Moment, *, probe: Probe | None = None) -> None:
-        """At no instant a path of a stable route was there that is not its owner's."""
+        """Check that no path of a stable route was ever present that is not its owner's."""
         for owner in HOSTS:
             mine = [prefix for prefix, asn in self.stable.items() if asn == owner]
             for thief in HOSTS:
@@ -271,13 +271,13 @@ class Storm:
                     (probe or self.probe).never_had(mine, since, asn=thief)
 
     def untouched(self, since: Moment) -> None:
-        """Of the stable routes no router has seen anything, not even a repetition."""
+        """Check that no router has received a stable route again."""
         seen = [c for c in self.probe.changes(since) if c.place.prefix in self.stable]
         assert not seen, f"{len(seen)} changes of stable routes: {seen[:5]}\n{self.lab.report()}"
 
 
 def counts(storm: Storm) -> Table:
-    """How often what has happened."""
+    """Events, counted by name."""
     table = Table("what happened", "times")
     for name, count in sorted(storm.counts.items()):
         table.add_row(name, str(count))

@@ -89,7 +89,7 @@ class Bench:
         self.asked: list[tuple[bool, str]] = []
         self.reloads: list[tuple[str, bool]] = []
         self.disk_problem = ""
-        """Why a drain is not written down."""
+        """Reason why a drain is not written down."""
         self.running = Running(
             config=self.config,
             filter=self.filter,
@@ -110,7 +110,7 @@ class Bench:
             self.loads(truth)
 
     def loads(self, truth: Any) -> None:
-        """This truth is in force from now on."""
+        """Put this truth into force."""
         content = json.dumps(truth).encode()
         event = self.running.sources.truth_loaded(parse_truth(content, "truth.json", time.time()))
         assert event is not None
@@ -142,7 +142,7 @@ class Bench:
             self.says(announce(host, asn, list(prefixes[start : start + 50])))
 
     def follow(self) -> list[bytes]:
-        """What the service does after each turn; answers with the commands."""
+        """Do what the service does after each turn; return the commands."""
         commands = self.filter.commands(self.now)
         events = self.filter.take_audit()
         self.running.audit.extend(time.time(), events)
@@ -179,7 +179,7 @@ class Client:
         self.http = client
 
     async def get(self, path: str, status: int = 200) -> Any:
-        """What is there; the status has to be this."""
+        """Request; return the response, which must have this status."""
         answer = await self.http.get(path)
         found = await answer.json()
         assert answer.status == status, found
@@ -188,7 +188,7 @@ class Client:
     async def post(
         self, path: str, body: object = None, *, token: str | None = TOKEN, status: int = 200
     ) -> Any:
-        """What comes back; `body` as JSON, or bytes as they are."""
+        """Send `body` as JSON, or bytes unchanged; return the response."""
         answer = await self.ask(path, body, token=token)
         found = await answer.json()
         assert answer.status == status, found

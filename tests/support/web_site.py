@@ -49,7 +49,7 @@ def hosts(**owned: list[str]) -> dict[str, Any]:
 
 
 BEFORE = hosts(hv1=["203.0.113.0/28"], hv2=["203.0.113.16/28"])
-"""What is in force: hv1 announces .1, .2 and .3, hv2 the stolen .4."""
+"""The state: hv1 announces .1, .2 and .3, hv2 the stolen .4."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What files, clients and caches send costs no more than n log n, however they arrange it."""
+"""Hostile input of files, clients and caches costs no more than n log n."""
 
 from __future__ import annotations
 

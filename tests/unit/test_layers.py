@@ -53,7 +53,7 @@ ROOMS = {
     "web": Room(READERS - {"speaker"}),
     "commands": Room(READERS),
 }
-"""In the order of the design: an arrow goes to a room that stands above, never down."""
+"""Rooms in the order of the design: an arrow goes to a room that stands above, never down."""
 
 ROOT = {"__init__", "__main__", "cli", "service"}
 

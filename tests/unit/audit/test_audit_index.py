@@ -119,7 +119,7 @@ PERIODS = [(None, None)] + [
 def test_stats_of_a_time_are_the_same(
     directory: Path, since: float | None, until: float | None
 ) -> None:
-    """Whether a file lies in the time as a whole, in part, or not at all."""
+    """Positions of a file relative to the time: whole, in part, or outside."""
     counts = stats(directory, since, until)
     list(build(directory))
     assert stats(directory, since, until) == counts
@@ -220,7 +220,7 @@ def test_sql_names_the_directory_if_the_damaged_index_is_unknown(directory: Path
 
 
 def test_sql_refuses_an_index_of_another_form(directory: Path) -> None:
-    """As one of another release may be."""
+    """Another release may have written it."""
     list(build(directory))
     path, counts = index_path(directory, FIRST), counts_path(directory, FIRST)
     assert path
@@ -231,7 +231,7 @@ def test_sql_refuses_an_index_of_another_form(directory: Path) -> None:
 
 
 def test_stats_name_the_damaged_index(directory: Path) -> None:
-    """They read it when the file lies in the time only in part."""
+    """Stats read an index if only a part of its file lies in the time."""
     list(build(directory))
     path = index_path(directory, FIRST)
     assert path

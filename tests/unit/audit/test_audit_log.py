@@ -274,7 +274,7 @@ def test_only_one_process_writes(tmp_path):
 
 
 def run_until_killed(directory: Path, count: int) -> None:
-    """Writes records in another process, which is killed after it has appended some."""
+    """Write records in another process, which is killed after it has appended some."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -57,7 +57,7 @@ def test_records_come_in_order_of_time_with_their_instance(root: Path) -> None:
 
 
 def test_one_table_of_all_with_a_column_instance(root: Path) -> None:
-    """What two route servers decided differently, by SQL."""
+    """A query by SQL for what two route servers decided differently."""
     statement = """
         WITH last AS (SELECT host, prefix, instance, arg_max(verdict, seq) AS verdict FROM audit
                       WHERE event IN ('verdict', 'withdraw') GROUP BY ALL)

@@ -178,7 +178,7 @@ def test_the_latest_records_are_returned_oldest_first(directory):
 
 
 class Waiter:
-    """Does the next step whenever nothing is new; at the end raises DoneError."""
+    """Run the next step whenever nothing is new; raise DoneError at the end."""
 
     class DoneError(Exception):
         pass

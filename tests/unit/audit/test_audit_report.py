@@ -19,7 +19,7 @@ EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 
 
 class Reader(HTMLParser):
-    """Which elements there are, and the text."""
+    """Reader of the elements and the text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

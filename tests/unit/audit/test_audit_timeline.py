@@ -80,7 +80,7 @@ def test_sessions_follow_from_the_number_at_the_end(tmp_path: Path) -> None:
 
 
 def test_sessions_begin_anew_with_a_start(tmp_path: Path) -> None:
-    """Before the start the number is not known, and is not made up."""
+    """No number is invented for the time before the start."""
     write_log(
         tmp_path,
         (NOON + 10, session(A, is_up=True)),

@@ -180,7 +180,7 @@ def test_the_end_of_every_accepted_route_is_logged() -> None:
 
 
 def test_what_came_and_went_within_a_window_need_not_be_kept() -> None:
-    """Or a host that owns a /64 could make us keep all its addresses."""
+    """A host that owns a /64 could otherwise make us keep all its addresses."""
     fleeting = [
         event
         for n in range(100, 1100)

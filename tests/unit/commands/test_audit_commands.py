@@ -113,7 +113,7 @@ def test_where_there_is_no_log(tmp_path, capsys):
     [["query"], ["query", "--sql", "SELECT 1"], ["tail"], ["stats"], ["report", "-o", "r"]],
 )
 def test_a_directory_without_a_log(tmp_path, capsys, action):
-    """Nothing found there would read as if nothing had happened."""
+    """An empty answer would read as if nothing had happened."""
     (tmp_path / "notes.txt").write_text("no log")
     assert run(*action, "--directory", str(tmp_path)) == 2
     assert f"{tmp_path}: there is no audit log" in capsys.readouterr().err

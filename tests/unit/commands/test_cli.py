@@ -460,7 +460,7 @@ def test_what_render_writes_can_be_read_by_the_user_of_exabgp(place: Path) -> No
 def test_render_names_a_fanouts_file_that_is_none_any_more(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With one fan-out it is bird.conf, with several each has its address in the name."""
+    """One fan-out has bird.conf; several have their addresses in the names."""
     for addresses in ('"192.0.2.30"', '"192.0.2.30", "192.0.2.31"'):
         (place / "rsfilter.toml").write_text(f"{MINIMAL}\n[fanout]\naddresses = [{addresses}]\n")
         capsys.readouterr()

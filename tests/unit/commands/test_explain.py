@@ -143,7 +143,7 @@ def test_where_truth_alone_decides_the_caches_need_not_answer(
 
 
 async def test_the_preferred_cache_decides_however_late_it_answers(site: Path) -> None:
-    """As in the running filter, once it has all of them."""
+    """Data as in the running filter, once it has all of them."""
     guest = Prefix.parse("203.0.113.1/32")
 
     class LateCache(RtrCache):

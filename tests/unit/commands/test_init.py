@@ -145,7 +145,7 @@ def test_an_instance_is_a_plain_name(place: Path, name: str) -> None:
 
 
 class _Terminal(io.StringIO):
-    """Whatever the operator types."""
+    """Answers of an operator, good and bad."""
 
     def isatty(self) -> bool:
         return True

@@ -45,7 +45,7 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
 
 
 def quiet(capsys: pytest.CaptureFixture[str]) -> str:
-    """What is wrong, by `status --quiet`; empty: nothing."""
+    """Return the problems by `status --quiet`; empty if there are none."""
     code = main(["status", "--quiet"])
     out = capsys.readouterr().out
     assert code == bool(out)
@@ -177,7 +177,7 @@ ROW = b'{"prefix":"203.0.113.1/32"}\n'
 def test_a_table_that_is_cut_is_no_table(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, end: bytes
 ) -> None:
-    """Also where the end is missing after a whole line, as when the filter dies."""
+    """The end may be missing after a whole line, when the filter dies."""
     saved = tmp_path / "routes.ndjson"
     with socket.create_server(("127.0.0.1", 0)) as server:
         answer = threading.Thread(target=_answers, args=(server, b"1c\r\n" + ROW + b"\r\n" + end))
@@ -338,7 +338,7 @@ def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 def test_impact_without_a_truth_is_refused(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
-    """Nothing would change, which would read like good news."""
+    """An answer without changes would read like good news."""
     config = tmp_path / "rsfilter.toml"
     text = Path("rsfilter.toml").read_text().replace("[truth]", "[rtr]")
     text = text.replace("absent_after = 300\n", "")
@@ -400,7 +400,7 @@ def test_a_snapshot_that_was_cut(
 def test_a_snapshot_without_routes(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
-    """Of a filter that has just started, or of a wrong one: no change would cost anything."""
+    """A snapshot of a filter that has just started: no change would lose anything."""
     saved = tmp_path / "routes.ndjson"
     saved.write_text('{"routes": 0}\n')
     assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1

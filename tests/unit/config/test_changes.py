@@ -1,4 +1,4 @@
-"""What a reload of the configuration takes in, and what follows for the routes that are there."""
+"""Reloads of the configuration: what is taken in, and what follows for present routes."""
 
 from __future__ import annotations
 

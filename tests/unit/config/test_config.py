@@ -283,7 +283,7 @@ def test_the_reference_file_is_good_and_shows_the_defaults() -> None:
 
 
 def test_the_reference_file_shows_a_cache_over_ssh() -> None:
-    """It is commented by `# `: taken in, it stands in place of `caches`."""
+    """The example's alternative is commented by `# `; uncommented, it replaces `caches`."""
     text = (ROOT / "docs" / "rsfilter.example.toml").read_text()
     table = re.sub(r"^caches = .*|^# (?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
     config = parse_config(table, HERE)

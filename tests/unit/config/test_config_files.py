@@ -97,7 +97,7 @@ def test_what_this_user_may_not(place: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_check_prints_the_warnings_and_ends_with_0(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As `run` goes on without: other caches may answer."""
+    """`run` continues without the file, because other caches may answer."""
     (place / "id").unlink()
     (place / "rsfilter.toml").write_text(MINIMAL + SSH)
     (place / "truth.json").write_text(

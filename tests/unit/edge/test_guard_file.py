@@ -1,4 +1,4 @@
-"""What the guard knows, on disk: whole after any crash, ignored when it is of no use."""
+"""The guard's state on disk: whole after any crash, ignored if it is of no use."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_it_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_is_over_the_limit_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But what is held always is."""
+    """Held routes are always written."""
     monkeypatch.setattr(guard_file, "MAX_ACCEPTED", 1)
     file = written(path, {ONE.key: Accepted(ONE, RULES), THREE.key: Accepted(THREE, RULES)})
     file.write({TWO.key: Held(TWO, RULES, REASONS)}, WALL, NOW)
@@ -306,7 +306,7 @@ def test_whatever_is_written_is_what_is_known(
 
 
 class Source:
-    """What became of routes, for a keeper to take."""
+    """Changes of routes, for a keeper to take."""
 
     def __init__(self) -> None:
         self.records: Records = {}
@@ -387,7 +387,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
 
 
 class Pipe:
-    """Where commands go."""
+    """Sink of commands."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []

@@ -18,7 +18,7 @@ DEADLINE_S = 120.0
 
 
 class Ended(threading.Event):
-    """What is called on another thread."""
+    """Callback that another thread runs."""
 
     def expect(self) -> None:
         assert self.wait(DEADLINE_S), "nobody was told"
@@ -138,7 +138,7 @@ def test_a_writer_writes_all_before_it_closes_and_complains_of_nothing() -> None
 
 
 def test_a_reader_that_is_stopped_reads_on_and_calls_nobody() -> None:
-    """What it would wake is gone: an event loop that is closed."""
+    """A closed event loop cannot be woken."""
     called: list[None] = []
     reading, writing = os.pipe()
     reader = LineReader(reading, lambda: called.append(None))
@@ -156,7 +156,7 @@ def test_who_lingers_does_not_wait_for_what_another_has_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The reader of the filter that failed may be quicker; then nothing more comes for hours, and
-    nobody filters."""
+    no process filters."""
     reading, writing = os.pipe()
     monkeypatch.setattr("select.select", lambda *_: ([reading], [], []))
     until = time.monotonic() + 0.2
@@ -177,7 +177,7 @@ def denied(*_: object) -> None:
 def test_who_lingers_reads_on_and_ends_with_exabgp(
     monkeypatch: pytest.MonkeyPatch, is_ours: bool
 ) -> None:
-    """Whichever user owns the pipe."""
+    """Ownership of the pipe does not matter."""
     reading, writing = os.pipe()
     if not is_ours:
         monkeypatch.setattr("os.open", denied)

@@ -40,7 +40,7 @@ async def watching(**files: Path) -> AsyncIterator[tuple[Told, Callable[[str], A
 async def test_a_start_does_not_wait_for_a_file_system_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """What is not answered is not there, as with a permission that is missing."""
+    """A file without an answer counts as absent, as with a missing permission."""
     file = tmp_path / "file"
     file.touch()
     answers = threading.Event()
@@ -61,7 +61,7 @@ async def test_a_start_does_not_wait_for_a_file_system_that_does_not_answer(
 async def test_other_files_are_checked_although_the_first_do_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That may be why the configuration is another one."""
+    """The hanging files may be the reason for the new configuration."""
     gone, asked, answers = tmp_path / "gone", threading.Event(), threading.Event()
     look = ReadinessWatcher._is_there
 

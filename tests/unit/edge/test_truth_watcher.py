@@ -21,7 +21,7 @@ from rsfilter.edge.truth_watcher import Reading, TruthWatcher
 from rsfilter.rpki.truth import TruthError
 
 PATIENCE_S = 120.0
-"""How long a test waits for what must come; a slow machine must not fail it."""
+"""Seconds that a test waits for what must come; a slow machine must not fail it."""
 
 
 def text(asn: int) -> str:
@@ -29,7 +29,7 @@ def text(asn: int) -> str:
 
 
 def replace(path: Path, content: str) -> None:
-    """What careful people do: write beside, rename over."""
+    """Replace a file as careful people do: write beside, rename over."""
     beside = path.with_name(path.name + ".new")
     beside.write_text(content)
     beside.rename(path)
@@ -245,7 +245,7 @@ async def test_the_file_is_read_when_start_returns_and_never_after_stop(path: Pa
 async def test_what_a_taker_failed_over_it_gets_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Or the filter would judge by an earlier truth until the file has a third one."""
+    """The filter would otherwise judge by an earlier truth until the file has a third one."""
     monkeypatch.setattr("rsfilter.edge.truth_watcher._RETRY_S", 0.1)
     got: list[bytes] = []
 
@@ -342,7 +342,7 @@ async def test_a_file_system_that_takes_its_time_does_not_stop_the_loop(
 async def test_a_file_that_does_not_answer_is_reported_and_read_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a server that is gone. A start goes on without it: hosts withdraw routes meanwhile."""
+    """A file server that is gone. A start continues without it: hosts withdraw routes meanwhile."""
     answers = threading.Event()
 
     def read_late(name: Path) -> bytes:
@@ -365,7 +365,7 @@ async def test_a_file_that_does_not_answer_is_reported_and_read_later(
 async def test_a_file_system_that_stops_answering_is_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    """Whichever check hangs, changes of the file are no longer seen."""
+    """Changes of the file are no longer seen, whichever check hangs."""
     module = os if asked == "stat" else os.path
     ask, answers = getattr(module, asked), threading.Event()
     is_gone = False

@@ -1,4 +1,4 @@
-"""What has been begun is written down, and read by the next process."""
+"""Unfinished work is written down, and read by the next process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What neighbors can do: OPENs and the answer to `show neighbor json`, and what is neither."""
+"""Capabilities of neighbors: OPENs, the answer to `show neighbor json`, and what is neither."""
 
 from __future__ import annotations
 

@@ -434,7 +434,7 @@ def test_a_string_that_never_ends_is_read_once() -> None:
 
 
 def test_only_copies_of_updates_may_wait() -> None:
-    """Nothing follows from them at once, and from every other line something may."""
+    """Only these lines have no immediate effect."""
     lines = [(stem, line) for name, stem in CAPTURES for line in capture(name, stem)]
     waiting = [(stem, line) for stem, line in lines if may_wait(line)]
     assert {type(decode(line)) for _, line in waiting} == {SentUpdate}

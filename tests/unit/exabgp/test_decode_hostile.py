@@ -54,7 +54,7 @@ def test_no_beginning_of_a_line_is_a_message() -> None:
 
 
 def test_no_end_of_a_line_is_a_message_from_a_neighbor() -> None:
-    """What is left of a line whose beginning was lost."""
+    """The rest of a line whose beginning was lost."""
     for line in SHORT_LINES:
         for start in range(1, len(line)):
             assert isinstance(decode(line[start:]), Skipped | ShowLine | Reply)

@@ -1,4 +1,4 @@
-"""From octets on the wire, through ExaBGP's own parser and writer, to what is understood."""
+"""Octets on the wire, through ExaBGP's own parser and writer, to the decoded message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long End-of-RIB waits for the hosts after a start of ExaBGP, in virtual time."""
+"""The delay of End-of-RIB for the hosts after a start of ExaBGP, in virtual time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def end(host: Address, family: str = V4) -> EndOfRib:
 
 
 def after(deferral: Deferral, *messages: Message, now: float = 0.0) -> list[Address]:
-    """Who is still waited for; none: it is over."""
+    """Return the hosts still waited for; empty if the deferral is over."""
     for message in messages:
         deferral.message(message, now)
     deferral.expire(now)

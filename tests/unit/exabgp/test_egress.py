@@ -33,7 +33,7 @@ ROUTERS = [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")]
 
 
 class Machine(Protocol):
-    """What the storm drives: the egress, or the naive one."""
+    """The part that the storm drives: the egress, or the naive one."""
 
     def changed(self, group: str, prefixes: Sequence[Prefix]) -> None: ...
     def router_up(self, address: Address) -> None: ...
@@ -141,7 +141,7 @@ class Storm:
             self.loop()
 
     def wrong(self) -> list[str]:
-        """Where a router differs from what it should have."""
+        """Return where a router differs from what it should have."""
         oracle = {}
         for prefix, paths in self.desired.items():
             for path_id, wanted in paths:
@@ -212,7 +212,7 @@ class Rig:
         wants(self, prefix, host)
 
     def lines(self, now: float = 0.0) -> list[str]:
-        """What is written now."""
+        """Return the lines that are written now."""
         return [line.decode().strip() for line in self.egress.commands(now)]
 
     def reply(self, count: int = 1) -> None:
@@ -331,8 +331,8 @@ class Heir:
 @pytest.mark.parametrize("asn", [65200, OWN_ASN], ids=["eBGP", "iBGP"])
 @pytest.mark.parametrize("before", [1, None], ids=["announced", "withdrawn"])
 def test_what_a_dead_process_left_unsent_does_not_stay(before: int | None, asn: int) -> None:
-    """It goes out after what the next process says of the same prefix, where a bucket for this was
-    there first."""
+    """The old change is sent after the next process's of the same prefix, if its bucket was there
+    first."""
     heir = Heir(asn)
     heir.want(A, 1 if before is None else None)
     heir.want(C, 9)
@@ -769,7 +769,7 @@ def test_a_router_that_hangs_holds_up_the_others_for_seconds_only() -> None:
 
 def test_a_router_that_is_filled_leaves_room_for_what_is_new_at_another() -> None:
     """Each path has attributes of its own, so a command has one prefix: a reply makes room for one.
-    Whoever waits for room for a whole command would wait until the other router's table is told."""
+    A router that waits for room for a whole command would wait for the other's table."""
     desired: dict[Prefix, Paths] = {}
     egress = Egress(OWN_ASN, [RouterGroup("leaves", tuple(ROUTERS), 65200)], lambda _: desired)
     egress.is_ready = True

@@ -1,9 +1,9 @@
 """The egress woken only when something happens or its timer is due: it never stands still.
 
-`test_egress` asks it for commands every millisecond, and would not see that `next_timer` forgets
+`test_egress` takes commands every millisecond, and would not see that `next_timer` forgets
 something. Here the virtual clock jumps from event to event. Routers hang, flap and are removed;
 replies are lost and commands refused. Once all that has ended, routers end right in bounded time
-with nobody else's help, and nothing that is not wanted is ever written.
+without further help, and nothing that is not wanted is ever written.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PREFIXES = [Prefix.parse(f"203.0.113.{n}/32") for n in range(10)]
 PREFIXES += [Prefix.parse(f"2001:db8::{n}/128") for n in range(2)]
 
 TURN_S = 0.001
-"""How long one loop of ExaBGP takes."""
+"""Seconds of one loop of ExaBGP."""
 
 QUIET_S = 5 * BARRIER_TIMEOUT_S
-"""When every router is right at the latest, after everything that disturbs has ended: a reply that
-is lost takes a timeout, then a barrier that hangs another one; and some room."""
+"""Seconds until every router is right, after everything that disturbs has ended: a reply that is
+lost takes a timeout, then a barrier that hangs another one; and some room."""
 
 MAX_TURNS = 3_000
 """More events than anything here needs by far: something goes on for ever."""
@@ -48,7 +48,7 @@ def attributes(host: int) -> OutAttributes:
 
 
 def as_told(wanted: OutAttributes) -> str:
-    """As the model has it: next hop and attributes."""
+    """A path of the model: next hop and attributes."""
     line = next(encode.announce(ROUTERS[:1], 0, wanted, PREFIXES[:1]))[0].decode()
     return line.split("next-hop ")[1].split(" nlri")[0]
 
@@ -128,7 +128,7 @@ class Site:
     # What follows ------------------------------------------------------------------------------
 
     def ask(self) -> None:
-        """Something has happened: what is to be written?"""
+        """Take what is to be written after an event."""
         lines = self.egress.commands(self.now)
         for line in lines:
             self.check(line.decode("ascii").rstrip("\n"))
@@ -153,7 +153,7 @@ class Site:
                 assert wanted.get((prefix, command["path"] or "")) == told, line
 
     def run(self, seconds: float) -> None:
-        """Lets time pass, and ExaBGP work."""
+        """Let time pass, and ExaBGP work."""
         until = self.now + seconds
         while (at := self.next_event()) is not None and at <= until:
             self.turns += 1
@@ -180,7 +180,7 @@ class Site:
             self.ask()
 
     def end(self) -> None:
-        """Nothing disturbs any more: all is well in the end, and then nothing moves."""
+        """Stop all disturbances: every router becomes right, and then nothing moves."""
         self.exabgp.losses = 0
         self.exabgp.refusals.clear()
         self.exabgp.hung_until.clear()
@@ -208,7 +208,7 @@ class Site:
 
 @contextmanager
 def small_windows(window: int, batch: int) -> Iterator[None]:
-    """What thousands of prefixes need happens with a dozen."""
+    """Small limits, so that a dozen prefixes meet what thousands would."""
     with (
         patch.object(router_module, "WINDOW", window),
         patch.object(egress_module, "WINDOW", window),

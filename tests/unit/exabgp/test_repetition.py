@@ -1,4 +1,4 @@
-"""How hosts are made to repeat themselves, and when each has finished: in virtual time."""
+"""Repetitions of hosts: how they are caused, and when each has finished; in virtual time."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_of_very_many_hosts_some_are_requested_again() -> None:
 
 
 def test_few_requests_are_outstanding() -> None:
-    """With thousands of sessions ExaBGP takes long for each, and changes of routes wait."""
+    """ExaBGP takes long for each of thousands of sessions, and changes of routes wait."""
     repetition = Repetition()
     for n in range(2 * REQUESTS_AT_ONCE):
         repetition.expect(offers(number(n), families=frozenset({IPV4})))

@@ -65,7 +65,7 @@ DONE, ERROR = Reply(ok=True), Reply(ok=False)
 MARK = [b"#\n", b"reset\n", b"version\n"]
 MARK_AGAIN = [b"#\n", b"reset\n", b"system version\n"]
 MARKED = (ShowLine("exabgp 5.0.15"), DONE)
-"""What comes back for a mark once everything before it is out of the way."""
+"""Lines that answer a mark once everything before it is out of the way."""
 
 
 def after_questions(*neighbors: str) -> Resync:

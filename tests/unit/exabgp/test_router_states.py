@@ -25,7 +25,7 @@ from rsfilter.routing.export import OutAttributes
 STATES = {state for state, _ in TRANSITIONS}
 
 FROM_OUTSIDE = {Signal.DOWN, Signal.REPLY, Signal.END_OF_RIB, Signal.DOUBT}
-"""What ExaBGP, the network or the clock causes, at any time."""
+"""Events that ExaBGP, the network or the clock causes, at any time."""
 
 ONE = address("192.0.2.10")
 A = prefix("203.0.113.1")

@@ -169,7 +169,7 @@ def test_giving_up_does_not_replace_truth() -> None:
 
 
 def test_only_caches_are_given_up_on() -> None:
-    """That truth is missing is not their fault."""
+    """Caches are not to blame for a missing truth."""
     found = both()
     assert found.waits_for_caches
     found.rtr_changed(rtr(OTHERS), "")
@@ -425,7 +425,7 @@ def test_what_a_thread_found_is_used() -> None:
 
 
 def test_what_a_thread_found_for_another_truth_is_not() -> None:
-    """Not even if nothing of the caches was in force before, and so nothing there has changed."""
+    """The rule holds even if no data of the caches were in force before."""
     found = both()
     found.truth_loaded(slurm("198.51.100.0/24"))
     snapshot = rtr(OTHERS, SIX)

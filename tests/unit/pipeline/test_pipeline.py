@@ -102,7 +102,7 @@ def test_every_type_of_input_can_be_recorded() -> None:
 
 
 def test_a_recording_made_before_gives_the_same_octets(tmp_path: Path) -> None:
-    """It has every kind of input; commands and audit log are those of the release that made it."""
+    """The recording has every kind of input; the output is that of the release that made it."""
     commands = io.BytesIO()
     config = load_config(MIXED / "rsfilter.toml")
     assert replay(config, [MIXED / "recording"], audit=tmp_path, commands=commands) == 0

@@ -1,4 +1,4 @@
-"""What a recorder leaves behind: whole turns, of this process and of those before it."""
+"""Files of a recorder: whole turns, of this process and of those before it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_filter_continues_without_a_recording(
 def test_a_disk_that_does_not_answer_ends_the_recording(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A pipe that nobody reads takes 64 KiB. What comes later is left out: a hole cannot be
+    """A pipe without a reader takes 64 KiB. What comes later is left out: a hole cannot be
     replayed."""
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

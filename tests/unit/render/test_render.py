@@ -1,4 +1,4 @@
-"""What is rendered for ExaBGP, as ExaBGP itself understands it."""
+"""Files rendered for ExaBGP, as ExaBGP itself reads them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def owner(number: int, med: int | None = None, *communities: tuple[int, int]) ->
 
 
 def owners(count: int) -> Engine:
-    """So many hosts announce one address, one after the other."""
+    """Announce one address from so many hosts, one after the other."""
     machine = engine(OWNED, hosts=host_group("198.18.0.0/15"), routers=(LEAVES, SPINES))
     after(machine, *(update(owner(number)) for number in range(count)))
     return machine

@@ -379,7 +379,7 @@ def test_the_role_of_a_neighbor_follows_from_its_group(
 
 
 def test_a_session_has_the_name_that_truth_has_for_the_host() -> None:
-    """As its routes have, so that one name finds both. A router has none there."""
+    """The name is that of its routes, so that one name finds both. A router has none there."""
     named = data((), None, Mode.AUTHORITATIVE, ("hv7", 65007, HV7), ("hv8", 65200, "192.0.2.10"))
     machine = engine(named)
     router = "192.0.2.10"

@@ -292,7 +292,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 
 def test_a_call_does_a_bounded_part_of_the_work() -> None:
-    """10,000 hosts with a route each, of which none comes: no call looks up more than its steps."""
+    """10,000 hosts with a route each, of which none comes: no call checks more than its steps."""
     site = Site(host(1), config=WIDE)
     seen: list[int] = []
     original = site.filter.expected.expire

@@ -190,8 +190,8 @@ def test_a_four_octet_asn_of_ours_is_found_in_large_communities_only() -> None:
 
 
 def test_communities_that_name_the_routers_asn_are_removed() -> None:
-    """That of its own group, of other groups, and of routers behind a fan-out: they ask a router
-    for an action. Those that name hosts, or nobody, pass."""
+    """Communities that request an action of a router are removed: with the ASN of its own group, of
+    other groups, and of routers behind a fan-out. Those with another ASN pass."""
     group = replace(FANOUT, asns_behind=frozenset({65201, 4200000201}))
     export = Export(OWN_ASN, group, frozenset({65200, OWN_ASN}))
     left = export.attributes(
@@ -278,7 +278,7 @@ BEST_FIRST = [
     candidate("198.51.100.2", 5, stale=True),
     candidate("198.51.100.1", 6, stale=True),
 ]
-"""Not stale, lowest MED (absent is 0), lowest address as a number, IPv4 first, lowest path id."""
+"""Stale routes last, then lowest MED (absent is 0), address as a number, IPv4, path id."""
 
 
 @given(st.permutations(BEST_FIRST))

@@ -1,4 +1,4 @@
-"""Which group an address belongs to."""
+"""The group that an address belongs to."""
 
 from __future__ import annotations
 

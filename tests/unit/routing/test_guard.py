@@ -99,7 +99,7 @@ def test_limits_allow_losses_up_to_percent_or_number(
 
 
 def guarded(*announced: Route) -> Engine:
-    """Everything accepted; losses of more than half, and of two or more, are held."""
+    """Return an engine that holds losses of more than half and of two or more."""
     machine = engine(EVERYTHING, limits=AT_MOST_HALF)
     after(machine, *(update(each) for each in announced))
     return machine
@@ -534,7 +534,7 @@ def test_data_that_were_put_right_meanwhile_end_it() -> None:
 
 
 def test_nothing_else_is_announced_because_of_it() -> None:
-    """Not another attribute, another next hop, another host, another AS at the same address."""
+    """Another attribute, next hop, host, or AS at the same address is another route."""
     machine = restarted(holding(), ONLY_FOUR)
     others = [
         route(ONE, attributes=Attributes(path("65007"), med=5)),
@@ -568,7 +568,7 @@ def test_what_another_configuration_rejects_is_not_held() -> None:
     "narrower", [{"ipv4_lengths": frozenset({24})}, {"next_hops": None}], ids=["lengths", "hops"]
 )
 def test_another_configuration_takes_what_is_held(narrower: dict[str, object]) -> None:
-    """Also where data might have brought the same reason."""
+    """The rule holds even if data might have given the same reason."""
     wide = {"next_hops": prefixes("192.0.2.0/24")}
     machine = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=host_group(**wide))
     for where in (ONE, TWO, THREE, FOUR):
@@ -589,7 +589,7 @@ def test_a_release_ends_it_before_anything_came_again() -> None:
 
 
 def repeated(machine: Engine, *routes: Route) -> Actions:
-    """What follows when every host has repeated itself."""
+    """Return what follows once every host has repeated itself."""
     actions = after(machine, *(update(each) for each in routes), AllRepeated())
     audit, out = actions.audit, actions.out
     while machine.is_busy:
@@ -709,7 +709,7 @@ LIMITS = Limits(max_loss_percent=40, min_loss=2, window=100)
 
 
 class GuardMachine(RuleBasedStateMachine):
-    """Beside the engine: what each announcement may be, written again from the manual's words."""
+    """A second implementation beside the engine, written from the manual."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -722,7 +722,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.announced: dict[RouteKey, Route] = {}
         self.held: set[RouteKey] = set()
         self.lost: dict[RouteKey, float] = {}
-        """When data or a configuration took it."""
+        """Time at which data or a configuration took it."""
         self.written = Memory()
 
     def teardown(self) -> None:
@@ -815,7 +815,7 @@ class GuardMachine(RuleBasedStateMachine):
 
     @rule(is_forced=st.booleans(), max_prefixes=st.sampled_from([1, 3]))
     def configured(self, is_forced: bool, max_prefixes: int) -> None:
-        """Nothing of it is held; what it takes counts, unless the operator means it."""
+        """A reload holds nothing; its losses count, unless the operator forces it."""
         self.expire()
         accepted = self.accepted()
         self.group = host_group(max_prefixes=max_prefixes)
@@ -845,8 +845,8 @@ class GuardMachine(RuleBasedStateMachine):
     def restart(
         self, is_data_late: bool, gone: str | None, moved: str | None, kept: Sequence[str] | None
     ) -> None:
-        """Another engine, which gets what was written down, maybe by other data; hosts have changed
-        meanwhile. That one was gone and is back as it was, nobody could know."""
+        """Start another engine with what was written down, maybe by other data; hosts have changed
+        meanwhile. A route that was gone and is back unchanged cannot be recognised."""
         self.expire()
         before = {key: self.announced[key] for key in self.accepted()}
         neighbor, asn = SPEAKERS[0]
@@ -891,7 +891,7 @@ class GuardMachine(RuleBasedStateMachine):
             self.lost |= dict.fromkeys(lost, self.now)
 
     def is_of_data(self, each: Route) -> bool:
-        """It is within its host's limit, and no more is wrong with it than its owner."""
+        """The route is within its host's limit, and only its owner is wrong."""
         own = [key for key in self.announced if key.neighbor == each.key.neighbor]
         return own.index(each.key) < self.group.max_prefixes
 

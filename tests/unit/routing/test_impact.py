@@ -102,7 +102,7 @@ def test_no_more_routes_are_kept_than_a_person_can_read() -> None:
 def test_impact_is_what_then_happens(
     before: list[tuple[int, int]], then: list[tuple[int, int]]
 ) -> None:
-    """Without a guard, the engine does under the new data what impact predicted."""
+    """The engine without a guard does under the new data what impact predicted."""
 
     def owners(pairs: list[tuple[int, int]]) -> Data:
         return data(tuple(f"203.0.113.{n}/32 AS{asn}" for n, asn in pairs))

@@ -78,7 +78,7 @@ MAPPED = ipaddress.ip_network("::ffff:0:0/96")
     ],
 )
 def test_an_ipv6_address_is_spelled_as_rfc_5952_has_it(groups: str, text: str) -> None:
-    """Whatever Python's version: audit logs, recordings and answers are compared across them."""
+    """Logs and recordings are compared across Python's versions."""
     value = int(groups.replace(":", ""), 16)
     assert str(Address(6, value)) == text
     assert str(Prefix(6, value, 128)) == f"{text}/128"
@@ -298,7 +298,7 @@ def test_a_vrp_as_people_write_it() -> None:
 
 
 def test_no_number_ever_changes() -> None:
-    """Logs and looking glasses keep them. A new reason needs no line here, but a number of its own:
+    """Logs and looking glasses keep them. A new reason needs no line here, but its own number:
     the first ones are Euro-IX's, from 2000 on they are ours."""
     numbers = {name: reason.euro_ix for name, reason in REASONS.items()}
     own = [number for number in numbers.values() if number > 2000]

@@ -1,5 +1,4 @@
-"""What was announced so far beyond `max_prefixes` that it was not kept is asked for once there is
-room."""
+"""Requests for routes that were not kept, far beyond `max_prefixes`, once there is room."""
 
 from __future__ import annotations
 
@@ -66,8 +65,7 @@ def test_a_raised_limit_is_room() -> None:
 
 
 def test_what_one_route_takes_another_may_have_had() -> None:
-    """The one beyond the limit moves up: no room, nobody is asked, and the limit is looked at
-    again."""
+    """The route beyond the limit moves up: no room, no request, and the limit is checked again."""
     machine = overfull()
     after(machine, withdraw(guests(1)[0].key))
     assert asked(machine, LOOK_EVERY_S) == []

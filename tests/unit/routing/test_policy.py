@@ -112,7 +112,7 @@ def test_path_checks_depend_on_the_family_of_a_prefix_alone() -> None:
 
 
 def test_a_judge_of_many_routes_agrees_with_judge_for_each() -> None:
-    """Whatever order they come in: neighbors of a case share most with it, and never all."""
+    """The order does not matter: neighbors of a case share most with it, and never all."""
     one_after_the_other = policy.Judge()
     for case in CASES:
         for other in CASES:
@@ -143,7 +143,7 @@ def test_no_bogon_asn_can_be_left_out(bogon: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_table_has_every_reason() -> None:
-    """But one: holding is the guard's."""
+    """One reason is missing, because only the guard holds."""
     told = {reason for case in CASES for reason in case.reasons}
     assert told == set(REASONS) - {"held_by_guard"}
 
@@ -241,7 +241,7 @@ TELLING_ORDER = [
     "origin_not_found",
     "max_prefixes",
 ]
-"""By hand: who speaks, the message, the prefix, the path, the next hop, the data, the limit."""
+"""Reasons by hand: of the neighbor, message, prefix, path, next hop, data and limit."""
 
 BOUND_ELSEWHERE = bindings(("hv7", 65007, "198.51.100.17"))
 ONLY_24 = host_group(ipv4_lengths=frozenset({24}))
@@ -304,7 +304,7 @@ ASNS = (0, 1, 2, 4294967294)
 
 @st.composite
 def small_prefixes(draw: st.DrawFn) -> Prefix:
-    """Of either family, well formed, few enough that they often cover each other."""
+    """Prefixes of either family, well formed, few enough that they often cover each other."""
     family, base = draw(st.sampled_from(((IPV4, 10 << 24), (6, 0x20010DB8 << 96))))
     bits = BITS[family]
     spare = draw(st.sampled_from((0, 1, 2, 8, bits - 8, bits)))

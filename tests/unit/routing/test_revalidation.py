@@ -273,7 +273,7 @@ def is_accepted(verdict: Verdict) -> bool:
 
 
 class SlicedMachine(RuleBasedStateMachine):
-    """Everything at once, one route to a slice."""
+    """All events mixed, with one route to a slice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -358,7 +358,7 @@ class SlicedMachine(RuleBasedStateMachine):
     @invariant()
     def routers_have_nothing_else(self) -> None:
         """A route that every data set since the last rest accepts keeps its prefix there, and
-        nothing is there that none of them says."""
+        nothing is there that none of them has."""
         accepted = [
             {each for each, verdict in model.verdicts().items() if is_accepted(verdict)}
             for model in self.models

@@ -37,7 +37,7 @@ from rsfilter.rpki.vrps import VrpSet
 FIXTURES = ROOT / "fixtures" / "truth"
 
 NOW = 1_900_000_000.0
-"""Between the two `expires` of the fixtures: 2001 and 2033."""
+"""Time between the two `expires` of the fixtures: 2001 and 2033."""
 
 
 ASSERTIONS = "locallyAddedAssertions/prefixAssertions"
@@ -172,7 +172,7 @@ def test_no_host_has_an_asn_that_nobody_may_use(asn: int) -> None:
 
 
 def test_hosts_of_one_asn_without_addresses_are_warned_about_once() -> None:
-    """Nothing distinguishes the two: hv2 may announce what hv1 owns."""
+    """The two cannot be distinguished: hv2 may announce what hv1 owns."""
     hosts: list[dict[str, object]] = [
         {"name": f"hv{n}", "asn": 65001, "prefixes": [owned]}
         for n, owned in [(1, "10.1.0.0/16"), (2, "10.2.0.0/16"), (3, "10.3.0.0/16")]
@@ -187,7 +187,7 @@ def test_hosts_of_one_asn_without_addresses_are_warned_about_once() -> None:
 
 
 def test_hosts_of_one_asn_with_addresses_keep_what_is_their_own() -> None:
-    """Of others the VRPs are all that there is."""
+    """Other formats have VRPs only."""
     hosts = [
         {"name": f"hv{n}", "asn": asn, "neighbors": [f"198.51.100.{n}"], "prefixes": [owned]}
         for n, asn, owned in [
@@ -672,7 +672,7 @@ ROA_VALUES: dict[str, list[Any]] = {
     "maxPrefixLength": [None],
     "ta": ["ripe", 1, {"x": [1]}],
 }
-"""What may stand in an entry, and what may not."""
+"""Values for an entry, good and bad."""
 
 PLAIN_ENTRIES: list[dict[str, Any]] = [
     {"prefix": "10.0.0.0/8", "asn": 1},

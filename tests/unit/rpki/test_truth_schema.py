@@ -27,7 +27,7 @@ BEYOND_A_SCHEMA = {
     "repeated-member.json",
     "overlapping-owners.json",
 }
-"""What is no JSON, and what only shows when two places are compared."""
+"""Files that are no JSON, or wrong only if two places are compared."""
 
 NOW = 1_900_000_000.0
 

@@ -325,7 +325,7 @@ def test_the_difference_of_two_sets(old: VrpSet, new: VrpSet, most: int) -> None
 
 
 def test_the_garbage_collector_has_nothing_to_walk() -> None:
-    """It stops every thread while it does: a quarter of a second for the RPKI as named tuples."""
+    """The collector stops every thread: for a quarter of a second with the RPKI as named tuples."""
     gc.collect()
     before = len(gc.get_objects())
     many = [(4, i << 8, 24, 24 + i % 8, i % 50) for i in range(10_000)]

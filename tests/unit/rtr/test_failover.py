@@ -1,4 +1,4 @@
-"""Which cache decides, in virtual time: refresh 60 s, grace 20 s, expire 300 s."""
+"""The choice of the cache, in virtual time: refresh 60 s, grace 20 s, expire 300 s."""
 
 from __future__ import annotations
 

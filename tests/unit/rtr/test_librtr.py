@@ -180,7 +180,7 @@ def test_signals_stay_with_the_main_thread(wake_fd: int) -> None:
 # StayRTR ---------------------------------------------------------------------------------------
 
 HOST = "127.21.7.1"
-"""Nothing else on the machine listens here."""
+"""Return an address where nothing else on the machine listens."""
 
 
 class StayRtr:
@@ -393,8 +393,8 @@ async def test_tls_through_stunnel(tmp_path: Path, expected: str) -> None:
 
 @pytest.mark.lab
 async def test_ages_of_a_stayrtr(stayrtr: StayRtr) -> None:
-    """It answers every second, and its file is the same: confirmed and old. It restarts from the
-    same file, under another session: still as old."""
+    """A cache that answers from the same file is confirmed and old. It restarts from the same
+    file, under another session: still as old."""
     first, second = some_vrps(1001, 1), some_vrps(1001, 2)
     stayrtr.serves(first)
     stayrtr.starts()
@@ -438,7 +438,7 @@ print("said by Python", file=sys.stderr)
 
 
 async def test_librtr_is_quiet() -> None:
-    """It writes its trace on stderr, where logs go that people read."""
+    """librtr writes its trace on stderr, among the logs."""
     async with RtrCache(some_vrps(5, 1)) as cache:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -1,4 +1,4 @@
-"""What is replaced inside ExaBGP does the same as what it replaces."""
+"""Replacements inside ExaBGP do the same as what they replace."""
 
 from __future__ import annotations
 

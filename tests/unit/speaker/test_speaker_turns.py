@@ -1,4 +1,4 @@
-"""Which peers have a turn of ExaBGP's loop, and how long it may sleep: by a virtual clock."""
+"""Turns of peers in ExaBGP's loop, and how long it may sleep: by a virtual clock."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Stage:
         return peer
 
     def has_turn(self, peer: Any, action: int | None = ACTION.LATER) -> bool:
-        """Whether it is given a turn this time round; the turn ends with `action`."""
+        """Return whether the peer gets a turn in this round; the turn ends with `action`."""
         keys = self.turns.next()
         if not any(self.reactor._peers[key] is peer for key in keys):
             return False

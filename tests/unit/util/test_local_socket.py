@@ -186,7 +186,7 @@ def _answers(place: Path) -> bool:
 
 
 def test_a_filter_without_a_socket_filters_and_reports_it(tmp_path: Path) -> None:
-    """Until its directory is there."""
+    """The socket is made once its directory exists."""
     place = tmp_path / "not" / "there" / "rsfilter.sock"
 
     def warnings(speaker: Speaker) -> list[str]:

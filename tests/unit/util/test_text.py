@@ -1,4 +1,4 @@
-"""What a terminal and a log are given: nothing that acts on them."""
+"""Text for terminals and logs: nothing that acts on them."""
 
 from __future__ import annotations
 

@@ -533,7 +533,7 @@ async def is_answered(address: tuple[str, int]) -> bool:
 async def test_what_cannot_be_parsed_is_not_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
 ) -> None:
-    """It may hold a token."""
+    """A refused header may hold a token."""
     async with served(bench, unused_tcp_port) as address:
         for request in (
             b"GET / HTTP/1.1\r\nAuthorization: Bearer secret\x00\r\n\r\n",

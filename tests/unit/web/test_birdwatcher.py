@@ -298,7 +298,7 @@ async def test_the_message_names_problems_without_their_details(tmp_path: Path) 
 
 
 async def test_one_network_is_never_in_both_lists_of_a_neighbor(tmp_path: Path) -> None:
-    """With ADD-PATH a host may have an accepted and a rejected path: the accepted one is shown."""
+    """A host with ADD-PATH may have an accepted and a rejected path: the accepted one is shown."""
     site = Site(tmp_path)
     site.says(
         update(HV7, 65007, "203.0.113.2/32", path_id=1),
@@ -391,7 +391,7 @@ ERRORS = ["nothing", "routes/protocol/hv1", "routes/filtered/ipv4_1_2_3_4_5", "r
 
 
 def reading(path: str) -> Callable[[bytes], object]:
-    """How a reader takes the answer of a path."""
+    """Read the answer of a path as the looking glass does."""
     return alice_rules.routes if path.startswith("routes/") else alice_rules.neighbors
 
 
@@ -585,7 +585,7 @@ ADDRESSES = st.one_of(
 
 @given(ADDRESSES)
 def test_an_id_stands_for_one_neighbor(neighbor: Address) -> None:
-    """And goes into a path as it is."""
+    """A name goes into a path unchanged."""
     text = neighbor_id(neighbor)
     assert re.fullmatch(r"[A-Za-z0-9_]{1,80}", text)
     assert neighbor_of(text) == neighbor

@@ -1,4 +1,4 @@
-"""What a client's truth may cost is found out before it is parsed."""
+"""The cost of a client's truth is bounded before it is parsed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from rsfilter.web.server import application
 DOCUMENT = build()
 
 EXAMPLES = 15
-"""For each operation."""
+"""Yield each operation."""
 
 CHECKS = [
     not_a_server_error,

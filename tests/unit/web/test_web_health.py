@@ -169,7 +169,7 @@ async def test_red_is_503_with_reasons(tmp_path: Path) -> None:
 
 
 async def scrape(bench: Bench) -> dict[tuple[str, tuple[str, ...]], float]:
-    """By name and values of labels."""
+    """Values by name and labels."""
     async with bench.client() as client:
         answer = await client.http.get("/metrics")
         text = (await answer.read()).decode()
