@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from rsfilter.commands.arguments import Subparsers, printing
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print_json([found])
         return GOOD
     neighbors = found["neighbors"]
-    print_table((*_COLUMNS, "held", "last reason"), [_row(each) for each in neighbors])
+    print_table((*_COLUMNS, "held", "last reason, remarks"), [_row(each) for each in neighbors])
     states = [f"{count(_in_state(neighbors, state), 'session')} {state}" for state in _STATES]
     print_total(", ".join(states))
     if args.role != "router" and args.state in (None, "absent"):
@@ -60,8 +61,20 @@ def _row(neighbor: dict[str, Any]) -> tuple[object, ...]:
         short_time(neighbor["since"]),
         neighbor["flaps"],
         *(routes[name] for name in ("accepted", "rejected", "held")),
-        neighbor["reason"],
+        "; ".join(_remarks(neighbor)),
     )
+
+
+def _remarks(neighbor: dict[str, Any]) -> Iterator[str]:
+    """Yield the reason of the last loss, and all that is wrong now."""
+    if neighbor["reason"]:
+        yield neighbor["reason"]
+    if neighbor["lacks"]:
+        yield f"lacks {', '.join(neighbor['lacks'])}"
+    if neighbor["is_near_limit"]:
+        yield f"{neighbor['routes']['total']} of {neighbor['max_prefixes']} routes"
+    if neighbor["hint"]:
+        yield neighbor["hint"]
 
 
 def _in_state(neighbors: list[dict[str, Any]], state: str) -> int:

@@ -383,10 +383,12 @@ def _host_group(table: HostsTable, families: frozenset[int]) -> HostGroup:
         families=families,
         asn=table.asn,
         max_prefixes=table.max_prefixes,
+        max_prefixes_warning=table.max_prefixes_warning,
         max_prepends=table.max_prepends,
         next_hops=None if table.next_hop == "neighbor" else table.next_hop,
         accept_not_found=table.not_found == "accept",
         stale_time=table.stale_time,
+        requires=table.requires,
         password_file=table.password_file,
         ttl_security=table.ttl_security,
     )

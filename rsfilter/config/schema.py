@@ -16,6 +16,7 @@ from rsfilter.config.types import (
     DEFAULT_LISTEN,
     Asn,
     Cache,
+    Capabilities,
     Count,
     CountFromOne,
     Database,
@@ -154,10 +155,12 @@ class HostsTable:
     families: tuple[FamilyName, ...] | None = None
     asn: Asn | None = None
     max_prefixes: CountFromOne = 1000
+    max_prefixes_warning: Percent = 75
     max_prepends: Prepends = 0
     next_hop: Literal["neighbor"] | tuple[NextHops, ...] = "neighbor"
     not_found: Literal["reject", "accept"] = "reject"
     stale_time: StaleTime = 0
+    requires: Capabilities = ()
     password_file: Path | None = None
     ttl_security: HopsOrZero = 0
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from rsfilter.config.database import DatabaseUrl, parse_url
 from rsfilter.config.reader import HintError, MayBeEmpty, Parsed
+from rsfilter.routing.groups import CAPABILITIES, Capability
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
 from rsfilter.routing.policy import BOGON_ASNS, NEVER_NEXT_HOPS
 from rsfilter.rpki.document import read_asn
@@ -192,6 +193,11 @@ IPv4Lengths = Annotated[
 ]
 IPv6Lengths = Annotated[
     tuple[IPv6Length, ...], Meta(description="a list of prefix lengths, 1 to 128"), MayBeEmpty()
+]
+Capabilities = Annotated[
+    tuple[Capability, ...],
+    Meta(description=f"a list of {', '.join(CAPABILITIES)}"),
+    MayBeEmpty(),
 ]
 FamilyName = Literal["ipv4", "ipv6"]
 Cache = Annotated[

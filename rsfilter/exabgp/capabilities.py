@@ -58,11 +58,12 @@ class _FourOctets(msgspec.Struct):
 
 
 class _Capabilities(msgspec.Struct):
-    """Capabilities by code (IANA): 1 multiprotocol, 2 route refresh, 65 four-octet ASN (RFC 6793),
-    69 ADD-PATH."""
+    """Capabilities by code (IANA): 1 multiprotocol, 2 route refresh, 64 graceful restart, 65
+    four-octet ASN, 69 ADD-PATH."""
 
     multiprotocol: _MultiProtocol | None = msgspec.field(name="1", default=None)
     refresh: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="2", default=msgspec.UNSET)
+    restart: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="64", default=msgspec.UNSET)
     four_octets: _FourOctets | None = msgspec.field(name="65", default=None)
     add_path: dict[str, Any] = msgspec.field(name="69", default_factory=dict)
 
@@ -85,6 +86,8 @@ class _OwnOpen(msgspec.Struct):
 class _Enabled(msgspec.Struct, rename="kebab"):
     """Offer of one side."""
 
+    asn4: bool | None = None
+    graceful_restart: bool | None = None
     route_refresh: bool | None = None
 
 
@@ -127,6 +130,11 @@ def opened(neighbor: Address, open_: bytes | msgspec.Raw, expected: int) -> Open
         _families(takes_several, _OPEN_NAMES),
         offers_refresh=offered.refresh is not msgspec.UNSET,
         wrong_asn=asn if asn != expected else 0,
+        capabilities=_named(
+            asn4=offered.four_octets is not None,
+            graceful_restart=offered.restart is not msgspec.UNSET,
+            route_refresh=offered.refresh is not msgspec.UNSET,
+        ),
     )
 
 
@@ -158,8 +166,14 @@ def _established(neighbor: Address, entry: _ShownForm) -> Established:
         _families(families, _SHOW_NAMES),
         _families(negotiated, _SHOW_NAMES),
         offers_refresh=all(side.route_refresh for side in sides),
+        capabilities=_named(**msgspec.structs.asdict(entry.peer.capabilities)),
     )
     return Established(neighbor, entry.peer.asn or 0, offers, entry.duration)
+
+
+def _named(**offers: bool | None) -> frozenset[str]:
+    """Return the names of the offered capabilities, in the spelling of the configuration."""
+    return frozenset(name.replace("_", "-") for name, is_offered in offers.items() if is_offered)
 
 
 def _families(names: Iterable[str], numbers: dict[str, int]) -> frozenset[int]:

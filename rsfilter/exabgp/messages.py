@@ -103,6 +103,8 @@ class Opened:
     """True if it repeats its routes on request (route refresh, RFC 2918)."""
     wrong_asn: int = 0
     """Its ASN, if that is not the one that ExaBGP expects; 0: it is. No session follows."""
+    capabilities: frozenset[str] = frozenset()
+    """Names of the offered capabilities, of `routing.groups.CAPABILITIES`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ class Filter:
         """Families that ExaBGP offered in its last OPEN, by neighbor."""
         self._wrong_asns: dict[Address, int] = {}
         """`Opened.wrong_asn` of each neighbor's last OPEN."""
+        self._capabilities: dict[Address, frozenset[str]] = {}
+        """`Opened.capabilities` of each host's last OPEN."""
         self._asked_to_drain: list[DrainAsked] = []
         """Drain requests made before the routers' routes were known."""
         self._audit: list[Audited] = []
@@ -183,6 +185,7 @@ class Filter:
                 self._offered[message.neighbor] = message.families
             case Opened():
                 self._wrong_asns[message.neighbor] = message.wrong_asn
+                self._capabilities[message.neighbor] = message.capabilities
                 return self._negotiated(message)
             case SessionDown():
                 return replace(message, wrong_asn=self._wrong_asns.get(message.neighbor, 0))
@@ -226,6 +229,13 @@ class Filter:
         self._before = before
         for host in before.hosts - self.egress.routers.keys():
             self.repetition.expect_return(host, now)
+
+    def lacking(self, host: Address) -> list[str]:
+        """Return the required capabilities that a host has not offered in its last OPEN."""
+        group, offered = self.engine.neighbors.group(host), self._capabilities.get(host)
+        if group is None or offered is None:
+            return []
+        return [name for name in group.requires if name not in offered]
 
     @property
     def unsettled(self) -> Unsettled:
@@ -350,6 +360,7 @@ class Filter:
                 self.egress.inherit(found.neighbor)
             else:
                 self._routing(SessionUp(found.neighbor, found.asn), now)
+                self._capabilities[found.neighbor] = found.opened.capabilities
                 self.repetition.expect(found.opened)
                 if found.duration < YOUNG_S:
                     self._young.add(found.neighbor)
@@ -444,6 +455,7 @@ class Filter:
         """A host that has left ExaBGP's configuration is not down, it is none any more."""
         if neighbor not in self.egress.routers:
             self.engine.sessions.pop(neighbor, None)
+            self._capabilities.pop(neighbor, None)
 
     def _has_group(self, neighbor: Address) -> bool:
         return self.engine.neighbors.group(neighbor) is not None

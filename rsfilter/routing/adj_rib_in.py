@@ -79,6 +79,11 @@ class NeighborTable:
         counted = len(self.entries) - len(self.over_limit) - len(self.stale)
         return max(0, max_prefixes - counted)
 
+    def uses(self, percent: int, max_prefixes: int) -> bool:
+        """Return whether the routes of the session are this share of the limit, or more."""
+        announced = len(self.entries) - len(self.stale)
+        return announced > 0 and announced * 100 >= percent * max_prefixes
+
     @property
     def room_beyond(self) -> int:
         """Return how many more routes beyond the limit would be kept."""

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from rsfilter.routing.model import BITS, BOTH_FAMILIES, IPV4, Address, Prefix, Vrp
+
+Capability = Literal["asn4", "graceful-restart", "route-refresh"]
+CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+"""Capabilities that a host can be required to offer: RFC 6793, 4724 and 2918."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class HostGroup:
     asn: int | None = None
     """Only to render neighbors that truth does not bind."""
     max_prefixes: int = 1000
+    max_prefixes_warning: int = 75
+    """Percentage of `max_prefixes` at which a host is a warning."""
     max_prepends: int = 0
     next_hops: tuple[Prefix, ...] | None = None
     """Allowed next hops; None: only the host's own addresses."""
@@ -38,6 +44,8 @@ class HostGroup:
     """Seconds; 0 withdraws a lost host's routes at once."""
     password_file: Path | None = None
     """File with the passwords of sessions (TCP MD5); only to render neighbors."""
+    requires: tuple[Capability, ...] = ()
+    """Capabilities without which a host is a warning."""
     ttl_security: int = 0
     """Number of hops to the hosts at most (GTSM, RFC 5082); 0: not checked."""
 

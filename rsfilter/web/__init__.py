@@ -10,7 +10,7 @@
     table_reader, event_stream               the table in slices; live events
     birdwatcher, birdwatcher_schema          answers of the looking glass
     looking_glass, arrival_times             its counts; times of arrival
-    health, data_ages                        /healthz, /readyz; warnings of old data
+    health, data_ages, host_checks           /healthz, /readyz; warnings of data and of hosts
     metrics, data_metrics, metric_families   /metrics
     workers, frames, confinement             processes for expensive requests
     impact_worker, audit_worker, bounds      their work; their limits

@@ -10,9 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from rsfilter.edge.tcp_refusals import TcpRefusals
 from rsfilter.exabgp.resync import Step
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.groups import Role
@@ -21,6 +23,7 @@ from rsfilter.routing.validation import Mode, Source
 from rsfilter.util.text import count
 from rsfilter.web.context import Running
 from rsfilter.web.data_ages import age_warnings
+from rsfilter.web.host_checks import host_warnings
 from rsfilter.web.status_schema import Finding, Health
 
 INTERVAL_S = 1.0
@@ -71,6 +74,8 @@ class Watch:
         self._reading = _Progress()
         self._replying = _Progress()
         self._stuck = (0.0, 0.0)
+        self.refusals = TcpRefusals()
+        """Segments that the kernel drops."""
         self.socket_problem = ""
         """Reason why commands cannot reach the filter over its socket; empty if they can."""
 
@@ -85,6 +90,7 @@ class Watch:
 
     def check(self, now: float) -> None:
         """Record where the pipe is."""
+        self.refusals.sample(now)
         writer, egress = self._running.writer, self._running.filter.egress
         if writer is None:
             return
@@ -153,9 +159,14 @@ def _warnings(running: Running) -> Iterator[Finding]:
         detail = f"more changes than the audit log has line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
     yield from age_warnings(running)
+    yield from host_warnings(running, partial(_of_hosts, running))
     if _is_ttl_unchecked(running):
         detail = "ttl_security: plain `exabgp` does not check the TTL on sessions that hosts open"
         yield Finding(name="ttl_unchecked", detail=f"{detail}; start it by `rsfilter exabgp`")
+
+
+def _of_hosts(running: Running, hosts: Sequence[Address]) -> str:
+    return _named(hosts, partial(name_of, running))
 
 
 def _is_ttl_unchecked(running: Running) -> bool:

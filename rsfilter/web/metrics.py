@@ -29,6 +29,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from rsfilter import __version__
+from rsfilter.edge.tcp_refusals import read_refusals
 from rsfilter.exabgp.messages import SkipReason
 from rsfilter.routing.drain import DrainPhase
 from rsfilter.routing.effects import DataChange, NlriRefused, VerdictChange
@@ -38,6 +39,7 @@ from rsfilter.routing.reasons import REASONS
 from rsfilter.web.context import Running
 from rsfilter.web.data_metrics import data_metrics
 from rsfilter.web.event_stream import Events
+from rsfilter.web.host_checks import lacking, near_limit
 from rsfilter.web.metric_families import counter, gauge, total, value
 from rsfilter.web.table_reader import Counts, TableCounts
 
@@ -187,6 +189,14 @@ class Metrics:
         for (role, group, is_up), count in sorted(found.items()):
             sessions.add_metric((role, group, "up" if is_up else "down"), count)
         yield sessions
+        near = Counter(engine.neighbors.identify(a).group for a in near_limit(self._running))
+        text = "Hosts with max_prefixes_warning percent of max_prefixes, or more"
+        yield gauge("hosts_near_max_prefixes", text, "group", near)
+        lacks = Counter(name for names in lacking(self._running).values() for name in names)
+        text = "Hosts that do not offer a required capability"
+        yield gauge("hosts_lacking_capability", text, "capability", lacks)
+        text = "Segments that the kernel has dropped, of any neighbor"
+        yield counter("tcp_refused_segments", text, "reason", read_refusals())
         expected = self._running.filter.expected
         text = "Host addresses that truth expects to have a session"
         yield value("expected_hosts", text, expected.expected_hosts)

@@ -116,6 +116,16 @@ class NeighborJson(Shape):
     """Host routes that truth expects from the host and that are absent."""
     max_prefixes: int | None
     """The limit of a host's routes, rejected ones included."""
+    is_near_limit: bool
+    """True if a host has `max_prefixes_warning` percent of that, or more."""
+    lacks: list[str]
+    """Required capabilities that a host has not offered in its last OPEN."""
+    has_password: bool
+    """True if the session has a TCP MD5 password by the configuration."""
+    ttl_security: int
+    """Number of hops at most (GTSM); 0: not checked."""
+    hint: str
+    """Possible reason why a session is not up, by counts of the kernel; empty if there is none."""
     router: RouterProgress | None
     """Routers only."""
 

@@ -62,6 +62,10 @@ HV_I, HV_G, HV_N, HV_C = "127.10.1.5", "127.10.1.6", "127.10.1.7", "127.10.1.8"
 HV_P, HV_M, RTR = "127.10.1.9", "127.10.1.10", "127.10.2.1"
 
 
+OFFERED = frozenset({"asn4", "graceful-restart", "route-refresh"})
+"""Capabilities of every host in the captures."""
+
+
 def up(peer: str) -> SessionUp:
     return SessionUp(Address.parse(peer), ASN[peer])
 
@@ -127,7 +131,7 @@ def flow(text: str) -> list[Message]:
             messages.append(ignored[what])
         elif what == "o":  # IPv4 and IPv6 unicast, route refresh, and no ADD-PATH
             families, address = frozenset({4, 6}), Address.parse(who)
-            messages.append(Opened(address, families, frozenset(), offers_refresh=True))
+            messages.append(Opened(address, families, frozenset(), True, capabilities=OFFERED))
         else:
             messages.append(up(who) if what == "u" else eor(who, V4 if what == "e" else V6))
     return messages

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab.bird import BirdHost, BirdRouter
-from lab.core import Lab
+from lab.core import Lab, LabError
 from lab.exabgp import STOCK, RouteServer, group_of
 from lab.waiting import eventually
 
@@ -42,6 +43,7 @@ class Protected:
             host.speaks_only_over(4)
         hv1, hv2, _, hv4, _ = self.hosts
         hv1.words, hv2.words, hv4.REACH = f'password "{KEY}";', 'password "wrong";', GTSM
+        hv4.words = "enable route refresh off;"
         leaf1, leaf2 = self.leaves
         leaf1.words, leaf1.REACH, leaf2.words = f'password "{LEAF_KEY}";', GTSM, 'password "x";'
         (rs.place / "hosts").write_text(f"key1 {KEY}\nall-others\n")
@@ -52,7 +54,9 @@ class Protected:
         rs.configure(
             [
                 group_of("keyed", *self.hosts[:3], password_file="hosts"),
-                group_of("near", *self.hosts[3:], ttl_security=1),
+                group_of(
+                    "near", *self.hosts[3:], ttl_security=1, requires=["asn4", "route-refresh"]
+                ),
             ],
             [group_of("leaves", *self.leaves, **leaves)],
             truth={"file": "truth.json"},
@@ -69,6 +73,22 @@ class Protected:
             "prefixes": [f"203.0.113.{number}/32"],
             **({"password": "key1"} if number == 1 else {}),
         }
+
+    def lacks(self) -> dict[str, list[str]]:
+        """Required capabilities that hosts do not offer; empty while the filter starts."""
+        with suppress(LabError):
+            return {n["host"]: n["lacks"] for n in self.neighbors() if n["lacks"]}
+        return {}
+
+    def has_hints(self, hosts: set[str]) -> None:
+        """The filter has a hint at each session that is not up, once a count rises again."""
+
+        def probe() -> str | None:
+            hints = {n["host"]: n["hint"] for n in self.neighbors() if n["role"] == "host"}
+            found = {host for host, hint in hints.items() if hint}
+            return None if found == hosts else f"hints at {found}"
+
+        eventually(probe, self.lab.report)
 
     def counted(self, name: str) -> int:
         """How often the kernel has dropped a segment for this reason, in the lab's network."""
@@ -114,6 +134,11 @@ def test_who_comes_up(site: Protected) -> None:
     found = {n["host"]: n["state"] for n in site.neighbors() if n["role"] == "host"}
     assert {name for name, state in found.items() if state != "up"} == down
     assert not any(leaf2.sessions().values())
+    site.has_hints(down)
+    assert site.lacks() == {"hv4": ["route-refresh"]}
+    site.rs.filter_restarts()
+    eventually(lambda: None if site.lacks() else "nothing is lacking", site.lab.report)
+    assert site.lacks() == {"hv4": ["route-refresh"]}
     files = [path for path in site.rs.place.rglob("*") if path.is_file() and KEY in text_of(path)]
     assert [path.name for path in files] == ["hosts"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from itertools import islice
 
@@ -14,6 +15,7 @@ from rsfilter.routing.sessions import Session
 from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts
+from rsfilter.web.host_checks import hint, is_near_limit
 from rsfilter.web.table_reader import Counts, TableCounts
 
 MAX_ABSENT = 1000
@@ -70,6 +72,9 @@ def _neighbor(
     if session is None:
         return None
     is_expected = expected.is_expected(address)
+    settings = engine.neighbors.group(address) or engine.neighbors.routers.get(address)
+    has_password = settings is not None and settings.password_file is not None
+    hops = settings.ttl_security if settings else 0
     limits = engine.neighbors.group(address) if role == "host" else None
     return schema.NeighborJson(
         neighbor=str(address),
@@ -87,6 +92,15 @@ def _neighbor(
         routes=route_counts(table.by_neighbor.get(address, Counts())),
         absent_prefixes=absent[bound.name] if bound and is_expected else 0,
         max_prefixes=limits.max_prefixes if limits else None,
+        is_near_limit=is_near_limit(api.running, address),
+        lacks=api.running.filter.lacking(address),
+        has_password=has_password,
+        ttl_security=hops,
+        hint=""
+        if session.is_up
+        else hint(
+            api.watch.refusals.recent(time.monotonic()), has_password=has_password, hops=hops
+        ),
         router=_progress(router) if router else None,
     )
 

@@ -50,15 +50,23 @@ function story(found) {
   ];
   if (found.open_asn) rows.push(["AS of its last OPEN", `AS${found.open_asn}: another one, so no session is possible`]);
   if (found.reason) rows.push(["last down", found.reason]);
+  if (found.hint) rows.push(["possible reason", found.hint]);
+  if (found.lacks?.length) rows.push(["lacks", h("span", { class: "bad" }, `${found.lacks.join(", ")}: required, and not offered`)]);
+  if (found.has_password || found.ttl_security) rows.push(["protected by", protection(found)]);
   if (found.absent_prefixes) rows.push(["absent", `${plural(found.absent_prefixes, "host route")} that truth expects`]);
   if (found.flaps !== undefined) rows.push(["flaps", number(found.flaps)]);
   if (found.router) rows.push(["router's table", progress(found.router)]);
-  if (found.max_prefixes) rows.push(["limit", `${number(found.routes.total)} of ${plural(found.max_prefixes, "route")}`]);
+  if (found.max_prefixes) rows.push(["limit", h("span", { class: found.is_near_limit ? "bad" : "" }, `${number(found.routes.total)} of ${plural(found.max_prefixes, "route")}`)]);
   return [
     h("h2", { class: "verdict" }, h("span", { class: "mono" }, name), ": ", stateText(found)),
     h("p", {}, sessionText(found), " ", routesText(found)),
     facts("", [{ name: "fact", cell: (row) => row[0] }, { name: "value", cell: (row) => row[1], kind: "wide" }], rows),
   ];
+}
+
+function protection(found) {
+  const hops = found.ttl_security ? `GTSM, ${plural(found.ttl_security, "hop")}` : "";
+  return [found.has_password ? "TCP MD5" : "", hops].filter(Boolean).join("; ");
 }
 
 function sessionText(found) {

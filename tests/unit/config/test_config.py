@@ -132,6 +132,8 @@ def test_full_has_every_value() -> None:
             ipv6_lengths=frozenset({64, 128}),
             asn=65001,
             max_prefixes=50,
+            max_prefixes_warning=90,
+            requires=("graceful-restart", "asn4"),
             max_prepends=3,
             next_hops=(
                 Prefix.parse("198.51.100.0/24"),

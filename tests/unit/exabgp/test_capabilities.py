@@ -12,6 +12,7 @@ from rsfilter.exabgp.messages import Opened
 from rsfilter.routing.model import Address
 
 PEER = Address.parse("192.0.2.10")
+CAPABILITIES = frozenset({"asn4", "graceful-restart", "route-refresh"})
 CAPTURE = ROOT / "fixtures/exabgp/5.0/show-adj-rib-replies.jsonl"
 
 
@@ -62,6 +63,12 @@ def test_an_open_that_offers_route_refresh(capabilities: object, offers: bool) -
     assert opened(PEER, document, 0).offers_refresh is offers
 
 
+def test_an_open_with_capabilities_that_may_be_required() -> None:
+    offered = {"2": {}, "64": {"time": 60}, "65": {"name": "asn4", "asn4": 65001}, "70": {}}
+    document = json.dumps({"version": 4, "asn": 65001, "capabilities": offered}).encode()
+    assert opened(PEER, document, 65001).capabilities == CAPABILITIES
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "offers"),
     [(True, True, True), (True, False, False), (False, True, False), (True, None, False)],
@@ -88,7 +95,7 @@ def test_the_answer_of_a_real_exabgp() -> None:
             Established(
                 neighbor,
                 asn,
-                Opened(neighbor, frozenset({4}), frozenset(), offers_refresh=True),
+                Opened(neighbor, frozenset({4}), frozenset(), True, capabilities=CAPABILITIES),
                 duration=7,
             ),
         )

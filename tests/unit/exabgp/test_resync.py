@@ -45,7 +45,8 @@ def answer(*neighbors: str) -> ShowLine:
 
 
 def established(neighbor: Address, asn: int) -> Established:
-    opened = Opened(neighbor, BOTH, frozenset({4}), offers_refresh=True)
+    offers = frozenset({"route-refresh"})
+    opened = Opened(neighbor, BOTH, frozenset({4}), offers_refresh=True, capabilities=offers)
     return Established(neighbor, asn, opened, duration=7)
 
 
