@@ -42,7 +42,7 @@ def test_a_route_is_judged(case: Case) -> None:
 # Every check counts ------------------------------------------------------------------------------
 
 
-def surprises() -> list[Case]:
+def failing_cases() -> list[Case]:
     """The cases that do not come out as they should."""
     return [case for case in CASES if case.judged().reasons != case.reasons]
 
@@ -52,7 +52,7 @@ def test_no_check_can_be_left_out(table: str, monkeypatch: pytest.MonkeyPatch) -
     checks: tuple[policy.Check, ...] = getattr(policy, table)
     for left_out in checks:
         monkeypatch.setattr(policy, table, tuple(c for c in checks if c is not left_out))
-        assert surprises(), left_out
+        assert failing_cases(), left_out
 
 
 @pytest.mark.parametrize("table", ["PATH_CHECKS", "PREFIX_CHECKS"])
@@ -126,20 +126,20 @@ def test_a_judge_of_many_routes_agrees_with_judge_for_each() -> None:
 def test_origin_validation_cannot_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     valid = Validation(OriginState.VALID)
     monkeypatch.setattr(policy, "check_origin", lambda *_: ((), valid))
-    assert surprises()
+    assert failing_cases()
 
 
 @pytest.mark.parametrize("bogon", policy.BOGON_PREFIXES, ids=str)
 def test_no_bogon_prefix_can_be_left_out(bogon: object, monkeypatch: pytest.MonkeyPatch) -> None:
     rest = tuple(prefix for prefix in policy.BOGON_PREFIXES if prefix != bogon)
     monkeypatch.setattr(policy, "BOGON_PREFIXES", rest)
-    assert surprises()
+    assert failing_cases()
 
 
 @pytest.mark.parametrize("bogon", sorted(policy.BOGON_ASNS))
 def test_no_bogon_asn_can_be_left_out(bogon: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "BOGON_ASNS", policy.BOGON_ASNS - {bogon})
-    assert surprises()
+    assert failing_cases()
 
 
 def test_the_table_has_every_reason() -> None:
