@@ -267,6 +267,8 @@ class Filter:
     def commands(self, now: float) -> list[bytes]:
         """Return the commands to write to ExaBGP now."""
         self._follow(self.engine.expire(now), now)
+        for host in self.engine.table.take_departed():
+            self.expected.mark(host, now)
         self._audit += self.floods.expire(now)
         self._audit += self.expected.expire(now)
         if self.unsupported:
@@ -375,11 +377,7 @@ class Filter:
                 # News. What there is no room for is none: it cannot go on for ever.
                 self.repetition.heard(host, now)
         else:
-            held = self.engine.held(host)
-            expected = self.engine.guard.expected_of(host)
-            self._routing(message, now)
-            # The session is restarted by rsfilter, so the guard keeps holding its routes.
-            self.engine.guard.expect_again(held, expected)
+            self._routing(replace(message, is_restart=True), now)
 
     def _repeat(self, now: float) -> None:
         """Goes on with the hosts that have still to repeat themselves."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from rsfilter.routing.export import (
 )
 from rsfilter.routing.indexes import Arrivals, PrefixIndex
 from rsfilter.routing.model import BITS, Address, Prefix, Route, RouteKey, Verdict, VerdictKind
+
+if TYPE_CHECKING:
+    from rsfilter.routing.departures import Departure
 
 # Python 3.11 takes longer to find a member in its class than for all the rest of a property.
 _ACCEPTED, _REJECTED = VerdictKind.ACCEPTED, VerdictKind.REJECTED
@@ -44,6 +48,8 @@ class Entry(Struct, eq=False, gc=False):
     is lost."""
     number: int = 0
     """Its place in the order of arrival, set by `AdjRibIn.insert`. Stays when the route changes."""
+    heard: int = 0
+    """`NeighborTable.moment` when the host last announced it."""
 
     @property
     def is_accepted(self) -> bool:
@@ -66,8 +72,17 @@ class NeighborTable:
     plain dict finds its first key slowly after many removals at the front."""
     asns: set[int] = field(default_factory=set)
     """ASNs of its session, and of earlier ones with remaining routes."""
-    unrepeated: dict[str, set[RouteKey]] = field(default_factory=dict)
-    """Routes that a refresh under way (RFC 7313) has not repeated yet, by family."""
+    moment: int = 0
+    """Number of the last event since which it counts what the host announces: the end of a session,
+    or the beginning of a refresh."""
+    lost_at: int = 0
+    """Moment at which the last session ended."""
+    refreshed_at: dict[str, int] = field(default_factory=dict)
+    """Moment at which the refresh under way (RFC 7313) began, by family."""
+    departures: list[Departure] = field(default_factory=list)
+    """Events whose routes are on their way out, in order."""
+    leaving: int = 0
+    """Number of routes of earlier sessions that are neither gone nor stale yet."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """(family, NLRI) of what cannot be a route and was audited: each once, up to a limit."""
     stale: OrderedDict[RouteKey, float] = field(default_factory=OrderedDict)
@@ -76,13 +91,31 @@ class NeighborTable:
 
     def room(self, max_prefixes: int) -> int:
         """Return how many more routes would be within the limit."""
-        counted = len(self.entries) - len(self.over_limit) - len(self.stale)
+        counted = len(self.entries) - len(self.over_limit) - len(self.stale) - self.leaving
         return max(0, max_prefixes - counted)
 
     def uses(self, percent: int, max_prefixes: int) -> bool:
         """Return whether the routes of the session are this share of the limit, or more."""
-        announced = len(self.entries) - len(self.stale)
+        announced = len(self.entries) - len(self.stale) - self.leaving
         return announced > 0 and announced * 100 >= percent * max_prefixes
+
+    def begin(self) -> int:
+        """Begin another moment: what is announced from now on can be distinguished."""
+        self.moment += 1
+        return self.moment
+
+    def lose(self) -> int:
+        """Begin another moment at the end of a session: all that is not stale leaves."""
+        self.over_limit.clear()  # nothing moves up
+        self.refreshed_at.clear()
+        self.refused.clear()
+        self.leaving = len(self.entries) - len(self.stale)
+        self.lost_at = self.begin()
+        return self.lost_at
+
+    def is_leaving(self, entry: Entry) -> bool:
+        """The route is of an earlier session, and neither gone nor stale yet."""
+        return entry.heard < self.lost_at and entry.route.key not in self.stale
 
     @property
     def room_beyond(self) -> int:
@@ -159,6 +192,7 @@ class AdjRibIn:
         entry = table.entries.pop(key, None) if table else None
         if table is None or entry is None:
             return None
+        table.leaving -= table.is_leaving(entry)
         table.over_limit.pop(key, None)
         table.stale.pop(key, None)
         self.arrivals.remove(entry)

@@ -79,18 +79,17 @@ class Engine:
     def prefixes(self, neighbor: Address) -> set[Prefix]:
         """Return the prefixes that a neighbor announces, whatever their verdict."""
         table = self.rib_in.tables.get(neighbor)
-        return {key.prefix for key in table.entries} if table else set()
-
-    def held(self, neighbor: Address) -> list[Route]:
-        """Routes of a neighbor that the guard holds."""
-        table = self.rib_in.tables.get(neighbor)
-        entries = table.entries.values() if table and self.guard.held else ()
-        return [entry.route for entry in entries if self.guard.is_held(entry.route.key)]
+        if table is None:
+            return set()
+        if table.leaving:
+            entries = table.entries.values()
+            return {e.route.key.prefix for e in entries if not table.is_leaving(e)}
+        return {key.prefix for key in table.entries}
 
     def count(self, neighbor: Address) -> int:
         """Return the number of a neighbor's routes that are kept."""
         table = self.rib_in.tables.get(neighbor)
-        return len(table.entries) if table else 0
+        return len(table.entries) - table.leaving if table else 0
 
     def claimant(self, prefix: Prefix, neighbors: Iterable[Address]) -> Address | None:
         """One of these neighbors from which a route to the prefix would be accepted now, with the
@@ -152,15 +151,15 @@ class Engine:
 
     def next_timer(self) -> float | None:
         """Return when to call `expire` at the latest; None if nothing waits for a time."""
-        if self._revalidation.is_busy:
+        if self.is_busy:
             return float("-inf")
         timers = (self.table.next_timer(), self.drain.state.until)
         return min((at for at in timers if at is not None), default=None)
 
     @property
     def is_busy(self) -> bool:
-        """Return whether something is on its way through the whole table: `expire` continues it."""
-        return self._revalidation.is_busy
+        """Return whether something is on its way through a table: `expire` continues it."""
+        return self._revalidation.is_busy or self.table.is_departing
 
     def expire(self, now: float) -> Actions:
         """Return what follows without any event: stale routes and a drain end, hosts repeat what

@@ -59,6 +59,8 @@ class SessionDown:
     RFC 4486, 8538), or because the operator removed it."""
     wrong_asn: int = 0
     """The ASN of the neighbor's last OPEN, if it is not `asn`; 0: it is, or there was none."""
+    is_restart: bool = False
+    """rsfilter restarts the session: the guard goes on holding what it holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,23 +260,18 @@ class Guard:
             self._lost[key] = self.now - age
         self._has_alarmed |= bool(held)
 
-    def expected_of(self, neighbor: Address) -> dict[RouteKey, Expected]:
-        """Return the expected routes of a neighbor."""
-        return {key: held for key, held in self._expected.items() if key.neighbor == neighbor}
-
-    def expect_again(self, held: Iterable[Route], expected: Mapping[RouteKey, Expected]) -> None:
-        """Expect routes that were held, or expected, until a session ended which rsfilter has
-        restarted: they are held if the host announces them again."""
-        for route in held:
-            self._expected[route.key] = Expected(fingerprint(route))
-            self._records[route.key] = Held(route, "", ())
-        for key, known in expected.items():
-            self._expected[key] = known
-            self._records.pop(key, None)
-
-    def is_held(self, key: RouteKey) -> bool:
-        """The route is held."""
-        return key in self._held
+    def expect_again(self, route: Route) -> None:
+        """The route has left the table with a session that rsfilter restarts: if it was held, or
+        expected, it is held if the host announces it again."""
+        key = route.key
+        was_held, expected = key in self._held, self._expected.get(key)
+        self.gone(key)
+        if was_held:
+            self._expected[key] = Expected(fingerprint(route))
+            self._records[key] = Held(route, "", ())
+        elif expected is not None:
+            self._expected[key] = expected
+            del self._records[key]  # the one of before stays
 
     def stop_expecting(self) -> None:
         """Stop expecting: routes not announced again are gone."""

@@ -8,7 +8,7 @@ holds the expiry of each stale route, and this module the earliest ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from itertools import islice
 from math import inf
@@ -46,8 +46,10 @@ class Retention:
         """The time of a neighbor that counts: not after its first stale route ends. It may be
         before, when that route was repeated meanwhile."""
 
-    def lose(self, neighbor: Address, group: HostGroup, now: float) -> Lost:
-        """The session of a neighbor with a table has ended.
+    def lose(
+        self, neighbor: Address, entries: Iterable[Entry], group: HostGroup, now: float
+    ) -> Lost:
+        """The session of a neighbor with these routes has ended.
 
         A route that was stale before keeps its time: only a host that repeats it starts it anew
         (RFC 9494 section 4.2), at most a `stale_time` from now, which a reload may have shortened.
@@ -57,7 +59,8 @@ class Retention:
         table = self._tables[neighbor]
         lost = Lost([], [])
         marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
-        for key, entry in table.entries.items():
+        for entry in entries:
+            key = entry.route.key
             if key in table.stale:
                 table.stale[key] = min(table.stale[key], now + group.stale_time)
                 continue
@@ -69,6 +72,7 @@ class Retention:
                 marked[attributes] = as_stale(entry.route).attributes
             stale = replace(entry.route, attributes=marked[attributes])
             self._rib_in.set_route(entry, stale)
+            table.leaving -= table.is_leaving(entry)
             table.stale[key] = now + group.stale_time
             lost.kept.append(entry)
         too_many = max(0, len(table.stale) - group.max_prefixes)
@@ -82,17 +86,18 @@ class Retention:
         """Latest time of the next call to `expired`; None if no route is stale."""
         return self._timers[0][0] if self._timers else None
 
-    def expired(self, now: float) -> list[RouteKey]:
-        """The stale routes whose time is over. They are named once, to be withdrawn."""
+    def expired(self, now: float, most: int) -> list[RouteKey]:
+        """Return stale routes whose time is over, to be withdrawn: at most so many. Then
+        `next_timer` says that others are due."""
         found: list[RouteKey] = []
-        while self._timers and self._timers[0][0] <= now:
+        while self._timers and self._timers[0][0] <= now and len(found) < most:
             at, neighbor = heappop(self._timers)
             if self._timed.get(neighbor) != at:
                 continue
             del self._timed[neighbor]
             table = self._tables.get(neighbor)
             for key, until in table.stale.items() if table else ():
-                if until > now:
+                if until > now or len(found) == most:
                     self._set_timer(neighbor, until)
                     break
                 found.append(key)

@@ -66,7 +66,10 @@ class Revalidation:
             self._waiting.append(event)
 
     def go_on(self) -> None:
-        """Do one slice; an event that has no more of them makes way for the next."""
+        """Do one slice; an event that has no more of them makes way for the next. Routes that have
+        to go are gone first: they are no losses, and no base of the guard's share."""
+        if self._table.is_departing:
+            return
         while self._under_way is not None or self._waiting:
             if self._under_way is None:
                 self._under_way = self._begin(self._waiting.popleft())

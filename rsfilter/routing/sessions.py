@@ -45,10 +45,11 @@ class Sessions:
 
     def down(self, event: SessionDown, now: float) -> None:
         """End a session; audit it unless ExaBGP repeats `down`, as it does if it cannot connect."""
+        is_restart = event.is_restart
         if event.administrative:
-            self._table.drop_all(event.neighbor, "administrative")
+            self._table.drop_all(event.neighbor, "administrative", is_restart=is_restart)
         else:
-            self._table.lose_host(event.neighbor, "session_down", now)
+            self._table.lose_host(event.neighbor, "session_down", now, is_restart=is_restart)
         known = self.known.get(event.neighbor)
         is_news = event.wrong_asn and known is not None and event.wrong_asn != known.wrong_asn
         if known is None or known.is_up or is_news:

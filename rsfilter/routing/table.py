@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.adj_rib_out import AdjRibOut
+from rsfilter.routing.departures import SLICE, Departure, Departures, Kind
 from rsfilter.routing.effects import (
     Actions,
     AuditEvent,
@@ -72,6 +73,7 @@ class RoutingTable:
         self.counters: Counter[str] = Counter()
         """announced, not_kept, repeated, withdrawn, refused."""
         self._retention = Retention(self.rib_in)
+        self._departures = Departures(self.rib_in)
         self._unkept = Unkept(self.rib_in.tables)
         self._judge = Judge()
         self._effects = Actions([], [], [])
@@ -86,6 +88,8 @@ class RoutingTable:
         if self.guard.has_ended():
             self.log_guard("ended", 0, "nothing is held any more")
         if self._to_export:
+            if self._departures.is_busy:
+                self._settle_prefixes()
             self._export()
         effects, self._effects = self._effects, Actions([], [], [])
         return effects
@@ -103,12 +107,14 @@ class RoutingTable:
         new: list[Route] = []
         for route in announced:
             key = route.key
-            if table.unrepeated:
-                table.unrepeated.get(UNICAST[key.prefix.family], set()).discard(key)
+            if table.departures:
+                self._settle(key)
             entry = table.entries.get(key)
             if entry is None:
                 new.append(route)
-            elif entry.route == route and key not in table.stale:
+                continue
+            entry.heard = table.moment
+            if entry.route == route and key not in table.stale:
                 repeated += 1
             elif route.attributes.is_treated_as_withdraw:
                 # RFC 7606 section 2. The prefixes in it may be withdrawn or announced: the
@@ -128,17 +134,9 @@ class RoutingTable:
 
     def withdraw(self, key: RouteKey, cause: str) -> None:
         """Remove a route, if it exists; the oldest one beyond `max_prefixes` takes its place."""
-        was_stale = self.rib_in.is_stale(key)
-        entry = self.rib_in.remove(key)
-        if entry is None:
-            return
-        self.guard.gone(key)
-        self.counters["withdrawn"] += 1
-        self._log_verdict(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
-        if entry.is_announced:
-            self.export(key.prefix)
-        if entry.within_limit and not was_stale:
-            self._move_up(key.neighbor)
+        if self._departures.is_busy:
+            self._settle(key)
+        self._remove(key, cause)
 
     def refuse(self, update: Update, family: str, nlri: str) -> None:
         """Audit, once, an NLRI that no route can be made of: there is nothing to keep."""
@@ -155,10 +153,10 @@ class RoutingTable:
     def end_of_rib(self, event: EndOfRib) -> None:
         """Withdraw the stale routes of a family that a host which is back has not repeated."""
         table = self.rib_in.tables.get(event.neighbor)
-        if table is None:
-            return
-        for key in [k for k in table.stale if UNICAST[k.prefix.family] == event.family]:
-            self.withdraw(key, "end_of_rib")
+        if table is not None and (table.stale or table.leaving):
+            kind, until = Kind.END_OF_RIB, table.lost_at
+            departure = Departure(kind, "end_of_rib", until, family=event.family)
+            self._depart(event.neighbor, departure)
 
     def refresh(self, mark: RefreshMark) -> None:
         """Withdraw what a neighbor does not repeat between begin and end (RFC 7313)."""
@@ -166,59 +164,67 @@ class RoutingTable:
         if table is None or mark.family not in UNICAST.values():
             return
         if not mark.is_end:
-            table.unrepeated[mark.family] = {
-                key for key in table.entries if UNICAST[key.prefix.family] == mark.family
-            }
+            table.refreshed_at[mark.family] = table.begin()
             return
-        gone = sorted(table.unrepeated.pop(mark.family, ()))
-        for key in gone:
-            table.over_limit.pop(key, None)  # none of them moves up before it goes
-        for key in gone:
-            self.withdraw(key, "withdraw")
+        until = table.refreshed_at.pop(mark.family, None)
+        if until is not None:
+            departure = Departure(Kind.UNREPEATED, "withdraw", until, family=mark.family)
+            self._depart(mark.neighbor, departure)
 
-    def lose_host(self, neighbor: Address, cause: str, now: float) -> None:
+    def lose_host(
+        self, neighbor: Address, cause: str, now: float, *, is_restart: bool = False
+    ) -> None:
         """Make the routes of a host stale whose session ended without notice, or drop them if its
-        group has no `stale_time` (RFC 9494)."""
+        group has no `stale_time` (RFC 9494). `is_restart`: rsfilter restarts the session."""
         group = self.neighbors.group(neighbor)
         table = self.rib_in.tables.get(neighbor)
         if table is None or group is None or not group.stale_time:
-            self.drop_all(neighbor, cause)
+            self.drop_all(neighbor, cause, is_restart=is_restart)
             return
         self._unkept.forget(neighbor)
-        table.over_limit.clear()  # nothing moves up: they go
-        table.unrepeated.clear()
-        table.refused.clear()
-        lost = self._retention.lose(neighbor, group, now)
-        for entry in lost.kept:
-            self._log_verdict(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
-            self.export(entry.route.key.prefix)
-        for key in lost.gone:
-            self.withdraw(key, cause)
+        departure = Departure(
+            Kind.LOST, cause, table.lose(), at=now, group=group, is_restart=is_restart
+        )
+        self._depart(neighbor, departure)
 
-    def drop_all(self, neighbor: Address, cause: str) -> None:
+    def drop_all(self, neighbor: Address, cause: str, *, is_restart: bool = False) -> None:
         """Withdraw every route of a neighbor and forget the neighbor."""
         table = self.rib_in.tables.get(neighbor)
         if table is None:
             return
         self._unkept.forget(neighbor)
-        table.over_limit.clear()  # nothing moves up: all of it goes
-        table.unrepeated.clear()
-        for key in list(table.entries):
-            self.withdraw(key, cause)
-        del self.rib_in.tables[neighbor]
+        table.asns.clear()
+        departure = Departure(Kind.DROPPED, cause, table.lose(), is_restart=is_restart)
+        self._depart(neighbor, departure)
+
+    @property
+    def is_departing(self) -> bool:
+        """Return whether routes that have to go are still here: `expire` continues."""
+        return self._departures.is_busy
+
+    def take_departed(self) -> list[Address]:
+        """Return the neighbors of which, since the last call, nothing is still to go."""
+        ended, self._departures.ended = self._departures.ended, []
+        return ended
 
     # Changes by time ----------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
-        """Withdraw stale routes whose time is over, and request again what there is room for."""
-        for key in self._retention.expired(now):
-            self.withdraw(key, "stale_time")
+        """Withdraw a slice of the stale routes whose time is over, and of those that have to go;
+        request again what there is room for."""
+        expired = self._retention.expired(now, SLICE)
+        for key in expired:
+            self._remove(key, "stale_time")
+        if self._departures.is_busy and len(expired) < SLICE:
+            self._next_slice(self._departures.next)
         self._effects.refresh.extend(
             RefreshWanted(*wanted) for wanted in self._unkept.to_repeat(now, self._max_prefixes)
         )
 
     def next_timer(self) -> float | None:
         """Return when to call `expire` at the latest; None if nothing waits for a time."""
+        if self._departures.is_busy:
+            return float("-inf")
         timers = (self._retention.next_timer(), self._unkept.next_timer())
         return min((at for at in timers if at is not None), default=None)
 
@@ -304,7 +310,85 @@ class RoutingTable:
             )
         )
 
+    # Departures -----------------------------------------------------------------------------------
+
+    def _depart(self, neighbor: Address, departure: Departure) -> None:
+        """Begin a departure with its first slice."""
+        if self._departures.add(neighbor, departure):
+            self._next_slice(neighbor)
+
+    def _next_slice(self, neighbor: Address) -> None:
+        keys = self._departures.slice(neighbor)
+        self._apply_departures(neighbor, keys)
+        self._departures.end_slice(neighbor)
+        table = self.rib_in.tables[neighbor]
+        if not (table.departures or table.entries or table.asns or table.refused):
+            del self.rib_in.tables[neighbor]
+
+    def _settle(self, key: RouteKey) -> None:
+        """Bring a route up to date with the departures under way, before its slice."""
+        if key.neighbor in self.rib_in.tables:
+            self._apply_departures(key.neighbor, [key])
+
+    def _settle_prefixes(self) -> None:
+        """Settle the routes of the prefixes to be exported: no owner waits behind one that goes."""
+        for prefix in self._to_export:  # it may grow
+            for key in self._departures.unsettled(prefix):
+                self._settle(key)
+
+    def _apply_departures(self, neighbor: Address, keys: list[RouteKey]) -> None:
+        """Apply the departures of a neighbor, in order, to some of its routes."""
+        table = self.rib_in.tables[neighbor]
+        for departure in table.departures:
+            found = [
+                entry
+                for key in keys
+                if (entry := table.entries.get(key)) is not None
+                and departure.concerns(entry, is_stale=key in table.stale)
+            ]
+            gone = [entry.route.key for entry in found]
+            if departure.kind is Kind.LOST and departure.group is not None:
+                gone = self._keep_stale(neighbor, found, departure.group, departure)
+            elif departure.kind is Kind.UNREPEATED:
+                gone.sort()
+                for key in gone:
+                    table.over_limit.pop(key, None)  # none of them moves up before it goes
+            for key in gone:
+                self._remove(key, departure.cause, is_restart=departure.is_restart)
+
+    def _keep_stale(
+        self, neighbor: Address, entries: list[Entry], group: HostGroup, departure: Departure
+    ) -> list[RouteKey]:
+        """Make routes stale; return those that cannot stay."""
+        lost = self._retention.lose(neighbor, entries, group, departure.at)
+        for entry in lost.kept:
+            verdict = entry.verdict
+            self._log_verdict(entry.route, verdict, verdict.kind, departure.cause, stale=True)
+            self.export(entry.route.key.prefix)
+        return lost.gone
+
     # Inside ---------------------------------------------------------------------------------------
+
+    def _remove(self, key: RouteKey, cause: str, *, is_restart: bool = False) -> None:
+        """Remove a route as it is, if it exists. `is_restart`: see `Departure`."""
+        found = self.rib_in.find(key)
+        if found is None:
+            return
+        table = self.rib_in.tables[key.neighbor]
+        was_stale, was_leaving = key in table.stale, table.is_leaving(found)
+        entry = self.rib_in.remove(key)
+        if entry is None:
+            return
+        if is_restart:
+            self.guard.expect_again(entry.route)
+        else:
+            self.guard.gone(key)
+        self.counters["withdrawn"] += 1
+        self._log_verdict(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
+        if entry.is_announced:
+            self.export(key.prefix)
+        if entry.within_limit and not was_stale and not was_leaving:
+            self._move_up(key.neighbor)
 
     def _insert(self, routes: list[Route], group: HostGroup | None, table: NeighborTable) -> int:
         """Insert routes of one neighbor and AS that do not exist; return how many there is no room
@@ -325,6 +409,7 @@ class RoutingTable:
         self, routes: Sequence[Route], group: HostGroup | None, *, within_limit: bool
     ) -> None:
         guard, data = self.guard, self.data
+        moment = self.rib_in.table(routes[0].key.neighbor).moment
         verdicts = self._judge.all(routes, group, data, within_limit=within_limit)
         has_a_say = guard.has_a_say
         name = self.host_name(routes[0].asn, routes[0].key.neighbor)
@@ -340,7 +425,7 @@ class RoutingTable:
             kind = verdict.kind
             if kind is _ACCEPTED:
                 guard.accept(route, own)
-            entries.append(Entry(route, verdict, within_limit))
+            entries.append(Entry(route, verdict, within_limit, 0, moment))
             log.append(VerdictChange(route, name, verdict, None, "announce", provenance))
             if kind is not _REJECTED:
                 to_export.append(route.key.prefix)
@@ -353,7 +438,7 @@ class RoutingTable:
         key = route.key
         if key in table.stale:
             if not table.room((group or NO_GROUP).max_prefixes):
-                self.withdraw(key, "max_prefixes")  # others have come before it this time
+                self._remove(key, "max_prefixes")  # others have come before it this time
                 return self._insert([route], group, table)
             table.repeat(key)
             self._come_back(entry, route)
@@ -379,11 +464,16 @@ class RoutingTable:
     def _move_up(self, neighbor: Address) -> None:
         """Give a place within `max_prefixes` that became free to the oldest route beyond it."""
         table = self.rib_in.table(neighbor)
-        key = next(iter(table.over_limit), None)
-        if key is None:
-            return
-        del table.over_limit[key]
-        entry = table.entries[key]
+        while True:
+            key = next(iter(table.over_limit), None)
+            if key is None:
+                return
+            del table.over_limit[key]
+            if table.departures:
+                self._settle(key)
+            entry = table.entries.get(key)
+            if entry is not None:
+                break
         entry.within_limit = True
         self._rejudge(entry, "max_prefixes")
         if entry.is_accepted:

@@ -282,7 +282,7 @@ def test_marks_of_others_are_nothing(is_end: bool) -> None:
     ]:
         assert after(machine, RefreshMark(address(neighbor), 65007, family, is_end)) == NOTHING
     assert list(machine.rib_in.tables) == [address(HV7)]
-    assert machine.rib_in.tables[address(HV7)].unrepeated == {}
+    assert machine.rib_in.tables[address(HV7)].refreshed_at == {}
 
 
 # Data --------------------------------------------------------------------------------------------

@@ -145,11 +145,11 @@ def test_a_host_that_comes_and_goes_has_one_timer() -> None:
     for now, where in [(0.0, ONE), (10.0, TWO)]:
         entry = Entry(route(where), Verdict(VerdictKind.ACCEPTED, (), NOT_FOUND), True)
         rib_in.insert([entry])
-        retention.lose(address(HV7), group, now)
-    assert retention.expired(119.0) == []
-    assert retention.expired(120.0) == [route(ONE).key]
+        retention.lose(address(HV7), list(rib_in.entries()), group, now)
+    assert retention.expired(119.0, 10) == []
+    assert retention.expired(120.0, 10) == [route(ONE).key]
     assert retention.next_timer() == 130.0
-    assert retention.expired(130.0) == [route(ONE).key, route(TWO).key], "ONE was not withdrawn"
+    assert retention.expired(130.0, 10) == [route(ONE).key, route(TWO).key], "ONE was not withdrawn"
     assert retention.next_timer() is None
 
 
