@@ -1,12 +1,11 @@
 """Routes that go together: with a session, at an End-of-RIB, at the end of a refresh.
 
-They may be a whole table, so they go in slices. All the same they count as gone from the event on:
-what looks at one of them before its slice settles it first. That is its host, which is back and
-announces or withdraws it, and another host whose route of the same prefix changes.
+They may be a whole table, so they go in slices. All the same they count as gone from the event on.
+A route is settled before its slice if its host is back and announces or withdraws it, or if another
+host's route of the same prefix changes.
 
-`Entry.heard` says which routes an event concerns: those that were not announced since. So an event
-costs the same for any number of them, and a route that is announced again is never mistaken for one
-that goes.
+An event concerns the routes that were not announced since (`Entry.heard`). So it costs the same for
+any number of them, and a route that is announced again is never mistaken for one that goes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rsfilter.routing.groups import HostGroup
 from rsfilter.routing.model import UNICAST, Address, Prefix, RouteKey
 
 SLICE = 1000
-"""Routes looked at between two pauses: some 10 ms."""
+"""Routes settled between two pauses: some 20 ms."""
 
 
 class Kind(Enum):

@@ -87,8 +87,8 @@ class Retention:
         return self._timers[0][0] if self._timers else None
 
     def expired(self, now: float, most: int) -> list[RouteKey]:
-        """Return stale routes whose time is over, to be withdrawn: at most so many. Then
-        `next_timer` says that others are due."""
+        """Return stale routes whose time is over, to be withdrawn: at most so many. If others are
+        left, `next_timer` is in the past."""
         found: list[RouteKey] = []
         while self._timers and self._timers[0][0] <= now and len(found) < most:
             at, neighbor = heappop(self._timers)
