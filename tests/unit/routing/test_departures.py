@@ -50,7 +50,7 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import Limits
-from rsfilter.routing.model import UNICAST, Prefix
+from rsfilter.routing.model import UNICAST, Prefix, RouteKey
 from rsfilter.routing.validation import Data
 
 HV7, HV8 = "198.51.100.7", "198.51.100.8"
@@ -275,15 +275,18 @@ class DepartureMachine(RuleBasedStateMachine):
 
     @rule(update=speakers.flatmap(updates))
     def update(self, update: Update) -> None:
+        """Where a route that routers have comes, changes or goes, nothing waits for a slice."""
+        announced = [each.key for each in update.announced]
+        touched = {key for key in (*update.withdrawn, *announced) if self.is_announced(key)}
         self.handle(update)
-        if self.is_later:
-            return
-        keys = [*update.withdrawn, *(each.key for each in update.announced)]
+        touched |= {key for key in announced if self.is_announced(key)}
         should_have = self.history[-1]
-        for group in ROUTERS:
-            for key in keys:
-                where = (group.name, key.prefix)
-                assert self.seen.get(where) == should_have.get(where)
+        for where in [(group.name, key.prefix) for group in ROUTERS for key in touched]:
+            assert self.is_later or self.seen.get(where) == should_have.get(where)
+
+    def is_announced(self, key: RouteKey) -> bool:
+        entry = self.sliced.rib_in.find(key)
+        return entry is not None and entry.is_announced
 
     @rule(speaker=speakers, administrative=st.booleans(), is_up=st.booleans())
     def session(self, speaker: Speaker, administrative: bool, is_up: bool) -> None:
