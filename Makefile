@@ -59,6 +59,12 @@ unit: setup ## run the tests that need no daemon (under two minutes)
 	@echo "unit: pytest tests/unit tests/model"
 	@$(RUN) -m pytest tests/unit tests/model -m "not lab and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+.PHONY: slow
+slow: setup ## run the tests that are not part of make test: minutes, or installations (half an hour)
+	@.ci/packages test
+	@echo "slow: pytest -m slow"
+	@$(RUN) -m pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: mutation
 mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)
 	@echo "mutation: mutmut"

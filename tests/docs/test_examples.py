@@ -114,7 +114,7 @@ def test_the_roles_second_run_changes_nothing(playbook: Playbook) -> None:
     ("changed", "handler"),
     [
         ({"port": 1790}, "Restart ExaBGP"),  # it reads where it listens when it starts alone
-        ({"router_id": "192.0.2.101"}, "Reload ExaBGP"),
+        pytest.param({"router_id": "192.0.2.101"}, "Reload ExaBGP", marks=pytest.mark.slow),
     ],
 )
 def test_the_role_has_exabgp_take_in_what_changed(
@@ -285,6 +285,7 @@ def test_every_user_can_run_what_is_installed(installer: Installer) -> None:
     assert _output("find", str(installer.prefix), *closed.split()) == ""
 
 
+@pytest.mark.slow  # installs four versions
 def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Installer) -> None:
     installer.runs(installer.wheel("1.0"))
     installed = installer.versions()

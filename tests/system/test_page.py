@@ -581,8 +581,15 @@ EVERY_VIEW = [
 ]
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 400),
+        pytest.param("light", 400, marks=pytest.mark.slow),
+        pytest.param("dark", 1280, marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing(page: Page, scheme: str, width: int) -> None:
     """WCAG 2.2 A and AA, and axe-core's best practices, in every view."""
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
