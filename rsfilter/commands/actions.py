@@ -1,10 +1,14 @@
-"""Actions of a command as a table: `rsfilter COMMAND ACTION`, one row for each."""
+"""Actions of a command as a table: `rsfilter COMMAND ACTION`, one row for each. Arguments that
+several commands describe alike."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from rsfilter.commands.arguments import asn, count
+from rsfilter.routing.reasons import REASONS
 
 
 class Argument(NamedTuple):
@@ -29,6 +33,9 @@ class Action(NamedTuple):
     parents: Sequence[ArgumentParser] = ()
     """Arguments that other commands have too; they come first."""
     arguments: Sequence[Argument] = ()
+    epilog: str | None = None
+    defaults: Mapping[str, object] = {}
+    """Values of the namespace that no argument of this action sets."""
 
 
 def add_arguments(parser: ArgumentParser, arguments: Sequence[Argument]) -> None:
@@ -46,9 +53,39 @@ def add_actions(parser: ArgumentParser, actions: Sequence[Action]) -> None:
             parents=list(action.parents),
             help=action.help,
             description=action.description,
+            epilog=action.epilog,
         )
         add_arguments(inner, action.arguments)
-        inner.set_defaults(handler=action.run)
+        inner.set_defaults(handler=action.run, **action.defaults)
+
+
+SHOWN = 100
+"""Default number of routes in a table: as many as a person can read."""
+
+LIMIT = argument(
+    "--limit",
+    type=count,
+    metavar="N",
+    help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
+)
+
+ASN = argument("--asn", type=asn, metavar="N", help="of the session")
+
+REASON = argument(
+    "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
+)
+
+VERDICT = argument("--verdict", choices=["accepted", "rejected", "held"])
+
+
+def match(what: str) -> Argument:
+    """Describe `--match` for a table of `what`."""
+    return argument(
+        "--match",
+        choices=["covering", "covered", "exact"],
+        default="covering",
+        help=f"{what} whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+    )
 
 
 JSON = argument("--json", action="store_true", help="print JSON")

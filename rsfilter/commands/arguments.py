@@ -13,9 +13,6 @@ from rsfilter.rpki.document import read_asn
 Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"
 """Type of argparse's subparsers, which has no public name."""
 
-SHOWN = 100
-"""Default number of routes in a table: as many as a person can read."""
-
 
 def asn(text: str) -> int:
     """An ASN, as `65001` or `AS65001`."""
@@ -61,16 +58,6 @@ def address(text: str) -> str:
     except ValueError:
         raise ArgumentTypeError(f"invalid address {text!r}, such as 198.51.100.1") from None
     return text
-
-
-def add_limit(parser: ArgumentParser) -> None:
-    """Add `--limit` for a table of `SHOWN` rows."""
-    parser.add_argument(
-        "--limit",
-        type=count,
-        metavar="N",
-        help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
-    )
 
 
 def configured() -> ArgumentParser:

@@ -8,9 +8,16 @@ from pathlib import Path
 from rsfilter.audit.query import parse_time
 from rsfilter.audit.record import EVENTS
 from rsfilter.commands import arguments
-from rsfilter.commands.actions import JSON_LINES, add_arguments, argument
+from rsfilter.commands.actions import (
+    ASN,
+    JSON_LINES,
+    REASON,
+    VERDICT,
+    add_arguments,
+    argument,
+    match,
+)
 from rsfilter.config.source import DEFAULT_HELP
-from rsfilter.routing.reasons import REASONS
 
 SHOWN = 100
 """Default number of records in a table: as many as a person can read."""
@@ -54,19 +61,14 @@ CONDITIONS = (
     argument(
         "prefix", nargs="?", metavar="PREFIX", help="a prefix, or an address for its host route"
     ),
-    argument(
-        "--match",
-        choices=["covering", "covered", "exact"],
-        default="covering",
-        help="records whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
-    ),
-    argument("--asn", type=arguments.asn, metavar="N", help="of the session"),
+    match("records"),
+    ASN,
     argument("--host", metavar="NAME", help="the host's name in the truth"),
     argument(
         "--neighbor", type=arguments.address, metavar="ADDRESS", help="the other end of the session"
     ),
-    argument("--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"),
-    argument("--verdict", choices=["accepted", "rejected", "held"]),
+    REASON,
+    VERDICT,
     argument(
         "--event", choices=EVENTS, metavar="EVENT", help="verdict, withdraw, session_down, ..."
     ),

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from rsfilter.commands import arguments, routes
-from rsfilter.commands.arguments import Subparsers, add_limit, printing
+from rsfilter.commands.actions import LIMIT, Action, add_actions, argument
+from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import Client, client_of, reaching_arguments
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.output import (
@@ -31,38 +32,48 @@ SHOWN = 20
 def add(commands: Subparsers) -> None:
     """Add `guard` to the command line."""
     parser = commands.add_parser("guard", help="show or release what the guard holds")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser(
-        "show",
-        parents=[reaching_arguments(), printing()],
-        help="list held routes, and why they are held",
-        description="Prints the routes that a change of data would withdraw. Routers keep them "
-        "until the data accept them again, or they are released.",
-    )
-    add_limit(show)
-    show.set_defaults(
-        handler=routes.run,
-        verdict="held",
-        **dict.fromkeys(("prefix", "asn", "neighbor", "host", "reason", "family", "snapshot")),
-    )
-    release = actions.add_parser(
-        "release",
-        parents=[reaching_arguments(), printing()],
-        help="withdraw held routes from all routers",
-        description="Judges held routes by the data in force: what they reject is withdrawn from "
-        "all routers. Prints what that is first, and asks for confirmation.",
-        epilog=examples(
-            "rsfilter guard release",
-            "rsfilter guard release 203.0.113.0/24",
-            "rsfilter guard release --host hv1 --yes",
+    add_actions(parser, _actions())
+
+
+def _actions() -> tuple[Action, ...]:
+    parents = (reaching_arguments(), printing())
+    others = ("prefix", "asn", "neighbor", "host", "reason", "family", "snapshot")
+    return (
+        Action(
+            "show",
+            routes.run,
+            help="list held routes, and why they are held",
+            description="Prints the routes that a change of data would withdraw. Routers keep "
+            "them until the data accept them again, or they are released.",
+            parents=parents,
+            arguments=(LIMIT,),
+            defaults={"verdict": "held", **dict.fromkeys(others)},
+        ),
+        Action(
+            "release",
+            _release,
+            help="withdraw held routes from all routers",
+            description="Judges held routes by the data in force: what they reject is withdrawn "
+            "from all routers. Prints what that is first, and asks for confirmation.",
+            epilog=examples(
+                "rsfilter guard release",
+                "rsfilter guard release 203.0.113.0/24",
+                "rsfilter guard release --host hv1 --yes",
+            ),
+            parents=parents,
+            arguments=(
+                argument(
+                    "prefix",
+                    nargs="?",
+                    type=arguments.prefix,
+                    metavar="PREFIX",
+                    help="only routes inside it",
+                ),
+                argument("--host", metavar="NAME", help="only routes of this host"),
+                argument("-y", "--yes", action="store_true", help="do not ask, for scripts"),
+            ),
         ),
     )
-    release.add_argument(
-        "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="only routes inside it"
-    )
-    release.add_argument("--host", metavar="NAME", help="only routes of this host")
-    release.add_argument("-y", "--yes", action="store_true", help="do not ask, for scripts")
-    release.set_defaults(handler=_release)
 
 
 def _release(args: argparse.Namespace) -> int:

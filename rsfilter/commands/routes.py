@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rsfilter.commands import arguments
-from rsfilter.commands.arguments import SHOWN, Subparsers, add_limit, printing
+from rsfilter.commands.actions import (
+    ASN,
+    LIMIT,
+    REASON,
+    SHOWN,
+    VERDICT,
+    add_arguments,
+    argument,
+    match,
+)
+from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
 from rsfilter.commands.output import (
     GOOD,
@@ -22,7 +32,6 @@ from rsfilter.commands.output import (
     print_total,
 )
 from rsfilter.commands.parser import examples
-from rsfilter.routing.reasons import REASONS
 from rsfilter.util.text import count
 
 
@@ -39,33 +48,29 @@ def add(commands: Subparsers) -> None:
             "rsfilter routes --host hv1 --verdict rejected",
         ),
     )
-    parser.add_argument(
+    add_arguments(parser, _CONDITIONS)
+    parser.set_defaults(handler=run)
+
+
+_CONDITIONS = (
+    argument(
         "prefix", nargs="?", type=arguments.prefix, metavar="PREFIX", help="a prefix or an address"
-    )
-    parser.add_argument(
-        "--match",
-        choices=["covering", "covered", "exact"],
-        default="covering",
-        help="routes whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
-    )
-    parser.add_argument("--asn", type=arguments.asn, metavar="N", help="of the session")
-    parser.add_argument(
+    ),
+    match("routes"),
+    ASN,
+    argument(
         "--neighbor",
         type=arguments.address,
         metavar="ADDRESS",
         help="the host's end of the session",
-    )
-    parser.add_argument("--host", metavar="NAME", help="the truth's name, or its group's")
-    parser.add_argument("--verdict", choices=["accepted", "rejected", "held"])
-    parser.add_argument(
-        "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
-    )
-    parser.add_argument("--family", choices=["ipv4", "ipv6"])
-    add_limit(parser)
-    parser.add_argument(
-        "--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"
-    )
-    parser.set_defaults(handler=run)
+    ),
+    argument("--host", metavar="NAME", help="the truth's name, or its group's"),
+    VERDICT,
+    REASON,
+    argument("--family", choices=["ipv4", "ipv6"]),
+    LIMIT,
+    argument("--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"),
+)
 
 
 _COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "med", "verdict")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rsfilter.commands.actions import JSON, Action, add_actions, argument
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.output import GOOD, print_table, print_total
 from rsfilter.commands.parser import examples
@@ -20,42 +21,51 @@ from rsfilter.util.text import clean, count, to_json
 def add(commands: Subparsers) -> None:
     """Add `truth` to the command line."""
     parser = commands.add_parser("truth", help="check a truth file, or convert it")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = actions.add_parser(
-        "check",
-        help="what a truth file says, or every error in it",
-        description="Reads a truth file of any form as run would, and prints what it says, or "
-        "every error with its place.",
-    )
-    check.add_argument("file", type=Path, metavar="FILE", help="the truth file")
-    check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(handler=_check)
-    _add_diff(actions)
-    export = actions.add_parser(
-        "export",
-        help="write a truth file in another program's form",
-        description="Prints the VRPs of a truth file in another program's form. The same truth "
-        "always gives the same bytes.",
-    )
-    export.add_argument("file", type=Path, metavar="FILE", help="the truth file")
-    export.add_argument(
-        "--format", choices=["stayrtr"], required=True, help="stayrtr: what StayRTR and GoRTR read"
-    )
-    export.set_defaults(handler=_export)
+    add_actions(parser, _actions())
 
 
-def _add_diff(actions: Subparsers) -> None:
-    diff = actions.add_parser(
-        "diff",
-        help="compare two truth files",
-        description="Prints hosts and address space that a new truth file adds, removes or gives "
-        "to another. Exit code 0 also if they differ; `impact` has what that does to live routes.",
-        epilog=examples("rsfilter truth diff truth.json new.json"),
+def _actions() -> tuple[Action, ...]:
+    file = argument("file", type=Path, metavar="FILE", help="the truth file")
+    return (
+        Action(
+            "check",
+            _check,
+            help="what a truth file says, or every error in it",
+            description="Reads a truth file of any form as run would, and prints what it says, or "
+            "every error with its place.",
+            arguments=(file, JSON),
+        ),
+        Action(
+            "diff",
+            _diff,
+            help="compare two truth files",
+            description="Prints hosts and address space that a new truth file adds, removes or "
+            "gives to another. Exit code 0 also if they differ; `impact` has what that does to "
+            "live routes.",
+            epilog=examples("rsfilter truth diff truth.json new.json"),
+            arguments=(
+                argument("old", type=Path, metavar="OLD", help="the truth file before"),
+                argument("new", type=Path, metavar="NEW", help="the one after"),
+                JSON,
+            ),
+        ),
+        Action(
+            "export",
+            _export,
+            help="write a truth file in another program's form",
+            description="Prints the VRPs of a truth file in another program's form. The same "
+            "truth always gives the same bytes.",
+            arguments=(
+                file,
+                argument(
+                    "--format",
+                    choices=["stayrtr"],
+                    required=True,
+                    help="stayrtr: what StayRTR and GoRTR read",
+                ),
+            ),
+        ),
     )
-    diff.add_argument("old", type=Path, metavar="OLD", help="the truth file before")
-    diff.add_argument("new", type=Path, metavar="NEW", help="the one after")
-    diff.add_argument("--json", action="store_true", help="print JSON")
-    diff.set_defaults(handler=_diff)
 
 
 def _diff(args: argparse.Namespace) -> int:
