@@ -101,6 +101,11 @@ benchchurn: setup ## 500 changes of routes a second for MINUTES=10: delays, back
 	@echo "benchchurn: BIRD hosts, ExaBGP with rsfilter, a BIRD router"
 	@$(RUN) tests/bench/churn.py --minutes $(or $(MINUTES),10) $(call JSON,churn)
 
+.PHONY: benchflap
+benchflap: setup ## one guest that flaps, at several rates: changes at the router, cores of everybody
+	@echo "benchflap: BIRD hosts, ExaBGP with rsfilter, a BIRD router"
+	@$(RUN) tests/bench/flap.py $(call JSON,flap)
+
 .PHONY: benchtuning
 benchtuning: setup ## what makes ExaBGP cheaper: its settings, commands, logs and interpreters, one at a time (an hour; ONLY="speed log", EXABGP="PyPy=/somewhere/bin/exabgp")
 	@echo "benchtuning: one thing changed at a time, in CPU seconds of ExaBGP"
