@@ -144,16 +144,22 @@ def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: 
 UNIT = EXAMPLES / "systemd" / "rsfilter.service"
 
 
-def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
-    """There are two of them, since Ansible's has variables; with their defaults they are one."""
+@pytest.mark.parametrize(
+    ("instance", "unit"), [("", "rsfilter.service"), ("rs1", "rsfilter@.service")]
+)
+def test_the_role_writes_the_unit_of_the_examples(
+    playbook: Playbook, instance: str, unit: str
+) -> None:
+    """There are two of each, since Ansible's has variables; with their defaults they are one."""
     template = EXAMPLES / "ansible/roles/rsfilter/templates/rsfilter.service.j2"
     written = playbook.directory / "rsfilter.service"
     places = {
+        "rsfilter_instance": instance,
         "rsfilter_user": "rsfilter",
         "rsfilter_group": "rsfilter",
         "rsfilter_prefix": "/opt/rsfilter",
-        "rsfilter_etc": "/etc/rsfilter",
-        "rsfilter_state": "/var/lib/rsfilter",
+        "rsfilter_etc": str(Path("/etc/rsfilter", instance)),
+        "rsfilter_state": str(Path("/var/lib/rsfilter", instance)),
     }
     subprocess.run(
         [
@@ -167,7 +173,7 @@ def test_the_role_writes_the_unit_of_the_examples(playbook: Playbook) -> None:
     )
     managed, _, text = written.read_text().partition("\n")
     assert managed.startswith("#")
-    assert text == UNIT.read_text()
+    assert text == UNIT.with_name(unit).read_text()
 
 
 def test_the_unit_of_an_instance_is_the_unit_in_other_places() -> None:
