@@ -15,8 +15,8 @@ from typing import Any
 
 from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.client import ClientError
-from rsfilter.commands.output import FAILED, GOOD, INVALID, clean
+from rsfilter.commands.errors import CommandError
+from rsfilter.commands.output import GOOD, INVALID, clean, print_note
 from rsfilter.commands.parser import examples
 from rsfilter.config.build import parse_config
 from rsfilter.config.source import SYSTEM_PATH
@@ -181,28 +181,28 @@ def run(args: argparse.Namespace) -> int:
     for name in (CONFIGURATION, TRUTH):
         if os.path.lexists(directory / name):
             problem = f"{directory / name} exists: nothing is replaced; choose another -o DIR"
-            raise ClientError(problem, FAILED)
+            raise CommandError(problem)
     _complete(args)
     site = _site(args, directory)
     files = {CONFIGURATION: first_configuration(site)}
     if site.hosts:
         files = {TRUTH: first_truth(site.hosts)} | files
     for warning in _warnings(files, directory):
-        sys.stderr.write(clean(f"warning: {warning}") + "\n")
+        print_note(clean(f"warning: {warning}"))
     _write(directory, files)
     sys.stdout.write(_next_steps(directory, args.instance))
     return GOOD
 
 
 def _complete(args: argparse.Namespace) -> None:
-    """Get missing values from the terminal. Raises ClientError if there is no terminal."""
+    """Get missing values from the terminal. Raises CommandError if there is no terminal."""
     missing = [v for v in _VALUES if v.is_needed and not getattr(args, v.name)]
     needs_data = not args.host and not args.cache
     if not missing and not needs_data:
         return
     if not sys.stdin.isatty():
         options = [value.option for value in missing] + ["--host or --cache"] * needs_data
-        raise ClientError(f"missing: {', '.join(options)}", INVALID)
+        raise CommandError(f"missing: {', '.join(options)}", INVALID)
     for value in _VALUES:
         if not getattr(args, value.name):
             setattr(args, value.name, _answer(value))
@@ -222,7 +222,7 @@ def _answer(value: _Value) -> Any:
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line:
-            raise ClientError("no answer: nothing was written", FAILED)
+            raise CommandError("no answer: nothing was written")
         words = line.replace(",", " ").split() if value.is_list else [line.strip()]
         words = [word for word in words if word]
         if not words and not value.is_needed:
@@ -232,7 +232,7 @@ def _answer(value: _Value) -> Any:
                 raise ArgumentTypeError("a value is needed")
             found = [value.type(word) for word in words]
         except ArgumentTypeError as error:
-            sys.stderr.write(clean(f"  {error}") + "\n")
+            print_note(clean(f"  {error}"))
             continue
         return found if value.is_list else found[0]
 
@@ -242,7 +242,7 @@ def _site(args: argparse.Namespace, directory: Path) -> Site:
     ipv4 = [address for address in args.address if ":" not in address]
     router_id = args.router_id or (ipv4[0] if ipv4 else None)
     if router_id is None:
-        raise ClientError("missing: --router-id, an IPv4 address", INVALID)
+        raise CommandError("missing: --router-id, an IPv4 address", INVALID)
     is_system = directory.absolute().is_relative_to(SYSTEM_PATH.parent)
     state = SYSTEM_STATE / (args.instance or "") if is_system else Path()
     return Site(

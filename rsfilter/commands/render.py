@@ -116,7 +116,7 @@ def run_alice(args: argparse.Namespace) -> int:
     """Run `rsfilter render alice`; return the exit code."""
     rendered = render_alice([load_config(path) for path in (args.config, *args.others)])
     for warning in rendered.warnings:
-        sys.stderr.write(clean(f"warning: {warning}") + "\n")
+        print_note(clean(f"warning: {warning}"))
     sys.stdout.write(rendered.text)
     return GOOD
 

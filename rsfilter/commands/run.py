@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 from pathlib import Path
 
 from rsfilter.commands.arguments import Subparsers, configured
-from rsfilter.commands.output import FAILED, INVALID
+from rsfilter.commands.output import FAILED, INVALID, print_note
 from rsfilter.config.build import load_config
 from rsfilter.config.model import ConfigError
-from rsfilter.util.text import clean_lines
 
 
 def add(commands: Subparsers) -> None:
@@ -47,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
         return serve(load_config(args.config), args.record, ending)
     except ConfigError as error:
-        sys.stderr.write(clean_lines(f"{error}\n"))
+        print_note(str(error))
         return ending.linger(INVALID)
     except Exception:
         logging.getLogger(__name__).critical("the filter cannot run", exc_info=True)
