@@ -208,7 +208,8 @@ def _data_members(change: DataChange) -> dict[str, Any]:
             "removed": change.removed,
             "rejudged": change.rejudged,
             "flipped": change.flipped,
-        },
+        }
+        | ({"vrps": digest} if (digest := change.provenance.rtr_digest) else {}),
     }
 
 

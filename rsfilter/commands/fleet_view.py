@@ -29,12 +29,13 @@ def status(args: argparse.Namespace) -> int:
         )
     else:
         print_table(_STATUS, rows, max_width=None)
+        _print_absent(peers)
     return FAILED if any(row[-1] for row in rows) or not rows else GOOD
 
 
 _STATUS = (
     *("instance", "heard", "version", "truth", "rtr", "sessions", "accepted", "rejected", "held"),
-    *("behind", "problem"),
+    *("absent", "behind", "problem"),
 )
 
 
@@ -42,14 +43,27 @@ def _status_row(peer: Peer, peers: Sequence[Peer]) -> tuple[object, ...]:
     state = peer.state
     return (
         *(peer.instance, f"{peer.age:.0f} s", state.version, state.revision or state.truth),
-        *(state.rtr, state.sessions, state.accepted, state.rejected, state.held, state.behind),
+        *(state.rtr, state.sessions, state.accepted, state.rejected, state.held),
+        *(state.absent_count, state.behind),
         problem_of(peer, peers),
     )
 
 
+def _print_absent(peers: Sequence[Peer]) -> None:
+    from rsfilter.fleet.sightings import sightings
+
+    rows = [
+        (one.host, one.neighbor, f"{len(one.seen_by)} of {one.instances}", *map(" ".join, one[2:4]))
+        for one in sightings(peers)
+    ]
+    if rows:
+        console().print()
+        print_table(("absent host", "neighbor", "seen by", "absent from", "session with"), rows)
+
+
 def problem_of(peer: Peer, peers: Sequence[Peer]) -> str:
     """Return the problem of an instance, for display; empty if there is none."""
-    from rsfilter.fleet.compare import other_data
+    from rsfilter.fleet.compare import has_same_hosts, other_data
 
     if peer.is_silent:
         return f"silent for {peer.age:.0f} s"
@@ -58,8 +72,9 @@ def problem_of(peer: Peer, peers: Sequence[Peer]) -> str:
     if not peer.state.is_complete:
         return "its log is not complete: it is not compared"
     for other in peers:
-        same_hosts = {g.id for g in peer.state.groups} & {g.id for g in other.state.groups}
-        if same_hosts and not other.is_silent and (data := other_data(peer.state, other.state)):
+        if other.is_silent or not has_same_hosts(peer.state, other.state):
+            continue
+        if data := other_data(peer.state, other.state):
             return f"other {data} than {other.instance}"
     return ""
 

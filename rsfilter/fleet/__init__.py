@@ -12,6 +12,7 @@
     ledger.py      routes reconstructed from a log, and their digests; pure
     tail.py        a running log from its filter's start on
     compare.py     two instances' routes, and the cause of each difference; pure
+    sightings.py   absent hosts, and the route servers that see them; pure
     state.py       heartbeats and their content: values
     beat.py        sends heartbeats and compares, in the shipping process
     plan.py        checks many configurations together

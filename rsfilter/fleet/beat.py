@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,8 @@ from rsfilter.fleet.compare import Comparer
 from rsfilter.fleet.database import Database, DatabaseError
 from rsfilter.fleet.ledger import Ledger
 from rsfilter.fleet.messages import PeerReport, Settings, ShippingReport
-from rsfilter.fleet.state import GroupState, Heartbeat, Peer, RouteDifference
+from rsfilter.fleet.sightings import seen_here
+from rsfilter.fleet.state import MAX_ABSENT, GroupState, Heartbeat, Peer, RouteDifference
 from rsfilter.fleet.tail import StartTail
 from rsfilter.routing.groups import HostGroup, HostGroups
 from rsfilter.routing.model import Address, Prefix
@@ -117,11 +118,11 @@ class BeatLoop:
         return Comparer(ledger), ledger
 
     def _beat(self, ledger: Ledger, now: float) -> None:
-        state = self._state(ledger, now)
         is_detailed = self._comparer.is_differing
         peers = self._database.peers(is_detailed=is_detailed)
         own = self._database.instance
         others = [peer for peer in peers if peer.instance != own]
+        state = self._state(ledger, others, now)
         detail = self._comparer.round(state, others, now)
         self._database.beat(state, detail)
         found = [Peer(own, 0.0, state, None), *others]
@@ -138,7 +139,7 @@ class BeatLoop:
         is_hurried = is_differing and self._hurries <= HURRIES
         return min(HURRY_S, self._settings.heartbeat) if is_hurried else self._settings.heartbeat
 
-    def _state(self, ledger: Ledger, now: float) -> Heartbeat:
+    def _state(self, ledger: Ledger, others: Sequence[Peer], now: float) -> Heartbeat:
         shipping = self._shipping()
         return Heartbeat(
             version=self._settings.version,
@@ -150,6 +151,7 @@ class BeatLoop:
             truth=ledger.data.truth[:16],
             revision=ledger.data.revision[:64],
             rtr=ledger.data.rtr,
+            vrps=ledger.data.vrps[:16],
             data_age=int(now - ledger.data_since),
             is_complete=ledger.is_complete and self._is_caught_up,
             uncertain=len(ledger.uncertain),
@@ -157,6 +159,9 @@ class BeatLoop:
             rejected=ledger.verdicts["rejected"],
             held=ledger.verdicts["held"],
             sessions=sum(ledger.sessions.values()),
+            absent=list(islice(ledger.absent.values(), MAX_ABSENT)),
+            absent_count=len(ledger.absent),
+            seen=seen_here(ledger, (group.id for group in self._settings.groups), others),
             groups=[
                 GroupState(
                     id=group.id,

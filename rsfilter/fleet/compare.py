@@ -12,11 +12,20 @@ from __future__ import annotations
 from array import array
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Key, Ledger, LedgerEntry
-from rsfilter.fleet.state import ComparedRoute, Detail, GroupState, Heartbeat, Peer, RouteDifference
+from rsfilter.fleet.state import (
+    ComparedRoute,
+    Detail,
+    GroupState,
+    Heartbeat,
+    Peer,
+    PeerLike,
+    RouteDifference,
+)
 
 DATA_SETTLE_S = 30
 """Two instances that have stood by the same data for this long have judged all routes by it."""
@@ -151,6 +160,8 @@ def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decisio
     other = pair.peer.state
     if data := other_data(state, other):
         return data
+    if "data_unavailable" in (*mine.reasons, *theirs.reasons):
+        return "rtr"  # the same data as long as they were fresh
     if pair.mine.policy != pair.theirs.policy:
         return "configuration"
     if "held" in (mine.verdict, theirs.verdict):
@@ -162,10 +173,34 @@ def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decisio
 
 
 def other_data(one: Heartbeat, other: Heartbeat) -> str:
-    """The data that two instances do not have alike: truth or rtr; empty if they are the same."""
+    """The data that two instances do not have alike: truth or rtr; empty if they are the same.
+
+    Caches number their sessions and serials as they like, so that the VRPs count: two caches can
+    have the same. Only an instance of an older release has no digest of them.
+    """
     if one.truth != other.truth:
         return "truth"
+    if one.vrps and other.vrps:
+        return "rtr" if one.vrps != other.vrps else ""
     return "rtr" if one.rtr != other.rtr else ""
+
+
+def causes_of_data(own: str, peers: Sequence[PeerLike]) -> Counter[str]:
+    """Count the other instances with the same hosts that judge by other data, by what differs."""
+    mine = next((peer.state for peer in peers if peer.instance == own), None)
+    if mine is None:
+        return Counter()
+    return Counter(
+        data
+        for peer in peers
+        if not peer.is_silent and has_same_hosts(mine, peer.state)
+        if (data := other_data(mine, peer.state))
+    )
+
+
+def has_same_hosts(one: Heartbeat, other: Heartbeat) -> bool:
+    """Return whether two instances have a host group in common."""
+    return not {group.id for group in one.groups}.isdisjoint(group.id for group in other.groups)
 
 
 def text_of(decision: Decision) -> str:

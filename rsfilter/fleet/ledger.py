@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from rsfilter.fleet.state import MAX_NAME, AbsentHost
+
 BUCKETS = 4096
 """A difference of one route shows in one of them: 76 routes of 312,500."""
 
@@ -54,6 +56,8 @@ class DataIdentity(NamedTuple):
     revision: str = ""
     rtr: str = ""
     """`cache session serial`; empty if there is none."""
+    vrps: str = ""
+    """Digest of the VRPs of the cache; empty if there is none."""
 
 
 class Record(Struct):
@@ -122,6 +126,8 @@ class Ledger:
         self.groups: dict[str, Group] = {}
         self.sessions: dict[str, bool] = {}
         """Neighbor: its session is up."""
+        self.absent: dict[str, AbsentHost] = {}
+        """Host sessions that truth expects and that are absent, by neighbor."""
         self.uncertain: set[str] = set()
         """Neighbors in a flood, or after one: not all of their changes are in the log."""
         self.verdicts: Counter[str] = Counter()
@@ -145,6 +151,8 @@ class Ledger:
                 self.uncertain.discard(record.neighbor)
             case "session_down":
                 self.sessions[record.neighbor] = False
+            case "absent" | "present" if not record.prefix:
+                self._take_absence(record)
             case "data":
                 self._take_data(record, now)
             case "flood":
@@ -204,6 +212,15 @@ class Ledger:
         group.sums[entry.bucket] = (group.sums[entry.bucket] + sign * entry.amount) & _MASK
         group.routes += sign
 
+    def _take_absence(self, record: Record) -> None:
+        """Take that a host session is absent, or is so no longer."""
+        neighbor = record.neighbor
+        if record.event == "present":
+            self.absent.pop(neighbor, None)
+        else:
+            host, group = record.host[:MAX_NAME], self._group_of(neighbor)
+            self.absent[neighbor] = AbsentHost(neighbor, host, group)
+
     def _take_data(self, record: Record, now: float) -> None:
         truth = record.truth if isinstance(record.truth, dict) else {}
         rtr = record.rtr if isinstance(record.rtr, dict) else {}
@@ -211,6 +228,7 @@ class Ledger:
             truth.get("sha256", ""),
             truth.get("revision", ""),
             " ".join(str(rtr[name]) for name in ("cache", "session", "serial")) if rtr else "",
+            str(record.data.get("vrps", "")) if rtr else "",
         )
         if data != self.data:
             self.data, self.data_since = data, now

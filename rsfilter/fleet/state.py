@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 SILENT_AFTER = 3
 """Heartbeats that an instance may miss before it counts as silent."""
 
+MAX_ABSENT = 100
+"""Absent hosts that a heartbeat names: some 10 kB at most."""
+
+MAX_NAME = 64
+"""Characters of the name of an absent host."""
+
+MAX_SEEN = 400
+"""Absent hosts of others that a heartbeat has seen."""
+
 CAUSES = {
     "truth": "they judge by different truths",
-    "rtr": "they judge by the data of different RTR sessions or serials",
+    "rtr": "they judge by different VRPs of their RTR caches, or one has none that are fresh",
     "configuration": "their [[hosts]] sections have different rules",
     "guard": "the guard holds the route on one of them",
     "max_prefixes": "the host announces more than max_prefixes, and not in the same order",
@@ -20,6 +29,9 @@ CAUSES = {
     "unexplained": "nothing explains it: same data, same rules, both settled",
 }
 """Causes of a difference, and what they mean."""
+
+DATA_CAUSES = ("truth", "rtr")
+"""Causes that are data."""
 
 
 class GroupState(Struct, omit_defaults=True):
@@ -33,6 +45,15 @@ class GroupState(Struct, omit_defaults=True):
     root: str = ""
     """Digest of its settled routes; empty while there are none."""
     routes: int = 0
+
+
+class AbsentHost(Struct, array_like=True, frozen=True):
+    """A host session that truth expects and that is absent at one instance."""
+
+    neighbor: str
+    host: str
+    group: str
+    """`GroupState.id`."""
 
 
 class Heartbeat(Struct, omit_defaults=True):
@@ -52,6 +73,8 @@ class Heartbeat(Struct, omit_defaults=True):
     revision: str = ""
     rtr: str = ""
     """`cache session serial` of the RTR data in force."""
+    vrps: str = ""
+    """Digest of all VRPs of that cache, the first 16 digits; empty in older releases."""
     data_age: int = 0
     """Seconds since other data came into force."""
     is_complete: bool = True
@@ -63,6 +86,12 @@ class Heartbeat(Struct, omit_defaults=True):
     held: int = 0
     sessions: int = 0
     """Sessions that are up."""
+    absent: list[AbsentHost] = []
+    """Host sessions that are absent here; at most `MAX_ABSENT`."""
+    absent_count: int = 0
+    """All of them."""
+    seen: list[str] = []
+    """Neighbors that are absent at another instance, and have a session here."""
     groups: list[GroupState] = []
 
 
@@ -103,6 +132,22 @@ class Detail(Struct, omit_defaults=True):
     differing: int = 0
     """Buckets that differ."""
     differences: list[RouteDifference] = []
+
+
+class PeerLike(Protocol):
+    """An instance as readers of heartbeats need it: `Peer`, `messages.PeerReport`."""
+
+    @property
+    def instance(self) -> str:
+        """Its name."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether it has missed too many heartbeats."""
+
+    @property
+    def state(self) -> Heartbeat:
+        """Its last heartbeat."""
 
 
 class Peer(NamedTuple):

@@ -142,6 +142,7 @@ class Sources:
                 rtr_cache=rtr.cache if rtr else "",
                 rtr_session=rtr.session if rtr else 0,
                 rtr_serial=rtr.serial if rtr else 0,
+                rtr_digest=rtr.digest if rtr else "",
             ),
         )
 

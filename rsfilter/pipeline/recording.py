@@ -131,11 +131,12 @@ class _TruthForm(_Form):
         return TruthRead(truth, content, self.file, at)
 
 
-class _SnapshotForm(Struct):
+class _SnapshotForm(Struct, omit_defaults=True):
     cache: str
     session: int
     serial: int
     vrps: list[tuple[str, int, int]]
+    digest: str = ""
 
 
 class _RtrForm(_Form):
@@ -148,12 +149,13 @@ class _RtrForm(_Form):
     def of(cls, what: RtrRead) -> Self:
         found = what.snapshot
         vrps = [(str(vrp.prefix), vrp.max_length, vrp.asn) for vrp in found.vrps]
-        return cls(_SnapshotForm(found.cache, found.session, found.serial, vrps), what.reason)
+        form = _SnapshotForm(found.cache, found.session, found.serial, vrps, found.digest)
+        return cls(form, what.reason)
 
     def input(self, moment: Moment) -> RtrRead:
         said = self.rtr
         vrps = VrpSet.of(Vrp(Prefix.parse(text), length, asn) for text, length, asn in said.vrps)
-        snapshot = RtrSnapshot(vrps, said.cache, said.session, said.serial, moment.now)
+        snapshot = RtrSnapshot(vrps, said.cache, said.session, said.serial, moment.now, said.digest)
         return RtrRead(snapshot, self.reason)
 
 

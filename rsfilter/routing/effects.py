@@ -19,6 +19,8 @@ class Provenance(NamedTuple):
     """`host:port` of the cache that decides; empty: none."""
     rtr_session: int = 0
     rtr_serial: int = 0
+    rtr_digest: str = ""
+    """Digest of all VRPs of that cache: equal for equal VRPs of any cache. Empty if not known."""
 
 
 NO_PROVENANCE = Provenance()

@@ -282,3 +282,5 @@ class RtrSnapshot:
     serial: int
     at: float
     """time.monotonic() of that End of Data."""
+    digest: str = ""
+    """The same for equal VRPs, of whichever cache; empty if not known."""

@@ -267,7 +267,12 @@ class RtrCaches:
         if self._is_fresh and self._in_force and self._in_force.digest == table.digest:
             return
         snapshot = RtrSnapshot(
-            table.vrps, str(cache.address), report.session, report.serial, report.confirmed
+            table.vrps,
+            str(cache.address),
+            report.session,
+            report.serial,
+            report.confirmed,
+            table.digest.hex(),
         )
         await self._on_change(
             snapshot, f"{cache.address}, serial {report.serial}: {len(table.vrps)} VRPs"

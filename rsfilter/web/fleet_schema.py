@@ -18,9 +18,16 @@ class FleetInstance(Shape):
     revision: str
     rtr: str
     """`cache session serial` of its RTR data; empty without."""
+    vrps: str
+    """The first 16 digits of a digest of all VRPs of that cache, the same for the same VRPs of any
+    cache; empty without, or of an older release."""
+    other_data: str
+    """Data that it has not like this instance: `truth`, `rtr`, or empty."""
     data_age_s: int
     """Seconds since other data came into force."""
     sessions: int
+    absent: int
+    """Host sessions that are absent there."""
     accepted: int
     rejected: int
     held: int
@@ -47,6 +54,19 @@ class FleetDifference(Shape):
     there: str
 
 
+class FleetAbsent(Shape):
+    """A host session that is absent at one route server at least."""
+
+    neighbor: str
+    host: str
+    absent_from: list[str]
+    """Instances at which it is absent."""
+    seen_by: list[str]
+    """Instances that have a session with it."""
+    instances: int
+    """Instances with the same hosts that were heard of."""
+
+
 class Fleet(Shape):
     """`/api/v1/fleet`."""
 
@@ -62,6 +82,8 @@ class Fleet(Shape):
     """The database has answered lately; if not, the other instances are not known."""
     instances: list[FleetInstance]
     """All of them, this one too."""
+    absent: list[FleetAbsent]
+    """Absent host sessions, those that the fewest see first; of each instance 100 at most."""
     differing: int
     """Buckets of routes that differ: how much, where more differ than are named."""
     differences: list[FleetDifference]

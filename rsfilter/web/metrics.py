@@ -299,7 +299,9 @@ _EGRESS = (
 
 
 def _fleet(fleet: Supervisor) -> Iterator[Metric]:
-    from rsfilter.fleet.state import CAUSES  # it is there: without a fleet nothing of it is loaded
+    # They are there: without a fleet nothing of it is loaded.
+    from rsfilter.fleet.compare import causes_of_data
+    from rsfilter.fleet.state import CAUSES, DATA_CAUSES
 
     report, (problem, _) = fleet.report, fleet.problem
     yield value("fleet_ok", "The audit log is shipped to the database", not problem)
@@ -311,6 +313,9 @@ def _fleet(fleet: Supervisor) -> Iterator[Metric]:
     text = "Instances of the fleet, as the database has them"
     states = {"heard": len(peers) - silent, "silent": silent}
     yield gauge("fleet_instances", text, "state", states)
+    text = "Instances with the same hosts that judge by other data"
+    data = causes_of_data(fleet.instance, peers)
+    yield gauge("fleet_other_data", text, "cause", {cause: data[cause] for cause in DATA_CAUSES})
     text = "Routes that another instance does not have alike, by cause"
     differences = Counter(one.cause for one in report.differences)
     yield gauge("fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES})

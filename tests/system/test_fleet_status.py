@@ -43,6 +43,8 @@ from rsfilter.fleet.tail import StartTail
 pytestmark = pytest.mark.lab
 
 HV1, HV2 = ("198.51.100.1", 65001), ("198.51.100.2", 65002)
+HV3 = ("198.51.100.3", 65003)
+"""Expected, as truth names its address; without a session unless a test brings it up."""
 ROUTER = "192.0.2.10"
 
 
@@ -55,23 +57,25 @@ def truth(*first: str) -> dict[str, Any]:
         "hosts": [
             {"name": "hv1", "asn": 65001, "prefixes": list(first) or ["203.0.113.0/25"]},
             {"name": "hv2", "asn": 65002, "prefixes": ["203.0.113.128/25"]},
+            {"name": "hv3", "asn": 65003, "neighbors": [HV3[0]], "prefixes": ["203.0.114.0/24"]},
         ]
     }
 
 
-def configure(place: Path, server: PostgreSql, role: str) -> Path:
+def configure(place: Path, server: PostgreSql, role: str, absent_after: int) -> Path:
     """The files of a filter of the fleet."""
     place.mkdir()
     (place / "truth.json").write_text(json.dumps(truth()))
     fleet = f'[fleet]\nname = "{FLEET}"\ndatabase = "{server.url(role)}"\nheartbeat = 2\n'
-    (place / "rsfilter.toml").write_text(configuration() + fleet)
+    absent = f"absent_after = {absent_after}\n"  # of [truth], the last section
+    (place / "rsfilter.toml").write_text(configuration() + absent + fleet)
     return place / "rsfilter.toml"
 
 
 @contextmanager
-def two(server: PostgreSql, place: Path) -> Iterator[dict[str, Speaker]]:
+def two(server: PostgreSql, place: Path, absent_after: int = 300) -> Iterator[dict[str, Speaker]]:
     """Two route servers with the same hosts."""
-    configs = {role: configure(place / role, server, role) for role in ("rs1", "rs2")}
+    configs = {role: configure(place / role, server, role, absent_after) for role in ("rs1", "rs2")}
     with (
         Speaker(configs["rs1"], {ROUTER: 65200}) as one,
         Speaker(configs["rs2"], {ROUTER: 65200}) as other,
@@ -252,13 +256,15 @@ def test_the_process_is_small(tmp_path: Path) -> None:
 # The page and the API ----------------------------------------------------------------------------
 
 
-def test_the_page_has_the_fleet(tmp_path: Path) -> None:
-    """Both instances, and a difference with its cause, in Chromium."""
+def test_the_page_has_the_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both instances, a difference with its cause, and an absent host that one of them sees, in
+    Chromium."""
     with (
         database("rs1", "rs2") as server,
-        two(server, tmp_path) as speakers,
+        two(server, tmp_path, absent_after=1) as speakers,
         sync_playwright() as playwright,
     ):
+        speakers["rs1"].write(state(*HV3, "up"))
         (tmp_path / "rs2" / "truth.json").write_text(json.dumps(truth(*OLDER)))
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -276,6 +282,21 @@ def test_the_page_has_the_fleet(tmp_path: Path) -> None:
         found = json.loads(get(speakers["rs1"], "/api/v1/fleet"))
         assert [one["instance"] for one in found["instances"]] == ["rs1", "rs2"]
         assert {one["cause"] for one in found["differences"]} == {"truth"}
+        assert [one["other_data"] for one in found["instances"]] == ["", "truth"]
+        absent = page.get_by_role("row").filter(has_text="hv3")
+        expect(absent).to_contain_text("1 of 2", timeout=30_000)
+        assert absent.get_by_role("cell").all_inner_texts() == [
+            "hv3", HV3[0], "1 of 2", "rs2", "rs1",
+        ]  # fmt: skip
+        main(["fleet", "status", "--fleet", FLEET, "--database", server.url("auditor")])
+        assert "hv3          198.51.100.3  1 of 2   rs2" in capsys.readouterr().out
+        metrics = get(speakers["rs1"], "/metrics")
+        assert 'rsfilter_fleet_other_data{cause="truth"} 1.0' in metrics
+        speakers["rs1"].write(state(*HV3, "down", "out of order"))
+        expect(absent).to_contain_text("0 of 2", timeout=30_000)
+        speakers["rs1"].write(state(*HV3, "up"))
+        speakers["rs2"].write(state(*HV3, "up"))
+        expect(page.get_by_text("no host is absent")).to_be_visible(timeout=30_000)
         server.freeze()
         expect(page.get_by_text("The database does not answer")).to_be_visible(timeout=60_000)
         server.thaw()

@@ -19,7 +19,8 @@ export function fleet(place) {
   const trouble = h("div");
   const instances = table("", INSTANCES, { key: (one) => one.instance, file: "fleet.csv" });
   const differences = table("", DIFFERENCES, { key: (one) => `${one.peer} ${one.neighbor} ${one.prefix} ${one.path_id}`, file: "differences.csv" });
-  place.append(h("h2", {}, "Fleet"), trouble, instances.element, differences.element);
+  const absent = table("", ABSENT, { key: (one) => one.neighbor, file: "absent.csv" });
+  place.append(h("h2", {}, "Fleet"), trouble, instances.element, absent.element, differences.element);
   return {
     title: "Fleet",
     wants: () => false,
@@ -28,6 +29,7 @@ export function fleet(place) {
       const found = await get("fleet");
       trouble.replaceChildren(...troubles(found));
       instances.set(marked(found), `${plural(found.instances.length, "route server")} of ${found.name}`);
+      absent.set(found.absent, found.absent.length ? `${plural(found.absent.length, "host session")} absent` : "no host is absent");
       differences.set(found.differences, caption(found));
     },
   };
@@ -37,14 +39,23 @@ const INSTANCES = [
   { name: "instance", cell: (one) => (one.isThis ? h("strong", {}, one.instance) : one.instance) },
   { name: "heard", cell: (one) => h("span", { class: one.is_silent ? "bad" : "good" }, one.is_silent ? `silent for ${duration(one.age_s)}` : "yes") },
   { name: "version", cell: (one) => one.version },
-  { name: "truth", cell: (one) => h("span", { class: one.isOtherTruth ? "warning" : "" }, one.revision || one.truth) },
-  { name: "RTR", cell: (one) => h("span", { class: one.isOtherRtr ? "warning" : "" }, one.rtr) },
+  { name: "truth", cell: (one) => h("span", { class: one.other_data === "truth" ? "warning" : "" }, one.revision || one.truth) },
+  { name: "RTR", cell: (one) => h("span", { class: one.other_data === "rtr" ? "warning" : "" }, one.rtr) },
   { name: "sessions", cell: (one) => number(one.sessions), kind: "number" },
+  { name: "absent", cell: (one) => h("span", { class: one.absent ? "warning" : "" }, number(one.absent)), kind: "number" },
   { name: "accepted", cell: (one) => number(one.accepted), kind: "number" },
   { name: "rejected", cell: (one) => number(one.rejected), kind: "number" },
   { name: "held", cell: (one) => number(one.held), kind: "number" },
   { name: "not shipped", cell: (one) => number(one.behind), kind: "number" },
   { name: "problem", cell: (one) => h("span", { class: "bad" }, one.problem || (one.is_complete ? "" : "its log has a gap")) },
+];
+
+const ABSENT = [
+  { name: "host", cell: (one) => hostName(one.host) },
+  { name: "neighbor", cell: (one) => neighborLink(one.neighbor) },
+  { name: "seen by", cell: (one) => h("span", { class: one.seen_by.length ? "warning" : "bad" }, `${one.seen_by.length} of ${one.instances}`) },
+  { name: "absent from", cell: (one) => one.absent_from.join(", ") },
+  { name: "session with", cell: (one) => one.seen_by.join(", ") || "nobody" },
 ];
 
 const DIFFERENCES = [
@@ -59,13 +70,10 @@ const DIFFERENCES = [
 
 // Each instance with what this one makes of it.
 function marked(found) {
-  const own = found.instances.find((one) => one.instance === found.instance);
   return found.instances.map((one) => ({
     ...one,
     age_s: one.is_silent ? one.age_s : 0,
-    isThis: one === own,
-    isOtherTruth: own !== undefined && one.truth !== own.truth,
-    isOtherRtr: own !== undefined && one.rtr !== own.rtr,
+    isThis: one.instance === found.instance,
   }));
 }
 

@@ -152,6 +152,13 @@ def test_the_record_of_a_change_of_data():
     }
 
 
+def test_other_data_have_a_digest_of_their_vrps():
+    change = DataChange("rtr", "serial 43", 3, 2, 10, 1, PROVENANCE._replace(rtr_digest="ab" * 16))
+    record = read(change)
+    assert record["data"]["vrps"] == "ab" * 16
+    assert record["rtr"] == RTR
+
+
 def test_the_record_of_the_guard():
     record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE, lost=7))
     assert record["event"] == "guard"

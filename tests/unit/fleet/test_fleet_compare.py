@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.fleet.beat import HURRY_S
-from rsfilter.fleet.compare import DATA_SETTLE_S, MISSING_S, Comparer, decoded, encoded
+from rsfilter.fleet.compare import (
+    DATA_SETTLE_S,
+    MISSING_S,
+    Comparer,
+    causes_of_data,
+    decoded,
+    encoded,
+)
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, Record
 from rsfilter.fleet.state import Detail, GroupState, Heartbeat, Peer, RouteDifference
 
@@ -181,6 +188,7 @@ class Fleet:
         return Heartbeat(
             truth=made.data.truth[:16],
             rtr=made.data.rtr,
+            vrps=made.data.vrps[:16],
             data_age=int(self.now - made.data_since),
             is_complete=made.is_complete,
             groups=[GroupState("g", "g", self.policy[name], group.root if group else "")],
@@ -296,6 +304,57 @@ def test_causes_that_follow_from_the_decision(
     fleet.apply("rs2", verdict(PREFIXES[7], *decided))
     fleet.beats(60)
     assert fleet.causes() == {cause}
+
+
+def rtr_data(cache: str, session: int, serial: int, vrps: str = "") -> Record:
+    """A record of data of a cache, with a digest of its VRPs unless an older release wrote it."""
+    rtr = {"cache": cache, "session": session, "serial": serial}
+    return Record(0, "data", truth=TRUTH, rtr=rtr, data={"vrps": vrps} if vrps else {})
+
+
+SAME, OTHER = "ab" * 16, "cd" * 16
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "cause"),
+    [
+        pytest.param(("c:1", 7, 42, SAME), ("d:1", 9, 3, SAME), "unexplained", id="two caches"),
+        pytest.param(("c:1", 7, 42, SAME), ("d:1", 9, 3, OTHER), "rtr", id="other VRPs"),
+        pytest.param(("c:1", 7, 42, SAME), ("c:1", 7, 42, OTHER), "rtr", id="a cache that lies"),
+        pytest.param(("c:1", 7, 42, SAME), ("c:1", 7, 43, SAME), "unexplained", id="a new serial"),
+        pytest.param(("c:1", 7, 42), ("d:1", 9, 3, SAME), "rtr", id="an older release"),
+        pytest.param(("c:1", 7, 42), ("c:1", 7, 42, SAME), "unexplained", id="the same cache"),
+    ],
+)
+def test_the_vrps_count_and_not_how_caches_number_them(
+    fleet: Fleet, one: tuple[Any, ...], other: tuple[Any, ...], cause: str
+) -> None:
+    """A difference is of the RTR data only if the VRPs are others."""
+    fleet.apply("rs1", rtr_data(*one))
+    fleet.apply("rs2", rtr_data(*other), verdict(PREFIXES[7], "rejected", "origin_not_found"))
+    fleet.beats(90)
+    assert fleet.causes() == {cause}
+
+
+def test_expired_data_are_the_cause_although_they_were_the_same(fleet: Fleet) -> None:
+    fleet.all(rtr_data("c:1", 7, 42, SAME))
+    fleet.apply("rs2", verdict(PREFIXES[7], "rejected", "data_unavailable"))
+    fleet.beats(90)
+    assert fleet.causes() == {"rtr"}
+
+
+def test_instances_with_other_data_are_counted_if_they_have_the_same_hosts() -> None:
+    group, strange = GroupState("g", "g", "p"), GroupState("h", "h", "p")
+    peers = [
+        Peer("rs1", 0.0, Heartbeat(truth="a", vrps="1", groups=[group]), None),
+        Peer("rs2", 0.0, Heartbeat(truth="b", vrps="1", groups=[group, strange]), None),
+        Peer("rs3", 0.0, Heartbeat(truth="a", vrps="2", groups=[group]), None),
+        Peer("rs4", 0.0, Heartbeat(truth="a", vrps="1", groups=[group]), None),
+        Peer("rs5", 999.0, Heartbeat(truth="c", groups=[group]), None),
+        Peer("rs6", 0.0, Heartbeat(truth="c", groups=[strange]), None),
+    ]
+    assert causes_of_data("rs1", peers) == {"truth": 1, "rtr": 1}
+    assert causes_of_data("rs9", peers) == {}
 
 
 def test_a_host_without_its_second_session(fleet: Fleet) -> None:

@@ -267,6 +267,24 @@ async def test_data_expire_once_and_come_back() -> None:
         assert rtr.caches.status()[0].is_fresh is True
 
 
+async def test_equal_vrps_have_one_digest_whatever_the_cache() -> None:
+    """By it route servers with different caches know that they have the same data."""
+    async with (
+        RtrCache(OLD) as one,
+        RtrCache(NEW) as other,
+        watched(one.address) as mine,
+        watched(other.address) as theirs,
+    ):
+        await mine.holds(OLD)
+        await theirs.holds(NEW)
+        assert mine.snapshots[-1].digest != theirs.snapshots[-1].digest
+        other.holds(OLD)
+        other.notifies()
+        await theirs.holds(OLD)
+        assert mine.snapshots[-1].digest == theirs.snapshots[-1].digest != ""
+        assert mine.snapshots[-1].serial != theirs.snapshots[-1].serial
+
+
 async def test_nine_of_ten_removed_at_once() -> None:
     async with RtrCache(COMMON) as cache, watched(cache.address) as rtr:
         await rtr.holds(COMMON)
