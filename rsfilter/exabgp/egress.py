@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import WINDOW, Batch, RouterState
+from rsfilter.exabgp.router import LOOKS, WINDOW, Batch, RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
@@ -35,6 +35,10 @@ a second for each of them. A router that hangs must not delay the others."""
 RECONCILE_INTERVAL_S = 5.0
 """Seconds between two reconciliations after `error` replies that no lost session explains: a
 command that ExaBGP always refuses must not cause a loop."""
+
+LEAST_LOOKS = 100
+"""Prefixes checked in one step at each router, however many routers there are: a command is worth
+it."""
 
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent, and
@@ -120,11 +124,12 @@ class Egress:
 
     # What happens ------------------------------------------------------------------------------
 
-    def changed(self, group: str, prefixes: Iterable[Prefix]) -> None:
+    def changed(self, group: str, prefixes: Collection[Prefix]) -> None:
         """The routers of a group should have other paths of these prefixes."""
         desired = self._desired(group)
         for state in self._groups[group]:
-            state.mark(prefixes, desired)
+            mark = state.mark_many if len(prefixes) > LOOKS else state.mark
+            mark(prefixes, desired)
 
     def has_told(self, group: str, prefix: Prefix) -> bool:
         """Some router of the group has a path of the prefix."""
@@ -255,6 +260,9 @@ class Egress:
 
     def next_timer(self) -> float | None:
         """Time of the next call to `commands`, if no event occurs before."""
+        may_write = self._resume_at is None and not (self._to_restart or self._is_restarting)
+        if may_write and any(state.is_behind for state in self.routers.values()):
+            return float("-inf")
         since = [*self._barrier_at.values()]
         if self._unanswered:
             since.append(self._unanswered[0].at)
@@ -324,13 +332,15 @@ class Egress:
         # A router that takes every small piece of room would leave none for those that wait for
         # more.
         whole = room if room >= encode.BATCH else 0
+        up = sum(state.phase is not Phase.DOWN for state in self.routers.values())
+        looks = max(LEAST_LOOKS, LOOKS // max(1, up))
         for name, states in self._groups.items():
             desired = self._desired(name)
             in_step = self._room_in_step(states, room)
             for state in states:
                 most = whole if state.is_filled_in_bulk else room
                 fresh_room = min(state.fresh_room, in_step if state.is_in_bulk else room)
-                changes = state.take(desired, min(state.room, most), fresh_room)
+                changes = state.take(desired, min(state.room, most), fresh_room, looks)
                 if state.address in self._internal and any(b.is_repeat for b in changes):
                     flushes.append(state.address)
                 for batch, prefixes in changes.items():

@@ -25,8 +25,8 @@ Pure: no command lines here (`encode`), no clock.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,6 +43,9 @@ on its way."""
 MAX_UNCONFIRMED = 5 * WINDOW
 """Changed prefixes at one router after which a barrier is due although nothing waits for one: a
 session that ends puts no more of them in doubt. At each barrier ExaBGP runs out of work."""
+
+LOOKS = 2 * WINDOW
+"""Prefixes checked in one step at all routers together, whether they change or not: some 20 ms."""
 
 Sent = tuple[tuple[int, OutAttributes | None], ...]
 """Paths of a prefix sent to ExaBGP: (path id, attributes); None if the attributes are unknown."""
@@ -109,6 +112,10 @@ class RouterState:
     """Changed since the last barrier was written, with the path ids touched."""
     _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
     """Changed before the barrier that is under way."""
+    _backlog: deque[Iterator[None]] = field(default_factory=deque)
+    """Work that marks very many prefixes, one in each step: `take` continues it."""
+    is_behind: bool = False
+    """The last `take` has checked as many prefixes as it may, and others are left."""
     is_inherited: bool = False
     """True if its session is older than this process, and no barrier has passed yet: changes sent
     by a dead process may still wait in ExaBGP, and leave after ours."""
@@ -130,7 +137,8 @@ class RouterState:
     @property
     def is_idle(self) -> bool:
         """Return whether the router is up and fully updated."""
-        return self.phase is Phase.SETTLED and not (self._urgent or self._fresh or self._blocked)
+        is_marked = self._urgent or self._fresh or self._blocked or self._backlog
+        return self.phase is Phase.SETTLED and not is_marked
 
     @property
     def is_in_bulk(self) -> bool:
@@ -141,7 +149,9 @@ class RouterState:
     @property
     def is_filled_in_bulk(self) -> bool:
         """Return whether its session is new, with more to send than fits into one command."""
-        return self.phase is Phase.FILLING and len(self._urgent) + len(self._fresh) > BATCH
+        if self.phase is not Phase.FILLING:
+            return False
+        return bool(self._backlog) or len(self._urgent) + len(self._fresh) > BATCH
 
     @property
     def unconfirmed(self) -> int:
@@ -177,11 +187,9 @@ class RouterState:
         """
         self._follow(Signal.UP)
         self.unended = set(self.families)
-        self.told = {
-            prefix: tuple((path_id, None) for path_id, _ in paths)
-            for prefix, paths in self.told.items()
-        }
-        self.mark((*self.told, *desired, *self.doubtful))
+        self._blocked.update(dict.fromkeys(self.doubtful))
+        self._backlog.append(self._repeat_all(list(self.told), list(desired)))
+        self._continue(LOOKS)
 
     def down(self) -> None:
         """The session ended. ExaBGP keeps its table, and so do we."""
@@ -189,6 +197,8 @@ class RouterState:
         self._follow(Signal.DOWN)
         self.unended.clear()
         self._own()
+        self._backlog.clear()
+        self.is_behind = False
         for queue in (self._urgent, self._fresh, self._blocked):
             queue.clear()
 
@@ -232,6 +242,11 @@ class RouterState:
                 fresh[prefix] = None
             else:
                 fresh.pop(prefix, None)
+
+    def mark_many(self, prefixes: Iterable[Prefix], desired: Container[Prefix]) -> None:
+        """`mark` for so many prefixes that it takes several steps."""
+        if self.phase is not Phase.DOWN:
+            self._backlog.append(self._mark_each(list(prefixes), desired))
 
     def doubt(self) -> None:
         """Record that any change under way may have failed."""
@@ -282,23 +297,71 @@ class RouterState:
                 self._doubt(key.prefix, frozenset({key.path_id}))
         self._own()
         blocked, self._blocked = self._blocked, {}
+        self._backlog.append(self._unblock(blocked))
+        if len(blocked) <= WINDOW:
+            self._continue(len(blocked) + 1)
+
+    # Backlog: generators that yield after each prefix -------------------------------------------
+
+    def _continue(self, steps: int) -> None:
+        """Do so many steps of the backlog, as long as few prefixes that the router has wait."""
+        while steps and self._backlog and len(self._urgent) < LOOKS:
+            steps -= 1
+            if next(self._backlog[0], self) is self:
+                self._backlog.popleft()
+
+    def _repeat_all(self, sent: list[Prefix], desired: list[Prefix]) -> Iterator[None]:
+        """Mark the prefixes that were sent in earlier sessions, and others that it should
+        have. No barrier passes before the end."""
+        for prefix in sent:
+            paths = self.told.get(prefix)
+            if paths is not None and not self._is_under_way(prefix):
+                self.told[prefix] = tuple((path_id, None) for path_id, _ in paths)
+                self.mark([prefix])
+            yield
+        for prefix in desired:
+            if prefix not in self.told:
+                self.mark([prefix])
+            yield
+
+    def _unblock(self, blocked: Iterable[Prefix]) -> Iterator[None]:
+        """Mark prefixes that waited for a barrier, which has passed."""
         for prefix in blocked:
-            if prefix in self.doubtful and prefix not in self._issued:
+            if prefix in self.doubtful and not self._is_under_way(prefix):
                 self._urgent[prefix] = None
             else:
                 self.mark([prefix])
+            yield
+
+    def _mark_each(self, prefixes: list[Prefix], desired: Container[Prefix]) -> Iterator[None]:
+        for prefix in prefixes:
+            self.mark([prefix], desired)
+            yield
+
+    def _is_under_way(self, prefix: Prefix) -> bool:
+        return prefix in self._issued or prefix in self._confirming
 
     # What follows ------------------------------------------------------------------------------
 
-    def take(self, desired: Mapping[Prefix, Paths], room: int, fresh_room: int = WINDOW) -> Changes:
+    def take(
+        self,
+        desired: Mapping[Prefix, Paths],
+        room: int,
+        fresh_room: int = WINDOW,
+        looks: int = LOOKS,
+    ) -> Changes:
         """Return the changes to send now, of at most `room` prefixes, and of at most `fresh_room`
-        that the router does not have yet; they count as sent."""
+        that the router does not have yet; they count as sent. At most `looks` prefixes are checked:
+        if others are left, it `is_behind`."""
+        if room > 0:
+            self._continue(looks)
         changes: Changes = {}
         told, doubtful, issued, awaited = self.told, self.doubtful, self._issued, self.awaited
         first: _First | None = None
         for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
             most = min(most, room)
-            while queue and most > 0:
+            while queue and most > 0 and looks > 0:
+                looks -= 1
                 prefix, _ = queue.popitem(last=False)
                 if awaited and prefix in awaited:
                     continue  # who lets it go marks it
@@ -315,6 +378,8 @@ class RouterState:
                 if has_changed:
                     most -= 1
                     room -= 1
+        is_left = self._backlog or (not looks and (self._urgent or self._fresh))
+        self.is_behind = room > 0 and bool(is_left)
         return changes
 
     def _first(self, desired: Paths, prefix: Prefix, changes: Changes) -> _First:
@@ -389,7 +454,7 @@ class RouterState:
             return []
         families = sorted(self.families)
         if self.phase is Phase.FILLING:
-            if self._urgent or self._fresh:
+            if self._urgent or self._fresh or self._backlog:
                 return []
         elif self._blocked or len(self._issued) >= MAX_UNCONFIRMED:
             families = families[:1]
