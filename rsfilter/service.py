@@ -122,6 +122,8 @@ class Service:
         self._pipeline = Pipeline(config)
         self._audit = AuditLog(config.audit.directory)
         self._recorder = Recorder(record) if record else None
+        self._feed = DataFeed(config, self._pipeline.sources, self._apply)
+        self._fleet = _shipping(config)
         self._running = Running(
             config=config,
             filter=self._pipeline.filter,
@@ -131,11 +133,11 @@ class Service:
             drain=self.keep_drain,
             reload=self.reload,
             speaker=read_speaker(os.environ.get(VARIABLE)),
+            watcher=self._feed.watcher,
+            fleet=self._fleet,
         )
-        self._running.fleet = self._fleet = _shipping(config)
         self._web = WebServer(self._running)
         self._files = StateFiles(config.audit.directory, lambda lines: self._writer.write(lines))
-        self._feed = DataFeed(config, self._pipeline.sources, self._apply)
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
@@ -208,7 +210,6 @@ class Service:
         await self._restore()
         await self._web.start()
         await self._readiness.start()  # before the first turn, so that nothing is announced
-        self._running.watcher = self._feed.watch_truth()
         await self._feed.start()
         self._running.caches = self._feed.caches
 

@@ -31,19 +31,20 @@ class DataFeed:
         self._config = config
         self._sources = sources
         self._apply = apply
-        self.watcher: TruthWatcher | None = None
+        self.watcher = self._watcher()
+        """None if no truth file is configured."""
         self.caches: RtrCaches | None = None
+        """None until they are started, or if none are configured."""
 
-    def watch_truth(self) -> TruthWatcher | None:
-        """Return the watcher of the truth file, to be started by `start`."""
-        if self._config.truth:
-            self.watcher = TruthWatcher(
-                self._config.truth.file,
-                self._truth_loaded,
-                self._truth_refused,
-                may_be_empty=self._config.truth_may_be_empty,
-            )
-        return self.watcher
+    def _watcher(self) -> TruthWatcher | None:
+        if self._config.truth is None:
+            return None
+        return TruthWatcher(
+            self._config.truth.file,
+            self._truth_loaded,
+            self._truth_refused,
+            may_be_empty=self._config.truth_may_be_empty,
+        )
 
     async def start(self) -> None:
         """Return once the truth file is read and the caches are being connected."""

@@ -59,10 +59,11 @@ class Running:
     """The same by the engine's clock."""
     reader: LineReader | None = None
     writer: CommandWriter | None = None
-    """Both None: not yet."""
+    """Both None until the filter runs."""
     caches: RtrCaches | None = None
+    """None until they are started, or if none are configured."""
     watcher: TruthWatcher | None = None
-    """Both None: not configured, or not yet."""
+    """None if no truth file is configured."""
     fleet: Supervisor | None = None
     """Shipping process; None without `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)
