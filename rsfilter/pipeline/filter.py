@@ -57,7 +57,7 @@ from rsfilter.routing.events import (
     SessionUp,
     Update,
 )
-from rsfilter.routing.expected import Expected
+from rsfilter.routing.expected import Expectations
 from rsfilter.routing.guard import Haste, Records
 from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix
 from rsfilter.routing.validation import Data
@@ -95,7 +95,7 @@ class Filter:
         self.engine = Engine(
             own_asn, policy.hosts, config.routers, data, policy.limits, policy.drain_time
         )
-        self.expected = Expected(
+        self.expected = Expectations(
             self.engine.rib_in,
             self._has_group,
             self._is_up,

@@ -61,7 +61,7 @@ class _Missing:
     """Time at which each was first missing."""
 
 
-class Expected:
+class Expectations:
     """Keeps what truth expects, and since when what of it is missing. Reads the tables it is given.
 
     `expected_hosts`, `absent_hosts` and `absent_prefixes` are for readers; those of the last two

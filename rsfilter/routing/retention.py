@@ -25,8 +25,8 @@ NO_LLGR = (65535, 7)
 """RFC 9494 section 4.2.3: a route that must not outlive its session."""
 
 
-class Lost(NamedTuple):
-    """Fate of a lost host's routes."""
+class Departed(NamedTuple):
+    """Routes of a lost host: those kept, and those withdrawn."""
 
     kept: list[Entry]
     """Stale from now on."""
@@ -48,7 +48,7 @@ class Retention:
 
     def lose(
         self, neighbor: Address, entries: Iterable[Entry], group: HostGroup, now: float
-    ) -> Lost:
+    ) -> Departed:
         """The session of a neighbor with these routes has ended.
 
         A route that was stale before keeps its time: only a host that repeats it starts it anew
@@ -57,7 +57,7 @@ class Retention:
         goes with others.
         """
         table = self._tables[neighbor]
-        lost = Lost([], [])
+        lost = Departed([], [])
         marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
         for entry in entries:
             key = entry.route.key
