@@ -34,7 +34,7 @@ class DataFeed:
         self.watcher = self._watcher()
         """None if no truth file is configured."""
         self.caches: RtrCaches | None = None
-        """None until they are started, or if none are configured."""
+        """Caches, once they are started. None if none are configured, or before."""
 
     def _watcher(self) -> TruthWatcher | None:
         if self._config.truth is None:

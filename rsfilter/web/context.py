@@ -61,7 +61,7 @@ class Running:
     writer: CommandWriter | None = None
     """Both None until the filter runs."""
     caches: RtrCaches | None = None
-    """None until they are started, or if none are configured."""
+    """Caches, once they are started. None if none are configured, or before."""
     watcher: TruthWatcher | None = None
     """None if no truth file is configured."""
     fleet: Supervisor | None = None
