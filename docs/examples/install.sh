@@ -50,7 +50,7 @@ system() {
   install -d -o rsfilter -g rsfilter -m 0750 /var/lib/rsfilter
   install -d -m 0755 "$ETC"
   if [ -d /run/systemd/system ]; then
-    install -m 0644 "$here/systemd/rsfilter.service" /etc/systemd/system/rsfilter.service
+    install -m 0644 "$here/systemd/rsfilter.service" "$here/systemd/rsfilter@.service" /etc/systemd/system
     systemctl daemon-reload
   fi
 }
@@ -64,7 +64,7 @@ switch() {
   ln -sfn "$1" "$PREFIX/venv.new"
   mv -T "$PREFIX/venv.new" "$PREFIX/venv"
   say "$("$PREFIX/venv/bin/rsfilter" --version) is in force"
-  if pkill --signal TERM --full "rsfilter run -c $ETC/rsfilter.toml"; then
+  if pkill --signal TERM --full "rsfilter run -c $ETC/([^/]*/)?rsfilter[.]toml"; then # instances too
     say "rsfilter ended, and ExaBGP starts it again"
   fi
   if is_system && [ ! -d /run/rsfilter ]; then
@@ -85,7 +85,9 @@ rsfilter_of() {
 
 accepts() {
   rsfilter_of "$1" --version || return 1
-  [ ! -e "$ETC/rsfilter.toml" ] || rsfilter_of "$1" check -c "$ETC/rsfilter.toml"
+  for configuration in "$ETC/rsfilter.toml" "$ETC"/*/rsfilter.toml; do
+    [ ! -e "$configuration" ] || rsfilter_of "$1" check -c "$configuration" || return 1
+  done
 }
 
 [ $# = 1 ] || usage
@@ -115,7 +117,7 @@ case $1 in
 esac
 
 if ! accepts "$target"; then
-  say "this version does not start, or does not accept $ETC/rsfilter.toml; nothing was changed" >&2
+  say "this version does not start, or does not accept a configuration in $ETC; nothing was changed" >&2
   exit 1
 fi
 trap - EXIT

@@ -241,11 +241,14 @@ class Installer:
         for made in (self._wheels, self.etc):
             made.mkdir()
 
-    def wheel(self, version: str, *, code: int = 0) -> str:
-        """Of a program that ends with this code."""
+    def wheel(self, version: str, *, code: int = 0, refuses: str = "nothing") -> str:
+        """Of a program that ends with this code, or with 1 where a word has `refuses` in it."""
         path = self._wheels / f"rsfilter-{version}-py3-none-any.whl"
         about = f"rsfilter-{version}.dist-info"
-        program = f"def main():\n    print('rsfilter {version}')\n    return {code}\n"
+        program = (
+            f"import sys\ndef main():\n    print('rsfilter {version}')\n"
+            f"    return {code} or any({refuses!r} in word for word in sys.argv)\n"
+        )
         with zipfile.ZipFile(path, "w") as wheel:
             wheel.writestr("rsfilter/__init__.py", program)
             wheel.writestr("rsfilter/__main__.py", "from rsfilter import main\nexit(main())\n")
@@ -303,6 +306,17 @@ def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Inst
     installer.runs(installer.wheel("1.2"))
     assert installer.in_force() == "rsfilter 1.2"
     assert "rsfilter 1.0 is in force" in installer.runs("--back")
+
+
+def test_a_version_has_to_accept_the_configuration_of_every_instance(installer: Installer) -> None:
+    for instance in ("a", "b"):
+        (installer.etc / instance).mkdir()
+        (installer.etc / instance / "rsfilter.toml").touch()
+    installer.runs(installer.wheel("1.0"))
+    for instance in ("a", "b"):
+        refused = installer.wheel("1.1", refuses=f"/{instance}/rsfilter.toml")
+        assert "nothing was changed" in installer.runs(refused, code=1)
+    assert installer.in_force() == "rsfilter 1.0"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("a.whl", "b.whl"), ("--back", "a.whl")])
