@@ -21,6 +21,7 @@ from rsfilter.config.build import FAMILY_NAMES, load_config
 from rsfilter.config.files import file_warnings
 from rsfilter.config.model import Config, ConfigError
 from rsfilter.config.passwords import password_files, read_passwords
+from rsfilter.edge.socket_memory import memory_warning
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.exabgp import Plan, RenderError, hosts_of_our_as, plan
 from rsfilter.render.protection import protected
@@ -217,10 +218,10 @@ def _password_warnings(config: Config, planned: Plan) -> list[str]:
         passwords = {path: read_passwords(path) for path in password_files(config)}
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
-    return [
-        f"{problem} (rsfilter render refuses this)"
-        for problem in protected(config, planned.hosts, passwords).problems
-    ]
+    found = protected(config, planned.hosts, passwords)
+    refused = [f"{problem} (rsfilter render refuses this)" for problem in found.problems]
+    memory = memory_warning(found.most_passwords)
+    return [*refused, memory] if memory else refused
 
 
 def _data_warnings(config: Config, truth: Truth | None) -> list[str]:

@@ -19,6 +19,7 @@ from rsfilter.commands.arguments import Subparsers, configured
 from rsfilter.commands.output import GOOD, print_note
 from rsfilter.config.build import load_config
 from rsfilter.config.passwords import password_files, read_passwords
+from rsfilter.edge.socket_memory import memory_warning
 from rsfilter.edge.truth_file import truth_of
 from rsfilter.render.alice import render_alice
 from rsfilter.render.bird import render_fanouts
@@ -91,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     truth = truth_of(config)
     passwords = {path: read_passwords(path) for path in password_files(config)}
     rendered = render(config, truth, COMMAND, args.user, passwords)
-    for warning in rendered.warnings:
+    more = memory_warning(rendered.most_passwords)
+    for warning in (*rendered.warnings, *([more] if more else [])):
         print_note(clean(f"warning: {warning}"))
     fanouts = render_fanouts(config, passwords)
     umask = os.umask(0o022)  # `--user` reads what root writes

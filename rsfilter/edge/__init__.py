@@ -12,6 +12,7 @@
     unsettled_file              unfinished work with ExaBGP, kept for the next process
     turn                        as many lines as a turn of the loop has time for
     recorder                    recordings, written beside the filter, and read
+    socket_memory               memory of the kernel for TCP MD5 passwords
     tcp_refusals                segments that the kernel drops: TCP MD5, GTSM
     ending                      signals, and a deadline for the end of the process
     alarms                      warnings in the log that an operator has to act on

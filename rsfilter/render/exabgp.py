@@ -106,6 +106,8 @@ class Rendered(NamedTuple):
     environment: dict[str, str]
     """Settings in `ENVIRONMENT_NAME`."""
     warnings: tuple[str, ...]
+    most_passwords: int
+    """Number of TCP MD5 passwords on one listening socket."""
 
 
 # Neighbors ---------------------------------------------------------------------------------------
@@ -273,6 +275,7 @@ def render(
         {CONFIG_NAME: "\n".join(blocks) + "\n", ENVIRONMENT_NAME: settings},
         environment,
         warnings,
+        protections.most_passwords,
     )
 
 

@@ -7,6 +7,7 @@ Passwords come in here as values and go out in the rendered text, nowhere else.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -84,6 +85,14 @@ class Protected(NamedTuple):
     hosts: dict[Address, Protection]
     routers: dict[Address, Protection]
     problems: tuple[str, ...]
+
+    @property
+    def most_passwords(self) -> int:
+        """Return the number of passwords on one listening socket: of the neighbors of one
+        family."""
+        sessions = (*self.hosts.items(), *self.routers.items())
+        families = Counter(address.family for address, each in sessions if each.password)
+        return max(families.values(), default=0)
 
 
 def protected(config: Config, hosts: Iterable[HostNeighbor], files: PasswordFiles) -> Protected:

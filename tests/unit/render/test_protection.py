@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from stat import S_IMODE
 
 import pytest
+from support.speaker_peer import TCP_MD5SIG, signature
 
 from rsfilter.cli import main
 from rsfilter.config.build import parse_config
 from rsfilter.config.passwords import Passwords
+from rsfilter.edge.socket_memory import OPTMEM_MAX, PASSWORD_OCTETS, memory_warning
 from rsfilter.render.bird import render_fanouts
 from rsfilter.render.exabgp import RenderError, render
-from rsfilter.render.protection import PasswordFiles, encoded, redacted
+from rsfilter.render.protection import PasswordFiles, Protected, Protection, encoded, redacted
+from rsfilter.routing.model import Address
 from rsfilter.rpki.truth import Truth, TruthError, parse_truth
 
 SECRETS = ("of-all-hosts", "of-hv2{;}[]#", "of-the-leaves{;}#", "of-the-fanout")
@@ -195,3 +199,30 @@ def test_check_finds_what_render_would_refuse(
     warnings = "\n".join(json.loads(capsys.readouterr().out)["warnings"])
     assert "no password for 'key3'" in warnings
     assert "leaves.passwords: every user can read it; chmod o-rwx" in warnings
+
+
+def test_the_kernel_takes_so_many_passwords_and_no_more(tmp_path: Path) -> None:
+    limit = tmp_path / "optmem_max"
+    limit.write_text("20480\n")
+    assert memory_warning(128, limit) == ""
+    assert "129 passwords on one socket need 20640 octets" in memory_warning(129, limit)
+    assert memory_warning(10**6, tmp_path / "missing") == ""
+
+
+@pytest.mark.lab
+def test_the_kernel_needs_no_more_memory_than_is_said() -> None:
+    """As many passwords as are said to fit do fit, on this kernel."""
+    fit = int(OPTMEM_MAX.read_text()) // PASSWORD_OCTETS
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for number in range(fit):
+            neighbor = (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0)
+            option = signature(neighbor, "x" * 80)
+            listening.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, option)
+
+
+def test_passwords_are_counted_by_family() -> None:
+    one, two = (Address.parse(text) for text in ("192.0.2.1", "192.0.2.2"))
+    other, none = (Address.parse(text) for text in ("2001:db8::1", "2001:db8::2"))
+    keyed = Protection("x")
+    found = Protected({one: keyed, other: keyed, none: Protection()}, {two: keyed}, ())
+    assert found.most_passwords == 2
