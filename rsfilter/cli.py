@@ -37,6 +37,7 @@ from rsfilter.commands import (
 )
 from rsfilter.commands import help as help_page
 from rsfilter.commands.errors import REPORTED, report
+from rsfilter.commands.examples import add_examples
 from rsfilter.commands.output import FAILED, INTERRUPTED, clean
 from rsfilter.commands.parser import Parser, did_you_mean, options_of
 from rsfilter.util.text import PlainFormatter, write_anything
@@ -113,4 +114,5 @@ def command_line() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
+    add_examples(parser)
     return parser

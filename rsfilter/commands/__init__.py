@@ -6,6 +6,8 @@
     errors           CommandError, and the one place that prints errors
     client           requests to a running filter
     parser           argparse with better errors
+    examples         what people type most, for --help
+    hosts            names of hosts in arguments, and what was meant
     live             what the running filter has of a prefix, for explain
     truth_diff       the difference of two truths
     audit_arguments  the arguments of `audit`

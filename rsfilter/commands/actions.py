@@ -33,7 +33,6 @@ class Action(NamedTuple):
     parents: Sequence[ArgumentParser] = ()
     """Arguments that other commands have too; they come first."""
     arguments: Sequence[Argument] = ()
-    epilog: str | None = None
     defaults: Mapping[str, object] = {}
     """Values of the namespace that no argument of this action sets."""
 
@@ -53,7 +52,6 @@ def add_actions(parser: ArgumentParser, actions: Sequence[Action]) -> None:
             parents=list(action.parents),
             help=action.help,
             description=action.description,
-            epilog=action.epilog,
         )
         add_arguments(inner, action.arguments)
         inner.set_defaults(handler=action.run, **action.defaults)

@@ -32,6 +32,7 @@ from rsfilter.commands.audit_arguments import (
 from rsfilter.commands.audit_tables import line, print_records, print_result
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.fleet_database import shipped_seq
+from rsfilter.commands.hosts import meant_in_truth
 from rsfilter.commands.output import (
     FAILED,
     GOOD,
@@ -187,7 +188,7 @@ def _check_period(args: argparse.Namespace) -> None:
 
 
 def _none_found(args: argparse.Namespace) -> str:
-    of = f" of host {args.host!r}: is that the truth's name for it?" if args.host else "."
+    of = f" of host {args.host!r}{meant_in_truth(args)}" if args.host else "."
     return clean(f"No record meets these conditions{of}")
 
 

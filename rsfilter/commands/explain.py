@@ -21,7 +21,6 @@ from rsfilter.commands.client import reaching_arguments
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.live import explain_live
 from rsfilter.commands.output import GOOD
-from rsfilter.commands.parser import examples
 from rsfilter.config.build import load_config
 from rsfilter.config.model import Config, RtrConfig
 from rsfilter.config.source import default_path
@@ -64,11 +63,6 @@ def add(commands: Subparsers) -> None:
         help="show why a prefix is accepted, rejected or missing",
         description="Prints every live route of a prefix with its checks, and who owns it. With "
         "--asn: how a route from that AS would be judged by the truth file and the caches now.",
-        epilog=examples(
-            "rsfilter explain 203.0.113.7",
-            "rsfilter explain 203.0.113.7 --neighbor 198.51.100.1",
-            "rsfilter explain 203.0.113.7 --asn AS65001",
-        ),
     )
     parser.add_argument(
         "prefix", type=arguments.any_prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"

@@ -1,4 +1,4 @@
-"""`rsfilter guard`: show what the guard holds, and release it."""
+"""`rsfilter guard`: show the routes that the guard holds, and withdraw them from all routers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rsfilter.commands.actions import LIMIT, Action, add_actions, argument
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import Client, client_of, reaching_arguments
 from rsfilter.commands.errors import CommandError
+from rsfilter.commands.hosts import check_host
 from rsfilter.commands.output import (
     FAILED,
     GOOD,
@@ -22,16 +23,15 @@ from rsfilter.commands.output import (
     print_note,
     print_table,
 )
-from rsfilter.commands.parser import examples
 from rsfilter.util.text import count
 
 SHOWN = 20
-"""Routes that are shown before they are released."""
+"""Routes that are listed before they are withdrawn."""
 
 
 def add(commands: Subparsers) -> None:
     """Add `guard` to the command line."""
-    parser = commands.add_parser("guard", help="show or release what the guard holds")
+    parser = commands.add_parser("guard", help="show held routes, or withdraw them")
     add_actions(parser, _actions())
 
 
@@ -44,7 +44,7 @@ def _actions() -> tuple[Action, ...]:
             routes.run,
             help="list held routes, and why they are held",
             description="Prints the routes that a change of data would withdraw. Routers keep "
-            "them until the data accept them again, or they are released.",
+            "them until the data accept them again, or `guard release` withdraws them.",
             parents=parents,
             arguments=(LIMIT,),
             defaults={"verdict": "held", **dict.fromkeys(others)},
@@ -53,13 +53,8 @@ def _actions() -> tuple[Action, ...]:
             "release",
             _release,
             help="withdraw held routes from all routers",
-            description="Judges held routes by the data in force: what they reject is withdrawn "
-            "from all routers. Prints what that is first, and asks for confirmation.",
-            epilog=examples(
-                "rsfilter guard release",
-                "rsfilter guard release 203.0.113.0/24",
-                "rsfilter guard release --host hv1 --yes",
-            ),
+            description="Withdraws the held routes, which the data in force reject, from all "
+            "routers. Lists them first, and asks for confirmation.",
             parents=parents,
             arguments=(
                 argument(
@@ -70,7 +65,9 @@ def _actions() -> tuple[Action, ...]:
                     help="only routes inside it",
                 ),
                 argument("--host", metavar="NAME", help="only routes of this host"),
-                argument("-y", "--yes", action="store_true", help="do not ask, for scripts"),
+                argument(
+                    "-y", "--yes", action="store_true", help="without confirmation, for scripts"
+                ),
             ),
         ),
     )
@@ -78,6 +75,7 @@ def _actions() -> tuple[Action, ...]:
 
 def _release(args: argparse.Namespace) -> int:
     client = client_of(args)
+    check_host(client, args.host)
     if not args.yes and not _is_confirmed(client, args):
         return FAILED
     given = {"prefix": args.prefix, "host": args.host}
@@ -86,8 +84,8 @@ def _release(args: argparse.Namespace) -> int:
     if args.json:
         print_json([answer])
     else:
-        released = count(answer["released"], "route")
-        console().print(f"{released} released, {answer['held']} still held")
+        withdrawn = count(answer["released"], "route")
+        console().print(f"{withdrawn} withdrawn from all routers, {answer['held']} still held")
     return GOOD
 
 

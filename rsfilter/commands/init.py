@@ -17,7 +17,6 @@ from rsfilter.commands import arguments
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.errors import CommandError
 from rsfilter.commands.output import GOOD, INVALID, clean, print_note
-from rsfilter.commands.parser import examples
 from rsfilter.config.build import parse_config
 from rsfilter.config.source import SYSTEM_PATH
 from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
@@ -125,11 +124,6 @@ def add(commands: Subparsers) -> None:
         description="Writes DIR/rsfilter.toml, and DIR/truth.json with the first hosts. On a "
         "terminal it requests what no option gives. The result is checked before it is written, "
         "and a file that exists is never replaced.",
-        epilog=examples(
-            "rsfilter init -o /etc/rsfilter",
-            "rsfilter init --asn 65100 --address 192.0.2.100 --hosts-from 198.51.100.0/25 \\",
-            "  --router 192.0.2.10 --router-asn 65200 --host hv1,65001,198.51.100.1,203.0.113.1",
-        ),
     )
     parser.add_argument(
         "-o",

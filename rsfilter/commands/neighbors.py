@@ -8,6 +8,7 @@ from typing import Any
 
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
+from rsfilter.commands.hosts import check_host
 from rsfilter.commands.output import GOOD, print_json, print_table, print_total, short_time
 from rsfilter.util.text import count
 
@@ -23,7 +24,6 @@ def add(commands: Subparsers) -> None:
         help="list sessions, and hosts and routes that are absent",
         description="Prints every session with its state, since when, and why it was last lost; "
         "then the host routes that truth expects and that are absent.",
-        epilog="Examples: rsfilter neighbors --state down; rsfilter neighbors --host hv1 --json",
     )
     parser.add_argument("--role", choices=["host", "router"])
     parser.add_argument("--group", metavar="NAME", help="of [[hosts]] or [[routers]]")
@@ -39,9 +39,13 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter neighbors`; return the exit code."""
-    found = client_of(args).get(
+    client = client_of(args)
+    found = client.get(
         "/api/v1/neighbors", role=args.role, group=args.group, host=args.host, state=args.state
     )
+    if not found["neighbors"]:
+        check_host(client, args.host)
+        check_host(client, args.group)
     if args.json:
         print_json([found])
         return GOOD

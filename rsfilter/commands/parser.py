@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(INVALID, f"{self.prog}: {clean(message)}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is None or value in action.choices:
+        if action.choices is None or value in action.choices or value == []:  # of nargs "*": none
             return
         choices = [str(choice) for choice in action.choices]
         hint = did_you_mean(str(value), choices)
@@ -47,11 +47,6 @@ class _Formatter(argparse.HelpFormatter):
         if not text.startswith("examples:"):
             return super()._fill_text(text, width, indent)
         return "".join(f"{indent}{line}\n" for line in text.splitlines())
-
-
-def examples(*lines: str) -> str:
-    """Return an epilog for `--help`: commands to be typed."""
-    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from rsfilter.commands.actions import (
 )
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
+from rsfilter.commands.hosts import check_host
 from rsfilter.commands.output import (
     GOOD,
     clean,
@@ -31,7 +32,6 @@ from rsfilter.commands.output import (
     print_table,
     print_total,
 )
-from rsfilter.commands.parser import examples
 from rsfilter.util.text import count
 
 
@@ -42,11 +42,6 @@ def add(commands: Subparsers) -> None:
         parents=[reaching_arguments(), printing()],
         help="list routes with their verdicts",
         description="Prints the routes that meet every condition, in order of arrival.",
-        epilog=examples(
-            "rsfilter routes 203.0.113.7",
-            "rsfilter routes 203.0.113.0/24 --match covered",
-            "rsfilter routes --host hv1 --verdict rejected",
-        ),
     )
     add_arguments(parser, _CONDITIONS)
     parser.set_defaults(handler=run)
@@ -78,7 +73,8 @@ _COLUMNS = ("prefix", "neighbor", "host", "asn", "as_path", "next_hop", "med", "
 
 def run(args: argparse.Namespace) -> int:
     """Run `rsfilter routes`; return the exit code."""
-    found = client_of(args).lines(
+    client = client_of(args)
+    found = client.lines(
         "/api/v1/routes",
         prefix=args.prefix,
         match=args.match if args.prefix else None,
@@ -94,12 +90,16 @@ def run(args: argparse.Namespace) -> int:
     limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
     shown = islice(found, limit)
     if args.json:
-        print_json(shown)
+        first = list(islice(shown, 1))
+        if not first:
+            check_host(client, args.host)
+        print_json(chain(first, shown))
         return GOOD
     rows = [(*(route[name] for name in _COLUMNS), why(route), _marks(route)) for route in shown]
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
     print_total(count(len(rows), "route"))
     if not rows:
+        check_host(client, args.host)
         print_note(_none_found(args))
     if args.limit is None and next(found, None) is not None:
         print_note(f"These are the first {SHOWN}; --limit 0 prints all.")

@@ -10,7 +10,6 @@ from typing import Any
 from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.client import client_of, reaching_arguments
 from rsfilter.commands.output import FAILED, GOOD, clean, print_json, print_table, short_time
-from rsfilter.commands.parser import examples
 from rsfilter.util.text import count, span
 
 
@@ -22,11 +21,6 @@ def add(commands: Subparsers) -> None:
         help="show health and active data",
         description="Prints what is wrong, what is in force, and how much there is of it. Exit "
         "code 1: something is wrong, or routes are held.",
-        epilog=examples(
-            "rsfilter status",
-            "rsfilter status --quiet || page-somebody",
-            "rsfilter status --url http://rs1.example.net:8480 --json",
-        ),
     )
     parser.add_argument(
         "-q",

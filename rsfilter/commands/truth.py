@@ -10,7 +10,6 @@ from typing import Any
 from rsfilter.commands.actions import JSON, Action, add_actions, argument
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.output import GOOD, print_table, print_total
-from rsfilter.commands.parser import examples
 from rsfilter.commands.truth_diff import compare, differences
 from rsfilter.edge.truth_file import load_truth
 from rsfilter.rpki.document import Problem
@@ -42,7 +41,6 @@ def _actions() -> tuple[Action, ...]:
             description="Prints hosts and address space that a new truth file adds, removes or "
             "gives to another. Exit code 0 also if they differ; `impact` has what that does to "
             "live routes.",
-            epilog=examples("rsfilter truth diff truth.json new.json"),
             arguments=(
                 argument("old", type=Path, metavar="OLD", help="the truth file before"),
                 argument("new", type=Path, metavar="NEW", help="the one after"),

@@ -10,7 +10,6 @@ from rsfilter.commands.arguments import Subparsers, printing
 from rsfilter.commands.audit_tables import summary
 from rsfilter.commands.client import client_of, reaching_arguments
 from rsfilter.commands.output import GOOD, print_json
-from rsfilter.commands.parser import examples
 from rsfilter.util.text import clean
 
 KINDS = ("verdict", "session", "absence", "data", "guard", "drain", "service")
@@ -24,9 +23,6 @@ def add(commands: Subparsers) -> None:
         help="print events of the running filter, live",
         description="Prints what happens from now on, until it is interrupted. The audit log has "
         "what was before: rsfilter audit query.",
-        epilog=examples(
-            "rsfilter watch", "rsfilter watch session absence", "rsfilter watch --json"
-        ),
     )
     parser.add_argument(
         "kinds", nargs="*", metavar="KIND", choices=KINDS, help=f"only these: {', '.join(KINDS)}"

@@ -508,14 +508,14 @@ def test_guard_release_withdraws_held_routes(
     shown = said(capsys, "guard", "release", "203.0.113.2", code=1)
     assert "This withdraws 1 route from all routers" in shown
     assert said(capsys, "guard", "release", "203.0.113.2", "--yes") == (
-        "1 route released, 2 still held\n"
+        "1 route withdrawn from all routers, 2 still held\n"
     )
     assert main(["guard", "release", "--host", "hv9", "--yes"]) == 1
     assert "the guard holds no route of" in capsys.readouterr().err
     assert told(capsys, "status", code=1)["guard"]["held"] == 2
     typing(monkeypatch, "yes\n")
     assert said(capsys, "guard", "release", "--host", "hv1").endswith(
-        "2 routes released, 0 still held\n"
+        "2 routes withdrawn from all routers, 0 still held\n"
     )
     assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
     assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
