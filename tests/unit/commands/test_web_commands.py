@@ -510,7 +510,7 @@ def test_guard_release_withdraws_held_routes(
     assert said(capsys, "guard", "release", "203.0.113.2", "--yes") == (
         "1 route withdrawn from all routers, 2 still held\n"
     )
-    assert main(["guard", "release", "--host", "hv9", "--yes"]) == 1
+    assert main(["guard", "release", "--host", "hv2", "--yes"]) == 1
     assert "the guard holds no route of" in capsys.readouterr().err
     assert told(capsys, "status", code=1)["guard"]["held"] == 2
     typing(monkeypatch, "yes\n")
