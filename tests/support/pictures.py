@@ -18,7 +18,6 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 from playwright.sync_api import Page, expect, sync_playwright
-
 from support.speaker import Speaker, announce, state, withdraw
 
 CONFIG = """
