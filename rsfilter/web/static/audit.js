@@ -3,6 +3,7 @@
 import { choices, getSlowly } from "/static/api.js";
 import { choice, conditions, field, h, neighborLink, plural, routeLink, text, time } from "/static/dom.js";
 import { asked, offer } from "/static/routes.js";
+import { hostField, neighborField } from "/static/suggest.js";
 import { table } from "/static/table.js";
 import { sentence } from "/static/words.js";
 
@@ -12,7 +13,7 @@ export function audit(place, { query }) {
   const form = conditions("audit", [
     field("prefix", text("prefix", query, 22, "203.0.113.1/32")),
     field("match", choice("match", ["covered", "exact"], query.get("match"), "covering")),
-    field("ASN", text("asn", query, 11)), field("host", text("host", query, 14)), field("neighbor", text("neighbor", query, 18)),
+    field("ASN", text("asn", query, 11)), hostField(query), neighborField(query),
     field("event", event), field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
     field("reason", reason), field("since", text("since", query, 14, "2h, 3d, 2026-11-23", { list: "times" })),
     field("until", text("until", query, 14)), field("at most", choice("limit", ["300", "1000"], query.get("limit"), "100")),

@@ -1,8 +1,9 @@
 // Sessions: hosts and routers, those expected and absent too.
 
 import { get } from "/static/api.js";
-import { choice, conditions, field, h, hostName, neighborLink, number, since, text } from "/static/dom.js";
+import { choice, conditions, field, h, hostName, neighborLink, number, since } from "/static/dom.js";
 import { STATES, stateOf } from "/static/state.js";
+import { hostField } from "/static/suggest.js";
 import { table } from "/static/table.js";
 
 const ROLES = ["host", "router", "unknown"];
@@ -11,7 +12,7 @@ const MOST = 1000; // rows that are drawn
 export function neighbors(place, { query }, live) {
   const group = choice("group", [], query.get("group"));
   const form = conditions("neighbors", [
-    field("host, address or ASN", text("find", query, 24)),
+    hostField(query, "find", "host, address or ASN"),
     field("role", choice("role", ROLES, query.get("role"))),
     field("group", group),
     field("state", choice("state", STATES, query.get("state"))),

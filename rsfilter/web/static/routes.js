@@ -2,6 +2,7 @@
 
 import { choices, get } from "/static/api.js";
 import { choice, conditions, field, h, neighborLink, number, routeLink, text, verdict } from "/static/dom.js";
+import { hostField, neighborField } from "/static/suggest.js";
 import { table } from "/static/table.js";
 
 const SIZES = ["300", "1000"]; // beside 100
@@ -27,9 +28,9 @@ export function routes(place, { query }) {
   const form = conditions("routes", [
     field("prefix", text("prefix", query, 22, "203.0.113.0/24")),
     field("match", choice("match", ["covered", "exact"], query.get("match"), "covering")),
-    field("host", text("host", query, 14)),
+    hostField(query),
     field("ASN", text("asn", query, 11, "AS65001")),
-    field("neighbor", text("neighbor", query, 18)),
+    neighborField(query),
     field("verdict", choice("verdict", ["accepted", "rejected", "held"], query.get("verdict"))),
     field("reason", reason),
     field("family", choice("family", ["ipv4", "ipv6"], query.get("family"))),

@@ -1,5 +1,7 @@
 // Audit records as sentences.
 
+import { plural } from "/static/dom.js";
+
 const VERDICTS = {
   announce: (r) => `${who(r)} announced it`,
   data: (r) => `other data came into force${data(r)}`,
@@ -7,6 +9,7 @@ const VERDICTS = {
   config: () => "another configuration came into force",
   max_prefixes: (r) => `${who(r)} has room under max_prefixes again, or none any more`,
   end_of_rib: (r) => `${who(r)} ended its table`,
+  session_down: (r) => `the session of ${who(r)} went down`,
 };
 
 const GONE = {
@@ -24,7 +27,7 @@ const OTHERS = {
   absent: (r) => `${who(r)} is expected by truth and absent.`,
   present: (r) => `${who(r)} is there again.`,
   data: (r) => `${source(r)} changed${r.data?.detail ? `: ${r.data.detail}` : ""}. ${r.data?.added ?? 0} VRPs added, ${r.data?.removed ?? 0} removed; ${r.data?.flipped ?? 0} of ${r.data?.rejudged ?? 0} routes got another verdict.`,
-  guard: (r) => `Guard ${r.data?.action ?? ""}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
+  guard: (r) => `Guard ${r.data?.action ?? ""}${r.data?.routes ? ` ${plural(r.data.routes, "route")}` : ""}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
   drain: (r) => `${(r.data?.phase ?? "drain").replaceAll("_", " ")}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
   file: (r) => `The audit log continues in ${r.data?.file ?? "another file"}.`,
   start: () => "rsfilter started.",
@@ -40,7 +43,7 @@ export function sentence(record) {
 
 function decided(record) {
   const stale = record.data?.stale;
-  const was = record.was && record.was !== record.verdict ? `, was ${record.was}` : "";
+  const was = record.was && record.was !== record.verdict ? ` (was ${record.was})` : "";
   const why = because(record);
   const kept = stale === true ? "; kept as stale" : stale === false ? "; no longer stale" : "";
   return `${capital(record.verdict)}${was}${why ? ` for ${why}` : ""}: ${(VERDICTS[record.cause] ?? other)(record)}${kept}.`;
