@@ -119,12 +119,13 @@ class Camera:
         """A picture of the view at this address, once it has this text."""
         self.page.goto(f"/#/{where}")
         expect(self.page.locator("main")).to_contain_text(text, timeout=SLOWLY)
+        expect(self.page.locator("header")).to_contain_text("as of", timeout=SLOWLY)
         self.shoots(name)
 
-    def shoots(self, name: str, *, whole: bool = False) -> None:
-        """A picture of what is there now; `whole`: more than a window has."""
+    def shoots(self, name: str) -> None:
+        """A picture of what is there now."""
         self.page.wait_for_timeout(400)  # canvases are drawn in the next frames
-        self.page.screenshot(path=self._directory / f"page-{name}.png", full_page=whole)
+        self.page.screenshot(path=self._directory / f"page-{name}.png")
 
 
 def pictures(camera: Camera, speaker: Speaker) -> None:
@@ -147,7 +148,7 @@ def pictures(camera: Camera, speaker: Speaker) -> None:
     camera.takes("guard", "guard", "Triggered by a change of truth")
     camera.takes("plots", "plots?since=2min", "Verdicts per")
     page.emulate_media(color_scheme="dark")
-    camera.takes("dark", "", "24 routes")
+    camera.takes("dark", "", "got another verdict")
     page.emulate_media(color_scheme="light")
     os.kill(speaker.process.pid, SIGSTOP)
     expect(page.locator("body")).to_contain_text("No answer", timeout=SLOWLY)

@@ -247,7 +247,7 @@ def test_hosts_and_neighbors_are_lists_to_choose_from(page: Page, view: str) -> 
     options = page.locator("#known-host option")
     expect(options).to_have_count(2)
     assert [option.get_attribute("value") for option in options.all()] == ["hv1", "hv2"]
-    page.locator("main").get_by_label("neighbor").focus()
+    page.get_by_role("combobox", name="neighbor", exact=True).focus()
     expect(page.locator("#known-neighbor option").first).to_have_attribute("value", HV1[0])
     expect(page.locator("#known-neighbor option").first).to_have_attribute("label", "hv1")
     page.locator("main").get_by_label("host").fill("gone")
