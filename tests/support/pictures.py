@@ -170,7 +170,7 @@ def main(directory: Path) -> None:
             time.sleep(27)  # longer than absent_after, and the check that follows
             loses(speaker)
             page = browser.new_page(
-                base_url=f"http://{speaker.http}", viewport={"width": 1280, "height": 800}
+                base_url=f"http://{speaker.http}", viewport={"width": 1440, "height": 860}
             )
             page.goto("/")
             pictures(Camera(page, directory), speaker)
