@@ -70,7 +70,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Json]) -> Json:
         content[JSON] = {"schema": schema_of[endpoint.answer]}
     error = {"content": {JSON: {"schema": schema_of[api_schema.Error]}}}
     responses: Json = {"200": {"description": "good", "content": content}}
-    statuses = [400, 401, 403, 421, *endpoint.errors]
+    statuses = sorted({400, 401, 403, 421, 503, *endpoint.errors})
     for status in statuses:
         responses[str(status)] = {"description": _STATUSES[status], **error}
     if endpoint.answer is status_schema.Health:
@@ -128,5 +128,5 @@ _STATUSES = {
     421: "Host is neither an address nor localhost",
     422: "the truth file cannot be used",
     429: "too many at once; try again",
-    503: "not now",
+    503: "not now: too many at once, a disk does not answer, or the filter ends",
 }
