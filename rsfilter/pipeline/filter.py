@@ -292,13 +292,13 @@ class Filter:
         if not self._has_weighed:
             self._has_weighed = True
             self._routing(AllRepeated(is_over=False), now)
-        self.egress.is_ready = not self.engine.is_busy
+        self.egress.is_ready = not self.engine.is_revalidating
 
     @property
     def _knows_all(self) -> bool:
         """Return whether unaccepted routes of hosts that have repeated theirs may be withdrawn,
         because the data have been applied to the whole table."""
-        return self._has_data and self.deferral.is_over and not self.engine.is_busy
+        return self._has_data and self.deferral.is_over and not self.engine.is_revalidating
 
     def _may_withdraw(self, now: float) -> bool:
         """End-of-RIB may be sent as well: then routers drop what an ExaBGP before this one had

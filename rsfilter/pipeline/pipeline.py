@@ -150,7 +150,7 @@ class Pipeline:
             skipped,
             self.filter.unsettled,
             self.filter.record_haste,
-            self.filter.engine.is_busy,
+            self.filter.engine.is_revalidating,
             self.filter.is_shut_down,
             self.filter.unsupported,
         )

@@ -6,6 +6,9 @@ host's route of the same prefix changes.
 
 An event concerns the routes that were not announced since (`Entry.heard`). So it costs the same for
 any number of them, and a route that is announced again is never mistaken for one that goes.
+
+A host decides how often such events come. Of equal ones in a row only the newest waits, and what
+waits for departures waits for those before it (`Departures.is_under_way`).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.groups import HostGroup
@@ -51,6 +55,8 @@ class Departure(Struct, frozen=True, gc=False):
     """END_OF_RIB, UNREPEATED: the family."""
     is_restart: bool = False
     """rsfilter restarts the session: what the guard holds is expected again."""
+    number: int = 0
+    """Place among all departures, set by `Departures.add`."""
 
     def concerns(self, entry: Entry, *, is_stale: bool) -> bool:
         """Return whether a route goes, or becomes stale."""
@@ -78,6 +84,8 @@ class Departures:
     def __init__(self, rib_in: AdjRibIn) -> None:
         self.ended: list[Address] = []
         """Neighbors of which nothing is still to go. The reader empties it."""
+        self.newest = 0
+        """Number of the newest departure."""
         self._rib_in = rib_in
         self._passes: dict[Address, _Pass] = {}
         """The next to be continued first."""
@@ -86,6 +94,11 @@ class Departures:
     def is_busy(self) -> bool:
         """Return whether some route is still to go."""
         return bool(self._passes)
+
+    def is_under_way(self, number: int) -> bool:
+        """Return whether a route is still to go by this departure, or by an earlier one."""
+        tables = self._rib_in.tables
+        return any(tables[each].departures[0].number <= number for each in self._passes)
 
     @property
     def next(self) -> Address:
@@ -96,8 +109,12 @@ class Departures:
         """Take in an event; return whether the first slice can follow at once. Otherwise others of
         the neighbor are on their way."""
         table = self._rib_in.tables[neighbor]
-        table.departures.append(departure)
-        if neighbor in self._passes:
+        under_way = self._passes.get(neighbor)
+        if under_way is not None:
+            _drop_repeated(table.departures, departure, under_way.covers)
+        self.newest += 1
+        table.departures.append(replace(departure, number=self.newest))
+        if under_way is not None:
             return False
         self._start(neighbor, table)
         return True
@@ -129,3 +146,15 @@ class Departures:
         are_all_stale = all(each.kind is Kind.END_OF_RIB for each in departures)
         keys = list(table.stale if are_all_stale else table.entries)
         self._passes[neighbor] = _Pass(keys, len(departures))
+
+
+def _drop_repeated(departures: list[Departure], newer: Departure, first: int) -> None:
+    """Remove the departure that a newer one of its kind and family makes superfluous, if it is at
+    `first` or later and no session ended in between."""
+    for place in range(len(departures) - 1, first - 1, -1):
+        older = departures[place]
+        if older.kind is Kind.LOST or older.kind is Kind.DROPPED:
+            return
+        if (older.kind, older.family) == (newer.kind, newer.family):
+            del departures[place]
+            return

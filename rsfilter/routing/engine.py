@@ -159,7 +159,12 @@ class Engine:
     @property
     def is_busy(self) -> bool:
         """Return whether something is on its way through a table: `expire` continues it."""
-        return self._revalidation.is_busy or self.table.is_departing
+        return self.is_revalidating or self.table.is_departing
+
+    @property
+    def is_revalidating(self) -> bool:
+        """Return whether data, or other rules, are on their way through the table."""
+        return self._revalidation.is_busy
 
     def expire(self, now: float) -> Actions:
         """Return what follows without any event: stale routes and a drain end, hosts repeat what

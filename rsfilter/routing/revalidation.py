@@ -54,6 +54,8 @@ class Revalidation:
         self._drain = drain
         self._under_way: Iterator[None] | None = None
         self._waiting: deque[TableWide] = deque()
+        self._after = 0
+        """Number of the last departure that the work waits for."""
 
     @property
     def is_busy(self) -> bool:
@@ -64,11 +66,13 @@ class Revalidation:
         """Queue an event; `go_on` does its work. An equal `PhaseChanged` is queued once."""
         if not isinstance(event, PhaseChanged) or event not in self._waiting:
             self._waiting.append(event)
+            self._after = self._table.newest_departure
 
     def go_on(self) -> None:
-        """Do one slice; an event that has no more of them makes way for the next. Routes that have
-        to go are gone first: they are no losses, and no base of the guard's share."""
-        if self._table.is_departing:
+        """Do one slice; an event that has no more of them makes way for the next. Routes that had
+        to go before it came are gone first: they are no losses, and no base of the guard's share.
+        Later ones do not count: a host could delay data for ever."""
+        if not self._table.has_departed(self._after):
             return
         while self._under_way is not None or self._waiting:
             if self._under_way is None:

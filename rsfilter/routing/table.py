@@ -202,6 +202,15 @@ class RoutingTable:
         """Return whether routes that have to go are still here: `expire` continues."""
         return self._departures.is_busy
 
+    @property
+    def newest_departure(self) -> int:
+        """Return the number of the newest event after which routes go."""
+        return self._departures.newest
+
+    def has_departed(self, number: int) -> bool:
+        """Return whether all is gone that has to go after events up to this one."""
+        return not self._departures.is_under_way(number)
+
     def take_departed(self) -> list[Address]:
         """Return the neighbors of which, since the last call, nothing is still to go."""
         ended, self._departures.ended = self._departures.ended, []

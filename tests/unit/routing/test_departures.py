@@ -225,6 +225,38 @@ def test_what_the_guard_holds_is_held_again_after_a_restart_of_the_session_in_th
     assert set(hops(machine)) == {*GUESTS}
 
 
+def refreshed(machine: Engine) -> None:
+    """A host begins and ends a refresh, and repeats nothing."""
+    for is_end in (False, True):
+        after(machine, RefreshMark(route().key.neighbor, 65007, UNICAST[4], is_end))
+
+
+def test_equal_events_in_a_row_wait_once() -> None:
+    """A host can send any number while its routes go."""
+    machine = filled(stale_time=120)
+    after(machine, down(), up(), update(*map(route, GUESTS)))
+    for _ in range(100):
+        refreshed(machine)
+        for family in UNICAST.values():
+            after(machine, EndOfRib(route().key.neighbor, 65007, family))
+    assert len(machine.rib_in.tables[route().key.neighbor].departures) <= 4
+    steps(machine)
+    assert not machine.rib_in.tables[route().key.neighbor].entries
+
+
+def test_data_do_not_wait_for_a_host_that_begins_again_and_again() -> None:
+    machine = filled()
+    refreshed(machine)
+    after(machine, replaced(OF_HV8))
+    for _ in range(20):
+        after(machine, update(*map(route, GUESTS)))
+        refreshed(machine)
+        machine.expire(0.0)
+    assert machine.is_busy, "routes of the host are going all the time"
+    assert not machine.is_revalidating
+    assert machine.data is OF_HV8
+
+
 # Whatever the order ------------------------------------------------------------------------------
 
 
