@@ -380,6 +380,14 @@ def test_a_node_without_an_address(api: Api, output: Path) -> None:
     assert "host node1: needs an ASN and an address" in fails(api, output)
 
 
+@only["kubernetes"]
+def test_a_node_with_the_address_of_another(api: Api, output: Path) -> None:
+    """Its own annotations are what a node that was taken over may write."""
+    nodes = api.answers["/api/v1/nodes"]["items"]
+    nodes[1]["metadata"]["annotations"]["projectcalico.org/IPv4Address"] = "198.51.100.121/25"
+    assert "host node2: its address 198.51.100.121 is that of node1" in fails(api, output)
+
+
 # Half a source -------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ that means:
 - Nodes: one host each. ASN and addresses are Calico's (annotations projectcalico.org/ASNumber,
   IPv4Address and IPv6Address; the ASN of the BGPConfiguration `default` for nodes without their
   own). With `--no-calico` the ASN is `--asn`, and the addresses are the node's internal ones.
+  A node may edit its own annotations, so name the nodes' range, and nothing more, in `[[hosts]]`.
 - Services of type LoadBalancer: addresses that the controller has assigned (status.loadBalancer)
   may be announced by every node, as pods move. spec.externalIPs are not taken: whoever may create
   a service could write anybody's address there.

@@ -123,22 +123,23 @@ class Truth:
         self._within = within
         self._hosts: dict[str, Object] = {}
         self._owners: dict[str, str] = {}
+        self._sessions: dict[str, str] = {}
         self.problems: list[str] = []
 
     def host(self, name: str, asn: Any, addresses: list[str]) -> None:
-        """A host, with its ASN and the addresses of its sessions."""
+        """A host, with its ASN and the addresses of its sessions, which are its own alone."""
         if name in self._hosts:
             self.problems.append(f"host {name}: there are two of this name")
-        elif not asn or not addresses:
+            return
+        if not asn or not addresses:
             self.problems.append(f"host {name}: needs an ASN and an address")
-        else:
-            neighbors = [str(ip_address(address)) for address in addresses]
-            self._hosts[name] = {
-                "name": name,
-                "asn": int(asn),
-                "neighbors": neighbors,
-                "prefixes": [],
-            }
+            return
+        neighbors = [str(ip_address(address)) for address in addresses]
+        for neighbor in neighbors:
+            if (other := self._sessions.setdefault(neighbor, name)) != name:
+                self.problems.append(f"host {name}: its address {neighbor} is that of {other}")
+        host = {"name": name, "asn": int(asn), "neighbors": neighbors, "prefixes": []}
+        self._hosts[name] = host
 
     def names(self) -> list[str]:
         """The hosts so far."""
