@@ -18,7 +18,7 @@ from rsfilter.routing.anycast import Owners, Shift
 from rsfilter.routing.export import (
     preference,
 )
-from rsfilter.routing.indexes import Arrivals, PrefixIndex
+from rsfilter.routing.indexes import ByArrival, ByPrefix
 from rsfilter.routing.model import BITS, Address, Prefix, Route, RouteKey, Verdict, VerdictKind
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ class AdjRibIn:
         self.tables: dict[Address, NeighborTable] = {}
         self._by_prefix: dict[Prefix, Entry | tuple[Entry, ...] | Owners] = {}
         """Mostly there is one: it stands for itself, which a table of a million feels."""
-        self._index = PrefixIndex()
-        self.arrivals: Arrivals[Entry] = Arrivals()
+        self._index = ByPrefix()
+        self.arrivals: ByArrival[Entry] = ByArrival()
         self.accepted = 0
         """Number of accepted routes."""
 

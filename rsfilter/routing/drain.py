@@ -43,24 +43,24 @@ class Drain:
     def __init__(self, drain_time: float = DEFAULT_DRAIN_TIME_S) -> None:
         self.drain_time = drain_time
         """Seconds; another value counts for the next drain."""
-        self._asked: dict[str, str] = {}
+        self._requests: dict[str, str] = {}
         """Text of the request by source."""
         self._phase = DrainPhase.IN_SERVICE
         self._until: float | None = None
 
     @property
     def state(self) -> DrainState:
-        why = tuple(f"{source}: {by}" for source, by in sorted(self._asked.items()))
+        why = tuple(f"{source}: {by}" for source, by in sorted(self._requests.items()))
         return DrainState(self._phase, why, self._until)
 
     def ask(self, event: DrainAsked, now: float) -> bool:
         """Record or end the request of a source; return whether anything has changed."""
         before = self.state
         if event.on:
-            self._asked[event.source] = event.by
+            self._requests[event.source] = event.by
         else:
-            self._asked.pop(event.source, None)
-        if not self._asked:
+            self._requests.pop(event.source, None)
+        if not self._requests:
             self._phase, self._until = DrainPhase.IN_SERVICE, None
         elif self._phase is DrainPhase.IN_SERVICE and event.at_once:
             self._phase = DrainPhase.DRAINED

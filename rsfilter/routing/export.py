@@ -64,7 +64,7 @@ _CACHED_SETS = 1 << 14
 """Attribute sets that are remembered: two for each of the 8,000 hosts that one instance is sized
 for. Routes with the same attributes then share one object."""
 
-_PLAIN_COMMUNITIES = 16
+_CACHED_COMMUNITIES = 16
 """Sets with more communities than this are not remembered: a host that varies its own could fill
 memory with them, 1,000 communities at a time."""
 
@@ -93,7 +93,7 @@ class Export:
         """`route` must be accepted: it has one routable next hop and a path that was judged."""
         received = route.asn, route.attributes, route.next_hops, self.is_draining
         if received != self._last:
-            build = self._build_and_remember if _is_plain(route.attributes) else self._build
+            build = self._build_and_remember if _is_cacheable(route.attributes) else self._build
             self._last, self._built = received, build(*received)
         return self._built
 
@@ -122,13 +122,13 @@ class Export:
         )
 
 
-def _is_plain(attributes: Attributes) -> bool:
+def _is_cacheable(attributes: Attributes) -> bool:
     communities = (
         len(attributes.communities)
         + len(attributes.large_communities)
         + len(attributes.extended_communities)
     )
-    return communities <= _PLAIN_COMMUNITIES
+    return communities <= _CACHED_COMMUNITIES
 
 
 def _may_pass(community: int, named: frozenset[int]) -> bool:

@@ -29,7 +29,7 @@ class Numbered(Protocol):
 T = TypeVar("T", bound=Numbered)
 
 
-class Arrivals(Generic[T]):
+class ByArrival(Generic[T]):
     """Entries by the number that each gets when it arrives."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ RUN_SIZE = 1 << 13
 """Prefixes of a run: sorting as many takes some 5 ms, and a million make 120 runs."""
 
 
-class PrefixIndex:
+class ByPrefix:
     """A set of prefixes."""
 
     def __init__(self) -> None:

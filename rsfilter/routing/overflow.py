@@ -13,11 +13,11 @@ from itertools import islice
 from rsfilter.routing.adj_rib_in import NeighborTable
 from rsfilter.routing.model import Address
 
-LOOK_EVERY_S = 10.0
+CHECK_EVERY_S = 10.0
 """Seconds between two checks for room, and so between two requests to a host that refills its room:
 a repetition is a full table."""
 
-ASKED_AT_ONCE = 50
+REQUESTED_AT_ONCE = 50
 """Hosts per check: ExaBGP takes up to 0.1 s for each request, and changes of routes wait
 meanwhile."""
 
@@ -28,13 +28,13 @@ class Unkept:
     def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:
         self._tables = tables
         self._families: dict[Address, set[int]] = {}
-        self._look_at: float | None = None
+        self._check_at: float | None = None
 
     def note(self, neighbor: Address, families: Iterable[int], now: float) -> None:
         """Record that routes of the neighbor in these families were dropped."""
         self._families.setdefault(neighbor, set()).update(families)
-        if self._look_at is None:
-            self._look_at = now + LOOK_EVERY_S
+        if self._check_at is None:
+            self._check_at = now + CHECK_EVERY_S
 
     def forget(self, neighbor: Address) -> None:
         """Forget a neighbor whose session has ended: in the next one it announces everything
@@ -43,17 +43,17 @@ class Unkept:
 
     def next_timer(self) -> float | None:
         """Time of the next call to `to_repeat`; None if there is none to check."""
-        return self._look_at
+        return self._check_at
 
     def to_repeat(
         self, now: float, max_prefixes: Callable[[Address], int]
     ) -> list[tuple[Address, int]]:
         """Return some neighbors that have room by now, each with the family to repeat. Each is
         returned once, until routes of it are dropped again."""
-        if self._look_at is None or now < self._look_at:
+        if self._check_at is None or now < self._check_at:
             return []
         with_room = (n for n in self._families if self._tables[n].room(max_prefixes(n)))
-        ready = list(islice(with_room, ASKED_AT_ONCE))
+        ready = list(islice(with_room, REQUESTED_AT_ONCE))
         found = [(n, family) for n in ready for family in sorted(self._families.pop(n))]
-        self._look_at = now + LOOK_EVERY_S if self._families else None
+        self._check_at = now + CHECK_EVERY_S if self._families else None
         return found

@@ -80,7 +80,7 @@ def first_words(name: str) -> str:
     return f"{first} {rest.partition(' ')[0]}"
 
 
-def is_plain(description: Sequence[str]) -> bool:
+def names_one_peer(description: Sequence[str]) -> bool:
     """Return whether the selector is just `neighbor ADDRESS`."""
     if len(description) != 1 or description[0] == "neighbor *":
         return False
@@ -99,7 +99,9 @@ def _install() -> None:
     def match_neighbors(peers: Any, descriptions: Sequence[Sequence[str]]) -> Any:
         if not descriptions:
             return set(peers) if isinstance(peers, EstablishedNames) else peers
-        if not isinstance(peers, (Names, EstablishedNames)) or not all(map(is_plain, descriptions)):
+        if not isinstance(peers, (Names, EstablishedNames)) or not all(
+            map(names_one_peer, descriptions)
+        ):
             return stock_match(peers, descriptions)
         found: dict[str, None] = {}
         for description in descriptions:

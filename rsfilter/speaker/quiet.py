@@ -38,7 +38,7 @@ MADE_FOR = {
 
 def _install() -> None:
     _log_no_debug()
-    _tell_of_routes_when_asked()
+    _print_routes_on_request()
 
 
 def _log_no_debug() -> None:
@@ -58,7 +58,7 @@ def _log_no_debug() -> None:
     _log.init = staticmethod(init)
 
 
-def _tell_of_routes_when_asked() -> None:
+def _print_routes_on_request() -> None:
     from exabgp.bgp.message import Action
     from exabgp.reactor.api.command.command import Command
 

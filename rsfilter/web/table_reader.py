@@ -141,7 +141,7 @@ class RouteReader:
         self, rib: AdjRibIn, start: int = 0, size: int = SLICE
     ) -> AsyncGenerator[list[Entry], None]:
         """Every route numbered `start` and above, in order of arrival, in lists of about `size`
-        (see `Arrivals.read`)."""
+        (see `ByArrival.read`)."""
         await self.pause()
         for entries in rib.arrivals.read(start, size):
             yield entries

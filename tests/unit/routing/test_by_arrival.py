@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsfilter.routing.indexes import CHUNK_SIZE as SIZE
-from rsfilter.routing.indexes import Arrivals
+from rsfilter.routing.indexes import ByArrival
 
 
 @dataclass(eq=False)
@@ -16,15 +16,15 @@ class Thing:
     number: int = -1
 
 
-def filled(count: int) -> tuple[Arrivals[Thing], list[Thing]]:
-    arrivals: Arrivals[Thing] = Arrivals()
+def filled(count: int) -> tuple[ByArrival[Thing], list[Thing]]:
+    arrivals: ByArrival[Thing] = ByArrival()
     things = [Thing() for _ in range(count)]
     arrivals.add(things[: count // 3])
     arrivals.add(things[count // 3 :])
     return arrivals, things
 
 
-def everything(arrivals: Arrivals[Thing], start: int = 0, size: int = SIZE) -> list[Thing]:
+def everything(arrivals: ByArrival[Thing], start: int = 0, size: int = SIZE) -> list[Thing]:
     return [thing for part in arrivals.read(start, size) for thing in part]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.core_samples import prefix
 
 from rsfilter.routing import indexes
-from rsfilter.routing.indexes import PrefixIndex
+from rsfilter.routing.indexes import ByPrefix
 from rsfilter.routing.model import BITS, Prefix
 
 
@@ -30,7 +30,7 @@ prefixes = st.builds(
 @settings(max_examples=300)
 @given(st.lists(prefixes, max_size=60), prefixes)
 def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> None:
-    index, there = PrefixIndex(), set()
+    index, there = ByPrefix(), set()
     for each in flips:
         if each in there:
             there.remove(each)
@@ -43,7 +43,7 @@ def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> N
 
 def test_what_is_malformed_harms_nobody() -> None:
     """The prefix is kept as it was sent, and lies inside no prefix of a query."""
-    index = PrefixIndex()
+    index = ByPrefix()
     for text in ("203.0.113.1/24", "203.0.113.1/77", "203.0.113.1/32", "203.0.113.2/32"):
         index.add([prefix(text)])
     found = {str(p) for p in index.inside(prefix("203.0.113.0/24"))}
@@ -51,7 +51,7 @@ def test_what_is_malformed_harms_nobody() -> None:
 
 
 def test_a_prefix_that_comes_and_goes_takes_no_room() -> None:
-    index = PrefixIndex()
+    index = ByPrefix()
     others = [prefix(f"203.0.113.{n}/32") for n in range(9)]
     index.add(others)
     for _ in range(100):
@@ -64,7 +64,7 @@ def test_a_prefix_that_comes_and_goes_takes_no_room() -> None:
 
 def test_removed_prefixes_do_not_accumulate() -> None:
     """Guests that never come back: as many prefixes as live ones are kept in vain at most."""
-    index = PrefixIndex()
+    index = ByPrefix()
     for n in range(1000):
         index.add([Prefix(4, n, 32)])
         if n >= 20:
@@ -75,7 +75,7 @@ def test_removed_prefixes_do_not_accumulate() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_flood_that_is_taken_back_leaves_little_behind(order: int) -> None:
-    index = PrefixIndex()
+    index = ByPrefix()
     flood = [Prefix(4, n, 32) for n in range(1000)]
     index.add(flood)
     for each in flood[::order]:
