@@ -16,7 +16,7 @@ from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import PolicyReplaced
 from rsfilter.routing.guard import DEFAULT_LIMITS
 from rsfilter.routing.model import Route
-from rsfilter.routing.overflow import REQUESTED_AT_ONCE, CHECK_EVERY_S
+from rsfilter.routing.overflow import CHECK_EVERY_S, REQUESTED_AT_ONCE
 
 HV7 = address("198.51.100.7")
 ASKED = [RefreshWanted(HV7, 4)]
