@@ -44,6 +44,8 @@ _AGO = re.compile(
     r"(\d{1,6}) ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)( ago)?", re.ASCII
 )
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
+_WEEKDAY = re.compile(r"(?:last )?(mon|tues|wednes|thurs|fri|satur|sun)day")
+_WEEKDAYS = ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")
 _DAYS = {"now": 0, "today": 0, "yesterday": 1}
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -60,13 +62,17 @@ class GaveUpError(Exception):
 
 def parse_time(text: str) -> float:
     """Seconds since the epoch of a time as people type it: RFC 3339, a day, a time of day (the last
-    one, UTC), `yesterday`, or so long ago (`2h`, `5min`, `3 days ago`). ValueError otherwise."""
+    one, UTC), `yesterday`, `last tuesday`, or so long ago (`2h`, `5min`, `3 days ago`). ValueError
+    otherwise."""
     now, typed = time.time(), text.strip().lower()
     if match := _AGO.fullmatch(typed):
         return now - int(match[1]) * _UNITS[match[2][0]]
     midnight = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if typed in _DAYS:
         return (midnight - timedelta(days=_DAYS[typed])).timestamp() if typed != "now" else now
+    if match := _WEEKDAY.fullmatch(typed):
+        ago = (midnight.weekday() - _WEEKDAYS.index(match[1])) % 7 or 7  # never today
+        return (midnight - timedelta(days=ago)).timestamp()
     try:
         if match := _CLOCK.fullmatch(typed):
             of_day = midnight.replace(
@@ -77,8 +83,8 @@ def parse_time(text: str) -> float:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(
-            f"invalid time {text!r}: give 2026-11-22T10:00:00Z, 2026-11-22, 01:15, yesterday, or "
-            "how long ago, such as 5min, 2h or 3d"
+            f"invalid time {text!r}: give 2026-11-22T10:00:00Z, 2026-11-22, 01:15, yesterday, "
+            "tuesday, or how long ago, such as 5min, 2h or 3d"
         ) from None
 
 

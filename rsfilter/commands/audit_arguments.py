@@ -31,7 +31,7 @@ def time_argument(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-_FORMS = "2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, 5min, 2h, 3d"
+_FORMS = "2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, tuesday, 5min, 2h, 3d"
 
 PERIOD = (
     argument("--since", type=time_argument, metavar="TIME", help=f"from then on: {_FORMS}"),

@@ -38,6 +38,10 @@ class ClientError(CommandError):
     """Raised if the filter cannot be reached, or did not do what was requested."""
 
 
+class SilentError(ClientError):
+    """Raised if the filter does not answer in time: it hangs, and no second request would help."""
+
+
 class Client:
     """The API of one filter."""
 
@@ -173,7 +177,7 @@ class Client:
             return connection.getresponse()
         except TimeoutError:
             waited = f"no answer within {seconds:.0f} s"
-            raise ClientError(f"{self._name}: {waited}: it, or the way to it, hangs") from None
+            raise SilentError(f"{self._name}: {waited}: it, or the way to it, hangs") from None
         except (OSError, HTTPException, UnicodeError) as error:
             raise ClientError(
                 f"no filter answers on {self._name}: {error}. {self._unreachable}"
@@ -287,6 +291,8 @@ def _warn_of_another(client: Client, config: Config) -> None:
     by another one."""
     try:
         theirs = os.path.realpath(client.get("/api/v1/status")["configuration"])
+    except SilentError:
+        raise
     except (ClientError, KeyError, TypeError, ValueError):
         return  # the request itself will fail, with the reason
     ours = os.path.realpath(config.path)

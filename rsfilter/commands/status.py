@@ -61,7 +61,15 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the rows for an operator on call, the most urgent first."""
     for name in ("health", "readiness"):
         found = status[name]
-        yield name, found["status"]
+        yield (
+            name,
+            found["status"]
+            + (
+                ", with warnings"
+                if any(each["name"] not in HARMLESS for each in found["warnings"])
+                else ""
+            ),
+        )
         for finding in (*found["reasons"], *found["warnings"]):
             yield "", f"{finding['name']}: {finding['detail']}"
     drain = status["drain"]

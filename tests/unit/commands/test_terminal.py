@@ -6,12 +6,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 from support.web_site import running_site
 
+from rsfilter.audit.query import parse_time
 from rsfilter.cli import main
 
 
@@ -57,6 +60,36 @@ def test_a_mistyped_reason_is_an_error_with_the_one_that_was_meant(
             main([*argv, "--reason", "origin_invalid_as"])
         assert ended.value.code == 2
         assert "did you mean origin_invalid_asn?" in capsys.readouterr().err
+
+
+def test_a_weekday_is_the_last_one() -> None:
+    today = datetime.now(UTC)
+    for days in range(1, 8):
+        day = today - timedelta(days=days)
+        for text in (f"{day:%A}", f"last {day:%A}"):
+            found = datetime.fromtimestamp(parse_time(text), UTC)
+            assert (found.date(), found.time()) == (day.date(), time(0))
+
+
+def test_a_hung_filter_costs_one_wait(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not one for each request that a command makes."""
+    monkeypatch.setattr("rsfilter.commands.client.TIMEOUT_S", 0.2)
+    text = Path("rsfilter.toml").read_text()
+    (tmp_path / "rsfilter.toml").write_text(text)
+    (tmp_path / "token").write_text("f" * 16)
+    (tmp_path / "token").chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind("rsfilter.sock")
+        silent.listen()
+        assert main(["status"]) == 1
+        assert "no answer within" in capsys.readouterr().err
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 class Terminal(io.StringIO):
