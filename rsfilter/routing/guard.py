@@ -10,10 +10,9 @@ for `Limits.window`, but no longer once it is accepted again or its host has wit
 
 A restart does not end it: `take_records` returns the records to store of every route that is
 accepted, held or lost, and `expect` restores them. A route that is announced again exactly as it
-was held is held again. One that is announced again exactly as it was accepted, and that the first
-data reject, is a loss of theirs, which `take_suspects` weighs once every host has repeated its
-routes. Both apply only if the data alone reject the route, and not a configuration that has changed
-meanwhile.
+was held is held again, if data alone reject it or if it was held for the same reasons. One that is
+announced again exactly as it was accepted or held, and that the first data or the configuration of
+today reject, is a loss, which `take_suspects` weighs once every host has repeated its routes.
 
 Only a previously accepted route can be held, so no route is ever announced because of the guard. A
 loss for lack of data (`data_unavailable`) is not held: `on_expire = "reject"` requests it.
@@ -42,6 +41,9 @@ from rsfilter.routing.model import (
 
 DEFAULT_LIMITS = Limits()
 
+HELD_BY_GUARD = "held_by_guard"
+"""First reason of a held route."""
+
 BY_DATA = frozenset(
     {
         "neighbor_not_bound",
@@ -51,7 +53,8 @@ BY_DATA = frozenset(
         "origin_invalid_length",
     }
 )
-"""Reasons that a change of data can bring. What another configuration rejects is not held."""
+"""Reasons that a change of data can bring. What a reload rejects for others is not held: it is
+weighed before it is applied."""
 
 
 class Accepted(Struct, frozen=True, gc=False):
@@ -118,7 +121,7 @@ class Guard:
         self._was_accepted: dict[RouteKey, Expected] = {}
         """Accepted before a restart and not seen since."""
         self._suspects: dict[RouteKey, None] = {}
-        """Accepted before a restart, and rejected since by nothing but the data."""
+        """Announced to routers before a restart, and rejected since by data or configuration."""
         self._records: Records = {}
         self.haste = Haste.SOMETIME
         """Urgency of the next `take_records`."""
@@ -260,15 +263,16 @@ class Guard:
             self._lost[key] = self.now - age
         self._has_alarmed |= bool(held)
 
-    def expect_again(self, route: Route) -> None:
-        """The route has left the table with a session that rsfilter restarts: if it was held, or
-        expected, it is held if the host announces it again."""
+    def expect_again(self, route: Route, reasons: tuple[str, ...]) -> None:
+        """The route has left the table with a session that rsfilter restarts: if it was held for
+        these reasons, or expected, it is held if the host announces it again."""
         key = route.key
         was_held, expected = key in self._held, self._expected.get(key)
+        reasons = tuple(reason for reason in reasons if reason != HELD_BY_GUARD)
         self.gone(key)
         if was_held:
-            self._expected[key] = Expected(fingerprint(route))
-            self._records[key] = Held(route, "", ())
+            self._expected[key] = Expected(fingerprint(route), "", reasons)
+            self._records[key] = Held(route, "", reasons)
         elif expected is not None:
             self._expected[key] = expected
             del self._records[key]  # the one of before stays
@@ -301,32 +305,45 @@ class Guard:
         if not can_hold(verdict):
             self.forget(key)
             return verdict
-        reasons = ("held_by_guard", *verdict.reasons)
+        reasons = (HELD_BY_GUARD, *verdict.reasons)
         return Verdict(VerdictKind.HELD, reasons, verdict.validation)
 
     def _meet(self, route: Route, verdict: Verdict, rules: str) -> None:
         """A route comes that may be expected: it is, once."""
         key = route.key
         if (expected := self._expected.pop(key, None)) is not None:
-            if _is_as_expected(route, verdict, rules, expected):
+            if _is_still_held(route, verdict, rules, expected):
                 self._held[key] = None
                 self._records[key] = Held(route, rules, verdict.reasons)
+            elif _is_lost(route, verdict, expected):
+                self._suspects[key] = None
             else:
                 self._records[key] = None
             self.haste = max(self.haste, Haste.SOON)
         elif (expected := self._was_accepted.pop(key, None)) is not None:
-            is_rejected = verdict.kind is VerdictKind.REJECTED
-            if is_rejected and _is_as_expected(route, verdict, rules, expected):
+            if _is_lost(route, verdict, expected):
                 self._suspects[key] = None
-            elif is_rejected:
+            elif verdict.kind is VerdictKind.REJECTED:
                 self._records[key] = None
 
 
-def _is_as_expected(route: Route, verdict: Verdict, rules: str, expected: Expected) -> bool:
-    """Return whether the route is announced as before, and only data reject it: no reason that the
-    rules of today, if they differ, may have caused."""
-    is_same_rules = expected.rules in ("", rules) or set(verdict.reasons) <= set(expected.reasons)
-    return comes_of_data(verdict) and is_same_rules and fingerprint(route) == expected.fingerprint
+def _is_still_held(route: Route, verdict: Verdict, rules: str, expected: Expected) -> bool:
+    """Return whether a held route is announced as before, and rejected for reasons for which it was
+    held, or by data alone: no reason that other rules may have caused."""
+    is_by_data = comes_of_data(verdict) and expected.rules in ("", rules)
+    is_as_before = bool(verdict.reasons) and set(verdict.reasons) <= set(expected.reasons)
+    return (is_by_data or is_as_before) and fingerprint(route) == expected.fingerprint
+
+
+def _is_lost(route: Route, verdict: Verdict, expected: Expected) -> bool:
+    """Return whether a route is announced as before, and rejected, and the guard may weigh that."""
+    return can_weigh(verdict) and fingerprint(route) == expected.fingerprint
+
+
+def can_weigh(verdict: Verdict) -> bool:
+    """Return whether data or a configuration, and not the order in which its host announces,
+    reject a route that was accepted before a restart."""
+    return can_hold(verdict) and "max_prefixes" not in verdict.reasons
 
 
 def comes_of_data(verdict: Verdict) -> bool:

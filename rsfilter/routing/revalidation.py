@@ -22,7 +22,7 @@ from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
 from rsfilter.routing.drain import Drain
 from rsfilter.routing.effects import DataChange
 from rsfilter.routing.events import AllRepeated, DataReplaced, GuardReleased, PolicyReplaced
-from rsfilter.routing.guard import Haste, can_hold, comes_of_data
+from rsfilter.routing.guard import Haste, can_hold, can_weigh
 from rsfilter.routing.model import Prefix, Route, RouteKey, Verdict, VerdictKind
 from rsfilter.routing.table import RoutingTable
 
@@ -244,8 +244,7 @@ def _replace_policy(table: RoutingTable, event: PolicyReplaced) -> Iterator[None
             yield
         for entry in filter(rib_in.has, entries):
             verdict = table.judge(entry)
-            is_by_config = not set(verdict.reasons).issubset(entry.verdict.reasons)
-            if is_by_config or not comes_of_data(verdict):
+            if not set(verdict.reasons).issubset(entry.verdict.reasons):
                 guard.forget(entry.route.key)
             is_loss = entry.is_accepted and can_hold(verdict) and not event.is_forced
             table.set_verdict(entry, verdict, "config", is_loss=is_loss)
@@ -282,8 +281,9 @@ def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None
 
 
 def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
-    """Every host has repeated itself after a restart: are the losses of the first data too many?
-    Routers still have these routes; what is held of them they keep."""
+    """Every host has repeated itself after a restart: are the losses to the first data, and to a
+    configuration that has changed meanwhile, too many? Routers still have these routes, and keep
+    those that are held."""
     guard = table.guard
     if event.is_over:
         yield from _forget_lost(table)
@@ -298,7 +298,7 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
     if event.is_over:
         guard.stop_expecting()
     if held:
-        detail = "the first data after a restart"
+        detail = "the first data, or another configuration, after a restart"
         table.log_guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")
 
 
@@ -313,13 +313,13 @@ def _forget_lost(table: RoutingTable) -> Iterator[None]:
 
 
 def _weighed(table: RoutingTable, key: RouteKey, *, holds: bool) -> bool:
-    """Hold a route that was accepted before a restart and that data reject, or count it as lost;
+    """Hold a route that routers had before a restart and that is rejected now, or count it as lost;
     True: it is held."""
     entry = table.rib_in.find(key)
     if entry is None or entry.is_announced:
         return False
     verdict = table.judge(entry)
-    if not holds or not comes_of_data(verdict):
+    if not holds or not can_weigh(verdict):
         table.count_lost(key)
         return False
     table.hold(entry, verdict, "guard")

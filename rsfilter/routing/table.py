@@ -389,7 +389,7 @@ class RoutingTable:
         if entry is None:
             return
         if is_restart:
-            self.guard.expect_again(entry.route)
+            self.guard.expect_again(entry.route, entry.verdict.reasons)
         else:
             self.guard.gone(key)
         self.counters["withdrawn"] += 1

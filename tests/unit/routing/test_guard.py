@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from unittest.mock import patch
 
 import pytest
@@ -558,12 +558,6 @@ def test_a_held_route_that_is_not_repeated_in_time_is_withdrawn() -> None:
     assert records[route(TWO).key] is records[route(THREE).key] is None
 
 
-def test_what_another_configuration_rejects_is_not_held() -> None:
-    machine = restarted(holding(), ONLY_FOUR, hosts=host_group(ipv4_lengths=frozenset({24})))
-    after(machine, *(update(each) for each in four()))
-    assert announced(machine) == set()
-
-
 @pytest.mark.parametrize(
     "narrower", [{"ipv4_lengths": frozenset({24})}, {"next_hops": None}], ids=["lengths", "hops"]
 )
@@ -655,23 +649,104 @@ def test_what_a_host_withdraws_before_it_is_weighed_is_not_held() -> None:
     assert announced(machine) == {FOUR}, "one of two is no mass loss"
 
 
-@pytest.mark.parametrize("was", [holding, lambda: guarded(*four())], ids=["held", "accepted"])
-def test_what_the_configuration_of_today_rejects_is_not_held(was: Callable[[], Engine]) -> None:
-    """A list of next hops that is gone: data might have brought the same reason."""
-    wide = host_group(next_hops=prefixes("198.51.100.250/32"))
-    routes = [route(where, next_hops="198.51.100.250") for where in (ONE, TWO, THREE, FOUR)]
-    before = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=wide)
-    after(before, *(update(each) for each in routes))
-    if was is holding:
-        after(before, replaced(ONLY_FOUR))
-        assert before.guard.held == 3
-    for hosts, expected in ((wide, {ONE, TWO, THREE, FOUR}), (host_group(), set())):
-        memory = Memory()
-        memory.take(dict(before.guard._records))
-        machine = engine(ONLY_FOUR, limits=AT_MOST_HALF, hosts=hosts)
-        after(machine, memory.restored(0.0))
-        repeated(machine, *routes)
-        assert announced(machine) == expected
+WIDE = host_group(next_hops=prefixes("198.51.100.250/32"))
+BY_A_LIST = [route(where, next_hops="198.51.100.250") for where in (ONE, TWO, THREE, FOUR)]
+"""Accepted by `WIDE` alone: data might have brought the reason for which others reject them."""
+
+
+def over_a_restart(before: Engine, limits: Limits, **options: object) -> Engine:
+    """An engine whose hosts have repeated themselves, with what the one before has stored."""
+    memory = Memory()
+    memory.take(dict(before.guard._records))
+    machine = engine(ONLY_FOUR, limits=limits, **options)  # type: ignore[arg-type]
+    after(machine, memory.restored(0.0))
+    repeated(machine, *BY_A_LIST)
+    return machine
+
+
+@pytest.fixture(params=["held", "accepted"])
+def by_a_list(request: pytest.FixtureRequest) -> Engine:
+    """An engine that accepts or holds all of it."""
+    machine = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=WIDE)
+    after(machine, *(update(each) for each in BY_A_LIST))
+    if request.param == "held":
+        after(machine, replaced(ONLY_FOUR))
+        assert machine.guard.held == 3
+    return machine
+
+
+def test_the_configuration_of_today_may_not_take_too_much(by_a_list: Engine) -> None:
+    """A reload would have refused it."""
+    machine = over_a_restart(by_a_list, AT_MOST_HALF)
+    assert machine.guard.held == 4
+    assert announced(machine) == {ONE, TWO, THREE, FOUR}
+    again = over_a_restart(machine, AT_MOST_HALF)
+    assert announced(again) == {ONE, TWO, THREE, FOUR}, "another restart changes nothing"
+    after(again, PolicyReplaced((host_group(),), AT_MOST_HALF, 30.0))
+    assert again.guard.held == 4, "a reload of the same rules changes nothing"
+    after(again, GuardReleased("test"))
+    assert announced(again) == set()
+
+
+def test_a_configuration_that_is_put_right_ends_it(by_a_list: Engine) -> None:
+    machine = over_a_restart(by_a_list, AT_MOST_HALF)
+    after(machine, PolicyReplaced((WIDE,), AT_MOST_HALF, 30.0), replaced(EVERYTHING))
+    assert (machine.guard.held, announced(machine)) == (0, {ONE, TWO, THREE, FOUR})
+
+
+def test_the_configuration_of_today_may_take_what_the_guard_allows(by_a_list: Engine) -> None:
+    """Also what was held: it was for reasons of data, and these are others."""
+    machine = over_a_restart(by_a_list, Limits(100, 0))
+    assert (machine.guard.held, announced(machine)) == (0, set())
+    assert machine.guard.lost == 4
+
+
+def test_other_lengths_after_a_restart_are_weighed() -> None:
+    before = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=WIDE)
+    after(before, *(update(each) for each in BY_A_LIST))
+    narrow = host_group(next_hops=prefixes("198.51.100.250/32"), ipv4_lengths=frozenset({24}))
+    machine = over_a_restart(before, AT_MOST_HALF, hosts=narrow)
+    assert machine.guard.held == 4
+    again = over_a_restart(machine, Limits(100, 0), hosts=narrow)
+    assert again.guard.held == 4, "it is not weighed again"
+
+
+def test_a_host_that_announces_in_another_order_gets_no_more_than_its_limit() -> None:
+    group = host_group(max_prefixes=2)
+    before = engine(EVERYTHING, limits=AT_MOST_HALF, hosts=group)
+    after(before, *(update(each) for each in four()))
+    assert announced(before) == {ONE, TWO}
+    memory = Memory()
+    memory.take(before.guard.take_records())
+    machine = engine(EVERYTHING, limits=Limits(10, 1), hosts=group)
+    after(machine, memory.restored(0.0))
+    repeated(machine, *reversed(four()))
+    assert (machine.guard.held, announced(machine)) == (0, {THREE, FOUR})
+
+
+def test_what_the_window_has_lost_is_part_of_the_base() -> None:
+    """Two of four, then one of the two that are left: three of four."""
+    machine = engine(EVERYTHING, limits=Limits(75, 0))
+    after(machine, *(update(each) for each in four()))
+    after(machine, replaced(ONLY_TWO_AND_FOUR))
+    after(machine, replaced(ONLY_FOUR))
+    assert (machine.guard.held, announced(machine)) == (0, {FOUR})
+
+
+def test_what_is_held_is_never_beside_one_of_many_owners() -> None:
+    owners = {f"198.51.100.{n}": 65000 + n for n in (7, 8, 9)}
+    by = [f"{where}-32 AS{asn}" for where in (ONE, TWO) for asn in owners.values()]
+    with patch.object(adj_rib_in, "MANY", 1):
+        machine = engine(data(by), limits=AT_MOST_HALF)
+        for neighbor, asn in owners.items():
+            for where in (ONE, TWO):
+                after(machine, update(route(where, neighbor=neighbor, asn=asn)))
+        after(machine, replaced(data([f"{ONE}-32 AS65009"])))
+        assert machine.guard.held == 5
+        out = {str(p): len(found) for p, found in machine.routes_out("spines").items()}
+        assert out == {ONE: 1, TWO: 3}
+        after(machine, withdraw(route(ONE, neighbor="198.51.100.9", asn=65009).key, asn=65009))
+        assert len(machine.routes_out("spines")[prefix(ONE)]) == 2, "all are held"
 
 
 def test_it_is_armed_again_after_a_restart() -> None:
