@@ -487,6 +487,7 @@ async def test_caches_that_differ_are_compared_with_the_one_that_decides() -> No
         watched(a.address, b.address, ages=limits) as rtr,
     ):
         await rtr.holds(OLD)
+        await eventually(lambda: rtr.caches.status()[0].decides)  # b does, if it answers first
         await eventually(lambda: rtr.caches.status()[1].vrps == len(OLD))
         b.holds(COMMON | {vrp("192.0.2.0/24", 24, 65009)})
         b.notifies()
