@@ -17,14 +17,14 @@ from rsfilter.routing.reasons import REASONS
 
 DOCS = TESTS.parent / "docs"
 
-REASONS_HEAD = """# Reasons
+REASONS_HEAD = """# Reasons for rejections, and how to fix them
 
-Why a route is rejected or held. Every check runs and every reason is kept, the most specific first.
-The audit log, the page, `rsfilter explain` and the labels of the metrics use this order. The
+Every check runs on every route, and all reasons for which a route is rejected or held are kept, the
+most specific first. The audit log, the page, `rsfilter explain` and the metrics use this order. The
 numbers up to 13 are Euro-IX's reject reasons for route servers; those from 2001 on are rsfilter's
 own.
 
-| reason | when | how to fix it | Euro-IX |
+| reason | condition | how to fix it | Euro-IX |
 |---|---|---|---|
 """
 
@@ -42,13 +42,13 @@ def test_reasons() -> None:
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
 
 
-ROUTER_STATES_HEAD = """# States of a router
+ROUTER_STATES_HEAD = """# The states of a router's session
 
-ExaBGP sends what it is given bucket by bucket, not in order. `rsfilter` therefore separates two
-changes of one prefix by a barrier, an End-of-RIB that comes back
-([ADR 2](adr/0002-egress-is-state.md)). A state is the phase of the router's session, and how far
-the barrier under way has got. This page is made from `rsfilter/exabgp/router_states.py`: an empty
-cell changes nothing, *never* is a bug that raises an error.
+ExaBGP sends routes bucket by bucket, not in the order of the commands. `rsfilter` therefore
+separates two changes of one prefix by a barrier, an End-of-RIB that comes back
+([ADR 2](adr/0002-egress-is-state.md)). A state consists of the phase of the router's session, and
+the progress of the current barrier. This page is generated from `rsfilter/exabgp/router_states.py`:
+an empty cell is no change, *never* is a bug that raises an error.
 
 """
 
