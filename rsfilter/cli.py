@@ -106,7 +106,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = Parser(
         prog="rsfilter",
         description="The route-server filter behind ExaBGP for hosts that speak BGP.",
-        epilog="Exit codes: 0 good, 1 failed, 2 usage, configuration or truth invalid, "
+        epilog="Exit codes: 0 done, 1 failed, 2 usage, configuration or truth invalid, "
         "3 impact found losses.",
     )
     parser.add_argument("--version", action="version", version=f"rsfilter {__version__}")

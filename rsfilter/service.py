@@ -256,7 +256,7 @@ class Service:
             self._ending.arm()
         until = self._ending.input_until
         if until is not None and time.monotonic() >= until:
-            self._end(f"stdin has ended, and {len(self._pending)} lines of it are not worked on")
+            self._end(f"stdin has ended, and {len(self._pending)} lines of it are not processed")
 
     def _note(self, event: str, **fields: object) -> None:
         self._apply(ServiceEvent(event, fields))
@@ -356,7 +356,7 @@ class Service:
     def release_guard(self, asked: GuardReleased) -> None:
         """Release routes that the guard holds."""
         if self._pipeline.filter.engine.guard.held == 0:
-            log.warning("guard: %s, and nothing is held", asked.by)
+            log.warning("guard: release by %s: nothing is held", asked.by)
         self._apply(asked)
 
     @property
@@ -395,7 +395,10 @@ class Service:
             wanted, text = await read_again(self._config, engine, is_forced=is_forced)
         except ConfigError as error:
             self._running.reload_problems = error.problems
-            log.error("the configuration that is in force stays: %s", "; ".join(error.problems))
+            log.error(
+                "reload refused, the active configuration stays in force: %s",
+                "; ".join(error.problems),
+            )
             self._note("reload_refused", by=by, problems=error.problems[:10])
             return error.problems
         self._running.reload_problems = []
@@ -407,7 +410,7 @@ class Service:
         self, wanted: Config, text: str, by: str, *, is_forced: bool = False
     ) -> None:
         sections = changes.changed(self._config, wanted)
-        log.info("configuration read again: %s", ", ".join(sections) or "no change")
+        log.info("configuration reloaded: %s", ", ".join(sections) or "no change")
         self._note("reload", by=by, sections=sections)
         if not sections:
             return

@@ -103,7 +103,7 @@ def _open_directory(path: Path | str, inside: int | None = None) -> int:
     try:
         return os.open(path, flags, dir_fd=inside)
     except NotADirectoryError:
-        text = "is a link or a file and no directory; remove it"
+        text = "is not a directory; remove it"
         raise NotADirectoryError(errno.ENOTDIR, text, str(path)) from None
 
 
@@ -132,7 +132,7 @@ def _remove_others(index: int, kept: set[str]) -> None:
             continue
         status = os.stat(name, dir_fd=index, follow_symlinks=False)
         if status.st_uid != os.geteuid():
-            log.warning("%s/%s belongs to another user and stays", DIRECTORY, name)
+            log.warning("%s/%s belongs to another user and is not removed", DIRECTORY, name)
         elif stat.S_ISDIR(status.st_mode):
             shutil.rmtree(name, dir_fd=index)
         else:
@@ -156,7 +156,7 @@ def _build(log_file: Path, index: int, name: str) -> None:
                 )
                 connection.execute(f"COPY ({COUNTING}) TO {_quoted(counted)} (FORMAT parquet)")
         except duckdb.Error as error:
-            text = "%s is not indexed; `rsfilter audit verify` may say more: %s"
+            text = "%s is not indexed; `rsfilter audit verify` may show the cause: %s"
             log.warning(text, log_file, error)
             return
         for path, final in ((made, name), (counted, _counts_of(name))):
@@ -230,7 +230,7 @@ def _quoted(path: Path | str) -> str:
 
 # Comparison --------------------------------------------------------------------------------------
 
-CHANGED = "is not what the log says, so `query` and `stats` may be wrong: delete it"
+CHANGED = "differs from the log, so `query` and `stats` may be wrong: delete it"
 
 
 def differing(directory: Path, key: FileKey) -> list[Path]:

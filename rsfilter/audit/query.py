@@ -56,7 +56,7 @@ class GaveUpError(Exception):
     the files that were read completely."""
 
     def __init__(self, found: list[Record]) -> None:
-        super().__init__("the query was told to end")
+        super().__init__("the query was ended")
         self.found = found
 
 
@@ -344,7 +344,7 @@ def _lines(directory: Path, key: FileKey, wanted: _Conditions) -> Iterator[bytes
         try:
             yield from lines_of(file)
         except UNREADABLE as error:
-            log.warning("%s: damaged, not all of it is read: %s", key.name, error)
+            log.warning("%s: damaged, it is read in part: %s", key.name, error)
 
 
 def _newest(directory: Path, keys: list[FileKey], wanted: _Conditions, limit: int) -> list[Record]:

@@ -90,7 +90,7 @@ def _last_link(directory: Path, keys: Iterable[FileKey], end: End, disk: Disk) -
         tail = _uncompressed_tail(path) if is_uncompressed else _compressed_tail(directory, key)
         link, is_good = _judge(tail)
         if not is_good:
-            end.notes |= {"file": key.name, "problem": "the last line is not what its hash says"}
+            end.notes |= {"file": key.name, "problem": "the last line does not match its hash"}
         if is_newest and is_uncompressed and is_good:
             end.is_appendable = True
             if tail.size > tail.end:

@@ -66,7 +66,7 @@ def timeline(directory: Path, since: float, until: float, sessions_up: int | Non
     the time is empty; LogFileError or OSError if a file is damaged or cannot be read.
     """
     if not 0 <= since < until:
-        raise ValueError("since: it has to be before until")
+        raise ValueError("since: must be before until")
     step = next((each for each in STEPS if (until - since) / each <= MAX_POINTS), STEPS[-1])
     begin = int(since // step) * step
     times = list(range(begin, int(-(-until // step)) * step, step))

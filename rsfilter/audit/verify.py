@@ -136,7 +136,7 @@ class _Checker:
         plain, compressed = self._directory / key.name, self._directory / key.compressed_name
         try:
             if compressed.exists() and plain.exists() and not is_same_content(plain, compressed):
-                self._problem(f"is not what {key.compressed_name} holds")
+                self._problem(f"differs from {key.compressed_name}")
         except FileNotFoundError:
             pass  # the filter has compressed it meanwhile
 

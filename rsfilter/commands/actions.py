@@ -67,7 +67,7 @@ LIMIT = argument(
     help=f"only the first N; 0 for all (default: {SHOWN}, with --json all)",
 )
 
-ASN = argument("--asn", type=asn, metavar="N", help="of the session")
+ASN = argument("--asn", type=asn, metavar="N", help="AS of the session")
 
 REASON = argument(
     "--reason", choices=list(REASONS), metavar="REASON", help="one of docs/reasons.md"
@@ -82,10 +82,10 @@ def match(what: str) -> Argument:
         "--match",
         choices=["covering", "covered", "exact"],
         default="covering",
-        help=f"{what} whose prefix covers PREFIX, lies in it, or is it (default: %(default)s)",
+        help=f"{what} whose prefix covers PREFIX, is in it, or equals it (default: %(default)s)",
     )
 
 
 JSON = argument("--json", action="store_true", help="print JSON")
 
-JSON_LINES = argument("--json", action="store_true", help="print JSON, one object to a line")
+JSON_LINES = argument("--json", action="store_true", help="print JSON, one object per line")

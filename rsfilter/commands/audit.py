@@ -60,7 +60,7 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "query",
             _query,
-            help="who announced what, what was decided, and why",
+            help="search the records of announcements and verdicts",
             description="Prints the records that meet every condition, oldest first.",
             parents=where,
             arguments=CONDITIONS,
@@ -68,8 +68,8 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "tail",
             _tail,
-            help="the latest records",
-            description="Prints the latest records, oldest first; with -f also those that come.",
+            help="print the latest records",
+            description="Prints the latest records, oldest first; with -f also new ones.",
             parents=where,
             arguments=(
                 argument(
@@ -78,16 +78,16 @@ def _actions() -> tuple[Action, ...]:
                     type=arguments.count,
                     default=10,
                     metavar="N",
-                    help="how many (default: %(default)s)",
+                    help="number of records (default: %(default)s)",
                 ),
-                argument("-f", "--follow", action="store_true", help="go on with those that come"),
+                argument("-f", "--follow", action="store_true", help="also print new records"),
             ),
         ),
         Action(
             "stats",
             _stats,
-            help="how many of what",
-            description="Counts the records of a time by event, verdict and reason, and for the "
+            help="count records",
+            description="Counts the records of a period by event, verdict and reason, and for the "
             "busiest neighbors, hosts and prefixes.",
             parents=where,
             arguments=PERIOD,
@@ -95,7 +95,7 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "verify",
             _verify,
-            help="is every record there, and as it was written?",
+            help="check that no record was changed or removed",
             description="Finds every record that was changed, removed, cut or moved. Exit code 1: "
             "there is damage, or no record at all.",
             parents=where,
@@ -103,17 +103,17 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "index",
             _index,
-            help="make questions about millions of records fast",
-            description="Makes a columnar copy of each closed file, in the log's directory "
+            help="make queries over millions of records fast",
+            description="Writes a columnar copy of each closed file to the log's directory "
             "`index`. `query` and `stats` use it. It can be deleted at any time.",
             parents=where,
         ),
         Action(
             "report",
             _report,
-            help="some time of the log as one HTML file, for reviewers",
-            description="Writes tables, a time line, who announced what belongs to others, and "
-            "whether the log is intact. The file loads nothing and runs nothing.",
+            help="write a period of the log as one HTML file, for reviewers",
+            description="Writes tables, a time line, announcements of prefixes of other hosts, "
+            "and whether the log is intact. The file loads nothing and runs no code.",
             parents=where,
             arguments=(
                 *PERIOD,
@@ -123,10 +123,10 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "prune",
             _prune,
-            help="remove old files, but none that was not shipped",
+            help="remove old files, but none that is not shipped yet",
             description="Removes closed files of days before a time, oldest first, also while the "
-            "filter runs. With [fleet] those only that the database has: if it cannot be asked, "
-            "none.",
+            "filter runs. With [fleet] only those that are in the database, and none if it does "
+            "not answer.",
             parents=(arguments.configured(),),
             arguments=(
                 argument(
@@ -134,7 +134,7 @@ def _actions() -> tuple[Action, ...]:
                     type=time_argument,
                     required=True,
                     metavar="TIME",
-                    help="a day such as 2026-11-22, or so long ago: 400d, 52w",
+                    help="a day such as 2026-11-22, or an age: 400d, 52w",
                 ),
                 JSON,
             ),

@@ -34,8 +34,8 @@ def time_argument(text: str) -> float:
 _FORMS = "2026-11-22T10:00:00Z, 2026-11-22, 01:15 (UTC), yesterday, tuesday, 5min, 2h, 3d"
 
 PERIOD = (
-    argument("--since", type=time_argument, metavar="TIME", help=f"from then on: {_FORMS}"),
-    argument("--until", type=time_argument, metavar="TIME", help="before, in the same forms"),
+    argument("--since", type=time_argument, metavar="TIME", help=f"from this time on: {_FORMS}"),
+    argument("--until", type=time_argument, metavar="TIME", help="before this time (same forms)"),
 )
 
 
@@ -65,7 +65,7 @@ CONDITIONS = (
     ASN,
     argument("--host", metavar="NAME", help="the host's name in the truth"),
     argument(
-        "--neighbor", type=arguments.address, metavar="ADDRESS", help="the other end of the session"
+        "--neighbor", type=arguments.address, metavar="ADDRESS", help="the neighbor's address"
     ),
     REASON,
     VERDICT,

@@ -100,6 +100,6 @@ def print_result(result: VerifyResult) -> None:
     if not result.has_head and result.records:
         out.print("head.json is missing: records at the end may be, too")
     if result.is_ok and not result.records:
-        out.print("There is nothing to vouch for: no record, and a filter that runs writes some.")
+        out.print("There is no record, although a running filter writes some.")
     else:
         out.print("The log is intact." if result.is_ok else "The log is DAMAGED.")

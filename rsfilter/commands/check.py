@@ -37,9 +37,9 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "check",
         parents=[configured()],
-        help="what is in force, or every error",
-        description="Reads configuration and truth as run would, and prints what is in force, or "
-        "every error with its place.",
+        help="print the active settings, or every error",
+        description="Reads configuration and truth as run does, and prints the active settings, "
+        "or every error with its place.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=run)
@@ -227,8 +227,8 @@ def _password_warnings(config: Config, planned: Plan) -> list[str]:
 def _data_warnings(config: Config, truth: Truth | None) -> list[str]:
     if truth is not None and not truth.vrps and config.rtr is None:
         return [
-            "truth.file: holds filters only, and there is no [rtr] whose data they could filter: "
-            "nobody owns any prefix"
+            "truth.file: has only filters, and there is no [rtr] whose data they could filter: "
+            "no host owns any prefix"
         ]
     return []
 

@@ -63,9 +63,9 @@ class Client:
         """The filter that listens on this unix socket, which needs no token. `hint`: for people,
         why it is this one."""
         unreachable = (
-            f"({hint}) Is it running? ExaBGP starts it; its log says why it ended, or why it has "
-            "no socket. Is it another one? Name its configuration with -c, or its address with "
-            "--url."
+            f"({hint}) Is it running? ExaBGP starts it; its log has the reason why it ended, or "
+            "has no socket. If another filter is meant, name its configuration with -c, or its "
+            "address with --url."
         )
         return cls(str(path), lambda timeout: _LocalConnection(path, timeout), unreachable)
 
@@ -92,7 +92,7 @@ class Client:
             )
         else:
             connection = lambda seconds: HTTPConnection(host, port, timeout=seconds)  # noqa: E731
-        unreachable = "Is it running? ExaBGP starts it; its log has why it ended."
+        unreachable = "Is it running? ExaBGP starts it; its log has the reason why it ended."
         client = cls(url.rstrip("/"), connection, unreachable)
         client._token = lambda: _read_token(token_file)
         client._always_needs_token = token_file is not None and not _is_loopback(host)
@@ -177,7 +177,8 @@ class Client:
             return connection.getresponse()
         except TimeoutError:
             waited = f"no answer within {seconds:.0f} s"
-            raise SilentError(f"{self._name}: {waited}: it, or the way to it, hangs") from None
+            hint = "the filter hangs, or the network to it"
+            raise SilentError(f"{self._name}: {waited}: {hint}") from None
         except (OSError, HTTPException, UnicodeError) as error:
             raise ClientError(
                 f"no filter answers on {self._name}: {error}. {self._unreachable}"
@@ -265,7 +266,7 @@ def reaching_arguments() -> argparse.ArgumentParser:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="with --url: its token, for what changes the filter",
+        help="with --url: its token, for commands that change the filter",
     )
     return parser
 
@@ -278,10 +279,12 @@ def client_of(args: argparse.Namespace) -> Client:
         raise ClientError("--token-file is for --url: the filter's socket needs no token")
     path = args.config or default_path()
     if args.config is None and not path.exists():
-        return Client.on_socket(DEFAULT_SOCKET, f"no configuration names another: {DEFAULT_HELP}")
+        return Client.on_socket(
+            DEFAULT_SOCKET, f"the default, without a configuration: {DEFAULT_HELP}"
+        )
     hint = "; name the file with -c, or the filter with --url"
     config = parse_config(read_config(path, hint=hint), path)
-    client = Client.on_socket(config.http.socket, f"{config.path}: [http] socket says so")
+    client = Client.on_socket(config.http.socket, f"from [http] socket in {config.path}")
     _warn_of_another(client, config)
     return client
 
@@ -297,4 +300,6 @@ def _warn_of_another(client: Client, config: Config) -> None:
         return  # the request itself will fail, with the reason
     ours = os.path.realpath(config.path)
     if theirs != ours:
-        print_note(f"rsfilter: the filter on {config.http.socket} runs by {theirs}, not by {ours}")
+        print_note(
+            f"rsfilter: the filter on {config.http.socket} runs with {theirs}, not with {ours}"
+        )

@@ -15,7 +15,7 @@ def add(commands: Subparsers) -> None:
     """Add `completion` to the command line."""
     parser = commands.add_parser(
         "completion",
-        help="what makes the shell complete commands",
+        help="print the completion script of a shell",
         description="bash: rsfilter completion bash > /etc/bash_completion.d/rsfilter; "
         "zsh: rsfilter completion zsh > a directory of $fpath, as _rsfilter; "
         "fish: rsfilter completion fish > ~/.config/fish/completions/rsfilter.fish",

@@ -15,7 +15,7 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "drain",
         parents=[reaching_arguments(), printing()],
-        help="leave service, or come back",
+        help="leave service, or return to it",
         description="on: everything is announced with GRACEFUL_SHUTDOWN (RFC 8326) for drain_time "
         "seconds, then withdrawn. off: everything is announced as before.",
     )

@@ -16,11 +16,11 @@ def add(commands: Subparsers) -> None:
     """Add `exabgp` to the command line."""
     parser = commands.add_parser(
         "exabgp",
-        help="ExaBGP itself, with what costs it most replaced",
-        description="Runs the ExaBGP that is installed beside rsfilter, in this process. A server "
-        "has its costliest functions replaced, each only where it was made for this release; what "
-        "is sent and said stays the same. WORDS are ExaBGP's own: server exabgp.conf, "
-        "validate exabgp.conf, version.",
+        help="run ExaBGP with its costliest functions replaced",
+        description="Runs the ExaBGP that is installed beside rsfilter, in this process. In a "
+        "server its costliest functions are replaced, each only if the replacement was made for "
+        "this release; peers and helpers receive the same. WORDS are ExaBGP's own: server "
+        "exabgp.conf, validate exabgp.conf, version.",
     )
     parser.add_argument("--stock", action="store_true", help="replace nothing")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS", help="for ExaBGP")

@@ -65,7 +65,10 @@ def add(commands: Subparsers) -> None:
         "--asn: how a route from that AS would be judged by the truth file and the caches now.",
     )
     parser.add_argument(
-        "prefix", type=arguments.any_prefix, metavar="PREFIX", help="what is announced: 203.0.113.7"
+        "prefix",
+        type=arguments.any_prefix,
+        metavar="PREFIX",
+        help="a prefix or an address: 203.0.113.7",
     )
     parser.add_argument(
         "--asn", type=arguments.asn, metavar="N", help="judge a route of this AS that may not exist"

@@ -30,26 +30,26 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "check",
             _check,
-            help="do the configurations of many route servers fit together?",
-            description="Reads all of them and their truths: ranges of hosts that too few route "
-            "servers have, or none; rules, routers and fan-outs that are not the same; names that "
-            "are not unique. Needs no database. Exit code 1: there is an error.",
+            help="check that the configurations of many route servers fit together",
+            description="Reads the configurations and their truths. Reports ranges of hosts that "
+            "too few route servers have, or none; rules, routers and fan-outs that differ; and "
+            "names that are not unique. Needs no database. Exit code 1: there is an error.",
             arguments=_CHECK,
         ),
         Action(
             "schema",
             fleet_logs.schema,
-            help="the SQL that makes the database, or brings it up to date",
-            description="Prints SQL for the database's administrator, who reads it and gives it to "
-            "psql -v ON_ERROR_STOP=1. Applied again it changes nothing.",
+            help="print the SQL that creates or upgrades the database",
+            description="Prints SQL for the database's administrator, who reads it and applies it "
+            "with psql -v ON_ERROR_STOP=1. Applied again it changes nothing.",
             arguments=_SCHEMA,
         ),
         Action(
             "ship",
             fleet_logs.ship,
             help="ship an audit log to the database, to its end",
-            description="Ships what the audit log has and the database has not. A running filter "
-            "does so by itself; this is for a log whose filter runs no more, or for a copy of one.",
+            description="Ships records that are not in the database yet. A running filter does so "
+            "by itself; this is for a log whose filter no longer runs, or for a copy of a log.",
             parents=of_filter,
             arguments=(
                 argument(
@@ -64,7 +64,7 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "resume",
             fleet_logs.resume,
-            help="let an empty audit log go on where the database's ends",
+            help="let an empty audit log continue where the database ends",
             description="For a machine that has lost its disk, or a new one under the same name, "
             "before its filter is started: the first record will follow the last one that was "
             "shipped.",
@@ -73,29 +73,29 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "collect",
             fleet_logs.collect,
-            help="copies of all audit logs, octet for octet",
+            help="write copies of all audit logs, byte for byte",
             description="Writes DIR/INSTANCE/audit-*.jsonl for each instance, and checks every "
-            "hash. Called again it goes on. Exit code 1: something is wrong with one of them.",
+            "hash. Called again, it continues. Exit code 1: one of the logs has a problem.",
             arguments=(
                 *database_arguments(is_required=True),
                 argument("-o", "--output", type=Path, required=True, metavar="DIR"),
-                argument("--follow", action="store_true", help="go on for ever"),
+                argument("--follow", action="store_true", help="do not end"),
                 JSON_LINES,
             ),
         ),
         Action(
             "status",
             fleet_view.status,
-            help="all instances: who is there, what they decide by, how far they are shipped",
+            help="list all instances: last heartbeat, active data, shipped records",
             description="Shows the newest heartbeat of each instance. Exit code 1: one is silent, "
-            "is not shipped, or judges by other data than the others.",
+            "is not shipped, or has other active data than the others.",
             parents=of_filter,
             arguments=of_reader,
         ),
         Action(
             "diff",
             fleet_view.diff,
-            help="routes that two instances do not have alike, and why",
+            help="list routes that two instances decide differently, and why",
             description="Shows where two instances with the same hosts differ, each with its "
             "cause. Exit code 1: there is a difference.",
             parents=of_filter,
@@ -119,7 +119,7 @@ _CHECK = (
         default=[],
         type=arguments.prefix,
         metavar="PREFIX",
-        help="every address in it has to be in some route server's ranges",
+        help="require that each address in it is in the ranges of a route server",
     ),
     JSON_LINES,
 )

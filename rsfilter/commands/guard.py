@@ -53,8 +53,8 @@ def _actions() -> tuple[Action, ...]:
             "release",
             _release,
             help="withdraw held routes from all routers",
-            description="Withdraws the held routes, which the data in force reject, from all "
-            "routers. Lists them first, and asks for confirmation.",
+            description="Withdraws the held routes, which the active data reject, from all "
+            "routers. Lists them first, and waits for confirmation.",
             parents=parents,
             arguments=(
                 argument(

@@ -60,7 +60,7 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "impact",
         parents=[reaching_arguments()],
-        help="which routes would flip under another truth",
+        help="list routes that another truth would lose or gain",
         description="Judges every route of the running filter, or of a snapshot, by another truth "
         "file. Nothing changes. Exit code 3: routes that routers have would be lost.",
     )
@@ -69,7 +69,7 @@ def add(commands: Subparsers) -> None:
         "--snapshot",
         type=Path,
         metavar="FILE",
-        help="routes that were saved by `rsfilter routes --snapshot`, instead of a running filter",
+        help="routes saved by `rsfilter routes --snapshot`, instead of a running filter",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -108,7 +108,7 @@ def by_snapshot(config: Config, truth: Path, snapshot: Path) -> dict[str, Any]:
         raise CommandError(f"{config.path}: no [truth]: no truth file would change anything")
     data = asyncio.run(data_of(config, load_truth(truth, may_be_empty=config.truth_may_be_empty)))
     if data.rtr_source is Source.UNAVAILABLE:
-        raise CommandError(f"no RTR cache of {config.path} could be asked")
+        raise CommandError(f"no RTR cache of {config.path} answered")
     impact = Impact(Neighbors(config.hosts, config.routers), data)
     for entry in _entries(snapshot):
         if MOVABLE.issuperset(entry.verdict.reasons):
@@ -159,7 +159,7 @@ def _entries(snapshot: Path) -> Iterator[Entry]:
             "the routes before it"
         )
     if stated == 0:
-        raise CommandError(f"{snapshot}: there is no route in it, so that none could be lost")
+        raise CommandError(f"{snapshot}: it has no route, so none could be lost")
 
 
 def _entry(saved: _Saved) -> Entry:

@@ -130,7 +130,7 @@ def add(commands: Subparsers) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="made if it does not exist (default: the current directory; with --instance "
+        help="created if missing (default: the current directory; with --instance "
         f"{SYSTEM_PATH.parent}/NAME)",
     )
     for value in _VALUES:

@@ -16,11 +16,11 @@ def add(commands: Subparsers) -> None:
         "reload",
         parents=[reaching_arguments(), printing()],
         help="read the configuration and the truth again",
-        description="What a running filter cannot take in is refused, and so is a configuration "
-        "that would reject more accepted routes than [guard] allows.",
+        description="A change that a running filter cannot apply is refused, and so is a "
+        "configuration that would reject more accepted routes than [guard] allows.",
     )
     parser.add_argument(
-        "--force", action="store_true", help="what the configuration takes away is meant"
+        "--force", action="store_true", help="apply the configuration even if it rejects more"
     )
     parser.set_defaults(handler=run)
 

@@ -34,31 +34,31 @@ directory."""
 
 def add(commands: Subparsers) -> None:
     """Add `render` to the command line."""
-    parser = commands.add_parser("render", help="write the files of other programs")
+    parser = commands.add_parser("render", help="write the configuration files of other programs")
     programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
     exabgp = programs.add_parser(
         "exabgp",
         parents=[configured()],
-        help="exabgp.conf and exabgp.env, and bird.conf for a fan-out",
+        help="write exabgp.conf and exabgp.env, and bird.conf for a fan-out",
         description="Writes exabgp.conf and exabgp.env from configuration and truth, after "
         "ExaBGP has validated them. Files that would not change are left alone. Start with: "
         "set -a; . DIR/exabgp.env; rsfilter exabgp server DIR/exabgp.conf",
     )
     exabgp.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it is not there"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="created if missing"
     )
     exabgp.add_argument(
         "--user",
         type=_user,
         default=_current_user(),
         metavar="NAME",
-        help="who ExaBGP and rsfilter become when started as root (default: the current user)",
+        help="user of ExaBGP and rsfilter when started as root (default: the current user)",
     )
     exabgp.set_defaults(handler=run)
     alice = programs.add_parser(
         "alice",
         parents=[configured()],
-        help="the sections of alice.conf for the looking glass",
+        help="print the sections of alice.conf for the looking glass",
         description="Prints the sections with which Alice-LG reads the looking glasses of one or "
         "several route servers: reasons, origin validation and a source for each.",
     )
@@ -104,9 +104,9 @@ def run(args: argparse.Namespace) -> int:
     finally:
         os.umask(umask)
     if ENVIRONMENT_NAME in changed:
-        sys.stdout.write(f"Restart ExaBGP, in a quiet hour: only then it has {ENVIRONMENT_NAME}.\n")
+        sys.stdout.write(f"Restart ExaBGP in a quiet hour: only then it uses {ENVIRONMENT_NAME}.\n")
     elif CONFIG_NAME in changed:
-        sys.stdout.write(f"Reload ExaBGP (SIGUSR1): then it has {CONFIG_NAME}.\n")
+        sys.stdout.write(f"Reload ExaBGP (SIGUSR1): then it uses {CONFIG_NAME}.\n")
     for path in sorted(args.output.glob("bird*.conf")) if fanouts else ():
         if path.name not in fanouts:
             text = f"warning: {path}: of another [fanout]; nothing writes it any more, remove it"

@@ -38,8 +38,8 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "replay",
         parents=[configured()],
-        help="run over recorded lines, without ExaBGP",
-        description="Does what run would have done over recorded lines, in recorded time, and "
+        help="process a recording again, without ExaBGP",
+        description="Processes recorded lines as run did, in recorded time, and "
         "prints the commands. The same recording always gives the same commands and audit log.",
     )
     parser.add_argument(
@@ -50,7 +50,7 @@ def add(commands: Subparsers) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="where the audit log of the replay goes: never the running filter's",
+        help="directory for the audit log of the replay, not that of the running filter",
     )
     parser.add_argument(
         "--vrps", type=Path, metavar="FILE", help="VRPs in place of the RTR caches' (JSON)"
@@ -136,7 +136,7 @@ class Machine:
         if not count:
             return []
         return [
-            f"{count} of {counters.total()} lines were not understood; what they said is missing:",
+            f"{count} of {counters.total()} lines were not understood; they are missing:",
             *map(_shown, self._skipped[:SHOWN]),
             *(["..."] if count > SHOWN else []),
         ]

@@ -57,14 +57,14 @@ _CONDITIONS = (
         "--neighbor",
         type=arguments.address,
         metavar="ADDRESS",
-        help="the host's end of the session",
+        help="the host's session address",
     ),
     argument("--host", metavar="NAME", help="the truth's name, or its group's"),
     VERDICT,
     REASON,
     argument("--family", choices=["ipv4", "ipv6"]),
     LIMIT,
-    argument("--snapshot", type=Path, metavar="FILE", help="write all of them there, for impact"),
+    argument("--snapshot", type=Path, metavar="FILE", help="write all routes to FILE, for impact"),
 )
 
 

@@ -26,7 +26,7 @@ def add(commands: Subparsers) -> None:
         "--record",
         type=Path,
         metavar="FILE",
-        help="record all that comes in, for replay; a FILE that is there becomes FILE.1",
+        help="record all input, for replay; an existing FILE becomes FILE.1",
     )
     parser.set_defaults(handler=run)
 

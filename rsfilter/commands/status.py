@@ -19,14 +19,14 @@ def add(commands: Subparsers) -> None:
         "status",
         parents=[reaching_arguments(), printing()],
         help="show health and active data",
-        description="Prints what is wrong, what is in force, and how much there is of it. Exit "
-        "code 1: something is wrong, or routes are held.",
+        description="Prints problems, active data, and counts. Exit code 1: something is wrong, "
+        "or routes are held.",
     )
     parser.add_argument(
         "-q",
         "--quiet",
         action="store_true",
-        help="print nothing if all is well, else what is wrong",
+        help="print only what is wrong",
     )
     parser.set_defaults(handler=run)
 
@@ -91,13 +91,13 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "exabgp", f"{exabgp['dialect'] or 'silent so far'}, {exabgp['waiting']} commands waiting"
     yield "", _replaced(exabgp["speaker"])
     audit = status["audit"]
-    yield "audit log", audit["reason"] or f"good, {audit['queued']} records waiting"
-    yield "filter", f"since {short_time(status['started'])}, by {status['configuration']}"
+    yield "audit log", audit["reason"] or f"ok, {audit['queued']} records waiting"
+    yield "filter", f"since {short_time(status['started'])}, with {status['configuration']}"
 
 
 def _replaced(speaker: dict[str, Any] | None) -> str:
     if speaker is None or not (speaker["replaced"] or speaker["left_out"]):
-        return "nothing replaced in it"
+        return "no function replaced"
     text = f"{speaker['exabgp']}, replaced: {', '.join(speaker['replaced']) or 'nothing'}"
     return text + "".join(f"; left out: {name}" for name in speaker["left_out"])
 
@@ -118,7 +118,7 @@ def _data_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if rtr := status["rtr"]:
         for cache in rtr["caches"]:
             age = "never" if cache["age_s"] is None else f"{cache['age_s']:.0f} s ago"
-            decides = ", decides" if cache["decides"] else ""
+            decides = ", in use" if cache["decides"] else ""
             yield (
                 "rtr cache",
                 f"{cache['address']}: {cache['state']}, {count(cache['vrps'], 'VRP')}, "
@@ -136,5 +136,5 @@ def _ages(cache: dict[str, Any]) -> str:
     if cache["unchanged_s"] is not None:
         text += f", unchanged for {span(cache['unchanged_s'])}"
     if cache["differs_s"] is not None:
-        text += f", {cache['missing']} VRPs missing and {cache['extra']} more than where it decides"
+        text += f", {cache['missing']} VRPs fewer and {cache['extra']} more than the cache in use"
     return text

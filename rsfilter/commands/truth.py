@@ -29,8 +29,8 @@ def _actions() -> tuple[Action, ...]:
         Action(
             "check",
             _check,
-            help="what a truth file says, or every error in it",
-            description="Reads a truth file of any form as run would, and prints what it says, or "
+            help="summarize a truth file, or print every error in it",
+            description="Reads a truth file of any form as run does, and prints a summary, or "
             "every error with its place.",
             arguments=(file, JSON),
         ),
@@ -39,19 +39,19 @@ def _actions() -> tuple[Action, ...]:
             _diff,
             help="compare two truth files",
             description="Prints hosts and address space that a new truth file adds, removes or "
-            "gives to another. Exit code 0 also if they differ; `impact` has what that does to "
+            "gives to another AS. Exit code 0 also if they differ; `impact` shows the effect on "
             "live routes.",
             arguments=(
-                argument("old", type=Path, metavar="OLD", help="the truth file before"),
-                argument("new", type=Path, metavar="NEW", help="the one after"),
+                argument("old", type=Path, metavar="OLD", help="the old truth file"),
+                argument("new", type=Path, metavar="NEW", help="the new truth file"),
                 JSON,
             ),
         ),
         Action(
             "export",
             _export,
-            help="write a truth file in another program's form",
-            description="Prints the VRPs of a truth file in another program's form. The same "
+            help="convert a truth file for another program",
+            description="Prints the VRPs of a truth file in another program's format. The same "
             "truth always gives the same bytes.",
             arguments=(
                 file,

@@ -21,8 +21,8 @@ def add(commands: Subparsers) -> None:
         "watch",
         parents=[reaching_arguments(), printing()],
         help="print events of the running filter, live",
-        description="Prints what happens from now on, until it is interrupted. The audit log has "
-        "what was before: rsfilter audit query.",
+        description="Prints events as they happen, until it is interrupted. For earlier events: "
+        "rsfilter audit query.",
     )
     parser.add_argument(
         "kinds", nargs="*", metavar="KIND", choices=KINDS, help=f"only these: {', '.join(KINDS)}"

@@ -295,7 +295,7 @@ class _Builder:
             self._problem(
                 "rtr.expire",
                 f"{table.expire} is not longer than refresh ({table.refresh}) and retry "
-                f"({table.retry}): data would expire between two questions (RFC 8210 section 6)",
+                f"({table.retry}): data would expire between two requests (RFC 8210 section 6)",
             )
         return RtrConfig(
             caches=caches,

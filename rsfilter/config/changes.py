@@ -44,4 +44,4 @@ def _other_roles(running: Config, wanted: Config) -> Iterator[str]:
 def _fixed(running: Config, wanted: Config) -> Iterator[str]:
     for section in FIXED:
         if getattr(running, section) != getattr(wanted, section):
-            yield f"{section}: only a restart of rsfilter takes a change of it in"
+            yield f"{section}: changing it requires a restart of rsfilter"

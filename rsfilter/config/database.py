@@ -105,7 +105,7 @@ def _host(text: str) -> tuple[str, str]:
         or not is_balanced
         or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
     ):
-        raise HintError(f"{text} is no host, host:port or [IPv6 address]:port")
+        raise HintError(f"{text} is not a host, host:port or [IPv6 address]:port")
     return host, port
 
 
@@ -114,8 +114,10 @@ def _check(parameters: dict[str, str]) -> None:
         raise HintError("the host is missing: postgresql://ROLE@HOST/DATABASE")
     for name in FILES:
         if not parameters.get(name, "/").startswith("/"):
-            raise HintError(f"{name} is no absolute path")
+            raise HintError(f"{name} is not an absolute path")
     hosts = parameters["host"].split(",")
     is_local = all(host.startswith("/") or host in LOOPBACK for host in hosts)
     if not is_local and parameters.get("sslmode") != VERIFIED:
-        raise HintError(f"over a network it needs sslmode={VERIFIED}, or anybody could answer")
+        raise HintError(
+            f"over a network it needs sslmode={VERIFIED}, or others could pose as the database"
+        )

@@ -50,7 +50,7 @@ def _audit(directory: Path) -> Iterator[str]:
 def _http(http: HttpConfig) -> Iterator[str]:
     for key, effect in (
         ("token_file", "nothing can be changed over HTTP"),
-        ("read_token_file", "only the token of token_file lets anybody read over TCP"),
+        ("read_token_file", "reading over TCP needs the token of token_file"),
         ("tls_certificate", "there is no HTTPS"),
         ("tls_key", "there is no HTTPS"),
     ):
@@ -81,7 +81,7 @@ def _unreadable(path: Path) -> str:
     """Return why a file cannot be read; empty if it can."""
     try:
         if not path.is_file():  # before open, which waits for ever on a pipe without a writer
-            return "is no file" if path.exists() else "is not there"
+            return "is not a file" if path.exists() else "does not exist"
         with path.open("rb"):
             return ""
     except OSError as error:

@@ -55,7 +55,7 @@ def _log_event(event: Auditable) -> None:
         log.warning("drain: %s; now %s", event.detail, event.phase.replace("_", " "))
     elif isinstance(event, SessionChange) and event.wrong_asn:
         log.warning(
-            "%s (%s) speaks as AS%d in its OPEN, and AS%d is expected: there is no session. "
+            "%s (%s): no session, because its OPEN has AS%d, and AS%d is expected. "
             "Correct the neighbor, or its ASN in truth or configuration, and render again",
             event.neighbor,
             event.host or event.group or "in no group",

@@ -86,7 +86,7 @@ class DataFeed:
         self._apply(TruthRead(truth, reading.content, file, reading.at, prepared))
 
     def _truth_refused(self, error: TruthError) -> None:
-        log.error("the truth that is in force stays: %s", error)
+        log.error("truth refused, the active truth stays in force: %s", error)
         self._note("truth_refused", problems=[str(p) for p in error.problems[:10]])
 
     async def _rtr_changed(self, snapshot: RtrSnapshot, reason: str) -> None:
@@ -94,13 +94,13 @@ class DataFeed:
         self._apply(RtrRead(snapshot, reason, prepared))
 
     def _rtr_expired(self) -> None:
-        log.error("no RTR cache has been fresh for so long that its data have expired")
+        log.error("RTR data have expired: no cache has confirmed its data within `expire`")
         self._note("rtr_expired")
         self._apply(RtrGone("expired"))
 
     def _give_up(self) -> None:
         if not self._sources.waits_for_caches:
             return
-        log.error("no RTR cache has delivered: what it would decide is rejected")
+        log.error("no RTR cache has delivered data yet: routes that it would decide are rejected")
         self._note("rtr_given_up")
         self._apply(RtrGone("given_up"))

@@ -26,7 +26,7 @@ MAX_TEXT = 200
 KEEP_TIMEOUT_S = 2.0
 """Seconds that a request waits for the disk."""
 
-UNNAMED = "somebody, before a restart"
+UNNAMED = "a request before the restart"
 
 
 def load(path: Path) -> str | None:
@@ -42,7 +42,7 @@ def load(path: Path) -> str | None:
         log.error("drain: %s is not used: %s", path, error)
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
-        log.error("drain: %s is no drain of ours, and counts all the same: remove it", path)
+        log.error("drain: %s cannot be decoded, and counts as a drain: remove it to end that", path)
         return UNNAMED
 
 

@@ -142,7 +142,7 @@ class Ending:
         self._leave(FORCED)
 
 
-_FORCED = "the end took too long: leaving what hangs behind"
+_FORCED = "ending took too long: what hangs is abandoned"
 
 
 async def within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object]]) -> None:
@@ -152,6 +152,6 @@ async def within(seconds: float, parts: Mapping[str, Coroutine[Any, Any, object]
         await asyncio.wait(tasks.values(), timeout=seconds)
     for name, task in tasks.items():
         if not task.done():
-            log.warning("the end does not wait for %s", name)
+            log.warning("ending without waiting for %s", name)
         elif not task.cancelled() and (error := task.exception()):
             log.error("at the end: %s: %r", name, error)

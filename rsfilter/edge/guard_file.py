@@ -122,7 +122,7 @@ def open_own(path: Path, max_bytes: int) -> BinaryIO:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UnusableError("it is no regular file")
+            raise UnusableError("it is not a regular file")
         if status.st_uid not in (0, os.geteuid()):
             raise UnusableError(f"it belongs to user {status.st_uid}")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -138,7 +138,7 @@ def open_own(path: Path, max_bytes: int) -> BinaryIO:
 def _read(file: BinaryIO, now: float) -> Tails:
     """The state of each route; UnusableError."""
     if file.readline(MAX_LINE) != HEADER:
-        raise UnusableError("it is no state of a guard that this release can read")
+        raise UnusableError("it is not a guard state that this release can read")
     digest, tails, batch, at = hashlib.sha256(HEADER), Tails(), [], -math.inf
     for line in _lines(file):
         if not line.startswith(b"= "):

@@ -80,7 +80,7 @@ class ReadinessWatcher:
             try:
                 await self._check()
             except Exception:  # any error: the next check may succeed
-                log.exception("readiness: cannot follow the files")
+                log.exception("readiness: cannot watch the files")
                 is_over = False
             self._has_checked.set()
             if is_over:
@@ -112,7 +112,7 @@ class ReadinessWatcher:
         except OSError as error:
             if path not in self._unseen:
                 self._unseen.add(path)
-                log.warning("readiness: cannot look for %s: %s", path, error.strerror)
+                log.warning("readiness: cannot check %s: %s", path, error.strerror)
             return self._exists.get(path, False)
         else:
             answer = True

@@ -51,5 +51,5 @@ async def _losses(wanted: Config, engine: Engine) -> list[str]:
     before = f", beside {guard.lost} that were lost before" if guard.lost else ""
     return [
         f"hosts: this would reject {impact.lost} of {impact.accepted} accepted routes{before}: "
-        "more than [guard] allows. If that is meant, say so: rsfilter reload --force"
+        "more than [guard] allows. To apply it anyway: rsfilter reload --force"
     ]

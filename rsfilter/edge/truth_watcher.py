@@ -166,8 +166,8 @@ class TruthWatcher:
         try:
             await self._check()
         except Exception as error:  # of a callback: the next change must be seen
-            logger.exception("cannot take over %s, trying again", self.path)
-            self._error = self._problem(f"cannot be taken over: {error!r}")
+            logger.exception("cannot apply %s, trying again", self.path)
+            self._error = self._problem(f"cannot be applied: {error!r}")
             self._settled = None  # that it is good again is to be found out
             self._seen = ""
             return False

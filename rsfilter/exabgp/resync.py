@@ -54,8 +54,8 @@ class Inherited(NamedTuple):
 class Step(Enum):
     """The current query."""
 
-    NEIGHBORS = "who is up"
-    LISTING = "what routers were told"
+    NEIGHBORS = "sessions"
+    LISTING = "the routes of routers"
     DONE = "done"
 
 

@@ -17,7 +17,7 @@ class UnsupportedExaBgpError(Exception):
     def __init__(self, version: str) -> None:
         super().__init__(
             f"this is ExaBGP {version}, and rsfilter does not run behind ExaBGP 6 or later: its "
-            "End-of-RIB is no JSON and its answers to `show` are others, so that a restart of "
+            "End-of-RIB is not JSON and its answers to `show` differ, so that a restart of "
             "rsfilter would withdraw every route. Install ExaBGP 5.0.15 or a later 5.0 "
             "(pip install 'exabgp>=5.0.15,<6')"
         )

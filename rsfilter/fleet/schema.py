@@ -110,7 +110,7 @@ def checked(name: str) -> str:
     """The name, which is safe in SQL and as the name of a directory. ValueError if it is not."""
     if not ROLE_NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name: at most 63 letters, digits, dots, dashes and underscores"
+            f"{name!r} is not a name: at most 63 letters, digits, dots, dashes and underscores"
         )
     return name
 
@@ -118,7 +118,7 @@ def checked(name: str) -> str:
 def checked_hash(text: str) -> str:
     """The hash of a record. ValueError if it is none."""
     if not re.fullmatch("[0-9a-f]{64}", text):
-        raise ValueError(f"{text!r} is no hash of a record: 64 hexadecimal digits")
+        raise ValueError(f"{text!r} is not the hash of a record: 64 hexadecimal digits")
     return text
 
 

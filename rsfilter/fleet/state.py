@@ -19,8 +19,8 @@ MAX_SEEN = 400
 """Absent hosts of others that a heartbeat has seen."""
 
 CAUSES = {
-    "truth": "they judge by different truths",
-    "rtr": "they judge by different VRPs of their RTR caches, or one has none that are fresh",
+    "truth": "they have different truths",
+    "rtr": "they have different VRPs from their RTR caches, or one has none that are fresh",
     "configuration": "their [[hosts]] sections have different rules",
     "guard": "the guard holds the route on one of them",
     "max_prefixes": "the host announces more than max_prefixes, and not in the same order",

@@ -93,7 +93,7 @@ class Supervisor:
         if name:
             yield name, text
         if silent := [peer.instance for peer in self.report.peers if peer.is_silent]:
-            yield "silent", f"not heard of: {', '.join(silent[:MAX_NAMED])}"
+            yield "silent", f"silent: {', '.join(silent[:MAX_NAMED])}"
         causes = Counter(one.cause for one in self.report.differences)
         for cause, count in sorted(causes.items()):
             example = next(one for one in self.report.differences if one.cause == cause)
@@ -169,4 +169,4 @@ class Supervisor:
         if name:
             log.error("fleet: %s: %s", name, detail)
         else:
-            log.info("fleet: shipping to the database goes on")
+            log.info("fleet: shipping to the database continues")

@@ -22,7 +22,7 @@ first screens show why."""
 MAX_FILE_BYTES = 512 << 20
 """The whole RPKI in 2026 is about 70 MB of JSON; several times that is a mistake or an attack."""
 
-TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 20} MiB; look at what wrote it"
+TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 20} MiB; check the program that writes it"
 """The problem of a file beyond `MAX_FILE_BYTES`."""
 
 MAX_QUOTED = 60

@@ -154,10 +154,10 @@ def _parse(data: bytes, where: str, now: float, *, may_be_empty: bool) -> Truth:
     if not table and not filters:
         if not may_be_empty:
             problems.fail(
-                "holds no entry in force, which would remove every route; to stop announcing on "
-                "purpose drain, or take the file out of the configuration"
+                "has no entry in force, which would remove every route; to leave service on "
+                "purpose, use rsfilter drain on, or remove the file from the configuration"
             )
-        warnings.add((), "holds no prefix: RTR caches alone decide who owns what")
+        warnings.add((), "has no prefix: RTR caches alone decide on every route")
     return Truth(
         vrps=table,
         format=_FORMATS[form],
@@ -328,7 +328,7 @@ def truth_export(truth: Truth, form: str) -> bytes:
     SLURM filters, which this form cannot express.
     """
     if form != "stayrtr":
-        raise ValueError(f'there is no form {form!r}; the one that there is: "stayrtr"')
+        raise ValueError(f'there is no form {form!r}; the only one is "stayrtr"')
     if truth.filters:
         raise ValueError("SLURM filters cannot be exported; give the file to StayRTR with -slurm")
     roas = [

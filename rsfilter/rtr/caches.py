@@ -243,7 +243,7 @@ class RtrCaches:
         cache.unread = None
         cache.is_empty = len(table.vrps) == 0
         if cache.is_empty:
-            log.error("RTR cache %s has no VRPs: not taken for data", cache.address)
+            log.error("RTR cache %s has no VRPs: its data are not used", cache.address)
             return
         cache.table = table
         if table.dropped:
@@ -263,7 +263,7 @@ class RtrCaches:
         if table is None or report.confirmed is None:
             return
         if before not in (None, decision.cache):
-            log.warning("RTR cache %s decides now", cache.address)
+            log.warning("RTR cache %s is now in use", cache.address)
         if self._is_fresh and self._in_force and self._in_force.digest == table.digest:
             return
         snapshot = RtrSnapshot(

@@ -92,7 +92,7 @@ def _directory_of(path: Path) -> Iterator[int]:
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         if os.fstat(directory).st_mode & stat.S_IWOTH:
-            text = f"everybody may write {path.parent}: choose a directory of the filter's own"
+            text = f"all users may write to {path.parent}: choose a directory of the filter's own"
             raise PermissionError(errno.EPERM, text)
         yield directory
     finally:
@@ -105,7 +105,7 @@ def _refuse_taken(directory: int, name: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(errno.EEXIST, "it is there and is no socket: remove it")
+        raise FileExistsError(errno.EEXIST, "it exists and is not a socket: remove it")
     with contextlib.suppress(ConnectionRefusedError):  # left by a dead filter
         _connected(directory, name, PROBE_TIMEOUT_S).close()
         text = "another filter answers on it: give each its own `socket` in [http]"

@@ -22,9 +22,7 @@ from rsfilter.web.workers import WorkerKind, Workers
 IMPACT = WorkerKind("rsfilter.web.impact_worker", WorkerLimits(2 << 30, 40), 2, "impacts")
 """A truth of a million entries takes 0.6 GiB and 2.4 s of CPU time; then come the routes."""
 
-AUDIT = WorkerKind(
-    "rsfilter.web.audit_worker", WorkerLimits(3 << 30, 20), 2, "questions to the audit log"
-)
+AUDIT = WorkerKind("rsfilter.web.audit_worker", WorkerLimits(3 << 30, 20), 2, "audit queries")
 """DuckDB, which reads indexes, keeps to 1 GB, and reserves more."""
 
 AUDIT_GRACE_S = 2.0

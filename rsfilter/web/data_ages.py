@@ -67,15 +67,13 @@ def _cache_warnings(cache: CacheStatus) -> Iterator[Finding]:
         yield Finding(name="rtr_cache_stale", detail=f"{cache.address}: {cache.state}")
     elif cache.decides and expires_soon(cache):
         left = cache.expire - (cache.age or 0.0)
-        detail = f"{cache.address} decides, and its data expire in {left:.0f} s"
+        detail = f"{cache.address} is in use, and its data expire in {left:.0f} s"
         yield Finding(name="rtr_expires_soon", detail=detail)
     if cache.is_unchanged_long:
         detail = f"{cache.address}: the same data for {span(cache.unchanged or 0.0)}"
         yield Finding(name="rtr_cache_unchanged", detail=detail)
     if cache.lasting:
-        differs = (
-            f"{count(cache.missing, 'VRP')} missing, {cache.extra} more than the cache that decides"
-        )
+        differs = f"{count(cache.missing, 'VRP')} missing, {cache.extra} more than the cache in use"
         detail = f"{cache.address} has differed for {span(cache.differs or 0.0)}: {differs}"
         yield Finding(name="rtr_caches_differ", detail=detail)
 

@@ -140,13 +140,13 @@ def _data_failures(running: Running) -> Iterator[Finding]:
 def _warnings(running: Running) -> Iterator[Finding]:
     if running.watcher is not None and running.watcher.error is not None:
         first = str(running.watcher.error.problems[0])
-        yield Finding(name="truth_refused", detail=f"the truth in force stays: {first}")
+        yield Finding(name="truth_refused", detail=f"the active truth stays in force: {first}")
     if running.reload_problems:
-        detail = f"the configuration in force stays: {running.reload_problems[0]}"
+        detail = f"the active configuration stays in force: {running.reload_problems[0]}"
         yield Finding(name="reload_refused", detail=detail)
     deferral = running.filter.deferral
     if running.filter.resync.is_done and not deferral.is_over:
-        detail = f"nothing is withdrawn yet, hosts are still to come: {_some(deferral.awaited)}"
+        detail = f"nothing is withdrawn yet, these hosts are not back: {_some(deferral.awaited)}"
         yield Finding(name="deferral", detail=detail)
     if running.fleet is not None:
         for name, text in running.fleet.warnings():
@@ -156,7 +156,7 @@ def _warnings(running: Running) -> Iterator[Finding]:
     yield from _missing(running)
     yield from _rejection(running)
     if flooding := running.filter.floods.neighbors:
-        detail = f"more changes than the audit log has line by line: {_some(flooding)}"
+        detail = f"more changes than the audit log writes line by line: {_some(flooding)}"
         yield Finding(name="flood", detail=detail)
     yield from age_warnings(running)
     yield from host_warnings(running, partial(_of_hosts, running))
@@ -190,11 +190,11 @@ def _missing(running: Running) -> Iterator[Finding]:
             yield Finding(name=f"{role}s_down", detail=detail)
     if hosts := expected.absent_hosts:
         names = _named(hosts.values(), lambda each: f"{each.host.name} ({each.neighbor})")
-        detail = f"{count(len(hosts), 'host session')} absent, which truth expects: {names}"
+        detail = f"{count(len(hosts), 'host session')} absent, expected by the truth: {names}"
         yield Finding(name="hosts_absent", detail=detail)
     if prefixes := expected.absent_prefixes:
         names = _named(prefixes.values(), lambda each: f"{each.prefix} of {each.host.name}")
-        detail = f"{count(len(prefixes), 'prefix')} absent, which truth expects: {names}"
+        detail = f"{count(len(prefixes), 'prefix')} absent, expected by the truth: {names}"
         yield Finding(name="prefixes_absent", detail=detail)
 
 
@@ -213,7 +213,9 @@ def _rejection(running: Running) -> Iterator[Finding]:
     total, accepted = len(engine.rib_in), engine.rib_in.accepted
     rejected = total - accepted - engine.guard.held
     if rejected >= MASS and rejected * 2 > total:
-        detail = f"{rejected} of {count(total, 'route')} rejected: look at the data before hosts"
+        detail = (
+            f"{rejected} of {count(total, 'route')} rejected: check the data first, then the hosts"
+        )
         yield Finding(name="mass_rejection", detail=detail)
 
 
@@ -229,10 +231,10 @@ def _some(neighbors: Sequence[Address]) -> str:
 
 def _not_ready(running: Running) -> Iterator[Finding]:
     if (step := running.filter.resync.step) is not Step.DONE:
-        yield Finding(name="resync", detail=f"still finding out: {step.value}")
+        yield Finding(name="resync", detail=f"still reading from ExaBGP: {step.value}")
     elif not running.filter.is_resynced:
         hosts = list(running.filter.repetition.hosts)
-        detail = f"{len(hosts)} hosts have not repeated themselves yet: {_some(hosts)}"
+        detail = f"{len(hosts)} hosts have not repeated their routes yet: {_some(hosts)}"
         yield Finding(name="resync", detail=detail)
     data = running.filter.engine.data
     if not running.sources.is_started:

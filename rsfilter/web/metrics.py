@@ -69,23 +69,23 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._judge = self._histogram(
-            "judge_seconds", "Time to judge the lines of one turn and queue what follows", _TIMES
+            "judge_seconds", "Time to judge the lines of one turn and queue the results", _TIMES
         )
         self._judged = self._histogram("turn_lines", "Lines of ExaBGP in one turn", _SIZES)
         self._backlog = self._histogram(
-            "command_backlog", "Commands that ExaBGP had not taken, sampled each second", _SIZES
+            "command_backlog", "Commands that ExaBGP had not read, sampled each second", _SIZES
         )
         self._age = self._histogram(
-            "data_age_seconds", "Age of the RTR data in force, sampled each second", _AGES
+            "data_age_seconds", "Age of the active RTR data, sampled each second", _AGES
         )
         self._rejudged = self._histogram(
             "revalidation_routes", "Routes judged again by one change of data", _SIZES
         )
         self._revalidation = self._histogram(
-            "revalidation_seconds", "Time to take over one change of data", _TIMES
+            "revalidation_seconds", "Time to apply one change of data", _TIMES
         )
         self._lag = self._histogram(
-            "loop_lag_seconds", "How late the event loop was, sampled each second", _TIMES
+            "loop_lag_seconds", "Delay of the event loop, sampled each second", _TIMES
         )
 
     # What happens ------------------------------------------------------------------------------
@@ -158,11 +158,11 @@ class Metrics:
         verdicts = {kind.value: everything.verdicts[kind.value] for kind in VerdictKind}
         yield gauge("routes", "Routes that hosts announce", "verdict", verdicts)
         reasons = {name: everything.reasons[name] for name in REASONS}
-        text = "Routes that are rejected or held, by each of their reasons"
+        text = "Rejected and held routes, by each of their reasons"
         yield gauge("routes_by_reason", text, "reason", reasons)
-        yield value("routes_stale", "Routes kept for hosts that were lost", everything.stale)
+        yield value("routes_stale", "Stale routes, kept for lost hosts", everything.stale)
         changes = CounterMetricFamily(
-            "rsfilter_verdicts", "Verdicts given and changed", labels=("verdict", "reason")
+            "rsfilter_verdicts", "Verdicts, new and changed", labels=("verdict", "reason")
         )
         for (verdict, reason), count in sorted(self._verdicts.items()):
             changes.add_metric((verdict, reason), count)
@@ -198,29 +198,31 @@ class Metrics:
         text = "Segments that the kernel has dropped, of any neighbor"
         yield counter("tcp_refused_segments", text, "reason", read_refusals())
         expected = self._running.filter.expected
-        text = "Host addresses that truth expects to have a session"
+        text = "Host addresses that should have a session, by the truth"
         yield value("expected_hosts", text, expected.expected_hosts)
-        text = "Of these: without a session for longer than absent_after"
+        text = "Expected hosts without a session for longer than absent_after"
         yield value("absent_hosts", text, len(expected.absent_hosts))
-        text = "Host routes that truth expects, and that their host does not announce"
+        text = "Host routes that truth expects and that are not announced"
         yield value("absent_prefixes", text, len(expected.absent_prefixes))
         known = {a: engine.sessions.get(a) for a in egress.routers}
         up = {str(a): session is not None and session.is_up for a, session in known.items()}
         yield gauge("router_up", "The router's session is up", "router", up)
         told = {str(address): len(state.told) for address, state in egress.routers.items()}
-        yield gauge("router_told_prefixes", "Prefixes that a router was told", "router", told)
+        yield gauge(
+            "router_told_prefixes", "Prefixes announced to ExaBGP for the router", "router", told
+        )
         under_way = {str(address): state.under_way for address, state in egress.routers.items()}
         yield gauge("router_under_way_prefixes", "Prefixes whose changes wait", "router", under_way)
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress
         lines = {**_SKIPPED, **_in_snake_case(running.filter.counters)}
-        yield counter("lines", "Lines of ExaBGP by what they were", "kind", lines)
+        yield counter("lines", "Lines of ExaBGP by kind", "kind", lines)
         if running.reader is not None:
             yield total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
         if running.writer is not None:
             waiting = running.writer.waiting
-            yield value("commands_waiting", "Commands that ExaBGP has not taken", waiting)
+            yield value("commands_waiting", "Commands that ExaBGP has not read", waiting)
             yield total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
         text = "Commands that ExaBGP has not replied to"
         yield value("commands_unanswered", text, egress.unanswered)
@@ -235,12 +237,12 @@ class Metrics:
             "replaced": len(speaker.replaced) if speaker else 0,
             "left_out": len(speaker.left_out) if speaker else 0,
         }
-        yield gauge("speaker_replacements", "What is replaced in ExaBGP", "state", parts)
+        yield gauge("speaker_replacements", "Functions replaced in ExaBGP", "state", parts)
         server = running.config.route_server
         about = {"name": server.name, "asn": str(server.asn), "router_id": str(server.router_id)}
         yield InfoMetricFamily("rsfilter_route_server", "The route server", about)
         is_done = running.filter.is_resynced
-        yield value("resynced", "What was before this process is known", is_done)
+        yield value("resynced", "The state from before this process is known", is_done)
         phase = running.filter.drain_state.phase
         phases = {each.value: int(each is phase) for each in DrainPhase}
         yield gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
@@ -249,15 +251,15 @@ class Metrics:
         audit = running.audit.health
         yield value("audit_ok", "The audit log can be written", audit.is_ok)
         yield value("audit_queued", "Audit records that wait for the disk", audit.queued)
-        yield total("audit_dropped", "Audit records that found no room", audit.dropped)
+        yield total("audit_dropped", "Audit records lost for lack of memory", audit.dropped)
         floods = running.filter.floods
-        text = "Neighbors that the audit log sums up instead of telling each change"
+        text = "Neighbors whose changes the audit log summarizes"
         yield value("flooding_neighbors", text, len(floods.neighbors))
         for name, key, help_text in _FLOODS:
             yield total(name, help_text, floods.counters[key])
         yield value("events_clients", "Clients of the event stream", len(self._events.clients))
         dropped = self._events.dropped
-        yield total("events_dropped", "Events that slow clients did not get", dropped)
+        yield total("events_dropped", "Events that slow clients lost", dropped)
         requests = CounterMetricFamily(
             "rsfilter_http_requests", "HTTP requests", labels=("route", "status")
         )
@@ -272,8 +274,8 @@ _SKIPPED = {f"skipped_{why}": 0 for why in get_args(SkipReason)}
 _UPDATES = (
     ("updates", "updates", "UPDATE messages"),
     ("announced_prefixes", "announced", "Prefixes in UPDATEs of hosts that are new or changed"),
-    ("repeated_prefixes", "repeated", "Prefixes in UPDATEs of hosts that say the same again"),
-    ("withdrawn_prefixes", "withdrawn", "Routes that hosts withdrew, or that left with them"),
+    ("repeated_prefixes", "repeated", "Prefixes in UPDATEs of hosts that are repeated unchanged"),
+    ("withdrawn_prefixes", "withdrawn", "Routes withdrawn by hosts, or ended with their session"),
     ("not_kept_prefixes", "not_kept", "Announced prefixes far beyond max_prefixes, not kept"),
     ("router_updates", "from_router", "UPDATE messages of routers, which are ignored"),
 )
@@ -281,20 +283,24 @@ _UPDATES = (
 
 _FLOODS = (
     ("floods_started", "floods", "Floods that began"),
-    ("flood_changes", "changes", "Changes in floods that were summed up"),
-    ("flood_untold_changes", "untold", "Of these: changes that no audit record tells of"),
+    ("flood_changes", "changes", "Changes in floods that are in summaries"),
+    ("flood_untold_changes", "untold", "Of these: changes that no audit record names"),
     ("flood_not_kept_prefixes", "not_kept", "Announced prefixes in floods that were not kept"),
 )
 
 _EGRESS = (
     ("router_announced_prefixes", "announced", "Prefixes announced to routers"),
     ("router_withdrawn_prefixes", "withdrawn", "Prefixes withdrawn from routers"),
-    ("router_repeated_prefixes", "repeated", "Prefixes announced to routers again, in doubt"),
+    (
+        "router_repeated_prefixes",
+        "repeated",
+        "Prefixes announced to routers again because of doubt",
+    ),
     ("commands", "commands", "Commands to ExaBGP"),
     ("command_replies", "replies", "Replies of ExaBGP to commands"),
     ("command_errors", "errors", "Commands that ExaBGP refused"),
-    ("barriers", "barriers", "End-of-RIBs sent to know what has left"),
-    ("barriers_lost", "barriers_lost", "Of these: that did not come back in time"),
+    ("barriers", "barriers", "End-of-RIBs sent as barriers"),
+    ("barriers_lost", "barriers_lost", "Of these: not back in time"),
 )
 
 
@@ -305,21 +311,21 @@ def _fleet(fleet: Supervisor) -> Iterator[Metric]:
 
     report, (problem, _) = fleet.report, fleet.problem
     yield value("fleet_ok", "The audit log is shipped to the database", not problem)
-    text = "1 for what keeps the audit log from being shipped"
+    text = "1 for each problem that prevents shipping"
     yield gauge("fleet_problem", text, "problem", {problem: 1} if problem else {})
     behind = max(0, report.head - report.shipped)
     peers = report.peers
     silent = sum(peer.is_silent for peer in peers)
-    text = "Instances of the fleet, as the database has them"
+    text = "Instances of the fleet by their last heartbeat"
     states = {"heard": len(peers) - silent, "silent": silent}
     yield gauge("fleet_instances", text, "state", states)
     text = "Instances with the same hosts that judge by other data"
     data = causes_of_data(fleet.instance, peers)
     yield gauge("fleet_other_data", text, "cause", {cause: data[cause] for cause in DATA_CAUSES})
-    text = "Routes that another instance does not have alike, by cause"
+    text = "Routes that differ from those of another instance, by cause"
     differences = Counter(one.cause for one in report.differences)
     yield gauge("fleet_differences", text, "cause", {cause: differences[cause] for cause in CAUSES})
-    yield value("fleet_behind_records", "Audit records that the database has not", behind)
+    yield value("fleet_behind_records", "Audit records that are not in the database yet", behind)
 
 
 class _Scrape(Collector):

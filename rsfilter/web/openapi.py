@@ -117,7 +117,7 @@ def _name(endpoint: Endpoint) -> str:
 
 
 _STATUSES = {
-    400: "the request makes no sense",
+    400: "the request is invalid",
     401: "the token is missing or wrong",
     403: "a page of another site made the request, or no token is configured",
     404: "there is none",
@@ -126,7 +126,7 @@ _STATUSES = {
     413: "the body is too large",
     415: "the body is not JSON",
     421: "Host is neither an address nor localhost",
-    422: "the truth file cannot be used",
+    422: "the truth file is invalid",
     429: "too many at once; try again",
     503: "not now: too many at once, a disk does not answer, or the filter ends",
 }

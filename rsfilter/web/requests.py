@@ -103,7 +103,7 @@ class Token:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             log.error("%s: cannot be used, so nothing can be changed: %s", self._file, reason)
-            detail = "the token file cannot be used; rsfilter's log says why"
+            detail = "the token file cannot be used; rsfilter's log has the reason"
             raise ApiError(403, "no_token", detail) from None
         return hmac.compare_digest(given.strip().encode("utf-8", "replace"), known)
 
@@ -131,7 +131,7 @@ class Token:
             content = opened.read(MAX_BYTES + 1).strip()
         if mode & stat.S_IRWXO and not self._is_warned:
             self._is_warned = True
-            log.warning("%s: everybody on this machine can read it; chmod 0600", file)
+            log.warning("%s: all users of this machine can read it; chmod 0600", file)
         if not MIN_LENGTH <= len(content) <= MAX_BYTES:
             raise ValueError(f"holds no token of {MIN_LENGTH} to {MAX_BYTES} characters")
         return content

@@ -34,7 +34,7 @@ def check_host(request: web.Request, allowed: Collection[str]) -> None:
         ip_address(host)
         return
     if host.lower().removesuffix(".") not in ("localhost", *allowed):
-        detail = "ask by address, as localhost, or by a name of allowed_hosts in [http]"
+        detail = "use an address, localhost, or a name of allowed_hosts in [http]"
         raise ApiError(421, "wrong_host", detail)
 
 

@@ -150,7 +150,9 @@ class WebServer:
             except OSError as error:
                 if (problem := f"{path}: {error.strerror}") != watch.socket_problem:
                     watch.socket_problem = problem
-                    log.error("no socket for commands, trying on; they need --url: %s", problem)
+                    log.error(
+                        "no socket for commands, trying again; commands need --url: %s", problem
+                    )
                 await asyncio.sleep(RETRY_S)
             else:
                 watch.socket_problem = ""
@@ -175,7 +177,7 @@ class WebServer:
             except OSError as error:
                 if (reason := str(error.strerror)) != last:
                     last = reason
-                    log.error("HTTP: cannot listen on %s, trying on: %s", listen, reason)
+                    log.error("HTTP: cannot listen on %s, trying again: %s", listen, reason)
             await asyncio.sleep(RETRY_S)
 
 
@@ -253,7 +255,7 @@ def _middleware(api: Api) -> Any:
             raise
         except Exception:
             log.exception("HTTP: %s failed", request.match_info.route.resource)
-            response = _failed(request, ApiError(500, "failed", "rsfilter's log says why"))
+            response = _failed(request, ApiError(500, "failed", "rsfilter's log has the reason"))
         resource = request.match_info.route.resource
         api.metrics.answered(resource.canonical if resource else "", response.status)
         await send(request, response)

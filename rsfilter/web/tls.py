@@ -44,7 +44,7 @@ class Certificate:
         while problem := await made._load():
             if problem != last:
                 last = problem
-                log.error("no HTTPS, trying on: %s", problem)
+                log.error("no HTTPS, trying again: %s", problem)
             await asyncio.sleep(RETRY_S)
         return made
 
@@ -55,7 +55,7 @@ class Certificate:
             await asyncio.sleep(FRESH_S)
             problem = await self._load()
             if problem and problem != last:
-                log.error("the certificate before stays in use: %s", problem)
+                log.error("the previous certificate stays in use: %s", problem)
             last = problem
 
     async def _load(self) -> str:

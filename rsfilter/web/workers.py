@@ -149,6 +149,6 @@ class Worker:
         elif code == OUT_OF_MEMORY:
             detail = f"it takes more than {limits.memory >> 20} MiB of memory"
         else:
-            detail = f"the worker ended with {code}; rsfilter's log may say why"
+            detail = f"the worker ended with {code}; rsfilter's log may have the reason"
             return ApiError(503, "worker_failed", detail)
         return ApiError(413, "too_large", f"the request is too expensive: {detail}")

@@ -85,7 +85,7 @@ def main() -> None:
     try:
         if scratch:
             write(scratch, args.records)
-        table = Table("question", "CPU s", "clock s", title="questions to the audit log")
+        table = Table("question", "CPU s", "clock s", title="audit queries")
         here = f"--directory {shlex.quote(str(directory))}"
         table.add_row("index, once", *ask(f"{RSFILTER} index {here}", directory))
         for name, question in QUESTIONS.items():

@@ -160,7 +160,7 @@ def test_g3_a_mistake_has_its_place_and_changes_nothing(lab: Lab) -> None:
     """`check` ends with 2 and names each; the running filter keeps the truth that it has."""
     site = start(lab, "truth")
     rs = site.route_server
-    rs.tolerated.append("the truth that is in force stays")
+    rs.tolerated.append("the active truth stays in force")
     unchanged = nothing_changes(site)
     good = rs.truth.read_text()
     for number, (mistake, place) in enumerate(MISTAKES.values(), 1):
@@ -282,7 +282,7 @@ BROKEN = {
 def test_g5_a_broken_file_never_means_no_vrps(lab: Lab) -> None:
     """Whatever is wrong with it, and even when it is cut in place: the truth in force stays."""
     site = start(lab, "truth")
-    site.route_server.tolerated.append("the truth that is in force stays")
+    site.route_server.tolerated.append("the active truth stays in force")
     unchanged = nothing_changes(site)
     truth = site.route_server.truth
     os.truncate(truth, 0)

@@ -58,7 +58,7 @@ class Soak:
 
     def __init__(self, lab: Lab, seed: int) -> None:
         self.storm = Storm(lab, seed, "stayrtr", refresh=5)
-        self.storm.route_server.tolerated.append("RTR cache .* (is not answering|decides now)")
+        self.storm.route_server.tolerated.append("RTR cache .* (is not answering|is now in use)")
         self.steady = Probe(self.storm.site.leaf2)
         """A router that is left alone."""
         self.samples: list[Sample] = []

@@ -126,7 +126,7 @@ def test_two_route_servers_disagree(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main(["fleet", "status", *reader]) == 1
         assert "other truth than rs" in capsys.readouterr().out
         assert main(["fleet", "diff", *reader]) == 1
-        assert "they judge by different truths" in capsys.readouterr().out
+        assert "they have different truths" in capsys.readouterr().out
         wait_until(lambda: "fleet_differs_truth" in warnings(speakers["rs1"]), "a warning")
         # The same truth again.
         older.write_text(json.dumps(truth()))

@@ -320,7 +320,7 @@ def test_a_running_filter_logs_plain_lines(tmp_path: Path) -> None:
         speaker.write(site.update(HOST, 65001, ["203.0.113.9/32"]) + b"\n")
         speaker.wait("announced", lambda: "203.0.113.9/32" in speaker.tables[ROUTER])
         speaker.ends()
-    assert b"the truth that is in force stays" in log.read_bytes()
+    assert b"the active truth stays in force" in log.read_bytes()
     for line in log.read_bytes().decode("ascii").split("\n"):
         assert_plain(line, "the log")
     for raw in all_lines(tmp_path / "audit"):

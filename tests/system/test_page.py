@@ -267,7 +267,7 @@ def test_one_routes_story(page: Page) -> None:
     checks = page.locator("main table", has_text="checks").locator("tbody tr")
     expect(checks.first).to_contain_text("failed")
     expect(page.locator("main")).to_contain_text("203.0.113.0/28-32 AS65001")
-    expect(page.locator("main")).to_contain_text("Nothing of it is sent to routers.")
+    expect(page.locator("main")).to_contain_text("This route is not sent to routers.")
     expect(page.locator("main")).to_contain_text(
         "Rejected for origin_invalid_asn: hv2 (198.51.100.2) announced it."
     )

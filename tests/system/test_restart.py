@@ -1,7 +1,7 @@
 """rsfilter is killed and ExaBGP starts it again: routers notice nothing but what really changed.
 
-The new process knows nothing. It asks ExaBGP who is up and what routers were told, and the hosts
-to repeat themselves, and only then corrects what is wrong.
+The new process knows nothing. It queries ExaBGP for sessions and the routes of routers, requests
+the routes of all hosts again, and only then corrects what is wrong.
 """
 
 from __future__ import annotations

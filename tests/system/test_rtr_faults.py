@@ -77,7 +77,7 @@ class Caches:
         for server, leaf, order, on_expire in zip(
             (self.rs1, self.rs2), self.leaves, orders, ("hold", "reject"), strict=True
         ):
-            server.tolerated += ["RTR cache", "guard: ", "no RTR cache has been fresh"]
+            server.tolerated += ["RTR cache", "guard: ", "RTR data have expired"]
             server.configure(
                 [group_of("owner", self.owner), group_of("thief", self.thief, not_found="accept")],
                 [group_of("leaf", leaf, port=lab.bgp_port, paths=leaf.paths)],

@@ -332,7 +332,7 @@ def test_a_hang_up_that_cannot_be_obeyed_changes_nothing(
     speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
     speaker.reloads(content.replace("1000000", "1"))
     log = site / "rsfilter.log"
-    speaker.wait("refused", lambda: "the configuration that is in force stays" in log.read_text())
+    speaker.wait("refused", lambda: "the active configuration stays in force" in log.read_text())
     assert why in log.read_text()
     with urlopen(f"http://{speaker.http}/healthz") as answer:
         (warning,) = json.load(answer)["warnings"]

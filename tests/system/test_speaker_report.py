@@ -22,7 +22,7 @@ def test_the_account_that_exabgp_hands_over_is_read() -> None:
 
 def test_without_an_account_nothing_is_replaced() -> None:
     assert read_speaker(None) is None
-    assert _replaced(None) == "nothing replaced in it"
+    assert _replaced(None) == "no function replaced"
 
 
 GOOD = {"exabgp": "5.0.15", "replaced": ["loop"], "left_out": []}
@@ -52,5 +52,5 @@ def test_status_names_what_is_replaced_and_what_is_not() -> None:
     shown = _replaced({"exabgp": "5.0.16", "replaced": ["steps", "loop"], "left_out": ["packing"]})
     assert shown == "5.0.16, replaced: steps, loop; left out: packing"
     assert _replaced({"exabgp": "5.0.15", "replaced": [], "left_out": []}) == (
-        "nothing replaced in it"
+        "no function replaced"
     )

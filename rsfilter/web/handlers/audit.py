@@ -57,6 +57,8 @@ def _checked(found: Found) -> Found:
     if found.problem == "unreadable":
         raise ApiError(503, "audit_unreadable", found.detail)
     if found.problem == "too_much":
-        detail = f"not answered in {AUDIT_TIME_S:.0f} s: ask for less with `since`, or use the CLI"
+        detail = (
+            f"not answered in {AUDIT_TIME_S:.0f} s: limit the query with `since`, or use the CLI"
+        )
         raise ApiError(503, "too_much", detail)
     return found

@@ -83,7 +83,7 @@ async def drain(
 ) -> status_schema.DrainStatus:
     """Leaves service, or comes back. That is written down before it is answered."""
     if problem := await api.running.drain(params.on, requester(request)):
-        detail = f"it is so now, but a restart would forget it: {problem}"
+        detail = f"applied, but a restart would undo it: {problem}"
         raise ApiError(503, "not_written", detail)
     return drain_status(api.running)
 
@@ -129,7 +129,7 @@ async def impact(api: Api, request: web.Request, _params: None) -> web.Response:
             async with asyncio.timeout(IMPACT_TIME_S):
                 return web.Response(body=await _judge(api, worker, vrps), content_type=JSON)
         except TimeoutError:
-            detail = f"not judged in {IMPACT_TIME_S:.0f} s: this machine has too much to do"
+            detail = f"not judged in {IMPACT_TIME_S:.0f} s: this machine is overloaded"
             raise ApiError(503, "too_slow", detail) from None
 
 

@@ -85,7 +85,7 @@ def well_formed(text: str) -> Prefix:
 
 def _position(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise bad_request(f"cursor: {text!r} is none; take it from `next` of the page before")
+        raise bad_request(f"cursor: {text!r} is not a cursor; use `next` of the previous page")
     return int(text)
 
 

@@ -129,7 +129,7 @@ function showStatus(status) {
 function showConnection() {
   document.body.classList.toggle("lost", live.isLost);
   element("lost").hidden = !live.isLost;
-  if (live.isLost) element("lost-words").textContent = "No answer from the filter. What is shown may be out of date.";
+  if (live.isLost) element("lost-words").textContent = "No answer from the filter. The content may be out of date.";
   setTitle();
 }
 

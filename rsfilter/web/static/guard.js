@@ -44,7 +44,7 @@ async function cause() {
   const { records } = await get("audit", { event: "guard", limit: 20 });
   const { records: data } = await get("audit", { event: "data", limit: 50 });
   const last = records.filter((r) => r.data?.action === "held").at(-1);
-  if (!last) return [h("p", {}, "It was triggered before the records that the audit log still has.")];
+  if (!last) return [h("p", {}, "The trigger is older than the oldest record of the audit log.")];
   const before = data.findLast((r) => r.at < last.at && JSON.stringify(dataOf(r)) !== JSON.stringify(dataOf(last)));
   return [h("p", {}, h("strong", { class: "held" }, `Triggered by ${{ truth: "a change of truth", rtr: "a change of RTR data" }[last.data.source] ?? last.data.source}`),
     " at ", instant(last.at), `: it would have withdrawn ${number(last.data.routes)} of ${plural(last.data.accepted, "accepted route")}.`),

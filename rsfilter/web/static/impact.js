@@ -64,7 +64,7 @@ function truthDiff({ diff, truth }) {
   const count = `${number(diff.added)} added, ${number(diff.removed)} removed`;
   const summary = h("p", {}, `${plural(truth.vrps, "VRP")} of ${plural(truth.hosts, "host")}, revision ${truth.revision || "unnamed"}: ${count}.`);
   if (!rows.length) return [summary];
-  return [summary, facts(rows.length < diff.added + diff.removed ? `the first ${number(rows.length)} VRPs that differ` : "VRPs that differ from the truth in force", [
+  return [summary, facts(rows.length < diff.added + diff.removed ? `the first ${number(rows.length)} VRPs that differ` : "VRPs that differ from the active truth", [
     { name: "change", cell: (row) => h("span", { class: row.change === "added" ? "good" : "bad" }, row.change) },
     { name: "VRP", cell: (row) => h("span", { class: "mono" }, row.vrp), kind: "wide" },
   ], rows, { file: "truth-diff.csv" })];

@@ -29,7 +29,7 @@ export function neighbor(place, { rest }) {
       parts.hidden = !found || found.role === "router";
       const page = parts.hidden ? { routes: [] } : await get("routes", { neighbor: rest, limit: ROUTES });
       routes.set(page.routes, page.next ? `the first ${number(ROUTES)}` : `${plural(page.routes.length, "route")}`);
-      more.replaceChildren(page.next ? h("a", { href: `#/routes?neighbor=${encodeURIComponent(rest)}` }, "all of them, with filters") : "");
+      more.replaceChildren(page.next ? h("a", { href: `#/routes?neighbor=${encodeURIComponent(rest)}` }, "all routes, with filters") : "");
       const { records } = await get("audit", { neighbor: rest, limit: RECORDS });
       history.set(records.reverse());
     },

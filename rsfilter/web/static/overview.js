@@ -59,7 +59,7 @@ function summary(status) {
       card("stale", routes.stale, "#/neighbors?state=stale", routes.stale ? "stale" : ""),
       card("host sessions up", sessions.hosts_up, "#/neighbors?role=host", "", sessions.hosts_down),
       card("router sessions up", sessions.routers_up, "#/neighbors?role=router", "", sessions.routers_down)),
-    h("h2", {}, "Data in force"), data(status),
+    h("h2", {}, "Active data"), data(status),
   ];
 }
 
@@ -82,7 +82,7 @@ function data(status) {
   }
   for (const cache of status.rtr?.caches ?? []) {
     rows.push({
-      source: `RTR ${cache.address}${cache.decides ? " (decides)" : ""}`,
+      source: `RTR ${cache.address}${cache.decides ? " (in use)" : ""}`,
       state: cache.state,
       holds: `${plural(cache.vrps, "VRP")}, serial ${cache.serial}`,
       age: cacheAges(cache),

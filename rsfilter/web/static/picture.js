@@ -202,7 +202,7 @@ function sourceItems(status) {
   }
   for (const cache of status.rtr?.caches ?? []) {
     const age = cache.age_s === null ? "never confirmed" : `confirmed ${ago(new Date(Date.now() - 1000 * cache.age_s).toISOString())}`;
-    items.push(source(`RTR ${cache.address}`, cache.decides ? "decides" : "stands by", cacheProblems(cache).length > 0, `${plural(cache.vrps, "VRP")}, ${age}`));
+    items.push(source(`RTR ${cache.address}`, cache.decides ? "in use" : "standby", cacheProblems(cache).length > 0, `${plural(cache.vrps, "VRP")}, ${age}`));
   }
   return items;
 }

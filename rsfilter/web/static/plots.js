@@ -94,7 +94,7 @@ function draw({ title, series, isStepped }, line, width) {
     hooks: { setSelect: [zoom], drawAxes: [(plot) => drawStarts(plot, line.starts, colour("--held"))] },
   };
   const figure = h("figure", {}, h("figcaption", {}, title), place, numbers(title, series));
-  if (!names.length) place.append(h("p", { class: "faint" }, "None in this time."));
+  if (!names.length) place.append(h("p", { class: "faint" }, "None in this period."));
   const plot = new window.uPlot(options, [line.times, ...names.map((name) => known(series[name]))], place);
   plot.root.setAttribute("role", "img");
   plot.root.setAttribute("aria-label", `${title}: ${names.map((name) => `${name} ${latest(series[name], isStepped)}`).join(", ") || "none"}`);

@@ -89,7 +89,7 @@ function details(one) {
     ["AS path", route.as_path || "empty"], ["next hop", route.next_hop || "none"], ["origin", one.origin],
     ["MED", one.med ?? "none"],
     ["communities", [...one.communities, ...one.large_communities, ...one.extended_communities].join(" ") || "none"],
-    ["origin validation", route.state], ["VRPs that decided", route.vrps.join(", ") || "no VRP covers it"],
+    ["origin validation", route.state], ["matching VRPs", route.vrps.join(", ") || "no VRP covers it"],
   ];
   if (one.malformed) rows.push(["malformed", one.malformed]);
   if (one.stale_until) rows.push(["stale until", one.stale_until]);
@@ -109,5 +109,5 @@ function details(one) {
         { name: "MED", cell: (a) => a.med ?? "", kind: "number" }, { name: "communities", cell: (a) => a.communities.join(" ") },
         { name: "best", cell: (a) => (a.is_best ? "best" : ""), kind: "wide" },
       ], one.announced)
-      : h("p", {}, "Nothing of it is sent to routers."));
+      : h("p", {}, "This route is not sent to routers."));
 }

@@ -210,7 +210,7 @@ def test_a_damaged_file_is_left_alone(tmp_path):
     (recovered,) = events(tmp_path, "recovered")
     assert recovered["data"] == {
         "file": FIRST,
-        "problem": "the last line is not what its hash says",
+        "problem": "the last line does not match its hash",
     }
     assert [str(p) for p in verify(tmp_path).problems] == [
         f"{FIRST}:3: was changed: its hash is not that of its content"
@@ -255,7 +255,7 @@ def test_what_is_not_the_compressed_file_is_kept_and_reported(tmp_path):
     write_log(tmp_path, (NOON + 2 * DAY + 60, note("after")))
     assert (tmp_path / FIRST).read_bytes() == b"another history\n"
     assert (tmp_path / f"{FIRST}.gz").exists()
-    assert f"{FIRST}: is not what {FIRST}.gz holds" in map(str, verify(tmp_path).problems)
+    assert f"{FIRST}: differs from {FIRST}.gz" in map(str, verify(tmp_path).problems)
 
 
 def test_only_one_process_writes(tmp_path):
@@ -528,7 +528,7 @@ def test_files_that_somebody_changes_under_a_running_log(tmp_path, what):
     assert texts_after_damage(tmp_path) == [*left, "c", "d"]
     (recovered,) = [r for r in parsed(tmp_path) if r["event"] == "recovered"]
     if what == "changed":
-        assert recovered["data"]["problem"] == "the last line is not what its hash says"
+        assert recovered["data"]["problem"] == "the last line does not match its hash"
     else:
         assert recovered["data"]["missing"] == {"from": 1, "to": 3}
     result = verify(tmp_path)

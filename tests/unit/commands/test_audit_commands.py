@@ -200,7 +200,7 @@ def test_verify_finds_a_changed_record(directory, capsys):
 def test_verify_vouches_for_no_empty_directory(tmp_path, capsys):
     """The wrong directory, or an emptied one."""
     assert run("verify", "--directory", str(tmp_path)) == 1
-    assert "nothing to vouch for" in capsys.readouterr().out
+    assert "There is no record" in capsys.readouterr().out
 
 
 def test_a_statement_that_is_not_utf_8(directory, capsys):

@@ -426,7 +426,7 @@ def test_render_writes_what_changes(place: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.splitlines() == [
         "wrote out/exa bgp/exabgp.conf",
         "unchanged out/exa bgp/exabgp.env",
-        "Reload ExaBGP (SIGUSR1): then it has exabgp.conf.",
+        "Reload ExaBGP (SIGUSR1): then it uses exabgp.conf.",
     ]
     assert "neighbor 198.51.100.102 {" in conf.read_text()
     assert sorted(path.name for path in conf.parent.iterdir()) == ["exabgp.conf", "exabgp.env"]
@@ -444,7 +444,7 @@ def test_render_prints_that_exabgp_has_to_be_restarted(
     out = capsys.readouterr().out.splitlines()
     assert out[1:] == [
         "wrote exabgp.env",
-        "Restart ExaBGP, in a quiet hour: only then it has exabgp.env.",
+        "Restart ExaBGP in a quiet hour: only then it uses exabgp.env.",
     ]
 
 

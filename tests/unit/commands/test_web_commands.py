@@ -159,7 +159,7 @@ def test_a_note_names_the_filter_of_another_configuration(
     http = tomllib.loads(copy.read_text())["http"]
     copy.write_text(copy.read_text().replace(http["socket"], str(site / http["socket"])))
     where = site / http["socket"]
-    said = f"rsfilter: the filter on {where} runs by {site / 'rsfilter.toml'}, not by {copy}\n"
+    said = f"rsfilter: the filter on {where} runs with {site / 'rsfilter.toml'}, not with {copy}\n"
     for argv, is_told in (
         (["-c", str(copy)], True),
         (["-c", str(link / "rsfilter.toml")], False),
@@ -360,7 +360,7 @@ def test_impact_without_an_answer_of_the_caches(
     assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", saved]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-1] == f"rsfilter impact: no RTR cache of {config} could be asked"
+    assert err.splitlines()[-1] == f"rsfilter impact: no RTR cache of {config} answered"
 
 
 SAVED = {
@@ -404,7 +404,7 @@ def test_a_snapshot_without_routes(
     saved = tmp_path / "routes.ndjson"
     saved.write_text('{"routes": 0}\n')
     assert main(["impact", "--truth", new, "--snapshot", str(saved)]) == 1
-    assert f"{saved}: there is no route in it" in capsys.readouterr().err
+    assert f"{saved}: it has no route" in capsys.readouterr().err
 
 
 def test_a_malformed_prefix_of_a_snapshot(

@@ -82,7 +82,7 @@ ROUTER_HOST = ('["192.0.2.10"]', '["192.0.2.11"]')
 )
 def test_what_needs_a_restart_is_refused(wanted: Config, expected: list[str]) -> None:
     assert refusals(config(), wanted) == [
-        f"{section}: only a restart of rsfilter takes a change of it in" for section in expected
+        f"{section}: changing it requires a restart of rsfilter" for section in expected
     ]
 
 

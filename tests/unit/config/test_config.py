@@ -679,7 +679,7 @@ ADDITIONS = [
         (
             RTR + times,
             "rtr.expire: 60 is not longer than refresh (60) and retry (10): data would expire "
-            "between two questions (RFC 8210 section 6)",
+            "between two requests (RFC 8210 section 6)",
         )
         for times in ("expire = 60\n", "refresh = 60\nretry = 10\nexpire = 60\n")
     ),

@@ -58,13 +58,13 @@ BAD = {
     "postgresql://rs1@db1/r?sslmode=require": "over a network it needs sslmode=verify-full",
     "postgresql://rs1@localhost,db1/r": "over a network it needs sslmode=verify-full",
     "postgresql://rs1@db1/r?sslmode=verify-full&options=-c%20x=y": "options is not used here",
-    "postgresql://rs1@db1/r?sslmode=verify-full&sslrootcert=ca.pem": "sslrootcert is no absolute",
-    "postgresql://rs1@db1:x/r?sslmode=verify-full": "db1:x is no host",
-    "postgresql://rs1@db1:0/r?sslmode=verify-full": "db1:0 is no host",
-    "postgresql://rs1@db1,/r?sslmode=verify-full": "is no host",
+    "postgresql://rs1@db1/r?sslmode=verify-full&sslrootcert=ca.pem": "not an absolute path",
+    "postgresql://rs1@db1:x/r?sslmode=verify-full": "db1:x is not a host",
+    "postgresql://rs1@db1:0/r?sslmode=verify-full": "db1:0 is not a host",
+    "postgresql://rs1@db1,/r?sslmode=verify-full": "is not a host",
     "postgresql://rs1@db1/r?sslmode": "name=value",
     "postgresql://rs1@db1/r\x1b?sslmode=verify-full": "characters",
-    "postgresql://rs1@[::1/r": "is no host, host:port or",
+    "postgresql://rs1@[::1/r": "is not a host, host:port or",
 }
 
 

@@ -51,8 +51,9 @@ def test_a_cache_without_its_keys(place: Path) -> None:
     (place / "kh").unlink()
     (place / "kh").mkdir()
     assert warnings(place, SSH) == [
-        f"rtr.caches[1].key: {place / 'id'}: is not there; 192.0.2.51:8283 will not connect",
-        f"rtr.caches[1].known_hosts: {place / 'kh'}: is no file; 192.0.2.51:8283 will not connect",
+        f"rtr.caches[1].key: {place / 'id'}: does not exist; 192.0.2.51:8283 will not connect",
+        f"rtr.caches[1].known_hosts: {place / 'kh'}: is not a file; "
+        "192.0.2.51:8283 will not connect",
     ]
 
 
@@ -64,7 +65,7 @@ def test_a_pipe_is_not_waited_for(place: Path) -> None:
 
 def test_a_token_that_is_not_there(place: Path) -> None:
     assert warnings(place, '[http]\ntoken_file = "no"\n') == [
-        f"http.token_file: {place / 'no'}: is not there; nothing can be changed over HTTP"
+        f"http.token_file: {place / 'no'}: does not exist; nothing can be changed over HTTP"
     ]
 
 
@@ -104,7 +105,7 @@ def test_check_prints_the_warnings_and_ends_with_0(
         json.dumps({"roas": [{"prefix": "203.0.113.0/28", "asn": 65007}]})
     )
     assert main(["check", "-c", str(place / "rsfilter.toml")]) == 0
-    assert f"warning: rtr.caches[1].key: {place / 'id'}: is not there" in capsys.readouterr().out
+    assert f"warning: rtr.caches[1].key: {place / 'id'}: does not exist" in capsys.readouterr().out
 
 
 def test_check_warns_of_filters_that_filter_nothing(
@@ -117,6 +118,6 @@ def test_check_warns_of_filters_that_filter_nothing(
     (place / "rsfilter.toml").write_text(MINIMAL)
     assert main(["check", "-c", str(place / "rsfilter.toml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["warnings"][-1:] == [
-        "truth.file: holds filters only, and there is no [rtr] whose data they could filter: "
-        "nobody owns any prefix"
+        "truth.file: has only filters, and there is no [rtr] whose data they could filter: "
+        "no host owns any prefix"
     ]

@@ -158,7 +158,7 @@ async def test_what_cannot_be_seen_changes_nothing(
         await says("")
         assert looks >= 5
     assert told == [f"{disable} is there", ""]
-    assert caplog.text.count("cannot look for") == 1
+    assert caplog.text.count("cannot check ") == 1
 
 
 async def test_a_change_whose_callback_failed_is_reported_again(

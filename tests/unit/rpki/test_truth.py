@@ -150,7 +150,7 @@ def test_a_truth_without_prefixes_is_refused_only_where_nothing_else_decides(
         parse_truth(content, "truth.json", NOW)
     truth = parse_truth(content, "truth.json", NOW, may_be_empty=True)
     assert len(truth.vrps) == 0
-    assert "holds no prefix" in truth.warnings[-1].message
+    assert "has no prefix" in truth.warnings[-1].message
 
 
 def test_hosts_may_share_an_asn_and_a_prefix() -> None:

@@ -95,7 +95,7 @@ def _link(path: Path) -> None:
 def test_what_is_no_socket_stays(path: Path, put: Callable[[Path], None]) -> None:
     put(path)
     before = path.lstat()
-    with pytest.raises(FileExistsError, match="is no socket: remove it"):
+    with pytest.raises(FileExistsError, match="is not a socket: remove it"):
         local_socket.listen(path, 5)
     assert path.lstat().st_ino == before.st_ino
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -104,9 +104,9 @@ def test_what_is_no_socket_stays(path: Path, put: Callable[[Path], None]) -> Non
 def test_a_directory_that_everybody_may_write_is_used_by_neither_end(path: Path) -> None:
     made = local_socket.listen(path, 5)
     path.parent.chmod(0o1777)
-    with pytest.raises(PermissionError, match="everybody may write"):
+    with pytest.raises(PermissionError, match="all users may write to"):
         local_socket.connect(path, 1)
-    with pytest.raises(PermissionError, match="everybody may write"):
+    with pytest.raises(PermissionError, match="all users may write to"):
         local_socket.listen(path, 5)
     made.socket.close()
 
@@ -198,7 +198,7 @@ def test_a_filter_without_a_socket_filters_and_reports_it(tmp_path: Path) -> Non
     with running_site(tmp_path, socket=str(place)) as speaker:
         said = f"socket_missing: {place}: No such file or directory"
         eventually(lambda: said in warnings(speaker))
-        assert f"they need --url: {place}" in (tmp_path / "rsfilter.log").read_text()
+        assert f"commands need --url: {place}" in (tmp_path / "rsfilter.log").read_text()
         place.parent.mkdir(parents=True)
         eventually(place.exists)
         eventually(lambda: said not in warnings(speaker))

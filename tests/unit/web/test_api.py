@@ -329,7 +329,7 @@ async def test_a_defect_is_logged_and_its_response_has_no_detail(
     monkeypatch.setattr(routes, "route_shape", lambda *_: 1 / 0)
     async with bench.client() as client:
         said = await client.get("/api/v1/routes", 500)
-    assert said == {"error": "failed", "detail": "rsfilter's log says why"}
+    assert said == {"error": "failed", "detail": "rsfilter's log has the reason"}
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -410,7 +410,7 @@ async def test_another_token_holds_at_once_and_is_never_logged(
         await client.post("/api/v1/drain", {"on": False}, token="short", status=403)
         file.unlink()
         await client.post("/api/v1/drain", {"on": False}, status=403)
-    assert "everybody on this machine can read it" in caplog.text
+    assert "all users of this machine can read it" in caplog.text
     for secret in (TOKEN, "another token", "short"):
         assert secret not in caplog.text.replace(str(file), "")
 
@@ -597,9 +597,9 @@ async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
         warnings = {w["name"]: w["detail"] for w in status["health"]["warnings"]}
         metrics = await (await client.http.get("/metrics")).text()
     assert status["health"]["status"] == "ok"
-    assert warnings["hosts_absent"] == f"1 host session absent, which truth expects: hv8 ({HV8})"
+    assert warnings["hosts_absent"] == f"1 host session absent, expected by the truth: hv8 ({HV8})"
     assert warnings["prefixes_absent"] == (
-        "1 prefix absent, which truth expects: 203.0.113.9/32 of hv7"
+        "1 prefix absent, expected by the truth: 203.0.113.9/32 of hv7"
     )
     assert (status["expected"]["absent_hosts"], status["expected"]["absent_prefixes"]) == (1, 1)
     assert status["expected"]["first_hosts"][0]["host"] == "hv8"

@@ -85,7 +85,7 @@ def warnings(bench: Bench) -> dict[str, str]:
         (
             {"age": 1801.0},
             "rtr_expires_soon",
-            "192.0.2.50:8282 decides, and its data expire in 1799 s",
+            "192.0.2.50:8282 is in use, and its data expire in 1799 s",
         ),
         ({"age": 1801.0, "decides": False}, None, ""),
         (
@@ -102,8 +102,8 @@ def warnings(bench: Bench) -> dict[str, str]:
         (
             {"differs": 25200.0, "missing": 1, "extra": 2, "lasting": 1},
             "rtr_caches_differ",
-            "192.0.2.50:8282 has differed for 7 h 0 min: 1 VRP missing, 2 more than the cache that "
-            "decides",
+            "192.0.2.50:8282 has differed for 7 h 0 min: 1 VRP missing, "
+            "2 more than the cache in use",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_hosts_that_end_of_rib_waits_for_are_a_warning(tmp_path: Path) -> None:
     (warning,) = bench.api.watch.health().warnings
     assert (warning.name, warning.detail) == (
         "deferral",
-        f"nothing is withdrawn yet, hosts are still to come: {HV7}",
+        f"nothing is withdrawn yet, these hosts are not back: {HV7}",
     )
     deferral.expire(DEADLINE_S)
     assert bench.api.watch.health().warnings == []
