@@ -178,7 +178,7 @@ class Engine:
 
     def _drain_requested(self, event: DrainAsked, now: float) -> None:
         if self.drain.ask(event, now):
-            verb = "requests to leave service" if event.on else "no longer does"
+            verb = "asks to leave service" if event.on else "no longer does"
             self._drain_changed(f"{event.source} {verb}: {event.by}")
 
     def _drain_changed(self, detail: str) -> None:

@@ -95,7 +95,7 @@ def test_the_files_of_the_page_make_a_route_server(lab: Lab) -> None:
     assert rs.status()["health"]["status"] == "ok"
     hv1.also_announces(VICTIM)
     rs.audit.has(prefix=VICTIM, verdict="rejected")
-    rs.tolerated.append("readiness requests to leave service")
+    rs.tolerated.append("readiness asks to leave service")
     away.touch()
     for leaf in (leaf1, leaf2):
         leaf.has(GUEST, communities=[(65535, 0)])

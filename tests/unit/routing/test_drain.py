@@ -108,7 +108,7 @@ def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> No
     machine = serving()
     actions = after(machine, ask(), now=100.0)
     assert told(actions) == [
-        "draining: operator requests to leave service: alice [operator: alice]",
+        "draining: operator asks to leave service: alice [operator: alice]",
     ]
     # TWO had the mark of its host already, so nothing changes for it.
     assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6)]
@@ -152,7 +152,7 @@ def test_another_voice_changes_nothing_for_routers() -> None:
     after(machine, ask(), now=100.0)
     actions = after(machine, ask(source="readiness"), now=101.0)
     assert told(actions) == [
-        "draining: readiness requests to leave service: alice [operator: alice, readiness: alice]"
+        "draining: readiness asks to leave service: alice [operator: alice, readiness: alice]"
     ]
     assert changed(actions) == []
 
