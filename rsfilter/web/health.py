@@ -190,11 +190,11 @@ def _missing(running: Running) -> Iterator[Finding]:
             yield Finding(name=f"{role}s_down", detail=detail)
     if hosts := expected.absent_hosts:
         names = _named(hosts.values(), lambda each: f"{each.host.name} ({each.neighbor})")
-        detail = f"{count(len(hosts), 'host session')} absent, expected by the truth: {names}"
+        detail = f"{count(len(hosts), 'host session')} absent, expected by truth: {names}"
         yield Finding(name="hosts_absent", detail=detail)
     if prefixes := expected.absent_prefixes:
         names = _named(prefixes.values(), lambda each: f"{each.prefix} of {each.host.name}")
-        detail = f"{count(len(prefixes), 'prefix')} absent, expected by the truth: {names}"
+        detail = f"{count(len(prefixes), 'prefix')} absent, expected by truth: {names}"
         yield Finding(name="prefixes_absent", detail=detail)
 
 

@@ -597,9 +597,9 @@ async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
         warnings = {w["name"]: w["detail"] for w in status["health"]["warnings"]}
         metrics = await (await client.http.get("/metrics")).text()
     assert status["health"]["status"] == "ok"
-    assert warnings["hosts_absent"] == f"1 host session absent, expected by the truth: hv8 ({HV8})"
+    assert warnings["hosts_absent"] == f"1 host session absent, expected by truth: hv8 ({HV8})"
     assert warnings["prefixes_absent"] == (
-        "1 prefix absent, expected by the truth: 203.0.113.9/32 of hv7"
+        "1 prefix absent, expected by truth: 203.0.113.9/32 of hv7"
     )
     assert (status["expected"]["absent_hosts"], status["expected"]["absent_prefixes"]) == (1, 1)
     assert status["expected"]["first_hosts"][0]["host"] == "hv8"
