@@ -99,7 +99,7 @@ def test_one_screen(kept: Kept) -> None:
     assert hijack in rows
     assert any(row[-1] == "as_path_too_long, origin_invalid_asn" for row in rows)
     assert any("would have 8: 4 lost" in line or "would have 5: 3 lost" in line for line in lines)
-    assert any(f"absent, which truth expects: {ABSENT}" in line for line in lines)
+    assert any(f"absent, expected by truth: {ABSENT}" in line for line in lines)
     assert any("routes held by the guard" in line for line in lines)
     assert len(SHOWN) == 4
     for row in SHOWN:
