@@ -143,6 +143,18 @@ benchfleet: setup ## what a fleet costs: the filter, the database, copies, quest
 	@echo "bench: filters, PostgreSQL, copies"
 	@$(RUN) tests/bench/fleet.py $(if $(ONLY),--only $(ONLY))
 
+.PHONY: fleet-faults
+fleet-faults: setup ## the fleet's slow faults, octet for octet: patroni's primary killed, slow disks, clocks that step (five minutes)
+	@.ci/packages fleet
+	@echo "fleet-faults: PostgreSQL, patroni, etcd"
+	@$(RUN) -m pytest -m slow -s tests/system/test_fleet_faults.py
+
+.PHONY: fleet-churn
+fleet-churn: setup ## two route servers in churn for MINUTES=60: no false difference, and a real one is named
+	@.ci/packages test
+	@echo "fleet-churn: two ExaBGP with rsfilter, BIRD hosts, two StayRTR, PostgreSQL"
+	@$(RUN) tests/system/fleet_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
+
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
 	@echo "bench: 200,000 routes, and clients that ask for all of them"

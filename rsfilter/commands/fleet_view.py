@@ -15,7 +15,7 @@ from rsfilter.commands.fleet_database import configured, connected, named
 from rsfilter.commands.output import FAILED, GOOD, console, print_json, print_table
 
 if TYPE_CHECKING:
-    from rsfilter.fleet.state import Peer
+    from rsfilter.fleet.state import Heartbeat, Peer
 
 
 def status(args: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def status(args: argparse.Namespace) -> int:
     rows = [_status_row(peer, peers) for peer in peers]
     if args.json:
         print_json(
-            {"instance": p.instance, "age": int(p.age), "is_silent": p.is_silent, **asdict(p.state)}
+            {"instance": p.instance, "age": int(p.age), "is_silent": p.is_silent, **_plain(p.state)}
             for p in peers
         )
     else:
@@ -47,6 +47,12 @@ def _status_row(peer: Peer, peers: Sequence[Peer]) -> tuple[object, ...]:
         *(state.absent_count, state.behind),
         problem_of(peer, peers),
     )
+
+
+def _plain(state: Heartbeat) -> dict[str, Any]:
+    """Return a heartbeat as JSON values, with all its members."""
+    lists = {"groups": map(asdict, state.groups), "absent": map(asdict, state.absent)}
+    return asdict(state) | {name: list(values) for name, values in lists.items()}
 
 
 def _print_absent(peers: Sequence[Peer]) -> None:

@@ -57,6 +57,7 @@ class PostgreSql:
         """`place` is to be made. `prefix` begins the command line, as to run it elsewhere."""
         self.place = place
         self.address = address
+        self.port = PORT
         self._prefix = list(prefix)
         self._data = place / "data"
         self._process: subprocess.Popen[bytes] | None = None
@@ -165,6 +166,7 @@ class PostgreSql:
         """A connection by its socket."""
         return psycopg.connect(
             host=str(self.place),
+            port=self.port,
             user=role,
             dbname=ADMINISTRATOR,
             autocommit=True,
@@ -181,6 +183,7 @@ class PostgreSql:
         """Have psql run a script, as the manual says. AssertionError with what it says if it
         fails."""
         argv = [programs() / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.place, "-U", role]
+        argv += ["-p", self.port]
         done = subprocess.run(
             [*map(str, argv), "-d", ADMINISTRATOR], input=script, capture_output=True, text=True
         )
@@ -217,6 +220,47 @@ class PostgreSql:
     def _server(self) -> int:
         """The PID of the server, which may be below a program that runs it elsewhere."""
         return int((self._data / "postmaster.pid").read_text().split()[0])
+
+
+def slow_fsync(place: Path) -> tuple[dict[str, str], Path]:
+    """Return the environment in which a server's fsync and fdatasync take as long as a file says,
+    in milliseconds, and that file. `place`: where the library is built."""
+    source, library, delay = (place / name for name in ("slow.c", "slow.so", "delay"))
+    source.write_text(SLOW_FSYNC)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    delay.write_text("0")
+    return {"LD_PRELOAD": str(library), "SLOW_FSYNC_FILE": str(delay)}, delay
+
+
+SLOW_FSYNC = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void wait_as_told(void) {
+    FILE *file = fopen(getenv("SLOW_FSYNC_FILE"), "r");
+    long ms = 0;
+    if (file) {
+        if (fscanf(file, "%ld", &ms) != 1)
+            ms = 0;
+        fclose(file);
+    }
+    for (; ms > 0; ms -= 100)
+        usleep(100000);
+}
+
+int fsync(int fd) {
+    wait_as_told();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+int fdatasync(int fd) {
+    wait_as_told();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
+"""
 
 
 def temporary(parent: Path | None = None) -> Path:

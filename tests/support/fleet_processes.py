@@ -28,6 +28,6 @@ def workers() -> list[int]:
 def is_below(pid: int, place: Path) -> bool:
     """Its log is there."""
     try:
-        return os.readlink(f"/proc/{pid}/fd/2").startswith(str(place))
+        return Path(os.readlink(f"/proc/{pid}/fd/2")).is_relative_to(place)
     except OSError:
         return False

@@ -148,9 +148,13 @@ class Worker:
 class Growing:
     """A log that grows, by the product's own writer with its thread and its fsync."""
 
-    def __init__(self, directory: Path, *, max_bytes: int = 400_000) -> None:
+    def __init__(
+        self, directory: Path, *, max_bytes: int = 400_000, disk: Disk | None = None
+    ) -> None:
         self.directory = directory
-        self._log = AuditLog(directory, max_bytes=max_bytes)
+        self.ahead_s = 0.0
+        """Seconds by which the clock of the log is ahead."""
+        self._log = AuditLog(directory, max_bytes=max_bytes, disk=disk or Disk())
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._grow, daemon=True)
         self._thread.start()
@@ -161,7 +165,9 @@ class Growing:
             for number in range(first, first + 40):
                 prefix = f"203.0.{number // 256 % 256}.{number % 256}/32"
                 reasons = () if number % 7 else ("origin_invalid_asn",)
-                self._log.append(time.time(), verdict_change(prefix, reasons=reasons))
+                self._log.append(
+                    time.time() + self.ahead_s, verdict_change(prefix, reasons=reasons)
+                )
             first += 40
 
     def end(self) -> list[bytes]:

@@ -109,6 +109,7 @@ def test_two_route_servers_disagree(tmp_path: Path, capsys: pytest.CaptureFixtur
             ),
             "both are there with all their routes",
         )
+        assert [one["groups"][0]["name"] for one in ask("status")] == ["hypervisors"] * 2
         assert main(["fleet", "status", *reader]) == 0
         assert "rs1" in capsys.readouterr().out
         # A truth that is older on one of them.

@@ -1,0 +1,174 @@
+"""patroni and etcd, both of Debian: PostgreSQL whose synchronous standby takes over by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from lab.postgresql import ADMINISTRATOR, PostgreSql, programs, temporary, unprivileged
+from lab.waiting import eventually
+
+LOCALHOST = "127.0.0.1"
+
+FAILOVER = {"ttl": 20, "loop_wait": 2, "retry_timeout": 5}
+"""Seconds; ttl is the least that patroni takes: so long nobody takes over."""
+
+
+def are_installed() -> bool:
+    """Return whether both programs are there."""
+    return all(map(shutil.which, ("patroni", "etcd")))
+
+
+class Member(PostgreSql):
+    """A server that patroni starts and ends."""
+
+    def __init__(self, place: Path, name: str, etcd: str) -> None:
+        super().__init__(place)
+        self.name = name
+        self.port, self._rest = free_port(), free_port()
+        self._etcd = etcd
+        self._patroni: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start patroni, which starts the server when its time has come."""
+        file = self.place / "patroni.json"  # JSON is YAML
+        file.write_text(json.dumps(self._configuration()))
+        file.chmod(0o644)
+        self._patroni = run(["patroni", str(file)], self.place)
+
+    def state(self) -> dict[str, Any]:
+        """What patroni says of it; empty if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{LOCALHOST}:{self._rest}/patroni", timeout=2) as a:
+                return dict(json.load(a))
+        except urllib.error.HTTPError as error:  # 503: it does not run yet, and the body says why
+            return dict(json.load(error))
+        except OSError:
+            return {}
+
+    def is_primary(self) -> bool:
+        """Return whether it can be written to, as patroni sees it."""
+        state = self.state()
+        return state.get("state") == "running" and state.get("role") in ("master", "primary")
+
+    def crash(self) -> None:
+        """kill -9 of patroni and the server, as by a machine that dies."""
+        if self._patroni is not None:
+            self._patroni.kill()
+            self._patroni.wait()
+        with suppress(FileNotFoundError, ProcessLookupError):
+            first = self._server()
+            below = subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True)
+            for pid in (first, *map(int, below.stdout.split())):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        """End both and remove their files."""
+        self.crash()
+        super().remove()
+
+    def log(self) -> str:
+        """The end of patroni's log."""
+        return (self.place / "output").read_text(errors="replace")[-3000:]
+
+    def _configuration(self) -> dict[str, Any]:
+        rest = f"{LOCALHOST}:{self._rest}"
+        mine = f"{LOCALHOST}:{self.port}"
+        parameters = {
+            "unix_socket_directories": str(self.place),
+            "shared_buffers": "32MB",
+            "max_wal_size": "256MB",
+        }
+        lines = ["local all all trust", f"host all all {LOCALHOST}/32 trust"]
+        dcs = {**FAILOVER, "synchronous_mode": True, "postgresql": {"use_pg_rewind": True}}
+        return {
+            "scope": "fleet",
+            "name": self.name,
+            "restapi": {"listen": rest, "connect_address": rest},
+            "etcd3": {"host": self._etcd},
+            "bootstrap": {
+                "dcs": dcs,
+                "initdb": [{"auth": "trust"}, "no-sync", "data-checksums"],
+            },
+            "postgresql": {
+                "listen": mine,
+                "connect_address": mine,
+                "data_dir": str(self._data),
+                "bin_dir": str(programs()),
+                "pgpass": str(self.place / "pgpass"),
+                "authentication": {
+                    "superuser": {"username": ADMINISTRATOR},
+                    "replication": {"username": ADMINISTRATOR},
+                },
+                "parameters": parameters,
+                "pg_hba": [*lines, f"host replication all {LOCALHOST}/32 trust"],
+            },
+        }
+
+
+@contextmanager
+def cluster() -> Iterator[list[Member]]:
+    """Two servers under patroni with one etcd; the first is the primary, and its standby is
+    synchronous. Removed in the end."""
+    place = temporary()
+    client = f"{LOCALHOST}:{free_port()}"
+    peer = f"http://{LOCALHOST}:{free_port()}"
+    for name in ("etcd", "output"):
+        (place / name).mkdir() if name == "etcd" else (place / name).touch()
+    if os.geteuid() == 0:
+        shutil.chown(place / "etcd", ADMINISTRATOR, ADMINISTRATOR)
+    argv = ["etcd", "--name", "e1", "--data-dir", str(place / "etcd"), "--enable-v2=false"]
+    argv += ["--listen-client-urls", f"http://{client}", "--advertise-client-urls"]
+    argv += [f"http://{client}", "--listen-peer-urls", peer]
+    argv += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"e1={peer}"]
+    argv += ["--heartbeat-interval", "500", "--election-timeout", "5000"]
+    etcd = run(argv, place)
+    members = [Member(place / name, name, client) for name in ("a", "b")]
+
+    def report() -> str:
+        return "\n".join([(place / "output").read_text()[-1000:], *(m.log() for m in members)])
+
+    try:
+        first, second = members
+        first.start()
+        eventually(lambda: None if first.is_primary() else f"{first.state()}", report)
+        second.start()
+        eventually(lambda: None if first.is_synchronous() else f"{second.state()}", report)
+        yield members
+    finally:
+        for member in members:
+            member.remove()
+        etcd.kill()
+        etcd.wait()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def run(argv: list[str], place: Path) -> subprocess.Popen[bytes]:
+    """Start a program as somebody who is not root."""
+    with (place / "output").open("ab") as output:
+        return subprocess.Popen(
+            [*unprivileged(), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=place,
+            start_new_session=True,
+        )
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,277 @@
+"""Two route servers of a fleet in churn, for long: `make fleet-churn MINUTES=60`.
+
+    python tests/system/fleet_churn.py [--minutes 60] [--seed 1]
+
+Each has a cache of its own with the same VRPs; hosts, caches, ExaBGP and the database are real.
+Guests migrate, the truth and the VRPs change at both, a cache restarts or counts on without other
+VRPs, a filter is killed, and ExaBGP with it. At no time may `fleet diff` name a difference. In the
+end one that is real has to be named, or the silence before proves nothing, and the database has
+both logs octet for octet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab.bird import BirdHost, BirdRouter
+from lab.core import Lab
+from lab.exabgp import RouteServer
+from lab.postgresql import PostgreSql
+from lab.stage import Stage
+from lab.stayrtr import StayRtr, Vrp
+from lab.usage import cpu_s, rss_mb
+from lab.waiting import eventually
+from rich.console import Console
+from rich.table import Table
+from support.fleet_processes import is_below, workers
+from support.fleet_samples import FLEET, database, lines, shipped
+
+from rsfilter.cli import main as rsfilter
+
+GUESTS = [f"203.0.113.{n}/32" for n in range(1, 61)]
+"""They migrate: every host may announce them, and so may both at once."""
+
+CONTESTED = [f"203.0.113.{n}/32" for n in range(201, 209)]
+"""Two hosts announce each, and the truth decides whose it is."""
+
+FOREIGN = [f"198.18.7.{n}/32" for n in range(1, 9)]
+"""The caches decide, not the truth."""
+
+LOOK_S = 2.0
+"""Seconds between two looks for differences."""
+
+INCIDENT_S = 6.0
+"""Seconds between two incidents, on average."""
+
+SHOWN_S = 90.0
+"""Deadline for what has to be named."""
+
+
+class FleetChurn:
+    """The route servers, and what happens to them."""
+
+    def __init__(self, lab: Lab, server: PostgreSql, seed: int) -> None:
+        self._lab, self._server = lab, server
+        self._dice = random.Random(seed)
+        self._stage = Stage(lab, names=("rs", "rs2"))
+        for number in range(1, 4):
+            self._stage.add_host(BirdHost, f"hv{number}", 65000 + number)
+        self._stage.add_router(BirdRouter, "leaf1")
+        self._instances = dict(zip(("rs1", "rs2"), self._stage.route_servers, strict=True))
+        self._caches = [StayRtr(lab, f"cache{n}", 50 + n, self._vrps(())) for n in (1, 2)]
+        self._revision = 0
+        self._where = {guest: f"hv{1 + n % 3}" for n, guest in enumerate(GUESTS)}
+        self.counts: Counter[str] = Counter()
+        self.false: list[dict[str, Any]] = []
+        """Differences that were named although there was none."""
+        self.named_after = 0.0
+        """Seconds until the real one was named."""
+        for (role, one), cache in zip(self._instances.items(), self._caches, strict=True):
+            one.tolerated.append("RTR cache .* (is not answering|decides now)|fleet:")
+            self._stage.own_sections[one.name] = {
+                "fleet": {"name": FLEET, "database": server.url(role), "heartbeat": 2},
+                "rtr": {"caches": [cache.address]},
+                "guard": {"window": 0, "min_loss": 1000},
+            }
+
+    def starts(self) -> None:
+        """Start everything; returns when both have all routes and agree."""
+        for cache in self._caches:
+            cache.starts()
+        self._write_truth()
+        self._stage.starts()
+        for name in ("hv1", "hv2", "hv3"):
+            own = [guest for guest, where in self._where.items() if where == name]
+            self._stage.host(name).announces(*own)
+        for name in ("hv1", "hv2"):
+            self._stage.host(name).announces(*CONTESTED, *FOREIGN)
+        self.has_agreed()
+
+    def run(self, seconds: float) -> None:
+        """Cause incidents, and look for differences all the time."""
+        now = began = time.monotonic()
+        look_at = incident_at = now
+        while (now := time.monotonic()) < began + seconds:
+            self._migrate()
+            if now >= incident_at:
+                self._dice.choice(self._incidents())()
+                incident_at = now + INCIDENT_S * 2 * self._dice.random()
+            if now >= look_at:
+                self._look()
+                look_at = now + LOOK_S
+            time.sleep(0.2 + 0.3 * self._dice.random())
+        self.has_agreed()
+
+    def ends(self) -> None:
+        """Inject one difference, which has to be named; then all records have to be shipped."""
+        second: RouteServer = self._instances["rs2"]
+        document = json.loads(second.truth.read_text())
+        document["hosts"][0]["prefixes"].remove(CONTESTED[0])
+        document["hosts"][1]["prefixes"] = [
+            p for p in document["hosts"][1]["prefixes"] if p != CONTESTED[0]
+        ]
+        document["hosts"][2]["prefixes"].append(CONTESTED[0])
+        began = time.monotonic()
+        second.writes_truth(document)
+
+        def probe() -> str | None:
+            found = self._fleet("diff")
+            places = {(one["prefix"], one["cause"]) for one in found}
+            return None if places == {(CONTESTED[0], "truth")} else f"named: {sorted(places)}"
+
+        eventually(probe, self._lab.report, SHOWN_S)
+        self.named_after = time.monotonic() - began
+        logs = {role: lines(one.audit.directory) for role, one in self._instances.items()}
+
+        def probe_logs() -> str | None:
+            for role, log in logs.items():
+                if shipped(self._server, role)[: len(log)] != log:
+                    return f"{role}: not all records are in the database"
+            return None
+
+        eventually(probe_logs, self._lab.report, SHOWN_S)
+        everything = [json.loads(line) for log in logs.values() for line in log]
+        self.counts["records shipped, octet for octet"] = len(everything)
+        flips = [one for one in everything if one.get("cause") == "data"]
+        self.counts["verdicts changed by data"] = len(flips)
+
+    def has_agreed(self) -> None:
+        """Wait until both have the same digest of the same settled routes."""
+
+        def probe() -> str | None:
+            found = self._fleet("status")
+            groups = [one["groups"][0] for one in found if one.get("groups")]
+            roots = {(group.get("root"), group.get("routes")) for group in groups}
+            wanted = len(GUESTS) + 2 * len(CONTESTED) + 2 * len(FOREIGN)
+            if len(groups) == 2 and len(roots) == 1 and groups[0].get("routes", 0) >= wanted:
+                return None
+            return f"digests: {roots}"
+
+        eventually(probe, self._lab.report, SHOWN_S)
+
+    def usage(self) -> Iterator[tuple[str, float, float]]:
+        """What the shipping processes use: (log, CPU s, RSS MB)."""
+        for pid in workers():
+            for role, one in self._instances.items():
+                if is_below(pid, one.place):
+                    yield role, cpu_s(pid), rss_mb(pid)
+
+    # What happens --------------------------------------------------------------------------------
+
+    def _incidents(self) -> list[Callable[[], None]]:
+        often = [self._reload_truth, self._change_vrps, self._count_on, self._restart_cache]
+        return [*often * 3, self._kill_a_filter, self._restart_a_route_server]
+
+    def _migrate(self) -> None:
+        """One guest: its new host announces, then the old one withdraws."""
+        guest = self._dice.choice(GUESTS)
+        old = self._where[guest]
+        new = self._dice.choice([name for name in ("hv1", "hv2", "hv3") if name != old])
+        self._stage.host(new).announces(guest)
+        self._stage.host(old).withdraws(guest)
+        self._where[guest] = new
+        self.counts["migrations"] += 1
+
+    def _reload_truth(self) -> None:
+        self._write_truth()
+        self.counts["reloads of truth"] += 1
+
+    def _write_truth(self) -> None:
+        self._revision += 1
+        owners: dict[str, list[str]] = {f"hv{number}": list(GUESTS) for number in range(1, 4)}
+        for prefix in CONTESTED:
+            owners[self._dice.choice(("hv1", "hv2"))].append(prefix)
+        self._stage.owners(owners, f"r{self._revision}")
+
+    def _vrps(self, chosen: tuple[str, ...]) -> list[Vrp]:
+        some = [Vrp(65001, prefix, 32) for prefix in chosen]
+        return [*some, Vrp(65002, "198.18.7.0/24", 32)]
+
+    def _change_vrps(self) -> None:
+        """Others at both caches."""
+        chosen = tuple(self._dice.sample(FOREIGN, 3))
+        for cache in self._caches:
+            cache.serves(self._vrps(chosen))
+        self._vrps_now = chosen
+        self.counts["changes of VRPs"] += 1
+
+    def _count_on(self) -> None:
+        """One cache has a new serial, or none, for the same VRPs."""
+        cache = self._dice.choice(self._caches)
+        cache.serves(self._vrps(getattr(self, "_vrps_now", ())))
+        self.counts["repetitions of a cache"] += 1
+
+    def _restart_cache(self) -> None:
+        """One cache dies and comes back: another session, the same VRPs."""
+        cache = self._dice.choice(self._caches)
+        cache.dies()
+        cache.starts()
+        self.counts["restarts of a cache"] += 1
+
+    def _kill_a_filter(self) -> None:
+        self._dice.choice(list(self._instances.values())).filter_restarts()
+        self.counts["restarts of a filter"] += 1
+
+    def _restart_a_route_server(self) -> None:
+        server = self._dice.choice(list(self._instances.values()))
+        server.dies()
+        server.starts()
+        self.counts["restarts of a route server"] += 1
+
+    # What is seen --------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self.counts["looks at `fleet diff`"] += 1
+        found = self._fleet("diff")
+        if found:
+            Console().print("a false difference:", found[:3])
+        self.false += found
+
+    def _fleet(self, what: str) -> list[dict[str, Any]]:
+        reader = ["--fleet", FLEET, "--database", self._server.url("auditor"), "--json"]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            rsfilter(["fleet", what, *reader])
+        return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def report(churn: FleetChurn, minutes: float) -> Table:
+    """Figures."""
+    title = f"{minutes:g} minutes: {len(churn.false)} false differences"
+    table = Table("what", "count", title=title)
+    for what, count in sorted(churn.counts.items()):
+        table.add_row(what, str(count))
+    table.add_row("a real difference was named after", f"{churn.named_after:.0f} s")
+    for role, cpu, rss in churn.usage():
+        table.add_row(f"shipping process of {role} since its start", f"{cpu:.1f} s, {rss:.0f} MB")
+    return table
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with Lab() as lab, database("rs1", "rs2") as server:
+        churn = FleetChurn(lab, server, arguments.seed)
+        churn.starts()
+        churn.run(arguments.minutes * 60)
+        churn.ends()
+        Console().print(report(churn, arguments.minutes))
+    return 1 if churn.false else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
