@@ -59,7 +59,10 @@ def _print_absent(peers: Sequence[Peer]) -> None:
     from rsfilter.fleet.sightings import sightings
 
     rows = [
-        (one.host, one.neighbor, f"{len(one.seen_by)} of {one.instances}", *map(" ".join, one[2:4]))
+        (
+            *(one.host, one.neighbor, f"{len(one.seen_by)} of {one.instances}"),
+            *(" ".join(one.absent_from), " ".join(one.seen_by)),
+        )
         for one in sightings(peers)
     ]
     if rows:

@@ -118,10 +118,8 @@ class FleetChurn:
         """Inject one difference, which has to be named; then all records have to be shipped."""
         second: RouteServer = self._instances["rs2"]
         document = json.loads(second.truth.read_text())
-        document["hosts"][0]["prefixes"].remove(CONTESTED[0])
-        document["hosts"][1]["prefixes"] = [
-            p for p in document["hosts"][1]["prefixes"] if p != CONTESTED[0]
-        ]
+        for host in document["hosts"]:
+            host["prefixes"] = [p for p in host["prefixes"] if p != CONTESTED[0]]
         document["hosts"][2]["prefixes"].append(CONTESTED[0])
         began = time.monotonic()
         second.writes_truth(document)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from lab.patroni import Member, are_installed, cluster
 from lab.postgresql import PostgreSql, slow_fsync, temporary
-from lab.story import tell
+from rich.console import Console
 from support.fleet_samples import (
     FLEET,
     Growing,
@@ -77,7 +77,7 @@ def test_patroni_has_the_standby_take_over(tmp_path: Path) -> None:
         assert len(shipped(second)) >= acknowledged
         has_more(second, 500)
         count = finish(growing, worker, second)
-        tell(f"patroni: another primary after {took:.0f} s, {count} records the same")
+        Console().print(f"another primary after {took:.0f} s; {count} records, octet for octet")
         # The machine comes back, as a standby that has all of it.
         first.start()
         wait_until(lambda: follows(first, second, count), "the old primary follows", FAILOVER_S)
