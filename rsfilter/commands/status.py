@@ -79,6 +79,9 @@ def _status_rows(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "routes", ", ".join(f"{routes[name]} {name}" for name in counts)
     for reason, number in routes["reasons"].items():
         yield "", f"{number} {reason}"
+    guard = status["guard"]
+    if guard["lost"]:
+        yield "guard", f"{guard['lost']} lost to data within {guard['window_s']:.0f} s"
     sessions = status["sessions"]
     expected = status["expected"]
     absent = f", {expected['absent_hosts']} absent" if expected["hosts"] else ""

@@ -52,7 +52,7 @@ class ImpactResult(Struct, gc=False, kw_only=True):
     gained: int
     lost_by_reason: dict[str, int]
     would_hold: bool
-    """The guard would hold the losses."""
+    """The guard would hold the losses, beside those of its window."""
     flips: list[Flip]
     """Lost routes first; at most 1000."""
     is_complete: bool
@@ -99,12 +99,13 @@ class Impact:
             verdict = self._judge(route, group, self._data, within_limit=entry.within_limit)
             self._add(entry, Reversal(route, was, verdict))
 
-    def would_hold(self, limits: Limits) -> bool:
-        """The guard would hold the losses."""
-        return self._lost_now > 0 and not limits.allow(self._lost_now, self._accepted_now)
+    def would_hold(self, limits: Limits, lost_before: int = 0) -> bool:
+        """Return whether the guard would hold the losses. `lost_before`: `Guard.lost`."""
+        lost, accepted = self._lost_now + lost_before, self._accepted_now + lost_before
+        return self._lost_now > 0 and not limits.allow(lost, accepted)
 
-    def result(self, limits: Limits) -> ImpactResult:
-        """Return all that was found; `limits` are the guard's."""
+    def result(self, limits: Limits, lost_before: int = 0) -> ImpactResult:
+        """Return all that was found. `limits` and `lost_before`: see `would_hold`."""
         flips = (self.lost_routes + self.gained_routes)[:MAX_FLIPS]
         return ImpactResult(
             judged=self.judged + self.unmoved,
@@ -113,7 +114,7 @@ class Impact:
             lost=self.lost,
             gained=self.gained,
             lost_by_reason=dict(self.lost_by_reason.most_common()),
-            would_hold=self.would_hold(limits),
+            would_hold=self.would_hold(limits, lost_before),
             flips=[self._flip(flip) for flip in flips],
             is_complete=len(flips) == self.lost + self.gained,
         )

@@ -41,6 +41,8 @@ class InForce(NamedTuple):
     routers: tuple[RouterGroup, ...]
     limits: Limits
     """The guard's."""
+    lost: int
+    """Routes lost within the guard's window."""
     sources: Sources
     """Sources without truth, and without VRPs (`Sources.to_be_filled`)."""
     truth_may_be_empty: bool
@@ -72,7 +74,7 @@ def work(pipe: BinaryIO, answer: BinaryIO) -> None:
     total = Impact(Neighbors(in_force.hosts, in_force.routers), data)
     for slice_ in frames(pipe):
         total.add(pickle.loads(slice_))  # noqa: S301 - the filter's own values
-    result = structs.asdict(total.result(in_force.limits))
+    result = structs.asdict(total.result(in_force.limits, in_force.lost))
     whole = schema.ImpactJson(truth=truth_summary(found), diff=diff, **result)
     answer.write(frame(msgspec.json.encode(whole)))
 

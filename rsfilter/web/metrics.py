@@ -246,8 +246,9 @@ class Metrics:
         phase = running.filter.drain_state.phase
         phases = {each.value: int(each is phase) for each in DrainPhase}
         yield gauge("drain_phase", "1 for the phase of the drain", "phase", phases)
-        held = running.filter.engine.guard.held
-        yield value("guard_held_routes", "Routes that the guard holds", held)
+        guard = running.filter.engine.guard
+        yield value("guard_held_routes", "Routes that the guard holds", guard.held)
+        yield value("guard_lost_routes", "Routes lost within the guard's window", guard.lost)
         audit = running.audit.health
         yield value("audit_ok", "The audit log can be written", audit.is_ok)
         yield value("audit_queued", "Audit records that wait for the disk", audit.queued)

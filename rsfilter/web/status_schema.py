@@ -76,6 +76,10 @@ class GuardStatus(Shape):
     """Routes that the guard holds, and its limits."""
 
     held: int
+    lost: int
+    """Routes that data or configurations removed within the window, and that count against the
+    limits."""
+    window_s: float
     max_loss_percent: int
     min_loss: int
 

@@ -137,7 +137,12 @@ def _in_force(api: Api) -> InForce:
     config = api.running.config
     sources = api.running.sources.to_be_filled()
     return InForce(
-        config.hosts, config.routers, config.guard.limits, sources, config.truth_may_be_empty
+        config.hosts,
+        config.routers,
+        config.guard.limits,
+        api.running.filter.engine.guard.lost,
+        sources,
+        config.truth_may_be_empty,
     )
 
 

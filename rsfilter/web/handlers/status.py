@@ -187,9 +187,11 @@ def drain_status(running: Running) -> status_schema.DrainStatus:
 
 
 def _guard(running: Running) -> status_schema.GuardStatus:
-    limits = running.config.guard
+    limits, guard = running.config.guard, running.filter.engine.guard
     return status_schema.GuardStatus(
-        held=running.filter.engine.guard.held,
+        held=guard.held,
+        lost=guard.lost,
+        window_s=limits.window,
         max_loss_percent=limits.max_loss_percent,
         min_loss=limits.min_loss,
     )

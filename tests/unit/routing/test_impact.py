@@ -81,6 +81,21 @@ def test_the_guard_would_hold_what_is_beyond_its_limits() -> None:
     assert not found.would_hold(Limits(100, 10))
 
 
+def test_the_losses_of_the_window_count_as_the_guard_counts_them() -> None:
+    """Six of fifteen are lost; three more are nine of fifteen, although three of nine."""
+    machine = machine_with(15)
+    machine.guard.limits = limits = Limits(50, 0)
+    own = [f"203.0.113.{n}/32 AS65007" for n in range(15)]
+    after(machine, DataReplaced(data(own[6:]), "truth", "", None))
+    assert (machine.guard.lost, machine.guard.held) == (6, 0)
+    found = impact_of(machine, data(own[9:]))
+    assert not found.would_hold(limits)
+    assert found.would_hold(limits, machine.guard.lost)
+    assert found.result(limits, machine.guard.lost).would_hold
+    after(machine, DataReplaced(data(own[9:]), "truth", "", None))
+    assert machine.guard.held == 3
+
+
 def test_a_source_that_is_not_there_is_not_held() -> None:
     """`on_expire = "reject"` requires it."""
     found = impact_of(machine_with(15), Data(truth_source=Source.UNAVAILABLE))

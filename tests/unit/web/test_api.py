@@ -67,7 +67,13 @@ async def test_status_has_every_part(bench: Bench) -> None:
     }
     assert said["name"] == gethostname()
     assert said["expected"]["hosts"] == 2
-    assert said["guard"] == {"held": 0, "max_loss_percent": 20, "min_loss": 10}
+    assert said["guard"] == {
+        "held": 0,
+        "lost": 0,
+        "window_s": 3600,
+        "max_loss_percent": 20,
+        "min_loss": 10,
+    }
     assert said["drain"] == {"phase": "in_service", "why": [], "until": None}
     assert said["truth"]["in_force"]["revision"] == "3f2a1c"
     assert said["truth"]["in_force"]["vrps"] == 3
