@@ -21,6 +21,7 @@ from rsfilter.commands.errors import CommandError
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.passwords import Passwords, password_files
 from rsfilter.edge import guard_file
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.inputs import Input, Lines, Moment, RtrGone, RtrRead, TruthRead
@@ -143,7 +144,8 @@ def _check_uses(truth: Truth) -> None:
 
 def _check_rendered(config: Config, truth: Truth | None) -> None:
     try:
-        rendered = render(config, truth, ("/usr/bin/rsfilter",), "nobody")
+        passwords = dict.fromkeys(password_files(config), Passwords("secret"))
+        rendered = render(config, truth, ("/usr/bin/rsfilter",), "nobody", passwords)
     except RenderError as error:
         assert_problems(error.problems, "a problem of render")
         return
