@@ -36,6 +36,9 @@ STOP_TIMEOUT_S = 3.0
 """Timeout for threads of librtr that wait for a name server or a host. After it they are left
 behind: they hold only their socket."""
 
+COMPARING_SHARE = 100
+"""A comparison of two caches waits so many times as long as the last one took."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
@@ -173,8 +176,8 @@ class RtrCaches:
             expire=self._failover.expire_of(index),
             unchanged=unchanged,
             is_unchanged_long=is_fresh and self._ages.is_unchanged_long(unchanged, vrps),
-            missing=pair.change.removed if pair else 0,
-            extra=pair.change.added if pair else 0,
+            missing=pair.change_from(self._decides).removed if pair else 0,
+            extra=pair.change_from(self._decides).added if pair else 0,
             differs=pair.differs_for(now) if pair else None,
             lasting=pair.differences.lasting(now, limit) if pair and limit else 0,
         )
@@ -206,8 +209,8 @@ class RtrCaches:
                 await self._poll(index, cache, cache.connection.poll())
         decision = self._failover.decide(time.monotonic())
         await self._apply(decision)
-        await self._compare(time.monotonic())
-        times = [] if decision.deadline is None else [decision.deadline]
+        times = await self._compare(time.monotonic())
+        times += [] if decision.deadline is None else [decision.deadline]
         if any(cache.unread is not None for cache in self._caches):
             times.append(time.monotonic() + self._retry)
         return min(times, default=None)
@@ -279,9 +282,10 @@ class RtrCaches:
         )
         self._in_force, self._is_fresh = table, True  # last, so that a failed step is repeated
 
-    async def _compare(self, now: float) -> None:
+    async def _compare(self, now: float) -> list[float]:
         """Compare the deciding cache with each other one. For display only: data are in force by
-        now."""
+        now. Returns the times of comparisons that are put off."""
+        put_off = []
         fresh = {
             index: cache.table
             for index, cache in enumerate(self._caches)
@@ -295,10 +299,12 @@ class RtrCaches:
             key = frozenset((index, self._decides))
             pair = pairs[key] = self._comparisons.get(key) or _Compared()
             try:
-                await pair.compare(active, table, now)
+                if not await pair.compare(self._decides, active, table, now):
+                    put_off.append(pair.not_before)
             except Exception:  # no memory, no thread
                 log.exception("RTR cache %s: cannot compare its data", self._caches[index].address)
         self._comparisons = pairs
+        return put_off
 
 
 class _Compared:
@@ -307,23 +313,40 @@ class _Compared:
     def __init__(self) -> None:
         self.differences = Differences()
         self.change = _NO_CHANGE
+        self.not_before = 0.0
+        """Time of the next comparison: two caches of the whole RPKI take a second of CPU time, and
+        change every minute."""
         self._tables: tuple[CachedVrps, CachedVrps] | None = None
+        self._index: int | None = None
+
+    def change_from(self, index: int | None) -> Difference:
+        """Return the difference as seen from one of the two caches."""
+        added, removed, prefixes = self.change
+        return self.change if index == self._index else Difference(removed, added, prefixes)
 
     def differs_for(self, now: float) -> float | None:
         """Return the seconds for which the oldest difference has lasted; None if there is none."""
         return None if self.change == _NO_CHANGE else now - self.differences.since(now)
 
-    async def compare(self, active: CachedVrps, other: CachedVrps, now: float) -> None:
-        """Compare two tables, unless they were compared last."""
+    async def compare(
+        self, index: int | None, active: CachedVrps, other: CachedVrps, now: float
+    ) -> bool:
+        """Compare two tables, unless they were compared last. False: that is put off. `index`: the
+        cache of the active one."""
         tables = (active, other)
-        if self._tables is None or any(map(operator.is_not, self._tables, tables)):
-            if active.digest == other.digest:
-                self.change = _NO_CHANGE
-            else:
-                difference = active.vrps.difference
-                self.change = await asyncio.to_thread(difference, other.vrps, MAX_PREFIXES)
-            self.differences.report(self.change.prefixes, now)
-            self._tables = tables
+        if self._tables is not None and not any(map(operator.is_not, self._tables, tables)):
+            return True
+        if active.digest == other.digest:
+            self.change = _NO_CHANGE
+        elif now < self.not_before:
+            return False
+        else:
+            began, difference = time.monotonic(), active.vrps.difference
+            self.change = await asyncio.to_thread(difference, other.vrps, MAX_PREFIXES)
+            self.not_before = now + COMPARING_SHARE * (time.monotonic() - began)
+        self.differences.report(self.change.prefixes, now)
+        self._tables, self._index = tables, index
+        return True
 
 
 _NO_CHANGE = Difference(0, 0, frozenset())

@@ -26,7 +26,7 @@ from support.rtr_cache import NO_DATA, NOTIFY, Answer, Fault, RtrCache, error, p
 from support.rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
 
 from rsfilter.routing.model import Prefix, Vrp
-from rsfilter.rpki.vrps import RtrSnapshot
+from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 from rsfilter.rtr import caches as cache_module
 from rsfilter.rtr.ages import NO_LIMITS, AgeLimits
 from rsfilter.rtr.caches import CacheAddress, RtrCaches, RtrError
@@ -477,6 +477,26 @@ async def test_data_that_stand_still_are_old_although_they_are_confirmed() -> No
 def unchanged_since(rtr: Watched) -> float:
     (status,) = rtr.caches.status()
     return time.monotonic() - (status.unchanged or 0.0)
+
+
+async def test_a_comparison_waits_for_its_turn_unless_there_is_nothing_to_compare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def table(vrps: Iterable[Vrp], digest: bytes) -> CachedVrps:
+        return CachedVrps(VrpSet.of(vrps), 0, digest)
+
+    old, new, common = table(OLD, b"old"), table(NEW, b"new"), table(COMMON, b"common")
+    pair = cache_module._Compared()
+    monkeypatch.setattr(cache_module, "COMPARING_SHARE", 1e9)
+    assert await pair.compare(0, old, new, 10.0)
+    assert (pair.change_from(0)[:2], pair.change_from(1)[:2]) == ((2, 2), (2, 2))
+    assert pair.not_before > 11.0
+    assert not await pair.compare(0, old, common, 11.0)
+    assert pair.change_from(0)[:2] == (2, 2)
+    assert await pair.compare(0, old, common, pair.not_before)
+    assert (pair.change_from(0)[:2], pair.change_from(1)[:2]) == ((0, 2), (2, 0))
+    assert await pair.compare(0, old, old, 12.0)
+    assert pair.differs_for(12.0) is None
 
 
 async def test_caches_that_differ_are_compared_with_the_one_that_decides() -> None:
