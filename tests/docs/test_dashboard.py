@@ -33,8 +33,9 @@ CONFIGURATION = {
     "scrape_configs": [{"job_name": "rsfilter", "static_configs": [{"targets": [*INSTANCES]}]}],
 }
 
-ELSEWHERE = re.compile(r"rsfilter_(rtr|fleet)_")
-"""Metrics that these two filters do not have: of RTR caches and of a fleet."""
+ELSEWHERE = re.compile(r"rsfilter_(rtr|fleet|hosts_near|hosts_lacking)_")
+"""Metrics that these two filters do not have: of RTR caches, of a fleet, of hosts near a limit or
+without a capability."""
 
 SELECTOR = re.compile(r"\b(?:rsfilter|process)_\w+(?:\{[^}]*\})?|\bup\{[^}]*\}")
 
