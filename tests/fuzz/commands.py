@@ -37,7 +37,8 @@ _CHANGE = re.compile(
     rf"origin (?:igp|egp|incomplete)(?: med (?P<med>{_NUMBER}))?(?: community {_PAIR})?"
     rf"(?: large-community {_TRIPLE})?(?: extended-community {_OCTETS})?"
     rf"(?: local-preference {_NUMBER})?"
-    rf"|(?P<withdraw>withdraw) attributes next-hop (?:0\.0\.0\.0|::))"
+    rf"|(?P<withdraw>withdraw) attributes next-hop (?:0\.0\.0\.0|::)"
+    rf"(?: local-preference [0-9]{{7,10}})?)"
     rf"(?: path-information (?P<path_id>[0-9.]{{7,15}}))? "
     rf"nlri (?P<nlri>{_ADDRESS}/[0-9]{{1,3}}(?: {_ADDRESS}/[0-9]{{1,3}})*)"
 )

@@ -82,6 +82,7 @@ def _life() -> list[bytes]:
         site.refresh(first, first_asn, "begin"),
         site.refresh(first, first_asn, "end"),
         b"@release",
+        b"@reload 1 force",
         b"@drain on",
         b"@wait 40",
         b"@drain off",
@@ -93,6 +94,7 @@ def _pool() -> list[bytes]:
     """Lines that mutation puts in."""
     made: list[bytes] = [
         b"@wait 1", b"@wait 31", b"@wait 130", b"@release", b"@drain on", b"@drain off",
+        *(b"@reload %d%s" % (n, f) for n in range(4) for f in (b"", b" force")),
         b"@mute", b"@unmute", b"@hold", b"@go", b"@expired", b"@given_up", b"done", b"error",
         *(b"@truth " + truth for truth in site.TRUTHS),
         *(b"@rtr " + rtr for rtr in site.RTRS),

@@ -57,6 +57,11 @@ class Oracle:
             )
         }
 
+    def configured(self, config: Config) -> None:
+        """Another configuration."""
+        self._config = config
+        self._may.clear()
+
     def truth_loaded(self, truth: Truth) -> None:
         """Another truth file."""
         self._truth = truth

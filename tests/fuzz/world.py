@@ -10,6 +10,7 @@ octet, or a directive.
     @expired  @given_up   the caches are too old, or late
     @release              the operator lets go of what the guard holds
     @drain on             … wants the filter out of service (off: in again)
+    @reload 3 force       the host groups of another of `site.CONFIGS`, maybe meant
     @mute  @unmute        ExaBGP replies to nothing; replies again, and to all that waited
     @hold  @go            lines come in one turn from here on; the turn ends
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from fuzz import commands, site
@@ -104,10 +106,20 @@ class World:
                 self.filter.guard_released(GuardReleased("script"), self.now)
             case b"drain":
                 self.filter.drain(rest == b"on", "script", self.now)
+            case b"reload":
+                self._reload(rest)
             case b"hold" | b"go":
                 self._is_holding = word == b"hold"
-            case b"mute" | b"unmute":
-                self._is_muted = word == b"mute"
+            case _:
+                self._is_muted = word == b"mute" or (self._is_muted and word != b"unmute")
+
+    def _reload(self, rest: bytes) -> None:
+        number, _, force = rest.partition(b" ")
+        if number.isdigit() and len(number) < 4:
+            hosts = site.CONFIGS[int(number) % len(site.CONFIGS)].hosts
+            self.config = replace(self.config, hosts=hosts)
+            self.oracle.configured(self.config)
+            self.filter.configured(self.config, self.now, is_forced=force == b"force")
 
     def _truth(self, content: bytes) -> None:
         try:
@@ -174,7 +186,8 @@ class World:
                 self._unanswered.append(command)
         self.written += lines
         self.audit += [(self.now, event) for event in self.filter.take_audit()]
-        self.oracle.check(self.filter)
+        if not self.filter.engine.is_busy:
+            self.oracle.check(self.filter)
         return lines
 
     def _reply(self) -> None:
