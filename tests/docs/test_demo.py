@@ -93,7 +93,7 @@ def test_one_screen(kept: Kept) -> None:
     end = kept.text.index("Everything keeps running")
     lines = kept.text[:end].rstrip().splitlines()
     assert len(lines) <= 45, kept.text
-    assert [line for line in lines if len(line) > 120] == []
+    assert [line for line in lines if len(line) > 140] == []  # tables are not folded
     rows = [re.split(r" {2,}", line.strip()) for line in lines]
     hijack = [HIJACKED, "hv2 AS65006", "65006", "rejected", "origin_invalid_asn"]
     assert hijack in rows
