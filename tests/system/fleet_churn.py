@@ -71,7 +71,11 @@ class FleetChurn:
         self._stage.add_router(BirdRouter, "leaf1")
         self._instances = dict(zip(("rs1", "rs2"), self._stage.route_servers, strict=True))
         self._caches = [StayRtr(lab, f"cache{n}", 50 + n, self._vrps(())) for n in (1, 2)]
+        self._incidents: list[Callable[[], None]] = []
+        """Rest of this round."""
         self._revision = 0
+        self._chosen: tuple[str, ...] = ()
+        """Prefixes of the VRPs that change."""
         self._where = {guest: f"hv{1 + n % 3}" for n, guest in enumerate(GUESTS)}
         self.counts: Counter[str] = Counter()
         self.false: list[dict[str, Any]] = []
@@ -106,7 +110,7 @@ class FleetChurn:
         while (now := time.monotonic()) < began + seconds:
             self._migrate()
             if now >= incident_at:
-                self._dice.choice(self._incidents())()
+                self._next_incident()()
                 incident_at = now + INCIDENT_S * 2 * self._dice.random()
             if now >= look_at:
                 self._look()
@@ -168,9 +172,13 @@ class FleetChurn:
 
     # What happens --------------------------------------------------------------------------------
 
-    def _incidents(self) -> list[Callable[[], None]]:
-        often = [self._reload_truth, self._change_vrps, self._count_on, self._restart_cache]
-        return [*often * 3, self._kill_a_filter, self._restart_a_route_server]
+    def _next_incident(self) -> Callable[[], None]:
+        """Return the next of a shuffled round, so that none is left out."""
+        if not self._incidents:
+            often = [self._reload_truth, self._change_vrps, self._count_on, self._restart_cache]
+            self._incidents = [*often * 2, self._kill_a_filter, self._restart_a_route_server]
+            self._dice.shuffle(self._incidents)
+        return self._incidents.pop()
 
     def _migrate(self) -> None:
         """One guest: its new host announces, then the old one withdraws."""
@@ -202,13 +210,13 @@ class FleetChurn:
         chosen = tuple(self._dice.sample(FOREIGN, 3))
         for cache in self._caches:
             cache.serves(self._vrps(chosen))
-        self._vrps_now = chosen
+        self._chosen = chosen
         self.counts["changes of VRPs"] += 1
 
     def _count_on(self) -> None:
         """One cache has a new serial, or none, for the same VRPs."""
         cache = self._dice.choice(self._caches)
-        cache.serves(self._vrps(getattr(self, "_vrps_now", ())))
+        cache.serves(self._vrps(self._chosen))
         self.counts["repetitions of a cache"] += 1
 
     def _restart_cache(self) -> None:
