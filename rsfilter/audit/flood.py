@@ -132,7 +132,8 @@ class _Window:
 
     since: float
     most_named: int
-    folded: dict[Hashable, _Folded] = field(default_factory=dict)
+    folded: OrderedDict[Hashable, _Folded] = field(default_factory=OrderedDict)
+    """What the next summary makes due, as it is: a copy of 200,000 takes 0.1 s."""
     named: int = 0
     """Part of `folded` that is optional, at most `most_named`."""
     changes: int = 0
@@ -332,7 +333,7 @@ class Floods:
         """Summarise a window, and start the next one or end the flood."""
         is_over = window.changes <= self._budget.calm and not window.not_kept
         self.counters["untold"] += window.untold
-        neighbor.due = OrderedDict(window.folded)
+        neighbor.due = window.folded
         neighbor.refill(now)
         neighbor.tokens = max(0.0, neighbor.tokens - len(neighbor.due))
         neighbor.window = None if is_over else _Window(now, self._budget.named)
