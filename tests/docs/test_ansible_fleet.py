@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from support.places import ROOT
 
+pytestmark = pytest.mark.slow  # two runs of Ansible on four instances
+
 ANSIBLE = ROOT / "docs" / "examples" / "ansible"
 PROGRAMS = Path(sys.executable).parent
 
