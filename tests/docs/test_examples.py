@@ -308,6 +308,7 @@ def test_a_version_that_does_not_get_in_force_is_not_left_behind(installer: Inst
     assert "rsfilter 1.0 is in force" in installer.runs("--back")
 
 
+@pytest.mark.slow  # installs two versions
 def test_a_version_has_to_accept_the_configuration_of_every_instance(installer: Installer) -> None:
     for instance in ("a", "b"):
         (installer.etc / instance).mkdir()

@@ -152,7 +152,12 @@ def check_body(content: bytes) -> None:
 def _worker_says(content: bytes) -> list[bytes]:
     sources = Sources.of(_CONFIG).to_be_filled()
     in_force = impact_worker.InForce(
-        _CONFIG.hosts, _CONFIG.routers, _CONFIG.guard.limits, sources, _CONFIG.truth_may_be_empty
+        hosts=_CONFIG.hosts,
+        routers=_CONFIG.routers,
+        limits=_CONFIG.guard.limits,
+        lost=0,
+        sources=sources,
+        truth_may_be_empty=_CONFIG.truth_may_be_empty,
     )
     body = frame(content) if content else b""
     pipe = io.BytesIO(frame(pickle.dumps(in_force)) + END + body + END + END + END + END)

@@ -262,7 +262,7 @@ def _hints(demo: Demo, pages: list[str]) -> str:
 Everything keeps running until Ctrl-C. The pages: {pages[0]} (rs1), {pages[1]} (rs2).
 For the commands, in another terminal:
 
-   export PATH={Path(sys.executable).parent}:/usr/sbin:$PATH; cd {rs1.place}
+   export PATH="{Path(sys.executable).parent}:/usr/sbin:$PATH"; cd "{rs1.place}"
 
 Five things to try, with the page open:
 1. The missing guest and the hijack: why is a route of {address} rejected, who owns it, since when?

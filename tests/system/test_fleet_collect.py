@@ -308,5 +308,5 @@ def test_an_instance_with_a_name_that_is_no_directory(
     with database("rs1") as server:
         server.ask("INSERT INTO rsfilter.genesis VALUES ('../outside')")
         assert main(command(server, tmp_path / "copies")) == 1
-        assert "is no name" in capsys.readouterr().out
+        assert "is not a name" in capsys.readouterr().out
         assert sorted(os.listdir(tmp_path)) == ["copies"]

@@ -151,9 +151,9 @@ def test_another_fleet_is_refused(filled: PostgreSql) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", 'a"b', "a'b", "../a", ".a", "a/b", "ä", "a" * 64])
 def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         schema_sql(FLEET, [name])
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         schema_sql(name)
 
 

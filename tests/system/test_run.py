@@ -317,7 +317,10 @@ REFUSED = {
         CONFIG.replace('["192.0.2.10"]', '["192.0.2.11"]').replace("198.51.100.0/24", ROUTER),
         "192.0.2.10 would change its role from router to host",
     ),
-    "another file": (CONFIG.replace("truth.json", "other.json"), "truth: only a restart"),
+    "another file": (
+        CONFIG.replace("truth.json", "other.json"),
+        "truth: changing it requires a restart",
+    ),
 }
 
 
