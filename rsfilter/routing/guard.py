@@ -265,9 +265,11 @@ class Guard:
 
     def expect_again(self, route: Route, reasons: tuple[str, ...]) -> None:
         """The route has left the table with a session that rsfilter restarts: if it was held for
-        these reasons, or expected, it is held if the host announces it again."""
+        these reasons, or expected, it is held if the host announces it again. If it is still to be
+        weighed, it is weighed then."""
         key = route.key
         was_held, expected = key in self._held, self._expected.get(key)
+        is_suspect = key in self._suspects
         reasons = tuple(reason for reason in reasons if reason != HELD_BY_GUARD)
         self.gone(key)
         if was_held:
@@ -276,6 +278,9 @@ class Guard:
         elif expected is not None:
             self._expected[key] = expected
             del self._records[key]  # the one of before stays
+        elif is_suspect:
+            self._was_accepted[key] = Expected(fingerprint(route))
+            del self._records[key]
 
     def stop_expecting(self) -> None:
         """Stop expecting: routes not announced again are gone."""

@@ -708,6 +708,20 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     50,
     1,
 )
+@example(  # what the first data reject is still to be weighed when its session is restarted
+    [(Site.die, 0.0, 0.0), (Site.flap_host, 0), (Site.start, True), (Site.load, BROKEN)],
+    AGED_S,
+    {
+        "stale_time": 0,
+        "answer_s": 0.0,
+        "ends": False,
+        "are_all_up": False,
+        "is_guarded": True,
+        "sends_end_of_rib": False,
+    },
+    1,
+    1,
+)
 def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
     happens: list[tuple[Any, ...]], age: float, kind: dict[str, Any], pace: int, routes: int
 ) -> None:
