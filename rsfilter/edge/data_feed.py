@@ -32,7 +32,7 @@ class DataFeed:
         self._sources = sources
         self._apply = apply
         self.watcher = self._watcher()
-        """None if no truth file is configured."""
+        """Watcher of the truth file; None if no file is configured."""
         self.caches: RtrCaches | None = None
         """Caches, once they are started. None if none are configured, or before."""
 

@@ -63,7 +63,7 @@ class Running:
     caches: RtrCaches | None = None
     """Caches, once they are started. None if none are configured, or before."""
     watcher: TruthWatcher | None = None
-    """None if no truth file is configured."""
+    """Watcher of the truth file; None if no file is configured."""
     fleet: Supervisor | None = None
     """Shipping process; None without `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)

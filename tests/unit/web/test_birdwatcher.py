@@ -184,8 +184,8 @@ async def test_a_reader_sees_what_our_own_api_has(tmp_path: Path) -> None:
 
 
 async def test_times_are_as_the_rendered_layouts_have_them(tmp_path: Path) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # times are cut to seconds
     site = Site(tmp_path)
-    before = datetime.now(UTC) - timedelta(seconds=2)
     async with site.client() as client:
         shown = alice_rules.status(await get(client, "status"))
         neighbors = alice_rules.neighbors(await get(client, "protocols/bgp"))
@@ -193,7 +193,7 @@ async def test_times_are_as_the_rendered_layouts_have_them(tmp_path: Path) -> No
     after = datetime.now(UTC) + timedelta(seconds=2)
     times = [shown[name] for name in ("server_time", "last_reboot", "last_reconfig")]
     times += [route.age, *(each.since for each in neighbors)]
-    assert all(before - timedelta(seconds=60) < each < after for each in times), times
+    assert all(before < each < after for each in times), times
     assert before < meta.ttl - timedelta(seconds=TTL_S) < after
 
 
