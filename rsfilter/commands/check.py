@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
@@ -146,7 +146,7 @@ def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
     }
 
 
-def _path(path: Path | None) -> str | None:
+def _path(path: PurePath | None) -> str | None:
     return None if path is None else str(path)
 
 

@@ -62,11 +62,12 @@ def load_config(path: Path) -> Config:
     return parse_config(read_config(path, hint="; name the file with -c"), path)
 
 
-def parse_config(text: str, path: Path) -> Config:
+def parse_config(text: str, file: str | Path) -> Config:
     """Parse and check the configuration `text`. Raises ConfigError with every problem.
 
-    `path` names the text in problems; relative paths are relative to its directory.
+    `file` names the text in problems; relative paths are relative to its directory.
     """
+    path = Path(file)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

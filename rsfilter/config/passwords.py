@@ -43,7 +43,7 @@ class Passwords:
 def password_files(config: Config) -> list[Path]:
     """Return the password files of a configuration's sessions, each once."""
     groups: list[HostGroup | RouterGroup] = [*config.hosts, *config.routers, *config.served]
-    return sorted({group.password_file for group in groups if group.password_file is not None})
+    return sorted({Path(g.password_file) for g in groups if g.password_file is not None})
 
 
 def read_passwords(path: Path) -> Passwords:

@@ -31,7 +31,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct, convert, to_builtins
@@ -200,7 +199,7 @@ class _ConfigForm(_Form):
         return cls(what.content, str(what.config.path), what.is_forced)
 
     def input(self, _moment: Moment) -> Configured:
-        config = parse_config(self.config, Path(self.file))
+        config = parse_config(self.config, self.file)
         return Configured(config, self.config, is_forced=self.forced)
 
 

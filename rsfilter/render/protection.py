@@ -64,7 +64,7 @@ class Protections:
         """Return the protection of a session. `name`: the name that truth gives to its password."""
         password = None
         if group.password_file is not None:
-            password = self._files[group.password_file].of(neighbor, name)
+            password = self._files[Path(group.password_file)].of(neighbor, name)
             wanted = f"{name!a}, which truth names for {neighbor}" if name else str(neighbor)
             if password is None:
                 self.problems.append(

@@ -86,7 +86,7 @@ PURE_MODULES = {
 }
 """The standard library's modules that neither do I/O nor know the time or chance."""
 
-PURE_NAMES = {"socket.inet_pton", "socket.AF_INET", "socket.AF_INET6", "pathlib.Path"}
+PURE_NAMES = {"socket.inet_pton", "socket.AF_INET", "socket.AF_INET6", "pathlib.PurePath"}
 """Single names of modules that could do more: text to octets, and paths as values."""
 
 IMPURE_BUILTINS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
@@ -209,6 +209,7 @@ def test_the_test_sees_an_arrow_that_points_up(room: str, source: str) -> None:
         "import logging",
         "import threading",
         "import pathlib",
+        "from pathlib import Path",
         "import random",
         "import datetime",
         "from os import path",
