@@ -267,7 +267,7 @@ class Filter:
     def commands(self, now: float) -> list[bytes]:
         """Return the commands to write to ExaBGP now."""
         self._follow(self.engine.expire(now), now)
-        for host in self.engine.table.take_departed():
+        for host in self.engine.table.departures.take_ended():
             self.expected.mark(host, now)
         self._audit += self.floods.expire(now)
         self._audit += self.expected.expire(now)

@@ -13,7 +13,9 @@ waits for departures waits for those before it (`Departures.is_under_way`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +23,7 @@ from msgspec.structs import replace
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.groups import HostGroup
 from rsfilter.routing.model import UNICAST, Address, Prefix, RouteKey
+from rsfilter.routing.retention import Retention
 
 SLICE = 1000
 """Routes settled between two pauses: some 20 ms."""
@@ -78,15 +81,33 @@ class _Pass(Struct, gc=False):
     """Keys that are settled."""
 
 
-class Departures:
-    """Knows which routes are still to go, and in which order."""
+class Remove(Protocol):
+    """Remove a route. `is_restart`: see `Departure`."""
 
-    def __init__(self, rib_in: AdjRibIn) -> None:
-        self.ended: list[Address] = []
-        """Neighbors of which nothing is still to go. The reader empties it."""
+    def __call__(self, key: RouteKey, cause: str, *, is_restart: bool) -> None: ...
+
+
+class Departures:
+    """Routes that go after an event, slice by slice.
+
+    The table removes a route (`remove`), and takes in that one became stale (`is_stale`).
+    """
+
+    def __init__(
+        self,
+        rib_in: AdjRibIn,
+        retention: Retention,
+        remove: Remove,
+        is_stale: Callable[[Entry, str], None],
+    ) -> None:
         self.newest = 0
         """Number of the newest departure."""
         self._rib_in = rib_in
+        self._retention = retention
+        self._remove = remove
+        self._is_stale = is_stale
+        self._ended: list[Address] = []
+        """Neighbors of which nothing is still to go."""
         self._passes: dict[Address, _Pass] = {}
         """The next to be continued first."""
 
@@ -100,46 +121,78 @@ class Departures:
         tables = self._rib_in.tables
         return any(tables[each].departures[0].number <= number for each in self._passes)
 
-    @property
-    def next(self) -> Address:
-        """The neighbor whose turn it is, while it `is_busy`."""
-        return next(iter(self._passes))
+    def take_ended(self) -> list[Address]:
+        """Return the neighbors of which, since the last call, nothing is still to go."""
+        ended, self._ended = self._ended, []
+        return ended
 
-    def add(self, neighbor: Address, departure: Departure) -> bool:
-        """Take in an event; return whether the first slice can follow at once. Otherwise others of
-        the neighbor are on their way."""
+    def add(self, neighbor: Address, departure: Departure) -> None:
+        """Begin a departure with its first slice, unless others of the neighbor are under way."""
         table = self._rib_in.tables[neighbor]
         under_way = self._passes.get(neighbor)
         if under_way is not None:
             _drop_repeated(table.departures, departure, under_way.covers)
         self.newest += 1
         table.departures.append(replace(departure, number=self.newest))
-        if under_way is not None:
-            return False
-        self._start(neighbor, table)
-        return True
+        if under_way is None:
+            self._start(neighbor, table)
+            self._slice(neighbor)
 
-    def slice(self, neighbor: Address) -> list[RouteKey]:
-        """Return the next routes of a neighbor to settle. After that it is another's turn."""
+    def next_slice(self) -> None:
+        """Settle a slice of the neighbor whose turn it is, while it `is_busy`."""
+        self._slice(next(iter(self._passes)))
+
+    def settle(self, key: RouteKey) -> None:
+        """Bring a route up to date with the departures under way, before its slice."""
+        if key.neighbor in self._rib_in.tables:
+            self._apply(key.neighbor, [key])
+
+    def settle_prefixes(self, prefixes: Iterable[Prefix]) -> None:
+        """Settle the routes of prefixes to be exported, which may become more meanwhile: no owner
+        waits behind one that goes."""
+        tables = self._rib_in.tables
+        for prefix in prefixes:
+            keys = [entry.route.key for entry in self._rib_in.at(prefix)]
+            for key in [key for key in keys if tables[key.neighbor].departures]:
+                self.settle(key)
+
+    def _slice(self, neighbor: Address) -> None:
+        """Settle the next routes of a neighbor. After that it is another's turn."""
         under_way = self._passes[neighbor] = self._passes.pop(neighbor)
         first, under_way.at = under_way.at, under_way.at + SLICE
-        return under_way.keys[first : under_way.at]
+        self._apply(neighbor, under_way.keys[first : under_way.at])
+        table = self._rib_in.tables[neighbor]
+        if under_way.at >= len(under_way.keys):
+            del table.departures[: under_way.covers], self._passes[neighbor]
+            if table.departures:
+                self._start(neighbor, table)
+            else:
+                self._ended.append(neighbor)
+        if not (table.departures or table.entries or table.asns or table.refused):
+            del self._rib_in.tables[neighbor]
 
-    def end_slice(self, neighbor: Address) -> None:
-        """Note that the routes of the last slice are settled."""
-        under_way, table = self._passes[neighbor], self._rib_in.tables[neighbor]
-        if under_way.at < len(under_way.keys):
-            return
-        del table.departures[: under_way.covers], self._passes[neighbor]
-        if table.departures:
-            self._start(neighbor, table)
-        else:
-            self.ended.append(neighbor)
-
-    def unsettled(self, prefix: Prefix) -> list[RouteKey]:
-        """Return the routes of a prefix that may be still to go."""
-        tables, keys = self._rib_in.tables, [e.route.key for e in self._rib_in.at(prefix)]
-        return [key for key in keys if tables[key.neighbor].departures]
+    def _apply(self, neighbor: Address, keys: list[RouteKey]) -> None:
+        """Apply the departures of a neighbor, in order, to some of its routes."""
+        table = self._rib_in.tables[neighbor]
+        for departure in table.departures:
+            found = [
+                entry
+                for key in keys
+                if (entry := table.entries.get(key)) is not None
+                and departure.concerns(entry, is_stale=key in table.stale)
+            ]
+            gone = [entry.route.key for entry in found]
+            if departure.kind is Kind.LOST and departure.group is not None:
+                lost = self._retention.lose(neighbor, found, departure.group, departure.at)
+                gone = lost.gone
+                for entry in lost.kept:
+                    self._is_stale(entry, departure.cause)
+            elif departure.kind is Kind.UNREPEATED:
+                gone.sort()
+                for key in gone:
+                    table.over_limit.pop(key, None)  # none of them moves up before it goes
+            for key in gone:
+                self._remove(key, departure.cause, is_restart=departure.is_restart)
 
     def _start(self, neighbor: Address, table: NeighborTable) -> None:
         departures = table.departures

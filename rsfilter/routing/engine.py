@@ -159,7 +159,7 @@ class Engine:
     @property
     def is_busy(self) -> bool:
         """Return whether something is on its way through a table: `expire` continues it."""
-        return self.is_revalidating or self.table.is_departing
+        return self.is_revalidating or self.table.departures.is_busy
 
     @property
     def is_revalidating(self) -> bool:

@@ -66,13 +66,13 @@ class Revalidation:
         """Queue an event; `go_on` does its work. An equal `PhaseChanged` is queued once."""
         if not isinstance(event, PhaseChanged) or event not in self._waiting:
             self._waiting.append(event)
-            self._after = self._table.newest_departure
+            self._after = self._table.departures.newest
 
     def go_on(self) -> None:
         """Do one slice; an event that has no more of them makes way for the next. Routes that had
         to go before it came are gone first: they are no losses, and no base of the guard's share.
         Later ones do not count: a host could delay data for ever."""
-        if not self._table.has_departed(self._after):
+        if self._table.departures.is_under_way(self._after):
             return
         while self._under_way is not None or self._waiting:
             if self._under_way is None:

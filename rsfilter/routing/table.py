@@ -73,7 +73,7 @@ class RoutingTable:
         self.counters: Counter[str] = Counter()
         """announced, not_kept, repeated, withdrawn, refused."""
         self._retention = Retention(self.rib_in)
-        self._departures = Departures(self.rib_in)
+        self.departures = Departures(self.rib_in, self._retention, self._remove, self._is_stale)
         self._unkept = Unkept(self.rib_in.tables)
         self._judge = Judge()
         self._effects = Actions([], [], [])
@@ -88,8 +88,8 @@ class RoutingTable:
         if self.guard.has_ended():
             self.log_guard("ended", 0, "nothing is held any more")
         if self._to_export:
-            if self._departures.is_busy:
-                self._settle_prefixes()
+            if self.departures.is_busy:
+                self.departures.settle_prefixes(self._to_export)
             self._export()
         effects, self._effects = self._effects, Actions([], [], [])
         return effects
@@ -108,7 +108,7 @@ class RoutingTable:
         for route in announced:
             key = route.key
             if table.departures:
-                self._settle(key)
+                self.departures.settle(key)
             entry = table.entries.get(key)
             if entry is None:
                 new.append(route)
@@ -134,8 +134,8 @@ class RoutingTable:
 
     def withdraw(self, key: RouteKey, cause: str) -> None:
         """Remove a route, if it exists; the oldest one beyond `max_prefixes` takes its place."""
-        if self._departures.is_busy:
-            self._settle(key)
+        if self.departures.is_busy:
+            self.departures.settle(key)
         self._remove(key, cause)
 
     def refuse(self, update: Update, family: str, nlri: str) -> None:
@@ -156,7 +156,7 @@ class RoutingTable:
         if table is not None and (table.stale or table.leaving):
             kind, until = Kind.END_OF_RIB, table.lost_at
             departure = Departure(kind, "end_of_rib", until, family=event.family)
-            self._depart(event.neighbor, departure)
+            self.departures.add(event.neighbor, departure)
 
     def refresh(self, mark: RefreshMark) -> None:
         """Withdraw what a neighbor does not repeat between begin and end (RFC 7313)."""
@@ -169,7 +169,7 @@ class RoutingTable:
         until = table.refreshed_at.pop(mark.family, None)
         if until is not None:
             departure = Departure(Kind.UNREPEATED, "withdraw", until, family=mark.family)
-            self._depart(mark.neighbor, departure)
+            self.departures.add(mark.neighbor, departure)
 
     def lose_host(
         self, neighbor: Address, cause: str, now: float, *, is_restart: bool = False
@@ -185,7 +185,7 @@ class RoutingTable:
         departure = Departure(
             Kind.LOST, cause, table.lose(), at=now, group=group, is_restart=is_restart
         )
-        self._depart(neighbor, departure)
+        self.departures.add(neighbor, departure)
 
     def drop_all(self, neighbor: Address, cause: str, *, is_restart: bool = False) -> None:
         """Withdraw every route of a neighbor and forget the neighbor."""
@@ -195,26 +195,7 @@ class RoutingTable:
         self._unkept.forget(neighbor)
         table.asns.clear()
         departure = Departure(Kind.DROPPED, cause, table.lose(), is_restart=is_restart)
-        self._depart(neighbor, departure)
-
-    @property
-    def is_departing(self) -> bool:
-        """Return whether routes that have to go are still here: `expire` continues."""
-        return self._departures.is_busy
-
-    @property
-    def newest_departure(self) -> int:
-        """Return the number of the newest event after which routes go."""
-        return self._departures.newest
-
-    def has_departed(self, number: int) -> bool:
-        """Return whether all is gone that has to go after events up to this one."""
-        return not self._departures.is_under_way(number)
-
-    def take_departed(self) -> list[Address]:
-        """Return the neighbors of which, since the last call, nothing is still to go."""
-        ended, self._departures.ended = self._departures.ended, []
-        return ended
+        self.departures.add(neighbor, departure)
 
     # Changes by time ----------------------------------------------------------------------------
 
@@ -224,15 +205,15 @@ class RoutingTable:
         expired = self._retention.expired(now, SLICE)
         for key in expired:
             self._remove(key, "stale_time")
-        if self._departures.is_busy and len(expired) < SLICE:
-            self._next_slice(self._departures.next)
+        if self.departures.is_busy and len(expired) < SLICE:
+            self.departures.next_slice()
         self._effects.refresh.extend(
             RefreshWanted(*wanted) for wanted in self._unkept.to_repeat(now, self._max_prefixes)
         )
 
     def next_timer(self) -> float | None:
         """Return when to call `expire` at the latest; None if nothing waits for a time."""
-        if self._departures.is_busy:
+        if self.departures.is_busy:
             return float("-inf")
         timers = (self._retention.next_timer(), self._unkept.next_timer())
         return min((at for at in timers if at is not None), default=None)
@@ -319,64 +300,12 @@ class RoutingTable:
             )
         )
 
-    # Departures -----------------------------------------------------------------------------------
-
-    def _depart(self, neighbor: Address, departure: Departure) -> None:
-        """Begin a departure with its first slice."""
-        if self._departures.add(neighbor, departure):
-            self._next_slice(neighbor)
-
-    def _next_slice(self, neighbor: Address) -> None:
-        keys = self._departures.slice(neighbor)
-        self._apply_departures(neighbor, keys)
-        self._departures.end_slice(neighbor)
-        table = self.rib_in.tables[neighbor]
-        if not (table.departures or table.entries or table.asns or table.refused):
-            del self.rib_in.tables[neighbor]
-
-    def _settle(self, key: RouteKey) -> None:
-        """Bring a route up to date with the departures under way, before its slice."""
-        if key.neighbor in self.rib_in.tables:
-            self._apply_departures(key.neighbor, [key])
-
-    def _settle_prefixes(self) -> None:
-        """Settle the routes of the prefixes to be exported: no owner waits behind one that goes."""
-        for prefix in self._to_export:  # it may grow
-            for key in self._departures.unsettled(prefix):
-                self._settle(key)
-
-    def _apply_departures(self, neighbor: Address, keys: list[RouteKey]) -> None:
-        """Apply the departures of a neighbor, in order, to some of its routes."""
-        table = self.rib_in.tables[neighbor]
-        for departure in table.departures:
-            found = [
-                entry
-                for key in keys
-                if (entry := table.entries.get(key)) is not None
-                and departure.concerns(entry, is_stale=key in table.stale)
-            ]
-            gone = [entry.route.key for entry in found]
-            if departure.kind is Kind.LOST and departure.group is not None:
-                gone = self._keep_stale(neighbor, found, departure.group, departure)
-            elif departure.kind is Kind.UNREPEATED:
-                gone.sort()
-                for key in gone:
-                    table.over_limit.pop(key, None)  # none of them moves up before it goes
-            for key in gone:
-                self._remove(key, departure.cause, is_restart=departure.is_restart)
-
-    def _keep_stale(
-        self, neighbor: Address, entries: list[Entry], group: HostGroup, departure: Departure
-    ) -> list[RouteKey]:
-        """Make routes stale; return those that cannot stay."""
-        lost = self._retention.lose(neighbor, entries, group, departure.at)
-        for entry in lost.kept:
-            verdict = entry.verdict
-            self._log_verdict(entry.route, verdict, verdict.kind, departure.cause, stale=True)
-            self.export(entry.route.key.prefix)
-        return lost.gone
-
     # Inside ---------------------------------------------------------------------------------------
+
+    def _is_stale(self, entry: Entry, cause: str) -> None:
+        """Take in that a route has become stale."""
+        self._log_verdict(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
+        self.export(entry.route.key.prefix)
 
     def _remove(self, key: RouteKey, cause: str, *, is_restart: bool = False) -> None:
         """Remove a route as it is, if it exists. `is_restart`: see `Departure`."""
@@ -479,7 +408,7 @@ class RoutingTable:
                 return
             del table.over_limit[key]
             if table.departures:
-                self._settle(key)
+                self.departures.settle(key)
             entry = table.entries.get(key)
             if entry is not None:
                 break
