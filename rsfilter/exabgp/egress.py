@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.router import LOOKS, WINDOW, Batch, RouterState
+from rsfilter.exabgp.changes import Batch
+from rsfilter.exabgp.router import LOOKS, WINDOW, RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup

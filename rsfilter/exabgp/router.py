@@ -30,6 +30,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rsfilter.exabgp.changes import Batch, Changes, PathIds, Sent
 from rsfilter.exabgp.encode import BATCH
 from rsfilter.exabgp.router_states import DOWN, Barrier, Phase, Signal, State, follow
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
@@ -47,30 +48,7 @@ session that ends puts no more of them in doubt. At each barrier ExaBGP runs out
 LOOKS = 2 * WINDOW
 """Prefixes checked in one step at all routers together, whether they change or not: some 20 ms."""
 
-Sent = tuple[tuple[int, OutAttributes | None], ...]
-"""Paths of a prefix sent to ExaBGP: (path id, attributes); None if the attributes are unknown."""
-
-
-PathIds = frozenset[int]
 _NO_IDS: PathIds = frozenset()
-
-
-class Batch(NamedTuple):
-    """Common part of changes of several prefixes that fit one command."""
-
-    attributes: OutAttributes | None
-    """Attributes to announce; None for a withdraw."""
-    path_id: int
-    family: int
-    is_repeat: bool
-    """ExaBGP must send it even if it believes that it did."""
-    goes_last: bool = False
-    """Other paths of these prefixes are announced beside it: ExaBGP must not send it before them,
-    or the router has none for an instant."""
-
-
-Changes = dict[Batch, list[Prefix]]
-"""Changes to send to a router, in order."""
 
 
 class _First(NamedTuple):

@@ -22,8 +22,9 @@ from support.exabgp_model import ExaBGP, Peer
 from rsfilter.exabgp import egress as egress_module
 from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
+from rsfilter.exabgp.changes import Batch
 from rsfilter.exabgp.egress import Egress
-from rsfilter.exabgp.router import Batch, RouterState
+from rsfilter.exabgp.router import RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup

@@ -12,7 +12,8 @@ import pytest
 from support.core_samples import address, prefix, prefixes
 from support.egress_samples import attributes, best
 
-from rsfilter.exabgp.router import WINDOW, Changes, RouterState
+from rsfilter.exabgp.changes import Changes
+from rsfilter.exabgp.router import WINDOW, RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.model import Prefix
