@@ -308,8 +308,8 @@ class Service:
             is_at_end = self._reader.is_at_end  # before the last lines are taken, not after
             pending += self._reader.take()
             del pending[: self._turn(pending)]
-            if self._pipeline.filter.unsupported:
-                raise UnsupportedExaBgpError(self._pipeline.filter.unsupported)
+            if self._pipeline.filter.lines.unsupported:
+                raise UnsupportedExaBgpError(self._pipeline.filter.lines.unsupported)
             if self._pipeline.filter.is_shut_down:
                 self._end("ExaBGP shuts down")
             elif not pending and is_at_end:

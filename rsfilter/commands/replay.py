@@ -25,8 +25,8 @@ from rsfilter.config.model import Config
 from rsfilter.edge.recorder import RecordingError, read
 from rsfilter.edge.truth_file import load_truth, read_file
 from rsfilter.exabgp.messages import ShowLine
-from rsfilter.pipeline.filter import SkippedLine
 from rsfilter.pipeline.inputs import Input, Lines, Moment, RtrGone, RtrRead, TruthRead
+from rsfilter.pipeline.lines import SkippedLine
 from rsfilter.pipeline.pipeline import Pipeline
 from rsfilter.rpki.truth import parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot
@@ -131,7 +131,7 @@ class Machine:
     @property
     def skipped(self) -> list[str]:
         """Summarise the lines that were not understood; empty if there are none."""
-        counters = self._pipeline.filter.counters
+        counters = self._pipeline.filter.lines.counters
         count = sum(number for kind, number in counters.items() if kind.startswith("skipped_"))
         if not count:
             return []
@@ -145,7 +145,7 @@ class Machine:
     def has_understood(self) -> bool:
         """A line was a message of ExaBGP, or there was no line at all. A ShowLine proves nothing:
         any text can be one."""
-        counters = self._pipeline.filter.counters
+        counters = self._pipeline.filter.lines.counters
         kinds = {kind for kind in counters if not kind.startswith("skipped_")}
         return not counters or bool(kinds - {ShowLine.__name__})
 

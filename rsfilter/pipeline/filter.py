@@ -9,17 +9,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
-from typing import NamedTuple
 
 from rsfilter.audit.flood import Audited, Floods
 from rsfilter.config.model import Config
 from rsfilter.exabgp.decode import (
-    api_version,
-    decode,
-    dialect,
-    release,
     routes_sent,
 )
 from rsfilter.exabgp.deferral import Deferral
@@ -27,18 +21,16 @@ from rsfilter.exabgp.egress import Egress
 from rsfilter.exabgp.inheritance import Inheritance
 from rsfilter.exabgp.messages import (
     Message,
-    Offered,
     Opened,
     Reply,
     SentEndOfRib,
     SentUpdate,
     Shutdown,
-    Skipped,
 )
 from rsfilter.exabgp.repetition import Repetition
 from rsfilter.exabgp.resync import Inherited, Resync
 from rsfilter.exabgp.unsettled import SETTLED, Unsettled
-from rsfilter.exabgp.unsupported import is_unsupported
+from rsfilter.pipeline.lines import SpeakerLines
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, DrainState
 from rsfilter.routing.effects import Actions, OutChange
 from rsfilter.routing.engine import Engine
@@ -59,7 +51,7 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.expected import Expectations
 from rsfilter.routing.guard import Haste, Records
-from rsfilter.routing.model import BOTH_FAMILIES, UNICAST, Address, Prefix
+from rsfilter.routing.model import UNICAST, Address, Prefix
 from rsfilter.routing.validation import Data
 
 _NUMBERS = {name: number for number, name in UNICAST.items()}
@@ -69,21 +61,6 @@ REMOVED = "stop, message [removed]"
 
 YOUNG_S = 30
 """A session as young as this, and a host that is slow, may still have been sending its table."""
-
-SHOWN_OCTETS = 300
-"""Octets shown of a line that was not understood: the neighbor is at its beginning."""
-
-KEPT_SKIPPED = 5
-"""Lines that were not understood and are kept of one input: a host may cause any number."""
-
-
-class SkippedLine(NamedTuple):
-    """A line that was not understood."""
-
-    number: int
-    """Place among the lines since the start; the first is 1."""
-    why: str
-    beginning: bytes
 
 
 class Filter:
@@ -112,17 +89,11 @@ class Filter:
         self._groups = tuple(group.name for group in config.routers)
         self.resync = Resync(self.egress.routers)
         self.deferral = Deferral(self.egress.routers)
-        self.counters: Counter[str] = Counter()
-        """Lines by kind of message; those that were not understood as skipped_ and why."""
-        self._skipped: list[SkippedLine] = []
+        self.lines = SpeakerLines()
+        self._capabilities: dict[Address, frozenset[str]] = {}
+        """`Opened.capabilities` of each host's last OPEN."""
         self.is_shut_down = False
         """True once ExaBGP has reported its shutdown."""
-        self.dialect: str | None = None
-        """ExaBGP's series according to its lines; None before the first."""
-        self.release: str | None = None
-        """ExaBGP's release as it reports it; None before."""
-        self.unsupported: str | None = None
-        """The version of an ExaBGP that rsfilter must not run behind."""
         self.floods = Floods()
         self._is_resynced = False
         self._has_settled = False
@@ -132,19 +103,13 @@ class Filter:
         """The guard has: see `_weigh`."""
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
-        self._offered: dict[Address, frozenset[int]] = {}
-        """Families that ExaBGP offered in its last OPEN, by neighbor."""
-        self._wrong_asns: dict[Address, int] = {}
-        """`Opened.wrong_asn` of each neighbor's last OPEN."""
-        self._capabilities: dict[Address, frozenset[str]] = {}
-        """`Opened.capabilities` of each host's last OPEN."""
         self._asked_to_drain: list[DrainAsked] = []
         """Drain requests made before the routers' routes were known."""
         self._audit: list[Audited] = []
 
     def line(self, line: bytes, now: float) -> None:
         """One line from ExaBGP."""
-        message = self._understand(line)
+        message = self.lines.understand(line)
         is_resyncing = not self.resync.is_done
         if is_resyncing:
             self._resync(message, now)
@@ -162,46 +127,10 @@ class Filter:
             case Reply() if not is_resyncing:
                 self.egress.replied(ok=message.ok, now=now)
             case Opened():
+                self._capabilities[message.neighbor] = message.capabilities
                 self._opened(message)
             case Shutdown():
                 self.is_shut_down = True
-
-    def _understand(self, line: bytes) -> Message:
-        """Decode a line and count its kind."""
-        message = decode(line)
-        if self.dialect is None:
-            self.dialect = dialect(line)
-        if self.release is None:
-            self._identify(message, line)
-        if isinstance(message, Skipped):
-            self.counters[f"skipped_{message.why}"] += 1
-            if len(self._skipped) < KEPT_SKIPPED:
-                number = self.counters.total()
-                self._skipped.append(SkippedLine(number, message.why, line[:SHOWN_OCTETS]))
-            return message
-        self.counters[type(message).__name__] += 1
-        match message:
-            case Offered():
-                self._offered[message.neighbor] = message.families
-            case Opened():
-                self._wrong_asns[message.neighbor] = message.wrong_asn
-                self._capabilities[message.neighbor] = message.capabilities
-                return self._negotiated(message)
-            case SessionDown():
-                return replace(message, wrong_asn=self._wrong_asns.get(message.neighbor, 0))
-        return message
-
-    def _identify(self, message: Message, line: bytes) -> None:
-        self.release = release(message)
-        version = self.release or api_version(line)
-        if version is not None and is_unsupported(version):
-            self.unsupported = version
-
-    def _negotiated(self, opened: Opened) -> Opened:
-        """Return an OPEN with the families alone that ExaBGP offered too: End-of-RIB comes, and
-        routes go out, in those that both ends speak (RFC 4760 section 8)."""
-        offered = self._offered.get(opened.neighbor, BOTH_FAMILIES)
-        return replace(opened, families=opened.families & offered)
 
     def data_replaced(self, event: DataReplaced, now: float) -> None:
         """Other data are in force."""
@@ -271,7 +200,7 @@ class Filter:
             self.expected.mark(host, now)
         self._audit += self.floods.expire(now)
         self._audit += self.expected.expire(now)
-        if self.unsupported:
+        if self.lines.unsupported:
             return []
         questions = self.resync.commands(now)
         if not self.resync.is_done:
@@ -326,11 +255,6 @@ class Filter:
     def take_audit(self) -> list[Audited]:
         """Return the events to audit since the last call."""
         taken, self._audit = self._audit, []
-        return taken
-
-    def take_skipped(self) -> list[SkippedLine]:
-        """Return the lines that were not understood since the last call, the first of them."""
-        taken, self._skipped = self._skipped, []
         return taken
 
     def end(self, now: float) -> None:

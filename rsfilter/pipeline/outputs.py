@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rsfilter.audit.record import Auditable
 from rsfilter.exabgp.unsettled import Unsettled
-from rsfilter.pipeline.filter import SkippedLine
+from rsfilter.pipeline.lines import SkippedLine
 from rsfilter.routing.guard import Haste
 from rsfilter.routing.model import Address
 

@@ -136,7 +136,7 @@ class Pipeline:
 
     def _outputs(self, moment: Moment) -> Outputs:
         self._notice_changes()
-        skipped = self.filter.take_skipped()
+        skipped = self.filter.lines.take_skipped()
         if skipped and moment.now >= self._skipped_at:
             self._skipped_at = moment.now + SKIPPED_EVERY_S
             self._notices.append(LineNotUnderstood(skipped[-1].why, skipped[-1].beginning))
@@ -152,13 +152,13 @@ class Pipeline:
             self.filter.record_haste,
             self.filter.engine.is_revalidating,
             self.filter.is_shut_down,
-            self.filter.unsupported,
+            self.filter.lines.unsupported,
         )
 
     def _notice_changes(self) -> None:
-        if not self._is_release_known and self.filter.release:
+        if not self._is_release_known and self.filter.lines.release:
             self._is_release_known = True
-            self._notices.append(ReleaseKnown(self.filter.release))
+            self._notices.append(ReleaseKnown(self.filter.lines.release))
         if not self._are_absent_known and self.filter.deferral.is_over:
             self._are_absent_known = True
             self._notices.append(HostsAbsent(self.filter.deferral.awaited))

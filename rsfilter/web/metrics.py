@@ -216,7 +216,7 @@ class Metrics:
 
     def _pipe(self) -> Iterator[Metric]:
         running, egress = self._running, self._running.filter.egress
-        lines = {**_SKIPPED, **_in_snake_case(running.filter.counters)}
+        lines = {**_SKIPPED, **_in_snake_case(running.filter.lines.counters)}
         yield counter("lines", "Lines of ExaBGP by kind", "kind", lines)
         if running.reader is not None:
             yield total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])

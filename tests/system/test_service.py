@@ -47,7 +47,7 @@ async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
     service._wake.set()
     async with asyncio.timeout(DEADLINE_S):
         await service._turns()
-    assert service._pipeline.filter.counters == {"SessionUp": 1, "Update": 1}
+    assert service._pipeline.filter.lines.counters == {"SessionUp": 1, "Update": 1}
 
 
 async def test_a_turn_ends_when_its_time_is_up(service: Service) -> None:
@@ -64,4 +64,4 @@ async def test_a_turn_ends_when_its_time_is_up(service: Service) -> None:
         del lines[: turns[-1]]
     assert sum(turns) == 60
     assert max(turns) < 30
-    assert service._pipeline.filter.counters["Update"] == 60
+    assert service._pipeline.filter.lines.counters["Update"] == 60

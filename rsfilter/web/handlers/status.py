@@ -200,7 +200,7 @@ def _guard(running: Running) -> status_schema.GuardStatus:
 def _commands(running: Running) -> status_schema.CommandStatus:
     reader, writer, machine = running.reader, running.writer, running.filter
     return status_schema.CommandStatus(
-        dialect=machine.dialect,
+        dialect=machine.lines.dialect,
         speaker=_speaker(running),
         lines_read=reader.counters["lines"] if reader else 0,
         commands_written=writer.counters["lines"] if writer else 0,
