@@ -102,7 +102,7 @@ def run(config: Config, record: Path | None, ending: Ending) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        code = loop.run_until_complete(Service(config, record, ending).run())
+        code = loop.run_until_complete(_serve(config, record, ending))
     except UnsupportedExaBgpError as error:
         sys.stderr.write(clean_lines(f"{error}\n"))
         code = ending.linger(INVALID)
@@ -113,10 +113,18 @@ def run(config: Config, record: Path | None, ending: Ending) -> int:
     return code
 
 
-class Service:
-    """The running filter."""
+async def _serve(config: Config, record: Path | None, ending: Ending) -> int:
+    return await Service(config, record, ending, 0, private_stdout()).run()
 
-    def __init__(self, config: Config, record: Path | None, ending: Ending) -> None:
+
+class Service:
+    """The running filter. Made and run on the event loop."""
+
+    def __init__(
+        self, config: Config, record: Path | None, ending: Ending, stdin: int, stdout: int
+    ) -> None:
+        """`stdin`, `stdout`: the descriptors of the pipe to ExaBGP."""
+        loop = asyncio.get_running_loop()
         self._config = config
         self._ending = ending
         self._pipeline = Pipeline(config)
@@ -124,26 +132,35 @@ class Service:
         self._recorder = Recorder(record) if record else None
         self._feed = DataFeed(config, self._pipeline.sources, self._apply)
         self._fleet = _shipping(config)
+        self._wake = asyncio.Event()
+        self._reader = LineReader(
+            stdin, lambda: loop.call_soon_threadsafe(self._wake.set), may_wait
+        )
+        self._writer = CommandWriter(
+            stdout, lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
+        )
         self._running = Running(
             config=config,
             filter=self._pipeline.filter,
             sources=self._pipeline.sources,
             audit=self._audit,
+            reader=self._reader,
+            writer=self._writer,
             release_guard=self.release_guard,
             drain=self.keep_drain,
             reload=self.reload,
             speaker=read_speaker(os.environ.get(VARIABLE)),
             watcher=self._feed.watcher,
+            caches=self._feed.caches,
             fleet=self._fleet,
         )
         self._web = WebServer(self._running)
-        self._files = StateFiles(config.audit.directory, lambda lines: self._writer.write(lines))
+        self._files = StateFiles(config.audit.directory, self._writer.write)
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
         self._reload_lock = asyncio.Lock()
         self._reloads: set[asyncio.Task[list[str]]] = set()
-        self._wake = asyncio.Event()
         self._pending: list[bytes] = []
         """Lines that were read and wait for their turn."""
         self._is_ending = False
@@ -162,11 +179,6 @@ class Service:
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, GuardReleased("SIGUSR2"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORK_SIGNALS)  # those that came are for us now
-        self._reader = LineReader(0, lambda: loop.call_soon_threadsafe(self._wake.set), may_wait)
-        self._writer = CommandWriter(
-            private_stdout(), lambda: loop.call_soon_threadsafe(self._end, "stdout is closed")
-        )
-        self._running.reader, self._running.writer = self._reader, self._writer
         self._note(
             "start",
             configuration=str(self._config.path),
@@ -211,7 +223,6 @@ class Service:
         await self._web.start()
         await self._readiness.start()  # before the first turn, so that nothing is announced
         await self._feed.start()
-        self._running.caches = self._feed.caches
 
     async def _close(self) -> None:
         """Write all known state, even after a failure. Only then stop the other parts. Each part

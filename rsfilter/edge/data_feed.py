@@ -33,8 +33,8 @@ class DataFeed:
         self._apply = apply
         self.watcher = self._watcher()
         """Watcher of the truth file; None if no file is configured."""
-        self.caches: RtrCaches | None = None
-        """Caches, once they are started. None if none are configured, or before."""
+        self.caches = self._caches()
+        """None if none are configured."""
 
     def _watcher(self) -> TruthWatcher | None:
         if self._config.truth is None:
@@ -46,22 +46,26 @@ class DataFeed:
             may_be_empty=self._config.truth_may_be_empty,
         )
 
+    def _caches(self) -> RtrCaches | None:
+        rtr = self._config.rtr
+        if rtr is None:
+            return None
+        return RtrCaches(
+            rtr.caches,
+            refresh=rtr.refresh,
+            retry=rtr.retry,
+            expire=rtr.expire,
+            on_change=self._rtr_changed,
+            on_expired=self._rtr_expired,
+            ages=AgeLimits(rtr.max_unchanged, rtr.max_differing),
+        )
+
     async def start(self) -> None:
         """Return once the truth file is read and the caches are being connected."""
         if self.watcher:
             await self.watcher.start()
-        if rtr := self._config.rtr:
-            caches = RtrCaches(
-                rtr.caches,
-                refresh=rtr.refresh,
-                retry=rtr.retry,
-                expire=rtr.expire,
-                on_change=self._rtr_changed,
-                on_expired=self._rtr_expired,
-                ages=AgeLimits(rtr.max_unchanged, rtr.max_differing),
-            )
-            await caches.start()
-            self.caches = caches
+        if self.caches and (rtr := self._config.rtr):
+            await self.caches.start()
             asyncio.get_running_loop().call_later(rtr.startup_wait, self._give_up)
 
     async def reload(self) -> None:

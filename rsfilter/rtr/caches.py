@@ -109,6 +109,9 @@ class RtrCaches:
         self._on_change = on_change
         self._on_expired = on_expired
         self._wake = asyncio.Event()
+        self._wake_fd = -1
+        """Event descriptor by which librtr's threads wake the loop; -1 before the start."""
+        self._task: asyncio.Task[None] | None = None
         self._decides: int | None = None
         self._in_force: CachedVrps | None = None
         self._is_fresh = False
@@ -132,9 +135,12 @@ class RtrCaches:
 
     async def stop(self) -> None:
         """Disconnect; no callback follows. Takes at most `STOP_TIMEOUT_S`."""
+        task, self._task = self._task, None
+        if task is None:
+            return
         asyncio.get_running_loop().remove_reader(self._wake_fd)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         connections = [cache.connection for cache in self._caches if cache.connection]
         threads = [threading.Thread(target=each.stop, daemon=True) for each in connections]
         for thread in threads:

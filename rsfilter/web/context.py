@@ -41,29 +41,28 @@ class Reload(Protocol):
 
 @dataclass(slots=True)
 class Running:
-    """The parts of `rsfilter run`. Made, filled in and read on the event loop."""
+    """The parts of `rsfilter run`, all there from the start. Read on the event loop."""
 
     config: Config
     filter: Filter
     sources: Sources
     audit: AuditLog
+    reader: LineReader
+    writer: CommandWriter
     release_guard: Callable[[GuardReleased], None]
     """Releases routes that the guard holds."""
     drain: DrainSwitch
     reload: Reload
+    watcher: TruthWatcher | None = None
+    """Watcher of the truth file; None if no file is configured."""
+    caches: RtrCaches | None = None
+    """None if none are configured."""
     speaker: Speaker | None = None
     """Replacements inside ExaBGP; None if ExaBGP runs without them."""
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     start: float = field(default_factory=time.monotonic)
     """The same by the engine's clock."""
-    reader: LineReader | None = None
-    writer: CommandWriter | None = None
-    """Both None until the filter runs."""
-    caches: RtrCaches | None = None
-    """Caches, once they are started. None if none are configured, or before."""
-    watcher: TruthWatcher | None = None
-    """Watcher of the truth file; None if no file is configured."""
     fleet: Supervisor | None = None
     """Shipping process; None without `[fleet]`."""
     reload_problems: list[str] = field(default_factory=list)

@@ -92,8 +92,6 @@ class Watch:
         """Record where the pipe is."""
         self.refusals.sample(now)
         writer, egress = self._running.writer, self._running.filter.egress
-        if writer is None:
-            return
         written, replies = writer.counters["lines"], egress.counters["replies"]
         self._stuck = (
             self._reading.stuck_for(written, writer.waiting > 0, now),

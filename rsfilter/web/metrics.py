@@ -118,8 +118,7 @@ class Metrics:
     def sample(self, lag: float) -> None:
         """A second has passed; the loop was so late."""
         self._lag.observe(lag)
-        if self._running.writer is not None:
-            self._backlog.observe(self._running.writer.waiting)
+        self._backlog.observe(self._running.writer.waiting)
         if (age := self._data_age()) is not None:
             self._age.observe(age)
 
@@ -218,12 +217,10 @@ class Metrics:
         running, egress = self._running, self._running.filter.egress
         lines = {**_SKIPPED, **_in_snake_case(running.filter.lines.counters)}
         yield counter("lines", "Lines of ExaBGP by kind", "kind", lines)
-        if running.reader is not None:
-            yield total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
-        if running.writer is not None:
-            waiting = running.writer.waiting
-            yield value("commands_waiting", "Commands that ExaBGP has not read", waiting)
-            yield total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
+        yield total("read_bytes", "Octets from ExaBGP", running.reader.counters["bytes"])
+        waiting = running.writer.waiting
+        yield value("commands_waiting", "Commands that ExaBGP has not read", waiting)
+        yield total("written_bytes", "Octets to ExaBGP", running.writer.counters["bytes"])
         text = "Commands that ExaBGP has not replied to"
         yield value("commands_unanswered", text, egress.unanswered)
         for name, key, help_text in _EGRESS:

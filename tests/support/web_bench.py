@@ -90,17 +90,18 @@ class Bench:
         self.reloads: list[tuple[str, bool]] = []
         self.disk_problem = ""
         """Reason why a drain is not written down."""
+        self.pipe = Pipe()
         self.running = Running(
             config=self.config,
             filter=self.filter,
             sources=sources,
             audit=AuditLog(self.config.audit.directory),
+            reader=self.pipe,  # type: ignore[arg-type]
+            writer=self.pipe,  # type: ignore[arg-type]
             release_guard=self.release_guard,
             drain=self.drain,
             reload=self.reload,
         )
-        self.pipe = Pipe()
-        self.running.reader = self.running.writer = self.pipe  # type: ignore[assignment]
         self.server = WebServer(self.running)
         self.api = self.server.api
         self.follow()

@@ -14,18 +14,18 @@ from support.speaker import announce, state
 
 from rsfilter.config.build import load_config
 from rsfilter.edge.ending import Ending
-from rsfilter.edge.pipe import CommandWriter, LineReader
+from rsfilter.edge.pipe import LineReader
 from rsfilter.service import Service
 
 HOST = "198.51.100.1"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    """Not running, with a truth that it has not read."""
+async def service(tmp_path: Path) -> Service:
+    """A service that does not run, with a truth that it has not read. Commands stay queued."""
     (tmp_path / "rsfilter.toml").write_text(configuration())
     (tmp_path / "truth.json").write_text(json.dumps({"roas": []}))
-    return Service(load_config(tmp_path / "rsfilter.toml"), None, Ending(leave=int))
+    return Service(load_config(tmp_path / "rsfilter.toml"), None, Ending(leave=int), -1, -1)
 
 
 class LastMoment:
@@ -43,7 +43,6 @@ class LastMoment:
 async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
     lines = state(HOST, 65001, "up") + announce(HOST, 65001, ["203.0.113.1/32"])
     service._reader = cast(LineReader, LastMoment(lines.splitlines()))
-    service._writer = CommandWriter(-1, lambda: None)  # what it is given stays with it
     service._wake.set()
     async with asyncio.timeout(DEADLINE_S):
         await service._turns()
@@ -52,7 +51,6 @@ async def test_what_comes_with_the_end_is_not_lost(service: Service) -> None:
 
 async def test_a_turn_ends_when_its_time_is_up(service: Service) -> None:
     """Each line is a full UPDATE: all of them in one turn would keep HTTP and timers waiting."""
-    service._writer = CommandWriter(-1, lambda: None)
     service._pipeline.filter.line(state(HOST, 65001, "up").rstrip(), 0.0)
     lines = [
         announce(HOST, 65001, [f"10.{n}.{m >> 8}.{m & 255}/32" for m in range(800)]).rstrip()

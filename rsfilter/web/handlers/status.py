@@ -202,9 +202,9 @@ def _commands(running: Running) -> status_schema.CommandStatus:
     return status_schema.CommandStatus(
         dialect=machine.lines.dialect,
         speaker=_speaker(running),
-        lines_read=reader.counters["lines"] if reader else 0,
-        commands_written=writer.counters["lines"] if writer else 0,
-        waiting=writer.waiting if writer else 0,
+        lines_read=reader.counters["lines"],
+        commands_written=writer.counters["lines"],
+        waiting=writer.waiting,
         unanswered=machine.egress.unanswered,
         errors=machine.egress.counters["errors"],
     )

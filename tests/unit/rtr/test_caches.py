@@ -230,6 +230,17 @@ async def test_stopping_does_not_wait_for_retry() -> None:
 # Life ------------------------------------------------------------------------------------------
 
 
+async def test_caches_can_be_shown_and_stopped_before_they_are_started_and_twice() -> None:
+    async with RtrCache(OLD) as cache:
+        rtr = Watched(cache.address)
+        assert [shown.state for shown in rtr.caches.status()] == ["not started"]
+        await rtr.caches.stop()
+        await rtr.caches.start()
+        await rtr.holds(OLD)
+        await rtr.caches.stop()
+        await rtr.caches.stop()
+
+
 async def test_a_cache_that_is_down_at_the_start() -> None:
     cache = RtrCache(OLD)
     await cache.starts()
