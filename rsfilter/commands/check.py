@@ -176,6 +176,7 @@ def _fanout(config: Config) -> Report | None:
         "port": config.fanout.port,
         "shards": [str(address) for address in config.fanout.shards],
         "password_file": _path(config.fanout.password_file),
+        "ttl_security": config.fanout.ttl_security,
     }
 
 
@@ -271,6 +272,7 @@ _ROUTERS = (
     *("name", "neighbors", "asn", "port", "families", "paths", "as_path"),
     *("password_file", "ttl_security"),
 )
+_FANOUT = ("addresses", "port", "shards", "password_file", "ttl_security")
 _RTR = ("caches", "refresh", "retry", "expire", "on_expire", "startup_wait")
 _TRUTH = ("file", "mode", "format", "hosts", "unbound_hosts", "vrps", "revision", "sha256")
 _FLEET = ("name", "instance", "database", "password_file", "heartbeat")
@@ -288,7 +290,7 @@ def print_report(found: Report) -> None:
     _print_groups(console, "hosts", found["hosts"], _HOSTS)
     _print_groups(console, "routers", found["routers"], _ROUTERS)
     if found["fanout"]:
-        _print_fields(console, "fan-out", found["fanout"], ("addresses", "port", "shards"))
+        _print_fields(console, "fan-out", found["fanout"], _FANOUT)
     if found["rtr"]:
         caches = [f"{c['address']} ({c['transport']})" for c in found["rtr"]["caches"]]
         _print_fields(console, "RTR", {**found["rtr"], "caches": caches}, _RTR)

@@ -209,7 +209,14 @@ class _Builder:
                     f"fanout.addresses[{index}]",
                     f"{address} has no shard to speak to: none has an IPv{address.family} address",
                 )
-        return Fanout(table.addresses, table.port, shards, groups, table.password_file)
+        return Fanout(
+            addresses=table.addresses,
+            port=table.port,
+            shards=shards,
+            groups=groups,
+            password_file=table.password_file,
+            ttl_security=table.ttl_security,
+        )
 
     def _check_neighbors(
         self,

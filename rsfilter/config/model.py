@@ -60,6 +60,8 @@ class Fanout:
     """The routers, as configured in `[[routers]]`."""
     password_file: Path | None = None
     """File with the passwords of the sessions between ExaBGP and the fan-outs."""
+    ttl_security: int = 0
+    """Number of hops between them at most (GTSM, RFC 5082); 0: not checked."""
 
     def only_outside(self, asn: int) -> bool:
         """Return whether all routers are in other ASes than `asn`, our own."""
@@ -78,6 +80,7 @@ class Fanout:
             asns_behind=frozenset(group.asn for group in self.groups),
             only_outside=self.only_outside(asn),
             password_file=self.password_file,
+            ttl_security=self.ttl_security,
         )
 
 

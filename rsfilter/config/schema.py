@@ -184,6 +184,7 @@ class FanoutTable:
     port: Port = 179
     shards: tuple[SessionAddress, ...] | None = None
     password_file: Path | None = None
+    ttl_security: HopsOrZero = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from rsfilter.config.database import DatabaseUrl, parse_url
 from rsfilter.config.reader import HintError, MayBeEmpty, Parsed
-from rsfilter.routing.groups import CAPABILITIES, Capability
+from rsfilter.routing.groups import CAPABILITIES, MAX_HOPS, Capability
 from rsfilter.routing.model import BITS, IPV4, IPV6, Address, Prefix
 from rsfilter.routing.policy import BOGON_ASNS, NEVER_NEXT_HOPS
 from rsfilter.rpki.document import read_asn
@@ -23,9 +23,6 @@ MAX_COUNT = 1_000_000_000
 
 MAX_PREPENDS = 254
 """RFC 4271 section 4.3: an AS_PATH segment counts its ASNs in one octet; one is the host's own."""
-
-MAX_HOPS = 254
-"""RFC 5082: packets leave with a TTL of 255 and arrive with at least 1."""
 
 MAX_REFRESH = 86400
 MAX_RETRY = 7200

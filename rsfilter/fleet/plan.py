@@ -82,7 +82,7 @@ def _identity(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
 
 
 def _served(instances: Sequence[PlannedInstance]) -> Iterator[Conflict]:
-    for key in ("addresses", "port", "shards"):
+    for key in ("addresses", "port", "shards", "ttl_security"):
         yield from _same(
             instances,
             "error",

@@ -50,7 +50,7 @@ def render_fanouts(config: Config, passwords: PasswordFiles = NO_PASSWORDS) -> d
             only_outside=fanout.only_outside(config.route_server.asn),
             shards=[shard for shard in fanout.shards if shard.family == address.family],
             shard_port=config.route_server.port,
-            shard_password=of_shards[address].password,
+            shard_protection=of_shards[address],
             groups=fanout.groups,
             protection=of_routers,
             channels=_channels(config),

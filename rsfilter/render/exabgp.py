@@ -86,6 +86,8 @@ class HostNeighbor(NamedTuple):
     group: str
     password: str = ""
     """Name of its password, as truth has it."""
+    hops: int | None = None
+    """Number of hops to it at most, as truth has it; None: as its group has it."""
 
 
 class Plan(NamedTuple):
@@ -129,7 +131,9 @@ def plan(config: Config, truth: Truth | None) -> Plan:
                     "not rendered, widen the neighbors of a group or correct the truth"
                 )
             else:
-                hosts[address] = HostNeighbor(address, host.asn, group.name, host.password)
+                hosts[address] = HostNeighbor(
+                    address, host.asn, group.name, host.password, host.ttl_security
+                )
     unbound: dict[Address, HostNeighbor] = {}
     for address, group in group_of.addresses.items():
         if address in hosts:

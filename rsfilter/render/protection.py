@@ -60,8 +60,15 @@ class Protections:
         """Sessions that should have a password and have none. Without it they would come up
         unprotected."""
 
-    def of(self, group: HostGroup | RouterGroup, neighbor: Address, name: str = "") -> Protection:
-        """Return the protection of a session. `name`: the name that truth gives to its password."""
+    def of(
+        self,
+        group: HostGroup | RouterGroup,
+        neighbor: Address,
+        name: str = "",
+        hops: int | None = None,
+    ) -> Protection:
+        """Return the protection of a session. `name`: the name that truth gives to its password.
+        `hops`: the number of hops that truth permits; None: the group's."""
         password = None
         if group.password_file is not None:
             password = self._files[Path(group.password_file)].of(neighbor, name)
@@ -76,7 +83,7 @@ class Protections:
                 f"{group.name}: truth names the password {name!a} for {neighbor}, and the "
                 "group has no password_file"
             )
-        return Protection(password or "", group.ttl_security)
+        return Protection(password or "", group.ttl_security if hops is None else hops)
 
 
 class Protected(NamedTuple):
@@ -99,7 +106,8 @@ def protected(config: Config, hosts: Iterable[HostNeighbor], files: PasswordFile
     """Return the protection of the sessions with `hosts` and with the configuration's routers."""
     found, groups = Protections(files), {group.name: group for group in config.hosts}
     of_hosts = {
-        host.address: found.of(groups[host.group], host.address, host.password) for host in hosts
+        host.address: found.of(groups[host.group], host.address, host.password, host.hops)
+        for host in hosts
     }
     of_routers = {
         router: found.of(group, router) for group in config.routers for router in group.neighbors

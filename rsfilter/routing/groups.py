@@ -15,6 +15,9 @@ Capability = Literal["asn4", "graceful-restart", "route-refresh"]
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 """Capabilities that a host can be required to offer: RFC 6793, 4724 and 2918."""
 
+MAX_HOPS = 254
+"""RFC 5082: packets leave with a TTL of 255 and arrive with at least 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostGroup:
@@ -108,6 +111,8 @@ class TruthHost:
     """Host routes that it owns: it is expected to announce them. Kept only with `neighbors`."""
     password: str = field(default="", compare=False)
     """Name of its password in the group's `password_file`; empty: it names none."""
+    ttl_security: int | None = field(default=None, compare=False)
+    """Number of hops to the host at most, in place of the group's; None: the group's is valid."""
 
 
 Role = Literal["host", "router", "unknown"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from rsfilter.routing.groups import TruthHost
+from rsfilter.routing.groups import MAX_HOPS, TruthHost
 from rsfilter.routing.model import BITS, Address, Prefix, Vrp
 from rsfilter.routing.policy import BOGON_ASNS
 from rsfilter.rpki.document import (
@@ -34,7 +34,7 @@ from rsfilter.rpki.document import (
     show,
 )
 
-_MEMBERS = ("name", "asn", "neighbors", "prefixes", "password")
+_MEMBERS = ("name", "asn", "neighbors", "prefixes", "password", "ttl_security")
 
 _PASSWORD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -60,6 +60,7 @@ class _Read(NamedTuple):
     asn: int
     neighbors: frozenset[Address]
     password: str
+    hops: int | None
     own: slice
 
 
@@ -79,11 +80,12 @@ def read_hosts(
         seen.name(name, path)
         neighbors = _neighbors(entry, path, seen, problems)
         password = member(entry, "password", _read_password, path, problems) or ""
+        hops = member(entry, "ttl_security", _read_hops, path, problems)
         first = len(vrps)
         for where, prefix, max_length in _prefixes(entry, path, problems):
             vrps.append(Vrp(prefix, max_length, asn))
             owners[prefix].append(_Owner(asn, name, where))
-        read.append(_Read(name, asn, neighbors, password, slice(first, len(vrps))))
+        read.append(_Read(name, asn, neighbors, password, hops, slice(first, len(vrps))))
     hosts = _hosts(read, vrps)
     if not problems:
         _refuse_overlaps(owners, problems)
@@ -104,6 +106,7 @@ def _hosts(read: list[_Read], vrps: list[Vrp]) -> tuple[TruthHost, ...]:
             tuple(vrps[host.own]) if sharing[host.asn] > 1 else (),
             _host_routes(vrps[host.own]) if host.neighbors else (),
             host.password,
+            host.hops,
         )
         for host in read
     )
@@ -143,6 +146,14 @@ def _read_password(value: Json) -> str:
             "must be the name of a password in password_file, never the password: at most 64 "
             "letters, digits, dots, dashes and underscores"
         )
+    return value
+
+
+def _read_hops(value: Json) -> int | None:
+    if value is MISSING:
+        return None
+    if type(value) is not int or not 0 <= value <= MAX_HOPS:
+        raise ValueError(f"must be hops from 1 to {MAX_HOPS}, or 0, not {show(value)}")
     return value
 
 

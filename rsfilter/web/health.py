@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from rsfilter.edge.tcp_refusals import TcpRefusals
@@ -159,7 +159,9 @@ def _warnings(running: Running) -> Iterator[Finding]:
     yield from age_warnings(running)
     yield from host_warnings(running, partial(_of_hosts, running))
     if _is_ttl_unchecked(running):
-        detail = "ttl_security: plain `exabgp` does not check the TTL on sessions that hosts open"
+        detail = (
+            "ttl_security: plain `exabgp` does not check the TTL of connections that it accepts"
+        )
         yield Finding(name="ttl_unchecked", detail=f"{detail}; start it by `rsfilter exabgp`")
 
 
@@ -168,9 +170,17 @@ def _of_hosts(running: Running, hosts: Sequence[Address]) -> str:
 
 
 def _is_ttl_unchecked(running: Running) -> bool:
-    """Return whether GTSM is configured for connections that ExaBGP accepts, and does not check."""
-    is_checked = running.speaker is not None and "hops" in running.speaker.replaced
-    return not is_checked and any(group.ttl_security for group in running.config.hosts)
+    """Return whether GTSM is configured for a neighbor, which may connect to an ExaBGP that does
+    not check it."""
+    if running.speaker is not None and "hops" in running.speaker.replaced:
+        return False
+    config, bindings = running.config, running.filter.engine.data.bindings
+    hops = chain(
+        (group.ttl_security for group in config.hosts),
+        (group.ttl_security for group in config.routers),
+        (host.ttl_security for host in bindings.by_address.values()),
+    )
+    return any(hops)
 
 
 def _missing(running: Running) -> Iterator[Finding]:

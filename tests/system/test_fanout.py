@@ -102,6 +102,7 @@ class Sharded:
                     "addresses": [fanout.addresses[4] for fanout in self.fanouts],
                     "shards": [end.addresses[4] for end in ends],
                     "port": lab.bgp_port,
+                    "ttl_security": 1,
                 },
             )
 

@@ -6,6 +6,8 @@ and no other. What the kernel counts is the proof that it was tried.
     hv3   no key
     hv4   GTSM
     hv5   a TTL of 64, as if it was far away
+    hv6   GTSM, which truth asks of this host alone
+    hv7   a TTL of 64, and truth asks for GTSM
 """
 
 from __future__ import annotations
@@ -35,14 +37,15 @@ class Protected:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.rs = rs = RouteServer(lab)
-        self.hosts = [BirdHost(lab, f"hv{n}", n, 65000 + n, [rs.endpoint]) for n in range(1, 6)]
+        self.hosts = [BirdHost(lab, f"hv{n}", n, 65000 + n, [rs.endpoint]) for n in range(1, 8)]
         self.leaves = [
             BirdRouter(lab, f"leaf{n}", 200 + n, 65200, [rs.endpoint], over=4) for n in (1, 2)
         ]
         for host in self.hosts:
             host.speaks_only_over(4)
-        hv1, hv2, _, hv4, _ = self.hosts
+        hv1, hv2, _, hv4, _, hv6, _ = self.hosts
         hv1.words, hv2.words, hv4.REACH = f'password "{KEY}";', 'password "wrong";', GTSM
+        hv6.REACH = GTSM
         hv4.words = "enable route refresh off;"
         leaf1, leaf2 = self.leaves
         leaf1.words, leaf1.REACH, leaf2.words = f'password "{LEAF_KEY}";', GTSM, 'password "x";'
@@ -55,8 +58,9 @@ class Protected:
             [
                 group_of("keyed", *self.hosts[:3], password_file="hosts"),
                 group_of(
-                    "near", *self.hosts[3:], ttl_security=1, requires=["asn4", "route-refresh"]
+                    "near", *self.hosts[3:5], ttl_security=1, requires=["asn4", "route-refresh"]
                 ),
+                group_of("plain", *self.hosts[5:]),
             ],
             [group_of("leaves", *self.leaves, **leaves)],
             truth={"file": "truth.json"},
@@ -72,6 +76,7 @@ class Protected:
             "neighbors": list(host.session_addresses),
             "prefixes": [f"203.0.113.{number}/32"],
             **({"password": "key1"} if number == 1 else {}),
+            **({"ttl_security": 1} if number > 5 else {}),
         }
 
     def lacks(self) -> dict[str, list[str]]:
@@ -117,20 +122,20 @@ def site() -> Iterator[Protected]:
 
 
 def test_who_comes_up(site: Protected) -> None:
-    hv1, hv2, hv3, hv4, hv5 = site.hosts
-    for host in (hv1, hv4):
+    hv1, hv2, hv3, hv4, hv5, hv6, hv7 = site.hosts
+    for host in (hv1, hv4, hv6):
         host.is_up()
         host.announces(f"203.0.113.{host.asn - 65000}/32")
     leaf1, leaf2 = site.leaves
     leaf1.is_up()
-    for number in (1, 4):
+    for number in (1, 4, 6):
         leaf1.has(f"203.0.113.{number}/32")
     site.refuses("TCPMD5Failure")
     site.refuses("TCPMD5NotFound")
     down = {hv2.name, hv3.name}
     if not os.environ.get(STOCK):  # which does not check the TTL of connections that it accepts
         site.refuses("TCPMinTTLDrop")
-        down.add(hv5.name)
+        down |= {hv5.name, hv7.name}
     found = {n["host"]: n["state"] for n in site.neighbors() if n["role"] == "host"}
     assert {name for name, state in found.items() if state != "up"} == down
     assert not any(leaf2.sessions().values())

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from rsfilter.audit.record import timestamp
 from rsfilter.exabgp.router import RouterState
+from rsfilter.routing.engine import Engine
 from rsfilter.routing.model import Address
 from rsfilter.routing.sessions import Session
 from rsfilter.web import parameters, schema
@@ -74,7 +75,7 @@ def _neighbor(
     is_expected = expected.is_expected(address)
     settings = engine.neighbors.group(address) or engine.neighbors.routers.get(address)
     has_password = settings is not None and settings.password_file is not None
-    hops = settings.ttl_security if settings else 0
+    hops = _hops(engine, address)
     limits = engine.neighbors.group(address) if role == "host" else None
     return schema.NeighborJson(
         neighbor=str(address),
@@ -108,6 +109,16 @@ def _neighbor(
 def session_of(api: Api, address: Address) -> Session | None:
     """Return the session of a known or expected neighbor; None if it has left the truth."""
     return api.running.filter.engine.sessions.get(address) or _never_seen(api, address)
+
+
+def _hops(engine: Engine, address: Address) -> int:
+    """Return the number of hops that GTSM permits to a neighbor; 0 if the TTL is not checked."""
+    if router := engine.neighbors.routers.get(address):
+        return router.ttl_security
+    if (group := engine.neighbors.group(address)) is None:
+        return 0
+    bound = engine.data.bindings.by_address.get(address)
+    return group.ttl_security if bound is None or bound.ttl_security is None else bound.ttl_security
 
 
 def _never_seen(api: Api, address: Address) -> Session | None:

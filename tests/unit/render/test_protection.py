@@ -51,6 +51,7 @@ WITH_FANOUT = """
 addresses = ["192.0.2.30"]
 password_file = "fanout.passwords"
 """
+NEAR_FANOUT = WITH_FANOUT + "ttl_security = 3\n"
 FILES = {
     "hosts.passwords": f"{ALL_HOSTS}\nkey2 {HV2}\n",
     "leaves.passwords": f"192.0.2.10 {LEAVES}\n",
@@ -113,6 +114,34 @@ def test_each_session_has_its_own_password_and_ttl() -> None:
         assert f"outgoing-ttl 255;\n    incoming-ttl {ttl};" in found
     assert "md5" not in block(text, "198.51.100.200")
     assert "ttl" not in block(text, "198.51.100.200")
+
+
+def test_truth_gives_a_host_another_number_of_hops() -> None:
+    found = json.loads(truth())
+    for host, hops in zip(found["hosts"], (None, 0, 3), strict=True):
+        if hops is not None:
+            host["ttl_security"] = hops
+    text = exabgp_conf(by=json.dumps(found).encode())
+    assert "incoming-ttl 255;" in block(text, "198.51.100.1"), "as its group has it"
+    assert "ttl" not in block(text, "198.51.100.2")
+    assert "outgoing-ttl 255;\n    incoming-ttl 253;" in block(text, "198.51.100.200")
+
+
+@pytest.mark.parametrize("value", [-1, 255, True, "1", 1.0, None, [1]])
+def test_a_number_of_hops_that_no_session_can_have(value: object) -> None:
+    document = json.loads(truth())
+    document["hosts"][0]["ttl_security"] = value
+    with pytest.raises(TruthError, match=r"/hosts/0/ttl_security: must be hops from 1 to 254, or"):
+        parsed(json.dumps(document).encode())
+
+
+def test_sessions_with_a_fanout_check_the_ttl_at_both_ends() -> None:
+    config = parse_config(CONFIG + NEAR_FANOUT, Path("/etc/rsfilter/rsfilter.toml"))
+    (text,) = render_fanouts(config, files()).values()
+    (shards,) = re.findall(r"^template bgp shard {.*?^}", text, re.MULTILINE | re.DOTALL)
+    assert "multihop 3; ttl security on; strict bind on;" in shards
+    found = block(exabgp_conf(CONFIG + NEAR_FANOUT), "192.0.2.30")
+    assert "outgoing-ttl 255;\n    incoming-ttl 253;" in found
 
 
 def test_a_fanout_has_the_passwords_of_its_sessions() -> None:

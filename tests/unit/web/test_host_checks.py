@@ -3,12 +3,13 @@ counts."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.speaker import line, state
-from support.web_bench import CONFIG, HV7, HV8, ROUTER, Bench
+from support.web_bench import CONFIG, HV7, HV8, ROUTER, TRUTH, Bench
 
 from rsfilter.edge.tcp_refusals import RECENT_S, TcpRefusals, read_refusals
 from rsfilter.web.host_checks import hint
@@ -112,6 +113,19 @@ async def test_a_session_that_is_not_up_has_a_hint(tmp_path: Path) -> None:
     assert "another TCP MD5 password" in shown[HV8]["hint"]
     assert shown[HV7]["hint"] == ""  # it is up
     assert (shown[ROUTER]["hint"], shown[ROUTER]["has_password"]) == ("", False)
+
+
+async def test_truth_gives_a_host_another_number_of_hops(tmp_path: Path) -> None:
+    truth = deepcopy(TRUTH)
+    truth["hosts"][0]["ttl_security"], truth["hosts"][1]["ttl_security"] = 0, 3
+    config = CONFIG.replace("stale_time = 60", "ttl_security = 1")
+    config = config.replace("[truth]", "[truth]\nabsent_after = 0")
+    bench = Bench(tmp_path, config, truth)
+    for host in (HV7, HV8, "198.51.100.9"):
+        bench.says(state(host, 65009, "down", "peer reset"))
+    shown, _ = await neighbors(bench)
+    assert [shown[host]["ttl_security"] for host in (HV7, HV8, "198.51.100.9")] == [0, 3, 1]
+    assert shown[ROUTER]["ttl_security"] == 0
 
 
 def test_a_count_that_rose_long_ago_is_no_hint() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,14 @@ def test_a_ttl_that_nothing_checks_is_a_warning(
     bench = Bench(tmp_path, CONFIG.replace("stale_time", f"ttl_security = {hops}\nstale_time"))
     bench.running.speaker = speaker
     assert [each.name for each in bench.api.watch.health().warnings] == found
+
+
+def test_a_ttl_that_nothing_checks_and_that_truth_or_a_router_asks_for(tmp_path: Path) -> None:
+    truth = deepcopy(TRUTH)
+    truth["hosts"][0]["ttl_security"] = 1
+    router = CONFIG.replace("asn = 65200", "asn = 65200\nttl_security = 1")
+    for bench in (Bench(tmp_path, CONFIG, truth), Bench(tmp_path, router)):
+        assert [each.name for each in bench.api.watch.health().warnings] == ["ttl_unchecked"]
 
 
 def test_a_flood_is_a_warning(tmp_path: Path) -> None:
