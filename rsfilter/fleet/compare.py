@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Key, Ledger, LedgerEntry
@@ -35,8 +36,11 @@ STANDS_S = 12
 come to both within a second or two."""
 
 MISSING_S = 60
-"""A route that one has for this long and the other has not is missing there: hosts repeat
-themselves to a server that was restarted in less."""
+"""A route that one has for this long and the other has not is missing there."""
+
+RELEARN_S = 240
+"""A filter, or a session, that is younger still hears routes: a large table on a busy machine takes
+minutes."""
 
 MAX_BUCKETS = 64
 """Differing buckets whose routes are shown to the other: some 5 kB each at 300,000 routes."""
@@ -64,6 +68,8 @@ class Comparer:
         self._ledger = ledger
         self._differed: dict[tuple[str, str], set[int]] = {}
         """Buckets that differed in the last round, by instance and group."""
+        self._absent_since: dict[tuple[str, Key], float] = {}
+        """Time since when a route that another instance shows has not been here."""
         self.is_differing = False
         """True if the last round had a difference to examine."""
 
@@ -74,10 +80,13 @@ class Comparer:
         self.is_differing = bool(differing)
         if not differing:
             self._differed.clear()
+            self._absent_since.clear()
             return None
         detail = Detail(buckets={}, routes={}, differences=[])
         before, self._differed = self._differed, {}
+        absent, self._absent_since = self._absent_since, {}
         for pair in differing:
+            self._note_absent(pair, absent, now)
             self._compare(state, pair, before, detail, now)
         return detail
 
@@ -124,7 +133,9 @@ class Comparer:
         if key.neighbor in self._ledger.uncertain or route.age < SETTLE_S:
             return
         if entry is None:
-            cause = self._missing(key.neighbor) if route.age >= MISSING_S else ""
+            since = self._absent_since.get((pair.peer.instance, key), now)
+            is_old = min(route.age, now - since) >= MISSING_S
+            cause = self._missing(key.neighbor, now) if is_old else ""
         elif entry.decision == theirs or now - entry.since < pair.peer.age + STANDS_S:
             return
         else:
@@ -141,7 +152,22 @@ class Comparer:
                 there=text_of(theirs),
             )
 
-    def _missing(self, neighbor: str) -> str:
+    def _note_absent(
+        self, pair: _Counterpart, before: dict[tuple[str, Key], float], now: float
+    ) -> None:
+        """Note which of the routes that the other shows are not here, and since when."""
+        shown = pair.peer.detail.routes.get(pair.mine.id, ()) if pair.peer.detail else ()
+        for route in islice(shown, MAX_ROUTES):
+            key = Key(route.neighbor, route.prefix, route.path_id)
+            if key not in self._ledger.routes:
+                place = pair.peer.instance, key
+                self._absent_since[place] = before.get(place, now)
+
+    def _missing(self, neighbor: str, now: float) -> str:
+        """Return why a route is not here; empty as long as it may still come."""
+        since = max(self._ledger.since, self._ledger.up_since.get(neighbor, 0.0))
+        if now - since < RELEARN_S:
+            return ""
         return "route" if self._ledger.sessions.get(neighbor) else "session"
 
 

@@ -126,6 +126,8 @@ class Ledger:
         self.groups: dict[str, Group] = {}
         self.sessions: dict[str, bool] = {}
         """Neighbor: its session is up."""
+        self.up_since: dict[str, float] = {}
+        """Neighbor: time at which its session came up."""
         self.absent: dict[str, AbsentHost] = {}
         """Host sessions that truth expects and that are absent, by neighbor."""
         self.uncertain: set[str] = set()
@@ -133,6 +135,8 @@ class Ledger:
         self.verdicts: Counter[str] = Counter()
         self.data = DataIdentity()
         self.data_since = 0.0
+        self.since = 0.0
+        """Time of the start of the filter."""
         self.is_complete = True
         """False: records were lost, so that the routes are not known."""
         self.seq = 0
@@ -148,6 +152,7 @@ class Ledger:
                 self._remove(Key(record.neighbor, record.prefix, record.path_id))
             case "session_up":
                 self.sessions[record.neighbor] = True
+                self.up_since[record.neighbor] = now
                 self.uncertain.discard(record.neighbor)
             case "session_down":
                 self.sessions[record.neighbor] = False
@@ -162,7 +167,7 @@ class Ledger:
             case "start":
                 self.clear()
                 self.seq = record.seq
-                self.data_since = now
+                self.since = self.data_since = now
 
     def settle(self, now: float) -> None:
         """Count the routes that have stood for long enough."""

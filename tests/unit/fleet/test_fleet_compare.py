@@ -13,6 +13,7 @@ from rsfilter.fleet.beat import HURRY_S
 from rsfilter.fleet.compare import (
     DATA_SETTLE_S,
     MISSING_S,
+    RELEARN_S,
     Comparer,
     causes_of_data,
     decoded,
@@ -168,11 +169,11 @@ class Fleet:
         self.policy = dict.fromkeys(names, "p")
         self.data_since = dict.fromkeys(names, -1000.0)
         self.rows: dict[str, tuple[float, Heartbeat, Detail | None]] = {}
-        self.now = 0.0
+        self.now = -1000.0
         for name in names:
-            self.apply(name, Record(0, "data", truth=TRUTH, rtr=RTR))
-            self.ledgers[name].data_since = -1000.0
+            self.apply(name, Record(0, "start"), Record(0, "data", truth=TRUTH, rtr=RTR))
             self.apply(name, session("up"), session("up", HV2))
+        self.now = 0.0
 
     def apply(self, name: str, *records: Record) -> None:
         for record in records:
@@ -374,6 +375,57 @@ def test_a_route_that_only_one_instance_received(fleet: Fleet) -> None:
         fleet.beat()
     assert fleet.now - began >= MISSING_S
     assert fleet.causes() == {"route"}
+
+
+def restart(fleet: Fleet, name: str) -> list[Record]:
+    """The filter of one instance is started again, and has a session with each host; return what
+    it heard before."""
+    routes = [
+        verdict(entry.key.prefix, entry.decision.verdict, *entry.decision.reasons)
+        for entry in fleet.ledgers[name].routes.values()
+    ]
+    fleet.apply(name, Record(0, "start"), Record(0, "data", truth=TRUTH, rtr=RTR))
+    fleet.apply(name, session("up"), session("up", HV2))
+    return routes
+
+
+def test_a_restarted_instance_hears_its_hosts_for_minutes(fleet: Fleet) -> None:
+    """Large tables on a busy machine: as long as they may still come, no route is missing."""
+    for route in restart(fleet, "rs2")[::10]:
+        fleet.apply("rs2", route)
+        fleet.beat(2.0)
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
+    fleet.beats(RELEARN_S)
+    assert fleet.causes() == {"route"}  # nine in ten never came
+
+
+def test_a_session_that_was_lost_for_less_than_a_minute_is_none_that_is_missing(
+    fleet: Fleet,
+) -> None:
+    """It comes back, and then the host repeats a large table."""
+    routes = list(map(verdict, PREFIXES))
+    fleet.apply("rs2", *map(withdraw, PREFIXES), session("down"))
+    for _ in range(15):
+        fleet.beat()
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
+    fleet.apply("rs2", session("up"))
+    for route in routes[::10]:
+        fleet.apply("rs2", route)
+        fleet.beat(1.0)
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
+    fleet.apply("rs2", *routes)
+    fleet.beats(60)
+    assert fleet.found() == {"rs1": [], "rs2": []}
+
+
+def test_a_withdrawal_that_one_instance_hears_late_is_no_difference(fleet: Fleet) -> None:
+    fleet.apply("rs1", withdraw(PREFIXES[7]))
+    for _ in range(15):
+        fleet.beat()
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
+    fleet.apply("rs2", withdraw(PREFIXES[7]))
+    fleet.beats(60)
+    assert fleet.found() == {"rs1": [], "rs2": []}
 
 
 def test_who_is_silent_or_has_lost_records_is_not_compared(fleet: Fleet) -> None:
