@@ -150,10 +150,11 @@ fleet-faults: setup ## the fleet's slow faults, octet for octet: patroni's prima
 	@$(RUN) -m pytest -m slow -s tests/system/test_fleet_faults.py
 
 .PHONY: fleet-churn
-fleet-churn: setup ## two route servers in churn for MINUTES=60: no false difference, and a real one is named
+fleet-churn: setup ## two route servers in churn for MINUTES=60: no false difference, and a real one is named (ROUTES=200000 PAUSE=20)
 	@.ci/packages test
 	@echo "fleet-churn: two ExaBGP with rsfilter, BIRD hosts, two StayRTR, PostgreSQL"
-	@$(RUN) tests/system/fleet_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
+	@$(RUN) tests/system/fleet_churn.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) \
+	  --routes $(or $(ROUTES),0) --pause $(or $(PAUSE),6)
 
 .PHONY: benchhttp
 benchhttp: setup ## what clients of the HTTP API cost a route on its way, in milliseconds (a minute)
