@@ -51,7 +51,7 @@ from rsfilter.pipeline.inputs import (
 from rsfilter.pipeline.outputs import DataInForce, Outputs
 from rsfilter.pipeline.pipeline import STOP, Pipeline
 from rsfilter.routing.drain import DrainState
-from rsfilter.routing.events import DrainAsked, DrainSource, GuardReleased
+from rsfilter.routing.events import DrainRequested, DrainSource, GuardReleased
 from rsfilter.util.text import clean_lines
 from rsfilter.util.threads import on_own_thread
 from rsfilter.web.context import Running
@@ -364,11 +364,11 @@ class Service:
 
     # Requests of the operator ----------------------------------------------------------------
 
-    def release_guard(self, asked: GuardReleased) -> None:
+    def release_guard(self, request: GuardReleased) -> None:
         """Release routes that the guard holds."""
         if self._pipeline.filter.engine.guard.held == 0:
-            log.warning("guard: release by %s: nothing is held", asked.by)
-        self._apply(asked)
+            log.warning("guard: release by %s: nothing is held", request.by)
+        self._apply(request)
 
     @property
     def drain_state(self) -> DrainState:
@@ -378,7 +378,7 @@ class Service:
     def drain(self, on: bool, by: str, source: DrainSource = "operator") -> None:
         """Leave service, or return if no other source requests a drain; `by` is the requester, for
         display."""
-        self._apply(DrainAsked(source, on, by))
+        self._apply(DrainRequested(source, on, by))
 
     async def keep_drain(self, on: bool, by: str) -> str:
         """`drain`, over restarts too. Why a restart would forget it, for people; empty: it will

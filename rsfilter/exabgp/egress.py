@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rsfilter.exabgp import encode
 from rsfilter.exabgp.changes import Batch
-from rsfilter.exabgp.router import LOOKS, WINDOW, RouterState
+from rsfilter.exabgp.router import MAX_CHECKS, WINDOW, RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
@@ -37,7 +37,7 @@ RECONCILE_INTERVAL_S = 5.0
 """Seconds between two reconciliations after `error` replies that no lost session explains: a
 command that ExaBGP always refuses must not cause a loop."""
 
-LEAST_LOOKS = 100
+LEAST_CHECKS = 100
 """Prefixes checked in one step at each router, however many routers there are: a command is worth
 it."""
 
@@ -129,12 +129,12 @@ class Egress:
         """The routers of a group should have other paths of these prefixes."""
         desired = self._desired(group)
         for state in self._groups[group]:
-            mark = state.mark_many if len(prefixes) > LOOKS else state.mark
+            mark = state.mark_many if len(prefixes) > MAX_CHECKS else state.mark
             mark(prefixes, desired)
 
-    def has_told(self, group: str, prefix: Prefix) -> bool:
+    def has_announced(self, group: str, prefix: Prefix) -> bool:
         """Some router of the group has a path of the prefix."""
-        return any(prefix in state.told for state in self._groups[group])
+        return any(prefix in state.announced for state in self._groups[group])
 
     def router_up(self, address: Address) -> None:
         """The router's session came up."""
@@ -334,21 +334,21 @@ class Egress:
         # more.
         whole = room if room >= encode.BATCH else 0
         up = sum(state.phase is not Phase.DOWN for state in self.routers.values())
-        looks = max(LEAST_LOOKS, LOOKS // max(1, up))
+        checks = max(LEAST_CHECKS, MAX_CHECKS // max(1, up))
         for name, states in self._groups.items():
             desired = self._desired(name)
             in_step = self._room_in_step(states, room)
             for state in states:
                 most = whole if state.is_filled_in_bulk else room
                 fresh_room = min(state.fresh_room, in_step if state.is_in_bulk else room)
-                changes = state.take(desired, min(state.room, most), fresh_room, looks)
+                changes = state.take(desired, min(state.room, most), fresh_room, checks)
                 if state.address in self._internal and any(b.is_repeat for b in changes):
                     flushes.append(state.address)
                 for batch, prefixes in changes.items():
                     batches.setdefault(batch, {})[state.address] = prefixes
         announcements_first = sorted(batches.items(), key=lambda item: item[0].attributes is None)
-        for batch, told in announcements_first:
-            yield from self._lines(batch, told)
+        for batch, targets in announcements_first:
+            yield from self._lines(batch, targets)
         for address in flushes:
             yield self._sent(encode.flush(address), 0, needs=address)
 
@@ -363,8 +363,8 @@ class Egress:
         """The others of its group no longer wait for its barrier."""
         return self._now >= self._barrier_at.get(state.address, self._now) + IN_STEP_S
 
-    def _lines(self, batch: Batch, told: dict[Address, list[Prefix]]) -> Iterator[bytes]:
-        for routers, together in _by_routers(told):
+    def _lines(self, batch: Batch, targets: dict[Address, list[Prefix]]) -> Iterator[bytes]:
+        for routers, together in _by_routers(targets):
             if batch.attributes is None:
                 self.counters["withdrawn"] += len(together) * len(routers)
                 tag = self._next_tag() if batch.goes_last else None
@@ -423,14 +423,14 @@ class Egress:
 
 
 def _by_routers(
-    told: dict[Address, list[Prefix]],
+    targets: dict[Address, list[Prefix]],
 ) -> list[tuple[tuple[Address, ...], list[Prefix]]]:
     """(routers, prefixes): prefixes that go to the same routers, together. Mostly all go to all."""
-    first, *others = told.values()
+    first, *others = targets.values()
     if all(prefixes == first for prefixes in others):
-        return [(tuple(told), first)]
+        return [(tuple(targets), first)]
     routers: dict[Prefix, list[Address]] = {}
-    for router, prefixes in told.items():
+    for router, prefixes in targets.items():
         for prefix in prefixes:
             routers.setdefault(prefix, []).append(router)
     together: dict[tuple[Address, ...], list[Prefix]] = {}

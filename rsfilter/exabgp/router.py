@@ -45,7 +45,7 @@ MAX_UNCONFIRMED = 5 * WINDOW
 """Changed prefixes at one router after which a barrier is due although nothing waits for one: a
 session that ends puts no more of them in doubt. At each barrier ExaBGP runs out of work."""
 
-LOOKS = 2 * WINDOW
+MAX_CHECKS = 2 * WINDOW
 """Prefixes checked in one step at all routers together, whether they change or not: some 20 ms."""
 
 _NO_IDS: PathIds = frozenset()
@@ -75,10 +75,10 @@ class RouterState:
     """Families in which it accepts several paths of a prefix; in the others it gets the best."""
     awaited: Collection[Prefix] = ()
     """Prefixes whose changes are withheld for now (`inheritance`)."""
-    told: dict[Prefix, Sent] = field(default_factory=dict)
+    announced: dict[Prefix, Sent] = field(default_factory=dict)
     """Content of ExaBGP's own table for the router, once ExaBGP has read all written commands."""
     doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Path ids that the router may or may not have, whatever `told` contains."""
+    """Path ids that the router may or may not have, whatever `announced` contains."""
     _urgent: OrderedDict[Prefix, None] = field(default_factory=OrderedDict)
     """Prefixes to check that the router has or may have. Ordered: a plain dict finds its first key
     slowly after many removals at the front."""
@@ -157,7 +157,7 @@ class RouterState:
     # What happens ------------------------------------------------------------------------------
 
     def up(self, desired: Iterable[Prefix]) -> None:
-        """Record that the session is up. ExaBGP is about to repeat `told`, if it still has it.
+        """Record that the session is up. ExaBGP is about to repeat `announced`, if it still has it.
 
         A router that a reload removes from ExaBGP's configuration while its session is down, and
         that another reload restores, has silently lost its table. So all of it is sent again:
@@ -166,8 +166,8 @@ class RouterState:
         self._follow(Signal.UP)
         self.unended = set(self.families)
         self._blocked.update(dict.fromkeys(self.doubtful))
-        self._backlog.append(self._repeat_all(list(self.told), list(desired)))
-        self._continue(LOOKS)
+        self._backlog.append(self._repeat_all(list(self.announced), list(desired)))
+        self._continue(MAX_CHECKS)
 
     def down(self) -> None:
         """The session ended. ExaBGP keeps its table, and so do we."""
@@ -187,14 +187,14 @@ class RouterState:
         """
         self.doubtful.clear()
         self.down()
-        self.told.clear()
+        self.announced.clear()
 
     def adopt(self, prefix: Prefix, path_id: int, *, is_doubtful: bool = False) -> None:
         """Record that ExaBGP's table has this path from an earlier process. `is_doubtful`: the
         router may nevertheless have another one."""
-        told = dict(self.told.get(prefix, ()))
-        told.setdefault(path_id, None)
-        self.told[prefix] = tuple(told.items())
+        announced = dict(self.announced.get(prefix, ()))
+        announced.setdefault(path_id, None)
+        self.announced[prefix] = tuple(announced.items())
         self._fresh.pop(prefix, None)
         if is_doubtful:
             self._doubt(prefix, frozenset({path_id}))
@@ -209,12 +209,12 @@ class RouterState:
         """
         if self.phase is Phase.DOWN:
             return
-        told, fresh = self.told, self._fresh
+        announced, fresh = self.announced, self._fresh
         issued, confirming, doubtful = self._issued, self._confirming, self.doubtful
         for prefix in prefixes:
             if prefix in issued or prefix in confirming or prefix in doubtful:
                 self._blocked[prefix] = None
-            elif prefix in told:
+            elif prefix in announced:
                 self._urgent[prefix] = None
             elif desired is None or prefix in desired:
                 fresh[prefix] = None
@@ -283,7 +283,7 @@ class RouterState:
 
     def _continue(self, steps: int) -> None:
         """Do so many steps of the backlog, as long as few prefixes that the router has wait."""
-        while steps and self._backlog and len(self._urgent) < LOOKS:
+        while steps and self._backlog and len(self._urgent) < MAX_CHECKS:
             steps -= 1
             if next(self._backlog[0], self) is self:
                 self._backlog.popleft()
@@ -292,13 +292,13 @@ class RouterState:
         """Mark the prefixes that were sent in earlier sessions, and others that it should
         have. No barrier passes before the end."""
         for prefix in sent:
-            paths = self.told.get(prefix)
+            paths = self.announced.get(prefix)
             if paths is not None and not self._is_under_way(prefix):
-                self.told[prefix] = tuple((path_id, None) for path_id, _ in paths)
+                self.announced[prefix] = tuple((path_id, None) for path_id, _ in paths)
                 self.mark([prefix])
             yield
         for prefix in desired:
-            if prefix not in self.told:
+            if prefix not in self.announced:
                 self.mark([prefix])
             yield
 
@@ -326,37 +326,42 @@ class RouterState:
         desired: Mapping[Prefix, Paths],
         room: int,
         fresh_room: int = WINDOW,
-        looks: int = LOOKS,
+        checks: int = MAX_CHECKS,
     ) -> Changes:
         """Return the changes to send now, of at most `room` prefixes, and of at most `fresh_room`
-        that the router does not have yet; they count as sent. At most `looks` prefixes are checked:
-        if others are left, it `is_behind`."""
+        that the router does not have yet; they count as sent. At most `checks` prefixes are
+        checked: if others are left, it `is_behind`."""
         if room > 0:
-            self._continue(looks)
+            self._continue(checks)
         changes: Changes = {}
-        told, doubtful, issued, awaited = self.told, self.doubtful, self._issued, self.awaited
+        announced, doubtful, issued, awaited = (
+            self.announced,
+            self.doubtful,
+            self._issued,
+            self.awaited,
+        )
         first: _First | None = None
         for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
             most = min(most, room)
-            while queue and most > 0 and looks > 0:
-                looks -= 1
+            while queue and most > 0 and checks > 0:
+                checks -= 1
                 prefix, _ = queue.popitem(last=False)
                 if awaited and prefix in awaited:
                     continue  # who lets it go marks it
                 paths = desired.get(prefix, ())
-                if prefix in told or prefix in doubtful:
+                if prefix in announced or prefix in doubtful:
                     has_changed = self._send_again(prefix, paths, changes)
                 else:
                     if first is None or paths is not first.desired or prefix.family != first.family:
                         first = self._first(paths, prefix, changes)
                     if has_changed := bool(first.wanted):
-                        issued[prefix], told[prefix] = first.path_ids, first.wanted
+                        issued[prefix], announced[prefix] = first.path_ids, first.wanted
                         for prefixes in first.prefixes:
                             prefixes.append(prefix)
                 if has_changed:
                     most -= 1
                     room -= 1
-        is_left = self._backlog or (not looks and (self._urgent or self._fresh))
+        is_left = self._backlog or (not checks and (self._urgent or self._fresh))
         self.is_behind = room > 0 and bool(is_left)
         return changes
 
@@ -375,19 +380,19 @@ class RouterState:
     def _send_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
         """Add to `changes` those for a prefix that the router has or may have."""
         wanted = self._for_us(prefix, desired)
-        told = dict(self.told.get(prefix, ()))
+        announced = dict(self.announced.get(prefix, ()))
         in_doubt = self.doubtful.pop(prefix, _NO_IDS)
         wanted_ids = frozenset(path_id for path_id, _ in wanted)
         found: list[tuple[int, OutAttributes | None]] = [
             (path_id, attributes)
             for path_id, attributes in wanted
-            if path_id in in_doubt or told.get(path_id) != attributes
+            if path_id in in_doubt or announced.get(path_id) != attributes
         ]
-        gone = sorted((told.keys() | in_doubt) - wanted_ids)
+        gone = sorted((announced.keys() | in_doubt) - wanted_ids)
         keep: Sent = ()
         if gone and self.phase is Phase.FILLING:
             self._blocked[prefix] = None
-            keep = tuple((path_id, told[path_id]) for path_id in gone if path_id in told)
+            keep = tuple((path_id, announced[path_id]) for path_id in gone if path_id in announced)
         else:
             found += [(path_id, None) for path_id in gone]
             if gone and BEST_PATH_ID in wanted_ids:
@@ -407,9 +412,9 @@ class RouterState:
             )
             changes.setdefault(batch, []).append(prefix)
         if now_sent := (*wanted, *keep):
-            self.told[prefix] = now_sent
+            self.announced[prefix] = now_sent
         else:
-            self.told.pop(prefix, None)
+            self.announced.pop(prefix, None)
         return bool(found)
 
     def _for_us(self, prefix: Prefix, desired: Paths) -> Paths:

@@ -37,7 +37,7 @@ from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     AllRepeated,
     DataReplaced,
-    DrainAsked,
+    DrainRequested,
     DrainSource,
     EndOfRib,
     Event,
@@ -103,7 +103,7 @@ class Filter:
         """The guard has: see `_weigh`."""
         self._has_predecessor = False
         """Routers have routes that a process before this one announced."""
-        self._asked_to_drain: list[DrainAsked] = []
+        self._drain_requests: list[DrainRequested] = []
         """Drain requests made before the routers' routes were known."""
         self._audit: list[Audited] = []
 
@@ -145,9 +145,9 @@ class Filter:
         self._routing(replace(_policy(config), is_forced=is_forced), now)
         self.expected.replace(self.expected.bindings)
 
-    def guard_released(self, asked: GuardReleased, now: float) -> None:
+    def guard_released(self, event: GuardReleased, now: float) -> None:
         """The operator releases routes that the guard holds."""
-        self._routing(asked, now)
+        self._routing(event, now)
 
     def guard_restored(self, before: GuardRestored, now: float) -> None:
         """Restore the state of the guard of an earlier process."""
@@ -183,13 +183,13 @@ class Filter:
         return self.engine.drain.state
 
     def drain(self, on: bool, by: str, now: float, source: DrainSource = "operator") -> None:
-        """Request a drain for a source, or end its request (`DrainAsked`).
+        """Request a drain for a source, or end its request (`DrainRequested`).
 
         The filter is in service again when no source requests a drain. A request made before the
         routers' routes are known waits until they are: then the filter leaves as always, or
         announces nothing at all if routers have none of its routes.
         """
-        self._asked_to_drain.append(DrainAsked(source, on, by))
+        self._drain_requests.append(DrainRequested(source, on, by))
         if self._is_resynced:
             self._follow_drain(now)
 
@@ -232,8 +232,8 @@ class Filter:
     def _may_withdraw(self, now: float) -> bool:
         """End-of-RIB may be sent as well: then routers drop what an ExaBGP before this one had
         announced, and an unfinished host may still announce that."""
-        has_said_all = self.repetition.is_over or now >= self.deferral.kept_until
-        return self._knows_all and has_said_all
+        has_all_repeated = self.repetition.is_over or now >= self.deferral.kept_until
+        return self._knows_all and has_all_repeated
 
     def next_timer(self) -> float | None:
         """Time of the next call to `commands`, if no event occurs before."""
@@ -351,8 +351,8 @@ class Filter:
         self._follow_drain(now, at_once=not self._has_predecessor)
 
     def _follow_drain(self, now: float, *, at_once: bool = False) -> None:
-        asked, self._asked_to_drain = self._asked_to_drain, []
-        for event in asked:
+        requests, self._drain_requests = self._drain_requests, []
+        for event in requests:
             self._routing(replace(event, at_once=at_once), now)
 
     def _opened(self, opened: Opened) -> None:
@@ -400,7 +400,7 @@ class Filter:
             return
         desired = self.engine.routes_out(change.group)
         for prefix in change.prefixes:
-            if prefix not in desired and self.egress.has_told(change.group, prefix):
+            if prefix not in desired and self.egress.has_announced(change.group, prefix):
                 self.inheritance.doubt(prefix)
 
     def _router_session(self, event: SessionUp | SessionDown) -> None:

@@ -13,7 +13,7 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.config.model import Config
 from rsfilter.exabgp.unsettled import Unsettled
 from rsfilter.pipeline.data import PreparedRtr, PreparedTruth
-from rsfilter.routing.events import DrainAsked, GuardReleased, GuardRestored
+from rsfilter.routing.events import DrainRequested, GuardReleased, GuardRestored
 from rsfilter.rpki.truth import Truth
 from rsfilter.rpki.vrps import RtrSnapshot
 
@@ -78,7 +78,7 @@ Input = (
     | RtrGone
     | Configured
     | GuardReleased
-    | DrainAsked
+    | DrainRequested
     | GuardRestored
     | Unsettled
     | ServiceEvent

@@ -29,7 +29,7 @@ from rsfilter.pipeline.outputs import (
     ReleaseKnown,
     ResyncProblem,
 )
-from rsfilter.routing.events import DataReplaced, DrainAsked, GuardReleased, GuardRestored
+from rsfilter.routing.events import DataReplaced, DrainRequested, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Records
 
 STOP = "stop"
@@ -111,7 +111,7 @@ class Pipeline:
 
     def _request(
         self,
-        what: Configured | GuardReleased | DrainAsked | GuardRestored | Unsettled,
+        what: Configured | GuardReleased | DrainRequested | GuardRestored | Unsettled,
         moment: Moment,
     ) -> None:
         """Take in a request of the operator, or what an earlier process left."""
@@ -120,7 +120,7 @@ class Pipeline:
                 self.filter.configured(what.config, moment.now, is_forced=what.is_forced)
             case GuardReleased():
                 self.filter.guard_released(what, moment.now)
-            case DrainAsked():
+            case DrainRequested():
                 self.filter.drain(what.on, what.by, moment.now, what.source)
             case GuardRestored():
                 self.filter.guard_restored(what, moment.now)

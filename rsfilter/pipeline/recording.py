@@ -47,7 +47,7 @@ from rsfilter.pipeline.inputs import (
     RtrRead,
     TruthRead,
 )
-from rsfilter.routing.events import DrainAsked, DrainSource, GuardReleased, GuardRestored
+from rsfilter.routing.events import DrainRequested, DrainSource, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.truth import parse_truth
@@ -152,9 +152,9 @@ class _RtrForm(_Form):
         return cls(form, what.reason)
 
     def input(self, moment: Moment) -> RtrRead:
-        said = self.rtr
-        vrps = VrpSet.of(Vrp(Prefix.parse(text), length, asn) for text, length, asn in said.vrps)
-        snapshot = RtrSnapshot(vrps, said.cache, said.session, said.serial, moment.now, said.digest)
+        form = self.rtr
+        vrps = VrpSet.of(Vrp(Prefix.parse(text), length, asn) for text, length, asn in form.vrps)
+        snapshot = RtrSnapshot(vrps, form.cache, form.session, form.serial, moment.now, form.digest)
         return RtrRead(snapshot, self.reason)
 
 
@@ -231,11 +231,11 @@ class _GuardForm(_Form):
         )
 
     def input(self, _moment: Moment) -> GuardRestored:
-        said = self.guard
+        form = self.guard
         return GuardRestored(
-            held={_key(*row[:3]): Expected(*row[3:]) for row in said.held},
-            accepted={_key(*row[:3]): Expected(*row[3:]) for row in said.accepted},
-            lost={_key(*row[:3]): row[3] for row in said.lost},
+            held={_key(*row[:3]): Expected(*row[3:]) for row in form.held},
+            accepted={_key(*row[:3]): Expected(*row[3:]) for row in form.accepted},
+            lost={_key(*row[:3]): row[3] for row in form.lost},
         )
 
 
@@ -264,18 +264,18 @@ class _UnsettledForm(_Form):
 
 
 class _DrainForm(_Form):
-    kind = DrainAsked
+    kind = DrainRequested
 
     drain: bool
     source: DrainSource
     by: str = ""
 
     @classmethod
-    def of(cls, what: DrainAsked) -> Self:
+    def of(cls, what: DrainRequested) -> Self:
         return cls(what.on, what.source, what.by)
 
-    def input(self, _moment: Moment) -> DrainAsked:
-        return DrainAsked(self.source, self.drain, self.by)
+    def input(self, _moment: Moment) -> DrainRequested:
+        return DrainRequested(self.source, self.drain, self.by)
 
 
 class _NoteForm(_Form):

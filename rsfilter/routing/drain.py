@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.events import DrainRequested
 
 DEFAULT_DRAIN_TIME_S = 30.0
 """Enough for routers to find other ways, which takes them seconds."""
@@ -38,7 +38,7 @@ class DrainState(NamedTuple):
 
 
 class Drain:
-    """Knows who wants the filter out of service, and which phase that makes."""
+    """Requests to leave service, and the phase that follows from them."""
 
     def __init__(self, drain_time: float = DEFAULT_DRAIN_TIME_S) -> None:
         self.drain_time = drain_time
@@ -53,7 +53,7 @@ class Drain:
         why = tuple(f"{source}: {by}" for source, by in sorted(self._requests.items()))
         return DrainState(self._phase, why, self._until)
 
-    def ask(self, event: DrainAsked, now: float) -> bool:
+    def request(self, event: DrainRequested, now: float) -> bool:
         """Record or end the request of a source; return whether anything has changed."""
         before = self.state
         if event.on:

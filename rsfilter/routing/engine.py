@@ -3,7 +3,7 @@
     Update, EndOfRib, RefreshMark        -> RoutingTable   (`table`)
     SessionUp, SessionDown               -> Sessions       (`sessions`)
     changes of data, policy, guard       -> Revalidation   (`revalidation`)
-    DrainAsked                           -> Drain          (`drain`)
+    DrainRequested                           -> Drain          (`drain`)
 
 `Engine.handle(event, now)` returns what follows from an event. Time comes in as an argument and
 only values go out: the same events in the same order give the same actions.
@@ -18,7 +18,7 @@ from rsfilter.routing.effects import Actions, DrainChange
 from rsfilter.routing.events import (
     AllRepeated,
     DataReplaced,
-    DrainAsked,
+    DrainRequested,
     EndOfRib,
     Event,
     GuardReleased,
@@ -130,7 +130,7 @@ class Engine:
                 self.guard.expect(event.held, event.accepted, event.lost)
                 if event.held:
                     table.log_guard("restored", len(event.held), "held before a restart")
-            case DrainAsked():
+            case DrainRequested():
                 self._drain_requested(event, now)
                 self._revalidation.go_on()
         return table.effects()
@@ -176,8 +176,8 @@ class Engine:
         self._revalidation.go_on()
         return self.table.effects()
 
-    def _drain_requested(self, event: DrainAsked, now: float) -> None:
-        if self.drain.ask(event, now):
+    def _drain_requested(self, event: DrainRequested, now: float) -> None:
+        if self.drain.request(event, now):
             verb = "asks to leave service" if event.on else "no longer does"
             self._drain_changed(f"{event.source} {verb}: {event.by}")
 

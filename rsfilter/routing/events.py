@@ -156,7 +156,7 @@ DrainSource = Literal["operator", "readiness"]
 
 
 @dataclass(frozen=True, slots=True)
-class DrainAsked:
+class DrainRequested:
     """A source requests a drain, or ends its request."""
 
     source: DrainSource
@@ -198,7 +198,7 @@ Event = (
     | DataReplaced
     | PolicyReplaced
     | GuardReleased
-    | DrainAsked
+    | DrainRequested
     | GuardRestored
     | AllRepeated
 )

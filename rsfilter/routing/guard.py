@@ -150,7 +150,7 @@ class Guard:
         return bool(self._held or self._expected)
 
     @property
-    def has_a_say(self) -> bool:
+    def may_change(self) -> bool:
         """`verdict` can be another than what it gets."""
         return bool(self._held or self._expected or self._was_accepted)
 
@@ -300,7 +300,7 @@ class Guard:
     def verdict(self, route: Route, verdict: Verdict, rules: str) -> Verdict:
         """Return the final verdict for one by the active data: held, if the route is held, or was
         before a restart."""
-        if not self.has_a_say:
+        if not self.may_change:
             return verdict
         key = route.key
         if "data_unavailable" not in verdict.reasons:

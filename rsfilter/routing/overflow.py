@@ -22,7 +22,7 @@ REQUESTED_AT_ONCE = 50
 meanwhile."""
 
 
-class Unkept:
+class Overflow:
     """Hosts whose routes were dropped for lack of room, with the address families affected."""
 
     def __init__(self, tables: Mapping[Address, NeighborTable]) -> None:

@@ -40,7 +40,7 @@ from rsfilter.routing.model import (
     Verdict,
     VerdictKind,
 )
-from rsfilter.routing.overflow import Unkept
+from rsfilter.routing.overflow import Overflow
 from rsfilter.routing.policy import NO_GROUP, Judge
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rules import rules
@@ -74,7 +74,7 @@ class RoutingTable:
         """announced, not_kept, repeated, withdrawn, refused."""
         self._retention = Retention(self.rib_in)
         self.departures = Departures(self.rib_in, self._retention, self._remove, self._is_stale)
-        self._unkept = Unkept(self.rib_in.tables)
+        self._overflow = Overflow(self.rib_in.tables)
         self._judge = Judge()
         self._effects = Actions([], [], [])
         """Effects since `effects` was last called."""
@@ -130,7 +130,7 @@ class RoutingTable:
         if repeated < len(announced):
             self.counters["announced"] += len(announced) - repeated
         if not_kept:
-            self._overflow(update, not_kept, now)
+            self._log_not_kept(update, not_kept, now)
 
     def withdraw(self, key: RouteKey, cause: str) -> None:
         """Remove a route, if it exists; the oldest one beyond `max_prefixes` takes its place."""
@@ -181,7 +181,7 @@ class RoutingTable:
         if table is None or group is None or not group.stale_time:
             self.drop_all(neighbor, cause, is_restart=is_restart)
             return
-        self._unkept.forget(neighbor)
+        self._overflow.forget(neighbor)
         departure = Departure(
             Kind.LOST, cause, table.lose(), at=now, group=group, is_restart=is_restart
         )
@@ -192,7 +192,7 @@ class RoutingTable:
         table = self.rib_in.tables.get(neighbor)
         if table is None:
             return
-        self._unkept.forget(neighbor)
+        self._overflow.forget(neighbor)
         table.asns.clear()
         departure = Departure(Kind.DROPPED, cause, table.lose(), is_restart=is_restart)
         self.departures.add(neighbor, departure)
@@ -208,14 +208,14 @@ class RoutingTable:
         if self.departures.is_busy and len(expired) < SLICE:
             self.departures.next_slice()
         self._effects.refresh.extend(
-            RefreshWanted(*wanted) for wanted in self._unkept.to_repeat(now, self._max_prefixes)
+            RefreshWanted(*wanted) for wanted in self._overflow.to_repeat(now, self._max_prefixes)
         )
 
     def next_timer(self) -> float | None:
         """Return when to call `expire` at the latest; None if nothing waits for a time."""
         if self.departures.is_busy:
             return float("-inf")
-        timers = (self._retention.next_timer(), self._unkept.next_timer())
+        timers = (self._retention.next_timer(), self._overflow.next_timer())
         return min((at for at in timers if at is not None), default=None)
 
     # Changes by data, configuration and operator --------------------------------------------------
@@ -349,7 +349,7 @@ class RoutingTable:
         guard, data = self.guard, self.data
         moment = self.rib_in.table(routes[0].key.neighbor).moment
         verdicts = self._judge.all(routes, group, data, within_limit=within_limit)
-        has_a_say = guard.has_a_say
+        may_change = guard.may_change
         name = self.host_name(routes[0].asn, routes[0].key.neighbor)
         provenance = data.provenance
         entries: list[Entry] = []
@@ -358,7 +358,7 @@ class RoutingTable:
         for route, verdict in zip(routes, verdicts, strict=True):
             if route.next_hops is not next_hops:  # the very same within an UPDATE
                 next_hops, own = route.next_hops, rules(route, group, data)
-            if has_a_say:
+            if may_change:
                 verdict = guard.verdict(route, verdict, own)
             kind = verdict.kind
             if kind is _ACCEPTED:
@@ -417,10 +417,10 @@ class RoutingTable:
         if entry.is_accepted:
             self.export(key.prefix)
 
-    def _overflow(self, update: Update, not_kept: int, now: float) -> None:
+    def _log_not_kept(self, update: Update, not_kept: int, now: float) -> None:
         self.counters["not_kept"] += not_kept
         families = {route.key.prefix.family for route in update.announced}
-        self._unkept.note(update.neighbor, families, now)
+        self._overflow.note(update.neighbor, families, now)
         name = self.host_name(update.asn, update.neighbor)
         self.log(NotKept(update.neighbor, update.asn, name, not_kept))
 

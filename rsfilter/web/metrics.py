@@ -206,9 +206,14 @@ class Metrics:
         known = {a: engine.sessions.get(a) for a in egress.routers}
         up = {str(a): session is not None and session.is_up for a, session in known.items()}
         yield gauge("router_up", "The router's session is up", "router", up)
-        told = {str(address): len(state.told) for address, state in egress.routers.items()}
+        announced = {
+            str(address): len(state.announced) for address, state in egress.routers.items()
+        }
         yield gauge(
-            "router_told_prefixes", "Prefixes announced to ExaBGP for the router", "router", told
+            "router_told_prefixes",
+            "Prefixes announced to ExaBGP for the router",
+            "router",
+            announced,
         )
         under_way = {str(address): state.under_way for address, state in egress.routers.items()}
         yield gauge("router_under_way_prefixes", "Prefixes whose changes wait", "router", under_way)

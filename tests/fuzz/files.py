@@ -27,7 +27,7 @@ from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.inputs import Input, Lines, Moment, RtrGone, RtrRead, TruthRead
 from rsfilter.pipeline.recording import encode
 from rsfilter.render.exabgp import RenderError, render
-from rsfilter.routing.events import DrainAsked, GuardReleased, GuardRestored
+from rsfilter.routing.events import DrainRequested, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import BITS, Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.document import MAX_PROBLEMS
@@ -244,7 +244,7 @@ def recording_seeds() -> Iterable[bytes]:
         Lines([*life, b"done", b"exabgp 5.0.15", b"\xff"]),
         RtrGone("expired"),
         GuardReleased("SIGUSR2"),
-        DrainAsked("operator", True, "x"),
+        DrainRequested("operator", True, "x"),
         Lines([]),
     ]
     turns = [encode(moment, each) for each in inputs]

@@ -195,7 +195,7 @@ def found_after(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int] | None:
     """The run and its step that ended wrong; None: none did."""
     for module in (router_module, egress_module):
         monkeypatch.setattr(module, "WINDOW", 3)
-    monkeypatch.setattr(egress_module, "LEAST_LOOKS", 1)
+    monkeypatch.setattr(egress_module, "LEAST_CHECKS", 1)
     monkeypatch.setattr(router_module, "MAX_UNCONFIRMED", 4)
     for module in (router_module, encode):
         monkeypatch.setattr(module, "BATCH", 2)
@@ -203,7 +203,7 @@ def found_after(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int] | None:
         monkeypatch.setattr(exabgp_model, "STEPS_IN_A_LOOP", (1, 2, 5, 50)[seed % 4])
         monkeypatch.setattr(exabgp_model, "UPDATES_IN_A_LOOP", (1, 25)[seed % 2])
         for module in (router_module, egress_module):
-            monkeypatch.setattr(module, "LOOKS", (4000, 2)[seed // 8 % 2])
+            monkeypatch.setattr(module, "MAX_CHECKS", (4000, 2)[seed // 8 % 2])
         run = Run(seed)
         try:
             run.go()
@@ -299,7 +299,7 @@ def new_prefixes_go_first(patch: pytest.MonkeyPatch) -> None:
     real = RouterState.take
 
     def take(
-        self: RouterState, desired: Any, room: int, fresh_room: int, looks: int
+        self: RouterState, desired: Any, room: int, fresh_room: int, checks: int
     ) -> dict[Batch, list[Prefix]]:
         urgent, self._urgent = self._urgent, OrderedDict()
         changes = real(self, desired, room, fresh_room)

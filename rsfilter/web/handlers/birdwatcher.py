@@ -84,9 +84,9 @@ def _message(api: Api) -> str:
 
 async def protocols(api: Api, request: web.Request, _params: BirdParams) -> web.StreamResponse:
     """Return every neighbor with the counts of its routes."""
-    asked_at = time.time()
+    requested_at = time.time()
     tally = await api.glass.tally()
-    made = envelope(tally.made, is_cached=tally.made < asked_at)
+    made = envelope(tally.made, is_cached=tally.made < requested_at)
 
     def encoded(address: Address, session: Session) -> bytes:
         return encode(_protocol(api, address, session, tally))
@@ -146,7 +146,7 @@ def _protocol(api: Api, neighbor: Address, session: Session, tally: Tally) -> Bi
         routes=BirdCounts(
             imported=sum(counts.imported for counts in by_family.values()),
             filtered=sum(counts.filtered for counts in by_family.values()),
-            exported=len(router.told) if router else 0,
+            exported=len(router.announced) if router else 0,
             preferred=sum(counts.preferred for counts in by_family.values()),
         ),
         channels={name: BirdChannel(counts, counts) for name, counts in by_family.items()},

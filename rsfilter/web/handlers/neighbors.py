@@ -25,7 +25,7 @@ MAX_ABSENT = 1000
 SLICE = 100
 """Neighbors that are rendered in one go: a millisecond."""
 
-LOOKED_UP = 1000
+CHECKED_AT_ONCE = 1000
 """Addresses of the truth checked in one go: a millisecond."""
 
 
@@ -56,7 +56,7 @@ async def known_addresses(api: Api) -> set[Address]:
     expected = api.running.filter.expected
     found = {*api.running.filter.engine.sessions, *api.running.filter.egress.routers}
     bound = iter(expected.bindings.by_address)
-    while some := list(islice(bound, LOOKED_UP)):
+    while some := list(islice(bound, CHECKED_AT_ONCE)):
         found.update(address for address in some if expected.is_expected(address))
         await api.reader.pause()
     return found
@@ -153,5 +153,5 @@ def _is_wanted(neighbor: schema.NeighborJson, params: parameters.NeighborsParams
 
 def _progress(router: RouterState) -> schema.RouterProgress:
     return schema.RouterProgress(
-        phase=router.phase.value, told=len(router.told), under_way=router.under_way
+        phase=router.phase.value, told=len(router.announced), under_way=router.under_way
     )

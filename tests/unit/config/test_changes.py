@@ -28,7 +28,7 @@ from rsfilter.config.changes import FIXED, LIVE, refusals
 from rsfilter.config.changes import changed as sections
 from rsfilter.config.model import Config
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import DrainAsked, Event, PolicyReplaced
+from rsfilter.routing.events import DrainRequested, Event, PolicyReplaced
 from rsfilter.routing.groups import HostGroup, Limits
 from rsfilter.routing.guard import DEFAULT_LIMITS
 
@@ -175,7 +175,7 @@ def test_limits_of_the_guard_and_the_drain_count_from_the_next_time_on() -> None
     assert told(after(machine, replaced(data(["203.0.113.1/32 AS65007"]))))[-1] == (
         "guard: held 2 of 3, 2 held"
     )
-    after(machine, DrainAsked("operator", True, "x"), now=100.0)
+    after(machine, DrainRequested("operator", True, "x"), now=100.0)
     assert machine.next_timer() == 105.0
 
 

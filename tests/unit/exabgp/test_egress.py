@@ -46,13 +46,13 @@ class Machine(Protocol):
 class Naive:
     """Writes every change as it happens, to every router: the naive way."""
 
-    def __init__(self, desired: dict[Prefix, Paths], told: dict[Prefix, Paths]) -> None:
-        self.desired, self.told, self.lines = desired, told, list[bytes]()
+    def __init__(self, desired: dict[Prefix, Paths], sent: dict[Prefix, Paths]) -> None:
+        self.desired, self.sent, self.lines = desired, sent, list[bytes]()
 
     def changed(self, group: str, prefixes: Sequence[Prefix]) -> None:
         (prefix,) = prefixes
-        before, after = self.told.get(prefix, ()), self.desired.get(prefix, ())
-        self.told[prefix] = after
+        before, after = self.sent.get(prefix, ()), self.desired.get(prefix, ())
+        self.sent[prefix] = after
         for path_id, wanted in after:
             self.lines += [line for line, _ in encode.announce(ROUTERS, path_id, wanted, [prefix])]
         for path_id, _ in before:

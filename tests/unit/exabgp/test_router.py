@@ -155,7 +155,7 @@ def test_paths_change_one_by_one() -> None:
         Change(A, 5, attributes(6), False),
         Change(A, 7, None, False),
     ]
-    assert state.told[A] == ((9, attributes(9)), (5, attributes(6)))
+    assert state.announced[A] == ((9, attributes(9)), (5, attributes(6)))
 
 
 def test_withdraws_beside_an_announcement_of_the_prefix_are_sent_last() -> None:
@@ -175,7 +175,7 @@ def test_withdraws_beside_an_announcement_of_the_prefix_are_sent_last() -> None:
 def test_a_withdrawn_prefix_leaves_nothing_behind() -> None:
     state = settled({A: best(1)})
     assert taken(state, {}, A) == [Change(A, 0, None, False)]
-    assert state.told == {}
+    assert state.announced == {}
 
 
 def test_while_a_router_fills_nothing_is_withdrawn() -> None:
@@ -184,10 +184,10 @@ def test_while_a_router_fills_nothing_is_withdrawn() -> None:
     now = {A: ((5, attributes(6)),)}
     state.up(now)
     assert singly(state.take(now, WINDOW)) == [Change(A, 5, attributes(6), False)]
-    assert dict(state.told[A]) == {5: attributes(6), 7: None}
+    assert dict(state.announced[A]) == {5: attributes(6), 7: None}
     pass_barrier(state)
     assert singly(state.take(now, WINDOW)) == [Change(A, 7, None, False)]
-    assert state.told[A] == ((5, attributes(6)),)
+    assert state.announced[A] == ((5, attributes(6)),)
 
 
 def test_what_was_under_way_is_sent_again_with_the_paths_in_doubt() -> None:
@@ -239,11 +239,11 @@ def test_a_forgotten_router_has_nothing_but_what_is_still_on_its_way() -> None:
     assert state.doubtful
     state.forget()
     state.forget()
-    assert (state.phase, state.told, state.doubtful) == (Phase.DOWN, {}, {})
+    assert (state.phase, state.announced, state.doubtful) == (Phase.DOWN, {}, {})
     state = settled({A: best(1)})
     taken(state, {B: best(1)}, B)
     state.forget()
-    assert (state.phase, state.told, set(state.doubtful)) == (Phase.DOWN, {}, {B})
+    assert (state.phase, state.announced, set(state.doubtful)) == (Phase.DOWN, {}, {B})
     state.up({})
     pass_barrier(state)
     assert singly(state.take({}, WINDOW)) == [Change(B, 0, None, True)]
@@ -256,7 +256,7 @@ def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
     state = RouterState(ONE)
     state.adopt(A, 7)
     state.adopt(A, 5)
-    assert dict(state.told[A]) == {5: None, 7: None}
+    assert dict(state.announced[A]) == {5: None, 7: None}
     now = {A: ((5, attributes(5)),)}
     state.up(now)
     assert singly(state.take(now, WINDOW)) == [Change(A, 5, attributes(5), False)]
@@ -267,7 +267,7 @@ def test_adopted_paths_are_known_to_be_there_and_no_more() -> None:
 def test_adopting_what_this_process_sent_changes_nothing() -> None:
     state = settled({A: best(1)})
     state.adopt(A, 0)
-    assert state.told[A] == best(1)
+    assert state.announced[A] == best(1)
     assert singly(state.take({A: best(1)}, WINDOW)) == []
 
 
@@ -334,7 +334,7 @@ def test_leaving_add_path_the_best_path_is_sent_again_after_the_others_are_withd
     pass_barrier(state)
     assert singly(state.take(desired, WINDOW)) == [Change(A, 0, attributes(7), True)]
     assert state.is_idle
-    assert state.told == {A: ((0, attributes(7)),)}
+    assert state.announced == {A: ((0, attributes(7)),)}
     assert state.doubtful == {}
 
 

@@ -20,7 +20,7 @@ from rsfilter.routing.model import Prefix
 
 ROUTER = address("192.0.2.10")
 MANY = [prefix(f"203.0.113.{n}") for n in range(10)]
-LOOKS = 3
+MAX_CHECKS = 3
 
 
 class Desired(dict[Prefix, Paths]):
@@ -36,10 +36,10 @@ class Desired(dict[Prefix, Paths]):
 @pytest.fixture(autouse=True)
 def _few_at_once() -> Iterator[None]:
     with (
-        patch.object(router_module, "LOOKS", LOOKS),
-        patch.object(egress_module, "LOOKS", LOOKS),
-        patch.object(egress_module, "LEAST_LOOKS", 1),
-        patch.object(router_module, "WINDOW", LOOKS),
+        patch.object(router_module, "MAX_CHECKS", MAX_CHECKS),
+        patch.object(egress_module, "MAX_CHECKS", MAX_CHECKS),
+        patch.object(egress_module, "LEAST_CHECKS", 1),
+        patch.object(router_module, "WINDOW", MAX_CHECKS),
     ):
         yield
 
@@ -58,7 +58,7 @@ def run(state: RouterState, desired: dict[Prefix, Paths]) -> int:
     """Take steps until the first barrier; return how many prefixes were changed."""
     sent = 0
     for _ in range(100):
-        changes = state.take(desired, 100, 100, LOOKS)
+        changes = state.take(desired, 100, 100, MAX_CHECKS)
         sent += sum(map(len, changes.values()))
         if state.barrier():
             state.barrier_taken()
@@ -74,11 +74,11 @@ def test_a_router_that_comes_up_is_sent_its_table_in_steps() -> None:
     state.up(desired)
     for _ in range(2):
         before = desired.reads
-        state.take(desired, 100, 100, LOOKS)
-        assert desired.reads - before <= LOOKS
+        state.take(desired, 100, 100, MAX_CHECKS)
+        assert desired.reads - before <= MAX_CHECKS
         assert state.is_behind
         assert state.barrier() == []
-    assert 2 * LOOKS + run(state, desired) == len(MANY)
+    assert 2 * MAX_CHECKS + run(state, desired) == len(MANY)
 
 
 def test_what_has_gone_while_a_router_was_away_is_checked_in_steps() -> None:
@@ -89,16 +89,16 @@ def test_what_has_gone_while_a_router_was_away_is_checked_in_steps() -> None:
     state.up(desired)
     for _ in range(3):
         before = desired.reads
-        assert state.take(desired, 100, 100, LOOKS) == {}
-        assert desired.reads - before <= LOOKS
+        assert state.take(desired, 100, 100, MAX_CHECKS) == {}
+        assert desired.reads - before <= MAX_CHECKS
     run(state, desired)
     state.end_of_rib_sent()
     assert state.phase is Phase.SETTLED
     sent = 0
     for _ in range(len(MANY)):
-        sent += sum(map(len, state.take(desired, 100, 100, LOOKS).values()))
+        sent += sum(map(len, state.take(desired, 100, 100, MAX_CHECKS).values()))
     assert sent == len(MANY)
-    assert not state.told
+    assert not state.announced
     assert not state.is_behind
 
 
@@ -107,20 +107,20 @@ def test_a_change_in_the_middle_of_it_is_sent_once_and_is_the_newest() -> None:
     state.down()
     desired = {each: best(1) for each in MANY}
     state.up(desired)
-    state.take(desired, 100, 100, LOOKS)
+    state.take(desired, 100, 100, MAX_CHECKS)
     desired[MANY[9]] = best(2)
     state.mark([MANY[9]], desired)
-    changes = state.take(desired, 100, 100, LOOKS)
+    changes = state.take(desired, 100, 100, MAX_CHECKS)
     assert MANY[9] in [each for together in changes.values() for each in together]
-    assert LOOKS + sum(map(len, changes.values())) + run(state, desired) == len(MANY)
-    assert dict(state.told[MANY[9]]) == dict(best(2))
+    assert MAX_CHECKS + sum(map(len, changes.values())) + run(state, desired) == len(MANY)
+    assert dict(state.announced[MANY[9]]) == dict(best(2))
 
 
 def test_a_session_that_ends_in_the_middle_leaves_nothing_to_do() -> None:
     state = filled()
     state.down()
     state.up({})
-    state.take({}, 100, 100, LOOKS)
+    state.take({}, 100, 100, MAX_CHECKS)
     state.down()
     assert not state.is_behind
     state.up({each: best(1) for each in MANY})
@@ -135,7 +135,7 @@ def test_routers_share_what_is_checked_in_a_step() -> None:
         egress.router_up(each)
     before = desired.reads
     lines = egress.commands(0.0)
-    assert desired.reads - before <= LOOKS
+    assert desired.reads - before <= MAX_CHECKS
     assert [line.count(b"neighbor") for line in lines] == [3]
     assert egress.next_timer() == float("-inf")
 

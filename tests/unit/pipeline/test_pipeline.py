@@ -27,7 +27,7 @@ from rsfilter.pipeline.inputs import (
 from rsfilter.pipeline.outputs import LineNotUnderstood, Outputs
 from rsfilter.pipeline.pipeline import SKIPPED_EVERY_S, Pipeline
 from rsfilter.pipeline.recording import FORMS, decode, encode
-from rsfilter.routing.events import DrainAsked, GuardReleased, GuardRestored
+from rsfilter.routing.events import DrainRequested, GuardReleased, GuardRestored
 from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Address, Prefix, RouteKey, Vrp
 from rsfilter.rpki.truth import parse_truth
@@ -64,7 +64,7 @@ INPUTS: list[tuple[Input, str]] = [
         '"unsettled": {"routers": ["192.0.2.10"], "hosts": []}',
     ),
     (
-        DrainAsked("readiness", True, "a file"),
+        DrainRequested("readiness", True, "a file"),
         '"drain": true, "source": "readiness", "by": "a file"',
     ),
     (ServiceEvent("start", {"version": "0"}), '"note": "start", "data": {"version": "0"}'),

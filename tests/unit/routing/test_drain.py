@@ -30,7 +30,7 @@ from rsfilter.pipeline.filter import Filter
 from rsfilter.routing import revalidation
 from rsfilter.routing.drain import Drain, DrainPhase, DrainState
 from rsfilter.routing.engine import Engine
-from rsfilter.routing.events import DrainAsked
+from rsfilter.routing.events import DrainRequested
 from rsfilter.routing.export import GRACEFUL_SHUTDOWN
 from rsfilter.routing.model import Attributes
 from rsfilter.rpki.truth import parse_truth
@@ -38,8 +38,8 @@ from rsfilter.rpki.truth import parse_truth
 ONE, TWO, V6 = "203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"
 
 
-def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> DrainAsked:
-    return DrainAsked(source, on, "alice", at_once)
+def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> DrainRequested:
+    return DrainRequested(source, on, "alice", at_once)
 
 
 # Who wants it, and since when --------------------------------------------------------------------
@@ -48,7 +48,7 @@ def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> 
 def test_it_leaves_slowly_and_is_gone() -> None:
     drain = Drain(30.0)
     assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
-    assert drain.ask(ask(), 100.0)
+    assert drain.request(ask(), 100.0)
     assert drain.state == DrainState(DrainPhase.DRAINING, ("operator: alice",), 130.0)
     assert not drain.expire(129.9)
     assert drain.expire(130.0)
@@ -58,32 +58,32 @@ def test_it_leaves_slowly_and_is_gone() -> None:
 
 def test_asking_twice_is_no_news_and_gives_no_more_time() -> None:
     drain = Drain(30.0)
-    drain.ask(ask(), 100.0)
-    assert not drain.ask(ask(), 120.0)
+    drain.request(ask(), 100.0)
+    assert not drain.request(ask(), 120.0)
     assert drain.state.until == 130.0
 
 
 def test_it_is_back_when_the_last_one_lets_it() -> None:
     drain = Drain(30.0)
-    drain.ask(ask(), 100.0)
-    assert drain.ask(ask(source="readiness"), 101.0)
+    drain.request(ask(), 100.0)
+    assert drain.request(ask(source="readiness"), 101.0)
     assert drain.state.why == ("operator: alice", "readiness: alice")
-    assert drain.ask(ask(on=False), 102.0)
+    assert drain.request(ask(on=False), 102.0)
     assert drain.state == DrainState(DrainPhase.DRAINING, ("readiness: alice",), 130.0)
-    assert drain.ask(ask(on=False, source="readiness"), 103.0)
+    assert drain.request(ask(on=False, source="readiness"), 103.0)
     assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
     assert not drain.expire(1000.0)
 
 
 def test_nobody_asked_is_no_news() -> None:
-    assert not Drain().ask(ask(on=False), 0.0)
+    assert not Drain().request(ask(on=False), 0.0)
 
 
 def test_with_nothing_to_lose_it_is_gone_at_once() -> None:
     drain = Drain(30.0)
-    drain.ask(ask(at_once=True), 100.0)
+    drain.request(ask(at_once=True), 100.0)
     assert drain.state == DrainState(DrainPhase.DRAINED, ("operator: alice",), None)
-    drain.ask(ask(source="readiness"), 101.0)  # it does not come back to leave again
+    drain.request(ask(source="readiness"), 101.0)  # it does not come back to leave again
     assert drain.state.phase is DrainPhase.DRAINED
 
 
@@ -191,7 +191,7 @@ def test_who_comes_back_in_the_middle_of_leaving_is_back_everywhere() -> None:
     st.lists(
         st.one_of(
             st.builds(
-                DrainAsked,
+                DrainRequested,
                 st.sampled_from(["operator", "readiness"]),
                 st.booleans(),
                 st.just("x"),
@@ -210,7 +210,7 @@ def test_coming_back_leaves_no_trace(steps: list[object]) -> None:
         if isinstance(step, float):
             now += step
             machine.expire(now)
-        elif isinstance(step, DrainAsked):
+        elif isinstance(step, DrainRequested):
             machine.handle(step, now)
         else:
             machine.handle(step, now)  # type: ignore[arg-type]

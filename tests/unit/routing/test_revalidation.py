@@ -38,7 +38,7 @@ from rsfilter.routing.effects import Actions, DataChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
     DataReplaced,
-    DrainAsked,
+    DrainRequested,
     GuardReleased,
     PolicyReplaced,
     SessionDown,
@@ -338,7 +338,7 @@ class SlicedMachine(RuleBasedStateMachine):
     @rule(on=st.booleans(), is_over=st.booleans())
     def drain(self, on: bool, is_over: bool) -> None:
         """The filter leaves service, maybe all the way, or comes back."""
-        events = [lambda: self.engine.handle(DrainAsked("operator", on, "test"), 0.0)]
+        events = [lambda: self.engine.handle(DrainRequested("operator", on, "test"), 0.0)]
         if on and is_over:
             events.append(lambda: self.engine.expire(DEFAULT_DRAIN_TIME_S))
         for event in events:
