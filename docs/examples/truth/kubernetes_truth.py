@@ -5,20 +5,22 @@
         --within 203.0.113.0/24 -o truth.json
     rsfilter truth check truth.json
 
-Needs nothing but Python, truth_export.py beside it, and a service account that may list nodes,
-services, and of crd.projectcalico.org bgpconfigurations and ipamblocks. What it reads, and what
-that means:
+Needs Python, truth_export.py beside it, and a service account that may list nodes and services,
+and get or list bgpconfigurations and ipamblocks of Calico's API group: crd.projectcalico.org, or
+projectcalico.org if Calico (3.32 and later) has its native CRDs. The script reads:
 
-- Nodes: one host each. ASN and addresses are Calico's (annotations projectcalico.org/ASNumber,
-  IPv4Address and IPv6Address; the ASN of the BGPConfiguration `default` for nodes without their
-  own). With `--no-calico` the ASN is `--asn`, and the addresses are the node's internal ones.
-  A node may edit its own annotations, so name the nodes' range, and nothing more, in `[[hosts]]`.
-- Services of type LoadBalancer: addresses that the controller has assigned (status.loadBalancer)
-  may be announced by every node, as pods move. spec.externalIPs are not taken: whoever may create
-  a service could write anybody's address there.
-- Blocks of Calico's IPAM may be announced by the node that they are affine to. The host group needs
-  their length (`ipv4_lengths = [26, 32]`). Addresses that a node borrows from another node's block
-  are not covered: set `strictAffinity`.
+- Nodes. Each is a host. ASN and addresses are Calico's (annotations projectcalico.org/ASNumber,
+  IPv4Address and IPv6Address). A node without an ASN of its own has that of the BGPConfiguration
+  `default`, of `--asn`, or Calico's default, 64512. With `--no-calico` the ASN is `--asn`, and the
+  addresses are the node's internal ones. A node may edit its own annotations, so list the nodes'
+  range, and nothing more, in `[[hosts]]`.
+- Services of type LoadBalancer. Addresses that the controller has assigned (status.loadBalancer)
+  may be announced by every node, because pods move. An address whose ipMode is Proxy belongs to a
+  load balancer elsewhere, and does not count. Neither does spec.externalIPs: whoever may create a
+  service could write any address there.
+- Blocks of Calico's IPAM. A block may be announced by the node to which it is affine. The host
+  group needs the length of the blocks (`ipv4_lengths = [26, 32]`). Addresses that a node borrows
+  from another node's block are not covered: set `strictAffinity`.
 """
 
 from __future__ import annotations
@@ -43,11 +45,14 @@ from truth_export import (
 
 PAGE = 500
 
-CALICO = "/apis/crd.projectcalico.org/v1"
+CALICO, NATIVE_CALICO = "/apis/crd.projectcalico.org/v1", "/apis/projectcalico.org/v3"
+
+CALICO_ASN = 64512
+"""Calico's default."""
 
 
 def listed(api: Client, path: str) -> Iterator[Object]:
-    """Every object of a list. The last page has no token for another."""
+    """Yield every object of a list. The last page has no token for another."""
 
     def following(page: Object) -> Object | None:
         more = page["metadata"].get("continue")
@@ -59,10 +64,11 @@ def listed(api: Client, path: str) -> Iterator[Object]:
 
 def collect(args: argparse.Namespace, truth: Truth) -> None:
     api = Client(args.url, {"Authorization": f"Bearer {secret('KUBERNETES_TOKEN')}"}, args)
-    common = args.asn if args.no_calico else _common_asn(api) or args.asn
+    calico = None if args.no_calico else _calico(api)
+    common = (_common_asn(api, calico) or args.asn or CALICO_ASN) if calico else args.asn
     for node in listed(api, "/api/v1/nodes"):
         name, notes = node["metadata"]["name"], node["metadata"].get("annotations") or {}
-        if args.no_calico:
+        if not calico:
             found = node["status"]["addresses"]
             addresses = [each["address"] for each in found if each["type"] == "InternalIP"]
             truth.host(name, common, addresses)
@@ -74,19 +80,33 @@ def collect(args: argparse.Namespace, truth: Truth) -> None:
         if service["spec"].get("type") == "LoadBalancer":
             name = f"service {service['metadata']['namespace']}/{service['metadata']['name']}"
             for ingress in service["status"].get("loadBalancer", {}).get("ingress") or []:
-                if address := ingress.get("ip"):  # a cloud's has a hostname instead
+                address = ingress.get("ip")  # a cloud's has a hostname instead
+                if address and ingress.get("ipMode") != "Proxy":
                     truth.owns(truth.names(), address, name, is_shared=True)
-    if not args.no_calico:
-        for block in listed(api, f"{CALICO}/ipamblocks"):
+    if calico:
+        for block in listed(api, f"{calico}/ipamblocks"):
             kind, _, owner = (block["spec"].get("affinity") or "").partition(":")
             if kind == "host" and not block["spec"].get("deleted"):
                 truth.owns([owner], block["spec"]["cidr"], f"block {block['metadata']['name']}")
 
 
-def _common_asn(api: Client) -> int | None:
-    """The ASN of nodes without their own."""
+def _calico(api: Client) -> str:
+    """Return the path of Calico's API group. Older resources stay behind after a migration to
+    native CRDs, so these come first."""
     try:
-        found = api.get(f"{CALICO}/bgpconfigurations/default")["spec"].get("asNumber")
+        resources = member(api.get(NATIVE_CALICO), "resources", list, NATIVE_CALICO)
+    except HTTPError as error:
+        if error.code != 404:
+            raise
+        return CALICO
+    is_native = any(each["name"] == "ipamblocks" for each in resources)
+    return NATIVE_CALICO if is_native else CALICO
+
+
+def _common_asn(api: Client, calico: str) -> int | None:
+    """Return the configured ASN of nodes without their own."""
+    try:
+        found = api.get(f"{calico}/bgpconfigurations/default")["spec"].get("asNumber")
     except HTTPError as error:
         if error.code != 404:
             raise

@@ -4,16 +4,15 @@
     NETBOX_TOKEN=… netbox_truth.py --url https://netbox.example.net -o truth.json
     rsfilter truth check truth.json
 
-Needs nothing but Python, truth_export.py beside it, and read access to NetBox 3.6 or later. What it
-reads, and what that means:
+Needs Python, truth_export.py beside it, and read access to NetBox 3.6 or later. The script reads:
 
-- Devices with the role `hypervisor` (`--role`) and status active, with the custom field `bgp_asn`
-  (an integer): one host each, with or without guests: its session is there before the first one
-  is. Its neighbors are its primary addresses, IPv4 and IPv6: its sessions come from there and from
-  nowhere else.
-- Virtual machines, active: the guests. Their primary addresses may be announced by the device that
-  they are placed on, or, where NetBox knows only their cluster, by every hypervisor of that
-  cluster: they may migrate inside it. Several may have the same address (anycast).
+- Active devices with the role `hypervisor` (`--role`) and the custom field `bgp_asn` (an integer).
+  Each is a host, also without guests, because its session comes up before its first guest. Its
+  neighbors are its primary addresses, IPv4 and IPv6: its sessions may come from no other address.
+- Active virtual machines. They are the guests. Their primary addresses may be announced by the
+  device on which they are placed. If NetBox knows only their cluster, every hypervisor of that
+  cluster may announce them, because they may migrate. Several guests may have the same address
+  (anycast).
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from ipaddress import ip_interface
 from truth_export import Client, Object, Truth, arguments, export, member, pages, secret
 
 PAGE = 500
-"""Objects asked for at once; NetBox allows 1,000."""
+"""Objects of one page; NetBox allows 1,000."""
 
 
 def listed(api: Client, path: str, **filters: str) -> Iterator[Object]:
-    """Every object of an endpoint."""
+    """Yield every object of an endpoint."""
     for page in pages(
         lambda: api.get(f"/api/{path}/", **filters, limit=PAGE),
         lambda page: api.get(page["next"]) if page["next"] else None,
@@ -56,7 +55,7 @@ def collect(args: argparse.Namespace, truth: Truth) -> None:
 
 
 def _addresses(item: Object) -> list[str]:
-    """Its primary addresses, without the length of the network that they are in."""
+    """Return the primary addresses, without the length of their network."""
     primary = (item.get("primary_ip4"), item.get("primary_ip6"))
     return [str(ip_interface(found["address"]).ip) for found in primary if found]
 

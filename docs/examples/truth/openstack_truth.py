@@ -5,18 +5,18 @@
         --credential ID --network NETWORK-ID -o truth.json
     rsfilter truth check truth.json
 
-Needs nothing but Python, truth_export.py beside it, and an application credential of somebody who
-may list hypervisors, aggregates and all projects' ports (the role admin, or reader with policies
-that allow it). What it reads, and what that means:
+Needs Python, truth_export.py beside it, and an application credential of a user who may list
+hypervisors, aggregates and the ports of all projects with their hosts (the role admin, or reader
+with policies that permit it). The script reads:
 
-- Host aggregates with the property `bgp_asn` (`openstack aggregate set --property bgp_asn=65001`):
-  their hosts have this ASN. A hypervisor in one is a host of the truth, with its host_ip as
-  neighbor. A guest on another one is an error.
-- Ports of servers, and floating IPs, on the networks that `--network` names (others are the
-  projects' own, and overlap): their addresses may be announced by the host that the port is bound
-  to, and while the server migrates also by the host that it goes to.
+- Host aggregates with the property `bgp_asn` (`openstack aggregate set --property bgp_asn=65001`).
+  Their hosts have this ASN. Each hypervisor among them is a host, with its host_ip as neighbor. A
+  guest on any other hypervisor is an error.
+- Ports of servers, and floating IPs, on the networks that `--network` names. (Other networks belong
+  to projects, and their addresses overlap.) An address may be announced by the host to which the
+  port is bound, and during a migration also by the host to which the server moves.
 
-Allowed address pairs are not taken: projects write them themselves.
+Allowed address pairs do not count, because projects write them themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 from truth_export import (
     Client,
@@ -40,11 +41,11 @@ from truth_export import (
 PAGE = 500
 
 NOVA = {"X-OpenStack-Nova-API-Version": "2.53", "OpenStack-API-Version": "compute 2.53"}
-"""Of Pike, 2017: the first that lists hypervisors in pages, by UUID."""
+"""Version of Pike (2017), the first that lists hypervisors in pages, by UUID."""
 
 
 def connect(args: argparse.Namespace) -> tuple[Client, Client]:
-    """Nova and Neutron, as the catalog names them."""
+    """Return the clients of Nova and Neutron, which the catalog names."""
     credential = {"id": args.credential, "secret": secret("OS_APPLICATION_CREDENTIAL_SECRET")}
     identity = {"methods": ["application_credential"], "application_credential": credential}
     keystone = Client(args.url, {}, args)
@@ -76,11 +77,19 @@ def _endpoint(catalog: list[Object], kind: str, args: argparse.Namespace) -> str
 
 
 def listed(api: Client, path: str, kind: str, **filters: str) -> Iterator[Object]:
-    """Every object of a list. The last page has no link to another."""
+    """Yield every object of a list. The last page has no link to another.
+
+    Only the marker is taken from a link: behind a proxy that adds TLS its scheme is often wrong.
+    """
 
     def following(page: Object) -> Object | None:
         links = [link["href"] for link in page.get(f"{kind}_links", []) if link["rel"] == "next"]
-        return api.get(links[0]) if links else None
+        if not links:
+            return None
+        markers = parse_qs(urlsplit(links[0]).query).get("marker")
+        if not markers:
+            raise SourceError(f"{path}: a link to the next page without a marker: {links[0]}")
+        return api.get(path, limit=PAGE, marker=markers[0], **filters)
 
     for page in pages(lambda: api.get(path, limit=PAGE, **filters), following):
         yield from member(page, kind, list, path)
@@ -91,6 +100,8 @@ def collect(args: argparse.Namespace, truth: Truth) -> None:
     _hosts(nova, truth)
     hosts_of: dict[str, list[str]] = {}
     for port in listed(neutron, "/v2.0/ports", "ports"):
+        if "binding:host_id" not in port:
+            raise SourceError("/v2.0/ports: the credential may not read the hosts of ports")
         if port["device_owner"].startswith("compute:") and port["binding:host_id"]:
             hosts_of[port["id"]] = hosts = _bound_to(port)
             for fixed in port["fixed_ips"] if port["network_id"] in args.network else ():
@@ -117,7 +128,7 @@ def _hosts(nova: Client, truth: Truth) -> None:
 
 
 def _bound_to(port: Object) -> list[str]:
-    """The host of a port; while its server migrates, the one that it goes to as well."""
+    """Return the host of a port, and during a migration also the host to which it moves."""
     goal = (port.get("binding:profile") or {}).get("migrating_to")
     return [port["binding:host_id"], *([goal] if goal else [])]
 

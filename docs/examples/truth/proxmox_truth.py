@@ -5,19 +5,21 @@
         --within 203.0.113.0/24 -o truth.json
     rsfilter truth check truth.json
 
-Needs nothing but Python, truth_export.py beside it, and an API token with the role PVEAuditor on /.
-What it reads, and what that means:
+Needs Python, truth_export.py beside it, and an API token with the role PVEAuditor on /. With fewer
+rights the API leaves objects out without an error. The script reads:
 
-- Nodes of the cluster with a BGP controller of the SDN (Datacenter, SDN, Options): one host each,
-  with the controller's ASN. Its neighbor is the node's address in the cluster, or what
-  `--address NODE=ADDRESS` says. On a node without a controller there may be no guest of `--within`.
-- Virtual machines and containers, templates excepted: the guests. Their static addresses (ipconfigN
-  of cloud-init, netN of containers) may be announced by the node that they are on, or with
-  `--anywhere` by all nodes: then a migration needs no new truth. Addresses from DHCP, and those
-  that a guest's agent reports, are not taken: a guest could say anything.
+- Nodes of the cluster that have a BGP controller in the running configuration of the SDN
+  (Datacenter, SDN, Options). Each is a host, with the controller's ASN. Its neighbor is the node's
+  address in the cluster, or the one in `--address NODE=ADDRESS`. A node without a controller may
+  have no guest of `--within`.
+- Virtual machines and containers, except templates. They are the guests. Their static addresses
+  (ipconfigN of cloud-init, netN of containers) may be announced by their node, or with `--anywhere`
+  by all nodes, so that a migration needs no new truth. A change that is pending until the guest
+  restarts does not count. Addresses from DHCP, and addresses that a guest's agent reports, do not
+  count either, because a guest could report any address.
 
-Two guests with one address are an error. Whoever may edit a guest's cloud-init settings says what
-it owns: name the guests' own ranges with `--within`.
+Two guests with one address are an error. Whoever may edit a guest's cloud-init settings decides
+what it owns: limit that to the guests' ranges with `--within`.
 """
 
 from __future__ import annotations
@@ -36,21 +38,21 @@ _DYNAMIC = {"dhcp", "auto", "manual"}
 
 
 def listed(api: Client, path: str, **query: str) -> list[Object]:
-    """Every object of a list: this API has no pages."""
+    """Return every object of a list. This API has no pages."""
     found: list[Object] = member(api.get(f"/api2/json{path}", **query), "data", list, path)
     return found
 
 
 def collect(args: argparse.Namespace, truth: Truth) -> None:
     api = Client(args.url, {"Authorization": f"PVEAPIToken={secret('PROXMOX_TOKEN')}"}, args)
-    controllers = listed(api, "/cluster/sdn/controllers")
+    controllers = listed(api, "/cluster/sdn/controllers", running="1")
     asns = {each["node"]: each["asn"] for each in controllers if each["type"] == "bgp"}
     own = dict(args.address)
     if strange := own.keys() - asns.keys():
         raise SourceError(f"--address: no BGP controller on {', '.join(sorted(strange))}")
     for node in listed(api, "/cluster/status"):
         if node["type"] == "node" and node["name"] in asns:
-            addresses = own.get(node["name"]) or [node["ip"]]
+            addresses = own.get(node["name"]) or [node.get("ip")]
             truth.host(node["name"], asns[node["name"]], addresses)
     if missing := asns.keys() - set(truth.names()):
         raise SourceError(f"no address of {', '.join(sorted(missing))} in /cluster/status")
@@ -62,10 +64,10 @@ def collect(args: argparse.Namespace, truth: Truth) -> None:
 
 
 def _addresses(api: Client, guest: Object) -> Iterator[str]:
-    """The static addresses of a guest."""
+    """Yield the static addresses that a guest has now."""
     node = urllib.parse.quote(guest["node"], safe="")
     path = f"/api2/json/nodes/{node}/{guest['type']}/{int(guest['vmid'])}/config"
-    for key, value in sorted(member(api.get(path), "data", dict, path).items()):
+    for key, value in sorted(member(api.get(path, current="1"), "data", dict, path).items()):
         if _INTERFACE.fullmatch(key):
             for part in str(value).split(","):
                 name, _, address = part.partition("=")

@@ -1,11 +1,11 @@
 """Parts that the exporters beside this file share: requests, hosts and their prefixes, the file.
 
-Needs nothing but Python. An exporter is `export(parser, source, collect)`, where `collect` puts
-hosts, and what each may announce, into a `Truth`.
+They need only Python. An exporter calls `export(args, source, collect)`, where `collect` puts
+the hosts, and what each may announce, into a `Truth`.
 
-What cannot be so is an error that names the object, and then no file is written. Neither is one
-that would take away more than `--max-shrink` percent of the hosts or of the prefixes of the file
-that is there: an API that answers with half of its objects must not become half a truth.
+A contradiction is an error that names the object, and no file is written. The same holds for a
+truth that lacks more than `--max-shrink` percent of the hosts or prefixes of the existing file: an
+API that answers with half of its objects must not make half a truth.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import ssl
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,25 +32,25 @@ MAX_ANSWER = 64 * 1024 * 1024
 """Octets of one answer."""
 
 MAX_PAGES = 10_000
-"""Pages of one list: one that goes on for ever must not be waited for."""
+"""Pages of one list, which may not go on for ever."""
 
 
 class SourceError(Exception):
-    """The source says something that no truth can be made of; one line for each problem."""
+    """Raised if no truth can be made of the source; one line for each problem."""
 
 
 # Requests ------------------------------------------------------------------------------------
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """A redirection is an error: wherever it leads, the token would go along."""
+    """Refuses redirections: the token would be sent to wherever they lead."""
 
     def redirect_request(self, *_: Any) -> None:
-        """To nowhere."""
+        """Return no request, which makes the redirection an error."""
 
 
 class Client:
-    """One API. What authenticates us goes to its origin alone."""
+    """One API. The headers, and the token in them, are sent to its origin only."""
 
     def __init__(self, url: str, headers: dict[str, str], args: argparse.Namespace) -> None:
         self.url = url.rstrip("/")
@@ -62,14 +63,15 @@ class Client:
         self._opener = urllib.request.build_opener(_Stay, https)
 
     def get(self, path: str, **query: Any) -> Object:
-        """The JSON object that is there. `path` may be an address that an answer named."""
+        """Return the JSON object at `path`, which may be a URL that an answer named."""
         url = path if "://" in path else self.url + path
         if query:
             url += "?" + urllib.parse.urlencode(query, doseq=True)
         return self.request(url)[0]
 
     def request(self, url: str, body: Object | None = None) -> tuple[Object, Any]:
-        """The JSON object of an answer, and its headers. Raises OSError and SourceError."""
+        """Return the JSON object of an answer, and its headers. Raises HTTPError and SourceError,
+        both with the URL."""
         if _origin(url) != _origin(self.url):
             raise SourceError(
                 f"not an address of {self.url}, which alone may have the token: {url}"
@@ -77,25 +79,30 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         headers = self._headers | ({"Content-Type": "application/json"} if data else {})
         request = urllib.request.Request(url, data, headers)  # noqa: S310 - origin checked above
-        with self._opener.open(request, timeout=self._timeout) as answer:
-            content = answer.read(MAX_ANSWER + 1)
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                content = answer.read(MAX_ANSWER + 1)
             if len(content) > MAX_ANSWER:
                 raise SourceError(f"{url}: more than {MAX_ANSWER} octets")
             document = json.loads(content)
-            if not isinstance(document, dict):
-                raise SourceError(f"{url}: the answer is not a JSON object")
-            return document, answer.headers
+        except urllib.error.HTTPError:
+            raise  # a caller may know what its code means
+        except (OSError, HTTPException, ValueError) as error:
+            raise SourceError(f"{url}: {error}") from None
+        if not isinstance(document, dict):
+            raise SourceError(f"{url}: the answer is not a JSON object")
+        return document, answer.headers
 
 
 def _origin(url: str) -> tuple[str, str]:
-    """Scheme, host and port."""
+    """Return the scheme, and the host with its port."""
     return urllib.parse.urlsplit(url)[:2]
 
 
 def pages(
     first: Callable[[], Object], following: Callable[[Object], Object | None]
 ) -> Iterator[Object]:
-    """Every page of a list. `following`: the page after one; None: that was the last."""
+    """Yield every page of a list. `following` returns the page after one; None after the last."""
     page: Object | None = first()
     for _ in range(MAX_PAGES):
         if page is None:
@@ -106,7 +113,7 @@ def pages(
 
 
 def member(document: Object, name: str, kind: type, where: str) -> Any:
-    """A member that has to be there: an API that answers without it is another one."""
+    """Return a member that every such answer has. Raises SourceError if it is missing."""
     found = document.get(name)
     if not isinstance(found, kind):
         raise SourceError(f"{where}: an answer without {name!r}")
@@ -117,7 +124,7 @@ def member(document: Object, name: str, kind: type, where: str) -> Any:
 
 
 class Truth:
-    """Hosts, and what each may announce. Problems are collected, and told at the end."""
+    """Hosts, and what each may announce. Problems are collected, and reported at the end."""
 
     def __init__(self, within: list[Any]) -> None:
         self._within = within
@@ -127,27 +134,32 @@ class Truth:
         self.problems: list[str] = []
 
     def host(self, name: str, asn: Any, addresses: list[str]) -> None:
-        """A host, with its ASN and the addresses of its sessions, which are its own alone."""
+        """Add a host, with its ASN and the addresses of its sessions, which no other host has."""
         if name in self._hosts:
             self.problems.append(f"host {name}: there are two of this name")
             return
-        if not asn or not addresses:
+        if not asn or not addresses or not all(addresses):
             self.problems.append(f"host {name}: needs an ASN and an address")
             return
-        neighbors = [str(ip_address(address)) for address in addresses]
+        try:
+            number = read_asn(asn)
+            neighbors = [str(ip_address(address)) for address in addresses]
+        except ValueError as error:
+            self.problems.append(f"host {name}: {error}")
+            return
         for neighbor in neighbors:
             if (other := self._sessions.setdefault(neighbor, name)) != name:
                 self.problems.append(f"host {name}: its address {neighbor} is that of {other}")
-        host = {"name": name, "asn": int(asn), "neighbors": neighbors, "prefixes": []}
+        host = {"name": name, "asn": number, "neighbors": neighbors, "prefixes": []}
         self._hosts[name] = host
 
     def names(self) -> list[str]:
-        """The hosts so far."""
+        """Return the names of the hosts so far."""
         return list(self._hosts)
 
     def owns(self, names: list[str], prefix: str, guest: str, *, is_shared: bool = False) -> None:
-        """The hosts may announce the prefix, for a guest. An address outside of `--within` is left
-        out. `is_shared`: several guests may have it."""
+        """Let hosts announce the prefix of a guest, unless it is outside of `--within`.
+        `is_shared`: several guests may have it."""
         network = ip_network(prefix)
         if self._within and not any(_covers(each, network) for each in self._within):
             return
@@ -163,7 +175,7 @@ class Truth:
                 self._hosts[name]["prefixes"].append(str(network))
 
     def document(self, source: str) -> Object:
-        """The truth in its native form, in an order that depends on nothing but its content."""
+        """Return the truth in its native form, in an order that depends on its content only."""
         if self.problems:
             raise SourceError("\n".join(sorted(self.problems)))
         hosts = sorted(self._hosts.values(), key=lambda host: host["name"])
@@ -173,6 +185,14 @@ class Truth:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         metadata = {"revision": revision, "source": source, "generated": now}
         return {"hosts": hosts, "metadata": metadata}
+
+
+def read_asn(text: Any) -> int:
+    """Read an ASN: a number, "AS65001", or "1.10" (RFC 5396), which Calico accepts too."""
+    high, dot, low = str(text).upper().removeprefix("AS").rpartition(".")
+    if not low.isdecimal() or (dot and not high.isdecimal()):
+        raise ValueError(f"{text!r} is no ASN")
+    return (int(high) << 16) + int(low) if dot else int(low)
 
 
 def _covers(outer: Any, inner: Any) -> bool:
@@ -188,7 +208,8 @@ def _order(prefix: str) -> tuple[int, Any]:
 
 
 def losses(old: Object, new: Object) -> dict[str, tuple[int, int]]:
-    """How many hosts and prefixes of the old truth the new one has not, and of how many."""
+    """Count the hosts and prefixes of the old truth that the new one lacks; return each count and
+    the old total."""
     found = {}
     for kind, of in (("hosts", _hosts), ("prefixes", _prefixes)):
         before, after = of(old), of(new)
@@ -206,8 +227,8 @@ def _prefixes(truth: Object) -> set[str]:
 
 
 def refuse_shrinking(path: Path, new: Object, most: int) -> None:
-    """Raise SourceError if more than `most` percent of the file that is there would be lost. One
-    single host or prefix may always go, unless it is the last."""
+    """Raise SourceError if more than `most` percent of the existing file would be lost. A single
+    host or prefix may always go, unless it is the last."""
     if not path.exists():
         return
     try:
@@ -223,7 +244,7 @@ def refuse_shrinking(path: Path, new: Object, most: int) -> None:
 
 
 def write(path: Path, document: Object) -> None:
-    """Replace the file at once: a reader never sees half of it."""
+    """Replace the file in one step, so that no reader sees half of it."""
     draft = path.with_name(path.name + ".new")
     draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
@@ -233,7 +254,7 @@ def write(path: Path, document: Object) -> None:
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """What every exporter takes."""
+    """Return a parser with the arguments that every exporter has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     parser.add_argument(
@@ -260,7 +281,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def secret(variable: str) -> str:
-    """A token from the environment, where no list of processes shows it."""
+    """Return a secret of the environment, which no list of processes shows."""
     found = os.environ.get(variable, "").strip()
     if not found:
         raise SourceError(f"{variable} is not set")
@@ -277,10 +298,13 @@ def export(
         document = truth.document(source)
         refuse_shrinking(args.output, document, args.max_shrink)
         write(args.output, document)
-    except (SourceError, OSError, HTTPException, ValueError) as error:
+    except urllib.error.HTTPError as error:
+        sys.stderr.write(f"{error.url}: {error}\n")
+        return 1
+    except (SourceError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except (KeyError, TypeError, AttributeError) as error:
-        sys.stderr.write(f"an answer that is not as this API's are: {error!r}\n")
+        sys.stderr.write(f"an answer of another form than this API has: {error!r}\n")
         return 1
     return 0
