@@ -179,8 +179,10 @@ class Service:
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, GuardReleased("SIGUSR2"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORK_SIGNALS)  # those that came are for us now
+        begun = Moment(time.monotonic(), time.time())
         self._note(
             "start",
+            begun,
             configuration=str(self._config.path),
             version=__version__,
             speaker=msgspec.to_builtins(self._running.speaker),
@@ -188,7 +190,7 @@ class Service:
         self._reader.start()
         self._writer.start()
         if self._fleet:
-            self._fleet.start()
+            self._fleet.start(begun.time)
         try:
             await self._start()
             await self._turns()
@@ -269,17 +271,17 @@ class Service:
         if until is not None and time.monotonic() >= until:
             self._end(f"stdin has ended, and {len(self._pending)} lines of it are not processed")
 
-    def _note(self, event: str, **fields: object) -> None:
-        self._apply(ServiceEvent(event, fields))
+    def _note(self, event: str, moment: Moment | None = None, **fields: object) -> None:
+        self._apply(ServiceEvent(event, fields), moment)
 
     # What comes in, and what follows -----------------------------------------------------------
 
-    def _apply(self, what: Input) -> None:
+    def _apply(self, what: Input, moment: Moment | None = None) -> None:
         """Take in one input. If that fails, so does the filter: ExaBGP starts another, which is
-        better than one that has judged half of its table."""
+        better than one that has judged half of its table. `moment`: its time, if not now."""
         if self._is_closed:
             return
-        moment = Moment(time.monotonic(), time.time())
+        moment = moment or Moment(time.monotonic(), time.time())
         try:
             if isinstance(what, TruthRead):
                 self._running.truth_loaded = moment.time

@@ -311,7 +311,9 @@ def _peer(instance: str, age: float, state: str, detail: str | None) -> Peer | N
     """One row; None if what another instance wrote there cannot be read."""
     try:
         more = None if detail is None else json.decode(detail, type=Detail)
-        return Peer(instance, max(0.0, age), json.decode(state, type=Heartbeat), more)
+        # A heartbeat of the future came before the database's clock stepped back, at an unknown
+        # time. An instance that is alive replaces it with the next one.
+        return Peer(instance, abs(age), json.decode(state, type=Heartbeat), more)
     except MsgspecError:
         return None
 

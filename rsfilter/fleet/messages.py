@@ -9,7 +9,6 @@ from pathlib import Path
 from msgspec import Struct, json
 
 from rsfilter import __version__
-from rsfilter.audit.record import timestamp
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.database import parse_url
 from rsfilter.fleet.state import Heartbeat, RouteDifference
@@ -63,7 +62,8 @@ class Settings(Struct, frozen=True):
     heartbeat: int
     version: str
     started: str = ""
-    """Earliest start of the filter (RFC 3339): older records are of another process."""
+    """Time of the filter's `start` record (RFC 3339): all others are of other processes. Only equal
+    ones count, because the clock may step back. Empty: the last `start` of the log."""
     groups: tuple[GroupSettings, ...] = ()
     """The host groups whose routes are compared."""
 
@@ -73,13 +73,11 @@ class Settings(Struct, frozen=True):
         fleet: FleetConfig,
         directory: Path,
         hosts: Sequence[HostGroup] = (),
-        started: float = 0.0,
     ) -> Settings:
-        """The settings of a configuration. `started`: seconds since the epoch."""
+        """The settings of a configuration, for the last `start` of the log."""
         file = fleet.password_file
         return cls(
             version=__version__,
-            started=timestamp(started),
             groups=tuple(map(GroupSettings.of, hosts)),
             directory=str(directory),
             name=fleet.name,

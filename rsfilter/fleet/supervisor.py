@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import DecodeError, json
+from msgspec.structs import replace
 
+from rsfilter.audit.record import timestamp
 from rsfilter.config.build import FleetConfig
-from rsfilter.fleet.messages import MAX_LINE, Settings, ShippingReport, line_of
+from rsfilter.fleet.messages import MAX_LINE, GroupSettings, Settings, ShippingReport, line_of
 from rsfilter.fleet.state import CAUSES
 from rsfilter.routing.groups import HostGroup
 
@@ -51,22 +53,22 @@ class Supervisor:
         self.name, self.instance = fleet.name, fleet.instance
         self.report = ShippingReport()
         """The last one."""
-        self._started = time.time()
-        self._fleet, self._directory = fleet, directory
-        self._settings = Settings.of(fleet, directory, hosts, self._started)
+        self._settings = Settings.of(fleet, directory, hosts)
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
         self._is_replaced = False
         """True if it was requested to end, so that another one takes its place."""
 
-    def start(self) -> None:
-        """Start it, and keep it running."""
+    def start(self, started: float) -> None:
+        """Start it, and keep it running. `started`: time of the `start` record of the log, in
+        seconds since the epoch."""
+        self._settings = replace(self._settings, started=timestamp(started))
         self._task = asyncio.create_task(self._run(), name="fleet")
 
     def configure(self, hosts: Sequence[HostGroup]) -> None:
         """Compare by other groups from now on: another process does, which reads the log anew."""
-        self._settings = Settings.of(self._fleet, self._directory, hosts, self._started)
+        self._settings = replace(self._settings, groups=tuple(map(GroupSettings.of, hosts)))
         self._is_replaced = True
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):

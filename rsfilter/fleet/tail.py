@@ -25,9 +25,9 @@ class StartTail:
         self._file: BinaryIO | None = None
         self._key = FileKey("", 0)
 
-    def find(self, after: str = "") -> bool:
-        """Go to the last `start` record, if it is not older than `after` (RFC 3339); False if there
-        is none yet."""
+    def find(self, at: str = "") -> bool:
+        """Go to the last `start` record, if its time is `at` (RFC 3339; empty: whatever it is);
+        False if it is not there yet."""
         self.close()
         for key in reversed(list_keys(self._directory)):
             place = self._last_start(key)
@@ -36,7 +36,7 @@ class StartTail:
             file = open_log(self._directory, key)
             file.seek(place)
             record = _decoded(file.readline(MAX_LINE))
-            if record is None or record.at < after:
+            if record is None or record.at != (at or record.at):
                 file.close()
                 return False
             file.seek(place)

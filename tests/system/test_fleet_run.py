@@ -15,6 +15,7 @@ from lab.postgresql import PostgreSql
 from support.config_sample import configuration
 from support.fleet_processes import get, is_below, workers
 from support.fleet_samples import FLEET, database, lines, shipped, wait_until, write
+from support.flood_scenarios import FAKETIME, environment
 from support.speaker import Speaker, announce, state
 
 pytestmark = pytest.mark.lab
@@ -162,6 +163,28 @@ def test_the_process_is_started_again_when_it_dies(tmp_path: Path) -> None:
             assert "the shipping process has ended (-9)" in log_of(tmp_path)
             wait_until(lambda: health(speaker)["warnings"] == [], "the warning is gone")
             speaker.ends()
+
+
+def test_a_clock_that_runs_back_at_the_start_hides_no_routes(tmp_path: Path) -> None:
+    """Every look of the filter at the clock is a millisecond earlier than the one before, so that
+    its `start` is, too: the process finds that record all the same, and compares the routes."""
+    faked = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": "+0 i-0.001",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    with database("rs1") as server:
+        config = configure(tmp_path, server, "heartbeat = 1\n")
+        with environment(faked):
+            made = Speaker(config, {"192.0.2.10": 65200})
+        with made as speaker:
+            begin(speaker)
+            query = "SELECT state->'accepted', state ? 'is_complete' FROM rsfilter.status"
+            wait_until(lambda: server.ask(query) == [(199, False)], "a heartbeat has all routes")
+            speaker.ends()
+        stamps = [json.loads(line)["at"] for line in lines(tmp_path / "audit")]
+        assert stamps[-1] < stamps[0]
 
 
 def test_without_a_fleet_nothing_of_it_is_loaded(tmp_path: Path) -> None:

@@ -175,6 +175,25 @@ def test_old_blocks_are_removed_by_the_administrator_alone(tmp_path: Path) -> No
         assert shipped(server) == lines(tmp_path / "audit")[firsts[-1] - 1 :]
 
 
+def test_a_database_whose_clock_was_in_the_past_prunes_nothing_that_came_before(
+    tmp_path: Path,
+) -> None:
+    """A server that started without its clock stamped one block with 1970: what came before it is
+    not older than that."""
+    write(tmp_path / "audit", 3500)
+    with database("rs1") as server:
+        ship_all(shipper(server, "rs1", tmp_path / "audit"))
+        firsts = [row[0] for row in server.ask("SELECT first FROM rsfilter.block ORDER BY first")]
+        set_time = "UPDATE rsfilter.block SET at = %s::timestamptz WHERE first = %s"
+        server.ask(set_time, "1970-01-02", firsts[2])
+        prune = "SELECT rsfilter.prune(now() - interval '1 year')"
+        assert server.ask(prune) == [(0,)]
+        assert shipped(server) == lines(tmp_path / "audit")
+        for first in firsts[:2]:
+            server.ask(set_time, "2000-01-01", first)
+        assert server.ask(prune) == [(3,)]
+
+
 def test_a_log_whose_oldest_files_are_gone_begins_where_the_administrator_says(
     tmp_path: Path,
 ) -> None:

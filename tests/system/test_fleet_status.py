@@ -33,7 +33,7 @@ from support.speaker import Speaker, announce, state
 
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.log import AuditLog
-from rsfilter.audit.record import ServiceEvent
+from rsfilter.audit.record import ServiceEvent, timestamp
 from rsfilter.cli import main
 from rsfilter.fleet.database import Database
 from rsfilter.fleet.reader import LogReader
@@ -186,6 +186,19 @@ def test_what_another_instance_writes_need_not_be_true() -> None:
         assert Database(fleet_config(server, "rs1")).peers(is_detailed=True) == []
 
 
+def test_a_heartbeat_of_the_future_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """The database's clock has stepped back: an instance that died before that is silent all the
+    same, and one that lives has soon sent its next heartbeat."""
+    with database("rs1", "rs2") as server:
+        for role in ("rs1", "rs2"):
+            server.ask("SELECT rsfilter.beat('{}', NULL)", role=role)
+        server.ask("UPDATE rsfilter.status SET at = now() + interval '1 hour'")
+        server.ask("SELECT rsfilter.beat('{}', NULL)", role="rs1")
+        reader = ["--fleet", FLEET, "--database", server.url("auditor")]
+        told = {row["instance"]: row["is_silent"] for row in rows(capsys, "status", *reader)}
+        assert told == {"rs1": False, "rs2": True}
+
+
 def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     """Version 1 with records in it, then the whole: nothing is lost, and heartbeats work."""
     with database() as server:
@@ -224,7 +237,8 @@ def test_the_last_start_is_found_in_any_file(tmp_path: Path) -> None:
         first, *rest = tail.records()
         assert (first.event, len([r for r in rest if r.event == "verdict"])) == ("start", 50)
     assert len(list_keys(tmp_path)) > 4
-    assert not tail.find("2027-01-01T00:00:00.000000Z")
+    assert not tail.find(timestamp(NOON + 1))  # of an earlier process
+    assert tail.find(timestamp(NOON + 2))
     write(tmp_path, 5, first=200)
     assert tail.find()
 

@@ -42,7 +42,8 @@ CREATE TRIGGER follows BEFORE INSERT ON rsfilter.block
   FOR EACH ROW EXECUTE FUNCTION rsfilter.follows();
 
 -- Retention, for the owner only: removes blocks that came before a time, but for the newest of each
--- instance, which is where it goes on.
+-- instance, which is where it goes on. A clock that was wrong for a while has stamped some of them
+-- wrong, so that nothing after the first block that is young enough is removed.
 CREATE FUNCTION rsfilter.prune(before timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -52,8 +53,9 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT DISTINCT ON (b.instance) b.instance, b.last, b.hash FROM rsfilter.block b
-    WHERE b.at < before AND b.first < (
-      SELECT max(n.first) FROM rsfilter.block n WHERE n.instance = b.instance)
+    WHERE b.first < (
+      SELECT coalesce(min(n.first) FILTER (WHERE n.at >= before), max(n.first))
+      FROM rsfilter.block n WHERE n.instance = b.instance)
     ORDER BY b.instance, b.first DESC
   LOOP
     UPDATE rsfilter.genesis g SET seq = one.last, hash = one.hash WHERE g.instance = one.instance;
