@@ -81,7 +81,7 @@ function told(place, trouble, error) {
     trouble.replaceChildren();
     content.classList.remove("old");
     element("asof").replaceChildren("as of ", clock(new Date()));
-  } else if (error.status !== 0) {
+  } else if (error.status !== 0 || !live.isLost) {
     content.classList.add("old"); // the rest is from before; the header reports a lost connection
     trouble.replaceChildren(problem(error.message));
   }
@@ -100,7 +100,7 @@ function mark(section) {
 function setTitle() {
   const found = live.status ? findings(live.status) : [];
   const state = live.isLost ? "no answer" : found.length ? plural(found.length, "problem") : "";
-  document.title = [state && `(${state})`, view?.title, nameOf(live.status), "rsfilter"].filter(Boolean).join(" · ").replace(") ·", ")");
+  document.title = [state && `(${state})`, view?.title, ...identityOf(live.status)].filter(Boolean).join(" · ").replace(") ·", ")");
   const kind = live.isLost ? "lost" : live.status ? worst(found) : "lost";
   const icon = `/static/favicon-${kind}.svg`;
   if (element("icon").getAttribute("href") !== icon) element("icon").setAttribute("href", icon);
@@ -110,9 +110,13 @@ function nameOf(status) {
   return status ? status.name || status.router_id : "";
 }
 
+function identityOf(status) {
+  return status ? [nameOf(status), `AS${status.asn}`, status.router_id, `rsfilter ${status.version}`] : ["rsfilter"];
+}
+
 function showStatus(status) {
   element("name").textContent = nameOf(status);
-  element("identity").textContent = `AS${status.asn} · ${status.router_id} · rsfilter ${status.version}`;
+  element("identity").textContent = identityOf(status).slice(1).join(" · ");
   const found = findings(status);
   const words = [h("a", { class: `badge ${worst(found)}`, href: "#/" }, found.length ? plural(found.length, "problem") : "healthy")];
   if (status.drain.phase !== "in_service") words.push(" ", h("span", { class: "badge warning" }, status.drain.phase));

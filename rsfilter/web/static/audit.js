@@ -1,7 +1,7 @@
 // The audit log, by every condition that `rsfilter audit query` has.
 
 import { choices, getSlowly } from "/static/api.js";
-import { choice, conditions, field, h, neighborLink, plural, routeLink, text, time } from "/static/dom.js";
+import { breakable, choice, conditions, field, h, neighborLink, plural, routeLink, text, time } from "/static/dom.js";
 import { asked, offer } from "/static/routes.js";
 import { hostField, neighborField } from "/static/suggest.js";
 import { table } from "/static/table.js";
@@ -35,13 +35,13 @@ export function audit(place, { query }) {
 }
 
 const COLUMNS = [
-  { name: "at", cell: (r) => time(r.at), text: (r) => r.at },
-  { name: "event", cell: (r) => r.event.replaceAll("_", " ") },
+  { name: "at", cell: (r) => time(r.at), text: (r) => r.at, kind: "short" },
+  { name: "event", cell: (r) => r.event.replaceAll("_", " "), kind: "short" },
   { name: "prefix", cell: (r) => routeLink(r.prefix) },
   { name: "host", cell: (r) => neighborLink(r.neighbor, r.host) },
-  { name: "neighbor", cell: (r) => r.neighbor ?? "" },
+  { name: "neighbor", cell: (r) => breakable(r.neighbor ?? "") },
   { name: "AS", cell: (r) => r.asn ?? "", kind: "number" },
   { name: "AS path", cell: (r) => r.as_path ?? "" },
-  { name: "description", cell: (r) => h("span", { class: r.verdict ?? "" }, sentence(r)), kind: "wide" },
+  { name: "description", cell: (r) => h("span", { class: r.verdict ?? "" }, sentence(r)) },
   { name: "truth", cell: (r) => r.truth?.revision || r.truth?.sha256?.slice(0, 12) || "" },
 ];

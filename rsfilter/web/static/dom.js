@@ -92,13 +92,18 @@ export function tick() {
   for (const each of document.querySelectorAll(".ago")) each.textContent = ago(each.dataset.at);
 }
 
+// An IPv6 address or a community breaks after a colon where a column is narrow, and nowhere else.
+export function breakable(text) {
+  return text.split(/(?<=:)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+}
+
 export function routeLink(prefix) {
-  return prefix ? h("a", { class: "mono", href: `#/route/${encodeURIComponent(prefix)}` }, prefix) : "";
+  return prefix ? h("a", { class: "mono", href: `#/route/${encodeURIComponent(prefix)}` }, breakable(prefix)) : "";
 }
 
 export function neighborLink(address, label = address) {
   if (!address) return "";
-  return h("a", { class: "host", title: label, href: `#/neighbor/${encodeURIComponent(address)}` }, label);
+  return h("a", { class: "host", title: label, href: `#/neighbor/${encodeURIComponent(address)}` }, breakable(label));
 }
 
 // A name may be long: the other columns stay in sight.

@@ -1,7 +1,7 @@
 // Which live routes would get another verdict under a truth file. Nothing changes.
 
 import { post } from "/static/api.js";
-import { field, h, hostName, number, plural, problem, routeLink, verdict } from "/static/dom.js";
+import { clock, field, h, hostName, number, plural, problem, routeLink, verdict } from "/static/dom.js";
 import { facts } from "/static/table.js";
 
 export function impact(place) {
@@ -40,7 +40,7 @@ function result(file, found) {
   const reasons = Object.entries(found.lost_by_reason).map(([name, count]) => `${number(count)} ${name}`);
   return [
     h("h2", {}, file.name),
-    h("p", {},
+    h("p", {}, `At ${clock(new Date())}: `,
       h("strong", { class: found.lost ? "bad" : "good" }, `${number(found.lost)} lost`), ", ",
       h("strong", {}, `${number(found.gained)} gained`),
       ` of ${plural(found.judged, "route")}; routers have ${number(found.accepted_before)} and would have ${number(found.accepted_after)}. `,

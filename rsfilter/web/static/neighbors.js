@@ -2,7 +2,7 @@
 
 import { get } from "/static/api.js";
 import { choice, conditions, field, h, hostName, neighborLink, number, since } from "/static/dom.js";
-import { STATES, stateOf } from "/static/state.js";
+import { LABELS, STATES, stateOf } from "/static/state.js";
 import { hostField } from "/static/suggest.js";
 import { table } from "/static/table.js";
 
@@ -46,20 +46,19 @@ const COLUMNS = [
   { name: "group", cell: (n) => hostName(n.group), by: (n) => n.group },
   { name: "AS", cell: (n) => n.asn || "", kind: "number", by: (n) => n.asn },
   { name: "state", cell: (n) => stateText(n), by: (n) => STATES.length - STATES.indexOf(stateOf(n)) },
-  { name: "since", cell: (n) => since(n.since), text: (n) => n.since, by: (n) => n.since ?? "" },
+  { name: "since", cell: (n) => since(n.since), text: (n) => n.since, kind: "short", by: (n) => n.since ?? "" },
   { name: "last down", cell: (n) => hostName(n.reason), by: (n) => n.reason ?? "" },
   { name: "flaps", cell: (n) => (n.flaps ? number(n.flaps) : ""), kind: "number", by: (n) => n.flaps ?? 0 },
   { name: "accepted", cell: (n) => (n.role === "router" ? "" : number(n.routes.accepted)), kind: "number", by: (n) => n.routes.accepted },
   { name: "rejected", cell: (n) => count(n, "rejected"), kind: "number", by: (n) => n.routes.rejected },
   { name: "held", cell: (n) => count(n, "held"), kind: "number", by: (n) => n.routes.held },
   { name: "stale", cell: (n) => count(n, "stale"), kind: "number", by: (n) => n.routes.stale },
-  { name: "limit", cell: (n) => limit(n), kind: "number", by: (n) => (n.max_prefixes ? n.routes.total / n.max_prefixes : 0) },
-  { name: "router's table", cell: (n) => progress(n.router), kind: "wide" },
+  { name: "limit or sent", cell: (n) => (n.router ? progress(n.router) : limit(n)), by: (n) => (n.max_prefixes ? n.routes.total / n.max_prefixes : 0) },
 ];
 
 export function stateText(neighbor) {
   const state = stateOf(neighbor);
-  return h("span", { class: `state ${state}` }, state === "rejecting" ? "up, rejecting" : state === "stale" ? "down, stale" : state);
+  return h("span", { class: `state ${state}` }, state === "stale" ? "down, stale" : state === "expected" ? state : LABELS[state] ?? state);
 }
 
 export function progress(router) {
@@ -74,7 +73,7 @@ function meets(neighbor, query) {
   const texts = [neighbor.neighbor, neighbor.host, `AS${neighbor.asn}`].map((each) => (each ?? "").toLowerCase());
   return (!query.get("role") || neighbor.role === query.get("role"))
     && (!query.get("group") || neighbor.group === query.get("group"))
-    && (!state || stateOf(neighbor) === state || (state === "up" && neighbor.is_up) || (state === "down" && stateOf(neighbor) === "stale"))
+    && (!state || stateOf(neighbor) === state || (state === "silent" && neighbor.absent_prefixes) || (state === "up" && neighbor.is_up) || (state === "down" && stateOf(neighbor) === "stale"))
     && (!wanted || (/^as\d+$/.test(wanted) ? texts[2] === wanted : texts.some((each) => each.includes(wanted))));
 }
 

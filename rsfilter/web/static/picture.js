@@ -4,14 +4,14 @@
 import { get } from "/static/api.js";
 import { ago, h, neighborLink, number, plural } from "/static/dom.js";
 import { stateText } from "/static/neighbors.js";
-import { STATES, cacheProblems, stateOf } from "/static/state.js";
+import { LABELS, STATES, cacheProblems, nameOf, stateOf } from "/static/state.js";
 
 const LISTED = 200; // cells that the list names
 const GAP = 2;
 
 // State: its sign in a cell that has room for one, so that no state is known by its colour alone.
-const SIGNS = { up: "", rejecting: "!", stale: "~", down: "×", absent: "?", expected: "…" };
-const LABELS = { rejecting: "up, rejecting", stale: "down, routes kept", expected: "expected, not seen yet" };
+const SIGNS = { up: "", expected: "…", silent: "−", rejecting: "!", stale: "~", down: "×", absent: "?" };
+const SELDOM = ["expected", "silent"]; // the legend has them when there are some
 
 export function picture(place, _where, live) {
   const sources = h("div", { class: "sources" });
@@ -26,7 +26,7 @@ export function picture(place, _where, live) {
     hint, h("h3", {}, "Hosts that need attention"), list);
   let all = [];
   const draw = () => {
-    const hosts = all.filter((n) => n.role !== "router");
+    const hosts = hostsOf(all.filter((n) => n.role !== "router"));
     drawGroups(groups, drawn, hosts, hint);
     legend.replaceChildren(...counts(hosts));
     routers.replaceChildren(...all.filter((n) => n.role === "router").map(routerItem));
@@ -61,8 +61,21 @@ export function picture(place, _where, live) {
   };
 }
 
+// Every host with its sessions, by group. It is as well as the worst of them.
+function hostsOf(sessions) {
+  const byHost = Map.groupBy(sessions, (n) => (nameOf(n) ? `${n.group}\n${n.host}` : n.neighbor));
+  return [...byHost.values()].map((of) => {
+    const worst = of.reduce((one, other) => (rank(other) > rank(one) ? other : one));
+    return { group: worst.group, sessions: of, worst, state: stateOf(worst) };
+  });
+}
+
+function rank(session) {
+  return STATES.indexOf(stateOf(session));
+}
+
 function drawGroups(place, drawn, hosts, hint) {
-  const byGroup = Map.groupBy(hosts, (n) => n.group || "unknown neighbors");
+  const byGroup = Map.groupBy(hosts, (cell) => cell.group || "unknown neighbors");
   for (const [name, cells] of byGroup) {
     if (!drawn.has(name)) {
       drawn.set(name, new Cells(name, hint));
@@ -86,7 +99,7 @@ class Cells {
     this.canvas = h("canvas", { role: "img" });
     this.canvas.addEventListener("click", (event) => {
       const cell = this.at(event);
-      if (cell) location.hash = `#/neighbor/${encodeURIComponent(cell.neighbor)}`;
+      if (cell) location.hash = `#/neighbor/${encodeURIComponent(cell.worst.neighbor)}`;
     });
     this.canvas.addEventListener("mousemove", (event) => {
       const cell = this.at(event);
@@ -100,7 +113,8 @@ class Cells {
     this.cells = cells;
     const counted = countStates(cells);
     const summary = STATES.filter((state) => counted[state]).map((state) => `${number(counted[state])} ${LABELS[state] ?? state}`).join(", ");
-    this.heading.textContent = `${this.name}: ${plural(cells.length, "host")}`;
+    const sessions = cells.reduce((sum, cell) => sum + cell.sessions.length, 0);
+    this.heading.textContent = `${this.name}: ${plural(cells.length, "host")}${sessions > cells.length ? `, ${number(sessions)} sessions` : ""}`;
     this.canvas.setAttribute("aria-label", `${this.name}: ${summary}`);
     this.draw();
   }
@@ -122,7 +136,7 @@ class Cells {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     const colours = coloursOf(this.canvas);
-    this.cells.forEach((cell, at) => this.drawCell(pen, colours, stateOf(cell), at));
+    this.cells.forEach((cell, at) => this.drawCell(pen, colours, cell.state, at));
   }
 
   drawCell(pen, colours, state, at) {
@@ -154,36 +168,36 @@ function coloursOf(element) {
   const style = getComputedStyle(element);
   const value = (name) => style.getPropertyValue(`--${name}`).trim();
   return {
-    up: value("good"), rejecting: value("held"), stale: value("stale"), down: value("bad"), absent: value("absent"),
+    up: value("good"), silent: value("held"), rejecting: value("held"), stale: value("stale"), down: value("bad"), absent: value("absent"),
     expected: value("faint"), ground: value("ground"),
   };
 }
 
 function countStates(cells) {
   const counted = {};
-  for (const cell of cells) counted[stateOf(cell)] = (counted[stateOf(cell)] ?? 0) + 1;
+  for (const { state } of cells) counted[state] = (counted[state] ?? 0) + 1;
   return counted;
 }
 
 function counts(hosts) {
   const counted = countStates(hosts);
-  return STATES.filter((state) => counted[state] || state !== "expected").map((state) =>
+  return STATES.filter((state) => counted[state] || !SELDOM.includes(state)).map((state) =>
     h("li", {}, h("span", { class: `key ${state}`, "aria-hidden": "true" }, SIGNS[state]),
       h("a", { href: `#/neighbors?state=${state}` }, `${LABELS[state] ?? state}: ${number(counted[state] ?? 0)}`)));
 }
 
-function describe(cell) {
-  const name = cell.host && cell.host !== cell.group ? `${cell.host} (${cell.neighbor})` : cell.neighbor;
-  const state = stateOf(cell);
-  const { accepted, rejected } = cell.routes;
-  return `${name}, AS${cell.asn}: ${LABELS[state] ?? state}; ${number(accepted)} accepted, ${number(rejected)} rejected`;
+function describe({ worst, sessions }) {
+  const each = sessions.map((n) => {
+    const { accepted, rejected } = n.routes;
+    return `${n.neighbor}: ${LABELS[stateOf(n)] ?? stateOf(n)}; ${number(accepted)} accepted, ${number(rejected)} rejected`;
+  });
+  return `${nameOf(worst) ? `${worst.host}, ` : ""}AS${worst.asn}, ${each.join(" · ")}`;
 }
 
 function attention(hosts) {
-  const rank = (cell) => STATES.indexOf(stateOf(cell));
-  const found = hosts.filter((n) => stateOf(n) !== "up").sort((one, other) => rank(other) - rank(one));
+  const found = hosts.filter((cell) => cell.state !== "up").sort((one, other) => rank(other.worst) - rank(one.worst));
   if (!found.length) return [h("li", { class: "good" }, "None.")];
-  const items = found.slice(0, LISTED).map((n) => h("li", {}, neighborLink(n.neighbor, n.host || n.neighbor), " ", stateText(n)));
+  const items = found.slice(0, LISTED).map(({ worst }) => h("li", {}, neighborLink(worst.neighbor, nameOf(worst) || worst.neighbor), " ", stateText(worst)));
   if (found.length > LISTED) items.push(h("li", {}, h("a", { href: "#/neighbors?sort=state" }, `and ${number(found.length - LISTED)} more`)));
   return items;
 }

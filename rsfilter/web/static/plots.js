@@ -58,8 +58,8 @@ function figuresOf(line) {
   return [
     { title: `Verdicts ${per}`, series: { accepted, rejected, held, removed: gone, "judged again after a start": restart } },
     { title: `Rejections by reason ${per}`, series: Object.fromEntries(reasons) },
-    { title: "Host sessions up", series: { sessions: line.sessions }, isStepped: true },
-    { title: "Seconds since data last changed", series: ages(line), isStepped: false },
+    { title: "Host sessions up", series: { sessions: line.sessions }, isLevel: true },
+    { title: "Time since data last changed", series: ages(line), isLevel: true, isAge: true },
   ];
 }
 
@@ -76,7 +76,12 @@ function ages(line) {
   return found;
 }
 
-function draw({ title, series, isStepped }, line, width) {
+// Distances of the lines that are drawn: whole numbers, or durations.
+const COUNTS = [1, 2, 5].flatMap((digit) => [0, 1, 2, 3, 4, 5, 6].map((power) => digit * 10 ** power)).sort((one, other) => one - other);
+const AGES = [10, 30, 60, 300, 900, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, ...[1, 2, 7, 14, 28].map((days) => days * 86400)];
+
+function draw(figureOf, line, width) {
+  const { title, series, isLevel = false, isAge = false } = figureOf;
   const place = h("div");
   const style = getComputedStyle(document.body);
   const colour = (name) => style.getPropertyValue(name).trim();
@@ -86,18 +91,20 @@ function draw({ title, series, isStepped }, line, width) {
     width, height: HEIGHT, title: "", cursor: { sync: { key: SYNC }, drag: { x: true, y: false } },
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.05)] } },
-    axes: [{ ...axis(colour), values: (plot, splits) => splits.map((at, index) => label(at, splits[index - 1])) }, { ...axis(colour), size: 60 }],
+    axes: [{ ...axis(colour), values: (plot, splits) => splits.map((at, index) => label(at, splits[index - 1])) }, 
+      { ...axis(colour), size: 60, incrs: isAge ? AGES : COUNTS, values: (_plot, splits) => splits.map(isAge ? duration : number) }],
     series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}Z" }, ...names.map((name, at) => ({
       label: name, stroke: colour(COLOURS[at % COLOURS.length]), width: 1.5, spanGaps: false,
-      paths: isStepped === false ? undefined : window.uPlot.paths.stepped({ align: 1 }), points: { show: line.times.length < 3 },
+      value: (_plot, value) => (value === null ? "--" : isAge ? duration(value) : number(value)),
+      paths: isAge ? undefined : window.uPlot.paths.stepped({ align: 1 }), points: { show: line.times.length < 3 },
     }))],
     hooks: { setSelect: [zoom], drawAxes: [(plot) => drawStarts(plot, line.starts, colour("--held"))] },
   };
-  const figure = h("figure", {}, h("figcaption", {}, title), place, numbers(title, series));
+  const figure = h("figure", {}, h("figcaption", {}, title), place, numbers(figureOf));
   if (!names.length) place.append(h("p", { class: "faint" }, "None in this period."));
   const plot = new window.uPlot(options, [line.times, ...names.map((name) => known(series[name]))], place);
   plot.root.setAttribute("role", "img");
-  plot.root.setAttribute("aria-label", `${title}: ${names.map((name) => `${name} ${latest(series[name], isStepped)}`).join(", ") || "none"}`);
+  plot.root.setAttribute("aria-label", `${title}: ${names.map((name) => `${name} ${total(series[name], isLevel, isAge)}`).join(", ") || "none"}`);
   return { plot, element: figure };
 }
 
@@ -136,13 +143,14 @@ function zoom(plot) {
 }
 
 // The same numbers as text, for those who cannot see the picture.
-function numbers(title, series) {
+function numbers({ title, series, isLevel = false, isAge = false }) {
   const rows = Object.entries(series);
+  const shown = (value) => (isAge ? duration(value) : number(Math.round(value)));
   return h("details", { "data-of": title }, h("summary", {}, "numbers"), facts(title, [
     { name: "series", cell: ([name]) => name },
-    { name: "sum", cell: ([, values]) => number(Math.round(sum(values))), kind: "number" },
-    { name: "most", cell: ([, values]) => number(Math.round(Math.max(0, ...values))), kind: "number" },
-    { name: "latest", cell: ([, values]) => latest(values, true), kind: "wide" },
+    ...(isLevel ? [] : [{ name: "sum", cell: ([, values]) => total(values, false), kind: "number" }]),
+    { name: "most", cell: ([, values]) => shown(Math.max(0, ...values)), kind: "number" },
+    { name: "latest", cell: ([, values]) => total(values, true, isAge), kind: "wide" },
   ], rows, { file: "plot.csv" }));
 }
 
@@ -157,9 +165,10 @@ function isoOf(seconds) {
   return new Date(seconds * 1000).toISOString();
 }
 
-function latest(values, isLevel) {
-  const last = values.findLast((value) => value !== null);
-  return isLevel ? number(Math.round(last ?? 0)) : number(Math.round(sum(values)));
+// What the whole period comes to: a level has its latest value, what is counted its sum.
+function total(values, isLevel, isAge = false) {
+  const value = isLevel ? values.findLast((each) => each !== null) ?? 0 : sum(values);
+  return isAge ? duration(value) : number(Math.round(value));
 }
 
 function sum(values) {

@@ -8,7 +8,7 @@ import { sentence } from "/static/words.js";
 
 export function route(place, { rest }) {
   const story = h("div");
-  const history = table("the latest first", HISTORY_COLUMNS, { key: (r) => r.seq });
+  const history = table("the latest first", HISTORY_COLUMNS, { key: (r) => r.seq, file: "history.csv" });
   place.append(story, h("h2", {}, "History"), history.element);
   let last = "";
   return {
@@ -61,9 +61,9 @@ function headline({ route, checks, announced }) {
     h("p", { class: "verdict" }, h("strong", {}, verdict(route.verdict)), route.stale ? " (stale)" : "", " from ",
       neighborLink(route.neighbor, route.host || route.neighbor), ` (${route.neighbor}, AS${route.asn})`,
       announced.some((path) => path.is_best) ? " · best path" : ""),
+    route.verdict === "held" ? h("p", { class: "failing held" }, h("a", { href: "#/guard" }, "The guard holds this route"), h("span", {}, ": routers keep it until the data are corrected or it is released.")) : [],
     failed.map((reason) => h("p", { class: "failing" },
-      h("strong", { class: "bad" }, reason.name), `: ${reason.text}. `,
-      h("span", {}, "How to fix it: ", reason.remedy, "."))));
+      h("strong", {}, reason.name), h("span", {}, `: ${reason.text}. How to fix it: ${reason.remedy}.`))));
 }
 
 function owners({ owners: known }) {
@@ -80,7 +80,7 @@ function ownerText({ host, asn, vrp, sessions: known, announces }) {
   ]);
   return [h("strong", {}, host || `AS${asn}`), host ? ` (AS${asn})` : "", ` by ${vrp}; `,
     ...(known.length ? ["session ", ...sessions] : [h("span", { class: "bad" }, "no session")]),
-    announces ? "; announces it." : "; does not announce it."];
+    "; ", announces ? "announces it" : h("span", { class: "bad" }, "does not announce it"), "."];
 }
 
 function details(one) {

@@ -1,7 +1,7 @@
 // The table of routes: filtered by the filter, not here, and shown a page at a time.
 
 import { choices, get } from "/static/api.js";
-import { choice, conditions, field, h, neighborLink, number, routeLink, text, verdict } from "/static/dom.js";
+import { breakable, choice, conditions, field, h, neighborLink, number, routeLink, text, verdict } from "/static/dom.js";
 import { hostField, neighborField } from "/static/suggest.js";
 import { table } from "/static/table.js";
 
@@ -12,13 +12,13 @@ export const ROUTE_COLUMNS = [
   { name: "verdict", cell: (r) => [verdict(r.verdict), r.stale ? h("span", { class: "stale" }, " stale") : "", r.is_best ? " best" : ""] },
   { name: "reasons", cell: (r) => r.reasons.join(", ") },
   { name: "host", cell: (r) => neighborLink(r.neighbor, r.host) },
-  { name: "neighbor", cell: (r) => r.neighbor },
+  { name: "neighbor", cell: (r) => breakable(r.neighbor) },
   { name: "AS", cell: (r) => r.asn, kind: "number" },
   { name: "AS path", cell: (r) => r.as_path },
-  { name: "next hop", cell: (r) => r.next_hop },
+  { name: "next hop", cell: (r) => breakable(r.next_hop) },
   { name: "MED", cell: (r) => r.med ?? "", kind: "number" },
-  { name: "communities", cell: (r) => (r.communities ?? []).join(" ") },
-  { name: "VRPs", cell: (r) => (r.vrps.length ? r.vrps.join(", ") : r.state), kind: "wide" },
+  { name: "communities", cell: (r) => breakable((r.communities ?? []).join(" ")) },
+  { name: "VRPs", cell: (r) => (r.vrps.length ? breakable(r.vrps.join(", ")) : r.state) },
 ];
 
 export const routeKey = (r) => `${r.prefix} ${r.neighbor} ${r.path_id}`;

@@ -1,23 +1,32 @@
 // What is wrong, worst first, with names. The header counts these findings; Overview lists them.
 
-import { h, neighborLink, number, plural } from "/static/dom.js";
+import { h, neighborLink, number, plural, routeLink } from "/static/dom.js";
 
 const MOST_OF = 0.5; // rejected routes of one host, or of all: more is not normal
 const MANY = 0.1; // rejected routes of all: more is worth a look
 const NAMED = 5;
 
 // Health reports these too, without names: here they come from the sessions themselves.
-const NAMED_HERE = ["guard_holds", "hosts_absent", "hosts_down", "routers_down", "mass_rejection"];
+const NAMED_HERE = ["guard_holds", "hosts_absent", "prefixes_absent", "hosts_down", "routers_down", "mass_rejection"];
 
 export const LEVELS = ["bad", "warning"];
 
-// absent: missing for long; expected: missing since a moment ago.
-export const STATES = ["up", "rejecting", "stale", "down", "absent", "expected"];
+// From the best to the worst. expected: missing since a moment ago; silent: up, without prefixes
+// that truth expects; absent: missing for long.
+export const STATES = ["up", "expected", "silent", "rejecting", "stale", "down", "absent"];
+
+export const LABELS = { silent: "up, prefixes absent", rejecting: "up, rejecting", stale: "down, routes kept", expected: "expected, not seen yet" };
 
 export function stateOf(neighbor) {
   if (neighbor.state === "absent" || neighbor.state === "expected") return neighbor.state;
   if (!neighbor.is_up) return neighbor.routes.stale ? "stale" : "down";
-  return neighbor.routes.rejected ? "rejecting" : "up";
+  if (neighbor.routes.rejected) return "rejecting";
+  return neighbor.absent_prefixes ? "silent" : "up";
+}
+
+// The name that truth has for it; a group's name names none of its hosts.
+export function nameOf(neighbor) {
+  return neighbor.host && neighbor.host !== neighbor.group ? neighbor.host : "";
 }
 
 // neighbors: null while they are not known; then findings have counts in place of names.
@@ -52,31 +61,49 @@ function sessions(status, neighbors) {
   add(are((n) => n.role === "host" && isDown(n)), hosts, "host", "down", "#/neighbors?role=host&state=down");
   if (unknown) found.push(finding("warning", `${plural(unknown, "session")} of unknown neighbors`,
     neighbors?.filter((n) => n.role === "unknown") ?? [], "#/neighbors?role=unknown"));
-  return found;
+  return [...found, ...prefixes(status.expected)];
+}
+
+function prefixes(expected) {
+  const count = expected?.absent_prefixes;
+  if (!count) return [];
+  const names = expected.first_prefixes.flatMap(({ prefix, host, neighbor }, at) => [
+    at ? ", " : "", routeLink(prefix), " of ", neighborLink(neighbor, host),
+  ]);
+  return [{
+    level: "warning", title: `${plural(count, "prefix", "prefixes")} absent`,
+    detail: [...names, more(count - expected.first_prefixes.length), " · ", h("a", { href: "#/neighbors?state=silent" }, "show all")],
+  }];
 }
 
 function routes(status, neighbors) {
   const { accepted, rejected, held, total } = status.routes;
+  const most = (kind) => neighbors?.filter((n) => n.routes[kind]).sort((one, other) => other.routes[kind] - one.routes[kind]) ?? [];
   const found = [];
-  if (held) found.push({
-    level: "warning", title: `the guard holds ${plural(held, "route")}`,
-    detail: [h("a", { href: "#/guard" }, "what triggered it, and what to do")],
-  });
+  if (held) found.push(finding("warning", `the guard holds ${plural(held, "route")}`, most("held"), "#/guard", "of ", "what triggered it, and what to do"));
   const rejecting = neighbors?.filter((n) => n.role === "host" && n.is_up && n.routes.rejected > MOST_OF * n.routes.total) ?? [];
   if (rejected > MANY * total || rejecting.length) {
     found.push(finding(rejected > MOST_OF * total ? "bad" : "warning",
-      `${number(rejected)} of ${plural(accepted + rejected + held, "route")} rejected`, rejecting, "#/routes?verdict=rejected",
-      rejecting.length ? "most routes of " : ""));
+      `${number(rejected)} of ${plural(accepted + rejected + held, "route")} rejected`, rejecting.length ? rejecting : most("rejected"),
+      "#/routes?verdict=rejected", rejecting.length ? "most routes of " : "from "));
   }
   return found;
 }
 
-function finding(level, title, of, href, before = "") {
-  const names = of.slice(0, NAMED).flatMap((n, at) => [
-    at ? ", " : "", neighborLink(n.neighbor, n.host && n.host !== n.group ? n.host : n.neighbor),
-  ]);
-  const rest = of.length > NAMED ? ` and ${number(of.length - NAMED)} more` : "";
-  return { level, title, detail: [before, ...names, rest, of.length ? " · " : "", h("a", { href }, "show all")] };
+function finding(level, title, of, href, before = "", words = "show all") {
+  const names = of.slice(0, NAMED).flatMap((n, at) => [at ? ", " : "", neighborLink(n.neighbor, label(n, of))]);
+  return { level, title, detail: [...(of.length ? [before, ...names, more(of.length - NAMED), " · "] : []), h("a", { href }, words)] };
+}
+
+function more(count) {
+  return count > 0 ? ` and ${number(count)} more` : "";
+}
+
+// The address too, where another session of the same host is named.
+function label(neighbor, of) {
+  const name = nameOf(neighbor);
+  if (!name) return neighbor.neighbor;
+  return of.some((other) => other !== neighbor && nameOf(other) === name) ? `${name} (${neighbor.neighbor})` : name;
 }
 
 export function worst(found) {

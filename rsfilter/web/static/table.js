@@ -33,8 +33,9 @@ export function table(caption, columns, { key = (_row, at) => at, sorting = null
   const tools = file ? h("span", { class: "tools" },
     h("button", { type: "button", class: "small", onclick: (event) => copy(event.target, lines(columns, rows, "\t")) }, "Copy"),
     h("button", { type: "button", class: "small", onclick: () => save(file, lines(columns, rows, ",")) }, "CSV")) : [];
+  const isList = columns.every((column) => column.kind !== "wide"); // all columns share the width
   const element = h("div", { class: "scroll" },
-    h("table", {}, h("caption", {}, label, tools),
+    h("table", { class: isList ? "list" : null }, h("caption", {}, label, tools),
       h("thead", {}, h("tr", {}, columns.map((column) => heading(column, sorting)))), body));
   return { element, set, rows: () => rows };
 }

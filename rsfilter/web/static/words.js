@@ -29,6 +29,7 @@ const OTHERS = {
   data: (r) => `${source(r)} changed${r.data?.detail ? `: ${r.data.detail}` : ""}. ${r.data?.added ?? 0} VRPs added, ${r.data?.removed ?? 0} removed; ${r.data?.flipped ?? 0} of ${r.data?.rejudged ?? 0} routes got another verdict.`,
   guard: (r) => `Guard ${r.data?.action ?? ""}${r.data?.routes ? ` ${plural(r.data.routes, "route")}` : ""}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
   drain: (r) => `${(r.data?.phase ?? "drain").replaceAll("_", " ")}${r.data?.detail ? `: ${r.data.detail}` : ""}.`,
+  truth_refused: (r) => `A new truth was refused: ${(r.data?.problems ?? []).join("; ") || "no problem given"}. The active one stays in force.`,
   file: (r) => `The audit log continues in ${r.data?.file ?? "another file"}.`,
   start: () => "rsfilter started.",
   stop: () => "rsfilter stopped.",
@@ -70,8 +71,9 @@ function source({ data }) {
 }
 
 function details({ data }) {
-  const given = Object.entries(data ?? {}).filter(([, value]) => value !== "" && value !== null && typeof value !== "object");
-  return given.length ? `: ${given.map(([key, value]) => `${name(key)} ${value}`).join(", ")}` : "";
+  const isText = (value) => value !== "" && value !== null && (typeof value !== "object" || Array.isArray(value) && value.length > 0);
+  const given = Object.entries(data ?? {}).filter(([, value]) => isText(value));
+  return given.length ? `: ${given.map(([key, value]) => `${name(key)} ${Array.isArray(value) ? value.join("; ") : value}`).join(", ")}` : "";
 }
 
 function name(text) {
