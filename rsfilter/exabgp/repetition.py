@@ -9,10 +9,12 @@ session is restarted instead. So is that of a host which offered the capability 
 Each host has its own time, and has finished at
 
 - the end of a repetition that was observed from its beginning on (RFC 7313). The end of any other,
-and an End-of-RIB of an older session, ends a sequence that a dead process received in part; -
-End-of-RIB of every family of its session (RFC 4724), once its session has been restarted; -
-silence, because a speaker without these never signals the end; - the loss of its session, unless
-that is the restart.
+  and an End-of-RIB of an older session, ends a sequence that a dead process received in part;
+- End-of-RIB of every family of its session (RFC 4724), once its session has been restarted, unless
+  routers have more of it: ExaBGP with `adj-rib-out false` sends End-of-RIB at once, and its routes
+  with the next health check;
+- silence, because a speaker without these never signals the end;
+- the loss of its session, unless that is the restart.
 
 An unfinished host delays only routes that this host may announce (`inheritance`).
 
@@ -95,6 +97,11 @@ class _Host:
     ends_at: float = float("inf")
 
     @property
+    def has_ended(self) -> bool:
+        """It has sent End-of-RIB of every family of its session, which was restarted."""
+        return self.stage is Stage.BACK and not self.unrepeated
+
+    @property
     def due(self) -> float:
         """Time of the next check."""
         return min(self.again_at, self.silent_at, self.ends_at)
@@ -111,6 +118,8 @@ class Repetition:
         """Hosts that have finished. The reader empties it."""
         self.restarting: set[Address] = set()
         """Unfinished hosts whose sessions were restarted."""
+        self._ended: list[Address] = []
+        """Hosts to check, because they have sent an End-of-RIB in a session that was restarted."""
         self._early: set[tuple[Address, str]] = set()
         """Repetitions that have begun before it was known who is up."""
         self._offers: dict[Address, Opened] = {}
@@ -216,7 +225,8 @@ class Repetition:
         if host := self.hosts.get(end.neighbor):
             self.heard(end.neighbor, now)
             if host.stage is Stage.BACK:
-                self._repeated(end.neighbor, host, end.family)
+                host.unrepeated.discard(end.family)
+                self._ended.append(end.neighbor)
 
     def _up(self, address: Address, now: float) -> None:
         host = self.hosts.get(address)
@@ -272,7 +282,12 @@ class Repetition:
         return found
 
     def expire(self, now: float, owes: Callable[[Address], bool]) -> None:
-        """Acts on silence. `owes`: of a silent host, whether something of its may be missing."""
+        """Act on ends and on silence. `owes`: whether something of a host may be missing."""
+        ended, self._ended = self._ended, []
+        for address in ended:
+            host = self.hosts.get(address)
+            if host and host.has_ended and not owes(address):
+                self._finish(address)
         while self._due and now >= self._due[0][0]:
             _, address = heapq.heappop(self._due)
             host = self.hosts.get(address)

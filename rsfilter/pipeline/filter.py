@@ -312,6 +312,7 @@ class Filter:
             self.egress.request_refresh(host, family)
         for host in self.repetition.restarts(now):
             self._has_settled = False
+            self._young.discard(host)
             for prefix in self.engine.prefixes(host):
                 self.inheritance.watch(prefix, host)
             self.egress.restart(host)
@@ -323,8 +324,8 @@ class Filter:
             self.egress.changed(group, released)
 
     def _owes(self, host: Address) -> bool:
-        """A silent host may not have answered: it does not announce all that routers have from it,
-        or its session had only just begun when this process was started."""
+        """A host may not have repeated all: it does not announce all that routers have from it, or
+        its session had only just begun when this process was started."""
         if host in self._young:
             return True
         return not self.engine.prefixes(host).issuperset(self.inheritance.waiting_for(host))

@@ -61,6 +61,9 @@ AGED_S = 120.0
 RETURN_S = 3.0
 """Seconds until a host comes back after a restart of its session."""
 
+LATE_S = 4.0
+"""Seconds until a host that checks its services has checked them again."""
+
 QUIET_S = 1000.0
 """Time by which everything was repeated, whatever was lost on the way."""
 
@@ -126,7 +129,8 @@ class Host:
     ends: bool
     """True if it marks the end of a repetition (RFC 7313)."""
     refresh: str
-    """yes: it offers route refresh, and answers. mute: it offers it, and does not. no: neither."""
+    """yes: it offers route refresh, and answers. mute: it offers it, and does not. no: neither.
+    late: neither, and in a new session it sends its routes only some time after End-of-RIB."""
     answer_s: float
     """Seconds until it does so."""
     routes: dict[str, int]
@@ -147,6 +151,10 @@ class Host:
         self.questions = 0
         self.answers_at.clear()
         self.sending.clear()
+
+    @property
+    def offers_refresh(self) -> bool:
+        return self.refresh in ("yes", "mute")
 
     def announce(self, prefix: str) -> bytes:
         return lines.update(self.address, self.asn, [prefix], med=self.routes[prefix])
@@ -265,7 +273,7 @@ class Daemon(ExaBGP):
             case ["show", *_]:
                 self.steps += [(text,), "done"]
             case ["neighbor", host, "announce", "route-refresh", "ipv4", "unicast"]:
-                assert self.hosts[host].refresh != "no", "asked for what it does not offer"
+                assert self.hosts[host].offers_refresh, "asked for what it does not offer"
                 if not self.hosts[host].is_up:
                     return [False]
                 self.steps += [("refresh", host), "done"]
@@ -298,12 +306,12 @@ class Daemon(ExaBGP):
                 super()._obey(verb, *words)
 
     def _neighbors(self) -> bytes:
-        sessions = [(h.address, h.asn, h.is_up, h.refresh) for h in self.hosts.values()]
-        sessions += [(r, ROUTER_ASN, peer.is_up, "yes") for r, peer in self.peers.items()]
+        sessions = [(h.address, h.asn, h.is_up, h.offers_refresh) for h in self.hosts.values()]
+        sessions += [(r, ROUTER_ASN, peer.is_up, True) for r, peer in self.peers.items()]
         answer = []
-        for address, asn, is_up, refresh in sessions:
+        for address, asn, is_up, offers_refresh in sessions:
             side = {
-                "capabilities": {"route-refresh": refresh != "no"},
+                "capabilities": {"route-refresh": offers_refresh},
                 "families": {"ipv4 unicast": True},
                 "add-path": {"ipv4 unicast": address == ALL},
             }
@@ -464,14 +472,20 @@ class Site:
         host.is_up, host.returns_at = True, None
         self.daemon.changed_at[host.address] = self.now
         self.daemon.said += [
-            lines.opened(
-                host.address, host.asn, ["ipv4/unicast"], [], refresh=host.refresh != "no"
-            ),
+            lines.opened(host.address, host.asn, ["ipv4/unicast"], [], refresh=host.offers_refresh),
             lines.state(host.address, host.asn, "up"),
         ]
-        host.sending += host.all()
+        if host.refresh == "late":
+            self.due.append((self.now + LATE_S, partial(self.health_check, host)))
+        else:
+            host.sending += host.all()
         if self.sends_end_of_rib:
             host.sending.append(lines.end_of_rib(host.address, host.asn, "ipv4 unicast"))
+
+    def health_check(self, host: Host) -> None:
+        """A late host announces what it checks."""
+        if host.is_up:
+            host.sending += host.all()
 
     def flap_router(self, router: str, keeps_pending: bool) -> None:
         """A router's session ends or begins."""
@@ -653,7 +667,7 @@ steps: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
             "ends": st.booleans(),
             "are_all_up": st.booleans(),
             "is_guarded": st.booleans(),
-            "refresh": st.sampled_from(["yes", "yes", "mute", "no"]),
+            "refresh": st.sampled_from(["yes", "yes", "mute", "no", "late"]),
             "sends_end_of_rib": st.booleans(),
         }
     ),
@@ -850,6 +864,15 @@ def test_what_would_be_withdrawn_waits_for_a_host_that_may_announce_it(
     assert SHARED in prefixes(site, BEST)
     site.run(60.0)
     assert (SHARED, "127.10.1.1", 2) in site.table(BEST)
+    site.end()
+
+
+def test_routes_that_follow_end_of_rib_are_not_withdrawn_before() -> None:
+    """As those of `exabgp healthcheck` in an ExaBGP with `adj-rib-out false`."""
+    site = aged(refresh="late")
+    site.run(30.0)
+    site.die(1.0, 0.0)
+    site.run(30.0)
     site.end()
 
 

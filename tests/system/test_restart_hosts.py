@@ -2,26 +2,31 @@
 
 BIRD that has not offered route refresh answers a request with a NOTIFICATION, so that it must not
 get one (RFC 2918). OpenBGPD 7.7 offers it and does not answer. The sessions of both are restarted.
+So is that of `exabgp healthcheck`, which announces its addresses only after End-of-RIB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from lab.bird import BirdHost, BirdRouter
-from lab.core import Lab
+from lab.core import Lab, LabError
 from lab.exabgp import RouteServer, group_of
+from lab.healthcheck import HealthcheckHost
 from lab.host import Host
 from lab.openbgpd import OpenBgpdHost
 from lab.probe import Probe
 from lab.stayrtr import Vrp, roas
+from lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 QUIET, GOOD = 65001, 65002
 GUESTS, NEIGHBOR = ["10.1.0.1/32", "10.1.0.2/32", "2001:db8:1::1/128"], "10.2.0.1/32"
+SHARED = "203.0.113.1/32"
 RETURN_S = 90.0
 """OpenBGPD stays away for 30 s after a NOTIFICATION; then it is waited for until it is silent."""
 
@@ -112,3 +117,46 @@ def test_a_host_that_cannot_be_requested_loses_nothing(bench: Bench) -> None:
     bench.leaf.has_exactly(*GUESTS[1:], "10.1.0.3/32", NEIGHBOR)
     bench.probe.never_missing([*GUESTS[1:], NEIGHBOR], start)
     bench.lab.no_errors()
+
+
+def test_a_health_check_that_announces_after_end_of_rib_loses_nothing() -> None:
+    """Another host announces the same address. A router with one path keeps that of the first,
+    which comes with the next check, seconds after End-of-RIB."""
+    with Lab() as lab:
+        rs = RouteServer(lab, recorded=False)
+        first, second = (
+            HealthcheckHost(
+                lab, name, number, asn, [rs.endpoint], vips=vips, options={"interval": 4.0}
+            )
+            for name, number, asn, vips in (
+                ("first", 11, QUIET, [SHARED, GUESTS[0]]),
+                ("second", 12, GOOD, [SHARED]),
+            )
+        )
+        leaf = BirdRouter(lab, "leaf", 201, 65200, [rs.endpoint], over=4)
+        rs.configure(
+            [group_of(host.name, host) for host in (first, second)],
+            [group_of("leaves", leaf, port=lab.bgp_port)],
+            truth={"file": "truth.json"},
+        )
+        owned = [(QUIET, GUESTS[0]), (QUIET, SHARED), (GOOD, SHARED)]
+        rs.writes_truth(roas([Vrp(asn, prefix, 32) for asn, prefix in owned]))
+        for daemon in (rs, leaf, first, second):
+            daemon.starts()
+        leaf.reaches({prefix: [first.addresses[4]] for prefix in (GUESTS[0], SHARED)})
+        eventually(partial(waits_for_hosts, rs), lab.report)
+        probe = Probe(leaf)
+        start = probe.moment()
+        rs.filter_restarts()
+        eventually(partial(waits_for_hosts, rs), lab.report)
+        probe.quiet(start)
+        lab.no_errors()
+
+
+def waits_for_hosts(rs: RouteServer) -> str | None:
+    """Find whether hosts have still to repeat their routes."""
+    try:
+        reasons = rs.status()["health"]["reasons"]
+    except LabError as error:
+        return str(error)
+    return next((reason["detail"] for reason in reasons if reason["name"] == "resync"), None)

@@ -298,7 +298,29 @@ def test_a_host_that_is_lost_again_is_waited_for_all_the_same() -> None:
     rig.hear(1.0, down(A), offers(A, refresh=False), up(A), down(A))
     assert rig.unfinished(2 * SILENCE_S) == [A]
     rig.hear(30.0, up(A), *(EndOfRib(A, 65001, family) for family in FAMILIES))
-    assert rig.repetition.is_over
+    assert rig.unfinished(30.0) == []
+
+
+def test_an_end_that_leaves_out_what_routers_have_is_followed_by_silence_first() -> None:
+    """ExaBGP with `adj-rib-out false` sends its health checks' routes after End-of-RIB."""
+    rig = Rig(offers(A, refresh=False), offers(B, refresh=False))
+    rig.owing = {A}
+    rig.at(0.0)
+    rig.hear(0.1, down(A), down(B))
+    rig.hear(1.0, up(A), up(B), *(EndOfRib(host, 65001, f) for host in (A, B) for f in FAMILIES))
+    assert rig.unfinished(1.0) == [A]
+    rig.repetition.heard(A, 6.0)
+    assert rig.unfinished(5.9 + SILENCE_S) == [A]
+    assert rig.unfinished(6.0 + SILENCE_S) == []
+
+
+def test_the_end_of_a_session_that_is_lost_again_does_not_count() -> None:
+    rig = Rig(offers(A, refresh=False))
+    rig.at(0.0)
+    rig.hear(1.0, down(A), up(A), *(EndOfRib(A, 65001, family) for family in FAMILIES), down(A))
+    assert rig.unfinished(2 * SILENCE_S) == [A]
+    rig.hear(30.0, up(A), EndOfRib(A, 65001, V4), down(A), up(A))
+    assert rig.unfinished(30.0) == [A]
 
 
 def test_a_host_that_offers_to_answer_and_does_not_is_restarted_if_something_is_missing() -> None:
@@ -348,6 +370,7 @@ def test_a_session_that_a_process_before_has_restarted_is_waited_for() -> None:
     repetition.message(up(A), 5.0)
     for family in FAMILIES:
         repetition.message(EndOfRib(A, 65001, family), 6.0)
+    repetition.expire(6.0, lambda _: False)
     assert repetition.is_over
 
 
@@ -376,7 +399,7 @@ def test_without_route_refresh_its_session_is_restarted_but_seldom(
     rig.repetition.repeat(A, V6, 5.0)
     assert rig.at(5.0) == ([], [A])
     rig.hear(6.0, down(A), up(A), *(EndOfRib(A, 65001, family) for family in FAMILIES))
-    assert rig.repetition.is_over
+    assert rig.unfinished(6.0) == []
     rig.repetition.repeat(A, V4, 7.0)
     assert rig.at(7.0) == ([], [])
     assert rig.at(4.9 + RESTART_AGAIN_S) == ([], [])
