@@ -98,7 +98,7 @@ class _Host:
 
     @property
     def has_ended(self) -> bool:
-        """Return whether it has sent End-of-RIB of every family of its session, which was restarted."""
+        """Return whether it has sent End-of-RIB of every family since its session was restarted."""
         return self.stage is Stage.BACK and not self.unrepeated
 
     @property
