@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Decision, Key, Ledger, LedgerEntry
+from rsfilter.fleet.ledger import BUCKETS, Decision, Key, Ledger, LedgerEntry
 from rsfilter.fleet.state import (
     ComparedRoute,
     Detail,
@@ -32,7 +32,7 @@ DATA_SETTLE_S = 30
 """Two instances that have stood by the same data for this long have judged all routes by it."""
 
 STANDS_S = 12
-"""A decision that has stood here for so long when the other one stood there is another one. Changes
+"""Two decisions that have both stood for so long at the same time are a difference. Changes
 come to both within a second or two."""
 
 MISSING_S = 60
@@ -130,7 +130,7 @@ class Comparer:
         key = Key(route.neighbor, route.prefix, route.path_id)
         entry = self._ledger.routes.get(key)
         theirs = Decision(route.verdict, tuple(route.reasons))
-        if key.neighbor in self._ledger.uncertain or route.age < SETTLE_S:
+        if key.neighbor in self._ledger.uncertain or route.age + pair.peer.age < STANDS_S:
             return
         if entry is None:
             since = self._absent_since.get((pair.peer.instance, key), now)

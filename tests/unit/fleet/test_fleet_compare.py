@@ -14,6 +14,7 @@ from rsfilter.fleet.compare import (
     DATA_SETTLE_S,
     MISSING_S,
     RELEARN_S,
+    STANDS_S,
     Comparer,
     causes_of_data,
     decoded,
@@ -246,7 +247,7 @@ def test_one_verdict_is_named_within_30_seconds(fleet: Fleet) -> None:
     while not any(fleet.found().values()):
         fleet.beat()
         assert fleet.now - began < 30
-    fleet.beat()
+    fleet.beats(STANDS_S)
     ((mine,), (theirs,)) = fleet.found()["rs1"], fleet.found()["rs2"]
     assert (mine.prefix, mine.here, mine.there, mine.cause) == (
         PREFIXES[7], "accepted", "rejected bogon_asn", "unexplained",
@@ -255,6 +256,24 @@ def test_one_verdict_is_named_within_30_seconds(fleet: Fleet) -> None:
     fleet.apply("rs2", verdict(PREFIXES[7]))
     fleet.beats(30)
     assert [detail for _, _, detail in fleet.rows.values()] == [None, None]
+
+
+def test_both_decisions_have_lasted_whatever_differed_before(fleet: Fleet) -> None:
+    """A route that is decided anew in a bucket that has differed for long, so that it is shown at
+    once, is a difference no sooner than others."""
+    by_bucket: dict[int, list[str]] = {}
+    for entry in fleet.ledgers["rs1"].routes.values():
+        by_bucket.setdefault(entry.bucket, []).append(entry.key.prefix)
+    first, second = next(prefixes for prefixes in by_bucket.values() if len(prefixes) == 2)
+    fleet.apply("rs2", verdict(first, "rejected", "bogon_asn"))
+    fleet.beats(60)
+    fleet.apply("rs2", verdict(second, "rejected", "bogon_asn"))
+    began = fleet.now
+    while second not in {one.prefix for found in fleet.found().values() for one in found}:
+        fleet.beat()
+        assert fleet.now - began < 30
+    named_at = fleet.now - HURRY_S  # the time since then went by after it
+    assert named_at - began >= STANDS_S
 
 
 def test_another_truth_is_the_cause(fleet: Fleet) -> None:
