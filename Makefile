@@ -144,7 +144,7 @@ benchfleet: setup ## what a fleet costs: the filter, the database, copies, quest
 	@$(RUN) tests/bench/fleet.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: fleet-faults
-fleet-faults: setup ## the fleet's slow faults, octet for octet: patroni's primary killed, slow disks, clocks that step (five minutes)
+fleet-faults: setup ## the fleet's slow faults, octet for octet: patroni's primary killed, etcd without quorum, slow disks, clocks that step (ten minutes)
 	@.ci/packages fleet
 	@echo "fleet-faults: PostgreSQL, patroni, etcd"
 	@$(RUN) -m pytest -m slow -s tests/system/test_fleet_faults.py

@@ -1,4 +1,5 @@
-"""patroni and etcd, both of Debian: PostgreSQL whose synchronous standby takes over by itself."""
+"""patroni and etcd, both of Debian: PostgreSQL whose synchronous standby takes over by itself, as
+long as most of the etcd servers are there."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.postgresql import ADMINISTRATOR, PostgreSql, programs, temporary, unprivileged
 from lab.waiting import eventually
@@ -29,14 +30,45 @@ def are_installed() -> bool:
     return all(map(shutil.which, ("patroni", "etcd")))
 
 
+class Etcd:
+    """One of several etcd servers. Its files stay when it is killed."""
+
+    def __init__(self, place: Path, name: str) -> None:
+        self.name = name
+        self.client = f"{LOCALHOST}:{free_port()}"
+        self.peer = f"http://{LOCALHOST}:{free_port()}"
+        self._place = place
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, everyone: Sequence[Etcd]) -> None:
+        """Start it as one of these."""
+        data = self._place / self.name
+        data.mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            shutil.chown(data, ADMINISTRATOR, ADMINISTRATOR)
+        client = f"http://{self.client}"
+        argv = ["etcd", "--name", self.name, "--data-dir", str(data), "--enable-v2=false"]
+        argv += ["--listen-client-urls", client, "--advertise-client-urls", client]
+        argv += ["--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer]
+        argv += ["--initial-cluster", ",".join(f"{one.name}={one.peer}" for one in everyone)]
+        argv += ["--heartbeat-interval", "500", "--election-timeout", "5000"]
+        self._process = run(argv, self._place)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 class Member(PostgreSql):
     """A server that patroni starts and ends."""
 
-    def __init__(self, place: Path, name: str, etcd: str) -> None:
+    def __init__(self, place: Path, name: str, etcds: Sequence[Etcd]) -> None:
         super().__init__(place)
         self.name = name
         self.port, self._rest = free_port(), free_port()
-        self._etcd = etcd
+        self._etcds = [etcd.client for etcd in etcds]
         self._patroni: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -96,7 +128,7 @@ class Member(PostgreSql):
             "scope": "fleet",
             "name": self.name,
             "restapi": {"listen": rest, "connect_address": rest},
-            "etcd3": {"host": self._etcd},
+            "etcd3": {"hosts": self._etcds},
             "bootstrap": {
                 "dcs": dcs,
                 "initdb": [{"auth": "trust"}, "no-sync", "data-checksums"],
@@ -117,40 +149,39 @@ class Member(PostgreSql):
         }
 
 
+class Cluster(NamedTuple):
+    """What runs."""
+
+    members: list[Member]
+    """The first is the primary, and its standby is synchronous."""
+    etcds: list[Etcd]
+
+
 @contextmanager
-def cluster() -> Iterator[list[Member]]:
-    """Two servers under patroni with one etcd; the first is the primary, and its standby is
-    synchronous. Removed in the end."""
+def cluster() -> Iterator[Cluster]:
+    """Two servers under patroni, and three of etcd. Removed in the end."""
     place = temporary()
-    client = f"{LOCALHOST}:{free_port()}"
-    peer = f"http://{LOCALHOST}:{free_port()}"
-    for name in ("etcd", "output"):
-        (place / name).mkdir() if name == "etcd" else (place / name).touch()
-    if os.geteuid() == 0:
-        shutil.chown(place / "etcd", ADMINISTRATOR, ADMINISTRATOR)
-    argv = ["etcd", "--name", "e1", "--data-dir", str(place / "etcd"), "--enable-v2=false"]
-    argv += ["--listen-client-urls", f"http://{client}", "--advertise-client-urls"]
-    argv += [f"http://{client}", "--listen-peer-urls", peer]
-    argv += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"e1={peer}"]
-    argv += ["--heartbeat-interval", "500", "--election-timeout", "5000"]
-    etcd = run(argv, place)
-    members = [Member(place / name, name, client) for name in ("a", "b")]
+    (place / "output").touch()
+    etcds = [Etcd(place, name) for name in ("e1", "e2", "e3")]
+    members = [Member(place / name, name, etcds) for name in ("a", "b")]
 
     def report() -> str:
         return "\n".join([(place / "output").read_text()[-1000:], *(m.log() for m in members)])
 
     try:
+        for etcd in etcds:
+            etcd.start(etcds)
         first, second = members
         first.start()
         eventually(lambda: None if first.is_primary() else f"{first.state()}", report)
         second.start()
         eventually(lambda: None if first.is_synchronous() else f"{second.state()}", report)
-        yield members
+        yield Cluster(members, etcds)
     finally:
         for member in members:
             member.remove()
-        etcd.kill()
-        etcd.wait()
+        for etcd in etcds:
+            etcd.kill()
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab.patroni import Member, are_installed, cluster
+from lab.patroni import FAILOVER, Cluster, Member, are_installed, cluster
 from lab.postgresql import PostgreSql, slow_fsync, temporary
 from rich.console import Console
 from support.fleet_samples import (
@@ -62,12 +62,10 @@ def has_more(server: PostgreSql, records: int) -> None:
 def test_patroni_has_the_standby_take_over(tmp_path: Path) -> None:
     """The machine of the primary dies under load. The standby takes over by itself, and what was
     acknowledged is there."""
-    with cluster() as (first, second):
-        first.apply(schema_sql(FLEET, ["rs1"]))
-        hosts = ",".join(f"127.0.0.1:{member.port}" for member in (first, second))
-        url = f"postgresql://rs1@{hosts}/postgres?target_session_attrs=read-write"
+    with cluster() as made:
+        first, second = made.members
         growing = Growing(tmp_path)
-        worker = Worker(FleetConfig(FLEET, parse_url(url)), tmp_path)
+        worker = ships_to(made, tmp_path)
         has_more(first, 1000)
         acknowledged = worker.report.shipped
         first.crash()
@@ -83,11 +81,64 @@ def test_patroni_has_the_standby_take_over(tmp_path: Path) -> None:
         wait_until(lambda: follows(first, second, count), "the old primary follows", FAILOVER_S)
 
 
+@pytest.mark.skipif(not are_installed(), reason="needs patroni and etcd: .ci/packages fleet")
+def test_etcd_loses_its_quorum(tmp_path: Path) -> None:
+    """Two of three etcd servers die under load. The primary cannot know whether it still is the
+    only one, and takes no more records: an alarm. It goes on by itself when etcd does."""
+    with cluster() as made:
+        growing = Growing(tmp_path)
+        worker = ships_to(made, tmp_path)
+        has_more(made.members[0], 1000)
+        for etcd in made.etcds[1:]:
+            etcd.kill()
+        began = time.monotonic()
+        wait_until(lambda: not is_writable(made), "no server takes records", FAILOVER_S)
+        read_only = time.monotonic() - began
+        wait_until(lambda: worker.report.problem == "unreachable", "the alarm", FAILOVER_S)
+        assert "nothing is lost" in worker.report.detail
+        wait_until(lambda: all(map(is_standby, made.members)), "both can be read", FAILOVER_S)
+        kept = [shipped(member) for member in made.members]
+        assert all(len(found) >= worker.report.shipped for found in kept)
+        time.sleep(FAILOVER["ttl"] + 5)  # neither takes over meanwhile
+        assert not is_writable(made)
+        assert [shipped(member) for member in made.members] == kept
+        for etcd in made.etcds[1:]:
+            etcd.start(made.etcds)
+        began = time.monotonic()
+        wait_until(lambda: is_writable(made), "a server takes records again", FAILOVER_S)
+        took = time.monotonic() - began
+        (primary,) = [member for member in made.members if member.is_primary()]
+        has_more(primary, 500)
+        wait_until(lambda: not worker.report.problem, "the alarm ends", FAILOVER_S)
+        count = finish(growing, worker, primary)
+        Console().print(
+            f"read-only after {read_only:.0f} s, and again a primary {took:.0f} s after etcd is "
+            f"back; {count} records, octet for octet"
+        )
+
+
+def ships_to(made: Cluster, directory: Path) -> Worker:
+    """Make rs1 known to a new cluster, and ship its log to whichever server takes records."""
+    made.members[0].apply(schema_sql(FLEET, ["rs1"]))
+    hosts = ",".join(f"127.0.0.1:{member.port}" for member in made.members)
+    url = f"postgresql://rs1@{hosts}/postgres?target_session_attrs=read-write"
+    return Worker(FleetConfig(FLEET, parse_url(url)), directory)
+
+
+def is_writable(made: Cluster) -> bool:
+    """Return whether any server takes records."""
+    return any(member.is_primary() for member in made.members)
+
+
+def is_standby(member: Member) -> bool:
+    """Return whether it can be read and not written."""
+    state = member.state()
+    return state.get("state") in ("running", "streaming") and state.get("role") == "replica"
+
+
 def follows(member: Member, primary: Member, count: int) -> bool:
     """The member is a standby, and has all records."""
-    state = member.state()
-    is_standby = state.get("state") in ("running", "streaming") and state.get("role") == "replica"
-    return is_standby and len(shipped(member)) == count == len(shipped(primary))
+    return is_standby(member) and len(shipped(member)) == count == len(shipped(primary))
 
 
 @pytest.fixture
