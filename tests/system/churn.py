@@ -4,6 +4,11 @@ Three hosts' UPDATEs are made up here, as fast as possible, and go through the r
 and egress; ExaBGP, the pipe and the routers are real. After each round it waits until the filter
 has nothing left to say, writes what routers should have, and waits to be told to go on.
 
+A round ends with a flurry: a host takes a prefix over, withdraws it, and takes it over again while
+nothing else changes. Written at once, as it happens, this leaves every router with the other
+host's route, whatever the storm did: ExaBGP sends a prefix's changes grouped by their attributes.
+Then a third host announces `MARKER`.
+
     python churn.py RSFILTER.TOML SEED CHANGES [naive]
 """
 
@@ -15,6 +20,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -36,13 +42,21 @@ PREFIXES = [f"203.0.113.{n}/32" for n in range(4)]
 CHANGES_AT_ONCE = 20
 """As many as one chunk of lines from ExaBGP may carry."""
 
+CONTESTED = PREFIXES[0]
+"""The prefix of the flurry."""
+
+MARKER = "203.0.113.9/32"
+"""The last change of a round: a router that has it has all that ExaBGP ever sends of the round."""
+
 
 class NaiveFilter(Filter):
     """Writes each change as it happens: the egress that has to fail this test."""
 
-    told: dict[str, dict[Prefix, Paths]]
-    lines: list[bytes]
-    unanswered = 0
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.naively_sent: dict[str, dict[Prefix, Paths]] = {}
+        self.naive_lines: list[bytes] = []
+        self.unanswered = 0
 
     def _routing(self, event, now):  # type: ignore[no-untyped-def]
         for change in self.engine.handle(event, now).out:
@@ -51,26 +65,26 @@ class NaiveFilter(Filter):
 
     def _tell(self, group: str, prefix: Prefix) -> None:
         routers = [state.address for state in self.egress._groups[group]]
-        before = dict(self.told.setdefault(group, {}).get(prefix, ()))
+        before = dict(self.naively_sent.setdefault(group, {}).get(prefix, ()))
         after = dict(self.engine.routes_out(group).get(prefix, ()))
-        self.told[group][prefix] = tuple(after.items())
+        self.naively_sent[group][prefix] = tuple(after.items())
         for path_id, attributes in after.items():
             if before.get(path_id) != attributes:
-                self.lines += [
+                self.naive_lines += [
                     line for line, _ in encode.announce(routers, path_id, attributes, [prefix])
                 ]
         for path_id in before.keys() - after.keys():
             lines = encode.withdraw(routers, path_id, prefix.family, [prefix])
-            self.lines += [line for line, _ in lines]
+            self.naive_lines += [line for line, _ in lines]
 
     def line(self, line: bytes, now: float) -> None:
         self.unanswered -= line in (b"done", b"error")
         super().line(line, now)
 
     def commands(self, now: float) -> list[bytes]:
-        lines, self.lines = self.lines, []
+        lines, self.naive_lines = self.naive_lines, []
         self.unanswered += len(lines)
-        return lines
+        return [b"".join(lines)] if lines else []  # in one write: ExaBGP reads it at once
 
 
 class Churn:
@@ -79,11 +93,11 @@ class Churn:
     def __init__(self, config: Path, seed: int, *, naive: bool) -> None:
         self.place = config.parent
         self.random = random.Random(seed)
-        vrps = VrpSet.of(Vrp(Prefix.parse(p), 32, asn) for p in PREFIXES for asn in HOSTS.values())
+        vrps = VrpSet.of(
+            Vrp(Prefix.parse(p), 32, asn) for p in [*PREFIXES, MARKER] for asn in HOSTS.values()
+        )
         data = Data(truth=vrps, truth_source=Source.READY)
         self.filter = (NaiveFilter if naive else Filter)(load_config(config), data)
-        if isinstance(self.filter, NaiveFilter):
-            self.filter.told, self.filter.lines = {}, []
         self.wake = threading.Event()
         self.reader = LineReader(0, self.wake.set)
         self.writer = CommandWriter(private_stdout(), self.wake.set)
@@ -106,36 +120,47 @@ class Churn:
 
     def change(self) -> None:
         """One host announces or withdraws one prefix."""
-        host, asn = self.random.choice(list(HOSTS.items()))
+        host = self.random.choice(list(HOSTS))
         prefix = self.random.choice(PREFIXES)
         if self.random.random() < 0.6:
-            update = announce(host, asn, [prefix])
-            if self.random.random() < 0.3:
-                update = update.replace(b'"igp"', b'"igp", "med": %d' % self.random.randint(0, 3))
+            has_med = self.random.random() < 0.3
+            self.announces(host, prefix, med=self.random.randint(0, 3) if has_med else None)
         else:
-            update = line(
-                "update",
-                host,
-                asn,
-                '"direction": "receive", "message": { "update": { "withdraw": { "ipv4 unicast": '
-                f'[ {{ "nlri": "{prefix}" }} ] }} }} }}',
-            )
+            self.withdraws(host, prefix)
+
+    def announces(self, host: str, prefix: str, *, med: int | None = None) -> None:
+        """A host announces a prefix."""
+        update = announce(host, HOSTS[host], [prefix])
+        if med is not None:
+            update = update.replace(b'"igp"', b'"igp", "med": %d' % med)
+        self.filter.line(update.strip(), time.monotonic())
+
+    def withdraws(self, host: str, prefix: str) -> None:
+        """A host withdraws a prefix."""
+        update = line(
+            "update",
+            host,
+            HOSTS[host],
+            '"direction": "receive", "message": { "update": { "withdraw": { "ipv4 unicast": '
+            f'[ {{ "nlri": "{prefix}" }} ] }} }} }}',
+        )
         self.filter.line(update.strip(), time.monotonic())
 
     def is_quiet(self) -> bool:
         """The filter has nothing left to say, and ExaBGP has taken it all."""
         if isinstance(self.filter, NaiveFilter):
-            return self.filter.unanswered == 0 and not self.filter.lines
+            return self.filter.unanswered == 0 and not self.filter.naive_lines
         return all(state.is_idle for state in self.filter.egress.routers.values())
 
     def round(self, number: int, changes: int) -> None:
-        """A storm, then silence, then the oracle."""
+        """A storm, a flurry, then silence, then the oracle."""
         for count in range(changes):
             self.change()
             if count % CHANGES_AT_ONCE == 0:
                 self.turn()
-        while not self.is_quiet():
-            self.turn(0.1)
+        self.calms_down()
+        self.flurry()
+        self.calms_down()
         oracle: dict[str, object] = {
             group: {
                 str(prefix): sorted(str(attributes.next_hop) for _, attributes in paths)
@@ -147,6 +172,25 @@ class Churn:
         new = self.place / "oracle.new"
         new.write_text(json.dumps(oracle))
         new.rename(self.place / f"oracle-{number}")
+
+    def flurry(self) -> None:
+        """A prefix changes three times in one turn, as the module says."""
+        better, other, third = HOSTS
+        for host in (better, third):
+            self.withdraws(host, CONTESTED)
+        self.withdraws(third, MARKER)
+        self.announces(other, CONTESTED)
+        self.calms_down()
+        self.announces(better, CONTESTED)
+        self.withdraws(better, CONTESTED)
+        self.announces(better, CONTESTED)
+        self.calms_down()
+        self.announces(third, MARKER)
+
+    def calms_down(self) -> None:
+        """Takes turns until nothing is left to say."""
+        while not self.is_quiet():
+            self.turn(0.1)
 
     def wait_for(self, name: str) -> None:
         """Goes on serving ExaBGP until a file is there."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shlex
 import signal
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from lab.bird import BirdHost, BirdRouter
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.lab
 HV1, HV2 = 65001, 65002
 GUEST, ANYCAST, OTHER = "10.1.0.1/32", "10.9.0.1/32", "2001:db8:2::1/128"
 MARKER = "10.1.255.255/32"
+TESTATOR = Path(__file__).with_name("testator.py")
 
 
 def data() -> list[Vrp]:
@@ -155,15 +156,11 @@ class BereavedServer(RouteServer):
     def rsfilter(self, *arguments: str) -> str:
         """Renders; then puts the process that dies before `rsfilter run`."""
         said = super().rsfilter(*arguments)
-        path, script = self.place / "exabgp.conf", self.place / "first"
-        here, text = shlex.quote(str(self.place)), path.read_text()
+        path = self.place / "exabgp.conf"
+        text = path.read_text()
         (command,) = re.findall(r"^\s*run (.*);$", text, re.MULTILINE)
-        script.write_text(
-            f"#!/bin/sh\nif mkdir {here}/died; then cat {here}/will; sleep 0.1; exit 1; fi\n"
-            f"exec {command}\n"
-        )
-        script.chmod(0o755)
-        path.write_text(text.replace(command, f'"{script}"'))
+        first = " ".join(f'"{word}"' for word in (sys.executable, TESTATOR, self.place / "will"))
+        path.write_text(text.replace(command, f"{first} {command}"))
         return said
 
 
