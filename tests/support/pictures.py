@@ -18,6 +18,8 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 from playwright.sync_api import Page, expect, sync_playwright
+from support.audit_samples import write_log
+from support.past_day import PastDay
 from support.speaker import Speaker, announce, state, withdraw
 
 CONFIG = """
@@ -115,17 +117,17 @@ class Camera:
         self.page = page
         self._directory = directory
 
-    def takes(self, name: str, where: str, text: str) -> None:
+    def takes(self, name: str, where: str, text: str, *, is_whole: bool = False) -> None:
         """A picture of the view at this address, once it has this text."""
         self.page.goto(f"/#/{where}")
         expect(self.page.locator("main")).to_contain_text(text, timeout=SLOWLY)
         expect(self.page.locator("header")).to_contain_text("as of", timeout=SLOWLY)
-        self.shoots(name)
+        self.shoots(name, is_whole=is_whole)
 
-    def shoots(self, name: str) -> None:
-        """A picture of what is there now."""
+    def shoots(self, name: str, *, is_whole: bool = False) -> None:
+        """A picture of what is there now; whole: what does not fit the window too."""
         self.page.wait_for_timeout(400)  # canvases are drawn in the next frames
-        self.page.screenshot(path=self._directory / f"page-{name}.png")
+        self.page.screenshot(path=self._directory / f"page-{name}.png", full_page=is_whole)
 
 
 def pictures(camera: Camera, speaker: Speaker) -> None:
@@ -146,7 +148,7 @@ def pictures(camera: Camera, speaker: Speaker) -> None:
     bad.rename(place / "truth.json")
     expect(page.locator("#state")).to_contain_text("24 held", timeout=SLOWLY)
     camera.takes("guard", "guard", "Triggered by a change of truth")
-    camera.takes("plots", "plots?since=2min", "Verdicts per")
+    camera.takes("plots", "plots?since=24h", "Verdicts per", is_whole=True)
     page.emulate_media(color_scheme="dark")
     camera.takes("dark", "", "got another verdict")
     page.emulate_media(color_scheme="light")
@@ -162,6 +164,7 @@ def main(directory: Path) -> None:
         place = Path(name)
         (place / "rsfilter.toml").write_text(CONFIG)
         (place / "truth.json").write_text(truth("r41"))
+        write_log(place / "audit", *PastDay(hosts(), HIJACKER, time.time() - 60).entries())
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=[] if os.geteuid() else ["--no-sandbox"]
         )
