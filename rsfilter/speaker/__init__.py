@@ -15,6 +15,7 @@ its source is known (`replacement`). Nothing of rsfilter is imported here.
     listing      `show adj-rib` walks through a table
     collector    Python's collector of cycles runs less often
     accepting    many connections in a turn, each found by an index
+    reading      a neighbor of a configuration is not compared with all others
     hops         GTSM on connections that a neighbor opens
     loop         a peer has a turn when it needs one; the loop sleeps until an event:
                  turns (which, and when), rules (meaning of a peer's state), poller (epoll)

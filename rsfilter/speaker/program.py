@@ -29,6 +29,7 @@ from rsfilter.speaker import (
     packing,
     prefixes,
     quiet,
+    reading,
     steps,
     withdrawing,
 )
@@ -46,6 +47,7 @@ REPLACEMENTS = (
     listing.REPLACEMENT,
     collector.REPLACEMENT,
     accepting.REPLACEMENT,
+    reading.REPLACEMENT,
     hops.REPLACEMENT,
     loop.REPLACEMENT,
 )

@@ -14,6 +14,8 @@ from exabgp.bgp.message.open.asn import ASN
 from exabgp.bgp.message.update.nlri import INET, NLRI
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.configuration.configuration import _Configuration
+from exabgp.configuration.neighbor import ParseNeighbor
+from exabgp.configuration.neighbor.api import ParseAPI
 from exabgp.logger import _log, log
 from exabgp.logger.option import option
 from exabgp.protocol.family import AFI, SAFI, Family
@@ -42,6 +44,7 @@ IPV4, IPV6 = (AFI.ipv4, SAFI.unicast), (AFI.ipv6, SAFI.unicast)
 
 TOUCHED: Sequence[type | ModuleType] = (
     *(ASYNC, Connection, KA, Listener, Neighbor, OutgoingRIB, Peer, Protocol, Reactor),
+    *(ParseAPI, ParseNeighbor),
     *(AFI, SAFI, Family, NLRI, INET, _log, log, option, _Configuration, announce, limit, rib),
 )
 """Classes with something replaced."""

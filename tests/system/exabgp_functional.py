@@ -2,17 +2,23 @@
 
     git clone --branch 5.0 https://github.com/Exa-Networks/exabgp CLONE   (no space in its path)
     python tests/system/exabgp_functional.py CLONE [--stock] [--without packing] [--only NAME ...]
-                                      [--jobs 2] [--seconds 60]
+                                      [--kinds encoding decoding parsing] [--jobs 2]
+                                      [--seconds 60]
 
 The tests (`qa/`) and their configurations (`etc/`) are the clone's; the ExaBGP is the one that is
-installed beside rsfilter. psutil must be importable. Each test is a server that expects messages
-and a client that is ExaBGP, and passes when the server has seen exactly what it expects. Some
-expect one UPDATE for each IPv6 prefix, octet by octet: they pass without `packing`.
+installed beside rsfilter. psutil must be importable.
+
+    encoding    a server expects messages, and a client that is ExaBGP has to send exactly those;
+                the tests of the API (`api-*`) are some of them. A few expect one UPDATE for each
+                IPv6 prefix, octet by octet: they pass without `packing`
+    decoding    ExaBGP prints a message as JSON
+    parsing     ExaBGP accepts a configuration
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -22,20 +28,36 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 PROGRAM = """\
 import sys
 from rsfilter.speaker import program
+from rsfilter.speaker.replacement import install
 
 program.REPLACEMENTS = [each for each in program.REPLACEMENTS if each.name not in {without!r}]
+if not {{"server", program.STOCK}} & {{*sys.argv}}:  # only a server has them otherwise
+    install(program.REPLACEMENTS, "")
 sys.exit(program.main(sys.argv[1:]))
 """
 """As a file `main.py`, by whose name the tests find ExaBGP's process."""
 
 FIRST_PORT = 17900
 
+KINDS = ("encoding", "decoding", "parsing")
 
-class Case:
+
+class Case(Protocol):
+    """One test."""
+
+    name: str
+
+    def run(self, words: list[str], seconds: float) -> str:
+        """Empty, or why it failed. `words`: how ExaBGP is started."""
+        ...
+
+
+class Encoding:
     """One test of `qa/encoding`."""
 
     def __init__(self, clone: Path, name: str, port: int) -> None:
@@ -55,7 +77,9 @@ class Case:
         )
         time.sleep(0.5)
         client = self._start(
-            [sys.executable, *words, "-d", "-p", *self._configurations], self._environment(), False
+            [sys.executable, *words, "server", "-d", "-p", *self._configurations],
+            self._environment(),
+            False,
         )
         try:
             told = server.communicate(timeout=seconds)[0]
@@ -98,6 +122,65 @@ class Case:
         )
 
 
+class Decoding:
+    """One test of `qa/decoding`: a kind of message, the message, and its JSON."""
+
+    OF_A_RUN = ("exabgp", "host", "pid", "ppid", "time", "version")
+
+    def __init__(self, clone: Path, name: str) -> None:
+        self.name = name
+        kind, packet, expected = (clone / "qa" / "decoding" / name).read_text().splitlines()[:3]
+        what, *family = kind.split()
+        of_family = ["-f", " ".join(family)] if family else []
+        self._words = ["decode", *of_family, f"--{what}", packet.replace(" ", "")]
+        self._expected = self._steady(expected)
+
+    def run(self, words: list[str], seconds: float) -> str:
+        """Empty, or why it failed."""
+        told = _told([*words, *self._words], seconds)
+        try:
+            found = self._steady(told)
+        except ValueError:
+            return told[-1000:]
+        return "" if found == self._expected else f"{found} is not {self._expected}"
+
+    def _steady(self, text: str) -> dict[str, object]:
+        return {name: of for name, of in json.loads(text).items() if name not in self.OF_A_RUN}
+
+
+class Parsing:
+    """A configuration of `etc/exabgp`."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._path = path
+
+    def run(self, words: list[str], seconds: float) -> str:
+        """Empty, or why it failed."""
+        try:
+            _told([*words, "validate", "-nrv", str(self._path)], seconds)
+        except subprocess.CalledProcessError as error:
+            return f"{error.stdout}{error.stderr}"[-1000:]
+        return ""
+
+
+def _told(words: list[str], seconds: float) -> str:
+    """What ExaBGP prints. CalledProcessError unless it ends with 0."""
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=True, timeout=seconds
+    ).stdout
+
+
+def made(clone: Path, kind: str) -> list[Case]:
+    """All tests of a kind."""
+    if kind == "decoding":
+        return [Decoding(clone, path.name) for path in sorted((clone / "qa" / kind).iterdir())]
+    if kind == "parsing":
+        return [Parsing(path) for path in sorted((clone / "etc" / "exabgp").glob("*.conf"))]
+    names = sorted(path.stem for path in (clone / "qa" / kind).glob("*.ci"))
+    return [Encoding(clone, name, FIRST_PORT + number) for number, name in enumerate(names)]
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """A process with what it has started; helpers of ExaBGP have groups of their own."""
     found = subprocess.run(
@@ -120,25 +203,33 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--without", nargs="*", default=[], metavar="REPLACEMENT")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS, metavar="KIND")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
-    clone = args.clone.resolve()
-    names = args.only or sorted(path.stem for path in (clone / "qa" / "encoding").glob("*.ci"))
-    cases = [Case(clone, name, FIRST_PORT + number) for number, name in enumerate(names)]
     failed = 0
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
+    with TemporaryDirectory() as folder:
         program = Path(folder, "main.py")
         program.write_text(PROGRAM.format(without=args.without))
-        words = [str(program), *(["--stock"] if args.stock else []), "exabgp", "server"]
-        for case, why in zip(
-            cases, pool.map(lambda case: case.run(words, args.seconds), cases), strict=True
-        ):
+        words = [str(program), *(["--stock"] if args.stock else []), "exabgp"]
+        for kind in args.kinds:
+            cases = made(args.clone.resolve(), kind)
+            cases = [case for case in cases if not args.only or case.name in args.only]
+            failed += run(kind, cases, words, args.jobs, args.seconds)
+    return 1 if failed else 0
+
+
+def run(kind: str, cases: list[Case], words: list[str], jobs: int, seconds: float) -> int:
+    """Run the tests of a kind; return how many failed."""
+    failed = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        reasons = pool.map(lambda case: case.run(words, seconds), cases)
+        for case, why in zip(cases, reasons, strict=True):
             failed += bool(why)
             sys.stdout.write(f"{'FAILED' if why else 'passed'} {case.name} {why}".rstrip() + "\n")
             sys.stdout.flush()
-    sys.stdout.write(f"{len(cases) - failed} of {len(cases)} passed\n")
-    return 1 if failed else 0
+    sys.stdout.write(f"{kind}: {len(cases) - failed} of {len(cases)} passed\n")
+    return failed
 
 
 if __name__ == "__main__":

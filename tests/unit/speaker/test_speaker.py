@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from unittest import mock
 import pytest
 from exabgp.bgp.message import Action, Notify, Update
 from exabgp.bgp.message.update.nlri import NLRI
+from exabgp.bgp.neighbor import Neighbor
+from exabgp.configuration.configuration import Configuration
 from exabgp.logger import log
 from exabgp.logger.option import option
 from exabgp.protocol.family import AFI, SAFI, Family
@@ -44,6 +46,7 @@ from rsfilter.speaker import (
     prefixes,
     program,
     quiet,
+    reading,
     steps,
     withdrawing,
 )
@@ -563,3 +566,69 @@ def test_peers_are_listed_again_when_one_comes_or_goes() -> None:
         assert reactor.peers("q") == ["one"]
         established = Reactor.established_peers(reactor)
         assert limit.match_neighbors(established, []) == set()
+
+
+# reading -----------------------------------------------------------------------------------------
+
+
+def _read(text: str) -> tuple[bool, dict[str, Any]]:
+    """Whether ExaBGP takes in a configuration, and the words for the helper of each neighbor."""
+    made = Configuration([text], text=True)
+    is_read = made.reload()
+    return is_read, {name: each.api for name, each in made.neighbors.items()}
+
+
+def _neighbors(addresses: Sequence[str]) -> str:
+    text = "process helper { run /bin/true; encoder json; }\n"
+    for number, address in enumerate(addresses):
+        api = "api { processes [ helper ]; receive { parsed; update; } }" if number % 2 else ""
+        text += (
+            f"neighbor {address} {{ router-id 192.0.2.100; local-address 192.0.2.100; "
+            f"local-as 65100; peer-as 65001; passive true; {api} }}\n"
+        )
+    return text
+
+
+@pytest.mark.parametrize("addresses", [["192.0.2.1", "192.0.2.2", "192.0.2.3"], ["192.0.2.1"] * 2])
+def test_a_configuration_is_read_as_before(addresses: list[str]) -> None:
+    """Neighbors twice are refused as before."""
+    text = _neighbors(addresses)
+    is_read, neighbors = _read(text)
+    with replaced(reading.REPLACEMENT):
+        again, as_before = _read(text)
+    assert (again, as_before) == (is_read, neighbors)
+    assert is_read == (len(set(addresses)) == len(addresses))
+
+
+def test_what_one_neighbor_has_for_the_helper_is_not_of_another() -> None:
+    with replaced(reading.REPLACEMENT):
+        _, neighbors = _read(_neighbors(["192.0.2.1", "192.0.2.2"]))
+    first, second = neighbors.values()
+    assert first["processes"] == []
+    assert second["processes"] == second["receive-parsed"] == ["helper"]
+
+
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_a_neighbor_is_not_compared_with_all_others() -> None:
+    stock = Neighbor.index
+    text = _neighbors([f"192.0.2.{n}" for n in range(1, 41)])
+    Counted.comparisons = 0
+    with (
+        replaced(reading.REPLACEMENT),
+        mock.patch.object(Neighbor, "index", lambda self: Counted(stock(self))),
+    ):
+        is_read, neighbors = _read(text)
+    assert is_read
+    assert len(neighbors) == 40
+    assert Counted.comparisons < 40
