@@ -47,7 +47,12 @@ FIRST_ASN = 4_200_000_000
 RANGE = "127.64.0.0/14"
 """Hypervisors' addresses: the loopback has all of them, in every network namespace."""
 
-IDLE_S = 10.0
+HOLD_TIME_S = 240
+"""Of the router, BIRD's own: while ExaBGP reads thousands of neighbors it sends no keepalive, and
+on a machine that has little time for it that lasts."""
+
+IDLE_S = 60.0
+"""Every session has a keepalive of ExaBGP's in this time, and nearly every one of its host's."""
 GROWTH = 1.1
 """Twice as many hypervisors take a little more than twice as long."""
 
@@ -126,6 +131,7 @@ class Site:
         if is_stock:
             rs.program = "rsfilter exabgp --stock"
         self.router = BirdRouter(lab, "leaf", 200, 65200, [rs.endpoint], over=4)
+        self.router.hold_time_s = HOLD_TIME_S
         *self.known, self.newcomer = (Hypervisor(n, guests) for n in range(1, hosts + 2))
         self.hosts = Hypervisors(lab, "hypervisors", self.known, rs, self.newcomer.guests[0])
         self._truth(self.known)
@@ -168,14 +174,17 @@ class Site:
         return f"{who}\n{self.rs.report()}"
 
     def adds_one(self) -> None:
-        """The newcomer: truth, rendered, reloaded, up. Nobody else's session may notice."""
-        before = self.hosts.count("lost")
+        """The newcomer: truth, rendered, reloaded, up. Nobody else's session may notice, and the
+        router gets the newcomer's guests alone."""
+        before, received = self.hosts.count("lost"), self.router.received()
         everybody = [*self.known, self.newcomer]
         self._truth(everybody)
         self.rs.reloads()
         Hypervisors(self.lab, "newcomer", [self.newcomer], self.rs).starts()
         self.has_exactly(everybody)
         assert self.hosts.count("lost") == before, "a session was lost"
+        new = self.router.received() - received
+        assert new == len(self.newcomer.guests), f"the router was told of {new} routes"
         self.known = everybody
 
     def restarts_the_filter(self) -> None:

@@ -232,6 +232,8 @@ class BirdRouter(Bird, Router):
     further = ""
     """More options of its sessions."""
 
+    hold_time_s = HOLD_TIME_S
+
     def asks_for_refresh(self) -> None:
         """Have it ask the route servers to send everything again."""
         for name in self.sessions():
@@ -244,8 +246,8 @@ class BirdRouter(Bird, Router):
         )
         first = "on" if self.enforces_first_as else "off"
         options = (
-            f"passive on; hold time {HOLD_TIME_S}; enforce first as {first}; debug {{ routes }};"
-            f" {self.further}"
+            f"passive on; hold time {self.hold_time_s}; enforce first as {first};"
+            f" debug {{ routes }}; {self.further}"
         )
         for other in self._route_servers:
             for family in self.carried:

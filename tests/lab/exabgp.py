@@ -49,23 +49,31 @@ class ExaBgp(Speaker):
     def _takes_in_its_file(self) -> None:
         """Have it reload (SIGUSR1); returns when it has.
 
-        ExaBGP 5.0.15 forgets the signal while a peer has routes that were not sent yet.
+        ExaBGP 5.0.15 forgets the signal while a peer has routes that were not sent yet. A reload
+        that has begun needs no other signal, which would only have it reload twice.
         """
-        before, again_at, patience_s = self._reloads(), 0.0, 1.0
+        before, begun = self._reloads(), self._reloads_begun()
+        again_at, patience_s = 0.0, 1.0
 
         def probe() -> str | None:
             nonlocal again_at, patience_s
             if self._reloads() > before:
                 return None
-            if (now := time.monotonic()) >= again_at:
+            if self._reloads_begun() == begun and (now := time.monotonic()) >= again_at:
                 self.process.send(SIGUSR1)
-                again_at, patience_s = now + patience_s, 2 * patience_s  # thousands take seconds
+                again_at, patience_s = now + patience_s, 2 * patience_s
             return f"{self.name} has not reloaded"
 
         eventually(probe, self.lab.report)
 
     def _reloads(self) -> int:
-        return self.log.read_text(errors="replace").count("loaded new configuration successfully")
+        return self._logged("loaded new configuration successfully")
+
+    def _reloads_begun(self) -> int:
+        return self._logged("performing reload of exabgp")
+
+    def _logged(self, words: str) -> int:
+        return self.log.read_text(errors="replace").count(words)
 
     def _listens(self) -> None:
         """Raises OSError while it does not listen on all its addresses."""
