@@ -119,7 +119,7 @@ benchscale: setup ## 200,000 routes of 20 BIRD hosts through ExaBGP and rsfilter
 .PHONY: benchhosts
 benchhosts: setup ## sessions of 500 to 8,000 hypervisors with one ExaBGP, in CPU seconds (10 minutes; HOSTS="500 4000" STOCK="500" MINUTES=60)
 	@echo "bench: thousands of hypervisors, in one real session each"
-	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) $(if $(STOCK),--stock $(STOCK)) --minutes $(or $(MINUTES),10)
+	@$(RUN) tests/bench/hypervisors.py $(if $(HOSTS),--hosts $(HOSTS)) $(if $(STOCK),--stock $(STOCK)) --minutes $(or $(MINUTES),10) $(call JSON,hosts)
 
 .PHONY: benchfanout
 benchfanout: setup ## what 1 to 64 routers cost ExaBGP, and with one BIRD between (10 minutes; ROUTERS="1 16")

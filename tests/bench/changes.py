@@ -1,13 +1,14 @@
 """How long a change takes to reach the router: of a host's route, and of the truth.
 
     python tests/bench/changes.py [--routes 100000] [--samples 400] [--per-second 1000]
-                                   [--json FILE]
+                                   [--repeat 1] [--systems rsfilter stock] [--json FILE]
 
-The systems are those of compare.py. A host withdraws its guests one by one and announces them
-again: while nothing else happens, and while other hosts change as many routes a second as is said.
-Then it does so with one guest, again and again. At last the truth takes one route, and the
-twentieth part of all, away from a host, and gives them back. Times are from the host's or the
-operator's word until the router's log has it, on one clock.
+The systems are those of compare.py, and take turns; figures of several turns are their medians. A
+host withdraws its guests one by one and announces them again: while nothing else happens, and while
+other hosts change as many routes a second as is said. Then it does so with one guest, again and
+again. At last the truth takes one route, and the twentieth part of all, away from a host, and gives
+them back. Times are from the host's or the operator's word until the router's log has it, on one
+clock.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from lab.stayrtr import Vrp
 from lab.waiting import eventually
 
 from bench import results
-from bench.compare import FIRST_ASN, HOSTS, SYSTEMS, Load, Site
+from bench.compare import FIRST_ASN, HOSTS, Load, Site
+from bench.compare import MEASURED as SYSTEMS
 from bench.results import Results
 from bench.scale import guest
 
@@ -211,18 +213,41 @@ def of_truth(system: str, routes: int, times: int) -> list[Row]:
     ]
 
 
-def rows(routes: int, times: int, samples: int, per_second: float) -> list[Row]:
-    """The whole of it, system by system."""
+def rows(
+    routes: int, times: int, samples: int, per_second: float, repeat: int, systems: Sequence[str]
+) -> list[Row]:
+    """The whole of it: the systems take turns."""
     found = []
     with Progress(transient=True) as progress:
-        task = progress.add_task("measuring", total=2 * len(SYSTEMS))
-        for system in SYSTEMS:
-            found += of_routes(system, samples, per_second)
-            progress.advance(task)
+        task = progress.add_task("measuring", total=(repeat + 1) * len(systems))
+        for _ in range(repeat):
+            for system in systems:
+                found += of_routes(system, samples, per_second)
+                progress.advance(task)
+        for system in systems:
             # The null helper knows no truth.
-            found += of_truth(system, routes, times) if system != "null" else []
+            found += of_truth(system, routes, times) if times and system != "null" else []
             progress.advance(task)
-    return found
+    return [
+        median(found, system, change) for system in systems for change in changed(found, system)
+    ]
+
+
+def changed(found: Sequence[Row], system: str) -> list[str]:
+    """The kinds of changes that were measured, in their order."""
+    return [c for c in CHANGES if any((row.system, row.change) == (system, c) for row in found)]
+
+
+def median(found: Sequence[Row], system: str, change: str) -> Row:
+    """Of several turns."""
+    those = [row for row in found if (row.system, row.change) == (system, change)]
+    p99 = [row.p99_ms for row in those if row.p99_ms is not None]
+    return Row(
+        system,
+        change,
+        statistics.median(row.p50_ms for row in those),
+        statistics.median(p99) if p99 else None,
+    )
 
 
 def table(found: Sequence[Row], routes: int, per_second: float) -> Table:
@@ -236,7 +261,7 @@ def table(found: Sequence[Row], routes: int, per_second: float) -> Table:
         f"{routes // HOSTS:,} lost",
         title="until the router has it: ms",
     )
-    for system in SYSTEMS:
+    for system in dict.fromkeys(row.system for row in found):
         cells = [
             f"{row.p50_ms:.0f}" if row.p99_ms is None else f"{row.p50_ms:.1f}, {row.p99_ms:.1f}"
             for change in CHANGES
@@ -253,10 +278,12 @@ def main() -> int:
     parser.add_argument("--routes", type=int, default=100_000, help="while the truth changes")
     parser.add_argument("--times", type=int, default=3, help="that the truth changes")
     parser.add_argument("--samples", type=int, default=400, help="single changes")
+    parser.add_argument("--repeat", type=int, default=1, help="turns of single changes")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
     parser.add_argument("--per-second", type=float, default=1000.0, help="changes beside them")
     results.add_option(parser)
     args = parser.parse_args()
-    found = rows(args.routes, args.times, args.samples, args.per_second)
+    found = rows(args.routes, args.times, args.samples, args.per_second, args.repeat, args.systems)
     console = Console()
     console.print(table(found, args.routes, args.per_second))
     measured = Results.of(
@@ -267,6 +294,7 @@ def main() -> int:
         truth_times=args.times,
         routes=BASE_ROUTES,
         samples=args.samples,
+        repeat=args.repeat,
         changes_per_s=args.per_second,
     )
     results.tell(console, measured, args.json)

@@ -51,6 +51,8 @@ class Load(NamedTuple):
 
     routes: int
     routers: int
+    family: int = 4
+    """Of the routes."""
 
     @classmethod
     def parse(cls, text: str) -> Load:
@@ -129,7 +131,9 @@ class Site:
         self.system = system
         shares = [load.routes // HOSTS] * HOSTS + list(more)
         self.routes = sum(shares) + len(moved)
-        self.vrps = [Vrp(FIRST_ASN + n, block(n), 32) for n in range(len(shares))]
+        self.family = load.family
+        length = 32 if load.family == 4 else 128
+        self.vrps = [Vrp(FIRST_ASN + n, block(n, load.family), length) for n in range(len(shares))]
         self.vrps += [Vrp(FIRST_ASN, prefix, 32) for prefix in moved]
         self.rs: RouteServer | BirdServer = (
             BirdServer(lab, self.vrps) if system == "BIRD" else RouteServer(lab)
@@ -139,7 +143,9 @@ class Site:
         self.routers = [
             BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=4) for n in range(load.routers)
         ]
-        self.guests = [[guest(n, g) for g in range(share)] for n, share in enumerate(shares)]
+        self.guests = [
+            [guest(n, g, load.family) for g in range(share)] for n, share in enumerate(shares)
+        ]
         self.guests[0] += moved
         for host in self.hosts:
             host.speaks_only_over(4)
@@ -187,7 +193,7 @@ class Site:
 
         def probe() -> str | None:
             for router in self.routers:
-                if (has := count(router)) != self.routes:
+                if (has := count(router, self.family)) != self.routes:
                     return f"{router.name} has {has} of {self.routes}"
             return None
 
@@ -205,9 +211,9 @@ class Site:
         return daemon, self.lab.find(words)
 
 
-def block(host: int) -> str:
+def block(host: int, family: int = 4) -> str:
     """What a host owns."""
-    return f"10.{host}.0.0/16"
+    return f"10.{host}.0.0/16" if family == 4 else f"2001:db8:{host + 1:x}::/48"
 
 
 def total(pids: list[int]) -> float:
@@ -245,7 +251,15 @@ class Row(NamedTuple):
         """From several runs."""
         cost = Cost(*map(statistics.median, zip(*costs, strict=True)))
         helper = None if system == "BIRD" else cost.filter_s
-        return cls(*load, system, cost.speaker_s, helper, cost.clock_s, load.routes / cost.clock_s)
+        return cls(
+            load.routes,
+            load.routers,
+            system,
+            cost.speaker_s,
+            helper,
+            cost.clock_s,
+            load.routes / cost.clock_s,
+        )
 
 
 def rows(loads: Sequence[Load], repeat: int) -> list[Row]:

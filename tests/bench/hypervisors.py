@@ -1,7 +1,7 @@
 """Thousands of hypervisors: how many sessions one ExaBGP with rsfilter holds, and what they cost.
 
     python tests/bench/hypervisors.py [--hosts 500 1000 2000 8000] [--guests 25] [--minutes 10]
-                                      [--stock 500]
+                                      [--stock 500] [--json FILE]
 
 One process is all hypervisors (`bgp_hosts`), each with its session, address and ASN. Every one
 announces its guests and one of somebody else's; the sessions are rendered from the truth file. At
@@ -10,7 +10,12 @@ each number of hypervisors
     up       every one comes up, until the router has exactly the guests that are allowed
     idle     nothing happens but keepalives
     added    a hypervisor more in truth, rendered, reloaded, up: no other session may notice
+    lost     a hypervisor goes: the router loses its guests, and no others
+    truth    the truth has other guests for one hypervisor: the router has those
+    router   the router starts again, and gets all of it
     restart  rsfilter is killed: the next one asks everybody, and the router sees no change
+
+Nobody else's session may be lost, and after each the router's table is compared route by route.
 
 `--stock` sizes run again with an ExaBGP that has nothing replaced, right after they have run with
 one that has. A number is left out when what came before it says that it would not fit into the
@@ -39,6 +44,8 @@ from lab.exabgp import RouteServer, group_of
 from lab.usage import cpu_s, descriptors, rss_mb
 from lab.waiting import eventually
 
+from bench import results
+from bench.results import Results
 from bench.scale import command, count
 
 HOSTS = (500, 1000, 2000, 8000)
@@ -70,6 +77,8 @@ class Hypervisor(NamedTuple):
 
     number: int
     guests_each: int
+    kept: int | None = None
+    """The truth has so many of its guests; None if it has all."""
 
     @property
     def address(self) -> str:
@@ -83,9 +92,9 @@ class Hypervisor(NamedTuple):
 
     @property
     def guests(self) -> list[str]:
-        """Their host routes."""
+        """Host routes of those that the truth has."""
         first = self.number * self.guests_each
-        numbers = range(first, first + self.guests_each)
+        numbers = range(first, first + (self.guests_each if self.kept is None else self.kept))
         return [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
 
     @property
@@ -180,16 +189,43 @@ class Site:
         everybody = [*self.known, self.newcomer]
         self._truth(everybody)
         self.rs.reloads()
-        Hypervisors(self.lab, "newcomer", [self.newcomer], self.rs).starts()
+        self.last = Hypervisors(self.lab, "newcomer", [self.newcomer], self.rs)
+        self.last.starts()
         self.has_exactly(everybody)
         assert self.hosts.count("lost") == before, "a session was lost"
         new = self.router.received() - received
         assert new == len(self.newcomer.guests), f"the router was told of {new} routes"
         self.known = everybody
 
+    def loses_one(self) -> None:
+        """The newcomer ends; it stays in truth."""
+        before = self.hosts.count("lost")
+        self.last.dies()
+        self.known = [each for each in self.known if each is not self.newcomer]
+        self.has_exactly(self.known)
+        assert self.hosts.count("lost") == before, "a session was lost"
+
+    def changes_the_truth(self) -> None:
+        """One hypervisor has half of its guests; nothing is rendered."""
+        before = self.hosts.count("lost")
+        first, *others = self.known
+        halved = first._replace(kept=first.guests_each // 2)
+        self._truth([halved, *others, self.newcomer])
+        self.known = [halved, *others]
+        self.has_exactly(self.known)
+        assert self.hosts.count("lost") == before, "a session was lost"
+
+    def restarts_the_router(self) -> None:
+        """Another BIRD in its place gets all routes."""
+        before = self.hosts.count("lost")
+        self.router.dies()
+        self.router.starts()
+        self.has_exactly(self.known)
+        assert self.hosts.count("lost") == before, "a session was lost"
+
     def restarts_the_filter(self) -> None:
         """The next one asks everybody, and nothing changes in the router."""
-        before = self.router.received()
+        before, lost = self.router.received(), self.hosts.count("lost")
         self.rs.filter_restarts()
 
         expected = sum(len(hypervisor.guests) for hypervisor in self.known)
@@ -202,6 +238,7 @@ class Site:
         eventually(probe, self.rs.report, self._deadline_s, interval_s=0.5)
         self.has_exactly(self.known)
         assert self.router.received() == before, "the router was told something again"
+        assert self.hosts.count("lost") == lost, "a session was lost"
 
     def _metric(self, name: str) -> float:
         """0 while nobody answers."""
@@ -210,36 +247,67 @@ class Site:
         return 0.0
 
 
+class Row(NamedTuple):
+    """What ExaBGP and rsfilter used meanwhile."""
+
+    hosts: int
+    system: str
+    """`rsfilter`, or `stock`: ExaBGP with nothing replaced."""
+    what: str
+    clock_s: float
+    exabgp_cpu_s: float
+    filter_cpu_s: float
+    """Of a new rsfilter, from its beginning."""
+    exabgp_mb: float
+    filter_mb: float
+    exabgp_files: int
+
+
 @contextmanager
-def measured(table: Table, site: Site, what: str) -> Iterator[None]:
-    """A row of what ExaBGP and rsfilter use meanwhile; a new rsfilter counts from its beginning."""
+def measured(found: list[Row], site: Site, what: str) -> Iterator[None]:
+    """Add a row."""
     pids, started = site.pids(), time.monotonic()
     before = {program: cpu_s(pid) for program, pid in pids.items()}
     yield
     took, now = time.monotonic() - started, site.pids()
     used = [cpu_s(now[p]) - (before[p] if now[p] == pids[p] else 0.0) for p in PROGRAMS]
     memory = [rss_mb(now[program]) for program in PROGRAMS]
-    size = f"{len(site.known)}{' stock' if site.is_stock else ''}"
-    row = [size, what, f"{took:.1f}", *(f"{n:.1f}" for n in used), *(f"{n:.0f}" for n in memory)]
-    table.add_row(*row, str(descriptors(now["ExaBGP"])))
-    TELL.print(*row, sep="\t")
+    system = "stock" if site.is_stock else "rsfilter"
+    files = descriptors(now["ExaBGP"])
+    row = Row(len(site.known), system, what, took, *used, *memory, files)
+    found.append(row)
+    TELL.print(*cells(row), sep="\t")
+
+
+def cells(row: Row) -> list[str]:
+    """Those of the table."""
+    size = f"{row.hosts}{' stock' if row.system == 'stock' else ''}"
+    seconds = [f"{n:.1f}" for n in (row.clock_s, row.exabgp_cpu_s, row.filter_cpu_s)]
+    memory = [f"{n:.0f}" for n in (row.exabgp_mb, row.filter_mb)]
+    return [size, row.what, *seconds, *memory, str(row.exabgp_files)]
 
 
 def run(
-    table: Table, hosts: int, guests: int, deadline_s: float, *, is_stock: bool = False
+    found: list[Row], hosts: int, guests: int, deadline_s: float, *, is_stock: bool = False
 ) -> None:
     """All of it at one size. AssertionError when something is wrong."""
     with Lab() as lab:
         site = Site(lab, hosts, guests, deadline_s, is_stock=is_stock)
         site.starts()
-        with measured(table, site, "up"):
+        with measured(found, site, "up"):
             site.hosts.starts()
             site.has_exactly(site.known)
-        with measured(table, site, "idle"):
+        with measured(found, site, "idle"):
             time.sleep(IDLE_S)
-        with measured(table, site, "added"):
+        with measured(found, site, "added"):
             site.adds_one()
-        with measured(table, site, "restart"):
+        with measured(found, site, "lost"):
+            site.loses_one()
+        with measured(found, site, "truth"):
+            site.changes_the_truth()
+        with measured(found, site, "router"):
+            site.restarts_the_router()
+        with measured(found, site, "restart"):
             site.restarts_the_filter()
 
 
@@ -250,20 +318,27 @@ def main() -> int:
     parser.add_argument("--guests", type=int, default=25, help="of each hypervisor")
     parser.add_argument("--stock", type=int, nargs="*", default=list(STOCK))
     parser.add_argument("--minutes", type=float, default=10.0, help="for all of it")
+    results.add_option(parser)
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
-    table = Table(*COLUMNS, title=f"{arguments.guests} guests each, one router")
+    found: list[Row] = []
     took, last = 0.0, arguments.hosts[0]
     for hosts in arguments.hosts:
         left = end - time.monotonic()
         if IDLE_S + took * (hosts / last) ** GROWTH > left:
             TELL.print(f"{hosts} hypervisors: no time is left (--minutes)")
             break
-        run(table, hosts, arguments.guests, left)
+        run(found, hosts, arguments.guests, left)
         if hosts in arguments.stock:
-            run(table, hosts, arguments.guests, left, is_stock=True)
+            run(found, hosts, arguments.guests, left, is_stock=True)
         took, last = left - (end - time.monotonic()) - IDLE_S, hosts
-    Console().print(table)
+    table = Table(*COLUMNS, title=f"{arguments.guests} guests each, one router")
+    for row in found:
+        table.add_row(*cells(row))
+    console = Console()
+    console.print(table)
+    rows = [row._asdict() for row in found]
+    results.tell(console, Results.of("hosts", rows, guests=arguments.guests), arguments.json)
     return 0
 
 

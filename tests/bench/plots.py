@@ -198,7 +198,8 @@ def changes(found: Results) -> Figure:
         "truth_one": "the truth takes 1 route",
         "truth_many": f"the truth takes {asked['truth_lost_routes']:,} routes",
     }
-    rows = sorted(found.rows, key=lambda row: CHANGES.index(row["change"]))
+    drawn = [row for row in found.rows if row["system"] in COLOURS]
+    rows = sorted(drawn, key=lambda row: CHANGES.index(row["change"]))
     figure = Figure((WIDTH_IN, 1.1 + 0.27 * len(rows)), layout="constrained")
     axes = figure.subplots()
     names: list[str] = []

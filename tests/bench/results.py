@@ -37,7 +37,7 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run of one benchmark."""
 
     benchmark: str
-    """The module that measured: compare, changes, core, fanout, churn."""
+    """The module that measured: compare, changes, core, fanout, churn, hosts, tuning."""
     date: str
     """When it ended, ISO 8601 in UTC."""
     machine: dict[str, str | int]

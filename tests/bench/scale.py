@@ -89,14 +89,17 @@ class Scale:
         return {"ExaBGP": exabgp, "rsfilter": self.rs.filter_pid()}
 
 
-def count(router: BirdRouter) -> int:
+def count(router: BirdRouter, family: int = 4) -> int:
     """How many routes a router has."""
-    (line,) = [text for text in router.control("show route count table master4") if "of" in text]
+    told = router.control(f"show route count table master{family}")
+    (line,) = [text for text in told if "of" in text]
     return int(line.split()[0])
 
 
-def guest(host: int, number: int) -> str:
+def guest(host: int, number: int, family: int = 4) -> str:
     """A guest's host route."""
+    if family == 6:
+        return f"2001:db8:{host + 1:x}::{number:x}/128"
     return f"10.{host}.{number >> 8}.{number & 255}/32"
 
 

@@ -55,6 +55,8 @@ class Base(NamedTuple):
     system: str = "rsfilter"
     """`rsfilter`, or `null` for the null helper."""
     routers: int = 1
+    family: int = 4
+    """Of the routes."""
 
 
 class Variant(NamedTuple):
@@ -215,7 +217,7 @@ VARIANTS = (
     ),
     *(
         Variant("speaker", "nothing replaced", base, program=STOCK, is_idle_measured=True)
-        for base in (Base(), FOUR)
+        for base in (Base(), FOUR, Base(family=6))
     ),
 )
 
@@ -244,7 +246,7 @@ class Tuned(Site):
     """A site of `bench.compare`, with one thing changed."""
 
     def __init__(self, lab: Lab, variant: Variant, routes: int) -> None:
-        super().__init__(lab, variant.base.system, Load(routes, variant.base.routers))
+        super().__init__(lab, variant.base.system, Load(routes, *variant.base[1:]))
         assert isinstance(self.rs, RouteServer)
         self.server = rs = self.rs
         settings = [f"{name}={value}" for name, value in variant.environment.items()]
@@ -289,6 +291,7 @@ class Row(NamedTuple):
 
     routes: int
     routers: int
+    family: int
     system: str
     """`rsfilter`, or `null` for the null helper."""
     variant: str
@@ -310,6 +313,7 @@ class Row(NamedTuple):
         return cls(
             routes,
             variant.base.routers,
+            variant.base.family,
             variant.base.system,
             variant.name,
             cost.exabgp_s,
@@ -342,7 +346,7 @@ def rows(variants: Sequence[Variant], routes: int, repeat: int) -> list[Row]:
 def table(found: Sequence[Row], repeat: int) -> Table:
     """A variant in each row."""
     shown = Table(
-        *("by", "routers", Column("", no_wrap=True)),
+        *("by", "routers", "IPv", Column("", no_wrap=True)),
         *("ExaBGP", "+/-", "compared", "helper", "routes/s", "idle"),
         title=f"until the last router has everything: CPU s, medians of {repeat}",
     )
@@ -352,6 +356,7 @@ def table(found: Sequence[Row], repeat: int) -> Table:
         shown.add_row(
             row.system,
             str(row.routers),
+            str(row.family),
             row.variant,
             f"{row.exabgp_cpu_s:.2f}",
             f"{row.spread_s:.2f}",
