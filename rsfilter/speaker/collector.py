@@ -17,7 +17,8 @@ THRESHOLDS = (50_000, 20, 1000)
 
 
 def _install() -> None:
-    gc.set_threshold(*THRESHOLDS)
+    if hasattr(gc, "set_threshold"):  # PyPy has another collector
+        gc.set_threshold(*THRESHOLDS)
 
 
 REPLACEMENT = Replacement("collector", {}, _install)

@@ -39,6 +39,7 @@ from support.speaker_samples import (
 
 from rsfilter.speaker import (
     announcing,
+    collector,
     families,
     listing,
     matching,
@@ -632,3 +633,12 @@ def test_a_neighbor_is_not_compared_with_all_others() -> None:
     assert is_read
     assert len(neighbors) == 40
     assert Counted.comparisons < 40
+
+
+# collector ---------------------------------------------------------------------------------------
+
+
+def test_an_interpreter_without_such_a_collector_is_left_alone() -> None:
+    """As PyPy's."""
+    with mock.patch.object(collector, "gc", mock.Mock(spec=["collect"])):
+        collector.REPLACEMENT.install()
