@@ -30,7 +30,10 @@ HOLD_TIME_S = 240
 
 RETRY_S = 5
 """ExaBGP accepts one connection in a turn of its loop, and 200 may wait; the kernel alone would
-try again less and less often."""
+try again less and less often. Twice as long after each time, up to `LONGEST_RETRY_S`: on a busy
+machine thousands of hosts would otherwise give up each other's connections for ever."""
+
+LONGEST_RETRY_S = 80
 
 PREFIXES = 700
 """Prefixes of a message of 4,096 octets, five each."""
@@ -152,13 +155,15 @@ def tell(what: str, host: Host, *why: str) -> None:
 async def keep_up(host: Host, server: str, port: int) -> None:
     """A host's sessions, one after the other, for ever."""
     loop = asyncio.get_running_loop()
+    patience_s = RETRY_S
     while True:
         try:
-            async with asyncio.timeout(RETRY_S * random.uniform(0.75, 1.25)):
+            async with asyncio.timeout(patience_s * random.uniform(0.75, 1.25)):
                 _, session = await loop.create_connection(
                     lambda: Session(host), server, port, local_addr=(host.address, 0)
                 )
         except OSError:  # TimeoutError is one
+            patience_s = min(2 * patience_s, LONGEST_RETRY_S)
             await asyncio.sleep(random.uniform(0, 1))
             continue
         tell("lost", host, await session.end)
