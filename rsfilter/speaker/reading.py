@@ -25,7 +25,7 @@ MADE_FOR = {
 
 
 class Seen(set[str]):
-    """Names of neighbors; ExaBGP appends to it, and asks whether it has a name."""
+    """Names of neighbors, with a method by which ExaBGP adds one."""
 
     append = set.add
 
