@@ -24,7 +24,7 @@ MADE_FOR = {
 }
 
 
-class Seen(set[str]):
+class TakenNames(set[str]):
     """Names of neighbors, with a method by which ExaBGP adds one."""
 
     append = set.add
@@ -37,7 +37,7 @@ def _install() -> None:
     def emptied(stock: Callable[..., None]) -> Callable[..., None]:
         def method(self: Any, *arguments: Any) -> None:
             stock(self, *arguments)
-            self._neighbors = Seen()
+            self._neighbors = TakenNames()
 
         return method
 
