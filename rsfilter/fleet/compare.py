@@ -184,9 +184,13 @@ def _pairs(state: Heartbeat, peer: Peer) -> Iterator[_Counterpart]:
 def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decision) -> str:
     """Return why a route is decided differently; empty if one decision has not settled yet."""
     other = pair.peer.state
+    is_settled = min(state.data_age, other.data_age) >= DATA_SETTLE_S
+    is_without_data = "data_unavailable" in (*mine.reasons, *theirs.reasons)
+    if is_without_data and not is_settled:
+        return ""  # it has just been started, and hears hosts before its RTR cache
     if data := other_data(state, other):
         return data
-    if "data_unavailable" in (*mine.reasons, *theirs.reasons):
+    if is_without_data:
         return "rtr"  # the same data as long as they were fresh
     if pair.mine.policy != pair.theirs.policy:
         return "configuration"
@@ -194,7 +198,6 @@ def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decisio
         return "guard"
     if "max_prefixes" in (*mine.reasons, *theirs.reasons):
         return "max_prefixes"
-    is_settled = min(state.data_age, other.data_age) >= DATA_SETTLE_S
     return "unexplained" if is_settled else ""
 
 

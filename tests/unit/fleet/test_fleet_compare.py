@@ -363,6 +363,19 @@ def test_expired_data_are_the_cause_although_they_were_the_same(fleet: Fleet) ->
     assert fleet.causes() == {"rtr"}
 
 
+def test_a_filter_may_begin_without_data(fleet: Fleet) -> None:
+    """A restarted filter hears its hosts before its RTR cache has answered. Only when that lasts is
+    it a difference."""
+    fleet.apply("rs2", Record(0, "start"), session("up"))
+    fleet.apply("rs2", *(verdict(p, "rejected", "data_unavailable") for p in PREFIXES))
+    began = fleet.now
+    while not any(fleet.found().values()):
+        fleet.beat()
+        assert fleet.now - began < 60
+    assert fleet.now - began >= DATA_SETTLE_S
+    assert fleet.causes() == {"truth"}
+
+
 def test_instances_with_other_data_are_counted_if_they_have_the_same_hosts() -> None:
     group, strange = GroupState("g", "g", "p"), GroupState("h", "h", "p")
     peers = [
