@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from rsfilter.fleet.compare import Comparer
+from rsfilter.fleet.compare import Comparer, is_young
 from rsfilter.fleet.database import Database, DatabaseError
 from rsfilter.fleet.ledger import Ledger
 from rsfilter.fleet.messages import PeerReport, Settings, ShippingReport
@@ -154,6 +154,7 @@ class BeatLoop:
             vrps=ledger.data.vrps[:16],
             data_age=int(now - ledger.data_since),
             is_complete=ledger.is_complete and self._is_caught_up,
+            is_young=is_young(ledger, now),
             uncertain=len(ledger.uncertain),
             accepted=ledger.verdicts["accepted"],
             rejected=ledger.verdicts["rejected"],

@@ -39,8 +39,8 @@ MISSING_S = 60
 """A route that one has for this long and the other has not is missing there."""
 
 RELEARN_S = 240
-"""A filter, or a session, that is younger still hears routes: a large table on a busy machine takes
-minutes."""
+"""A filter, or a session, that is younger hears hosts late: a large table on a busy machine takes
+minutes, and a withdrawal comes after it."""
 
 MAX_BUCKETS = 64
 """Differing buckets whose routes are shown to the other: some 5 kB each at 300,000 routes."""
@@ -135,7 +135,7 @@ class Comparer:
         if entry is None:
             since = self._absent_since.get((pair.peer.instance, key), now)
             is_old = min(route.age, now - since) >= MISSING_S
-            cause = self._missing(key.neighbor, now) if is_old else ""
+            cause = self._missing(state, pair, key.neighbor, now) if is_old else ""
         elif entry.decision == theirs or now - entry.since < pair.peer.age + STANDS_S:
             return
         else:
@@ -163,12 +163,18 @@ class Comparer:
                 place = pair.peer.instance, key
                 self._absent_since[place] = before.get(place, now)
 
-    def _missing(self, neighbor: str, now: float) -> str:
-        """Return why a route is not here; empty as long as it may still come."""
-        since = max(self._ledger.since, self._ledger.up_since.get(neighbor, 0.0))
-        if now - since < RELEARN_S:
+    def _missing(self, state: Heartbeat, pair: _Counterpart, neighbor: str, now: float) -> str:
+        """Return why a route is not here; empty as long as it may still come, or go there."""
+        is_early = now - self._ledger.up_since.get(neighbor, 0.0) < RELEARN_S
+        if is_early or state.is_young or pair.peer.state.is_young:
             return ""
         return "route" if self._ledger.sessions.get(neighbor) else "session"
+
+
+def is_young(ledger: Ledger, now: float) -> bool:
+    """Return whether a filter was started so lately that hosts still repeat themselves to it, and
+    that it hears late what has changed since."""
+    return now - ledger.since < RELEARN_S
 
 
 def _pairs(state: Heartbeat, peer: Peer) -> Iterator[_Counterpart]:
@@ -198,7 +204,8 @@ def _cause(state: Heartbeat, pair: _Counterpart, mine: Decision, theirs: Decisio
         return "guard"
     if "max_prefixes" in (*mine.reasons, *theirs.reasons):
         return "max_prefixes"
-    return "unexplained" if is_settled else ""
+    is_late = state.is_young or other.is_young
+    return "unexplained" if is_settled and not is_late else ""
 
 
 def other_data(one: Heartbeat, other: Heartbeat) -> str:

@@ -79,6 +79,8 @@ class Heartbeat(Struct, omit_defaults=True):
     """Seconds since other data came into force."""
     is_complete: bool = True
     """Its log has every verdict."""
+    is_young: bool = False
+    """Its filter has just been started, so that it may hear hosts late."""
     uncertain: int = 0
     """Neighbors that are not compared: in a flood not all is in the log."""
     accepted: int = 0

@@ -19,6 +19,7 @@ from rsfilter.fleet.compare import (
     causes_of_data,
     decoded,
     encoded,
+    is_young,
 )
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, Record
 from rsfilter.fleet.state import Detail, GroupState, Heartbeat, Peer, RouteDifference
@@ -193,6 +194,7 @@ class Fleet:
             vrps=made.data.vrps[:16],
             data_age=int(self.now - made.data_since),
             is_complete=made.is_complete,
+            is_young=is_young(made, self.now),
             groups=[GroupState("g", "g", self.policy[name], group.root if group else "")],
         )
 
@@ -429,6 +431,19 @@ def test_a_restarted_instance_hears_its_hosts_for_minutes(fleet: Fleet) -> None:
         assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
     fleet.beats(RELEARN_S)
     assert fleet.causes() == {"route"}  # nine in ten never came
+
+
+def test_a_restarted_instance_hears_withdrawals_late(fleet: Fleet) -> None:
+    """A host's whole table waits before its withdrawal: the other instance has had no such route
+    for minutes, and nothing is missing there."""
+    routes = restart(fleet, "rs1")
+    fleet.apply("rs1", *routes)
+    fleet.apply("rs2", withdraw(PREFIXES[7]))
+    for _ in range(60):
+        fleet.beat()
+        assert fleet.found() == {"rs1": [], "rs2": []}, fleet.now
+    fleet.beats(RELEARN_S)
+    assert fleet.causes() == {"route"}
 
 
 def test_a_session_that_was_lost_for_less_than_a_minute_is_none_that_is_missing(
