@@ -24,7 +24,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from rsfilter.routing.effects import AuditEvent, NlriRefused, NotKept, SessionChange, VerdictChange
-from rsfilter.routing.model import Address, Attributes, VerdictKind
+from rsfilter.routing.model import Address, Announcement, Route, VerdictKind
 
 MAX_SESSIONS = 4
 """Session changes in a window that are logged at once even in a flood, so that a reviewer sees the
@@ -218,7 +218,6 @@ class Floods:
         self._due: OrderedDict[Address, _NeighborBudget] = OrderedDict()
         """Neighbors with lines due."""
         self._next_payment = float("-inf")
-        self._slim = _Slim()
 
     @property
     def neighbors(self) -> list[Address]:
@@ -228,18 +227,25 @@ class Floods:
     def pass_on(self, events: Iterable[AuditEvent], now: float) -> list[Audited]:
         """Return the events to write now."""
         passed: list[Audited] = []
+        announced: Announcement | None = None
+        slim: Announcement | None = None
+        neighbor: _NeighborBudget | None = None  # all of the last verdict: an UPDATE has many
         for event in events:
             if isinstance(event, VerdictChange):
-                if event.route.attributes is not self._slim.plain:
-                    event = self._slim(event)
-                key = event.route.key
-                neighbor = self._neighbor(key.neighbor, event.route.asn, event.host, now)
+                route = event.route
+                if neighbor is None or slim is None or route.announcement is not announced:
+                    announced = route.announcement
+                    slim = _slimmed(announced)
+                    neighbor = self._neighbor(announced.neighbor, announced.asn, event.host, now)
+                neighbor.host = event.host
+                if slim is not announced:
+                    event = replace(event, route=Route(route.key, slim))
                 is_hosts = event.cause not in OPERATORS_CAUSES
-                if is_hosts and neighbor.is_calm and neighbor.tokens >= 1:
+                if is_hosts and neighbor.tokens >= 1 and neighbor.is_calm:
                     neighbor.tokens -= 1  # inline copy of the common case of `_change`
                     passed.append(event)
                 else:
-                    passed += self._change(event, neighbor, key, now)
+                    passed += self._change(event, neighbor, route.key, now)
             elif isinstance(event, NlriRefused):
                 neighbor = self._neighbor(event.neighbor, event.asn, event.host, now)
                 passed += self._change(event, neighbor, (event.family, event.nlri), now)
@@ -367,37 +373,25 @@ class Floods:
                 del self._due[neighbor.address]
 
 
-class _Slim:
-    """Removes attributes that no line shows: those of a hostile host can have 100 kB each."""
-
-    def __init__(self) -> None:
-        self.plain = Attributes()
-        """Last attributes left unchanged, which the routes of one UPDATE share."""
-
-    def __call__(self, change: VerdictChange) -> VerdictChange:
-        """Return the change, with its attributes cut if they are large."""
-        attributes = change.route.attributes
-        slim = _slimmed(attributes)
-        if slim is attributes:
-            self.plain = attributes
-            return change
-        return replace(change, route=replace(change.route, attributes=slim))
-
-
-def _slimmed(attributes: Attributes) -> Attributes:
+def _slimmed(announced: Announcement) -> Announcement:
+    """Return the announcement without attributes that no line shows: those of a hostile host can
+    have 100 kB."""
+    attributes = announced.attributes
     path = attributes.as_path
     communities = (
-        *attributes.communities,
-        *attributes.large_communities,
-        *attributes.extended_communities,
+        len(attributes.communities)
+        + len(attributes.large_communities)
+        + len(attributes.extended_communities)
     )
-    if len(communities) > MAX_COMMUNITIES:
+    if communities > MAX_COMMUNITIES:
         attributes = attributes._replace(
             communities=(), large_communities=(), extended_communities=()
         )
     if path.length > MAX_ASNS or len(path.segments) > MAX_ASNS:
         attributes = attributes._replace(as_path=path.cut(MAX_ASNS))
-    return attributes
+    if attributes is announced.attributes:
+        return announced
+    return replace(announced, attributes=attributes)
 
 
 def _is_announced(kind: VerdictKind | None) -> bool:

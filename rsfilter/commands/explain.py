@@ -28,6 +28,7 @@ from rsfilter.edge.truth_file import truth_of
 from rsfilter.pipeline.data import Sources
 from rsfilter.routing.effects import Provenance
 from rsfilter.routing.groups import HostGroup, HostGroups
+from rsfilter.routing.judging import findings, judge
 from rsfilter.routing.model import (
     BITS,
     Address,
@@ -38,7 +39,6 @@ from rsfilter.routing.model import (
     RouteKey,
     Verdict,
 )
-from rsfilter.routing.policy import findings, judge
 from rsfilter.routing.reasons import REASONS
 from rsfilter.routing.validation import Data, Source
 from rsfilter.rpki.truth import Truth
@@ -138,7 +138,7 @@ def _route(
     if group is not None and group.next_hops:
         next_hop = group.next_hops[0].address
     as_path = AsPath.sequence(*([] if asn == config.route_server.asn else [asn]))
-    route = Route(RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=as_path), (next_hop,))
+    route = Route.of(RouteKey(neighbor, prefix, 0), asn, Attributes(as_path=as_path), (next_hop,))
     return route, group
 
 

@@ -173,7 +173,7 @@ def _entry(saved: _Saved) -> Entry:
     next_hops = tuple(map(Address.parse, saved.next_hop.split()))
     verdict = Verdict(saved.verdict, saved.reasons, Validation(saved.state))
     attributes = Attributes(as_path=AsPath.sequence(saved.asn))
-    return Entry(Route(key, saved.asn, attributes, next_hops), verdict, within_limit=True)
+    return Entry(Route.of(key, saved.asn, attributes, next_hops), verdict, within_limit=True)
 
 
 # Output ------------------------------------------------------------------------------------------

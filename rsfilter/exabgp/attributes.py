@@ -19,6 +19,7 @@ import msgspec
 from rsfilter.exabgp.dialect_42 import FLAT_SEGMENTS
 from rsfilter.routing.model import (
     TREAT_AS_WITHDRAW,
+    Announcement,
     AsPath,
     Attributes,
     Segment,
@@ -77,6 +78,15 @@ withdrawn, `aggregator` for AGGREGATOR and AS4_AGGREGATOR."""
 def parse(text: bytes) -> Attributes:
     """Parse the JSON object `text`, the value of "attribute". Never raises."""
     return _parse_and_remember(text) if len(text) <= _CACHED_OCTETS else _parse(text)
+
+
+def announcement(text: bytes) -> Callable[..., Announcement]:
+    """Return how to make the announcements of an UPDATE with these attributes. A host that repeats
+    them in many UPDATEs has one object for all, as long as they are remembered."""
+    return _remembered if len(text) <= _CACHED_OCTETS else Announcement
+
+
+_remembered = lru_cache(maxsize=_CACHED_SETS)(Announcement)
 
 
 def _parse(text: bytes) -> Attributes:

@@ -45,7 +45,7 @@ from rsfilter.routing.events import (
     SessionUp,
     Update,
 )
-from rsfilter.routing.model import UNICAST, Address, Route, RouteKey
+from rsfilter.routing.model import UNICAST, Address, Announcement, Route, RouteKey
 from rsfilter.util.strict_json import repeated_names
 
 MAX_LINE_OCTETS = 16 << 20
@@ -211,7 +211,8 @@ def _update(address: Address, asn: int, update: wire.UpdateBody) -> Update:
     next_hops = announced.next_hops
     if update.attribute is UNSET and not update.announce:
         return Update(address, asn, (), nlri.with_meant(withdrawn))
-    path = attributes.parse(b"{}" if update.attribute is UNSET else bytes(update.attribute))
+    text = b"{}" if update.attribute is UNSET else bytes(update.attribute)
+    path = attributes.parse(text)
     if path.is_treated_as_withdraw:
         next_hops = dict.fromkeys((*next_hops, *withdrawn), ())
         withdrawn = tuple(next_hops)  # if the keys below differ from these only in spare bits
@@ -220,8 +221,15 @@ def _update(address: Address, asn: int, update: wire.UpdateBody) -> Update:
         path = path._replace(malformed=", ".join([*problems, "next-hop missing"]))
     if withdrawn:  # what an UPDATE also announces it does not withdraw (RFC 4271 section 4.3)
         withdrawn = tuple(k for k in nlri.with_meant(withdrawn) if k not in next_hops)
-    routes = tuple([Route(key, asn, path, hops) for key, hops in next_hops.items()])
-    return Update(address, asn, routes, withdrawn, announced.others)
+    announcement = attributes.announcement(text)
+    routes: list[Route] = []
+    last, shared = None, Announcement(address, asn, 0, path, ())
+    for key, hops in next_hops.items():
+        family = key.prefix.family
+        if hops is not last or family != shared.family:
+            last, shared = hops, announcement(address, asn, family, path, hops)
+        routes.append(Route(key, shared))
+    return Update(address, asn, tuple(routes), withdrawn, announced.others)
 
 
 def _decode_copy(address: Address, raw: Raw) -> Message:

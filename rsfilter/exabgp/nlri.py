@@ -128,10 +128,12 @@ def _next_hop(text: str) -> NextHops:
 
 def _merge(known: dict[RouteKey, NextHops], found: dict[RouteKey, NextHops]) -> None:
     """Add the known next hops to each route found."""
+    merged: dict[NextHops, NextHops] = {}  # routes with equal next hops share them
     for key, hops in found.items():
         before = known.get(key, ())
         both = before + tuple(hop for hop in hops if hop not in before)
-        found[key] = tuple(sorted(both, key=lambda address: address.is_link_local))
+        hops = tuple(sorted(both, key=lambda address: address.is_link_local))
+        found[key] = merged.setdefault(hops, hops)
 
 
 def _foreign(by_next_hop: Any) -> Iterable[str]:

@@ -8,7 +8,7 @@ group of routers should have.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -167,13 +167,12 @@ class AdjRibIn:
         """Add routes of one neighbor, at least one, under new keys."""
         neighbor = entries[0].route.key.neighbor
         table = self.tables.get(neighbor) or self.table(neighbor)
-        by_prefix = self._by_prefix
+        by_prefix, of_neighbor = self._by_prefix, table.entries
         self.arrivals.add(entries)
         new: list[Prefix] = []
-        accepted = 0
         for entry in entries:
             key = entry.route.key
-            table.entries[key] = entry
+            of_neighbor[key] = entry
             prefix = key.prefix
             if by_prefix.setdefault(prefix, entry) is entry:
                 new.append(prefix)
@@ -182,9 +181,8 @@ class AdjRibIn:
             if not entry.within_limit:
                 table.over_limit[key] = None
             if entry.verdict.kind is _ACCEPTED:
-                accepted += 1
+                self.accepted += 1
         self._index.add(new)
-        self.accepted += accepted
 
     def remove(self, key: RouteKey) -> Entry | None:
         """Remove and return a route; None if it is not present."""
@@ -266,12 +264,23 @@ class AdjRibIn:
         entries = [e for e in every if e.is_accepted] or [e for e in every if e.is_announced]
         return sorted([entry.route for entry in entries], key=preference)
 
-    def take_candidates(self, prefix: Prefix) -> Sequence[Route] | Shift:
-        """`candidates`, or where there are many, what has changed since this was last called."""
-        found = self._by_prefix.get(prefix, ())
-        if isinstance(found, Entry):  # nearly always: without a call
-            return () if found.verdict.kind is _REJECTED else (found.route,)
-        return found.take_shift() if isinstance(found, Owners) else self.candidates(prefix)
+    def take_candidates(
+        self, prefixes: Iterable[Prefix]
+    ) -> list[tuple[Prefix, Sequence[Route] | Shift]]:
+        """Return each prefix with its `candidates`, or where there are many, with what has changed
+        since this was last called."""
+        by_prefix = self._by_prefix
+        taken: list[tuple[Prefix, Sequence[Route] | Shift]] = []
+        for prefix in prefixes:
+            found = by_prefix.get(prefix, ())
+            if isinstance(found, Entry):  # nearly always: without a call
+                is_wanted = found.verdict.kind is not _REJECTED
+                taken.append((prefix, (found.route,) if is_wanted else ()))
+            elif isinstance(found, Owners):
+                taken.append((prefix, found.take_shift()))
+            else:
+                taken.append((prefix, self.candidates(prefix)))
+        return taken
 
     def entries(self) -> Iterator[Entry]:
         """Every route there is."""

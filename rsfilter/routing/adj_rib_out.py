@@ -15,7 +15,7 @@ from rsfilter.routing.export import (
     path_id,
 )
 from rsfilter.routing.groups import RouterGroup
-from rsfilter.routing.model import Prefix, Route
+from rsfilter.routing.model import Announcement, Prefix, Route
 
 
 class AdjRibOut:
@@ -33,6 +33,9 @@ class AdjRibOut:
         self._all_paths = group.all_paths
         self._last: Paths = ()
         """Paths of the last prefix: equal paths share one object."""
+        self._announced: Announcement | None = None
+        """Announcement that these paths are of, if they are those of one route without a path
+        identifier."""
         self._export = Export(own_asn, group, asns)
         self._rankings: dict[Prefix, Ranking] = {}
         """Rankings of prefixes with many announcers."""
@@ -42,6 +45,7 @@ class AdjRibOut:
         self.phase = phase
         self._is_silent = phase is DrainPhase.DRAINED
         self._export.is_draining = phase is DrainPhase.DRAINING
+        self._announced = None
 
     def update(self, found: Iterable[tuple[Prefix, Sequence[Route] | Shift]]) -> list[Prefix]:
         """Brings prefixes up to date with their candidates, best first; answers with those of
@@ -70,7 +74,7 @@ class AdjRibOut:
             return Withheld.DRAINED
         if route.key.prefix.family not in self._families:
             return Withheld.FAMILY
-        attributes = self._export.attributes(route)
+        attributes = self._export.attributes(route.announcement)
         if attributes is None:
             return Withheld.COMMUNITY
         if self._all_paths:
@@ -82,9 +86,13 @@ class AdjRibOut:
         """The best path first; equal to the last one, it is the same object."""
         if not candidates or self._is_silent:
             return ()
-        wanted = self._all(candidates) if self._all_paths else self._best(candidates)
-        if wanted != self._last:
-            self._last = wanted
+        first = candidates[0]
+        alone = first.announcement if len(candidates) == 1 and not first.key.path_id else None
+        if alone is None or alone is not self._announced:
+            wanted = self._all(candidates) if self._all_paths else self._best(candidates)
+            if wanted != self._last:
+                self._last = wanted
+            self._announced = alone
         return self._last
 
     def _wanted_of_many(self, prefix: Prefix, shift: Shift) -> Paths:
@@ -101,7 +109,7 @@ class AdjRibOut:
 
     def _best(self, candidates: Sequence[Route]) -> Paths:
         for route in candidates:
-            attributes = self._export.attributes(route)
+            attributes = self._export.attributes(route.announcement)
             if attributes is not None:
                 return ((BEST_PATH_ID, attributes),)
         return ()
@@ -111,7 +119,7 @@ class AdjRibOut:
         id."""
         found: dict[int, OutAttributes] = {}
         for route in candidates:
-            attributes = self._export.attributes(route)
+            attributes = self._export.attributes(route.announcement)
             if attributes is None:
                 continue
             found.setdefault(path_id(route.key.neighbor, route.key.path_id), attributes)

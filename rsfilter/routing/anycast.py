@@ -99,7 +99,7 @@ class Ranking:
         self._paths: list[tuple[int, OutAttributes]] = []
         self._ids: Counter[int] = Counter()
         for place, route in owners.ranked():
-            attributes = export.attributes(route)
+            attributes = export.attributes(route.announcement)
             if attributes is not None:
                 self._places.append(place)
                 self._paths.append((path_id(route.key.neighbor, route.key.path_id), attributes))
@@ -120,7 +120,7 @@ class Ranking:
                 if not self._ids[number]:
                     del self._ids[number]
         for place, route in shift.come:
-            attributes = export.attributes(route)
+            attributes = export.attributes(route.announcement)
             if attributes is not None:
                 at = bisect_left(self._places, place)
                 number = path_id(route.key.neighbor, route.key.path_id)

@@ -32,8 +32,8 @@ from rsfilter.routing.events import (
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import DEFAULT_LIMITS
+from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Route, RouteKey
-from rsfilter.routing.policy import judge
 from rsfilter.routing.revalidation import PhaseChanged, Revalidation
 from rsfilter.routing.sessions import Sessions
 from rsfilter.routing.table import RoutingTable
@@ -104,7 +104,7 @@ class Engine:
         if session is None:
             return False
         path = Attributes(AsPath.sequence(session.asn))
-        route = Route(RouteKey(neighbor, prefix, 0), session.asn, path, (neighbor,))
+        route = Route.of(RouteKey(neighbor, prefix, 0), session.asn, path, (neighbor,))
         found = judge(route, self.neighbors.group(neighbor), self.data).reasons
         return all(reason.startswith("next_hop") for reason in found)
 

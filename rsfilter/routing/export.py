@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rsfilter.routing.groups import RouterGroup
-from rsfilter.routing.model import IPV4, Address, Attributes, Route
+from rsfilter.routing.model import IPV4, Address, Announcement, Attributes, Route
 
 NO_EXPORT = (65535, 65281)
 NO_ADVERTISE = (65535, 65282)
@@ -84,18 +84,13 @@ class Export:
         self.is_draining = False
         """True while everything is sent with GRACEFUL_SHUTDOWN."""
         self._build_and_remember = lru_cache(maxsize=_CACHED_SETS)(self._build)
-        self._last: tuple[int, Attributes, tuple[Address, ...], bool] | None = None
-        self._built: OutAttributes | None = None
-        """Attributes of the last route: hundreds of following routes differ only in their
-        prefix."""
 
-    def attributes(self, route: Route) -> OutAttributes | None:
-        """`route` must be accepted: it has one routable next hop and a path that was judged."""
-        received = route.asn, route.attributes, route.next_hops, self.is_draining
-        if received != self._last:
-            build = self._build_and_remember if _is_cacheable(route.attributes) else self._build
-            self._last, self._built = received, build(*received)
-        return self._built
+    def attributes(self, announced: Announcement) -> OutAttributes | None:
+        """Return the attributes of accepted routes: with one routable next hop and a path that was
+        judged."""
+        received = announced.attributes
+        build = self._build_and_remember if _is_cacheable(received) else self._build
+        return build(announced.asn, received, announced.next_hops, self.is_draining)
 
     def _build(
         self, asn: int, received: Attributes, next_hops: tuple[Address, ...], is_draining: bool

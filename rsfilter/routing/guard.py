@@ -185,6 +185,14 @@ class Guard:
         if self._suspects:
             self._suspects.pop(route.key, None)
 
+    def accept_all(self, routes: Iterable[Route], rules: str) -> None:
+        """`accept` for several routes under the same rules."""
+        if self._lost or self._suspects:
+            for route in routes:
+                self.accept(route, rules)
+        else:
+            self._records.update({route.key: Accepted(route, rules) for route in routes})
+
     def reject(self, key: RouteKey) -> None:
         """A route that was accepted no longer is, and is not held either."""
         self._records[key] = None

@@ -14,8 +14,9 @@ from msgspec import Struct
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors
 from rsfilter.routing.guard import can_hold
+from rsfilter.routing.judging import Judge
 from rsfilter.routing.model import Route, StateName, Verdict, VerdictKind, VerdictName
-from rsfilter.routing.policy import NO_GROUP, Judge
+from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.validation import Data
 
 JUDGED_AT_ONCE = 500

@@ -19,6 +19,9 @@ CHUNK_SIZE = 1 << CHUNK_BITS
 """Entries of a chunk. What has gone leaves its place empty until the whole chunk is: a host that
 keeps one route of each chunk costs this many pointers for it, less than the route itself."""
 
+_IN_CHUNK = CHUNK_SIZE - 1
+"""Bits of a number that are the place in its chunk."""
+
 
 class Numbered(Protocol):
     """Entries that can be indexed."""
@@ -49,7 +52,7 @@ class ByArrival(Generic[T]):
         number, newest = self._next, self._newest
         for entry in entries:
             entry.number = number
-            if not number & (CHUNK_SIZE - 1):
+            if not number & _IN_CHUNK:
                 newest = self._chunks[number >> CHUNK_BITS] = []
             newest.append(entry)
             number += 1
@@ -96,15 +99,17 @@ class ByPrefix:
     def add(self, prefixes: Iterable[Prefix]) -> None:
         """Add prefixes that are not present, each once."""
         self._sorted = None
-        for prefix in prefixes:
-            if prefix in self._gone:
-                self._gone.remove(prefix)
-                continue
-            self._recent[prefix] = None
-            if len(self._recent) >= RUN_SIZE:
-                self._tidy()
-                self._runs.append(sorted(self._recent))
-                self._recent = {}
+        if self._gone:
+            prefixes = list(prefixes)
+            back = self._gone.intersection(prefixes)
+            self._gone -= back
+            prefixes = [prefix for prefix in prefixes if prefix not in back]
+        self._recent.update(dict.fromkeys(prefixes))
+        while len(self._recent) >= RUN_SIZE:
+            listed = list(self._recent)
+            self._tidy()
+            self._runs.append(sorted(listed[:RUN_SIZE]))
+            self._recent = dict.fromkeys(listed[RUN_SIZE:])
 
     def remove(self, prefix: Prefix) -> None:
         """Remove a prefix that is present."""

@@ -14,12 +14,10 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.export import LLGR_STALE, is_stale
 from rsfilter.routing.groups import HostGroup
-from rsfilter.routing.model import Address, Attributes, Route, RouteKey
+from rsfilter.routing.model import Address, Announcement, Route, RouteKey
 
 NO_LLGR = (65535, 7)
 """RFC 9494 section 4.2.3: a route that must not outlive its session."""
@@ -58,7 +56,7 @@ class Retention:
         """
         table = self._tables[neighbor]
         lost = Departed([], [])
-        marked: dict[Attributes, Attributes] = {}  # equal attributes stay one object
+        marked: dict[Announcement, Announcement] = {}  # what is shared stays so
         for entry in entries:
             key = entry.route.key
             if key in table.stale:
@@ -67,11 +65,10 @@ class Retention:
             if not may_stay(entry):
                 lost.gone.append(key)
                 continue
-            attributes = entry.route.attributes
-            if attributes not in marked:
-                marked[attributes] = as_stale(entry.route).attributes
-            stale = replace(entry.route, attributes=marked[attributes])
-            self._rib_in.set_route(entry, stale)
+            announced = entry.route.announcement
+            if announced not in marked:
+                marked[announced] = as_stale(entry.route).announcement
+            self._rib_in.set_route(entry, Route(key, marked[announced]))
             table.leaving -= table.is_leaving(entry)
             table.stale[key] = now + group.stale_time
             lost.kept.append(entry)
@@ -121,4 +118,4 @@ def as_stale(route: Route) -> Route:
         return route
     received = route.attributes
     marked = received._replace(communities=(*received.communities, LLGR_STALE))
-    return replace(route, attributes=marked)
+    return route.with_attributes(marked)

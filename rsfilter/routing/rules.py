@@ -10,17 +10,17 @@ import hashlib
 from functools import lru_cache
 
 from rsfilter.routing.groups import HostGroup
-from rsfilter.routing.model import Prefix, Route
+from rsfilter.routing.model import Announcement, Prefix
 from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.validation import Data, Source
 
 
-def rules(route: Route, group: HostGroup | None, data: Data) -> str:
+def rules(announced: Announcement, group: HostGroup | None, data: Data) -> str:
     """The digest: a route that has the same one twice owes another verdict to the data alone, as
     far as it is for reasons that data can bring (`guard.BY_DATA`)."""
     own = group or NO_GROUP
     unused = data.truth_source is Source.UNUSED, data.rtr_source is Source.UNUSED
-    is_others = not own.others_addresses.isdisjoint(route.next_hops)
+    is_others = not own.others_addresses.isdisjoint(announced.next_hops)
     return _digest(own.next_hops, own.accept_not_found, is_others, data.mode.value, unused)
 
 

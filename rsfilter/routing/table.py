@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.adj_rib_out import AdjRibOut
@@ -31,6 +33,7 @@ from rsfilter.routing.effects import (
 from rsfilter.routing.events import EndOfRib, RefreshMark, Update
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import Guard
+from rsfilter.routing.judging import Judge
 from rsfilter.routing.model import (
     UNICAST,
     Address,
@@ -41,7 +44,7 @@ from rsfilter.routing.model import (
     VerdictKind,
 )
 from rsfilter.routing.overflow import Overflow
-from rsfilter.routing.policy import NO_GROUP, Judge
+from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rules import rules
 from rsfilter.routing.validation import Data
@@ -51,6 +54,7 @@ MAX_REFUSED = 100
 carry other families: even one is a surprise."""
 
 _ACCEPTED, _REJECTED = VerdictKind.ACCEPTED, VerdictKind.REJECTED
+_ANNOUNCEMENT = attrgetter("announcement")
 
 
 class RoutingTable:
@@ -347,26 +351,31 @@ class RoutingTable:
         self, routes: Sequence[Route], group: HostGroup | None, *, within_limit: bool
     ) -> None:
         guard, data = self.guard, self.data
-        moment = self.rib_in.table(routes[0].key.neighbor).moment
-        verdicts = self._judge.all(routes, group, data, within_limit=within_limit)
+        neighbor = routes[0].key.neighbor
+        moment = self.rib_in.table(neighbor).moment
         may_change = guard.may_change
-        name = self.host_name(routes[0].asn, routes[0].key.neighbor)
+        name = self.host_name(routes[0].asn, neighbor)
         provenance = data.provenance
         entries: list[Entry] = []
         log, to_export = self._effects.audit, self._to_export
-        next_hops, own = None, ""
-        for route, verdict in zip(routes, verdicts, strict=True):
-            if route.next_hops is not next_hops:  # the very same within an UPDATE
-                next_hops, own = route.next_hops, rules(route, group, data)
-            if may_change:
-                verdict = guard.verdict(route, verdict, own)
-            kind = verdict.kind
-            if kind is _ACCEPTED:
-                guard.accept(route, own)
-            entries.append(Entry(route, verdict, within_limit, 0, moment))
-            log.append(VerdictChange(route, name, verdict, None, "announce", provenance))
-            if kind is not _REJECTED:
-                to_export.append(route.key.prefix)
+        for announced, some in groupby(routes, key=_ANNOUNCEMENT):
+            judge = self._judge.of(announced, group, data, within_limit)
+            own = rules(announced, group, data)
+            accepted: list[Route] = []
+            for route in some:
+                prefix = route.key.prefix
+                verdict = judge(prefix)
+                if may_change:
+                    verdict = guard.verdict(route, verdict, own)
+                entries.append(Entry(route, verdict, within_limit, 0, moment))
+                log.append(VerdictChange(route, name, verdict, None, "announce", provenance))
+                kind = verdict.kind
+                if kind is _ACCEPTED:
+                    accepted.append(route)
+                    to_export.append(prefix)
+                elif kind is not _REJECTED:
+                    to_export.append(prefix)
+            guard.accept_all(accepted, own)
         self.rib_in.insert(entries)
 
     def _replace(
@@ -430,7 +439,7 @@ class RoutingTable:
     def _rules(self, entry: Entry) -> str:
         """Return `rules.rules` of a route in the table."""
         group = self.neighbors.group(entry.route.key.neighbor)
-        return rules(entry.route, group, self.data)
+        return rules(entry.route.announcement, group, self.data)
 
     def _rejudge(self, entry: Entry, cause: str) -> None:
         """Judge a route in the table by the data in force alone: it is held no longer."""
@@ -477,8 +486,7 @@ class RoutingTable:
         return name
 
     def _export(self) -> None:
-        candidates = self.rib_in.take_candidates
-        found = [(prefix, candidates(prefix)) for prefix in self._to_export]
+        found = self.rib_in.take_candidates(self._to_export)
         self._to_export.clear()
         for name, rib in self.ribs_out.items():
             if changed := rib.update(found):

@@ -61,14 +61,15 @@ class VrpSet:
     Iterates in the natural order of `Vrp`: family, network, length, maxLength, ASN.
     """
 
-    __slots__ = ("_by_asn", "_count", "_last", "_tables")
+    __slots__ = ("_by_asn", "_count", "_invalid", "_tables", "_valid")
 
     def __init__(self, tables: Tables, count: int) -> None:
         self._tables = tables
         self._count = count
-        self._last: tuple[_Inputs | None, Validation] = (None, _NOT_FOUND)
-        """The last inputs that validated as Valid, with their result: one result serves many
-        routes."""
+        self._valid: tuple[_Inputs | None, Validation] = (None, _NOT_FOUND)
+        self._invalid: tuple[_Inputs | None, Validation] = (None, _NOT_FOUND)
+        """The last inputs that validated as Valid and as Invalid, with their result: the prefixes
+        of a block follow each other, and one result serves all of them."""
         self._by_asn: dict[tuple[int, int, int], dict[int, list[int]]] = {}
         """Index of the large buckets that were used: the entries of each ASN, by family,
         length and key."""
@@ -147,9 +148,9 @@ class VrpSet:
         if not covering:
             return _NOT_FOUND
         inputs = (asn, family, length, covering)
-        last, validation = self._last
-        if inputs == last:
-            return validation
+        for last, validation in (self._valid, self._invalid):
+            if inputs == last:
+                return validation
         own = [
             (family, key << BITS[family] - table_length, table_length, entry)
             for table_length, key, bucket in covering
@@ -163,10 +164,13 @@ class VrpSet:
         matching = [found for found in own if asn != _NO_ASN and length <= found[3] >> ASN_BITS]
         if matching:
             validation = Validation(OriginState.VALID, _named(matching))
-            self._last = inputs, validation
+            self._valid = inputs, validation
             return validation
         others = (found for found in self._covering(prefix) if found[3] & MAX_ASN != asn)
-        return Validation(OriginState.INVALID, _named([*own, *islice(others, MAX_NAMED_VRPS)]))
+        named = _named([*own, *islice(others, MAX_NAMED_VRPS)])
+        validation = Validation(OriginState.INVALID, named)
+        self._invalid = inputs, validation
+        return validation
 
     def _entries_of(self, asn: int, where: tuple[int, int, int], bucket: Bucket) -> list[int]:
         """Return the entries of an ASN in a large bucket."""

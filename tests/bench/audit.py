@@ -60,7 +60,7 @@ def write(directory: Path, records: int) -> None:
         address = Address(4, 0xC6336400 + host)
         prefix = Prefix(4, 0x0A000000 + host * 256 + chance.randrange(GUESTS), 32)
         attributes = Attributes(AsPath.sequence(65000 + host))
-        route = Route(RouteKey(address, prefix, 0), 65000 + host, attributes, (address,))
+        route = Route.of(RouteKey(address, prefix, 0), 65000 + host, attributes, (address,))
         change = replace(good if number % 7 else bad, route=route, host=f"hv{host}")
         log.append(NOON + number * 0.03, change)
     log.close()

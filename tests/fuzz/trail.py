@@ -19,8 +19,8 @@ from rsfilter.audit.record import Bodies, body
 from rsfilter.audit.verify import verify
 from rsfilter.cli import main
 from rsfilter.routing.effects import AuditEvent, VerdictChange
+from rsfilter.routing.judging import findings, judge
 from rsfilter.routing.model import VerdictKind
-from rsfilter.routing.policy import findings, judge
 
 EPOCH = 1.7e9
 """Added to a world's clock, for days that a log can have."""

@@ -55,7 +55,7 @@ def verdict_change(
     kind = VerdictKind.REJECTED if reasons else VerdictKind.ACCEPTED
     state = OriginState.INVALID if reasons else OriginState.VALID
     return VerdictChange(
-        route=Route(RouteKey(address, Prefix.parse(prefix), 0), asn, attributes, (address,)),
+        route=Route.of(RouteKey(address, Prefix.parse(prefix), 0), asn, attributes, (address,)),
         host=host,
         verdict=Verdict(kind, reasons, Validation(state, (VRP,))),
         was=None,

@@ -100,7 +100,7 @@ def announce(
         neighbor=Address.parse(peer),
         asn=ASN[peer],
         announced=tuple(
-            Route(key, ASN[peer], carried, next_hops) for key in keys(peer, path_id, *prefixes)
+            Route.of(key, ASN[peer], carried, next_hops) for key in keys(peer, path_id, *prefixes)
         ),
         withdrawn=keys(peer, 0, *withdraws),
     )

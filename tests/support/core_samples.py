@@ -113,7 +113,7 @@ def route(
     if attributes is None:
         walked = path(str(asn) if as_path is None else as_path)
         attributes = Attributes(as_path=walked, malformed=malformed)
-    return Route(
+    return Route.of(
         RouteKey(address(neighbor), prefix(where), path_id),
         asn,
         attributes,

@@ -14,8 +14,8 @@ from msgspec.structs import astuple
 
 from rsfilter.routing.export import OutAttributes, Paths
 from rsfilter.routing.groups import HostGroup, RouterGroup
+from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Address, Prefix, Route, Verdict, VerdictKind
-from rsfilter.routing.policy import judge
 from rsfilter.routing.validation import Data
 
 Slot = tuple[Prefix, int]

@@ -114,7 +114,7 @@ def updates(draw: st.DrawFn, speaker: Speaker, most: int = 3) -> Update:
         [RouteKey(speaker.neighbor, where, path_id) for where, path_id in named]
         for named in (announced, withdrawn)
     )
-    routes = tuple(Route(key, speaker.asn, carried, hops) for key in keys)
+    routes = tuple(Route.of(key, speaker.asn, carried, hops) for key in keys)
     return Update(speaker.neighbor, speaker.asn, routes, tuple(gone))
 
 

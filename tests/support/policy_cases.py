@@ -9,8 +9,8 @@ from typing import NamedTuple
 from support.core_samples import addresses, data, host_group, prefixes, route
 
 from rsfilter.routing.groups import HostGroup
+from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Route, Verdict
-from rsfilter.routing.policy import judge
 from rsfilter.routing.validation import Data, Mode, Source
 
 GROUP = host_group()

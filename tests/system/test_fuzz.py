@@ -101,7 +101,8 @@ def test_a_wrong_accept_is_noticed() -> None:
     end = world.run(b"\n".join(script))
     (entry,) = end.filter.engine.rib_in.entries()
     assert entry.is_accepted
-    entry.route = replace(entry.route, asn=65006)
+    other = replace(entry.route.announcement, asn=65006)
+    entry.route = replace(entry.route, announcement=other)
     with pytest.raises(AssertionError, match="accepted"):
         end.turn()
 

@@ -16,8 +16,8 @@ from support.growth import costs, grows_gently
 from rsfilter.audit.counts import HOURS
 from rsfilter.audit.stats import _timeline
 from rsfilter.config.overlaps import Claim, conflicts
+from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Prefix
-from rsfilter.routing.policy import judge
 from rsfilter.routing.validation import Data, Source
 from rsfilter.rpki.document import TruthError
 from rsfilter.rpki.slurm import Filters, PrefixFilter

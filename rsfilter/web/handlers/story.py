@@ -16,8 +16,8 @@ from aiohttp import web
 from rsfilter.audit.record import timestamp
 from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, path_id
+from rsfilter.routing.judging import findings
 from rsfilter.routing.model import Address, Prefix, Route, RouteKey
-from rsfilter.routing.policy import findings
 from rsfilter.routing.reasons import REASONS
 from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api

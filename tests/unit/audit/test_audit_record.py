@@ -99,7 +99,8 @@ def test_a_withdrawn_route_has_no_verdict():
 def test_two_next_hops_and_what_was_malformed():
     change = verdict_change(malformed="attribute 4: length 3")
     hops = (Address.parse("2001:db8::1"), Address.parse("fe80::1"))
-    record = read(replace(change, route=replace(change.route, next_hops=hops)))
+    announced = replace(change.route.announcement, next_hops=hops)
+    record = read(replace(change, route=replace(change.route, announcement=announced)))
     assert record["next_hop"] == "2001:db8::1 fe80::1"
     assert record["data"] == {"malformed": "attribute 4: length 3"}
 

@@ -267,7 +267,7 @@ def test_the_end_logs_all_that_waits() -> None:
 
 def fat(attributes: Attributes) -> VerdictChange:
     event = change(1, "gone", "rejected")
-    return replace(event, route=replace(event.route, attributes=attributes))
+    return replace(event, route=event.route.with_attributes(attributes))
 
 
 def test_what_no_line_shows_does_not_wait_for_the_disk() -> None:

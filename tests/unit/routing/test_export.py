@@ -35,7 +35,7 @@ MANY = tuple((65007, value) for value in range(40))
 
 
 def sent(route: Route, group: RouterGroup = TRANSPARENT, own_asn: int = OWN_ASN) -> OutAttributes:
-    attributes = Export(own_asn, group).attributes(route)
+    attributes = Export(own_asn, group).attributes(route.announcement)
     assert attributes is not None
     return attributes
 
@@ -115,7 +115,7 @@ def test_well_known_communities_are_obeyed(
 ) -> None:
     came = with_attributes(communities=(*beside, community))
     for group, goes in [(TRANSPARENT, ebgp), (PREPEND, ebgp), (FANOUT, ebgp), (IBGP, ibgp)]:
-        attributes = Export(OWN_ASN, group).attributes(came)
+        attributes = Export(OWN_ASN, group).attributes(came.announcement)
         assert (attributes is not None) is goes
         if attributes is not None:
             assert attributes.communities == (*beside, community)
@@ -204,7 +204,7 @@ def test_communities_that_name_the_routers_asn_are_removed() -> None:
                 0x0202_FA56_EAC9_0001,  # four-octet AS 4200000201
                 0x0002_FDEF_0000_0001,  # 65007
             ),
-        )
+        ).announcement
     )
     assert left is not None
     assert left.communities == ((65007, 1), (65535, 0))
@@ -215,7 +215,7 @@ def test_communities_that_name_the_routers_asn_are_removed() -> None:
 def test_equal_attributes_are_one_object() -> None:
     export = Export(OWN_ASN, TRANSPARENT)
     one, other = route("203.0.113.1/32"), route("203.0.113.2/32")
-    assert export.attributes(one) is export.attributes(other)
+    assert export.attributes(one.announcement) is export.attributes(other.announcement)
 
 
 @pytest.mark.parametrize("kind", ["communities", "large_communities", "extended_communities"])

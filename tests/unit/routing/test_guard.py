@@ -40,8 +40,8 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.groups import Limits
 from rsfilter.routing.guard import fingerprint
+from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Address, Attributes, Prefix, Route, RouteKey, VerdictKind
-from rsfilter.routing.policy import judge
 from rsfilter.routing.retention import as_stale
 from rsfilter.routing.validation import Data, Source
 

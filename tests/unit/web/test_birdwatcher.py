@@ -556,7 +556,7 @@ def test_whatever_a_host_sends_is_readable(
     attributes: Attributes, reasons: tuple[str, ...]
 ) -> None:
     neighbor = Address.parse(HV7)
-    route = Route(RouteKey(neighbor, Prefix.parse("10.0.0.1/32"), 0), 65007, attributes, ())
+    route = Route.of(RouteKey(neighbor, Prefix.parse("10.0.0.1/32"), 0), 65007, attributes, ())
     verdict = Verdict(VerdictKind.REJECTED, reasons, Validation(OriginState.INVALID))
     encoded = RouteEncoder(65100, lambda _: 0.0).encode(Entry(route, verdict, True))
     body = json.dumps(ENVELOPE | {"routes": [json.loads(encoded)]}).encode()
