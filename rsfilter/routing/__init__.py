@@ -2,7 +2,8 @@
 
     model, groups, reasons         routes and VRPs; groups of neighbors; why a route is rejected
     labels                         reasons as large communities, for a looking glass alone
-    bindings, validation, policy   whose session it is; RFC 6811; every check
+    bindings, validation           whose session it is; RFC 6811
+    policy, judging                every check; how they are run
     adj_rib_in, indexes, table     the routes of hosts with their verdicts
     export, anycast, adj_rib_out   the routes that each group of routers should have
     events, engine, effects        what can happen, where it goes, what follows
