@@ -36,15 +36,10 @@ class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
 
 def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, str]:
     """Chain a body at its place. Returns the line, line feed included, and its hash."""
-    content = b'{"v":%d,"seq":%d,"at":"%b",%b,"prev":"%b"' % (
-        VERSION,
-        seq,
-        at.encode(),
-        members,
-        prev.encode(),
-    )
-    digest = sha256(content + b"}").hexdigest()
-    return b'%b,"hash":"%b"}\n' % (content, digest.encode()), digest
+    begin = f'{{"v":{VERSION},"seq":{seq},"at":"{at}",'.encode()
+    content = b"".join((begin, members, b',"prev":"', prev.encode(), b'"}'))
+    digest = sha256(content).hexdigest()
+    return b"".join((content[:-1], b',"hash":"', digest.encode(), b'"}\n')), digest
 
 
 _LINE = re.compile(

@@ -75,18 +75,18 @@ def body(event: Auditable) -> bytes:
 class _Text(NamedTuple):
     """Text shared by routes that differ only in prefix and path id."""
 
-    shared: tuple[object, ...]
-    """Values that the text is made from."""
+    of: VerdictChange
+    """A change that it was rendered for."""
     before: bytes
     after: bytes
-    """Members after the place, encoded; `before` has those before it."""
+    """Members before and after the text of the prefix and the number of the path id."""
     is_long: bool
     """True if they may not fit into a record."""
 
 
 class Bodies:
-    """`body` for many events in a row. Routes that differ only in prefix and path id share the rest
-    of their text."""
+    """`body` for many events in a row. What routes of one announcement with one verdict share is
+    rendered once."""
 
     def __init__(self) -> None:
         self._last: dict[bool, _Text] = {}
@@ -96,34 +96,38 @@ class Bodies:
         """Encode as `body` does."""
         if not isinstance(event, VerdictChange):
             return body(event)
-        route, verdict = event.route, event.verdict
-        key = route.key
-        shared = (
-            key.neighbor,
-            route.asn,
-            route.attributes,
-            route.next_hops,
-            event.host,
-            verdict,
-            event.was,
-            event.cause,
-            event.provenance,
-            event.stale,
-            event.changes,
-        )
+        verdict = event.verdict
         is_accepted = verdict is not None and verdict.kind is _ACCEPTED
         text = self._last.get(is_accepted)
-        if text is None or shared != text.shared:
-            text = self._last[is_accepted] = _text_of(event, shared)
+        if text is None or not _is_alike(event, text.of):
+            text = self._last[is_accepted] = _text_of(event)
         if text.is_long:
             return body(event)
-        place = f'"prefix":"{key.prefix}","path_id":{key.path_id}'.encode()
-        return b"%b,%b,%b" % (text.before, place, text.after)
+        key = event.route.key
+        return b"".join(
+            (text.before, f'{key.prefix}","path_id":{key.path_id}'.encode(), text.after)
+        )
 
 
-def _text_of(change: VerdictChange, shared: tuple[object, ...]) -> _Text:
+def _is_alike(change: VerdictChange, other: VerdictChange) -> bool:
+    """Return whether two changes differ in prefix and path id at most. Mostly they share the
+    rest."""
+    return (
+        change.route.announcement is other.route.announcement
+        and (change.verdict is other.verdict or change.verdict == other.verdict)
+        and change.was is other.was
+        and change.cause == other.cause
+        and change.host == other.host
+        and change.provenance is other.provenance
+        and change.stale is other.stale
+        and change.changes == other.changes
+    )
+
+
+def _text_of(change: VerdictChange) -> _Text:
     before, after = (_ascii(part(change))[1:-1] for part in (members_before, members_after))
-    return _Text(shared, before, after, len(before) + len(after) > _MAX_BODY - _MAX_PLACE)
+    is_long = len(before) + len(after) > _MAX_BODY - _MAX_PLACE
+    return _Text(change, before + b',"prefix":"', b"," + after, is_long)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -8,13 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import starmap
 from socket import AF_INET, inet_pton
+from struct import iter_unpack
 from typing import Any, NamedTuple
 
 import msgspec
 
-from rsfilter.routing.model import BITS, UNICAST, Address, Prefix, RouteKey
+from rsfilter.routing.model import BITS, IPV4, UNICAST, Address, Prefix, RouteKey
 
 NextHops = tuple[Address, ...]
 """Next hops, as in `Route.next_hops`."""
@@ -89,6 +93,41 @@ def route_keys(neighbor: Address, family: int, items: Any) -> tuple[list[RouteKe
     `family`."""
     if not isinstance(items, list):
         return [], [items]
+    try:
+        return [RouteKey(neighbor, prefix, 0) for prefix in _plain(family, items)], []
+    except (ValueError, KeyError, TypeError):
+        return _keys_of_each(neighbor, family, items)
+
+
+_PLAIN = re.compile(r"(?:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}/[0-9]{1,2},)*")
+_PREFIX_OCTETS = 5
+"""An address and a length."""
+
+_TO_LIST = str.maketrans("./", ",,")
+_decode_octets = msgspec.json.Decoder(list[int]).decode
+
+
+def _plain(family: int, items: list[Any]) -> Iterator[Prefix]:
+    """Read a list of IPv4 NLRI without path identifiers, all at once: a third of the cost. Raises
+    ValueError, KeyError or TypeError if it holds anything else.
+
+    A number of JSON has no leading zeros, and an octet is 255 at most: all of it is read as
+    `Prefix.parse` reads each.
+    """
+    if family != IPV4 or max(map(len, items), default=1) > 1:
+        raise ValueError("read each of them")
+    texts = ",".join([item["nlri"] for item in items])
+    if not _PLAIN.fullmatch(texts + ","):
+        raise ValueError("something else than IPv4 prefixes")
+    octets = bytes(_decode_octets(f"[{texts.translate(_TO_LIST)}]"))
+    if len(octets) != _PREFIX_OCTETS * len(items):
+        raise ValueError("an NLRI with a comma in it")
+    return starmap(partial(Prefix, IPV4), iter_unpack(">IB", octets))
+
+
+def _keys_of_each(
+    neighbor: Address, family: int, items: list[Any]
+) -> tuple[list[RouteKey], list[Any]]:
     keys: list[RouteKey] = []
     strange: list[Any] = []
     parse = Prefix.parse

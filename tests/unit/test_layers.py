@@ -86,8 +86,15 @@ PURE_MODULES = {
 }
 """The standard library's modules that neither do I/O nor know the time or chance."""
 
-PURE_NAMES = {"socket.inet_pton", "socket.AF_INET", "socket.AF_INET6", "pathlib.PurePath"}
-"""Single names of modules that could do more: text to octets, and paths as values."""
+PURE_NAMES = {
+    "socket.inet_pton",
+    "socket.AF_INET",
+    "socket.AF_INET6",
+    "struct.iter_unpack",
+    "pathlib.PurePath",
+}
+"""Single names of modules that could do more: text to octets, octets to numbers, and paths as
+values."""
 
 IMPURE_BUILTINS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 

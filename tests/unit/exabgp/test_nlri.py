@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.captures_expected import announce, keys
 from support.exabgp_lines import PEER, line_of, update_of
 
+from rsfilter.exabgp import nlri
 from rsfilter.exabgp.decode import decode
 from rsfilter.routing.events import Update
 from rsfilter.routing.model import Address
@@ -100,3 +105,43 @@ def test_withdraws_of_other_families_are_of_no_interest() -> None:
     got = decode(line_of({"update": {"withdraw": gone}}))
     assert isinstance(got, Update)
     assert (got.withdrawn, got.other_families) == (keys(PEER, 0, ONE), ())
+
+
+STRANGE = [
+    "10.0.0.1/33",
+    "1.2.3.4/08",
+    "01.2.3.4/8",
+    "256.1.1.1/1",
+    "1.2.3/4",
+    "1.2.3.4",
+    "1.2.3.4/129",
+    "1.2.3.4/100",
+    "::1/128",
+    "1.2.3.4/5.6",
+    "1.2.3.4/3,5.6.7.8/3",
+    "1.2.3.4/3,1.2",
+    "-1.2.3.4/1",
+    "1e1.2.3.4/3",
+    "\u0661.2.3.4/3",
+    "1.2.3.4/32 ",
+    "1.2.3.4/32\n",
+    "255.255.255.255/99",
+    "",
+]
+ITEMS = st.one_of(
+    st.builds(lambda n: {"nlri": f"10.0.0.{n}/32"}, st.integers(0, 255)),
+    st.builds(lambda text: {"nlri": text}, st.sampled_from(STRANGE)),
+    st.builds(lambda text: {"nlri": text}, st.text(alphabet="0123456789./,", max_size=12)),
+    st.sampled_from(["1.2.3.4/32", 5, None, {"a": 1}, {"nlri": 5}, {}, {"nlri": None}, ["nlri"]]),
+    st.just({"nlri": "1.2.3.4/32", "path-information": "0.0.0.7"}),
+)
+
+
+@given(st.lists(ITEMS, max_size=5))
+def test_nlri_that_are_read_together_are_those_that_are_read_one_by_one(items: list[Any]) -> None:
+    peer = Address.parse(PEER)
+    together = nlri.route_keys(peer, 4, items)
+    each = [nlri.route_keys(peer, 4, [item]) for item in items]
+    assert together == ([key for keys, _ in each for key in keys], [s for _, r in each for s in r])
+    for item in items:
+        assert nlri.route_keys(peer, 4, [item]) == nlri._keys_of_each(peer, 4, [item])
