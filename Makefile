@@ -194,11 +194,13 @@ man: setup ## build build/man/: rsfilter(1), a page for each command, rsfilter.t
 	@SOURCE_DATE_EPOCH=$(EPOCH) $(RUN) packaging/man.py build/man
 
 .PHONY: dist
-dist: setup ## build dist/: the source archive, and from it the wheel
+dist: setup ## build dist/: the source archive, from it the wheel, its bill of materials (CycloneDX), checksums
 	@rm -rf dist
 	@echo "dist: python -m build"
 	@.venv/bin/python -m build --outdir dist . >/dev/null
-	@cd dist && sha256sum -- *
+	@echo "dist: bill of materials"
+	@SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python packaging/sbom.py dist/*.whl dist
+	@cd dist && sha256sum -- * | tee SHA256SUMS
 
 .PHONY: deb
 deb: ## build dist/*.deb for the Debian that this is, 12 or 13; to install it fetches nothing

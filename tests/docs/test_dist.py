@@ -102,6 +102,18 @@ def test_archives_hold_what_they_need(dist: Path) -> None:
     assert {"rsfilter/rtr/librtr_shim.c", "docs/README.md"} <= names
 
 
+def test_the_bill_of_materials_names_what_a_route_server_gets(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    run(sys.executable, ROOT / "packaging" / "sbom.py", wheel, dist, cwd=dist)
+    text = (dist / f"rsfilter-{rsfilter.__version__}.cdx.json").read_text()
+    assert str(dist.parent) not in text
+    parts = {part["name"].lower(): part for part in json.loads(text)["components"]}
+    assert {"exabgp", "aiohttp", "duckdb", "msgspec", "psycopg", "librtr", "uplot"} <= parts.keys()
+    assert not {"pip", "setuptools", "pytest", "rsfilter"} & parts.keys()
+    assert all(part["licenses"] for part in parts.values())
+    assert parts["exabgp"]["version"].startswith("5.0.")
+
+
 def test_it_says_its_version(programs: Path, site: Path) -> None:
     said = run(programs / "rsfilter", "--version", cwd=site)
     assert said == f"rsfilter {rsfilter.__version__}\n"
