@@ -1,12 +1,12 @@
 """An upgrade as docs/operations.md says: no session is lost, and no router hears of it.
 
-The wheel is built here, twice, with two versions, and installed by docs/examples/install.sh.
+Two wheels are built here, of the last release (from the repository's history) and of this checkout,
+and installed by docs/examples/install.sh.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,26 +21,32 @@ from lab.frr import FrrRouter
 from lab.waiting import eventually
 from support.places import ROOT
 
+import rsfilter
+
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 INSTALL = ROOT / "docs" / "examples" / "install.sh"
 LEFT_OUT = shutil.ignore_patterns(".*cache", ".git", ".venv", ".lab", "*.so", "*.egg-info", "build")
 
-OLD, NEW = "0.1.0", "0.1.1"
+OLD, RELEASED = "0.1.0", "a80ee1a30876a0c0ae27e4959ada981393fdb54e"
+"""The last release, and its commit."""
+NEW = rsfilter.__version__
 GUESTS = ["10.1.0.1/32", "2001:db8:1::1/128"]
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of two versions, that differ in nothing else."""
-    clone = tmp_path_factory.mktemp("source") / "clone"
-    shutil.copytree(ROOT, clone, ignore=LEFT_OUT)
-    about = clone / "rsfilter" / "__init__.py"
-    text = about.read_text()
+    """Of the last release, and of this checkout."""
+    place = tmp_path_factory.mktemp("source")
+    old, new = place / "old", place / "new"
+    old.mkdir()
+    archive = place / "old.tar"
+    run("git", "-C", str(ROOT), "archive", "--output", str(archive), RELEASED)
+    run("tar", "--extract", "--file", str(archive), "--directory", str(old))
+    shutil.copytree(ROOT, new, ignore=LEFT_OUT)
     built = {}
-    for version in (OLD, NEW):
-        about.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', text))
-        out = clone.parent / version
+    for version, clone in ((OLD, old), (NEW, new)):
+        out = place / version
         run(sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(clone))
         (built[version],) = out.glob(f"rsfilter-{version}-*.whl")
     return built
@@ -62,7 +68,7 @@ class InstalledServer(RouteServer):
     def __init__(self, lab: Lab, **settings: Any) -> None:
         super().__init__(lab, **settings)
         self.prefix = lab.directory / "opt"
-        self.program = f"{self.prefix}/venv/bin/rsfilter exabgp"
+        self.program = f"{self.prefix}/venv/bin/exabgp"  # as the unit of 0.1.0
 
     def installs(self, what: str) -> str:
         """What install.sh says."""
@@ -103,7 +109,11 @@ def test_no_router_hears_of_an_upgrade(
         [group_of("hosts", host)],
         [group_of("leaves", bird, frr, port=lab.bgp_port)],
         truth={"file": "truth.json"},
+        http={"listen": server.http},
     )
+    # 0.1.0 knows no name of a route server, and no socket.
+    text = server.configuration.read_text()
+    server.configuration.write_text(text.replace(f'name = "{server.name}"\n', "", 1))
     server.writes_truth({"roas": [{"prefix": guest, "asn": 65001} for guest in GUESTS]})
     for daemon in (server, host, bird, frr):
         daemon.starts()
