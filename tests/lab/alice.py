@@ -41,7 +41,7 @@ class Alice(Daemon):
         self.run(["alice-lg", "-config", "alice.conf"], lambda: self.get("config"))
 
     def get(self, path: str) -> Any:
-        """What its API answers, as JSON. Raises OSError when it does not answer."""
+        """Return the answer of its API, as JSON. Raises OSError when it does not answer."""
         fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
         url = f"http://{self.address}/api/v1/{path}"
         try:

@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 class Audit:
-    """What a filter has written down."""
+    """Records that a filter has written down."""
 
     def __init__(self, directory: Path, evidence: Callable[[], str]) -> None:
         self.directory = directory

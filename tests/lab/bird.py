@@ -27,7 +27,7 @@ class Bird(Speaker):
 
     ERROR = re.compile(r"<(ERR|WARN|RMT|AUTH|BUG|FATAL)>")
     REACH = "multihop;"
-    """How far its neighbors are: all addresses of a lab are on one loopback."""
+    """Distance to its neighbors: all addresses of a lab are on one loopback."""
     words: str = ""
     """More statements for each of its sessions."""
     options: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Bird(Speaker):
     # Control ----------------------------------------------------------------------------------
 
     def control(self, command: str) -> list[str]:
-        """What BIRD answers. Raises OSError when it is not there, LabError when it objects."""
+        """Return BIRD's answer. Raises OSError when it is not there, LabError when it objects."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.place / "bird.ctl"))
@@ -84,7 +84,7 @@ class Bird(Speaker):
         return lines
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         birdc = f"birdc -s {self.place}/bird.ctl"
         return [f"{birdc} show route all", f"{birdc} show protocols"]
 
@@ -139,7 +139,7 @@ protocol bgp {session_name(other, family)} {{
 
 
 class BirdHost(Bird, Host):
-    """A hypervisor: announces what it is told to, to one or more route servers."""
+    """A hypervisor: announces the given routes to one or more route servers."""
 
     def repeats(self) -> None:
         """Send everything again, unchanged."""
@@ -235,7 +235,7 @@ class BirdRouter(Bird, Router):
     hold_time_s = HOLD_TIME_S
 
     def asks_for_refresh(self) -> None:
-        """Have it ask the route servers to send everything again."""
+        """Make it request all routes from the route servers again."""
         for name in self.sessions():
             self.control(f"reload in {name}")
 
@@ -267,7 +267,7 @@ class BirdRouter(Bird, Router):
         )
 
     def changes(self, since: int = 0) -> list[tuple[str, str]]:
-        """What happened to the table: ("added" | "replaced" | "removed", prefix), in order."""
+        """Return the changes of the table: ("added" | "replaced" | "removed", prefix), in order."""
         with open(self.log, "rb") as log:
             before = log.read(since).decode(errors="replace")
             after = log.read().decode(errors="replace")
@@ -348,10 +348,10 @@ _CHANGE = re.compile(
 
 
 def parse_changes(before: str, after: str) -> list[tuple[str, str]]:
-    """The changes in `after`; `before` is the log up to there.
+    """Return the changes in `after`; `before` is the log up to there.
 
-    BIRD writes "added" for a new path and for a changed one, with the path's local number: what
-    was there before tells one from the other.
+    BIRD writes "added" for a new path and for a changed one, with the path's local number. The
+    paths there were before distinguish the two.
     """
     present: set[tuple[str, str, str]] = set()
     changes = []

@@ -1,9 +1,9 @@
 """A lab: one private network with real programs in it, and nothing left when it ends.
 
 The lab's directory holds a directory for every program, with its configuration, sockets and log.
-What starts and ends the programs is `warden.py`. Programs are added by name; their addresses follow
-from a number: 192.0.2.N and 2001:db8:ffff::N, or 127.x.y.N without IPv6 where there are no network
-namespaces (`Lab.families` says so).
+`warden.py` starts and ends the programs. Programs are added by name; their addresses follow from a
+number: 192.0.2.N and 2001:db8:ffff::N, or 127.x.y.N without IPv6 where there are no network
+namespaces (`Lab.families` has the families).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ SESSION_LOST = [
     *(r"(?i)hold timer", "peer reset", "NOTIFICATION", "(RMT|ERR).*(Received|Connection)"),
     *("Socket: ", "Connection (closed|reset)"),  # reset: it was killed before it had read all
 ]
-"""What may be in anybody's log when a peer vanishes or is killed."""
+"""Lines that any log may contain when a peer vanishes or is killed."""
 
 SHORT_PROGRAM_S = 0.005
-"""What is run to its end is a question, answered in milliseconds."""
+"""A command that is run to its end is a question, answered in milliseconds."""
 
 ENVIRONMENT = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"}
 """Daemons are in /usr/sbin, which is not on the PATH of Debian's ordinary users."""
@@ -60,13 +60,13 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended (negative: by that signal); None while it runs."""
+        """Exit code (negative: ended by that signal); None while it runs."""
         code: int | None = self._lab.ask("status", pid=self._pid)["exit_code"]
         return code
 
     @property
     def running(self) -> bool:
-        """It has not ended."""
+        """True as long as it has not ended."""
         return self.exit_code is None
 
     def send(self, number: int) -> None:
@@ -89,7 +89,7 @@ class Lab:
     """The labs that there are now, for those who watch."""
 
     def __init__(self, *, namespaces: bool = True) -> None:
-        self._asking = threading.Lock()  # whoever watches asks too, on a thread of its own
+        self._asking = threading.Lock()  # the screen sends requests too, on a thread of its own
         # Short: a Unix socket's path must fit into 108 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="lab-"))
         self.daemons: dict[str, Daemon] = {}
@@ -222,7 +222,7 @@ class Lab:
             return f"127.{self._block}.{number}"
         address = f"192.0.2.{number}" if family == 4 else f"2001:db8:ffff::{number}"
         length = 32 if family == 4 else 128
-        # `replace`: the same address may be asked for twice. `nodad`: usable at once.
+        # `replace`: one address may be requested twice. `nodad`: usable at once.
         nodad = ["nodad"] if family == 6 else []
         self.run(["ip", "address", "replace", f"{address}/{length}", "dev", "lo", *nodad])
         return address
@@ -234,7 +234,7 @@ class Lab:
         """
         network, mine = self.directory / f"network-{name}", f"to-{name}"
         network.touch()
-        # Not `unshare --net=FILE`: it looks into /proc by a PID, which is another one out there.
+        # Not `unshare --net=FILE`: it reads /proc by a PID, which is another one out there.
         bind = ["mount", "--bind", "/proc/self/ns/net", str(network)]
         self.run(["unshare", "--net", *bind])
         self.run(["ip", "link", "add", mine, "type", "veth", "peer", "name", name])
@@ -251,7 +251,7 @@ class Lab:
         return there
 
     def is_listening(self, address: str, port: int) -> bool:
-        """Somebody in the lab accepts TCP connections there."""
+        """Return whether a program in the lab accepts TCP connections there."""
         where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         return f" {where} " in self.run(["ss", "--no-header", "--listening", "--tcp", "--numeric"])
 
@@ -279,11 +279,11 @@ class Lab:
     # Evidence ---------------------------------------------------------------------------------
 
     def report(self) -> str:
-        """What every daemon has: the evidence for a failed expectation."""
+        """Parts that every daemon has, among them the evidence for a failed expectation."""
         return "\n".join(f"--- {d.name}\n{d.report()}" for d in self.daemons.values())
 
     def no_errors(self) -> None:
-        """Fail when any log tells of an error."""
+        """Fail when any log reports an error."""
         with expecting("no log tells of an error"):
             found = {d.name: errors for d in self.daemons.values() if (errors := d.errors())}
             if found:
@@ -295,9 +295,9 @@ class Daemon:
     """A program with a name, a directory and a log; the base of every peer."""
 
     ERROR = re.compile(r"(?!)")
-    """What a line of its log looks like that should not be there."""
+    """Pattern of lines that should not be in its log."""
     HARMLESS = re.compile(r"(?!)")
-    """Lines that look so and say nothing of importance."""
+    """Lines that match the pattern and are harmless."""
 
     def __init__(self, lab: Lab, name: str) -> None:
         if name in lab.daemons:
@@ -341,7 +341,7 @@ class Daemon:
         raise NotImplementedError
 
     def dies(self) -> None:
-        """SIGKILL: the kernel closes its connections, it says nothing."""
+        """Send SIGKILL: the kernel closes its connections, and it sends no NOTIFICATION."""
         tell(f"{self.name} dies (kill -9)")
         self.process.stop(SIGKILL)
 
@@ -356,7 +356,7 @@ class Daemon:
         self.process.send(SIGCONT)
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         return [f"tail -f {self.log}"]
 
     def state(self) -> str:
@@ -364,7 +364,7 @@ class Daemon:
         return ""
 
     def report(self) -> str:
-        """What a failed test should show of it."""
+        """Return the parts of it that a failed test should show."""
         try:
             state = self.state()
         except (OSError, LabError) as error:

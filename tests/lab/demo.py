@@ -4,7 +4,7 @@ Four BIRD hosts announce to two ExaBGP with rsfilter, which judge by a truth fil
 cache; a BIRD and an FRR router learn from both. One host hijacks, one forges a path, one that truth
 expects never comes, and then a truth file is deployed that has lost a host's guests: the guard
 holds them. Ends with 0 only if every router has exactly what it should, before and after, and the
-audit logs of both route servers say why the rest is missing.
+audit logs of both route servers have the reason for each route that is missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lab.waiting import DEADLINE_S, eventually
 WIDTH = 100
 
 PLACE = Path(".lab/demo")
-"""Stays when the demo is over, with both audit logs: to be looked at."""
+"""Directory that stays when the demo is over, with both audit logs."""
 
 HOSTS = {"hv1": 65005, "hv2": 65006, "hv3": 65007, "hv4": 65008, "hv5": 65009}
 ABSENT = "hv5"
@@ -78,7 +78,7 @@ class Demo:
         self._owners = {name: self.carried(guests) for name, guests in OWNERS.items()}
 
     def carried(self, prefixes: list[str]) -> list[str]:
-        """Those whose family this machine has."""
+        """Return the prefixes whose family this machine has."""
         return [prefix for prefix in prefixes if 6 in self.lab.families or ":" not in prefix]
 
     def starts(self, owners: dict[str, list[str]] | None = None) -> None:
@@ -131,7 +131,7 @@ class Demo:
             router.has_exactly(*expected)
 
     def host_is_absent(self) -> None:
-        """Wait until both route servers say which host never came."""
+        """Wait until both route servers show which host never came."""
         for server in self.stage.route_servers:
             server.tolerated.append("absent")
             server.audit.has(event="absent", host=ABSENT, deadline_s=self._patience_s)
@@ -168,7 +168,7 @@ class Demo:
     # The screen -------------------------------------------------------------------------------
 
     def judgements(self, records: list[Record]) -> RenderableType:
-        """What the hosts announced, by the audit log of the first route server."""
+        """Announcements of the hosts, by the audit log of the first route server."""
         table = _table("prefix", "host", "AS path", "verdict", "why")
         records.sort(key=lambda record: (record["host"], record["prefix"]))
         for record in records:
@@ -185,7 +185,7 @@ class Demo:
         return Padding(table, (0, 0, 0, 3))
 
     def tables(self) -> RenderableType:
-        """What the routers have, by their own tables."""
+        """Routes of the routers, by their own tables."""
         bird, frr = self.stage.router("leaf1").table(), self.stage.router("leaf2").table()
         table = _table("prefix", "next hop", "AS path", "leaf1 (BIRD)", "leaf2 (FRR)")
         for prefix in sorted(bird.keys() | frr.keys()):
@@ -242,7 +242,7 @@ def _quoted(console: Console, text: str, words: str) -> None:
 
 
 def wait_for_the_end(demo: Demo, console: Console) -> None:
-    """Say where to look and what to try, and keep all running until Ctrl-C or SIGTERM."""
+    """Print what can be watched and tried, and keep all running until Ctrl-C or SIGTERM."""
     with contextlib.ExitStack() as relays:
         addresses = [
             relays.enter_context(relayed(demo.lab, server.http, PREFERRED_PORT + number))

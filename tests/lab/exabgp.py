@@ -23,7 +23,7 @@ from lab.story import tell
 from lab.waiting import eventually
 
 PROGRAMS = Path(sys.executable).parent
-"""Where `exabgp` is: beside the interpreter that runs the tests."""
+"""Directory of `exabgp`: beside the interpreter that runs the tests."""
 
 STOCK = "RSFILTER_LAB_STOCK"
 """Environment variable: route servers run ExaBGP with nothing replaced (`pytest --stock`)."""
@@ -32,14 +32,14 @@ Section = Mapping[str, object]
 
 
 class ExaBgp(Speaker):
-    """One ExaBGP; everything it and its helpers say goes to one log."""
+    """One ExaBGP; its output and that of its helpers go to one log."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.log = self.place / "output"
 
     def state(self) -> str:
-        """Nothing: what ExaBGP has to say is in its log."""
+        """Return an empty text: ExaBGP's output is in its log."""
         return ""
 
     def _environment(self) -> dict[str, str]:
@@ -47,7 +47,7 @@ class ExaBgp(Speaker):
         return {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
     def _takes_in_its_file(self) -> None:
-        """Have it reload (SIGUSR1); returns when it has.
+        """Make it reload (SIGUSR1); returns when it has.
 
         ExaBGP 5.0.15 forgets the signal while a peer has routes that were not sent yet. A reload
         that has begun needs no other signal, which would only have it reload twice.
@@ -76,7 +76,7 @@ class ExaBgp(Speaker):
         return self.log.read_text(errors="replace").count(words)
 
     def _listens(self) -> None:
-        """Raises OSError while it does not listen on all its addresses."""
+        """Raise OSError while it does not listen on all its addresses."""
         for address in self.addresses.values():
             if not self.lab.is_listening(address, self.port):
                 raise OSError(f"nobody listens on {address} port {self.port}")
@@ -93,7 +93,7 @@ class RouteServer(ExaBgp):
     HARMLESS = re.compile(
         r"Exception ignored in: <_io\.BufferedWriter.*\nTraceback.*\n(?:  .*\n)*BrokenPipeError.*\n"
     )
-    """ExaBGP's pipe to a filter that was killed; Python says so since 3.13."""
+    """Message of ExaBGP's pipe to a filter that was killed; Python prints it since 3.13."""
 
     def __init__(
         self,
@@ -107,11 +107,11 @@ class RouteServer(ExaBgp):
         super().__init__(lab, name, number, asn)
         self._recorded = recorded
         self.program = "rsfilter exabgp --stock" if os.environ.get(STOCK) else "rsfilter exabgp"
-        """How ExaBGP is started: words for a shell."""
+        """Command that starts ExaBGP: words for a shell."""
         self.replaced_by = ""
-        """What ExaBGP starts in place of the filter: words for a shell."""
+        """Command that ExaBGP runs in place of the filter: words for a shell."""
         self.altered: Callable[[str], str] = str
-        """What becomes of the text of exabgp.conf once it is rendered."""
+        """Change of the text of exabgp.conf once it is rendered."""
         self.keeps_recordings = False
         """Each filter writes a recording; it still is ExaBGP's own child."""
         self.configuration = self.place / "rsfilter.toml"
@@ -161,7 +161,7 @@ class RouteServer(ExaBgp):
         self.run(["sh", "-c", command], self._listens, **self._environment())
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         rsfilter = PROGRAMS / "rsfilter"
         return [
             f"{rsfilter} audit tail --follow --directory {self.audit.directory}",
@@ -170,13 +170,14 @@ class RouteServer(ExaBgp):
         ]
 
     def rsfilter(self, *arguments: str, code: int = 0) -> str:
-        """What `rsfilter ARGUMENTS` says in this route server's directory. Raises LabError if it
-        ends with another exit code."""
+        """Return the output of `rsfilter ARGUMENTS` in this route server's directory. Raises
+        LabError if it ends with another exit code."""
         argv = [sys.executable, "-P", "-m", "rsfilter", *arguments]
         return self.lab.run(argv, code=code, cwd=self.place, env=self._environment())
 
     def status(self) -> dict[str, Any]:
-        """What `rsfilter status` says, whatever it says. Raises LabError when no filter answers."""
+        """Return the answer of `rsfilter status`, whatever it reports. Raises LabError when no
+        filter answers."""
         argv = [sys.executable, "-P", "-m", "rsfilter", "status", "-c", "rsfilter.toml", "--json"]
         said = self.lab.run(argv, cwd=self.place, env=self._environment(), check=False)
         found: dict[str, Any] = json.loads(said)
@@ -236,7 +237,8 @@ class RouteServer(ExaBgp):
         )
 
     def recordings(self) -> list[list[dict[str, Any]]]:
-        """What each filter was told by ExaBGP, in the order of their lives (`keeps_recordings`)."""
+        """Return the input of each filter from ExaBGP, in the order of their lives
+        (`keeps_recordings`)."""
         files = sorted(self.place.glob("recording.*"), key=lambda file: file.stat().st_ctime)
         return [list(_told(file)) for file in files]
 
@@ -269,7 +271,7 @@ class ExaBgpHost(ExaBgp, Host):
         self._takes_in_its_file()
 
     def sessions(self) -> dict[str, bool]:
-        """Its sessions by name, and which have a connection: ExaBGP tells no more."""
+        """Return its sessions by name, and which have a connection: ExaBGP shows no more."""
         connected = self.lab.run(
             ["ss", "--no-header", "--tcp", "--numeric", "state", "established"]
         )

@@ -11,7 +11,7 @@ from lab.waiting import eventually
 class Fanout(Bird):
     """One BIRD; `shard` is the route server that has rendered its file.
 
-    `recovers`: each start is a graceful restart, as docs/scale.md asks for.
+    `recovers`: each start is a graceful restart, as docs/scale.md requires.
     """
 
     def __init__(
@@ -23,8 +23,8 @@ class Fanout(Bird):
         self.log = self.place / "output"  # as it is rendered, it writes to stderr
 
     def has_recovered(self) -> None:
-        """Wait until it has told its routers everything: one that is killed before that takes
-        what they still keep along (RFC 4724 section 4.2, consecutive restarts)."""
+        """Wait until it has sent everything to its routers: one that is killed before that removes
+        the routes that they still keep (RFC 4724 section 4.2, consecutive restarts)."""
 
         def probe() -> str | None:
             is_recovering = any("recovery" in line for line in self.control("show status"))

@@ -55,15 +55,15 @@ class Frr(Speaker):
         self.run([*argv, "-f", "frr.conf"], lambda: self.control("show version"))
 
     def _outside(self) -> list[str]:
-        """How a command line begins that runs where it is."""
+        """Beginning of a command line that runs in its network."""
         return []
 
     def _zebra(self) -> list[str]:
-        """Options that say where zebra is: there is none, and the kernel has no part either."""
+        """Options that name zebra's socket: there is none, and the kernel has no part either."""
         return ["-Z", "-n"]
 
     def control(self, *commands: str) -> str:
-        """What bgpd answers to the last command: text, three NULs and a status byte."""
+        """Return bgpd's answer to the last command: text, three NULs and a status byte."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.place / "bgpd.vty"))
@@ -79,7 +79,7 @@ class Frr(Speaker):
         return answer[:-4].decode()
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         vtysh = f"vtysh --vty_socket {self.place} -d bgpd -c"
         return [f"{vtysh} 'show bgp ipv4 unicast'", f"{vtysh} 'show bgp summary'"]
 
@@ -129,10 +129,10 @@ class Frr(Speaker):
 
 
 class FrrRouter(Frr, Router):
-    """A router that learns from route servers; it takes ADD-PATH from whoever offers it."""
+    """A router that learns from route servers; it takes ADD-PATH from each that offers it."""
 
     def asks_for_refresh(self) -> None:
-        """Have it ask the route servers to send everything again."""
+        """Make it request all routes from the route servers again."""
         for family in self.addresses:
             self.control(f"clear bgp ipv{family} unicast * soft in")
 
@@ -166,7 +166,7 @@ class FrrHost(Frr, Host):
 
     def connects(self) -> None:
         """Connect now, as another process: 8.4 without zebra never tries again after a refusal, and
-        ends with a segmentation fault when it is told to."""
+        ends with a segmentation fault when a command requires it."""
         self.dies()
         self.starts()
 
@@ -231,7 +231,8 @@ class OnLink(Frr):
 
     @staticmethod
     def can_run(lab: Lab) -> bool:
-        """Whether there are network namespaces, and root, who alone can make zebra its user."""
+        """Return whether there are network namespaces, and root, which alone can make zebra its
+        user."""
         return lab.isolation == "namespace" and os.geteuid() == 0
 
     def _outside(self) -> list[str]:
@@ -252,17 +253,17 @@ class OnLink(Frr):
         return ["-z", str(place / "api")]
 
     def kernel(self) -> str:
-        """What its kernel has of the routes."""
+        """Return the routes that its kernel has."""
         show = [[*self._network, "ip", f"-{f}", "route", "show", "proto", "bgp"] for f in (4, 6)]
         return "".join(map(self.lab.run, show))
 
 
 class FrrRouterOnLink(OnLink, FrrRouter):
-    """As a router."""
+    """Return it as a router."""
 
 
 class FrrHostOnLink(OnLink, FrrHost):
-    """As a host."""
+    """Return it as a host."""
 
 
 def _route_map(name: str, announcement: Announcement) -> list[str]:

@@ -14,7 +14,7 @@ from lab.routes import Announcement, Community, Path, Table
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
 
 API_PORT = 50051
-"""Of its gRPC interface, on the daemon's own address."""
+"""Port of its gRPC interface, on the daemon's own address."""
 
 _ORIGIN_MED, _AS_PATH, _COMMUNITIES, _NEXT_HOP, _MP_REACH, _LARGE = 4, 2, 8, 3, 14, 32
 """Attribute types (RFC 4271, 1997, 4760, 8092) as its JSON numbers them."""
@@ -40,19 +40,19 @@ class GoBgp(Speaker):
         return self.addresses[min(self.addresses)]
 
     def _answers(self) -> None:
-        """Raises OSError while it does not."""
+        """Raise OSError while it does not."""
         try:
             self.control("global")
         except LabError as error:
             raise OSError(str(error)) from error
 
     def control(self, *words: str) -> Any:
-        """What `gobgp` says, as JSON. Raises LabError."""
+        """Return the output of `gobgp`, as JSON. Raises LabError."""
         text = self.lab.run(["gobgp", "-u", self._api, "-p", str(API_PORT), "-j", *words])
         return json.loads(text) if text.startswith(("{", "[")) else {}
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         gobgp = " ".join([*self.lab.inside(), "gobgp", "-u", self._api])
         return [f"{gobgp} global rib", f"{gobgp} neighbor"]
 
@@ -120,7 +120,7 @@ class GoBgpRouter(GoBgp, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
     def asks_for_refresh(self) -> None:
-        """Have it ask the route servers to send everything again."""
+        """Make it request all routes from the route servers again."""
         for other in self._route_servers:
             for over in self.carried:
                 self.control("neighbor", other.addresses[over], "softresetin")

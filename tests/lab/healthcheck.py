@@ -12,7 +12,7 @@ from lab.speaker import Endpoint
 from lab.story import tell
 
 INTERVAL_S = 0.5
-"""Between two checks, each of which is followed by all announcements again."""
+"""Seconds between two checks, each of which is followed by all announcements again."""
 
 Option = str | int | float | bool
 
@@ -66,7 +66,7 @@ class HealthcheckHost(ExaBgpHost):
         self.has_file("service")
 
     def repetitions(self) -> int:
-        """How often it has announced everything."""
+        """Return how often it has announced everything."""
         return self.log.read_text().count("send announces for")
 
     def _write(self) -> None:

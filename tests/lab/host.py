@@ -1,4 +1,4 @@
-"""What all hosts of a lab have in common: they announce what they are told to."""
+"""Parts that all hosts of a lab have in common: they announce the given routes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.story import details, listing, tell
 class Host(Speaker):
     """A host that announces routes to one or more route servers.
 
-    A route is told once and stays until it is withdrawn, over restarts of the daemon too.
+    A route is given once and stays until it is withdrawn, over restarts of the daemon too.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Host(Speaker):
             self.withdraws(*self._announced)
 
     def _announce(self, prefixes: Sequence[str]) -> None:
-        """Have the running daemon announce what `_announced` now says of these."""
+        """Make the running daemon announce these prefixes as `_announced` has them now."""
         raise NotImplementedError
 
     def _withdraw(self, gone: dict[str, Announcement]) -> None:
-        """Have the running daemon withdraw these, as they were announced."""
+        """Make the running daemon withdraw these, as they were announced."""
         raise NotImplementedError
 
     def _announced_in(self, family: int) -> dict[str, Announcement]:

@@ -1,4 +1,4 @@
-"""What each kind of peer does with rsfilter, as host and as router: looked at, feature by feature.
+"""Behaviour of each kind of peer with rsfilter, as host and as router, feature by feature.
 
 `Bench` has one host of every kind, and of every kind of router one that gets every path over one
 IPv4 session and one that gets the best path, with our ASN in front, which it insists on. A row of
@@ -52,15 +52,15 @@ ANYCAST = {4: "10.9.0.1/32", 6: "2001:db8:9::1/128"}
 STALE_TIME_S = 300
 LLGR_STALE = (65535, 6)
 RETURN_S = 90.0
-"""For a host to be back whose session was restarted: OpenBGPD stays away for 30 s."""
+"""Seconds for a host to be back whose session was restarted: OpenBGPD stays away for 30 s."""
 PATIENCE_S = 15.0
-"""For one thing to be seen; what comes later is as good as never."""
+"""Seconds for one observation; a later one is as good as never."""
 
 LOST = ["peer reset", "Socket: ", "Connection ", "Error: ", "RMT", "NOTIFICATION", "Traceback"]
-"""What peers say of a session that ends; here all of them do, on purpose."""
+"""Log lines of peers about a session that ends; here all of them end on purpose."""
 
 Seen = dict[str, str]
-"""By the name of the kind."""
+"""Kinds by name."""
 
 
 class Row(NamedTuple):
@@ -109,7 +109,8 @@ class Bench:
         return f"10.{owner}.0.{number}/32" if family == 4 else f"2001:db8:{owner}::{number}/128"
 
     def each_host(self, look: Callable[[str, Host], str | None]) -> Seen:
-        """What is seen of each host: what `look` says, "yes" for None, "no" when it fails."""
+        """Return the observation of each host: the answer of `look`, "yes" for None, "no" when it
+        fails."""
         return {kind: _answer(partial(look, kind, host)) for kind, host in self.hosts.items()}
 
     def each_router(self, variant: str, look: Callable[[Router], str | None]) -> Seen:
@@ -121,7 +122,7 @@ class Bench:
         return self.stage.router(f"{kind.lower()}-{variant}")
 
     def versions(self) -> Iterator[tuple[str, str]]:
-        """Which version of each was looked at."""
+        """Return the version of each program."""
         for kind in HOSTS:
             with suppress(LabError):
                 said = self.lab.run(PROGRAM[kind], check=False)
@@ -222,7 +223,7 @@ def _is_end(line: dict[str, Any]) -> bool:
 
 
 def host_repeats(bench: Bench) -> Seen:
-    """Asked to by a new filter, and whether it says when it has finished (RFC 2918, 7313)."""
+    """A new filter requests it; it may report when it has finished (RFC 2918, 7313)."""
     before = len(bench.stage.route_server.recordings())
     since = bench.probe.moment()
     bench.stage.route_server.filter_restarts()
@@ -370,7 +371,7 @@ def router_gets(**attributes: Any) -> Callable[[Bench], Seen]:
 
 
 def router_asks_again(bench: Bench) -> Seen:
-    """It asks for a refresh: nothing is lost, and a change afterwards arrives."""
+    """Require that it requests a refresh: nothing is lost, and a change afterwards arrives."""
     guests = [bench.guest("BIRD", family, 7) for family in (4, 6)]
     bench.hosts["BIRD"].announces(*guests, med=1)
 
@@ -450,11 +451,11 @@ ROWS = [
     Row("router", "requests a route refresh (RFC 2918)", router_asks_again),
     Row("router", "keeps its routes while ExaBGP restarts (RFC 4724)", router_survives_exabgp),
 ]
-"""In this order: later rows use what earlier ones have announced, and the last ones kill."""
+"""Rows in this order: later rows use what earlier ones have announced, and the last ones kill."""
 
 
 def table(role: str, seen: dict[str, Seen]) -> str:
-    """What was seen of one role, by feature, as a table in Markdown."""
+    """Return the observations of one role, by feature, as a table in Markdown."""
     kinds = list(HOSTS if role == "host" else ROUTERS)
     lines = [f"| as a {role} | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     lines += [

@@ -46,7 +46,7 @@ class OpenBgpd(Speaker):
 
     @staticmethod
     def can_run(lab: Lab) -> bool:
-        """Whether this lab and this user can run it."""
+        """Return whether this lab and this user can run it."""
         return lab.isolation == "namespace" and os.getuid() == 0
 
     def starts(self) -> None:
@@ -65,7 +65,7 @@ class OpenBgpd(Speaker):
             raise OSError(str(error)) from error
 
     def control(self, *words: str) -> Any:
-        """What `bgpctl` says, as JSON where it is. Raises LabError."""
+        """Return the output of `bgpctl`, as JSON where it is. Raises LabError."""
         text = self.lab.run(["bgpctl", "-j", "-s", self._socket, *words])
         return json.loads(text) if text.startswith("{") else text
 
@@ -74,7 +74,8 @@ class OpenBgpd(Speaker):
         return str(self.place / "bgpd.sock")
 
     def dies(self) -> None:
-        """SIGKILL to all its processes, stopped before: one that sees another end says good-bye."""
+        """Send SIGKILL to all its processes, stopped before: one that sees another end closes its
+        sessions properly."""
         tell(f"{self.name} dies (kill -9)")
         (parent,) = self.lab.find(f"{self.place}/")
         everybody = [*descendants(parent), parent]
@@ -90,7 +91,7 @@ class OpenBgpd(Speaker):
                 self.control("neighbor", other.addresses[over], "clear")
 
     def hints(self) -> list[str]:
-        """Commands with which somebody may look at it, or play with it."""
+        """Commands with which a person may watch it, or play with it."""
         return [f"bgpctl -s {self._socket} show rib", f"bgpctl -s {self._socket} show"]
 
     def sessions(self) -> dict[str, bool]:
@@ -144,7 +145,7 @@ class OpenBgpdRouter(OpenBgpd, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
     def asks_for_refresh(self) -> None:
-        """Have it ask the route servers to send everything again."""
+        """Make it request all routes from the route servers again."""
         for other in self._route_servers:
             for over in self.carried:
                 self.control("neighbor", other.addresses[over], "refresh")

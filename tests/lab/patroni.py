@@ -22,7 +22,7 @@ from lab.waiting import eventually
 LOCALHOST = "127.0.0.1"
 
 FAILOVER = {"ttl": 20, "loop_wait": 2, "retry_timeout": 5}
-"""Seconds; ttl is the least that patroni takes: so long nobody takes over."""
+"""Timers in seconds; ttl is the least that patroni takes: for so long no standby takes over."""
 
 
 def are_installed() -> bool:
@@ -79,11 +79,11 @@ class Member(PostgreSql):
         self._patroni = run(["patroni", str(file)], self.place)
 
     def state(self) -> dict[str, Any]:
-        """What patroni says of it; empty if it does not answer."""
+        """Return patroni's report of it; empty if it does not answer."""
         try:
             with urllib.request.urlopen(f"http://{LOCALHOST}:{self._rest}/patroni", timeout=2) as a:
                 return dict(json.load(a))
-        except urllib.error.HTTPError as error:  # 503: it does not run yet, and the body says why
+        except urllib.error.HTTPError as error:  # 503: it does not run yet, for a reason
             return dict(json.load(error))
         except OSError:
             return {}
@@ -186,7 +186,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def run(argv: list[str], place: Path) -> subprocess.Popen[bytes]:
-    """Start a program as somebody who is not root."""
+    """Start a program as a user that is not root."""
     with (place / "output").open("ab") as output:
         return subprocess.Popen(
             [*unprivileged(), *argv],
@@ -199,7 +199,7 @@ def run(argv: list[str], place: Path) -> subprocess.Popen[bytes]:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+    """Return a TCP port that is free."""
     with socket.socket() as probe:
         probe.bind((LOCALHOST, 0))
         return int(probe.getsockname()[1])

@@ -66,7 +66,7 @@ def start(play: Play, console: Console, *, step: str = "", keep: bool = False) -
 
 
 def show_list(console: Console) -> None:
-    """What there is to be started."""
+    """Labs that can be started."""
     for play in plays():
         console.print(f"  {play.name:8} {escape(play.title)}")
     console.print(
@@ -100,7 +100,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """What was asked for; the exit code."""
+    """Run the requested labs; return the exit code."""
     parser = argparse.ArgumentParser(prog="make lab", description=__doc__)
     parser.add_argument("name", nargs="?", help="which lab")
     parser.add_argument("--all", action="store_true", help="all of them, one after the other")

@@ -39,7 +39,7 @@ SETTINGS = {
 
 
 def programs() -> Path:
-    """Where the newest release of PostgreSQL is: Debian has each in a directory of its own."""
+    """Directory of the newest release of PostgreSQL: Debian has each in a directory of its own."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not found:
         raise FileNotFoundError("PostgreSQL is not installed: .ci/packages test")
@@ -47,7 +47,7 @@ def programs() -> Path:
 
 
 def unprivileged() -> list[str]:
-    """The beginning of a command line that runs a program as somebody who is not root."""
+    """Beginning of a command line that runs a program as a user that is not root."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid", ADMINISTRATOR, "--regid", ADMINISTRATOR, "--clear-groups"]
@@ -165,7 +165,7 @@ class PostgreSql:
     # Questions -----------------------------------------------------------------------------------
 
     def url(self, role: str) -> str:
-        """How to reach it as a role, as `[fleet] database` has it."""
+        """Return its connection string for a role, as `[fleet] database` has it."""
         if self.address:
             return f"postgresql://{role}@{self.address}/{ADMINISTRATOR}"
         return f"postgresql://{role}@/{ADMINISTRATOR}?host={self.place}"
@@ -188,8 +188,7 @@ class PostgreSql:
             return cursor.fetchall() if cursor.description else []
 
     def apply(self, script: str, *, role: str = ADMINISTRATOR) -> None:
-        """Have psql run a script, as the manual says. AssertionError with what it says if it
-        fails."""
+        """Let psql run a script, as in the manual. AssertionError with its output if it fails."""
         argv = [programs() / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.place, "-U", role]
         argv += ["-p", self.port]
         done = subprocess.run(
@@ -231,8 +230,8 @@ class PostgreSql:
 
 
 def slow_fsync(place: Path) -> tuple[dict[str, str], Path]:
-    """Return the environment in which a server's fsync and fdatasync take as long as a file says,
-    in milliseconds, and that file. `place`: where the library is built."""
+    """Return the environment in which a server's fsync and fdatasync take as many milliseconds as a
+    file has, and that file. `place`: directory where the library is built."""
     source, library, delay = (place / name for name in ("slow.c", "slow.so", "delay"))
     source.write_text(SLOW_FSYNC)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
@@ -280,7 +279,7 @@ def temporary(parent: Path | None = None) -> Path:
 
 
 def servers(count: int) -> Iterator[list[PostgreSql]]:
-    """So many servers, to be started; removed in the end."""
+    """Servers of this number, to be started; removed in the end."""
     place = temporary()
     made = [PostgreSql(place / str(number)) for number in range(count)]
     try:

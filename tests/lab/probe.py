@@ -1,8 +1,8 @@
-"""What routers saw, all along: each path that came, changed or went, with its time.
+"""Changes that routers saw, all along: each path that came, changed or went, with its time.
 
 A BIRD router writes a line into its log for every UPDATE that changes its table, when it does so.
-Between two lines nothing changed, so what is said here is about every instant: a gap of a
-millisecond is in the log, where a look at the table every so often would miss it.
+Between two lines nothing changed, so these sentences are about every instant: a gap of a
+millisecond is in the log, and would be missed by a poll of the table.
 
     probe = Probe(leaf1, leaf2)
     start = probe.moment()
@@ -25,7 +25,7 @@ from lab.story import expecting, listing
 
 
 class Seen(NamedTuple):
-    """A path as a router was told it."""
+    """A path as a router received it."""
 
     next_hop: str
     as_path: tuple[int | str, ...]
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a path is."""
+    """Place of a path."""
 
     session: str
     """BIRD's channel: the session and the family."""
@@ -51,16 +51,16 @@ class Change(NamedTuple):
     """A router's table changed."""
 
     at: float
-    """As `time.time()` tells it."""
+    """Time as `time.time()` has it."""
     router: str
     place: Place
     was: Seen | None
     now: Seen | None
-    """None: there is no such path any more."""
+    """None if there is no such path any more."""
 
 
 Moment = Mapping[str, int]
-"""For each router, how many changes had happened."""
+"""Number of changes so far, for each router."""
 
 _START: Moment = {}
 
@@ -97,7 +97,7 @@ class _History:
 
     def _take(self, match: re.Match[str]) -> None:
         at = datetime.fromisoformat(match["at"]).timestamp()
-        if match["started"]:  # after a kill it had no time to say that it lost everything
+        if match["started"]:  # after a kill it had no time to log that it lost everything
             for place in list(self.table):
                 self._changed(at, place, None)
         elif match["net"]:
@@ -150,7 +150,7 @@ class Probe:
     # What happened ----------------------------------------------------------------------------
 
     def changes(self, since: Moment = _START) -> list[Change]:
-        """What changed, router by router, in order."""
+        """Return the changes, router by router, in order."""
         self._read()
         return [
             change
@@ -163,7 +163,8 @@ class Probe:
         return [change for change in self.changes(since) if change.now is None]
 
     def gaps(self, prefixes: Iterable[str], since: Moment = _START, paths: int = 1) -> list[str]:
-        """Where and when a router had fewer than `paths` paths of a prefix, one sentence each."""
+        """Yield the places and times at which a router had fewer than `paths` paths of a prefix,
+        one sentence each."""
         self._read()
         wanted = list(prefixes)
         return [gap for history in self._histories for gap in _gaps(history, wanted, since, paths)]
@@ -171,7 +172,8 @@ class Probe:
     def sightings(
         self, prefixes: Iterable[str], since: Moment = _START, **what: object
     ) -> list[str]:
-        """Where and when a router had a path of a prefix with all that is named (`Seen`)."""
+        """Yield the places and times at which a router had a path of a prefix with all that is
+        named (`Seen`)."""
         self._read()
         wanted = frozenset(prefixes)
         found = []
@@ -203,18 +205,18 @@ class Probe:
     def never_missing(
         self, prefixes: Sequence[str], since: Moment = _START, paths: int = 1
     ) -> None:
-        """At no instant did a router have fewer than `paths` paths of one of these."""
+        """Expect that at no instant a router had fewer than `paths` paths of one of these."""
         self._expect(f"never missed {listing(prefixes)}", lambda: self.gaps(prefixes, since, paths))
 
     def never_had(self, prefixes: Sequence[str], since: Moment = _START, **what: object) -> None:
-        """At no instant did a router have a path of one of these with all that is named."""
+        """Expect that at no instant a router had a path of one of these with all that is named."""
         self._expect(
             f"never had {listing(prefixes)} {what or ''}".rstrip(),
             lambda: self.sightings(prefixes, since, **what),
         )
 
     def quiet(self, since: Moment) -> None:
-        """Nothing at all has changed."""
+        """Expect that nothing at all has changed."""
         self._expect("saw no change", lambda: [_sentence(change) for change in self.changes(since)])
 
     def path_ids_keep(self, since: Moment = _START) -> None:

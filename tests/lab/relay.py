@@ -1,9 +1,9 @@
-"""A port out here for a server in the lab's network, so that one can look at its page.
+"""A port out here for a server in the lab's network, so that its page can be opened.
 
     python -m lab.relay DESCRIPTOR HOST PORT
 
-A socket belongs to the network that it was made in, whoever accepts on it: it is made out here,
-and given to a process in there.
+A socket belongs to the network that it was made in, whichever process accepts on it: it is made out
+here, and given to a process in there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _listening(preferred_port: int) -> socket.socket:
 
 
 async def relay(listener: socket.socket, host: str, port: int) -> None:
-    """For ever: what connects here is connected there."""
+    """Connect for ever what connects here to the place there."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

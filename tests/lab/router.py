@@ -1,4 +1,4 @@
-"""What all routers of a lab have in common: sentences about their tables that wait."""
+"""Parts that all routers of a lab have in common: sentences about their tables that wait."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Router(Speaker):
     """
 
     enforces_first_as = False
-    """It insists on its neighbor's ASN as the first of each path. GoBGP never does."""
+    """True if it insists on its neighbor's ASN as the first of each path. GoBGP never does."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Router(Speaker):
         self._route_servers = route_servers
 
     def asks_for_refresh(self) -> None:
-        """Have it ask the route servers to send everything again (RFC 2918)."""
+        """Make it request all routes from the route servers again (RFC 2918)."""
         raise NotImplementedError
 
     # Expectations -----------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Router(Speaker):
         self._expect(f"reaches {listing(list(wanted))} over {via or wanted}", probe, DEADLINE_S)
 
     def lacks(self, *prefixes: str, deadline_s: float = DEADLINE_S) -> None:
-        """None of the prefixes is there (any more)."""
+        """Wait until it has none of the prefixes (any more)."""
 
         def probe() -> str | None:
             table = self.table()
@@ -100,7 +100,7 @@ class Router(Speaker):
         self._expect(f"does not have {listing(prefixes)}", probe, deadline_s)
 
     def has_exactly(self, *prefixes: str, deadline_s: float = DEADLINE_S) -> None:
-        """These prefixes are there, and no others."""
+        """Wait until it has these prefixes, and no others."""
 
         def probe() -> str | None:
             found = set(self.table())

@@ -12,12 +12,12 @@ Community = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a host sends for a prefix. The default is an honest route."""
+    """Path that a host announces for a prefix. The default is an honest route."""
 
     as_path: Sequence[int] | None = None
-    """None: the host's own ASN, once."""
+    """None if it is the host's own ASN, once."""
     next_hop: str | None = None
-    """None: the host's own address of that family."""
+    """None if it is the host's own address of that family."""
     med: int | None = None
     communities: Sequence[Community] = ()
     large_communities: Sequence[Community] = ()
@@ -31,7 +31,7 @@ class Path:
 
     prefix: str
     neighbor: str
-    """Who sent it: a protocol's name or an address."""
+    """Sender: a protocol's name or an address."""
     next_hop: str
     as_path: tuple[int | str, ...]
     """ASNs; a segment that is no AS_SEQUENCE is its text: "{1 2}", "(65006)"."""

@@ -1,8 +1,8 @@
-"""What a lab shows of itself while it runs: steps, routers and the filter on one screen.
+"""A lab while it runs: steps, routers and the filter on one screen.
 
-A plugin for pytest, which takes the place of its own reports: each test is a step, told by its
-docstring and by the sentences of `lab.story`. On a terminal the screen follows what happens; into
-a file or pipe each step is written when it is over.
+A plugin for pytest, which takes the place of its own reports: each test is a step, with its
+docstring and the sentences of `lab.story`. On a terminal the screen follows events; into a file or
+pipe each step is written when it is over.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from lab.speaker import Speaker
 from lab.story import SENTENCES, SHOWN, Sentence
 
 FOLLOW_S = 0.5
-"""How often routers are asked: seldom enough not to disturb a lab on a small machine."""
+"""Seconds between two requests to routers: enough not to disturb a lab on a small machine."""
 
 STEPS, LINES, PREFIXES, RECORDS = 8, 5, 10, 6
-"""What of each is on the screen at once, so that all of it fits on a terminal of 40 lines."""
+"""Lines of each on the screen at once, so that all of it fits on a terminal of 40 lines."""
 
 SIGNS = {
     "waiting": "[yellow]…[/]",
@@ -54,7 +54,7 @@ class Step:
     first_sentence: int = 0
 
     def over(self, state: str) -> None:
-        """It ended in this state, unless it has failed before."""
+        """Record the state in which it ended, unless it has failed before."""
         self.seconds = time.monotonic() - self.began
         if self.state != "false":
             self.state = state
@@ -170,7 +170,7 @@ class Screen:
 
 
 class Follower(threading.Thread):
-    """Asks routers and the audit logs of all labs what they have, again and again."""
+    """Requests the state of routers and the audit logs of all labs, again and again."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -179,9 +179,9 @@ class Follower(threading.Thread):
         self._records: list[Record] = []
 
     def run(self) -> None:
-        """Until `stops`."""
+        """Run until `stops`."""
         while not self._end.wait(FOLLOW_S):
-            # A lab may end, and daemons die, at any moment: what cannot be asked is not shown.
+            # A lab may end, and daemons die, at any moment: what does not answer is not shown.
             with contextlib.suppress(Exception):
                 self._look()
 
@@ -209,7 +209,7 @@ class Follower(threading.Thread):
         self._routers, self._records = routers, records
 
     def tables(self) -> list[RenderableType]:
-        """What was seen last."""
+        """Return the last state."""
         routers = Table(title="routers: who they reach a prefix over", title_justify="left")
         routers.add_column("prefix")
         for name in self._routers:

@@ -1,4 +1,4 @@
-"""An RPKI cache that can be told to misbehave: `rtr_cache` as a daemon of a lab."""
+"""An RPKI cache that misbehaves on request: `rtr_cache` as a daemon of a lab."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ScriptedCache(Daemon):
         self._ask("starts")
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
-        """Change its data, and have it tell its clients."""
+        """Change its data, and have it notify its clients."""
         tell(f"{self.name} serves other data")
         entries = [[vrp.prefix, vrp.max_length, vrp.asn] for vrp in vrps]
         self._ask("serves", vrps=entries)

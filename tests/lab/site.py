@@ -28,7 +28,7 @@ Source = Literal["stayrtr", "truth"]
 
 
 class Site:
-    """Everything in one lab, started and in session."""
+    """All programs in one lab, started and in session."""
 
     def __init__(
         self,

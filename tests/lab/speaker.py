@@ -1,4 +1,4 @@
-"""What all BGP speakers of a lab have in common."""
+"""Parts that all BGP speakers of a lab have in common."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ HOLD_TIME_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where somebody speaks BGP, as the configuration of the other side needs it."""
+    """Address of a BGP speaker, as the configuration of the other side needs it."""
 
     name: str
     asn: int
     addresses: dict[int, str]
-    """By family: 4 and 6, or 4 alone."""
+    """Addresses by family: 4 and 6, or 4 alone."""
     port: int
 
 
 class Speaker(Daemon):
     """A daemon that speaks BGP, under the addresses that follow from its number.
 
-    Unless told otherwise it has a session for each family, over that family.
+    By default it has a session for each family, over that family.
     """
 
     def __init__(self, lab: Lab, name: str, number: int, asn: int) -> None:
@@ -38,7 +38,7 @@ class Speaker(Daemon):
         self.carried: dict[int, tuple[int, ...]] = {family: (family,) for family in lab.families}
         """Its sessions: which families of routes each carries, by the family it runs over."""
         self.is_idle = False
-        """It starts with its sessions disabled, until `comes_back` (BIRD alone can)."""
+        """True if it starts with its sessions disabled, until `comes_back` (BIRD alone can)."""
 
     def speaks_only_over(self, family: int | None) -> None:
         """One session carries everything; without IPv6 in the lab it runs over IPv4."""
@@ -47,12 +47,12 @@ class Speaker(Daemon):
 
     @property
     def session_addresses(self) -> list[str]:
-        """Where its sessions end."""
+        """Addresses at which its sessions end."""
         return [self.addresses[family] for family in self.carried]
 
     @property
     def endpoint(self) -> Endpoint:
-        """This speaker as the other side sees it."""
+        """Return this speaker as the other side sees it."""
         return Endpoint(self.name, self.asn, self.addresses, self.port)
 
     def sessions(self) -> dict[str, bool]:

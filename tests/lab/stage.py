@@ -21,10 +21,10 @@ from lab.story import expecting
 from lab.waiting import eventually
 
 FIRST_HOST, FIRST_ROUTER, FIRST_ROUTE_SERVER = 11, 201, 100
-"""Where the numbers of addresses begin (`Lab.hosts_range` holds those of hosts)."""
+"""First number of addresses (`Lab.hosts_range` holds those of hosts)."""
 
 ROUTER_ASN = 65200
-"""Of the first router; each has its own."""
+"""Number of the first router; each has its own."""
 
 GRACEFUL_SHUTDOWN = (65535, 0)
 
@@ -33,7 +33,7 @@ Owners = Mapping[str, Sequence[str]]
 
 
 class Stage:
-    """Everything in one lab. `names`: of the route servers; `group`: settings of the hosts'."""
+    """All programs in one lab. `names`: of the route servers; `group`: settings of the hosts'."""
 
     def __init__(self, lab: Lab, *, names: Sequence[str] = ("rs",), **group: object) -> None:
         self.lab = lab
@@ -145,7 +145,7 @@ class Stage:
                 peer.is_up()
 
     def settles(self) -> None:
-        """Withdraw everything; every router then has nothing, and no log tells of an error."""
+        """Withdraw everything; every router then has nothing, and no log reports an error."""
         for host in self.hosts.values():
             host.withdraws_all()
         for router in self:

@@ -44,12 +44,12 @@ class StayRtr(Daemon):
         self.run(argv, self._listens)
 
     def _listens(self) -> None:
-        """Raises OSError while nobody listens."""
+        """Raise OSError while it does not listen."""
         if not self.lab.is_listening(self._host, PORT):
             raise OSError(f"nobody listens on {self.address}")
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
-        """Change its data, and have it tell its clients."""
+        """Change its data, and have it notify its clients."""
         tell(f"{self.name} serves other data")
         self._write(vrps)
         self.process.send(SIGHUP)

@@ -1,7 +1,7 @@
-"""What happens in labs, in plain sentences, for whoever watches (`lab.screen`).
+"""Events of labs, in plain sentences, for the screen (`lab.screen`).
 
-Verbs of the lab tell what they do; expectations tell what they wait for, and how it ended. Nobody
-need listen.
+Verbs of the lab report their acts; expectations report what they wait for, and how it ended. A
+reader is optional.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class Sentence:
 
 
 class Sentences:
-    """What was told, the latest last."""
+    """Sentences, the latest last."""
 
     def __init__(self) -> None:
         self._kept: deque[Sentence] = deque(maxlen=REMEMBERED)
         self.told = 0
-        """How many sentences there ever were."""
+        """Number of sentences so far."""
 
     def add(self, sentence: Sentence) -> None:
-        """Tell one more."""
+        """Add a sentence."""
         self._kept.append(sentence)
         self.told += 1
 
     def since(self, told: int) -> list[Sentence]:
-        """Those which were told after so many, as far as they are remembered."""
+        """Return the sentences after this number, as far as they are remembered."""
         kept = list(self._kept)
         return kept[max(0, len(kept) - (self.told - told)) :]
 
@@ -54,13 +54,13 @@ SHOWN: list[str] = []
 
 
 def tell(text: str) -> None:
-    """Something was done."""
+    """Report an act."""
     SENTENCES.add(Sentence(text, "true"))
 
 
 @contextmanager
 def expecting(text: str) -> Iterator[None]:
-    """Something is waited for; false when an exception ends it."""
+    """Report an expectation; false when an exception ends it."""
     sentence = Sentence(text, "waiting")
     SENTENCES.add(sentence)
     try:

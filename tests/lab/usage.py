@@ -1,4 +1,4 @@
-"""What a process uses, as /proc has it."""
+"""Resources that a process uses, as /proc has it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def descriptors(pid: int) -> int:
 
 
 def is_runnable(pid: int) -> bool:
-    """Whether a thread of it runs, or would if a processor were free."""
+    """Return whether a thread of it runs, or would if a processor were free."""
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             if stat.read_text().rpartition(")")[2].split()[0] == "R":

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 DEADLINE_S = 120.0
-"""What takes longer hangs: a session is up again some seconds after a hold timer of 9 s, and beside
-eight busy programs on two processors everything takes five times as long."""
+"""Seconds after which an act hangs: a session is up again some seconds after a hold timer of 9 s,
+and beside eight busy programs on two processors everything takes five times as long."""
 
 INTERVAL_S = 0.05
 
 Probe = Callable[[], str | None]
-"""Looks once: None when all is as expected, else what is not."""
+"""Check once: None when all is as expected, else what is not."""
 
 
 def eventually(

@@ -50,7 +50,7 @@ def _call(function: str, *arguments: object) -> None:
 
 
 def die_with_parent(how: int = signal.SIGKILL) -> None:
-    """Ask the kernel for a signal when the parent dies."""
+    """Request a signal from the kernel for when the parent dies."""
     _call("prctl", PR_SET_PDEATHSIG, how, 0, 0, 0)
 
 
@@ -69,7 +69,7 @@ def enter_namespaces(directory: Path) -> bool:
     with contextlib.suppress(OSError):
         _call("mount", None, b"/", None, MS_REC_PRIVATE, None)
         if not directory.is_relative_to("/var/tmp"):
-            # FRR leaves its crash logs there, whatever its configuration says: let them vanish.
+            # FRR leaves its crash logs there, whatever its configuration: let them vanish.
             _call("mount", b"tmpfs", b"/var/tmp", b"tmpfs", 0, None)
     return True
 
@@ -100,7 +100,7 @@ class Warden:
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def answer(self, line: str) -> dict[str, Any]:
-        """Do what one request asks for."""
+        """Do one request."""
         try:
             request = json.loads(line)
             handlers: dict[str, Callable[..., dict[str, Any]]]
@@ -130,7 +130,7 @@ class Warden:
         return {}
 
     def status(self, pid: int) -> dict[str, Any]:
-        """How a program ended, or null."""
+        """Return how a program ended, or null."""
         return {"exit_code": self._running[pid].poll()}
 
 
