@@ -1,7 +1,8 @@
 """Commands as ExaBGP reads them: a strict grammar of ours, then ExaBGP's own parser in-process.
 
-The grammar says what rsfilter may say at all: every word is a keyword or a number, so no byte of a
-host's data fits in. ExaBGP's parser says what it understands: the same prefixes, path, next hop.
+The grammar lists the commands that rsfilter may write at all: every word is a keyword or a number,
+so no byte of a host's data fits in. ExaBGP's parser shows how ExaBGP reads them: the same prefixes,
+path, next hop.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _KINDS = {
 
 
 class Command(NamedTuple):
-    """What a line tells ExaBGP to do."""
+    """Request that a line makes of ExaBGP."""
 
     kind: str
     """announce, withdraw, eor, flush, refresh, teardown, or one of `_KINDS`."""
@@ -67,12 +68,12 @@ class Command(NamedTuple):
     routes: tuple[tuple[str, str], ...] = ()
     """(prefix, path information or empty)."""
     attributes: str = ""
-    """All that an announcement says, its next hop and path included, but for the tag."""
+    """Content of an announcement, its next hop and path included, but for the tag."""
     family: str = ""
 
 
 def read(line: bytes) -> Command:
-    """What one line says. AssertionError when it is not what ExaBGP has to get."""
+    """Return the content of one line. AssertionError if ExaBGP must not get it."""
     assert line.endswith(b"\n"), "not ended"
     assert len(line) <= MAX_LINE, f"{len(line)} octets"
     return _read(line[:-1].decode("ascii"))

@@ -1,6 +1,6 @@
 """The target `engine`: scripts of captured lines, data changes and time through the whole filter.
 
-`world` runs a script; what it leaves behind is looked at by `trail`.
+`world` runs a script; `trail` checks the files that it leaves behind.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_SEED_LINE = 4000
 """Octets. The captures of thousands of prefixes in one line are the decoder's seeds."""
 
 REPEATED, FILED = 16, 64
-"""What is slow is done for one script in so many: running it again, writing its log to files. Which
-ones, the script itself decides: a finding can be repeated."""
+"""Share of scripts for which slow checks are done: running it again, writing its log to files. The
+script itself decides which: a finding can be repeated."""
 
 HOSTS = (("127.10.1.1", 65005), ("127.10.1.2", 65006), ("127.10.1.6", 4200000001))
 ROUTER, OTHER_ROUTER = site.ROUTERS[:2]
@@ -27,7 +27,7 @@ _V4 = ["192.0.2.1/32", "192.0.2.2/32"]
 
 
 def check(script: bytes) -> None:
-    """Runs a script. Raises when a promise was broken."""
+    """Run a script. Raises when a promise was broken."""
     world = run(script)
     trail.check_lines(world.audit)
     trail.check_explain(world)

@@ -1,4 +1,4 @@
-"""The targets `truth`, `slurm` and `config`: files that somebody else wrote."""
+"""Targets `truth`, `slurm` and `config`: files of foreign origin."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SAMPLE = [
     )
     for asn in (0, 64496, 64497, 65005)
 ]  # fmt: skip
-"""What SLURM's filters are asked about."""
+"""Prefixes with which SLURM's filters are tried."""
 
 
 # Truth and SLURM ---------------------------------------------------------------------------------
@@ -130,7 +130,8 @@ _READERS = {
 
 
 def _check_uses(truth: Truth) -> None:
-    """What is made of a truth: events, an export that says the same, ExaBGP's configuration."""
+    """Require that results of a truth agree: events, an export of the same data, ExaBGP's
+    configuration."""
     event = Sources.of(site.CONFIGS[0]).truth_loaded(truth)
     assert event is not None
     assert_plain(event.detail, "the detail of a data change")
@@ -167,7 +168,8 @@ def _check_report(config: Config, truth: Truth | None) -> None:
 
 
 def check_slurm(content: bytes) -> None:
-    """As `check_truth`; and the filters remove what RFC 8416 says, no more and no less."""
+    """Check as `check_truth` does; the filters remove what RFC 8416 requires, no more and no
+    less."""
     check_truth(content)
     truth = _parse(content)
     if truth is not None:
@@ -253,7 +255,8 @@ def recording_seeds() -> Iterable[bytes]:
 
 
 def check_guard(content: bytes) -> None:
-    """What the guard of a process before this one knew is read, or said to be of no use."""
+    """Require that the state of the guard of an earlier process is read, or refused with the
+    reason."""
     with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
         path = Path(name, guard_file.NAME)
         path.write_bytes(_with_checksums(content))
@@ -297,11 +300,12 @@ def guard_seeds() -> Iterable[bytes]:
 
 
 def check_config(content: bytes) -> None:
-    """A configuration is whole and renders, or every problem is said in plain words."""
+    """Require that a configuration is whole and renders, or every problem is reported in plain
+    words."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return  # `load_config` says so before the text is looked at
+        return  # `load_config` reports it before it reads the text
     try:
         config = parse_config(text, Path("/site/rsfilter.toml"))
     except ConfigError as error:

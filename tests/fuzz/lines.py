@@ -21,7 +21,8 @@ MAX_MALFORMED = 20_000
 
 
 def check_decode(line: bytes) -> None:
-    """A line becomes one message of bounded values, and none that says more than the line does."""
+    """Require that a line becomes one message of bounded values, with nothing that the line does
+    not have."""
     message = decode(line)
     assert decode(line) == message, "the same line says something else"
     if isinstance(message, Update):
@@ -78,7 +79,8 @@ def _check_address(address: Address) -> None:
 
 
 def _compare(line: bytes, message: Message) -> None:
-    """What the message says stands at its place in the line, as the standard library reads it."""
+    """Require that values of the message are at their place in the line, as the standard library
+    reads it."""
     if not isinstance(message, Update | SessionUp | SessionDown | EndOfRib | RefreshMark | Opened):
         return
     document = loads(line)
@@ -134,12 +136,13 @@ def decode_seeds() -> Iterable[bytes]:
 
 
 MARKED = (b"done", b"exabgp 5.0.15", b"done")
-"""What is answered to the mark of a question (`exabgp.resync`), its comment included."""
+"""Answer to the mark of a question (`exabgp.resync`), its comment included."""
 
 
 def check_show(script: bytes) -> None:
-    """A process that is started in the place of another understands what ExaBGP tells, or says
-    that it did not; whatever it is told, it writes good commands and ends up with good tables."""
+    """Require that a process started in the place of another understands ExaBGP's answers, or
+    reports that it did not; after any answer it writes good commands and ends up with good
+    tables."""
     engine.check(b"@mute\n" + script)
 
 

@@ -1,7 +1,7 @@
 """Mutations that keep the structure: of a JSON document, of a text of lines.
 
-atheris mutates octets, which seldom gets past a parser. These change what a document says: a value
-becomes one of the awkward ones, a member goes, comes twice or moves elsewhere.
+atheris mutates octets, which seldom gets past a parser. These change the content of a document: a
+value becomes one of the awkward ones, a member goes, comes twice or moves elsewhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HOSTILE_TEXTS = (
     "nlri 10.0.0.0/8 neighbor * json",
     "x" * 300,
 )
-"""What somebody who may choose a name would choose."""
+"""Names that an attacker would choose."""
 
 NUMBERS = (
     -1, 0, 1, 2, 23456, 65000, 65005, 65100, 65535, 65536, 2**31, 2**32 - 1, 2**32, 2**53 + 1,

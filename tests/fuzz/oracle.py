@@ -1,4 +1,5 @@
-"""What may be accepted, from the words of the manual (docs/reasons.md, docs/configuration.md).
+"""Rules for what may be accepted, from the words of the manual (docs/reasons.md,
+docs/configuration.md).
 
 Shares nothing with `rsfilter.routing.policy`: every accepted route of the tables is held against
 these few lines, and against the brute force of tests/support/oracle.py.
@@ -41,14 +42,14 @@ NO_NEXT_HOPS = [
 
 
 class Oracle:
-    """Keeps the data as the script gave them; `check` looks at the filter's tables."""
+    """Data as the script gave them; `check` compares the filter's tables with them."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._truth: Truth | None = None
         self._rtr: list[Vrp] | None = None
         self._may: dict[Route, bool] = {}
-        """By the data of now."""
+        """Verdict by the present data."""
         self._not_of_hosts = {
             str(address)
             for address in (

@@ -25,8 +25,8 @@ from rsfilter.web.frames import END, frame, frames
 
 
 def check_remains(content: bytes) -> None:
-    """Each small file that a process leaves is read, or of no use; what is written of it is read
-    as the same, and is gone once there is nothing to say."""
+    """Require that each small file of a process is read, or of no use; a file written from it is
+    read as the same, and is removed once it would be empty."""
     with TemporaryDirectory(prefix="rsfilter-fuzz-") as name:
         _check_unsettled(Path(name, unsettled_file.NAME), content)
         _check_drain(Path(name, drain_file.NAME), content)
@@ -84,8 +84,8 @@ def remains_seeds() -> Iterable[bytes]:
 
 
 def check_neighbors(content: bytes) -> None:
-    """Nobody is asked to repeat itself who has not offered to; a session is up only when ExaBGP
-    says so; all values are bounded."""
+    """Require that only hosts that have offered it are requested to repeat themselves, that a
+    session is up only when ExaBGP has reported it, and that all values are bounded."""
     text = content.decode("utf-8", "surrogateescape")
     try:
         found = list(capabilities.shown(text))
@@ -133,8 +133,8 @@ _CONFIG = site.CONFIGS[0]
 
 
 def check_body(content: bytes) -> None:
-    """A body of `POST /api/v1/impact` is judged, or refused with a reason, in the words that the
-    worker's own process uses; nothing that it says ends the worker without an answer."""
+    """Require that a body of `POST /api/v1/impact` is judged, or refused with a reason, in the
+    words that the worker's own process uses; no content ends the worker without an answer."""
     answers = _worker_says(content)
     outcome = json.loads(answers[0])
     assert outcome["status"] in (200, 413, 422)

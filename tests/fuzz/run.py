@@ -4,7 +4,7 @@
     python -m fuzz.run --replay FILE …
 
 The corpus grows in DIR/corpus/TARGET and serves the next run; inputs that broke a promise are in
-DIR/findings/TARGET, each with a .txt that tells what was raised. Exit code 1: there are some.
+DIR/findings/TARGET, each with a .txt that has the exception. Exit code 1: there are some.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ INPUT_TIMEOUT_S = 10
 """One input: all of them together end in milliseconds, and this machine may be busy."""
 
 MEMORY_MIB = 2048
-"""Of one target: instrumented Python with duckdb, ExaBGP and a corpus takes a tenth of it."""
+"""Memory of one target: instrumented Python with duckdb, ExaBGP and a corpus takes a tenth of
+it."""
 
 GRACE_S = 120.0
-"""After its time a worker has so long to end by itself."""
+"""Seconds that a worker has to end by itself after its time."""
 
 JOBS = 2
 
 
 class Result(NamedTuple):
-    """How a target fared."""
+    """Result of a target."""
 
     name: str
     runs: int
     edges: int
-    """Of bytecode branches in rsfilter, those that some input of the corpus takes."""
+    """Number of bytecode branches in rsfilter that some input of the corpus takes."""
     corpus: int
     seconds: float
     findings: list[Path]
     problem: str
-    """Why it ended early; empty when it did not."""
+    """Reason why it ended early; empty if it did not."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs; the exit code."""
+    """Run the targets; return the exit code."""
     parser = argparse.ArgumentParser(prog="fuzz")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--minutes", type=float, default=10.0, help="for all of them together")
@@ -128,7 +129,7 @@ def work(name: str, seconds: float, directory: Path) -> Result:
 
 
 def replay(path: Path) -> int:
-    """Runs one finding again, under the target that its directory names; 1 when it still is one."""
+    """Run one finding again, under the target that its directory names; 1 when it still is one."""
     target = TARGETS.get(path.absolute().parent.name)
     if target is None:
         say(f"{path}: its directory has to be named after a target: {', '.join(TARGETS)}")
@@ -143,7 +144,7 @@ def replay(path: Path) -> int:
 
 
 def _last_line(path: Path) -> str:
-    """What was raised, in one line."""
+    """Return the exception in one line."""
     said = path.with_name(path.name + ".txt")
     if not said.exists():
         return ""

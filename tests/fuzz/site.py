@@ -79,7 +79,7 @@ CONFIGS: tuple[Config, ...] = tuple(
         },
     )
 )
-"""What `@config N` chooses from: the modes, iBGP routers, retention, prepending."""
+"""Choices of `@config N`: the modes, iBGP routers, retention, prepending."""
 
 TRUTHS: tuple[bytes, ...] = tuple(
     json.dumps(truth).encode()

@@ -1,4 +1,4 @@
-"""What is fuzzed: for each target a check of octets, seeds, and how to mutate with sense."""
+"""Targets of fuzzing: for each a check of octets, seeds, and how to mutate with sense."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Target:
     """Raises when the code breaks a promise for these octets."""
     seeds: Callable[[], Iterable[bytes]]
     mutations: tuple[Mutation, ...]
-    """Beside atheris's own, of octets."""
+    """Mutations beside atheris's own, of octets."""
     max_octets: int
-    """Longer inputs are not tried: they are slow and seldom say more."""
+    """Length of inputs; longer ones are not tried, because they are slow and seldom have more in
+    them."""
     share: int
-    """Of the time, relative to the others: whatever has more states gets more."""
+    """Share of the time, relative to the others: a target with more states gets more."""
 
 
 _SCRIPT = mutate_lines(engine.POOL, (mutate_json, mutate_words))

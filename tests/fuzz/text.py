@@ -1,4 +1,4 @@
-"""What may be shown: text that a terminal, a log and a line-based reader only show."""
+"""Text that may be shown: a terminal, a log and a line-based reader do no more than show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a world leaves behind for people: the audit log, its tables, and `explain`."""
+"""Traces that a world leaves behind for people: the audit log, its tables, and `explain`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _FastDisk(Disk):
 
 
 def check_lines(entries: Entries) -> list[bytes]:
-    """The lines of the entries: each is plain ASCII, says what its event says, and is chained to
+    """Lines of the entries: each is plain ASCII, has the content of its event, and is chained to
     the one before it, whichever way it was written."""
     bodies, prev, lines = Bodies(), GENESIS, []
     for seq, (_at, event) in enumerate(entries, 1):
@@ -86,7 +86,7 @@ def check_output(arguments: Sequence[str]) -> None:
 
 
 def check_explain(world: World) -> None:
-    """`explain` says of every route in the tables what the running filter decided."""
+    """Require that `explain` gives the running filter's decision for every route in the tables."""
     engine = world.filter.engine
     for entry in engine.rib_in.entries():
         if entry.verdict.kind is VerdictKind.HELD or not entry.within_limit:

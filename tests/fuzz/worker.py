@@ -23,21 +23,21 @@ with atheris.instrument_imports(include=["rsfilter"], enable_loader_override=Fal
     from fuzz.targets import TARGETS
 
 MAX_FINDINGS = 25
-"""Of one run: whoever gets more has to fix some of them first."""
+"""Findings of one run: with more of them, some have to be fixed first."""
 
 OCTETS_ALONE = 0.3
-"""How often atheris mutates octets, where the target knows better mutations too."""
+"""Share of mutations of octets by atheris, where the target knows better mutations too."""
 
 
 class Findings:
-    """Where inputs go that broke a promise."""
+    """Directory for inputs that broke a promise."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._places: set[tuple[str, str, int]] = set()
 
     def add(self, data: bytes, error: Exception) -> None:
-        """Writes the input and, beside it, what was raised: once for each place."""
+        """Write the input and, beside it, the exception: once for each place."""
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1]
         place = (type(error).__name__, last.filename, last.lineno or 0)
@@ -53,7 +53,7 @@ class Findings:
 
 
 def main() -> None:
-    """Fuzzes until libFuzzer's flags say that it is enough."""
+    """Fuzz until libFuzzer's flags end it."""
     name, corpus, findings_name, *flags = sys.argv[1:]
     target = TARGETS[name]
     findings = Findings(Path(findings_name))

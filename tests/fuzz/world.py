@@ -1,4 +1,4 @@
-"""Runs the whole filter over a script, and holds every promise against what it did.
+"""Runs of the whole filter over a script, with every promise held against them.
 
 A script is text, so that a finding can be read: each line is one that ExaBGP writes, octet for
 octet, or a directive.
@@ -8,13 +8,13 @@ octet, or a directive.
     @truth {"roas": …}    another truth file
     @rtr [["192.0.2.0/24", 32, 65005], …]    another RTR snapshot
     @expired  @given_up   the caches are too old, or late
-    @release              the operator lets go of what the guard holds
-    @drain on             … wants the filter out of service (off: in again)
+    @release              the operator releases the routes that the guard holds
+    @drain on             … requests a drain (off: ends it)
     @reload 3 force       the host groups of another of `site.CONFIGS`, maybe meant
     @mute  @unmute        ExaBGP replies to nothing; replies again, and to all that waited
     @hold  @go            lines come in one turn from here on; the turn ends
 
-Where a script says nothing of them, ExaBGP's replies come by themselves, at once and in order.
+Where a script has none of them, ExaBGP's replies come by themselves, at once and in order.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from rsfilter.rpki.truth import TruthError, parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
 MAX_LINES = 400
-"""Of a script; what is past them is not run."""
+"""Lines of a script; the rest is not run."""
 
 MAX_WAIT_S = 10_000.0
 
 MAX_ROUNDS = 300
-"""Commands and replies until nothing is left to say. A table that is told anew needs a few, and
+"""Rounds of commands and replies until none is left. A table that is sent anew needs a few, and
 each barrier or reply that got lost a timeout more."""
 
 ROUTES = dict[tuple[str, str], str]
@@ -67,11 +67,11 @@ class World:
         self.written: list[bytes] = []
         self.routers = {a for group in self.config.routers for a in group.neighbors}
         self.tables: dict[Address, ROUTES] = {router: {} for router in self.routers}
-        """What ExaBGP was told for each router."""
+        """Announcements that ExaBGP has got for each router."""
         self.unsure: set[Address] = set()
         """Routers that sent another OPEN in the middle of a session, which BGP does not have."""
         self.offering: set[Address] = set()
-        """Hosts that have offered to repeat themselves, or may have: the script said so somehow."""
+        """Hosts that have offered to repeat themselves, or may have: the script has it somehow."""
         self._is_muted = self._is_holding = False
         self._unanswered: deque[commands.Command] = deque()
 
@@ -143,7 +143,7 @@ class World:
             self.filter.data_replaced(event, self.now)
 
     def _watch(self, line: bytes) -> None:
-        """What a line means for ExaBGP itself: a neighbor that it forgets, an OPEN out of place."""
+        """Effect of a line on ExaBGP itself: a neighbor that it forgets, an OPEN out of place."""
         message = decode(line)
         match message:
             case SessionDown() if REMOVED in message.reason and message.neighbor in self.tables:
@@ -159,7 +159,7 @@ class World:
             case SessionUp():
                 self.unsure.discard(message.neighbor)
             case Reply() if self._is_muted and self._unanswered:
-                self._unanswered.popleft()  # the script says what ExaBGP replies
+                self._unanswered.popleft()  # the script has ExaBGP's replies
 
     def _offers(self, opened: Opened) -> None:
         if opened.offers_refresh:
@@ -238,7 +238,7 @@ class World:
     def _compare(self, router: Address) -> None:
         state = self.filter.egress.routers[router]
         if not state.families:
-            return  # it takes no route of ours, and no End-of-RIB that could say when
+            return  # it takes no route of ours, and no End-of-RIB that could show when
         assert state.is_idle, f"{router} is not told everything: {state}"
         group = next(g for g in self.config.routers if router in g.neighbors)
         wanted = {
@@ -267,7 +267,7 @@ def run(script: bytes) -> World:
 
 
 def _for_router(paths: Any, prefix: Prefix, add_path: frozenset[int]) -> Any:
-    """Without ADD-PATH a router gets the best path, and no identifier."""
+    """Require that without ADD-PATH a router gets the best path, and no identifier."""
     if prefix.family in add_path or paths[0][0] == BEST_PATH_ID:
         return paths
     return ((BEST_PATH_ID, paths[0][1]),)
@@ -286,7 +286,8 @@ def _seconds(text: bytes) -> float:
 
 
 def _vrp(item: Any) -> Vrp | None:
-    """What a cache can deliver: RFC 8210 has no VRP that is malformed, and librtr drops it."""
+    """Keep the VRPs that a cache can deliver: RFC 8210 has no malformed VRP, and librtr drops
+    it."""
     match item:
         case [str(text), int(length), int(asn)]:
             pass

@@ -19,7 +19,7 @@ from lab.waiting import throughout
 pytestmark = pytest.mark.lab
 
 OWNERS = {"aa": 65005, "bb": 65006, "cc": 65007, "dd": 65008, "ee": 65009, "ff": 65010}
-"""Who owns a block: 2001:db8:aa::/64 and 10.0.170.0/24, and so on."""
+"""Owners of blocks: 2001:db8:aa::/64 and 10.0.170.0/24, and so on."""
 
 ANYCAST = "11"
 ANYCAST_OWNERS = (65006, 65009)
@@ -58,14 +58,15 @@ def running(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.fixture
 def site(running: Site) -> Iterator[Site]:
-    """The same with nothing announced; afterwards, no log may tell of an error."""
+    """The same with nothing announced; afterwards, no log may report an error."""
     yield running
     running.settles()
     running.lab.no_errors()
 
 
 def is_rejected(site: Site, prefix: str, asn: int, family: int, *reasons: str) -> Record:
-    """The audit says so with exactly these reasons, and no router has ever seen the route."""
+    """Require an audit record with exactly these reasons, and that no router has ever seen the
+    route."""
     record = site.audit.has(
         prefix=prefix,
         neighbor=site.address(asn, family),
@@ -105,7 +106,7 @@ def test_a2_a_stolen_prefix(site: Site) -> None:
 
 
 def test_a3_a_path_with_anothers_asn(site: Site) -> None:
-    """A session of 65007 says path `65008`, which the VRP would allow to 65008."""
+    """A session of 65007 announces path `65008`, which the VRP would allow to 65008."""
     for family in site.lab.families:
         forged = guest("dd", family)
         site.hosts[65007].announces(forged, as_path=[65008])
@@ -214,7 +215,7 @@ def test_a6_every_cache_dies(site: Site) -> None:
 
 
 def test_a6_data_expire(lab: Lab) -> None:
-    """With `on_expire = "reject"` old data hold until `expire`, and no longer."""
+    """Old data hold until `expire` with `on_expire = "reject"`, and no longer."""
     times = {"refresh": 1, "expire": 5, "on_expire": "reject"}
     site = Site(lab, "stayrtr", data(), [65005], rtr=times)
     site.starts()

@@ -26,7 +26,7 @@ OWNERS = {
     "hv4": ["203.0.113.4/32", "2001:db8:30:4::/64"],
     "hv5": ["2001:db8:30:5::/64"],
 }
-"""What each may announce. hv5 is on a link with the route server."""
+"""Prefixes that each may announce. hv5 is on a link with the route server."""
 
 PLANES = ("hv4.red", "hv4.blue")
 """One hypervisor, with an address and a session in each plane. They are two BIRDs: one BIRD has one
@@ -61,7 +61,7 @@ def running() -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(running: Stage) -> Iterator[Stage]:
-    """Nothing announced; afterwards, no log may tell of an error."""
+    """A site with nothing announced; afterwards, no log may report an error."""
     running.owners(OWNERS, revision="at first")
     running.truth_is_in_force()
     yield running
@@ -189,7 +189,7 @@ def test_b3_a_theft(stage: Stage, family: int) -> None:
 
 
 LEAKS = {
-    # prefix -> reasons, most telling first
+    # prefix -> reasons, most specific first
     "0.0.0.0/0": ["bogon_prefix", "prefix_too_short", "origin_not_found"],
     "203.0.113.0/24": ["prefix_too_short", "origin_not_found"],
     "::/0": ["bogon_prefix", "prefix_too_short", "origin_not_found"],

@@ -63,7 +63,7 @@ def running() -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(running: Stage) -> Iterator[Stage]:
-    """Every node is well; afterwards, no log may tell of an error."""
+    """Every node is well; afterwards, no log may report an error."""
     everybody_is_well(running)
     yield running
     running.host("greedy").withdraws_all()
@@ -75,7 +75,7 @@ def node(stage: Stage, name: str) -> HealthcheckHost:
 
 
 def address(stage: Stage, name: str) -> str:
-    """Where a node speaks from, and its next hop."""
+    """Address of a node's sessions, and its next hop."""
     return stage.host(name).addresses[6]
 
 
@@ -202,7 +202,7 @@ def test_c4_a_node_vanishes_and_one_is_killed(stage: Stage) -> None:
 
 
 def test_c5_one_prefix_too_many(stage: Stage) -> None:
-    """The eleventh of ten is rejected, and nobody else notices."""
+    """The eleventh of ten is rejected, and no other node notices."""
     stage.host("greedy").announces(*OTHERS[:MAX_PREFIXES])
     for router in stage:
         router.has_exactly(*VIPS, *OTHERS[:MAX_PREFIXES])

@@ -36,7 +36,7 @@ SERVICES = {
 }
 CHECK = "test -f {place}/v6-ready -a ! -f {place}/disable"
 PathIds = dict[tuple[str, str, str], int | None]
-"""By router, prefix and next hop."""
+"""Routes by router, prefix and next hop."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def running() -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(running: Stage) -> Iterator[Stage]:
-    """Everybody is in service; afterwards, no log may tell of an error."""
+    """All route servers are in service; afterwards, no log may report an error."""
     for name in BALANCERS:
         balancer(running, name).has_file("v6-ready")
     serve(running, *BALANCERS)
@@ -98,7 +98,7 @@ def with_every_path(stage: Stage) -> list[Router]:
 
 
 def path_ids(stage: Stage) -> PathIds:
-    """As FRR and GoBGP show them."""
+    """Communities as FRR and GoBGP show them."""
     return {
         (router.name, prefix, path.next_hop): path.path_id
         for router in with_every_path(stage)
@@ -162,7 +162,7 @@ def test_d3_the_filter_restarts(stage: Stage) -> None:
 
 
 def test_d4_a_load_balancer_that_truth_does_not_know(stage: Stage) -> None:
-    """It is in session, its routes are rejected, and seven remain."""
+    """Require that it is in session, its routes are rejected, and seven remain."""
     every, _ = watch(stage)
     before = every.moment()
     vips = services(stage)

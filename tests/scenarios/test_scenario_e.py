@@ -118,7 +118,7 @@ class Site:
         return self.leaf1.moment(), self.leaf2.moment()
 
     def removed(self, since: tuple[int, int]) -> set[str]:
-        """What some router was without, since then."""
+        """Routes that some router was without, since then."""
         changes = self.leaf1.changes(since[0]) + self.leaf2.changes(since[1])
         return {prefix for verb, prefix in changes if verb == "removed"}
 
@@ -133,7 +133,7 @@ def running() -> Iterator[Site]:
 
 @pytest.fixture
 def site(running: Site) -> Iterator[Site]:
-    """Nothing announced; afterwards, no log may tell of an error."""
+    """A site with nothing announced; afterwards, no log may report an error."""
     yield running
     for host in running.hosts.values():
         host.withdraws_all()
@@ -143,8 +143,8 @@ def site(running: Site) -> Iterator[Site]:
 
 
 def test_e1_a_host_vanishes_and_returns(site: Site) -> None:
-    """Its routes stay, marked and last in every choice; when it is back the mark goes. Nobody was
-    ever without one of them."""
+    """Routes of a lost host stay, marked and last in every choice; when it is back the mark goes.
+    No router was ever without one of them."""
     own, anycast = site.guests(HV1), site.anycast()
     site.hosts[HV1].announces(*own, *anycast)
     site.hosts[HV2].announces(*anycast, med=50)
@@ -191,7 +191,7 @@ def test_e2_a_host_does_not_return(lab: Lab) -> None:
 
 
 def test_e3_a_host_returns_with_one_route_less(site: Site) -> None:
-    """That one goes at its End-of-RIB, and the others never went."""
+    """The other one goes at the End-of-RIB, and the rest never went."""
     kept, lost = site.guests(HV1), site.guests(HV1, number=2)
     site.hosts[HV1].announces(*kept, *lost)
     site.are_fresh(*kept, *lost)
@@ -200,7 +200,7 @@ def test_e3_a_host_returns_with_one_route_less(site: Site) -> None:
     site.are_stale(*kept, *lost)
 
     site.hosts[HV1].wakes()
-    site.hosts[HV1].withdraws(*lost)  # to nobody: its session has ended
+    site.hosts[HV1].withdraws(*lost)  # to no host: its session has ended
     for router in site.routers:
         router.lacks(*lost)
     site.are_fresh(*kept)
@@ -258,7 +258,7 @@ def test_e6_a_host_marks_its_own(site: Site) -> None:
 
 
 def test_e7_every_host_vanishes(site: Site) -> None:
-    """In the same second: all stale, none lost."""
+    """Routes of all hosts are stale in the same second, and none is lost."""
     everything = site.guests(*HOST_ASNS)
     for asn, host in site.hosts.items():
         host.announces(*site.guests(asn))
@@ -308,7 +308,7 @@ def test_e8_exabgp_and_the_filter_die_and_are_back(lab: Lab) -> None:
 
 
 def kills(route_server: RouteServer) -> None:
-    """kill -9 both: nobody says anything to anybody."""
+    """Both are killed by `kill -9`: neither closes a session."""
     filter_pid = route_server.filter_pid()
     route_server.dies()
     with contextlib.suppress(ProcessLookupError):  # its stdin has ended

@@ -26,14 +26,14 @@ WATCH = ROOT / "docs" / "examples" / "bfd" / "bfd_watch.py"
 GUEST = "2001:db8:30:1::1/128"
 
 NOBODY = "02:00:00:00:00:99"
-"""An Ethernet address that nobody has."""
+"""An Ethernet address that no interface has."""
 
 STATES = ("Up", "Down", "Init", "AdminDown")
 
 HOLD_TIME_S = 90
 
 DETECTION_MS = 3 * 100
-"""What RFC 5880 section 6.8.4 makes of interval and multiplier."""
+"""Detection time that RFC 5880 section 6.8.4 makes of interval and multiplier."""
 
 
 def bfd(interface: str, local: str, remote: str) -> str:
@@ -53,7 +53,7 @@ class HostWithBfd(BirdHostOnLink):
         return super()._configuration() + bfd(LINK, self.addresses[6], other.addresses[6])
 
     def falls_silent(self) -> None:
-        """What it sends gets lost on the link, and nobody is told so."""
+        """Lose the packets that it sends on the link, without notice to either end."""
         self._neighbor("replace", "lladdr", NOBODY, "nud", "permanent")
 
     def is_heard_again(self) -> None:
@@ -67,7 +67,7 @@ class HostWithBfd(BirdHostOnLink):
 
 
 class BfdBird(Bird):
-    """Does nothing but BFD."""
+    """A program that only does BFD."""
 
     def __init__(self, *arguments: Any, text: str) -> None:
         super().__init__(*arguments)
@@ -77,7 +77,7 @@ class BfdBird(Bird):
         return self._head() + self._text
 
     def bfd_state(self) -> str:
-        """Of its only session."""
+        """State of its only session."""
         lines = self.control("show bfd sessions")
         return next((word for line in lines for word in line.split() if word in STATES), str(lines))
 

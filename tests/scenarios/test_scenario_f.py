@@ -24,7 +24,7 @@ GUESTS = {4: "10.0.204.{}/32", 6: "2001:db8:cc::{}/128"}
 ODD_GUESTS = {4: "10.0.187.{}/32", 6: "2001:db8:bb::{}/128"}
 
 MEMORY_KB = 4096
-"""What the filter may grow by: an interpreter's noise, far less than the paths it has read."""
+"""Growth that the filter may have: an interpreter's noise, far less than the paths it has read."""
 
 
 class Site:
@@ -63,7 +63,7 @@ class Site:
 
 @pytest.fixture
 def site(lab: Lab) -> Iterator[Site]:
-    """The site, up; afterwards, no log may tell of an error."""
+    """The site, up; afterwards, no log may report an error."""
     here = Site(lab)
     here.starts()
     yield here
@@ -83,7 +83,7 @@ def has_read(site: Site, prefix: str, length: int) -> None:
 
 
 def lengths_in(line: str, prefix: str) -> list[int]:
-    """How long the path of the prefix is, if the line announces it."""
+    """Length of the prefix's path, if the line announces it."""
     if f'"{prefix}"' not in line:
         return []
     update = json.loads(line)["neighbor"]["message"]["update"]
@@ -92,7 +92,8 @@ def lengths_in(line: str, prefix: str) -> list[int]:
 
 
 def test_f1_one_prefix_with_ever_longer_paths(site: Site) -> None:
-    """Accepted, then withdrawn once and told once, however often and long it comes again."""
+    """Require that it is accepted, then withdrawn once and logged once, however often and long it
+    comes again."""
     prefixes = {family: GUESTS[family].format(1) for family in site.lab.families}
     memory = 0
     for length in LENGTHS:

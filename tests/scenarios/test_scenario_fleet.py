@@ -35,7 +35,7 @@ GUESTS = {
 }
 OWNERS = {"hv1": ["203.0.113.0/25"], "hv2": ["203.0.113.128/25"]}
 OLDER = {"hv1": ["203.0.113.0/25"], "hv2": ["203.0.113.128/29"]}
-"""Before hv2 had .136 to .140: five routes, fewer than the guard looks at."""
+"""Guests that hv2 had before, from .136 to .140: five routes, fewer than the guard counts."""
 
 DEADLINE_S = 90.0
 
@@ -61,14 +61,14 @@ class Fleet:
             }
 
     def fleet(self, what: str, *more: str) -> list[str]:
-        """What `rsfilter fleet` answers an auditor."""
+        """Return the answer of `rsfilter fleet` to an auditor."""
         reader = ["--fleet", FLEET, "--database", self.database.url("auditor"), "--json"]
         with contextlib.redirect_stdout(io.StringIO()) as out:
             main(["fleet", what, *reader, *more])
         return out.getvalue().splitlines()
 
     def differences(self) -> list[dict[str, Any]]:
-        """What `fleet diff` names."""
+        """Return the differences that `fleet diff` names."""
         return [json.loads(line) for line in self.fleet("diff")]
 
     def agree(self) -> None:
@@ -88,7 +88,7 @@ class Fleet:
             eventually(probe, self.evidence, DEADLINE_S)
 
     def has_all_records(self) -> None:
-        """What the logs have on the disk is in the database, octet for octet."""
+        """Require that the logs on the disk are in the database, octet for octet."""
 
         written = {role: lines(one.audit.directory) for role, one in self.instances.items()}
 
@@ -103,7 +103,7 @@ class Fleet:
             eventually(probe, self.evidence, DEADLINE_S)
 
     def evidence(self) -> str:
-        """For a failed expectation."""
+        """Evidence for a failed expectation."""
         return f"{self.stage.lab.report()}\n{self.database.log()}"
 
 
@@ -136,7 +136,7 @@ def has_begun_anew(server: RouteServer) -> str | None:
 
 
 def test_a_both_decide_the_same(fleet: Fleet) -> None:
-    """Everything is announced to both, and both say so."""
+    """All routes are announced to both, and both show that."""
     fleet.agree()
     fleet.has_all_records()
 

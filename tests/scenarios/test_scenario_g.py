@@ -1,4 +1,4 @@
-"""Scenario G: the data go wrong, or change more than anybody meant to.
+"""Scenario G: the data go wrong, or change more than any operator meant.
 
 Two hosts have twenty guests each, one family each, and every guest has a VRP of its own.
 """
@@ -54,7 +54,7 @@ def start(lab: Lab, source: Source, *, recorded: bool = True) -> Site:
 
 @pytest.fixture(params=get_args(Source))
 def site(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """Everything announced; afterwards, no log may tell of an error but of the guard's."""
+    """All routes announced; afterwards, no log may report an error but of the guard's."""
     running = start(lab, request.param)
     running.route_server.tolerated.append("guard: ")
     yield running
@@ -178,7 +178,8 @@ def test_g3_a_mistake_has_its_place_and_changes_nothing(lab: Lab) -> None:
 
 
 def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
-    """Nine of ten VRPs vanish: routers keep everything, the alarm says so, a signal lets go."""
+    """Nine of ten VRPs vanish: routers keep everything, the alarm reports it, a signal releases
+    it."""
     unchanged = nothing_changes(site)
 
     site.has_data(data(A_TENTH))
@@ -280,7 +281,7 @@ BROKEN = {
 
 
 def test_g5_a_broken_file_never_means_no_vrps(lab: Lab) -> None:
-    """Whatever is wrong with it, and even when it is cut in place: the truth in force stays."""
+    """The truth in force stays, for each fault of the file, and even when it is cut in place."""
     site = start(lab, "truth")
     site.route_server.tolerated.append("the active truth stays in force")
     unchanged = nothing_changes(site)

@@ -1,9 +1,9 @@
-"""Takes the pictures of the page for docs/images, from a site that looks like a real one.
+"""Pictures of the page for docs/images, taken from a site that resembles a real one.
 
     PYTHONPATH=tests .venv/bin/python -m support.pictures docs/images
 
-60 hypervisors and 12 storage nodes, two routers. One host hijacks, one has guests that truth gives
-to nobody, one is down, one never came, one storage node is lost and its routes are kept.
+60 hypervisors and 12 storage nodes, two routers. One host hijacks, one has guests that truth allows
+to no host, one is down, one never came, one storage node is lost and its routes are kept.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What commands show to people: what was probably meant, colours, totals. A real filter, with a
-scripted ExaBGP around it."""
+"""Output of commands for people: the word that was probably meant, colours, totals. A real filter,
+with a scripted ExaBGP around it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _there(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mistyped_host_is_an_error_with_the_one_that_was_meant(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nothing found would read like good news."""
+    """An empty result would read like good news."""
     for argv in (
         ["routes", "--host", "hv11"],
         ["neighbors", "--host", "hv11"],
@@ -74,7 +74,7 @@ def test_a_weekday_is_the_last_one() -> None:
 def test_a_hung_filter_costs_one_wait(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not one for each request that a command makes."""
+    """One hint, and not one for each request that a command makes."""
     monkeypatch.setattr("rsfilter.commands.client.TIMEOUT_S", 0.2)
     text = Path("rsfilter.toml").read_text()
     (tmp_path / "rsfilter.toml").write_text(text)
@@ -100,7 +100,7 @@ class Terminal(io.StringIO):
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, *argv: str) -> str:
-    """What a command shows on a terminal."""
+    """Output of a command on a terminal."""
     terminal = Terminal()
     with monkeypatch.context() as patched:
         patched.setattr("sys.stdout", terminal)

@@ -82,7 +82,8 @@ def test_a_router_that_comes_up_is_sent_its_table_in_steps() -> None:
 
 
 def test_what_has_gone_while_a_router_was_away_is_checked_in_steps() -> None:
-    """Nothing of it is sent before the barrier: no change that was sent ends a step."""
+    """Require that nothing of it is sent before the barrier: no change that was sent ends a
+    step."""
     state = filled()
     state.down()
     desired = Desired()

@@ -240,7 +240,7 @@ def test_the_kernel_takes_so_many_passwords_and_no_more(tmp_path: Path) -> None:
 
 @pytest.mark.lab
 def test_the_kernel_needs_no_more_memory_than_is_said() -> None:
-    """As many passwords as are said to fit do fit, on this kernel."""
+    """Require that as many passwords fit as the limit promises, on this kernel."""
     fit = int(OPTMEM_MAX.read_text()) // PASSWORD_OCTETS
     with socket.create_server(("127.0.0.1", 0)) as listening:
         for number in range(fit):

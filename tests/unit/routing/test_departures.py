@@ -1,5 +1,5 @@
-"""Whole tables that go in slices, while hosts come back and others announce the same: what looks at
-a route sees it as if all had gone at once, and in the end all has."""
+"""Whole tables that go in slices, while hosts come back and others announce the same: every reader
+of a route sees it as if all had gone at once, and in the end all has."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ class DepartureMachine(RuleBasedStateMachine):
         self.ledger = Ledger()
         self.seen: dict[tuple[str, Prefix], Paths] = {}
         self.history: list[dict[tuple[str, Prefix], Paths]] = []
-        """What routers should have had since the last rest."""
+        """Routes that routers should have had since the last rest."""
         self.is_later = False
         """Data came, or time passed, since the last rest: both may still wait."""
 
@@ -307,7 +307,7 @@ class DepartureMachine(RuleBasedStateMachine):
 
     @rule(update=speakers.flatmap(updates))
     def update(self, update: Update) -> None:
-        """Where a route that routers have comes, changes or goes, nothing waits for a slice."""
+        """A route that routers have comes, changes or goes without waiting for a slice."""
         announced = [each.key for each in update.announced]
         touched = {key for key in (*update.withdrawn, *announced) if self.is_announced(key)}
         self.handle(update)

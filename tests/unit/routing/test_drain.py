@@ -158,7 +158,7 @@ def test_another_voice_changes_nothing_for_routers() -> None:
 
 
 def test_a_large_table_leaves_in_slices() -> None:
-    """No step looks at more than a slice of the table, and what hosts do between is right."""
+    """No step reads more than a slice of the table, and changes of hosts between steps count."""
     with patch.object(revalidation, "SLICE", 10):
         machine = engine(data(["10.0.0.0/8-32 AS65007"]))
         routes = [route(f"10.0.0.{number}/32") for number in range(100)]
@@ -204,7 +204,7 @@ def test_who_comes_back_in_the_middle_of_leaving_is_back_everywhere() -> None:
     )
 )
 def test_coming_back_leaves_no_trace(steps: list[object]) -> None:
-    """Whatever happened, once nobody wants it out routers have what they would have had."""
+    """Routers have the routes that they would have had, once all requests have ended."""
     machine, plain, now = engine(), engine(), 0.0
     for step in steps:
         if isinstance(step, float):

@@ -695,7 +695,8 @@ def test_a_configuration_that_is_put_right_ends_it(by_a_list: Engine) -> None:
 
 
 def test_the_configuration_of_today_may_take_what_the_guard_allows(by_a_list: Engine) -> None:
-    """Also what was held: it was for reasons of data, and these are others."""
+    """Routes that were held are lost too: they were held for reasons of data, and these are
+    others."""
     machine = over_a_restart(by_a_list, Limits(100, 0))
     assert (machine.guard.held, announced(machine)) == (0, set())
     assert machine.guard.lost == 4

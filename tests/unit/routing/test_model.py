@@ -78,7 +78,8 @@ MAPPED = ipaddress.ip_network("::ffff:0:0/96")
     ],
 )
 def test_an_ipv6_address_is_spelled_as_rfc_5952_has_it(groups: str, text: str) -> None:
-    """Logs and recordings are compared across Python's versions."""
+    """Texts of addresses must not change: logs and recordings are compared across Python's
+    versions."""
     value = int(groups.replace(":", ""), 16)
     assert str(Address(6, value)) == text
     assert str(Prefix(6, value, 128)) == f"{text}/128"
@@ -298,8 +299,8 @@ def test_a_vrp_as_people_write_it() -> None:
 
 
 def test_no_number_ever_changes() -> None:
-    """Logs and looking glasses keep them. A new reason needs no line here, but its own number:
-    the first ones are Euro-IX's, from 2000 on they are ours."""
+    """Numbers must not change: logs and looking glasses keep them. A new reason needs no line here,
+    but its own number: the first ones are Euro-IX's, from 2000 on they are ours."""
     numbers = {name: reason.euro_ix for name, reason in REASONS.items()}
     own = [number for number in numbers.values() if number > 2000]
     assert len(own) == len(set(own))

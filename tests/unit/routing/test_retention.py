@@ -93,7 +93,7 @@ def shutdown(neighbor: str = HV7, asn: int = 65007) -> SessionDown:
 
 
 def at_routers(machine: Engine, group: str = "spines") -> dict[str, list[str]]:
-    """What routers should have: next hops, the best first, stale ones marked with a star."""
+    """Paths that routers should have: next hops, the best first, stale ones marked with a star."""
     return {
         str(where): [f"{out.next_hop}{'*' * (LLGR_STALE in out.communities)}" for _, out in paths]
         for where, paths in machine.routes_out(group).items()
@@ -409,7 +409,7 @@ def configured(stale_time: int = STALE_TIME, max_prefixes: int = MAX_PREFIXES) -
 # Data --------------------------------------------------------------------------------------------
 
 OTHERS = data(("203.0.113.0/28-32 AS65008",))
-"""Nothing is left to 65007."""
+"""Require that nothing is left to 65007."""
 
 
 def test_stale_routes_are_judged_by_new_data() -> None:
@@ -563,7 +563,8 @@ places = st.sampled_from(PREFIXES)
 
 
 class Host:
-    """What there is of a host: what it announces, in order, and what is kept of before."""
+    """State of a host: the routes that it announces, in order, and those that are kept of
+    before."""
 
     def __init__(self) -> None:
         self.fresh: dict[str, str] = {}
@@ -582,7 +583,7 @@ class RetentionMachine(RuleBasedStateMachine):
         self.model = {host: Host() for host in HOSTS}
         self.now = 0.0
         self.log: dict[tuple[str, str], tuple[str, bool]] = {}
-        """What a reader of the audit knows: verdict, and whether the route is stale."""
+        """Knowledge of a reader of the audit: verdict, and whether the route is stale."""
 
     @rule(host=hosts, where=places, kind=st.sampled_from(tuple(KINDS)))
     def announce(self, host: str, where: str, kind: str) -> None:

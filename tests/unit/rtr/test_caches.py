@@ -279,7 +279,7 @@ async def test_data_expire_once_and_come_back() -> None:
 
 
 async def test_equal_vrps_have_one_digest_whatever_the_cache() -> None:
-    """By it route servers with different caches know that they have the same data."""
+    """The digest shows that route servers with different caches have the same data."""
     async with (
         RtrCache(OLD) as one,
         RtrCache(NEW) as other,
