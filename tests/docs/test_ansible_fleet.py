@@ -45,7 +45,7 @@ class Fleet:
         self._variables = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
-            "rsfilter_at_once": 4,  # instances are in one place here, and nothing serves anybody
+            "rsfilter_at_once": 4,  # instances are in one place here, and nothing serves clients
             "rsfilter_manage_system": False,
             "rsfilter_user": getpass.getuser(),
             "rsfilter_group": grp.getgrgid(os.getgid()).gr_name,
@@ -60,7 +60,8 @@ class Fleet:
         }
 
     def changes(self) -> int:
-        """How many tasks changed something, on all hosts together. Fails when the play does."""
+        """Return how many tasks changed something, on all hosts together. Fails when the play
+        does."""
         home = {"ANSIBLE_HOME": str(self.directory / "ansible"), "ANSIBLE_NOCOLOR": "1"}
         played = subprocess.run(
             [

@@ -107,7 +107,7 @@ FIGURES = {
     "fanout": {"77.7", "3.6", "64 routers: at ExaBGP", "CPU s of ExaBGP"},
     "churn": {"p50 8", "p99 31", "ExaBGP 101", "rsfilter 84", "ms", "MB resident"},
 }
-"""What a reader has to find in the plot, as text."""
+"""Texts that a reader has to find in the plot."""
 
 
 def texts(svg: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""What benchmarks leave as data, and the plots of it."""
+"""Data that benchmarks leave, and the plots of it."""
 
 from __future__ import annotations
 

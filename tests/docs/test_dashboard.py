@@ -47,7 +47,7 @@ class Prometheus:
         self._url = url
 
     def get(self, path: str, **query: str) -> Any:
-        """What the API answers. Raises OSError for a query that it does not understand."""
+        """Return the API's answer. Raises OSError for a query that it does not understand."""
         with urlopen(f"{self._url}/api/v1/{path}?{urlencode(query)}", timeout=20) as answer:
             return json.load(answer)["data"]
 
@@ -58,7 +58,7 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It has scraped both filters often enough for rates."""
+    """Require that it has scraped both filters often enough for rates."""
     program = shutil.which("prometheus")
     assert program, "make test installs Prometheus"
     place = tmp_path_factory.mktemp("prometheus")

@@ -1,4 +1,5 @@
-"""`make demo`: one screen that tells the truth, five things to try, and an honest exit code."""
+"""The demo of `make demo`: one screen that shows the truth, five things to try, and an honest exit
+code."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ SHOWN = re.findall(r"^    (\d+\.\d+\.\d+\.\d+/32 .+)$", README.read_text(), re.M
 
 
 class Kept:
-    """A demo that was started with --keep, and has said what to try."""
+    """A demo that was started with --keep, and has printed what to try."""
 
     def __init__(self, process: subprocess.Popen[str], place: Path) -> None:
         assert process.stdout is not None
@@ -41,12 +42,12 @@ class Kept:
         self.text = "\n".join(self.lines)
 
     def commands(self, number: int) -> str:
-        """What the demo says to type for the thing to try with this number."""
+        """Return the commands that the demo proposes for the thing to try with this number."""
         index = next(i for i, line in enumerate(self.lines) if line.startswith(f"{number}. "))
         return self.lines[index + 1].strip()
 
     def types(self, commands: str) -> str:
-        """What they print in a shell that was prepared as the demo says."""
+        """Return the output of commands in a shell that was prepared as the demo proposes."""
         (prepared,) = (line.strip() for line in self.lines if line.startswith("   export PATH="))
         done = subprocess.run(
             ["sh", "-c", f"{prepared}\n{commands}"],
@@ -89,7 +90,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 
 
 def test_one_screen(kept: Kept) -> None:
-    """It fits, names what was rejected, absent and held, and leaves both audit logs."""
+    """The screen fits, names what was rejected, absent and held, and leaves both audit logs."""
     end = kept.text.index("Everything keeps running")
     lines = kept.text[:end].rstrip().splitlines()
     assert len(lines) <= 45, kept.text
@@ -148,7 +149,7 @@ def test_five_things_to_try(kept: Kept) -> None:
 
 
 def test_the_page_can_be_seen_from_outside(lab: Lab) -> None:
-    """Whoever keeps the demo has a browser out here, and the filter listens in there."""
+    """A person who keeps the demo has a browser out here, and the filter listens in there."""
     (lab.directory / "index.html").write_text("in there")
     server = ["-m", "http.server", "--bind", "127.0.0.1", "8480"]
     lab.spawn([sys.executable, *server], cwd=lab.directory, log=lab.directory / "log")
@@ -160,7 +161,7 @@ def test_the_page_can_be_seen_from_outside(lab: Lab) -> None:
 
 
 def test_it_fails_when_a_hijack_succeeds(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a truth that allows the hijack the demo does not end well."""
+    """The demo fails with a truth that allows the hijack."""
     monkeypatch.chdir(lab.directory)
     demo = Demo(lab, patience_s=1.0)
     hijacker = [*OWNERS["hv2"], HIJACKED]

@@ -1,4 +1,4 @@
-"""What `make dist` builds works where there is nothing but Python and librtr: `pytest -m slow`.
+"""Archives of `make dist` work where there is nothing but Python and librtr: `pytest -m slow`.
 
 The wheel is built from the source archive, so that nothing in either depends on the checkout, and
 is installed into an environment of its own.
@@ -30,7 +30,7 @@ import rsfilter
 pytestmark = pytest.mark.slow
 
 LEFT_OUT = shutil.ignore_patterns(".*cache", ".git", ".venv", ".lab", "*.so", "*.egg-info", "build")
-"""As a fresh clone: what an earlier build left must not help this one."""
+"""A fresh clone: files of an earlier build must not help this one."""
 
 CONFIG = (
     configuration()
@@ -48,7 +48,7 @@ OWNER = {
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """What a program prints. Nothing of this checkout can be imported by it."""
+    """Return the output of a program. Nothing of this checkout can be imported by it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(
         command, cwd=cwd, env=kept | environment, capture_output=True, text=True, check=False
@@ -68,7 +68,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(dist: Path) -> Path:
-    """The programs of an environment that has the wheel and what it asks for."""
+    """Programs of an environment that has the wheel and its requirements."""
     venv = dist.parent / "venv"
     run(sys.executable, "-m", "venv", venv, cwd=dist)
     (wheel,) = dist.glob("*.whl")
@@ -133,12 +133,12 @@ def test_check_and_replay(programs: Path, site: Path) -> None:
     records = [json.loads(line) for line in told.splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in records if "prefix" in r} == {
         ("203.0.113.1/32", "accepted"),
-        ("203.0.113.99/32", "rejected"),  # nobody owns it
+        ("203.0.113.99/32", "rejected"),  # no host owns it
     }
 
 
 def test_the_page_is_served(programs: Path, site: Path) -> None:
-    """And the binding of librtr loads."""
+    """The binding of librtr loads, too."""
     run(programs / "python", "-c", "import rsfilter.rtr.librtr", cwd=site)
     base = f"http://{(site / 'listen').read_text()}"
     with subprocess.Popen(
@@ -162,7 +162,7 @@ def test_the_page_is_served(programs: Path, site: Path) -> None:
 
 
 def get(url: str) -> str | None:
-    """What is served there; None: nobody listens yet."""
+    """Return the page that is served there; None if no server listens yet."""
     try:
         with urlopen(url, timeout=DEADLINE_S) as answer:
             return str(answer.read().decode())

@@ -1,4 +1,4 @@
-"""Documents that are made from code say what the code says.
+"""Documents that are made from code have the content of the code.
 
 UPDATE=1 pytest tests/docs/test_docs.py      writes them anew
 """

@@ -1,6 +1,6 @@
-"""What the manual says to type, or names in code, is there: commands, options, make targets, files.
+"""Names in the manual exist: commands, options, make targets, files.
 
-Only code is looked at (`like this`, indented, or fenced), of the manual and of the project's own
+Only code is checked (`like this`, indented, or fenced), of the manual and of the project's own
 pages; Markdown is read as tests/docs/test_docs_site.py reads it.
 """
 
@@ -37,7 +37,7 @@ def code(page: Path) -> Iterator[str]:
 
 
 def words(line: str) -> list[str]:
-    """Of a command, up to its end; as they stand where no shell could read them (`…`)."""
+    """Words of a command, up to its end; as they stand where no shell could read them (`…`)."""
     try:
         split = shlex.split(line, comments=True)
     except ValueError:
@@ -47,7 +47,7 @@ def words(line: str) -> list[str]:
 
 
 def problem(line: str) -> str | None:
-    """What is wrong with the words that follow `rsfilter`."""
+    """Yield the problems of the words that follow `rsfilter`."""
     parser = command_line()
     for word in words(line):
         inside = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]

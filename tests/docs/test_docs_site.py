@@ -1,7 +1,7 @@
-"""The manual holds together: every link and anchor, in the repository and on the site (mkdocs.yml).
+"""Links and anchors of the manual, in the repository and on the site (mkdocs.yml).
 
 Read by the Markdown of GitHub and GitLab (CommonMark with tables). `make docs` lets the site's own
-Markdown look at the same links; where the two differ the pages keep to what both take alike.
+Markdown check the same links; where the two differ the pages keep to what both take alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from support.places import ROOT
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """Of the headings. One that is there twice is none: each Markdown numbers it in its own way."""
+    """Anchors of the headings. One that is there twice is none: each Markdown numbers it in its own
+    way."""
     parsed = tokens(path)
     headings = [parsed[i + 1] for i, token in enumerate(parsed) if token.type == "heading_open"]
     slugs = Counter(slug(heading) for heading in headings)
@@ -37,7 +38,7 @@ def slug(heading: Token) -> str:
 
 
 def links(path: Path) -> Iterator[str]:
-    """Where the page's links and images lead, those to other sites left out."""
+    """Targets of the page's links and images, those of other sites left out."""
     for token in tokens(path):
         target = token.attrs.get("href") or token.attrs.get("src")
         if token.type in ("link_open", "image") and not re.match("[a-z]+:", str(target)):
@@ -45,7 +46,7 @@ def links(path: Path) -> Iterator[str]:
 
 
 def problem(page: Path, link: str) -> str | None:
-    """What is wrong with a link."""
+    """Problem of a link."""
     path, _, anchor = unquote(link).partition("#")
     target = (page.parent / path).resolve() if path else page
     if not target.is_relative_to(ROOT):

@@ -1,4 +1,5 @@
-"""docs/api.md, docs/metrics.md and docs/examples say what is there, no more and no less."""
+"""Names in docs/api.md, docs/metrics.md and docs/examples: those that exist, no more and no
+less."""
 
 from __future__ import annotations
 
@@ -134,7 +135,7 @@ def test_each_alert_names_its_instance() -> None:
 
 
 def promtool(*arguments: str, stdin: str = "") -> str:
-    """What promtool says; it has to be content."""
+    """Run promtool; it has to be content."""
     done = subprocess.run(
         ["promtool", *arguments], input=stdin, capture_output=True, text=True, check=False
     )

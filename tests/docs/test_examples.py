@@ -1,4 +1,4 @@
-"""What docs/examples offers works as its reader would use it."""
+"""Files of docs/examples work as their reader would use them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Playbook:
         )
 
     def changes(self) -> int:
-        """How many tasks changed something. Fails when the play does."""
+        """Return how many tasks changed something. Fails when the play does."""
         played = self.plays()
         assert played.returncode == 0, played.stdout + played.stderr
         match = re.search(r"changed=(\d+)", played.stdout)
@@ -79,7 +79,7 @@ class Playbook:
         return int(match[1])
 
     def files(self) -> dict[str, bytes]:
-        """What the role has written."""
+        """Return the files that the role has written."""
         etc = self.directory / "etc"
         return {p.name: p.read_bytes() for p in etc.iterdir()}
 
@@ -177,7 +177,7 @@ def test_the_role_writes_the_unit_of_the_examples(
 
 
 def test_the_unit_of_an_instance_is_the_unit_in_other_places() -> None:
-    """In particular it is as hardened, and as patient."""
+    """The unit is as hardened, and as patient."""
     places = {
         "ExaBGP and rsfilter)": "ExaBGP and rsfilter), instance %i",
         "/etc/rsfilter/": "/etc/rsfilter/%i/",
@@ -242,7 +242,8 @@ class Installer:
             made.mkdir()
 
     def wheel(self, version: str, *, code: int = 0, refuses: str = "nothing") -> str:
-        """Of a program that ends with this code, or with 1 where a word has `refuses` in it."""
+        """Script of a program that ends with this code, or with 1 where a word has `refuses` in
+        it."""
         path = self._wheels / f"rsfilter-{version}-py3-none-any.whl"
         about = f"rsfilter-{version}.dist-info"
         program = (
@@ -262,7 +263,7 @@ class Installer:
         return str(path)
 
     def runs(self, *arguments: str, code: int = 0, umask: int = 0o022) -> str:
-        """What it says."""
+        """Return its output."""
         places = {"PREFIX": str(self.prefix), "ETC": str(self.etc)}
         done = subprocess.run(
             ["sh", EXAMPLES / "install.sh", *arguments],
@@ -288,7 +289,7 @@ def installer(tmp_path: Path) -> Installer:
 
 
 def test_every_user_can_run_what_is_installed(installer: Installer) -> None:
-    """Also when root's umask is that of a hardened machine."""
+    """The modes hold also when root's umask is that of a hardened machine."""
     installer.runs(installer.wheel("1.0"), umask=0o077)
     closed = r"( -type d ! -perm -o=rx -o -type f ! -perm -o=r ) -print"
     assert _output("find", str(installer.prefix), *closed.split()) == ""

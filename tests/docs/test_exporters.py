@@ -1,7 +1,7 @@
-"""The exporters of docs/examples/truth, as programs, against recorded answers of each API.
+"""Exporters of docs/examples/truth, as programs, against recorded answers of each API.
 
-Every list is served one object a page, in the way in which that API has pages, and only to whoever
-has the token.
+Every list is served one object a page, in the way in which that API has pages, and only to clients
+that have the token.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Api:
         self.requests: list[str] = []
         self.redirects = self.next_is_elsewhere = self.is_slow = False
         self.raw: bytes | None = None
-        """Said to every request, if it is set."""
+        """Error for every request, if it is set."""
         self.url = ""
 
     def answer(self, method: str, target: str, headers: Any) -> tuple[int, bytes]:
@@ -134,7 +134,7 @@ def _handler(api: Api, stop: threading.Event) -> type[BaseHTTPRequestHandler]:
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     return Handler
 
@@ -157,7 +157,7 @@ only = {name: pytest.mark.parametrize("api", [name], indirect=True) for name in 
 
 
 def export(api: Api, output: Path, *more: str, token: str = "sesame") -> str:
-    """Run the exporter. Return what it says; empty if all is well."""
+    """Run the exporter. Return its output; empty if all is well."""
     url = api.url + ("/v3" if api.source == "openstack" else "")
     done = subprocess.run(
         [
@@ -190,7 +190,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "truth.json"
 
 
-# What each says ------------------------------------------------------------------------------
+# Output of each -------------------------------------------------------------------------------
 
 
 @only["netbox"]
@@ -228,8 +228,8 @@ def test_proxmox_with_guests_that_migrate(api: Api, output: Path) -> None:
 
 @only["openstack"]
 def test_openstack(api: Api, output: Path) -> None:
-    """203.0.113.2 migrates to cmp2; 203.0.113.40 is a floating IP. DHCP servers, gateways, unbound
-    ports, private networks and allowed address pairs are nobody's."""
+    """The guest 203.0.113.2 migrates to cmp2; 203.0.113.40 is a floating IP. DHCP servers, gateways,
+    unbound ports, private networks and allowed address pairs give no entry."""
     assert export(api, output) == ""
     first = ["203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"]
     assert owned(output) == {
@@ -240,8 +240,8 @@ def test_openstack(api: Api, output: Path) -> None:
 
 @only["kubernetes"]
 def test_kubernetes(api: Api, output: Path) -> None:
-    """node1 has the cluster's ASN. externalIPs, addresses of a proxy, and blocks that are nobody's
-    are left out."""
+    """The host node1 has the cluster's ASN. externalIPs, addresses of a proxy, and blocks without a
+    node are left out."""
     assert export(api, output) == ""
     addresses = ["198.51.100.122", "2001:db8:c633:6401::122"]
     assert owned(output) == {
@@ -401,7 +401,7 @@ def test_netbox_that_contradicts_itself(api: Api, output: Path) -> None:
 
 @only["proxmox"]
 def test_one_address_of_two_guests(api: Api, output: Path) -> None:
-    """Somebody has written a neighbor's address into his own guest."""
+    """A tenant has written a neighbor's address into his own guest."""
     config = api.answers["/api2/json/nodes/pve2/qemu/101/config?current=1"]["data"]
     config["ipconfig0"] = "ip=203.0.113.1/32"
     assert fails(api, output) == "203.0.113.1/32 is guest 100's, and guest 101's too\n"
@@ -476,7 +476,7 @@ def test_a_node_with_the_address_of_another(api: Api, output: Path) -> None:
 def test_half_an_answer_is_not_half_a_truth(
     api: Api, output: Path, kept: int, is_refused: bool
 ) -> None:
-    """Of three guests with addresses two may not go at once, one may."""
+    """Two of three guests with addresses may not go at once, one may."""
     assert export(api, output) == ""
     before = output.read_bytes()
     guests = api.answers["/api2/json/cluster/resources?type=vm"]["data"]
@@ -494,7 +494,7 @@ def test_half_an_answer_is_not_half_a_truth(
 
 @only["kubernetes"]
 def test_hosts_that_go_are_counted_too(api: Api, output: Path) -> None:
-    """Where each may announce everything, no prefix is lost with a host."""
+    """No prefix is lost with a host where each may announce everything."""
     del api.answers["/apis/crd.projectcalico.org/v1/ipamblocks"]["items"][:]
     nodes = api.answers["/api/v1/nodes"]["items"]
     template = json.dumps(nodes[0])

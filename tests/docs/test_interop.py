@@ -1,6 +1,6 @@
 """Every kind of peer as host and as router, feature by feature.
 
-What is seen must be what docs/interop.md says; the tables are printed when the lab ends.
+Observations must be those of docs/interop.md; the tables are printed when the lab ends.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from support.places import ROOT
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 MANUAL = ROOT / "docs" / "interop.md"
-"""Where the same tables are."""
+"""Page with the same tables."""
 
 
 @pytest.fixture(scope="module")
 def sightings() -> Iterator[dict[str, dict[str, Seen]]]:
-    """By role and feature; shown at the end."""
+    """Observations by role and feature; shown at the end."""
     seen: dict[str, dict[str, Seen]] = {"host": {}, "router": {}}
     yield seen
     SHOWN.extend(table(role, found) + "\n" for role, found in seen.items() if found)
@@ -41,13 +41,13 @@ def bench(sightings: dict[str, dict[str, Seen]]) -> Iterator[Bench]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.role}: {row.feature}")
 def test_row(bench: Bench, sightings: dict[str, dict[str, Seen]], row: Row) -> None:
-    """Looked at in every peer of that role; what is seen is for the table."""
+    """Every peer of that role is observed, for the table."""
     sightings[row.role][row.feature] = row.look(bench)
 
 
 @pytest.mark.parametrize("role", ["host", "router"])
 def test_the_manual_says_so(bench: Bench, sightings: dict[str, dict[str, Seen]], role: str) -> None:
-    """What was seen is in docs/interop.md, for all kinds that can run here."""
+    """The observations are in docs/interop.md, for all kinds that can run here."""
     seen, kinds = sightings[role], HOSTS if role == "host" else ROUTERS
     versions = dict(bench.versions())
     written = rows_of(role, list(kinds))
@@ -62,7 +62,7 @@ def test_the_manual_says_so(bench: Bench, sightings: dict[str, dict[str, Seen]],
 
 
 def said_of(cell: str, version: str) -> str:
-    """What a cell says of a version: "yes; 7.7: no" is no for 7.7 alone."""
+    """Return the observation that a cell has for a version: "yes; 7.7: no" is no for 7.7 alone."""
     general, *others = re.split(r"; (?=\d+\.\d+: )", cell)
     named = dict(other.split(": ", 1) for other in others)
     return next((text for number, text in named.items() if version.startswith(number)), general)

@@ -32,7 +32,7 @@ def test_the_image_runs_as_a_user_without_rights() -> None:
 
 
 def test_the_image_fetches_nothing_but_debian_packages() -> None:
-    """What pip needs is in the package that the first stage builds."""
+    """The package that the first stage builds has all that pip needs."""
     names = [name for name, _ in instructions()]
     assert "ADD" not in names
     last_stage = instructions()[len(names) - names[::-1].index("FROM") :]
@@ -40,7 +40,7 @@ def test_the_image_fetches_nothing_but_debian_packages() -> None:
 
 
 def test_no_orchestrator_restarts_the_image_for_its_health() -> None:
-    """That would end the sessions of all hosts; and signals reach ExaBGP, not a shell."""
+    """A restart would end the sessions of all hosts; and signals reach ExaBGP, not a shell."""
     found = dict(instructions())
     assert "HEALTHCHECK" not in found
     assert found["ENTRYPOINT"] == '["/usr/local/bin/route-server"]'

@@ -116,7 +116,7 @@ def test_a_step_that_does_not_exist(tmp_path: Path) -> None:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A lab that stays up, and has said so."""
+    """A lab that stays up, and has printed that."""
     process = command(tmp_path, TINY, "tiny --step one --keep")
     assert process.stdout is not None
     for line in process.stdout:

@@ -1,7 +1,7 @@
-"""The quickstart's files do what it says: each is taken as it stands on the page.
+"""Files of the quickstart work as the page promises: each is taken as it stands there.
 
-Every program has the page's address, all in one private network: a lab's own are 192.0.2.N. What
-differs is said to `as_here`: where the audit log is, and that several programs share the port.
+Every program has the page's address, all in one private network: a lab's own are 192.0.2.N. The
+differences are in `as_here`: where the audit log is, and that several programs share the port.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class BirdOnPage(Bird):
 
 
 class BirdRouterOnPage(BirdOnPage, Router):
-    """As a router."""
+    """A program that serves as a router."""
 
 
 class FrrRouterOnPage(Frr, Router):

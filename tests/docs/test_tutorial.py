@@ -1,4 +1,4 @@
-"""The tutorial's commands do what it says: they are typed in, one after the other."""
+"""Commands of the tutorial work as it promises: they are typed in, one after the other."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ END = "=tutorial="
 
 
 class Step(NamedTuple):
-    """What is typed, and what has to come."""
+    """Typed text, and the output that has to come."""
 
     command: str
     expected: str
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Of a page: `sh` is typed as a whole, `console` by its prompts."""
+    """Commands of a page: `sh` is typed as a whole, `console` by its prompts."""
     for language, text in _BLOCK.findall(page):
         if language == "sh":
             yield Step(text, "")
@@ -64,7 +64,7 @@ class Shell:
         self._keyboard: TextIO = keyboard.open("w")
 
     def types(self, command: str) -> str:
-        """What it prints until it has ended."""
+        """Return its output once it has ended."""
         before = self._output.stat().st_size
         self._keyboard.write(f"{command}\necho {END}\n")
         self._keyboard.flush()
@@ -93,7 +93,7 @@ def test_every_command_prints_what_the_page_says(lab: Lab) -> None:
             continue
 
         def probe(step: Step = step) -> str | None:
-            """What has to come may take a moment: one asks again."""
+            """The output may take a moment: the command is repeated."""
             printed = shell.types(step.command)
             said = is_as_said(step.expected, printed)
             return None if said else f"$ {step.command}\n{printed}\ninstead of\n{step.expected}"

@@ -1,8 +1,10 @@
-"""What ExaBGP runs in tests/system/test_churn.py: the filter under a storm of its own making.
+"""Program that ExaBGP runs in tests/system/test_churn.py: the filter under a storm of its own
+making.
 
 Three hosts' UPDATEs are made up here, as fast as possible, and go through the real decoder, engine
 and egress; ExaBGP, the pipe and the routers are real. After each round it waits until the filter
-has nothing left to say, writes what routers should have, and waits to be told to go on.
+has nothing left to write, writes the routes that routers should have, and waits for the next round
+to begin.
 
 A round ends with a flurry: a host takes a prefix over, withdraws it, and takes it over again while
 nothing else changes. Written at once, as it happens, this leaves every router with the other
@@ -40,7 +42,7 @@ from rsfilter.rpki.vrps import VrpSet
 HOSTS = {"198.51.100.1": 65001, "198.51.100.2": 65002, "198.51.100.3": 65003}
 PREFIXES = [f"203.0.113.{n}/32" for n in range(4)]
 CHANGES_AT_ONCE = 20
-"""As many as one chunk of lines from ExaBGP may carry."""
+"""Routes that one chunk of lines from ExaBGP may carry."""
 
 CONTESTED = PREFIXES[0]
 """The prefix of the flurry."""
@@ -104,12 +106,12 @@ class Churn:
         self.reader.start()
         self.writer.start()
         self.filter.data_replaced(DataReplaced(data, "truth", "", None), 0.0)
-        for host, asn in HOSTS.items():  # they have come and have nothing to say yet
+        for host, asn in HOSTS.items():  # they have come and have announced nothing yet
             for said in (state(host, asn, "up"), *(end_of_rib(host, asn, f) for f in (4, 6))):
                 self.filter.line(said.strip(), 0.0)
 
     def turn(self, wait_s: float = 0.0) -> None:
-        """Takes what ExaBGP has written, and writes what follows."""
+        """Take the lines that ExaBGP has written, and write what follows."""
         if wait_s and self.wake.wait(wait_s):
             self.wake.clear()
         for received in self.reader.take():
@@ -147,7 +149,7 @@ class Churn:
         self.filter.line(update.strip(), time.monotonic())
 
     def is_quiet(self) -> bool:
-        """The filter has nothing left to say, and ExaBGP has taken it all."""
+        """Wait until the filter has nothing left to write, and ExaBGP has taken it all."""
         if isinstance(self.filter, NaiveFilter):
             return self.filter.unanswered == 0 and not self.filter.naive_lines
         return all(state.is_idle for state in self.filter.egress.routers.values())

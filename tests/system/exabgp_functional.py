@@ -40,7 +40,7 @@ if not {{"server", program.STOCK}} & {{*sys.argv}}:  # only a server has them ot
     install(program.REPLACEMENTS, "")
 sys.exit(program.main(sys.argv[1:]))
 """
-"""As a file `main.py`, by whose name the tests find ExaBGP's process."""
+"""Content of a file `main.py`, by whose name the tests find ExaBGP's process."""
 
 FIRST_PORT = 17900
 

@@ -46,7 +46,7 @@ from rsfilter.cli import main as rsfilter
 from rsfilter.fleet.state import DATA_CAUSES
 
 GUESTS = [f"203.0.113.{n}/32" for n in range(1, 61)]
-"""They migrate: every host may announce them, and so may both at once."""
+"""Guests that migrate: every host may announce them, and so may both at once."""
 
 CONTESTED = [f"203.0.113.{n}/32" for n in range(201, 209)]
 """Two hosts announce each, and the truth decides whose it is."""
@@ -55,7 +55,7 @@ FOREIGN = [f"198.18.7.{n}/32" for n in range(1, 9)]
 """The caches decide, not the truth."""
 
 LOOK_S = 2.0
-"""Seconds between two looks for differences."""
+"""Seconds between two checks for differences."""
 
 INCIDENT_S = 6.0
 """Seconds between two incidents, on average, unless `--pause` has another number."""
@@ -140,7 +140,7 @@ class FleetChurn:
         self.has_agreed()
 
     def run(self, seconds: float) -> None:
-        """Cause incidents, and look for differences all the time."""
+        """Cause incidents, and check for differences all the time."""
         now = began = time.monotonic()
         look_at = incident_at = now
         while (now := time.monotonic()) < began + seconds:
@@ -207,7 +207,7 @@ class FleetChurn:
         return LEARNT_S if self._steady else SHOWN_S
 
     def usage(self) -> Iterator[tuple[str, float, float]]:
-        """What the shipping processes use: (log, CPU s, RSS MB)."""
+        """Return the resources that the shipping processes use: (log, CPU s, RSS MB)."""
         for pid in workers():
             for role, one in self._instances.items():
                 if is_below(pid, one.place):

@@ -1,4 +1,4 @@
-"""Everything at once, for long: `make soak MINUTES=20`.
+"""Soak test of all programs at once, for long: `make soak MINUTES=20`.
 
     python tests/system/soak.py [--minutes 20] [--seed 1]
 
@@ -8,7 +8,7 @@ time the filter is killed now and then, and ExaBGP once. Every minute all is lef
 router has exactly what it should. The router that does not flap must never have missed a stable
 route of a host that does not, and no router may ever have had a hijack. In the end `audit verify`.
 
-Prints what the filter and ExaBGP use, every five minutes.
+Prints the resources that the filter and ExaBGP use, every five minutes.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ from support.storm import HOSTS, Storm, counts
 
 FLAPPING_HOST = HOSTS[-1]
 CALM_S = 60.0
-"""Between two comparisons with the oracle."""
+"""Seconds between two comparisons with the oracle."""
 
 SAMPLE_S = 300.0
 
 INCIDENT_S = 8.0
-"""At most; longer than the grace of a cache, and than a host needs to come back."""
+"""Longest outage in seconds; longer than the grace of a cache, and than a host needs to come
+back."""
 
 
 class Sample(NamedTuple):
-    """What a program uses at one time."""
+    """Resources that a program uses at one time."""
 
     minute: float
     program: str
@@ -209,7 +210,7 @@ class Soak:
 
 
 def report(soak: Soak) -> Table:
-    """What the programs used."""
+    """Resources that the programs used."""
     title = f"{soak.calms} times every router had exactly what it should"
     table = Table("minute", "program", "PID", "RSS MB", "descriptors", "CPU s", title=title)
     for sample in soak.samples:

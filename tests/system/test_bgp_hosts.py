@@ -1,4 +1,4 @@
-"""What the hosts of the bench say, octet by octet (RFC 4271, 4724, 7313)."""
+"""Messages of the hosts of the bench, octet by octet (RFC 4271, 4724, 7313)."""
 
 from __future__ import annotations
 

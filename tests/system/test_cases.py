@@ -20,7 +20,7 @@ CASES = Path(__file__).parents[2] / "fixtures" / "cases"
 NOT_OWNED, FAMILY = ["next_hop_not_owned"], ["next_hop_family"]
 
 VERDICTS: dict[str, list[list[str]]] = {
-    # RFC 6052, RFC 8215: forwardable, whoever owns it
+    # RFC 6052, RFC 8215: forwardable, for any owner
     "nat64": [[], [], []],
     # A next hop that a router takes for an IPv4 one, in an IPv6 route
     "mapped-next-hop": [FAMILY],

@@ -25,7 +25,7 @@ from system.churn import HOSTS, MARKER
 pytestmark = pytest.mark.lab
 
 CHANGES = 5000
-"""In a round: a second or so."""
+"""Changes in a round: a second or so."""
 
 ROUND_S = 300.0
 HELPER = Path(__file__).with_name("churn.py")
@@ -70,11 +70,11 @@ class Site:
         self.all.is_up()
 
     def round(self, number: int) -> None:
-        """Lets a round begin."""
+        """Let a round begin."""
         (self.rs.place / f"go-{number}").touch()
 
     def oracle(self, number: int) -> dict[str, Any]:
-        """What the routers should have after it; waits for its end."""
+        """Return the routes that routers should have after it; waits for its end."""
         path = self.rs.place / f"oracle-{number}"
 
         def probe() -> str | None:
@@ -86,7 +86,7 @@ class Site:
         return found
 
     def difference(self, oracle: dict[str, Any]) -> str | None:
-        """Where a router has something else than the oracle; None: nowhere."""
+        """Return where a router differs from the oracle; None if none does."""
         for router, group in ((self.best, "best"), (self.all, "all")):
             has = {
                 prefix: sorted(path.next_hop for path in paths)

@@ -1,4 +1,4 @@
-"""A truth without prefixes beside RTR caches: it says that there are no exceptions."""
+"""A truth without prefixes beside RTR caches: there are no exceptions."""
 
 from __future__ import annotations
 

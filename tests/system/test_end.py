@@ -85,7 +85,7 @@ class Site:
             yield speaker
 
     def asks(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPConnection:
-        """A request whose answer nobody waits for."""
+        """A request for whose answer no client waits."""
         host, _, port = self.listen.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -136,7 +136,7 @@ def the_token(site: Site, speaker: Speaker) -> object:
 
 
 def the_audit_log(site: Site, speaker: Speaker) -> object:
-    """Its writer, and somebody who asks it."""
+    """A writer, and a client that requests it."""
     works(speaker)
     site.gone.touch()
     client = site.asks("GET", "/api/v1/audit?asn=65001")
@@ -176,7 +176,7 @@ def the_truth_at_the_start(site: Site, speaker: Speaker) -> object:
 
 
 def an_rtr_cache(site: Site, speaker: Speaker) -> object:
-    """It takes the connection and says nothing."""
+    """Require that it takes the connection and sends nothing."""
     assert site.cache
     site.cache.settimeout(20)
     return site.cache.accept()
@@ -187,8 +187,8 @@ def a_name_server(site: Site, speaker: Speaker) -> object:
 
 
 def the_watch_of_the_truth(site: Site, speaker: Speaker) -> object:
-    """The kernel asks the file server, and not Python: nobody else has the interpreter then. The
-    filter goes on."""
+    """The kernel queries the file server, and not Python: no other thread has the interpreter then.
+    The filter goes on."""
     speaker.wait("asked for", site.asked.exists, 15)
     works(speaker)
     speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
@@ -262,7 +262,7 @@ def shutdown(speaker: Speaker) -> None:
 
 
 def prepare(site: Site, name: str, stack: contextlib.ExitStack) -> None:
-    """What has to be there before the filter starts."""
+    """Make the files that have to be there before the filter starts."""
     site.serves(SERVED.get(name, "nothing"))
     if name.endswith("at_the_start"):
         site.gone.touch()
@@ -304,7 +304,7 @@ def test_the_filter_ends_whatever_hangs(
 
 @pytest.mark.parametrize("name", ["the_truth", "the_audit_log", "an_impact", "the_recording"])
 def test_a_filter_that_fails_ends_whatever_hangs(site: Site, name: str) -> None:
-    """It reads until ExaBGP has gone, or for 15 s; then another one starts."""
+    """The old process reads until ExaBGP has gone, or for 15 s; then another one starts."""
     site._monkeypatch.setenv("PYTHONPATH", str(site.place / "broken"))
     log = site.place / "etc" / "rsfilter.log"
     with contextlib.ExitStack() as stack:

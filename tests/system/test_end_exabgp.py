@@ -1,7 +1,7 @@
-"""The filter is told to end in the middle of something that hangs, between ExaBGP and BIRD.
+"""The filter has to end in the middle of an act that hangs, between ExaBGP and BIRD.
 
-ExaBGP starts another one, and the router ends with what hosts announce by then: what they say while
-one filter ends and the next one starts is not lost.
+ExaBGP starts another one, and the router ends with the routes that hosts announce by then: routes
+announced while one filter ends and the next one starts are not lost.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def the_token(site: Site) -> None:
 
 
 def the_audit_log(site: Site) -> None:
-    """Its writer, and somebody who queries it."""
+    """A writer, and a client that queries it."""
     site.gone.touch()
     site.requests("GET", "/api/v1/audit?asn=65001")
     site.host.announces(MEANWHILE)
@@ -157,7 +157,7 @@ def a_client_that_reads_nothing(site: Site) -> None:
 
 
 def an_rtr_cache(_site: Site) -> None:
-    """It took the connection, and says nothing."""
+    """Require that it took the connection, and sends nothing."""
 
 
 def a_name_server(site: Site) -> None:
@@ -165,7 +165,7 @@ def a_name_server(site: Site) -> None:
 
 
 def the_watch_of_the_truth(site: Site) -> None:
-    """Another directory holds it now: the kernel asks the file server about that one."""
+    """Another directory holds it now: the kernel queries the file server about that one."""
     elsewhere = site.rs.place / "elsewhere"
     elsewhere.mkdir()
     site.gone.touch()

@@ -47,7 +47,7 @@ class Site:
         *,
         paths: str = "all",
     ) -> None:
-        """Writes rsfilter.toml with these neighbors; `paths` is for the router that takes all."""
+        """Write rsfilter.toml with these neighbors; `paths` is for the router that takes all."""
         groups = [group_of(h.name, h) for h in (self.hosts if hosts is None else hosts)]
         settings = {"best": "best", "all": paths}
         self.rs.configure(
@@ -60,7 +60,7 @@ class Site:
         )
 
     def starts(self) -> None:
-        """Starts all; returns when routers have what all announce."""
+        """Start all; return when routers have all routes that are announced."""
         self.rs.starts()
         for host, own in zip(self.hosts, (ONE, TWO), strict=True):
             host.announces(own, BOTH)
@@ -80,7 +80,7 @@ class Site:
         self.best.has(BOTH, paths=1, next_hop=self.hosts[0].addresses[4])
 
     def is_quick(self) -> None:
-        """A withdraw still reaches every router that is there: nobody waits for something lost."""
+        """A withdraw still reaches every router that is there: none waits for a lost message."""
         self.hosts[0].announces(LATER)
         for router in self.routers:
             router.has(LATER)
@@ -117,7 +117,7 @@ def test_a_host_comes_and_goes_and_comes_back(site: Site) -> None:
 
 @pytest.mark.parametrize("is_down", [False, True], ids=["up", "down"])
 def test_a_router_goes_and_comes_back(site: Site, is_down: bool) -> None:
-    """Its table at ExaBGP is gone with it: all of it has to be told again."""
+    """Its table at ExaBGP is gone with it: all of it has to be sent again."""
     site.configures()
     site.starts()
     site.has_all()

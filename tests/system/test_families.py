@@ -1,5 +1,5 @@
-"""Which families a session carries: what ExaBGP offers, what both ends then speak, and what becomes
-of a route whose next hop is of the other IP version."""
+"""Families that a session carries: ExaBGP's offer, the choice of both ends, and the fate of a route
+whose next hop is of the other IP version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROUTER = "192.0.2.10"
 
 
 def open_line(neighbor: str, direction: str, *families: int) -> bytes:
-    """As ExaBGP 5.0.15 prints it: capabilities by number, in its own OPENs by name."""
+    """Names as ExaBGP 5.0.15 prints them: capabilities by number, in its own OPENs by name."""
     names = [f"ipv{family}/unicast" for family in families]
     key = "1" if direction == "receive" else "multiprotocol"
     document = {
@@ -78,7 +78,7 @@ def test_both_ends_speak_what_both_have_offered(
 def test_the_same_of_sessions_that_exabgp_shows(
     local: dict[str, bool], peer: dict[str, bool], spoken: set[int]
 ) -> None:
-    """Nothing about its own end: what the neighbor offers counts."""
+    """Its own end is not recorded: the neighbor's offer counts."""
     side = {"address": HOST, "as": 65001}
     entry = {
         "fsm": "ESTABLISHED",

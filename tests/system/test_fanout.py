@@ -33,7 +33,7 @@ MOVED = "10.8.0.1/32"
 ANYCAST = "10.9.0.2/32"
 MARKER = "10.1.255.255/32"
 WANTED = [ONE, TWO, BOTH, SIX]
-"""What hosts announce all the time."""
+"""Prefixes that hosts announce all the time."""
 BLOCKS = [
     ("10.1.0.0/16", HV1),
     ("10.2.0.0/16", HV2),
@@ -49,11 +49,11 @@ NO_EXPORT = (65535, 65281)
 NO_ADVERTISE = (65535, 65282)
 NO_EXPORT_SUBCONFED = (65535, 65283)
 KEPT_S = 600
-"""How long shards keep a lost host's routes: longer than the tests take."""
+"""Seconds for which shards keep a lost host's routes: longer than the tests take."""
 
 
 class Sharded:
-    """Everything in one lab."""
+    """All programs in one lab."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -115,7 +115,7 @@ class Sharded:
 
 
 def wanted_by(router: Router) -> list[str]:
-    """What of WANTED its sessions carry."""
+    """Return the members of WANTED that its sessions carry."""
     carried = {family for families in router.carried.values() for family in families}
     return [prefix for prefix in WANTED if family_of(prefix) in carried]
 
@@ -152,8 +152,8 @@ def test_routers_get_what_is_accepted_as_the_hosts_said_it(site: Sharded) -> Non
 
 
 def test_a_guest_moves_from_shard_to_shard(site: Sharded) -> None:
-    """From one shard's host to the other's. At no instant it has no path; nobody takes it who
-    must not; the best path is the one with the lowest MED, however long it is."""
+    """The guest moves from one shard's host to the other's. At no instant it has no path; only
+    those take it that may; the best path is the one with the lowest MED, however long it is."""
     old, new = site.hosts[2:]
     new.announces(STOLEN)
     site.shards[1].audit.has(prefix=STOLEN, asn=HV4, verdict="rejected")
@@ -242,7 +242,7 @@ def is_whole(site: Sharded) -> None:
 
 
 def follows(site: Sharded) -> None:
-    """Whoever is dead: what hosts do now reaches every router."""
+    """Routes that hosts announce now reach every router, whichever program is dead."""
     host = site.hosts[0]
     host.announces(MARKER)
     for router in site.routers:
@@ -254,7 +254,7 @@ def follows(site: Sharded) -> None:
 
 @pytest.fixture
 def nothing_is_missed(site: Sharded) -> Iterator[None]:
-    """At no instant of the test a router lacks what hosts announce all the time."""
+    """No router lacks, at any instant of the test, a route that hosts announce all the time."""
     is_whole(site)
     probe = Probe(site.best, site.all, site.alone)
     start = probe.moment()
@@ -313,7 +313,7 @@ def test_one_of_each_pair_dies(site: Sharded) -> None:
 
 
 class Shard(BirdHost):
-    """A BIRD in place of ExaBGP: says to a fan-out, over iBGP, whatever it is told to."""
+    """A BIRD in place of ExaBGP: announces the given routes to a fan-out, over iBGP."""
 
     def _configuration(self) -> str:
         return super()._configuration().replace("rs client;", "")

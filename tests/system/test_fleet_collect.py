@@ -52,7 +52,7 @@ class Blocks:
         return Link(self.blocks[-1].last, "", self.blocks[-1].hash)
 
     def read(self, instance: str, after: int, limit: int) -> list[Block]:
-        """As Database.read."""
+        """The interface of Database.read."""
         return [block for block in self.blocks if block.last > after][:limit]
 
 
@@ -105,7 +105,7 @@ def test_after_a_crash_at_any_octet(tmp_path: Path) -> None:
 
 
 def test_other_blocks_of_the_same_log(tmp_path: Path) -> None:
-    """After a fault lines come in other blocks, which overlap what is there."""
+    """Lines come in other blocks after a fault, and overlap those that are there."""
     write(tmp_path / "log", 1000)
     everything = lines(tmp_path / "log")
     links = [START, *map(claimed_link, everything)]
@@ -203,7 +203,7 @@ def test_a_block_that_lies_is_not_written(tmp_path: Path) -> None:
     "name", ["../../etc/cron.d/x", "audit-2026-11-22.jsonl/../../x", "audit-2020-01-01.jsonl", ""]
 )
 def test_a_file_that_a_forger_names(tmp_path: Path, name: str) -> None:
-    """Whoever can insert can name any file: none outside, and none that is there already."""
+    """A role that can insert can name any file: none outside, and none that is there already."""
     write(tmp_path / "log", 10)
     source = Blocks(tmp_path / "log")
     take(source, tmp_path / "copy")
@@ -228,7 +228,7 @@ def test_two_collectors_do_not_write_one_copy(tmp_path: Path) -> None:
 
 
 def test_what_it_costs(tmp_path: Path) -> None:
-    """At least 30,000 records a second of CPU, with compression: 33 microseconds each."""
+    """The aim is 30,000 records a second of CPU, with compression: 33 microseconds each."""
     write(tmp_path / "log", 60_000, max_bytes=10_000_000)
     source = Blocks(tmp_path / "log")
     before = time.process_time()

@@ -85,7 +85,7 @@ class Site(NamedTuple):
     cable: str
 
     def config(self, *, user: str = "rs1", address: str = THEIRS, **more: object) -> FleetConfig:
-        """How a role reaches it."""
+        """Return the connection string for a role."""
         parameters = {"sslmode": "verify-full", "sslrootcert": self.authority.certificate} | more
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
         file = None if "sslcert" in more else self.password_file
@@ -94,7 +94,7 @@ class Site(NamedTuple):
         )
 
     def uses(self, *rules: str) -> None:
-        """Who may log in, and how; the administrator may."""
+        """Roles that may log in, and how; the administrator may."""
         hba = self.server.place / "data" / "pg_hba.conf"
         hba.write_text("\n".join(["local all postgres trust", *rules, ""]))
         self.server.ask("SELECT pg_reload_conf()")
@@ -147,7 +147,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def refused(config: FleetConfig) -> str:
-    """Why a connection is refused."""
+    """Return why a connection is refused."""
     with pytest.raises(DatabaseError) as caught:
         Database(config).newest()
     assert caught.value.kind is ErrorKind.REFUSED, caught.value
@@ -187,7 +187,7 @@ def test_a_certificate_for_another_name_is_not_believed(site: Site) -> None:
 
 
 def test_without_tls_nothing_is_said(site: Site) -> None:
-    """Somebody in between who speaks no TLS does not get the password."""
+    """A server in between that speaks no TLS does not get the password."""
     site.uses("host all +rsfilter_instance 198.18.77.0/24 password")
     try:
         site.server.settings["ssl"] = "off"

@@ -78,7 +78,7 @@ REFUSED = {
     "COPY rsfilter.block TO '/tmp/x'": "pg_write_server_files",
     "SELECT * FROM pg_authid": "permission denied",
 }
-"""What an instance may not do, and what PostgreSQL says to it."""
+"""Statements that an instance may not run, and PostgreSQL's error for each."""
 
 
 @pytest.mark.parametrize("statement", REFUSED)
@@ -166,7 +166,7 @@ def test_old_blocks_are_removed_by_the_administrator_alone(tmp_path: Path) -> No
         firsts = [row[0] for row in server.ask("SELECT first FROM rsfilter.block ORDER BY first")]
         assert server.ask("SELECT rsfilter.prune(now() - interval '1 hour')") == [(0,)]
         assert shipped(server) == everything
-        removed = len(firsts) - 1  # the newest says where it goes on
+        removed = len(firsts) - 1  # the newest has the place at which it goes on
         assert server.ask("SELECT rsfilter.prune(now() + interval '1 hour')") == [(removed,)]
         assert shipped(server) == everything[firsts[-1] - 1 :]
         write(tmp_path / "audit", 10, first=3500)

@@ -65,7 +65,7 @@ def pair() -> Iterator[tuple[PostgreSql, PostgreSql]]:
 
 
 def both(primary: PostgreSql, standby: PostgreSql) -> FleetConfig:
-    """How to reach whichever can be written to."""
+    """Connection string for the server that can be written to."""
     url = (
         f"postgresql://rs1@/postgres?host={primary.place},{standby.place}"
         "&target_session_attrs=read-write"
@@ -150,8 +150,8 @@ def test_the_primary_dies_and_the_standby_is_promoted(
 
 
 def test_the_standby_stands_still(pair: tuple[PostgreSql, PostgreSql], tmp_path: Path) -> None:
-    """Blocks wait for ever. They are not repeated on top of each other, the alarm says why, also in
-    a heartbeat, which does not wait, and neither does the end of the process."""
+    """Blocks wait for ever. They are not repeated on top of each other; the alarm gives the reason,
+    also in a heartbeat, which does not wait, and neither does the end of the process."""
     primary, standby = pair
     write(tmp_path, 200)
     ship_all(shipper(primary, "rs1", tmp_path))
@@ -202,7 +202,7 @@ def test_a_commit_that_was_cancelled_is_not_taken_for_safe(
 
 
 def test_a_database_that_stands_still(server: PostgreSql, tmp_path: Path) -> None:
-    """It takes connections and never answers: the process ends all the same."""
+    """The server takes connections and never answers: the process ends all the same."""
     growing = Growing(tmp_path)
     worker = Worker(fleet_config(server, "rs1"), tmp_path)
     wait_until(lambda: len(shipped(server)) > 500, "some are shipped")
@@ -274,7 +274,7 @@ def test_missing_records_are_shipped_from_a_copy(
 
 
 def problem(config: FleetConfig) -> DatabaseError:
-    """What is wrong with a database."""
+    """Faults of a database."""
     with pytest.raises(DatabaseError) as caught:
         Database(config).newest()
     return caught.value
@@ -353,7 +353,7 @@ def test_a_full_disk_of_the_database(tmp_path: Path) -> None:
 
 
 def test_a_backlog_is_caught_up_with(server: PostgreSql, tmp_path: Path) -> None:
-    """At least 20,000 records a second of CPU: 50 microseconds each."""
+    """The aim is 20,000 records a second of CPU: 50 microseconds each."""
     write(tmp_path, 40_000)
     shipping = shipper(server, "rs1", tmp_path)
     shipping.step()

@@ -49,7 +49,7 @@ ROUTER = "192.0.2.10"
 
 
 OLDER = ["203.0.113.0/26", "203.0.113.64/27", "203.0.113.96/28"]
-"""Of hv1: without .112 to .119."""
+"""Guests of hv1: without .112 to .119."""
 
 
 def truth(*first: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def test_two_route_servers_disagree(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def warnings(speaker: Speaker) -> set[str]:
-    """What the fleet makes the filter warn of."""
+    """Return the filter's warnings about the fleet."""
     found = json.loads(get(speaker, "/healthz"))["warnings"]
     return {warning["name"] for warning in found if warning["name"].startswith("fleet")}
 

@@ -148,7 +148,7 @@ def site(lab: Lab) -> Site:
 
 @pytest.mark.lab
 def test_a_bird_that_leaks_a_table(site: Site) -> None:
-    """20,000 prefixes through ExaBGP: a thousand get in, others are served, the log says so."""
+    """20,000 prefixes through ExaBGP: a thousand get in, others are served, the log has it."""
     site.hostile.announces(*floods.guests(20_000))
     site.honest.announces("203.0.113.2/32")
     site.router.has("203.0.113.2/32")
@@ -168,7 +168,7 @@ def test_a_bird_that_leaks_a_table(site: Site) -> None:
 @pytest.mark.lab
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
 def test_an_exabgp_that_is_stopped(site: Site, seconds: float) -> None:
-    """Nothing moves, then everything is right: also after the sessions were lost meanwhile."""
+    """Routes stand still, then everything is right: also after the sessions were lost meanwhile."""
     site.hostile.announces(*floods.guests(500))
     site.hostile_routes(500)
     pid = site.exabgp()

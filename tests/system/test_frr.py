@@ -61,7 +61,7 @@ def stage(lab: Lab, router: type[Router], **group: object) -> tuple[FrrHostOnLin
 
 
 def test_both_families_over_one_ipv4_session(lab: Lab) -> None:
-    """Of a host and of a router; the router uses what it gets."""
+    """Sessions of a host and of a router; the router uses the routes that it gets."""
     host, leaf = stage(lab, FrrRouterOnLink)
     assert isinstance(leaf, FrrRouterOnLink)
     for family, guest in GUESTS.items():
@@ -78,14 +78,14 @@ def test_both_families_over_one_ipv4_session(lab: Lab) -> None:
 
 
 def test_a_session_that_offers_ipv4_alone_needs_no_ipv6_at_the_router(lab: Lab) -> None:
-    """`families` says so here, as IPv6 hosts are there too."""
+    """The setting `families` is needed here, as IPv6 hosts are there too."""
     host, leaf = stage(lab, WithoutIpv6, families=["ipv4"])
     leaf.has(GUESTS[4], paths=1, next_hop=host.addresses[4], as_path=[HOST])
     leaf.has_exactly(GUESTS[4])
 
 
 def test_frr_10_refuses_ipv6_without_an_address(lab: Lab) -> None:
-    """What docs/interop.md says of it."""
+    """The advice of docs/interop.md."""
     version = lab.run([BGPD, "--version"]).split()[2]
     if int(version.partition(".")[0]) < 10:
         pytest.skip(f"FRR {version} takes such a session; 10 refuses it")

@@ -1,6 +1,6 @@
-"""The fuzzed promises, kept in the ordinary suite: every seed, and every finding of the past.
+"""The fuzzed promises, kept in the ordinary suite: every seed, and every finding of earlier runs.
 
-`make fuzz` looks for new ones; what it finds goes into fixtures/fuzz/TARGET (CONTRIBUTING.md).
+`make fuzz` searches for new ones; its findings go into fixtures/fuzz/TARGET (CONTRIBUTING.md).
 """
 
 from __future__ import annotations

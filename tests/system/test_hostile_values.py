@@ -37,7 +37,7 @@ VALUES = {
     "a command": "\nneighbor * announce route 0.0.0.0/0 next-hop 192.0.2.66\n",
 }
 UNICODE = {name: text for name, text in VALUES.items() if text.isprintable() or "\\ud" not in name}
-"""Without lone surrogates, which neither TOML nor UTF-8 can hold."""
+"""Text without lone surrogates, which neither TOML nor UTF-8 can hold."""
 
 LINES = {
     "4.2": ("single-asn-32", "communities-large", "withdraw-29-nlri", "down-by-hold-timer",
@@ -149,7 +149,7 @@ def test_in_every_value_and_key_of_the_configuration() -> None:
 # Output ------------------------------------------------------------------------------------------
 
 FORGED = "\x1b]0;x\x07\x1b[2J\x7f\u202e\r\n<script>\"'&rejected"
-"""What somebody would put into a log that others read."""
+"""Text that an attacker would put into a log that others read."""
 
 
 def forged_records() -> list[bytes]:
@@ -168,7 +168,7 @@ def forged_records() -> list[bytes]:
 
 
 def exit_code(*arguments: str) -> str | int | None:
-    """Of a command, whoever refuses its arguments."""
+    """Return the error of a command, whichever part refuses its arguments."""
     try:
         return main(arguments)
     except SystemExit as ended:

@@ -1,4 +1,5 @@
-"""The lab itself: real daemons talk to each other, and expectations say what is there."""
+"""The lab itself: real daemons have sessions with each other, and expectations report what is
+there."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ Router = BirdRouter | FrrRouter | GoBgpRouter
 
 
 def expected_of(lab: Lab, name: str, number: int, asn: int) -> Endpoint:
-    """Who will be at a number, for the side that is configured first."""
+    """Return the speaker that will be at a number, for the side that is configured first."""
     addresses = {family: lab.address(number, family) for family in lab.families}
     return Endpoint(name, asn, addresses, lab.bgp_port)
 
@@ -38,7 +39,7 @@ def pair(lab: Lab, kind: type[Router]) -> tuple[BirdHost, Router]:
 @pytest.mark.lab
 @pytest.mark.parametrize("kind", [BirdRouter, FrrRouter, GoBgpRouter])
 def test_a_host_and_a_router_of_each_kind(lab: Lab, kind: type[Router]) -> None:
-    """What a host announces arrives as it was sent, in both families, and leaves again."""
+    """Routes of a host arrive as they were sent, in both families, and leave again."""
     host, router = pair(lab, kind)
     guests = [guest for guest in (GUEST4, GUEST6) if family_of(guest) in lab.families]
     host.announces(*guests)
@@ -70,7 +71,7 @@ def test_a_host_and_a_router_of_each_kind(lab: Lab, kind: type[Router]) -> None:
 
 @pytest.mark.lab
 def test_a_lab_without_namespaces() -> None:
-    """Where the kernel allows none, a lab still has IPv4 on loopback addresses of its own."""
+    """A lab has IPv4 on loopback addresses of its own where the kernel allows no namespaces."""
     with Lab(namespaces=False) as lab, Lab(namespaces=False) as other:
         assert lab.families == (4,)
         assert lab.address(11, 4) != other.address(11, 4)
@@ -102,7 +103,7 @@ def test_changes_tell_a_replacement_from_a_gap(lab: Lab) -> None:
 
 @pytest.mark.lab
 def test_errors_in_logs_are_found(lab: Lab) -> None:
-    """A session that is cut shows up, unless the test says that it was meant."""
+    """A session that is cut shows up, unless the test has announced it."""
     host, router = pair(lab, BirdRouter)
     assert isinstance(router, BirdRouter)
     router.is_up()
@@ -169,7 +170,7 @@ def test_what_cannot_run_is_said(lab: Lab) -> None:
 
 
 def test_expectations_over_time() -> None:
-    """`throughout` fails at the first wrong look, `eventually` at its deadline."""
+    """The verb `throughout` fails at the first wrong check, `eventually` at its deadline."""
     answers = iter([None, None, "gone"])
     with pytest.raises(AssertionError, match="gone"):
         throughout(lambda: next(answers), 10)
@@ -222,7 +223,7 @@ def test_birds_table_is_read() -> None:
 
 
 def test_birds_history_is_read() -> None:
-    """The local number tells whose "added" is a replacement."""
+    """The local number shows whose "added" is a replacement."""
     before = "<TRACE> rs_4.ipv4 > added [best] 203.0.113.1/32 2L 3G unreachable\n"
     after = (
         "<TRACE> rs_4.ipv4 > added [best] 203.0.113.1/32 2L 3G unreachable\n"

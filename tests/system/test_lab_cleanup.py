@@ -29,7 +29,7 @@ with Lab(namespaces=sys.argv[1] == "namespaces") as lab:
         raise SystemExit("a failed test")
     sys.stdin.read()
 """
-"""A program that owns a lab, tells where it is, and waits."""
+"""A program that owns a lab, prints its directory, and waits."""
 
 
 class Owner:
@@ -43,7 +43,7 @@ class Owner:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            # Whoever runs the tests in the background has us ignore Ctrl-C, and our children too.
+            # A shell that runs the tests in the background makes them ignore Ctrl-C, children too.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
@@ -53,7 +53,7 @@ class Owner:
 
 @pytest.fixture(params=["namespaces", "loopback"])
 def owner_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Owner]]:
-    """Starts an owner with a lab of either kind."""
+    """Start an owner with a lab of either kind."""
     owners = []
 
     def start(then: str) -> Owner:
@@ -78,7 +78,7 @@ def nothing_is_left(owner: Owner) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """It exists, and is not a zombie that waits for a busy parent."""
+    """Return whether it exists, and is not a zombie that waits for a busy parent."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -108,7 +108,7 @@ def test_an_owner_that_fails(owner_of: Callable[[str], Owner]) -> None:
 @pytest.mark.lab
 @pytest.mark.parametrize("which", ["keeper", "warden"])
 def test_a_keeper_or_warden_that_is_killed(owner_of: Callable[[str], Owner], which: str) -> None:
-    """Whoever of the two is killed with -9, the other or the owner cleans up."""
+    """The other one or the owner cleans up, whichever of the two is killed with -9."""
     owner = owner_of("wait")
     (keeper,) = children_of(owner.process.pid)
     (warden,) = children_of(keeper)

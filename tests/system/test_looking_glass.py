@@ -65,7 +65,7 @@ class Glass:
         rs.audit.has(event="session_down", neighbor=self.hv2.session_addresses[0])
 
     def get(self, path: str) -> bytes:
-        """What the birdwatcher API answers."""
+        """Return the birdwatcher API's answer."""
         fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
         url = f"http://{self.rs.http}/birdwatcher/{path}"
         return self.lab.run([sys.executable, "-c", fetch, url]).encode()

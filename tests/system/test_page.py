@@ -56,7 +56,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, speaker: Speaker) -> Iterator[Page]:
-    """The page, watched: no error in its console, nothing asked of anybody else."""
+    """The page, watched: no error in its console, no request to any other server."""
     context = browser.new_context(
         base_url=f"http://{speaker.http}", viewport={"width": 1280, "height": 900}
     )
@@ -140,7 +140,7 @@ def test_a_filter_that_cannot_be_reached_comes_back_by_itself(page: Page) -> Non
 def test_a_lost_host_shows_in_every_view_that_is_open(
     page: Page, browser: Browser, speaker: Speaker
 ) -> None:
-    """None of the tabs is loaded again, or touched."""
+    """Require that all tabs show it, and none of them is loaded again, or touched."""
     context = browser.new_context(base_url=f"http://{speaker.http}")
     tabs = {
         where: context.new_page() for where in ("neighbors", "routes", "route/203.0.113.1%2F32")
@@ -252,7 +252,7 @@ def test_routes_by_filter(page: Page) -> None:
 
 @pytest.mark.parametrize("view", ["routes", "audit"])
 def test_hosts_and_neighbors_are_lists_to_choose_from(page: Page, view: str) -> None:
-    """What is typed is taken as well: a host may be gone, and its records are there."""
+    """Typed words are taken as well: a host may be gone, and its records are there."""
     page.goto(f"/#/{view}")
     page.locator("main").get_by_label("host").focus()
     options = page.locator("#known-host option")
@@ -370,7 +370,7 @@ COLOUR = """(at) => {
     const pixel = canvas.getContext("2d").getImageData(...place, 1, 1).data;
     return `#${[...pixel.slice(0, 3)].map((each) => each.toString(16).padStart(2, "0")).join("")}`;
 }"""
-"""Of a cell's upper left corner, where no sign is."""
+"""Colour of a cell's upper left corner, where no sign is."""
 
 
 def test_eight_thousand_hosts_are_one_picture_that_lives(page: Page, speaker: Speaker) -> None:
@@ -541,7 +541,7 @@ def test_an_unknown_reason_leaves_no_button_behind(page: Page) -> None:
 
 
 def test_a_prefix_that_no_host_announces(page: Page) -> None:
-    """It is an answer, and no failure: who owns it, and whether that host is there."""
+    """An answer, and no failure: the prefix's owner, and whether that host is there."""
     page.goto("/#/route/203.0.113.9%2F32")
     expect(page.locator("main")).to_contain_text("No host announces this prefix now.")
     expect(page.locator("main .owners")).to_have_text(
@@ -622,7 +622,7 @@ def test_a_table_is_saved_as_csv(page: Page) -> None:
 
 
 def test_the_keyboard_alone_reaches_a_host(page: Page) -> None:
-    """From the skip link to a host's story, by Tab and Enter."""
+    """Tab and Enter lead from the skip link to a host's story."""
     page.goto("/#/neighbors?role=host")
     expect(page.locator("main tbody tr")).to_have_count(2)
     page.keyboard.press("Tab")
@@ -720,7 +720,7 @@ def test_light_and_dark(page: Page, scheme: str) -> None:
 
 
 def test_what_a_host_says_is_text(page: Page) -> None:
-    """Whatever the API answers becomes text: a name with markup in it does nothing."""
+    """Values of the API become text: a name with markup in it does nothing."""
     evil = "<img src=x onerror=alert(1)>"
     page.route(
         "**/api/v1/neighbors*",

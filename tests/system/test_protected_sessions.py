@@ -96,7 +96,8 @@ class Protected:
         eventually(probe, self.lab.report)
 
     def counted(self, name: str) -> int:
-        """How often the kernel has dropped a segment for this reason, in the lab's network."""
+        """Return how often the kernel has dropped a segment for this reason, in the lab's
+        network."""
         lines = self.lab.run(["cat", "/proc/net/netstat"]).splitlines()
         names, values = lines[0].split(), lines[1].split()
         return int(values[names.index(name)])

@@ -1,4 +1,4 @@
-"""What a recording brings back: the same commands and the same audit log, to the octet."""
+"""Results of a recording: the same commands and the same audit log, to the octet."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None
 
 
 def told(site: Path, event: str) -> int:
-    """How many records of such an event there are."""
+    """Return how many records of such an event there are."""
     return audit(site / "audit").count(b'"event":"%s"' % event.encode())
 
 
@@ -296,7 +296,7 @@ def test_lines_as_people_paste_them(
     said: str,
     accepted: bool,
 ) -> None:
-    """What is not understood is said, which lines and how many: none is dropped silently."""
+    """Lines that are not understood are reported, which and how many: none is dropped silently."""
     config = site / "rsfilter.toml"
     config.write_text((PASTED / "rsfilter.toml").read_text())
     (site / "truth.json").write_text((PASTED / "truth.json").read_text())
@@ -342,7 +342,7 @@ WHOLE = b'{"now": 1, "time": 1, "lines": []}\n'
 def test_a_recording_that_was_cut_is_replayed_up_to_there(
     site: Path, cut: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As a copy of one that is still written."""
+    """A copy as it is made of one that is still written."""
     recording = site / "recording"
     recording.write_bytes(WHOLE + cut)
     assert list(read(recording)) == [(Moment(1.0, 1.0), Lines([]))]

@@ -150,7 +150,7 @@ class BereavedServer(RouteServer):
     """The first process that ExaBGP starts is not rsfilter: it leaves commands behind, and dies."""
 
     def bequeath(self, commands: list[str]) -> None:
-        """What the first process leaves behind."""
+        """State that the first process leaves behind."""
         (self.place / "will").write_text("".join(f"{command}\n" for command in commands))
 
     def rsfilter(self, *arguments: str) -> str:
@@ -165,7 +165,7 @@ class BereavedServer(RouteServer):
 
 
 def test_answers_to_a_dead_process_do_not_mislead_the_next_one() -> None:
-    """ExaBGP carries out what a dead process has asked for, and tells the new one."""
+    """ExaBGP carries out the requests of a dead process, and reports it to the new one."""
     with Lab() as lab:
         rs = BereavedServer(lab)
         host = BirdHost(lab, "hv1", 11, HV1, [rs.endpoint])
@@ -178,7 +178,7 @@ def test_answers_to_a_dead_process_do_not_mislead_the_next_one() -> None:
         rs.writes_truth(roas(data()))
         many = " ".join(f"10.7.{n >> 8}.{n & 255}" for n in range(8000))
         to_leaf = f"neighbor {leaf.addresses[4]}"
-        rs.bequeath(  # the first keeps ExaBGP busy until nobody is there for the other replies
+        rs.bequeath(  # the first keeps ExaBGP busy until no process is there for the other replies
             [f"{to_leaf} announce attributes next-hop 192.0.2.11 as-path [ {HV1} ] nlri {many}"]
             + [f"{to_leaf} withdraw attributes next-hop 0.0.0.0 nlri 10.8.0.1"] * 10
             + ["show neighbor json", "show adj-rib out", "show neighbor json"]

@@ -32,7 +32,7 @@ RETURN_S = 90.0
 
 
 class QuietBird(BirdHost):
-    """It has never heard of route refresh (RFC 2918)."""
+    """A host that does not know route refresh (RFC 2918)."""
 
     has_graceful_restart = True
 

@@ -36,18 +36,19 @@ GUESTS = [f"10.1.0.{n}/32" for n in range(1, 21)]
 """Enough for the guard, which never holds a loss of fewer than ten."""
 
 OPENED = "10.66.0.1/32"
-"""Of the owner; the thief's if a VRP counted that no cache holds (`FORGED`)."""
+"""Guests of the owner; the thief's if a VRP counted that no cache holds (`FORGED`)."""
 
 STOLEN = [GUESTS[0], OPENED]
 VALID = [*GUESTS, OPENED]
 CONTESTED = "10.7.0.1/32"
-"""Both announce it; the caches may say whose it is."""
+"""Guest that both announce; the caches decide whose it is."""
 
 MARKER = "10.8.0.1/32"
 
 
 def data(*, contested: int | None = None, marker: int = OWNER, guests: int = 20) -> list[Vrp]:
-    """What the caches hold; `contested`, `marker`: whose these are; so many guests have a VRP."""
+    """VRPs that the caches hold; `contested`, `marker`: whose these are; so many guests have a
+    VRP."""
     owned = [(prefix, OWNER) for prefix in (*GUESTS[:guests], OPENED)]
     if contested:
         owned.append((CONTESTED, contested))
@@ -91,7 +92,7 @@ class Caches:
             )
 
     def starts(self) -> None:
-        """Everything, the thief included; returns when the routers have what is valid."""
+        """Announce everything, the thief included; return when the routers have what is valid."""
         for daemon in (self.cache1, self.cache2, self.rs1, self.rs2, self.owner, self.thief):
             daemon.starts()
         for leaf in self.leaves:
@@ -120,7 +121,7 @@ class Caches:
             leaf.has_exactly(*VALID, MARKER)
 
     def unharmed(self, since: Moment) -> None:
-        """At no instant was a valid route missing or a hijack there."""
+        """Require that at no instant a valid route was missing or a hijack there."""
         self.probe.never_missing(VALID, since)
         self.probe.never_had(STOLEN, since, asn=THIEF)
 
@@ -190,7 +191,7 @@ def test_a_cache_is_killed_and_starts_with_another_session(site: Caches) -> None
 
 
 def syncs(site: Caches) -> int:
-    """How often rs1 has got data from cache1 after it had none."""
+    """Return how often rs1 has got data from cache1 after it had none."""
     return site.rs1.log.read_text().count(f"RTR cache {site.cache1.address} is in sync")
 
 

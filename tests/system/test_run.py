@@ -62,7 +62,8 @@ def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
         process = Path(f"/proc/{speaker.process.pid}")
 
         def expects_signals() -> bool:
-            """It blocks them before it starts the two threads that watch for its end."""
+            """Require that it blocks them before it starts the two threads that watch for its
+            end."""
             if b"rsfilter\0run" not in (process / "cmdline").read_bytes():
                 return False
             return len(list((process / "task").iterdir())) >= 3
@@ -182,7 +183,7 @@ def test_a_signal_ends_it_well(speaker: Speaker, number: signal.Signals) -> None
 
 
 def test_sigusr1_is_exabgps(speaker: Speaker, site: Path) -> None:
-    """Whoever reloads ExaBGP by name may hit us too."""
+    """A command that reloads ExaBGP by name may hit us too."""
     speaker.wait("started", lambda: bool(speaker.commands["eor"]))
     os.kill(speaker.process.pid, signal.SIGUSR1)
     speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
@@ -213,7 +214,7 @@ def test_a_hang_up_reads_the_configuration_again(speaker: Speaker) -> None:
 
 
 def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, site: Path) -> None:
-    """It is more than one slice of work, and no line comes that would wake the filter."""
+    """The table is more than one slice of work, and no line comes that would wake the filter."""
     everything = prefixes(10_000)
     for start in range(0, len(everything), 500):
         speaker.write(announce(HOST, 65001, everything[start : start + 500]))
@@ -256,7 +257,7 @@ def a_line(_site: Path, speaker: Speaker) -> None:
 def test_a_filter_that_fails_ends(
     site: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[Path, Speaker], None]
 ) -> None:
-    """ExaBGP starts another, which judges the whole table. Until then somebody has to read."""
+    """ExaBGP starts another, which judges the whole table. Until then its pipe has to be read."""
     (site / "sitecustomize.py").write_text(BROKEN)
     monkeypatch.setenv("PYTHONPATH", str(site))
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
@@ -396,7 +397,7 @@ class ExaBgp6Api6(Speaker):
 
 @pytest.mark.parametrize("kind", [ExaBgp6, ExaBgp6Api6])
 def test_it_does_not_run_behind_exabgp_6(site: Path, kind: type[Speaker]) -> None:
-    """It says so, changes nothing, and ends as slowly as one that cannot start."""
+    """The filter reports it, changes nothing, and ends as slowly as one that cannot start."""
     with kind(site / "rsfilter.toml", ROUTERS) as speaker:
         up = state(ROUTER, 65200, "up")
         was, said = b'"exabgp": "5.0.0"', b'"4.0.1"' if kind is ExaBgp6 else b'"6.0.0"'

@@ -29,7 +29,7 @@ async def service(tmp_path: Path) -> Service:
 
 
 class LastMoment:
-    """A reader that gets its last lines, and sees the end, just after it was asked for lines."""
+    """A reader that gets its last lines, and sees the end, just after a request for lines."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self.is_at_end = False

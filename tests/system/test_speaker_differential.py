@@ -1,5 +1,5 @@
 """Stock ExaBGP and one with everything replaced, beside each other: the same peers, commands and
-troubles. Peers are sent the same, and the helper is told the same."""
+troubles. Peers are sent the same, and the helper gets the same."""
 
 from __future__ import annotations
 
@@ -292,13 +292,13 @@ class World:
                 self._lines.append(line.rstrip("\n"))
 
     def report(self) -> str:
-        """For whoever waits in vain."""
+        """Evidence for a test that waits in vain."""
         states = [(p.address, p.is_up, p.is_closed, len(p.received)) for p in self.peers]
         log = (self._place / "log").read_text()[-3000:]
         return f"{states}\n{self._lines[-5:]}\n{log}"
 
     def wait(self, what: str, is_so: Callable[[], bool]) -> None:
-        """Until something is so."""
+        """Wait until a condition holds."""
         eventually(lambda: None if is_so() else what, self.report, 60)
 
     def asks(self, commands: list[str]) -> None:
@@ -318,7 +318,7 @@ class World:
     # Steps ----------------------------------------------------------------------------------------
 
     def does(self, step: Step) -> list[object]:
-        """What everybody saw of one step."""
+        """Result of one step, as all peers and the helper saw it."""
         kind, what = step
         since = [len(peer.received) for peer in self.peers]
         sessions = [peer.received for peer in self.peers]
@@ -333,8 +333,7 @@ class World:
         return seen + self._told(self._lines[lines:])
 
     def _settles(self) -> None:
-        """Wait until everything that was asked for has been sent: a route that is new to everybody
-        follows it."""
+        """Wait until all requests have been sent: a route that is new to all peers follows them."""
         self._marks += 1
         prefix = f"100.64.{self._marks >> 8}.{self._marks & 255}/32"
         extra = f"community [ 65000:{self._marks} ]"
@@ -351,8 +350,8 @@ class World:
         self.asks(["#"])
 
     def _told(self, lines: list[str]) -> list[object]:
-        """Lines for the helper: replies in order, and what was said of each neighbor in order.
-        Copies of what was sent are compared as what peers got: packing may differ."""
+        """Lines for the helper: replies in order, and events of each neighbor in order. Copies of
+        what was sent are compared as what peers got: packing may differ."""
         replies: list[object] = []
         of: dict[str, list[object]] = {}
         for line in lines:
@@ -371,7 +370,7 @@ class World:
         return [("replies", replies if "show" not in texts else sorted(map(str, replies))), of]
 
     def _same(self, fact: Fact) -> Fact:
-        """With the own address of every run."""
+        """Text with the own address of every run."""
         ours = socket.inet_aton(self.server)
         return fact._replace(next_hop=b"self") if fact.next_hop == ours else fact
 
@@ -505,7 +504,7 @@ class World:
 
 
 def is_mark(fact: Fact) -> bool:
-    """Whether this is what `_settles` announces, or what replays it."""
+    """Return whether this is the route that `_settles` announces, or a replay of it."""
     return fact.family == IPV4 and fact.nlri[1:3] == b"\x64\x40"
 
 

@@ -1,4 +1,4 @@
-"""What `rsfilter run` makes of `RSFILTER_SPEAKER`, which anybody may set."""
+"""Values of `RSFILTER_SPEAKER` as `rsfilter run` reads them; any program may set it."""
 
 from __future__ import annotations
 

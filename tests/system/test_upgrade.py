@@ -1,4 +1,4 @@
-"""An upgrade as docs/operations.md says: no session is lost, and no router hears of it.
+"""An upgrade as in docs/operations.md: no session is lost, and no router notices.
 
 Two wheels are built here, of the last release (from the repository's history) and of this checkout,
 and installed by docs/examples/install.sh.
@@ -53,7 +53,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(*command: str, **environment: str) -> str:
-    """What a program prints. Nothing of this checkout can be imported by it."""
+    """Return the output of a program. Nothing of this checkout can be imported by it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(
         command, env=kept | environment, capture_output=True, text=True, check=False
@@ -71,7 +71,7 @@ class InstalledServer(RouteServer):
         self.program = f"{self.prefix}/venv/bin/exabgp"  # as the unit of 0.1.0
 
     def installs(self, what: str) -> str:
-        """What install.sh says."""
+        """Return the output of install.sh."""
         return run("sh", str(INSTALL), what, PREFIX=str(self.prefix), ETC=str(self.place))
 
     def rsfilter(self, *arguments: str, code: int = 0) -> str:
@@ -127,7 +127,7 @@ def test_no_router_hears_of_an_upgrade(
     for what, version in ((str(wheels[NEW]), NEW), ("--back", OLD)):
         assert f"rsfilter {version} is in force" in server.installs(what)
         server.runs(version)
-        host.announces("10.1.0.2/32")  # it is at work: this one nobody owns
+        host.announces("10.1.0.2/32")  # it is at work: no host owns this one
         server.audit.has(event="verdict", prefix="10.1.0.2/32", verdict="rejected")
         host.withdraws("10.1.0.2/32")
     assert bird.changes(moment) == []

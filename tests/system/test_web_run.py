@@ -31,7 +31,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def ask(speaker: Speaker, method: str, path: str, body: object = None) -> Any:
-    """What a real filter answers; the status has to be 200."""
+    """Return the answer of a real filter; the status has to be 200."""
     host, _, port = speaker.http.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -82,7 +82,7 @@ def test_what_http_changes_is_recorded_and_replays(site: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_waited_for(site: Path) -> None:
-    """A second filter on the machine filters, says what is wrong, and listens when it can."""
+    """A second filter on the machine filters, reports the problem, and listens when it can."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         (site / "rsfilter.toml").write_text(CONFIG + f'[http]\nlisten = "{listen}"\n')
@@ -113,7 +113,7 @@ def with_http(site: Path, listen: str, config: str = CONFIG) -> str:
 
 
 def test_a_drain_over_http_is_not_forgotten_by_a_restart(site: Path) -> None:
-    """Until somebody takes it back. It is written down before it is answered."""
+    """A drain lasts until a request ends it. It is written down before it is answered."""
     with Speaker(site / "rsfilter.toml", ROUTERS) as first:
         listen = first.http
     (site / "rsfilter.toml").write_text(with_http(site, listen))

@@ -39,12 +39,12 @@ class Torture:
         program = Path(__file__).with_name("patient_exabgp.py")
         storm.route_server.program = shlex.join([sys.executable, str(program), "exabgp"])
         self.windows: dict[str, list[float]] = {}
-        """By victim: seconds from a kill until nothing old is left at two routers."""
+        """Seconds, by victim, from a kill until nothing old is left at two routers."""
         self.kills = 0
 
     def run(self, kills: int, exabgp_kills: int = 0) -> None:
-        """So many deaths of the filter, then so many of ExaBGP. AssertionError when something is
-        not as it must be."""
+        """Kill the filter so many times, then ExaBGP. AssertionError when something is not as it
+        must be."""
         storm = self.storm
         storm.starts()
         start = storm.probe.moment()
@@ -56,7 +56,7 @@ class Torture:
         storm.untouched(start)
         storm.probe.path_ids_keep(start)
         storm.route_server.rsfilter("audit", "verify", "--directory", "audit")
-        if exabgp_kills:  # a filter that was writing when ExaBGP died says so
+        if exabgp_kills:  # a filter that was writing when ExaBGP died logs it
             storm.route_server.tolerated.append("stdout cannot be written any more")
             for router in storm.site.routers:
                 router.tolerated += SESSION_LOST
@@ -94,7 +94,7 @@ class Torture:
 
 
 def report(torture: Torture) -> Table:
-    """What happened, in numbers."""
+    """Results, in numbers."""
     table = Table(
         "killed", "windows", "median", "99th percentile", "longest", title=f"{torture.kills} kills"
     )
