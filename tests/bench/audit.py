@@ -1,9 +1,9 @@
-"""Questions to a large audit log, beside grep and jq on the same files.
+"""Queries of a large audit log, beside grep and jq on the same files.
 
     python tests/bench/audit.py [--records 10000000] [--directory DIR]
 
-Writes the log with the real writer, indexes it, and asks. With --directory a log that is there
-already is asked. Prints CPU seconds and what passed on the clock.
+Writes the log with the real writer, indexes it, and queries it. With --directory a log that is
+there already is queried. Prints CPU seconds and the time on the clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a change takes to reach the router: of a host's route, and of the truth.
+"""Time that a change takes to reach the router: of a host's route, and of the truth.
 
     python tests/bench/changes.py [--routes 100000] [--samples 400] [--per-second 1000]
                                    [--repeat 1] [--systems rsfilter stock] [--json FILE]
@@ -51,14 +51,15 @@ MEASURED = HOSTS
 """The number of the host whose guests are measured; the flapping ones follow."""
 
 BASE_ROUTES = 20_000
-"""In the tables while single changes are measured."""
+"""Routes in the tables while single changes are measured."""
 
 MOVED = "10.100.0.1/32"
 """The guest of the first host that has a VRP of its own."""
 
 DEADLINE_S = 120.0
 INTERVAL_S = 0.005
-"""Between two looks at the router's log: what is measured is in the log, not when it was seen."""
+"""Seconds between two reads of the router's log: the log has the times that are measured, not the
+read."""
 
 
 class GuestByGuest(BirdHost):
@@ -125,7 +126,7 @@ class Changes:
         return took
 
     def _seen(self, prefixes: set[str], since: Moment) -> float:
-        """When the last of these changed."""
+        """Time at which the last of these changed."""
         last = 0.0
 
         def probe() -> str | None:
@@ -141,7 +142,7 @@ class Changes:
 
 @contextlib.contextmanager
 def flapping(hosts: Sequence[BirdHost], per_second: float) -> Iterator[None]:
-    """So many changes a second meanwhile: hosts in turn withdraw and announce what they have."""
+    """Change so many routes a second meanwhile: hosts in turn withdraw and announce theirs."""
     ended = threading.Event()
 
     def flap() -> None:
@@ -163,14 +164,14 @@ def flapping(hosts: Sequence[BirdHost], per_second: float) -> Iterator[None]:
 
 
 class Row(NamedTuple):
-    """How long a kind of change takes in a system."""
+    """Seconds that a kind of change takes in a system."""
 
     system: str
     change: str
     """One of CHANGES."""
     p50_ms: float
     p99_ms: float | None
-    """None: there are too few samples."""
+    """None if there are too few samples."""
 
 
 CHANGES = ("idle", "busy", "same", "truth_one", "truth_many")

@@ -4,8 +4,8 @@
 
 20,000 routes of 20 hosts stay; 20 other hosts change so many routes a second. Each minute: how long
 a single change takes from its host to the router, CPU and memory of ExaBGP and rsfilter, and the
-backlog: the most prefixes, of some looks, that rsfilter did not know to have left. At the end the
-router has to have every route again, and no log may tell of an error.
+backlog: the most prefixes, of some samples, that rsfilter did not know to have left. At the end the
+router has to have every route again, and no log may report an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bench.results import Results
 from bench.scale import count
 
 SAMPLES = 20
-"""Single changes each second, before a look at the backlog: fewer than would be a flood."""
+"""Single changes each second, before a sample of the backlog: fewer than would be a flood."""
 
 
 class Row(NamedTuple):
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
     @property
     def cells(self) -> list[str]:
-        """As the table has it."""
+        """Row as the table has it."""
         return [
             str(self.minute),
             f"{self.p50_ms:.0f}, {self.p99_ms:.0f}",
@@ -62,7 +62,7 @@ class Row(NamedTuple):
 
 
 class Churn:
-    """The system, and what it used at the last look."""
+    """The system, and the resources that it had used at the last sample."""
 
     def __init__(self, lab: Lab) -> None:
         self.changes = Changes(lab, "rsfilter", BASE_ROUTES)
@@ -86,7 +86,7 @@ class Churn:
         return Row(number, p50 * 1000, p99 * 1000, backlog, *used, *memory)
 
     def ends(self) -> None:
-        """Everybody announces everything again; returns when the router has exactly that."""
+        """Let all hosts announce everything again; return when the router has exactly that."""
         site = self.changes.site
         for host in site.hosts[MEASURED:]:
             host.control('enable "*"')

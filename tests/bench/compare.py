@@ -47,7 +47,7 @@ DEADLINE_S = 900.0
 
 
 class Load(NamedTuple):
-    """How much."""
+    """Amounts of a load."""
 
     routes: int
     routers: int
@@ -62,7 +62,7 @@ class Load(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Of a load, until the last router has everything."""
+    """Costs of a load, until the last router has everything."""
 
     speaker_s: float
     """CPU seconds of the route server's BGP daemon."""
@@ -202,7 +202,7 @@ class Site:
         return Cost(total(speaker) - before[0], total(helper) - before[1], took)
 
     def pids(self) -> tuple[list[int], list[int]]:
-        """Of the BGP daemon, and of its helper."""
+        """CPU time of the BGP daemon, and of its helper."""
         if isinstance(self.rs, BirdServer):
             birds = self.lab.find("bird -f")
             return [p for p in birds if Path(f"/proc/{p}/cwd").resolve() == self.rs.place], []
@@ -228,7 +228,7 @@ def measure(system: str, load: Load) -> Cost:
 
 
 SYSTEMS = ("rsfilter", "null", "BIRD")
-"""Those that are drawn."""
+"""Systems that are drawn."""
 
 STOCK = "stock"
 MEASURED = (*SYSTEMS, STOCK)
@@ -242,13 +242,13 @@ class Row(NamedTuple):
     system: str
     daemon_cpu_s: float
     helper_cpu_s: float | None
-    """None: there is no helper."""
+    """None if there is no helper."""
     clock_s: float
     routes_per_s: float
 
     @classmethod
     def of(cls, load: Load, system: str, costs: Sequence[Cost]) -> Row:
-        """From several runs."""
+        """Return the medians of several runs."""
         cost = Cost(*map(statistics.median, zip(*costs, strict=True)))
         helper = None if system == "BIRD" else cost.filter_s
         return cls(

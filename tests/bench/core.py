@@ -3,13 +3,13 @@
     python tests/bench/core.py [--routes 100000] [--times 3] [--json FILE]
 
 Each figure is the median of several processes of their own, taken in turns. Lines are those of
-ExaBGP 5.0 for UPDATEs of 500 prefixes, whatever the size of the table, and of fewer where that is
-asked; every tenth route is another host's and is rejected. What ExaBGP would reply is played by the
-bench and counts as ours.
+ExaBGP 5.0 for UPDATEs of 500 prefixes, whatever the size of the table, and of fewer on request;
+every tenth route is another host's and is rejected. ExaBGP's replies are played by the bench and
+count as ours.
 
-For comparison: msgspec decoding the same octets, which is the least that anybody has to do, and
-what one would write in an afternoon (json, netaddr, and a loop over the VRPs), without tables,
-routers or an audit log.
+For comparison: msgspec decoding the same octets, which is the least that any filter has to do, and
+a program that one would write in an afternoon (json, netaddr, and a loop over the VRPs), without
+tables, routers or an audit log.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ min_loss = 1000000000
 """
 
 
-# What ExaBGP would say ---------------------------------------------------------------------------
+# ExaBGP's lines --------------------------------------------------------------------------------
 
 
 def _line(neighbor: str, asn: int, rest: str) -> bytes:
@@ -124,12 +124,12 @@ _END_OF_RIB = _line(
 
 
 def hosts_of(routes: int) -> int:
-    """How many hosts so many routes have: each fills an UPDATE at least."""
+    """Return how many hosts so many routes have: each fills an UPDATE at least."""
     return max(FEWEST_HOSTS, min(USUAL_HOSTS, routes // PER_UPDATE), routes // MOST_OF_A_HOST)
 
 
 def block(host: int, length: int = 32 - BLOCK_BITS) -> str:
-    """What a host owns, or so much of it."""
+    """Return the prefixes that a host owns, or so many of them."""
     return str(Prefix(IPV4, 10 << 24 | host << BLOCK_BITS, length))
 
 
@@ -152,7 +152,7 @@ def updates(routes: int, prefixes: int = PER_UPDATE) -> list[bytes]:
 
 
 def roa(host: int, prefix: str, last: int = 32) -> dict[str, object]:
-    """As a truth has it: `last` is the greatest length."""
+    """Entry as a truth has it: `last` is the greatest length."""
     return {"prefix": prefix, "maxLength": last, "asn": 65001 + host}
 
 
@@ -204,12 +204,12 @@ class Alone:
         return slices
 
     def settle(self) -> None:
-        """Turns until there is nothing more to say."""
+        """Take turns until nothing is left to write."""
         while self.turn():
             pass
 
     def turn(self) -> bool:
-        """What a turn of the service does, and ExaBGP's replies; says whether there were any."""
+        """Take a turn as the service does, with ExaBGP's replies; return whether there were any."""
         self.now += 0.01
         commands = self.filter.commands(self.now)
         for command in commands:
@@ -234,7 +234,7 @@ def _cpu(work: Callable[[], object]) -> float:
 def measure_filter(
     routes: int, *, audited: bool = False, prefixes: int = PER_UPDATE
 ) -> dict[str, float]:
-    """What a route costs, and takes."""
+    """Costs of a route, and its size."""
     with tempfile.TemporaryDirectory() as directory:
         lines = updates(routes, prefixes)
         alone = Alone(Path(directory), routes, audited=audited)

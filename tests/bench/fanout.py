@@ -1,4 +1,4 @@
-"""What routers cost ExaBGP, and what they cost with one BIRD between.
+"""Cost of routers for ExaBGP, and their cost with one BIRD between.
 
     python tests/bench/fanout.py [--routers 1 4 16 64] [--hosts 10] [--routes 20000] [--shards 2]
                                   [--json FILE]
@@ -40,7 +40,7 @@ COLUMNS = ("routers", "between", "shards", "ExaBGP", "rsfilter", "BIRD between",
 
 
 class Row(NamedTuple):
-    """What so many routers cost, until the last has every route."""
+    """Costs of so many routers, until the last has every route."""
 
     routers: int
     has_fanout: bool
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def cells(self) -> list[str]:
-        """As the table has it."""
+        """Row as the table has it."""
         return [
             str(self.routers),
             "BIRD" if self.has_fanout else "nothing",

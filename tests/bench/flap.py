@@ -1,4 +1,4 @@
-"""What one guest costs that flaps: its host withdraws and announces one route, again and again.
+"""Cost of one guest that flaps: its host withdraws and announces one route, again and again.
 
     python tests/bench/flap.py [--seconds 8] [--json FILE]
 
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 def measured(changes: Changes, rate: float, seconds: float) -> Row:
-    """Have the guest flap at a rate."""
+    """Let the guest flap at a rate."""
     host = changes.site.hosts[MEASURED]
     place = changes.site.routers[0].place
     birds = changes.site.lab.find("bird -f")

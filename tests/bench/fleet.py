@@ -1,6 +1,6 @@
-"""What a fleet costs: the filter, the way to the database, copies, questions, and comparing.
+"""Costs of a fleet: the filter, the way to the database, copies, queries, and comparing.
 
-    python tests/bench/fleet.py [--only filter ship ask compare] [--records 10000000]
+    python tests/bench/fleet.py [--only filter ship query compare] [--records 10000000]
 
 `filter` is the one that must cost nothing: the same stream of changes through a real filter without
 a fleet, and with a database that is there, stands still, or is away. CPU seconds are of the filter
@@ -46,10 +46,10 @@ from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, decode
 
 HOST, ROUTER = ("198.51.100.1", 65001), "192.0.2.10"
 PREFIXES, ROUNDS = 2000, 40
-"""Of the stream: all are announced and withdrawn so often; a tenth is not the host's."""
+"""Rounds of the stream: all are announced and withdrawn so often; a tenth is not the host's."""
 
 WARM_S = 3.0
-"""Until the shipping process has loaded and caught up."""
+"""Seconds until the shipping process has loaded and caught up."""
 
 
 def cpu_of(pid: int) -> float:
@@ -163,7 +163,7 @@ def row(table: Table, name: str, count: int, clock_s: float, cpu_s: float) -> No
 # Questions ---------------------------------------------------------------------------------------
 
 
-def bench_ask(console: Console, place: Path, records: int, instances: int) -> None:
+def bench_query(console: Console, place: Path, records: int, instances: int) -> None:
     for number in range(instances):
         write_verdicts(place / f"rs{number + 1}", records // instances)
     logs = logs_in(place)
@@ -179,14 +179,14 @@ def bench_ask(console: Console, place: Path, records: int, instances: int) -> No
     )
     for column in ("", "records found", "clock s", "CPU s"):
         table.add_column(column, justify="right")
-    for name, ask in {
+    for name, run in {
         "one prefix, all at once": lambda: sum(1 for _ in query_all(logs, prefix="10.0.5.3")),
         "one prefix, one by one": lambda: sum(
             1 for directory in logs.values() for _ in query(directory, prefix="10.0.5.3")
         ),
     }.items():
         cpu, began = _cpu(), time.monotonic()
-        found = ask()
+        found = run()
         took, used = time.monotonic() - began, _cpu() - cpu
         table.add_row(name, str(found), f"{took:.2f}", f"{used:.2f}")
     console.print(table)
@@ -250,10 +250,10 @@ def _peak_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = ("filter", "ship", "ask", "compare")
+    parts = ("filter", "ship", "query", "compare")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--records", type=int, default=10_000_000, help="for ask")
-    parser.add_argument("--instances", type=int, default=8, help="for ask")
+    parser.add_argument("--records", type=int, default=10_000_000, help="for query")
+    parser.add_argument("--instances", type=int, default=8, help="for query")
     parser.add_argument("--waiting", type=int, default=200_000, help="records for ship")
     parser.add_argument("--repeats", type=int, default=3, help="of filter; the best counts")
     args = parser.parse_args()
@@ -264,9 +264,9 @@ def main() -> None:
             bench_filter(console, place, args.repeats)
         if "ship" in args.only:
             bench_ship(console, place / "ship", args.waiting)
-        if "ask" in args.only:
-            (place / "ask").mkdir()
-            bench_ask(console, place / "ask", args.records, args.instances)
+        if "query" in args.only:
+            (place / "query").mkdir()
+            bench_query(console, place / "query", args.records, args.instances)
         if "compare" in args.only:
             bench_compare(console)
     finally:

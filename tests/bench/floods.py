@@ -4,7 +4,7 @@
 
 The filter runs beside a scripted ExaBGP that is twice as fast as the real one can be, and an honest
 host announces a prefix ten times a second all the while: "ms others" is from its announcement until
-the router has been told. Times on the clock mean little on a busy machine.
+the router has got it. Times on the clock mean little on a busy machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SCENARIOS: dict[str, Callable[[Path], floods.Costs]] = {
 
 
 def main(words: list[str]) -> int:
-    """Runs those with one of the words in their name, or all."""
+    """Run those with one of the words in their name, or all."""
     table = Table("flood", "cost", "", title="what floods cost", title_justify="left")
     console = Console()
     for name, scenario in SCENARIOS.items():

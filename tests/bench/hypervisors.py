@@ -4,8 +4,8 @@
                                       [--stock 500] [--json FILE]
 
 One process is all hypervisors (`bgp_hosts`), each with its session, address and ASN. Every one
-announces its guests and one of somebody else's; the sessions are rendered from the truth file. At
-each number of hypervisors
+announces its guests and one of another; the sessions are rendered from the truth file. At each
+number of hypervisors
 
     up       every one comes up, until the router has exactly the guests that are allowed
     idle     nothing happens but keepalives
@@ -18,8 +18,8 @@ each number of hypervisors
 Nobody else's session may be lost, and after each the router's table is compared route by route.
 
 `--stock` sizes run again with an ExaBGP that has nothing replaced, right after they have run with
-one that has. A number is left out when what came before it says that it would not fit into the
-minutes. Costs are CPU seconds: times on the clock mean little on a busy machine.
+one that has. A number is left out when it would not fit into the minutes, by the time that those
+before it took. Costs are CPU seconds: times on the clock mean little on a busy machine.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Hypervisor(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where its session ends."""
+        """Address at which its session ends."""
         return f"127.{64 + (self.number >> 16)}.{self.number >> 8 & 255}.{self.number & 255}"
 
     @property
@@ -99,7 +99,7 @@ class Hypervisor(NamedTuple):
 
     @property
     def entry(self) -> dict[str, object]:
-        """What truth says of it."""
+        """Its entries in the truth."""
         own = {"name": f"hv{self.number}", "asn": self.asn}
         return own | {"neighbors": [self.address], "prefixes": self.guests}
 
@@ -110,7 +110,7 @@ class Hypervisors(Daemon):
     def __init__(
         self, lab: Lab, name: str, those: Sequence[Hypervisor], rs: RouteServer, stolen: str = ""
     ) -> None:
-        """`stolen`: the guest of somebody else that each announces too."""
+        """Hosts of the site. `stolen`: the guest of another host that each announces too."""
         super().__init__(lab, name)
         self.log = self.place / "output"
         self._server = [rs.addresses[4], str(rs.port)]
@@ -123,7 +123,7 @@ class Hypervisors(Daemon):
         self.run([sys.executable, str(PROGRAM), "hosts", *self._server], lambda: None)
 
     def count(self, what: str) -> int:
-        """How often a session was `up` or `lost`."""
+        """Return how often a session was `up` or `lost`."""
         return sum(line.startswith(f"{what} ") for line in self.log.read_text().splitlines())
 
 
@@ -155,7 +155,7 @@ class Site:
         self.rs.writes_truth({"hosts": [hypervisor.entry for hypervisor in those]})
 
     def starts(self) -> None:
-        """Everybody but the hypervisors; returns when the filter knows what there is."""
+        """Start all but the hypervisors; return when the filter knows what there is."""
         self.router.starts()
         self.rs.starts()
         eventually(lambda: None if self._metric("rsfilter_resynced") else "no filter yet")
@@ -241,7 +241,7 @@ class Site:
         assert self.hosts.count("lost") == lost, "a session was lost"
 
     def _metric(self, name: str) -> float:
-        """0 while nobody answers."""
+        """Number of sessions; 0 while no filter answers."""
         with suppress(LabError):
             return self.rs.metric(name)
         return 0.0

@@ -1,9 +1,9 @@
-"""The least that a helper of ExaBGP's can do: announce to the routers whatever hosts announce.
+"""The least that a helper of ExaBGP's can do: announce the routes of hosts to the routers.
 
     python null_helper.py [--batch 300] [--apart] [--singly] [--no-origin] ROUTER [ROUTER ...]
 
 --apart: a command for each router, instead of one for all. --singly: a command for each prefix, in
-the words that are meant for one. --no-origin: what ExaBGP adds by itself is not said.
+the words that are meant for one. --no-origin: the command leaves out what ExaBGP adds by itself.
 
 It judges nothing and remembers nothing; of each line it decodes what a command needs. What is left
 of the rate with it is ExaBGP's own. A thread reads, so that ExaBGP is never kept waiting.
@@ -70,7 +70,7 @@ def read(lines: SimpleQueue[bytes | None]) -> None:
 
 
 class Wording(NamedTuple):
-    """How commands are said."""
+    """Form of commands."""
 
     selectors: list[str]
     """One command for each."""
@@ -81,7 +81,7 @@ class Wording(NamedTuple):
 
 
 def commands(line: bytes, wording: Wording) -> list[str]:
-    """What an UPDATE of a host is to the routers."""
+    """Effect of an UPDATE of a host on the routers."""
     if b'"update"' not in line:
         return []
     neighbor = decode(line).neighbor
@@ -114,7 +114,7 @@ def batches(verb: str, attributes: str, prefixes: list[Nlri], wording: Wording) 
 
 
 def main() -> None:
-    """Until stdin ends."""
+    """Run until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--apart", action="store_true")

@@ -1,4 +1,4 @@
-"""Is the page still quick with a full table? What somebody does on it, in milliseconds.
+"""Times of the page with a full table: common steps of a person on it, in milliseconds.
 
     python tests/bench/page.py [--routes 200000] [--times 5]
 
@@ -80,7 +80,7 @@ def timed(step: Callable[[Page, int], None], page: Page, routes: int) -> float:
 
 
 def run(routes: int, times: int) -> Table:
-    """Everything, several times."""
+    """Measure every step, several times."""
     table = Table("", "median", "worst", title=f"{routes} routes, milliseconds")
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         bench = Bench(Path(directory), routes)

@@ -1,4 +1,4 @@
-"""How many ExaBGPs a site needs: what a shard costs, from measured figures (docs/scale.md).
+"""Number of ExaBGPs that a site needs: the cost of a shard, from measured figures (docs/scale.md).
 
     python tests/bench/plan.py [--hosts 8000] [--guests 625] [--routers 1] [--moves 100]
 
@@ -37,12 +37,12 @@ class Figures(NamedTuple):
     filter_session_s: float = 1e-3
     """A session in rsfilter."""
     session_bytes: float = 27e3
-    """In ExaBGP."""
+    """Costs in ExaBGP."""
     route_bytes: float = 0.56e3
-    """In ExaBGP."""
+    """Costs in ExaBGP."""
     filter_session_bytes: float = 4e3
     filter_route_bytes: float = 1.5e3
-    """In rsfilter, with the truth that allows it."""
+    """Costs in rsfilter, with the truth that allows it."""
     process_bytes: float = 93e6
     """Both, with nothing in them."""
 
@@ -54,26 +54,26 @@ MOST_SESSIONS = 8000
 
 
 class Shard(NamedTuple):
-    """What one pair of ExaBGP and rsfilter has to do with."""
+    """Work of one pair of ExaBGP and rsfilter."""
 
     hosts: int
     guests: int
-    """Of each host."""
+    """Guests of each host."""
     routers: int
     moves: float = 0.0
     """Routes that change in a second."""
 
 
 class Cost(NamedTuple):
-    """What it takes."""
+    """Resources that it takes."""
 
     start_s: float
     """CPU seconds of ExaBGP until the routers have everything; on a core of its own, seconds."""
     filter_start_s: float
     idle: float
-    """Of a core, while nothing happens."""
+    """Share of a core, while nothing happens."""
     busy: float
-    """Of a core: the changes alone. The loop has no time for more than 1."""
+    """Share of a core: the changes alone. The loop has no time for more than 1."""
     memory: float
     """Bytes."""
 
@@ -85,7 +85,7 @@ def start(shard: Shard, figures: Figures = MEASURED) -> float:
 
 
 def cost(shard: Shard, figures: Figures = MEASURED) -> Cost:
-    """What a shard costs. ValueError for one that is larger than any that was measured."""
+    """Return the costs of a shard. ValueError for one that is larger than any that was measured."""
     if shard.hosts > MOST_SESSIONS:
         raise ValueError(f"{shard.hosts} sessions: the figures hold for {MOST_SESSIONS} at most")
     routes = shard.hosts * shard.guests

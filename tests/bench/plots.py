@@ -6,7 +6,8 @@
 Each NAME.json becomes bench-NAME.svg, and the page shows it between `<!-- plot of NAME -->` and
 `<!-- end -->`, with where it was measured; what has no file stays as it is. The same figures give
 the same octets with one version of matplotlib. Text stays text, on white, so that a plot reads on a
-light page and on a dark one; the colours are Okabe and Ito's, which the colour-blind tell apart.
+light page and on a dark one; the colours are Okabe and Ito's, which the colour-blind can
+distinguish.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-# What each benchmark looks like -------------------------------------------------------------------
+# The plot of each benchmark --------------------------------------------------------------------
 
 
 def compare(found: Results) -> Figure:
@@ -128,7 +129,7 @@ def compare(found: Results) -> Figure:
 
 
 def routers_of(row: Row) -> str:
-    """In words."""
+    """Text in words."""
     return "1 router" if row["routers"] == 1 else f"{row['routers']} routers"
 
 
@@ -189,7 +190,7 @@ def fanout(found: Results) -> Figure:
 
 
 def changes(found: Results) -> Figure:
-    """How long a change takes: p50 and p99 of single ones, medians of those of the truth."""
+    """Draw how long a change takes: p50 and p99 of single ones, medians of those of the truth."""
     asked = found.settings
     said = {
         "idle": "a route, nothing else changes",
@@ -251,13 +252,13 @@ def churn(found: Results) -> Figure:
 
 
 class Plot(NamedTuple):
-    """How results become a picture on the page."""
+    """A picture on the page, made of results."""
 
     draw: Callable[[Results], Figure]
     target: str
-    """Of make, which measures it again."""
+    """Target of make, which measures it again."""
     alternative: str
-    """For who cannot see it."""
+    """Text for a reader who cannot see it."""
 
 
 PLOTS = {
@@ -292,7 +293,7 @@ def shown(page: str, name: str, text: str) -> str:
 
 
 def reference(name: str, found: Results, page: Path, image: Path, data: Path) -> str:
-    """What the page says: the image, where it was measured, and how to do it again."""
+    """Text of the page: the image, where it was measured, and how to do it again."""
     plot = PLOTS[name]
     drawn, figures = (os.path.relpath(path, page.parent) for path in (image, data))
     return (

@@ -1,8 +1,8 @@
-"""What a benchmark measured, as data: one JSON file of each, for plots and for comparisons.
+"""Figures of a benchmark as data: one JSON file of each, for plots and for comparisons.
 
-Owns the shape of these files, and what is said of the machine. Rows are flat, figures are numbers,
-and the end of a key is the unit: `_s`, `_ms`, `_us` (10^-3, 10^-6 s), `_per_s`, `_octets`, `_mb`
-(10^6 octets); a key without one counts things. A figure that was not measured is null.
+Owns the shape of these files, and the description of the machine. Rows are flat, figures are
+numbers, and the end of a key is the unit: `_s`, `_ms`, `_us` (10^-3, 10^-6 s), `_per_s`, `_octets`,
+`_mb` (10^6 octets); a key without one counts things. A figure that was not measured is null.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Value = str | int | float | bool | None
 Row = dict[str, Value]
 
 DIGITS = 4
-"""Of a figure: two runs differ in the second."""
+"""Digits of a figure: two runs differ in the second."""
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -39,18 +39,18 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     benchmark: str
     """The module that measured: compare, changes, core, fanout, churn, hosts, tuning."""
     date: str
-    """When it ended, ISO 8601 in UTC."""
+    """Time at which it ended, ISO 8601 in UTC."""
     machine: dict[str, str | int]
     """Architecture, processor, cores."""
     versions: dict[str, str]
-    """Of the programs by name."""
+    """Versions of the programs by name."""
     settings: Row
-    """What was asked for, with units as in rows."""
+    """Settings of the run, with units as in rows."""
     rows: list[Row]
 
     @classmethod
     def of(cls, benchmark: str, rows: Iterable[Row], **settings: float) -> Results:
-        """What was measured just now, on this machine."""
+        """Results that were measured just now, on this machine."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rounded = [{key: _rounded(value) for key, value in row.items()} for row in rows]
         return cls(benchmark, now, machine(), versions(), dict(settings), rounded)
@@ -63,7 +63,8 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ", ".join(words + [f"{name} {what}" for name, what in self.versions.items()])
 
     def write(self, path: Path) -> None:
-        """As JSON with a row on each line, so that two runs are compared by diff. OSError."""
+        """Write it as JSON with a row on each line, so that two runs are compared by diff.
+        OSError."""
         head = {name: getattr(self, name) for name in self.__struct_fields__[:-1]}
         lines = [
             f' "{name}": {msgspec.json.encode(value).decode()},' for name, value in head.items()
@@ -89,7 +90,7 @@ def _rounded(value: Value) -> Value:
 
 
 def machine() -> dict[str, str | int]:
-    """What this was measured on."""
+    """Machine on which this was measured."""
     lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return {
@@ -100,7 +101,7 @@ def machine() -> dict[str, str | int]:
 
 
 def versions() -> dict[str, str]:
-    """What this was measured with. BIRD is left out where it is not installed."""
+    """Programs with which this was measured. BIRD is left out where it is not installed."""
     packages = {"rsfilter": "rsfilter", "ExaBGP": "exabgp", "msgspec": "msgspec"}
     found = {"Python": platform.python_version()}
     found |= {name: version(package) for name, package in packages.items()}

@@ -110,7 +110,7 @@ def command(pid: int) -> list[str]:
 
 @contextmanager
 def measured(table: Table, what: str, pids: dict[str, int]) -> Iterator[None]:
-    """Adds a row of what the programs used meanwhile."""
+    """Add a row with the resources that the programs used meanwhile."""
     before = {name: cpu_s(pid) for name, pid in pids.items()}
     started = time.monotonic()
     yield

@@ -1,4 +1,4 @@
-"""What makes ExaBGP cheaper: one thing at a time changed in what `rsfilter render` ships.
+"""Changes that make ExaBGP cheaper: one thing at a time changed in the files of `rsfilter render`.
 
     python tests/bench/tuning.py [--only speed log] [--routes 20000] [--repeat 5]
                                  [--exabgp PyPy=/somewhere/bin/exabgp ...] [--json FILE]
@@ -41,8 +41,8 @@ from bench.compare import Load, Site
 from bench.results import Results
 
 IDLE_S = 30.0
-"""What a loop costs that has nothing to do takes so long to be seen: 1 % of a core are 30 ticks of
-the operating system's accounts."""
+"""Seconds for which an idle loop is measured: 1 % of a core are 30 ticks of the operating system's
+accounts."""
 
 Alter = Callable[[str], str]
 
@@ -50,7 +50,7 @@ NULL_HELPER = [sys.executable, str(Path(__file__).with_name("null_helper.py"))]
 
 
 class Base(NamedTuple):
-    """What a variant is compared with: the default, under one load."""
+    """The default with which a variant is compared, under one load."""
 
     system: str = "rsfilter"
     """`rsfilter`, or `null` for the null helper."""
@@ -63,21 +63,21 @@ class Variant(NamedTuple):
     """The default, with one thing changed."""
 
     group: str
-    """What is varied."""
+    """A variant."""
     name: str
     base: Base = Base()
     environment: Mapping[str, str] = {}
-    """For ExaBGP, and so for its helper."""
+    """Environment for ExaBGP, and so for its helper."""
     altered: Alter = str
-    """Of exabgp.conf."""
+    """Changes of exabgp.conf."""
     program: Sequence[str] = ("rsfilter", "exabgp")
     helper: Callable[[Tuned], str] | None = None
-    """What stands in the helper's place: words for a shell."""
+    """Command in the helper's place: words for a shell."""
     is_idle_measured: bool = False
 
 
 class Cost(NamedTuple):
-    """Of a run, until the last router has everything."""
+    """Costs of a run, until the last router has everything."""
 
     exabgp_s: float
     """CPU seconds."""
@@ -85,7 +85,7 @@ class Cost(NamedTuple):
     rate: float
     """Routes per second on the clock."""
     idle: float
-    """Of a core, of ExaBGP afterwards; NaN when it was not measured."""
+    """Share of a core, of ExaBGP afterwards; NaN when it was not measured."""
 
 
 # What can be changed ---------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def batches_of(prefixes: int) -> Callable[[Tuned], str]:
 
 
 def in_two_processes(site: Tuned) -> str:
-    """The null helper that receives; what it says is written by another helper of ExaBGP's, which
-    the routers' sessions have for a process."""
+    """The null helper that receives; its output is written by another helper of ExaBGP's, which the
+    routers' sessions have for a process."""
     pipe, relay = site.server.place / "commands.pipe", site.server.place / "relay"
     os.mkfifo(pipe)
     # By a descriptor of its own: a shell lets what it does not wait for read /dev/null.
@@ -156,7 +156,7 @@ NULL_FOUR = Base("null", 4)
 SPEEDS = {"1.0": "1.0, ExaBGP's own default", "0.5": "0.5", "0.02": "0.02"}
 
 ALLOCATORS = [name for name in map(find_library, ("jemalloc", "mimalloc")) if name]
-"""Those that are installed (Debian: libjemalloc2, libmimalloc2.0)."""
+"""Allocators that are installed (Debian: libjemalloc2, libmimalloc2.0)."""
 
 STOCK = ("rsfilter", "exabgp", "--stock")
 """ExaBGP with nothing replaced."""
@@ -256,7 +256,7 @@ class Tuned(Site):
             rs.replaced_by = variant.helper(self)
 
     def pids(self) -> tuple[list[int], list[int]]:
-        """Of ExaBGP, and of what it has started."""
+        """CPU time of ExaBGP, and of the processes that it has started."""
         (exabgp,) = (
             pid
             for pid in self.lab.find("server exabgp.conf")
@@ -265,7 +265,7 @@ class Tuned(Site):
         return [exabgp], descendants(exabgp)
 
     def idles(self) -> float:
-        """What ExaBGP needs when nothing happens, of a core."""
+        """Share of a core that ExaBGP needs when nothing happens."""
         (exabgp,), _ = self.pids()
         before, began = cpu_s(exabgp), time.monotonic()
         time.sleep(IDLE_S)
@@ -273,7 +273,7 @@ class Tuned(Site):
 
 
 def default(group: str, variants: Sequence[Variant], base: Base) -> Variant:
-    """What is shipped, under the load of these variants."""
+    """Default as it is shipped, under the load of these variants."""
     is_idle_measured = any(variant.is_idle_measured for variant in variants)
     return Variant(group, "default", base, is_idle_measured=is_idle_measured)
 
@@ -303,11 +303,11 @@ class Row(NamedTuple):
     helper_cpu_s: float
     routes_per_s: float
     idle: float | None
-    """Of a core, of ExaBGP when nothing happens; None when that was not measured."""
+    """Share of a core, of ExaBGP when nothing happens; None when that was not measured."""
 
     @classmethod
     def of(cls, variant: Variant, routes: int, found: Sequence[Cost], of_default: float) -> Row:
-        """From several runs."""
+        """Return the medians of several runs."""
         cost = Cost(*map(statistics.median, zip(*found, strict=True)))
         seconds = [each.exabgp_s for each in found]
         return cls(

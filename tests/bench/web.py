@@ -1,10 +1,10 @@
-"""Does a client of the HTTP API delay routes? From a host's UPDATE to ExaBGP's command, measured.
+"""Delay of routes by clients of the HTTP API, from a host's UPDATE to ExaBGP's command.
 
     python tests/bench/web.py [--routes 200000] [--probes 300] [--only "looking glass"]
 
 A real `rsfilter run` behind a scripted ExaBGP has a full table. A host announces one more prefix
-again and again, and the time until the command for it is there is taken: first while nobody asks,
-then while clients list everything, ask the audit log, judge another truth, or scrape. Clients are
+again and again, and the time until the command for it is there is taken: first without clients,
+then while clients list everything, query the audit log, judge another truth, or scrape. Clients are
 processes of their own. Prints milliseconds, "alone" just before the clients come: on a busy machine
 that is the noise to compare with. Each is the median, 99 %, and the worst.
 """
@@ -40,7 +40,7 @@ CONFIG = configuration(max_prefixes=1_000_000)
 HTTP = '[http]\nlisten = "{listen}"\nlooking_glass = true\n'
 
 ALICE = ("protocols/bgp", "routes/table/master", "routes/table/master/filtered")
-"""What Alice-LG asks for every five minutes."""
+"""Requests that Alice-LG makes every five minutes."""
 
 CLIENT = """
 import http.client, sys
@@ -62,7 +62,7 @@ while True:
         here = path + "&cursor=" + data[at + 8 : -2].decode() if at > 0 else ""
         print(total, flush=True)
 """
-"""Asks for ever; follows `next`. Prints how many requests it has made."""
+"""Send requests for ever; follows `next`. Prints how many requests it has made."""
 
 
 class Watched(Speaker):
@@ -151,13 +151,13 @@ class Bench:
     def clients(
         self, count: int, path: str, accept: str, *, body: Path | None
     ) -> Iterator[list[int]]:
-        """So many clients meanwhile; afterwards the list holds the requests that they made."""
+        """Run so many clients meanwhile; afterwards the list holds the requests that they made."""
         host, _, port = self.speaker.http.rpartition(":")
         argv = [sys.executable, "-c", CLIENT, host, port, path, accept, str(body or "")]
         started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(count)]
         asked: list[int] = []
         try:
-            time.sleep(0.5)  # all of them are asking
+            time.sleep(0.5)  # all of them are busy
             yield asked
         finally:
             for process in started:
