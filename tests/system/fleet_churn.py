@@ -70,8 +70,8 @@ STEADY = 20
 """Hosts whose guests stay."""
 
 TOLD_S = 15.0
-"""A difference may be told for so long after the data of both are the same again: a heartbeat of
-each, on a busy machine."""
+"""Seconds for which a difference may be reported after the data of both are the same again: a
+heartbeat of each, on a busy machine."""
 
 CALM_HOLD_S = 90
 """Hold time beside a large table, in which ExaBGP is busy for longer than the lab's 9 s."""
@@ -113,7 +113,7 @@ class FleetChurn:
         self.false: list[dict[str, Any]] = []
         """Differences that were named although there was none."""
         self._other_data_until = 0.0
-        """Time until which differences of data may be told."""
+        """Time until which differences of data may be reported."""
         self.named_after = 0.0
         """Seconds until the real one was named."""
         for (role, one), cache in zip(self._instances.items(), self._caches, strict=True):

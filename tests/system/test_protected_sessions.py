@@ -6,8 +6,8 @@ and no other. What the kernel counts is the proof that it was tried.
     hv3   no key
     hv4   GTSM
     hv5   a TTL of 64, as if it was far away
-    hv6   GTSM, which truth asks of this host alone
-    hv7   a TTL of 64, and truth asks for GTSM
+    hv6   GTSM, which truth requires of this host alone
+    hv7   a TTL of 64, and truth requires GTSM
 """
 
 from __future__ import annotations

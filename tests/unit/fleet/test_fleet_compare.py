@@ -449,7 +449,7 @@ def test_a_restarted_instance_hears_withdrawals_late(fleet: Fleet) -> None:
 def test_a_session_that_was_lost_for_less_than_a_minute_is_none_that_is_missing(
     fleet: Fleet,
 ) -> None:
-    """It comes back, and then the host repeats a large table."""
+    """The session comes back, and then the host repeats a large table."""
     routes = list(map(verdict, PREFIXES))
     fleet.apply("rs2", *map(withdraw, PREFIXES), session("down"))
     for _ in range(15):
