@@ -7,7 +7,8 @@
     router, egress, changes                        what each router has and what is under way to it
     speaker                                        what is replaced in ExaBGP, by its account
     dialect_42, unsupported                        4.2 in recordings; releases that are refused
-    resync, repetition, inheritance, unsettled     a restart of rsfilter
+    resync, conversation, repetition,
+    inheritance, unsettled                         a restart of rsfilter
     deferral                                       a restart of ExaBGP
 
 What ExaBGP does in truth, and where its lines mislead: docs/architecture.md.

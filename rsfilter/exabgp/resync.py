@@ -4,13 +4,7 @@ ExaBGP restarts a dead helper and replays nothing: sessions stay up, routers kee
 the new process knows none of it. So it sends two queries in turn: the sessions, and the routes sent
 to routers. Then every host that is up repeats its routes (`repetition`), and only after that does a
 missing route prove anything (`inheritance`). After a fresh start of ExaBGP the answers are empty
-and the resync ends at once.
-
-ExaBGP still answers commands that the dead process left in its queue, and a reply does not identify
-its command: those answers arrive here. So each query begins with a mark: `reset` drops the queue,
-and `version` is answered ahead of it with a line that no other command of ours causes. Lines before
-it are not for this process; after it, replies can be counted. Commands that `reset` drops are not
-lost: the table that ExaBGP shows afterwards lacks them.
+and the resync ends at once. `conversation` has the queries, and which lines answer them.
 
 Pure: takes messages, returns command lines and findings.
 """
@@ -24,22 +18,11 @@ from typing import NamedTuple
 
 from rsfilter.exabgp import dialect_42
 from rsfilter.exabgp.capabilities import Established, Shown, shown
+from rsfilter.exabgp.conversation import Conversation
 from rsfilter.exabgp.messages import Message, Reply, ShowLine
 from rsfilter.routing.events import SessionDown, SessionUp
 from rsfilter.routing.export import BEST_PATH_ID
 from rsfilter.routing.model import IPV4, Address, Prefix
-
-ANSWER_SILENCE_S = 30.0
-"""Seconds without a line of its answer after which a query is repeated. ExaBGP answers within a
-second, and prints 50 lines of a long answer at a time; a minute of anything else in between would
-have cost it its sessions."""
-
-MARK = (dialect_42.SPOILER, b"reset\n", b"version\n")
-MARK_AGAIN = (*MARK[:-1], b"system version\n")
-"""Mark used after silence. ExaBGP 5.0 treats it the same; series 6 understands only this one."""
-
-MARKED = "exabgp "
-"""Beginning of the answer to `version`, and of no other answer."""
 
 
 class Inherited(NamedTuple):
@@ -66,22 +49,16 @@ class Resync:
         self.step = Step.NEIGHBORS
         self.shown: list[Shown] = []
         """Neighbors reported by ExaBGP."""
-        self.problems: Counter[str] = Counter()
-        """asked_again, refused (questions), unreadable (answers). After all but the first of them
-        something may be unknown that a process before us has left."""
         self._routers = frozenset(routers)
-        self._questions = [b"show neighbor json\n"]
-        self._is_requested = False
-        self._marks = 0
-        """Marks that are still to come; only after the last one anything is for us."""
-        self._has_marked = False
-        """True if the mark of the current query was seen. After silence, no earlier line will
-        follow."""
-        self._replies = 0
-        """Still to come, to the mark itself and to the question."""
+        self._conversation = Conversation(b"show neighbor json\n")
         self._witnessed: set[Address] = set()
         """Sessions that began or ended before our eyes."""
-        self._deadline: float | None = None
+
+    @property
+    def problems(self) -> Counter[str]:
+        """repeated, refused (queries), unreadable (answers). After all but the first of them
+        something may be unknown that a process before us has left."""
+        return self._conversation.problems
 
     @property
     def is_done(self) -> bool:
@@ -91,54 +68,36 @@ class Resync:
 
     def commands(self, now: float) -> list[bytes]:
         """Return the queries to send now."""
-        if self._deadline is not None and now >= self._deadline:
-            self.problems["asked_again"] += 1
-            self._is_requested = False
-        if self._is_requested or self.is_done:
-            return []
-        self._is_requested = True
-        self._marks = 1 if self._has_marked else self._marks + 1
-        self._has_marked = False
-        self._replies = 0
-        self._deadline = now + ANSWER_SILENCE_S
-        return [*(MARK_AGAIN if self.problems["asked_again"] else MARK), *self._questions]
+        return self._conversation.commands(now)
 
     def next_timer(self) -> float | None:
         """Time of the next call to `commands`, if no message arrives before."""
-        return self._deadline
+        return self._conversation.next_timer()
 
     def message(self, message: Message, now: float) -> list[Established | Inherited]:
         """Process a message; return the findings."""
         match message:
             case ShowLine():
-                return self._shown(message.text, now)
+                if self._conversation.is_answer(message.text, now):
+                    return self._read(message.text)
             case Reply():
-                self._replied(message)
+                if self._conversation.is_answered(ok=message.ok):
+                    self._go_on()
             case SessionUp() | SessionDown():
                 self._witnessed.add(message.neighbor)
         return []
 
-    def _shown(self, text: str, now: float) -> list[Established | Inherited]:
-        if not self.is_done:
-            self._deadline = now + ANSWER_SILENCE_S
-        if text.startswith(MARKED):
-            self._has_marked = True
-            self._marks = max(0, self._marks - 1)
-            self._replies = 0 if self._marks else 1 + len(self._questions)
-        elif self._replies and self.step is Step.NEIGHBORS:
-            return self._neighbors(text)
-        elif self._replies and self.step is Step.LISTING:
-            return self._read_path(text)
-        return []
+    def _read(self, text: str) -> list[Established | Inherited]:
+        return self._neighbors(text) if self.step is Step.NEIGHBORS else self._read_path(text)
 
-    def _replied(self, reply: Reply) -> None:
-        if not self._replies:
-            return
-        self._replies -= 1
-        if not reply.ok:
-            self.problems["refused"] += 1
-        if not self._replies:
-            self._answered()
+    def _go_on(self) -> None:
+        """Go on to the next query, once the last reply to one has come."""
+        if self.step is Step.NEIGHBORS:
+            self.step = Step.LISTING
+            self._conversation.begin(b"show adj-rib out\n")
+        else:
+            self.step = Step.DONE
+            self._conversation.end()
 
     def _neighbors(self, text: str) -> list[Established | Inherited]:
         try:
@@ -169,13 +128,3 @@ class Resync:
         if router not in self._routers:
             return []
         return [Inherited(router, prefix, identifier.value, next_hop)]
-
-    def _answered(self) -> None:
-        """The last reply to a question came: on to the next one."""
-        self._is_requested = False
-        if self.step is Step.NEIGHBORS:
-            self.step = Step.LISTING
-            self._questions = [b"show adj-rib out\n"]
-        else:
-            self.step = Step.DONE
-            self._deadline = None

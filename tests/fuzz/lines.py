@@ -136,7 +136,7 @@ def decode_seeds() -> Iterable[bytes]:
 
 
 MARKED = (b"done", b"exabgp 5.0.15", b"done")
-"""Answer to the mark of a question (`exabgp.resync`), its comment included."""
+"""Answer to the mark of a question (`exabgp.conversation`), its comment included."""
 
 
 def check_show(script: bytes) -> None:

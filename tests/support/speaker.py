@@ -23,7 +23,7 @@ from types import TracebackType
 CHANGE = re.compile(r"(neighbor .*) (announce|withdraw) attributes (.*) nlri (.*)")
 ANSWERS = {"version": b"exabgp 5.0.15\n", "show neighbor json": b"[]\n"}
 MARKED = (b"exabgp 5.0.15\n", b"done\n")
-"""The answer to the mark with which the filter begins a question (`exabgp.resync`)."""
+"""The answer to the mark with which the filter begins a query (`exabgp.conversation`)."""
 
 PACE_S = 0.02
 

@@ -8,13 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from rsfilter.exabgp.capabilities import Established
+from rsfilter.exabgp.conversation import ANSWER_SILENCE_S
 from rsfilter.exabgp.messages import Opened, Reply, ShowLine
-from rsfilter.exabgp.resync import (
-    ANSWER_SILENCE_S,
-    Inherited,
-    Resync,
-    Step,
-)
+from rsfilter.exabgp.resync import Inherited, Resync, Step
 from rsfilter.routing.events import EndOfRib, SessionUp
 from rsfilter.routing.model import Address, Prefix
 
@@ -149,7 +145,7 @@ def test_a_query_without_an_answer_is_sent_again() -> None:
     assert resync.next_timer() == 1.0 + ANSWER_SILENCE_S
     assert resync.commands(ANSWER_SILENCE_S) == []
     assert resync.commands(1.0 + ANSWER_SILENCE_S) == [*MARK_AGAIN, b"show neighbor json\n"]
-    assert resync.problems == {"asked_again": 1}
+    assert resync.problems == {"repeated": 1}
     assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "to the first one, which is late"
     ask(resync, *MARKED, answer(HOST_UP), DONE)
     assert resync.step is Step.LISTING
