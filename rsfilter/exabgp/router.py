@@ -25,13 +25,13 @@ Pure: no command lines here (`encode`), no clock.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from rsfilter.exabgp.changes import Batch, Changes, PathIds, Sent
+from rsfilter.exabgp.changes import Changes, First, PathIds, Sent, add
 from rsfilter.exabgp.encode import BATCH
+from rsfilter.exabgp.pending import NO_IDS, Pending
 from rsfilter.exabgp.router_states import DOWN, Barrier, Phase, Signal, State, follow
 from rsfilter.routing.export import BEST_PATH_ID, OutAttributes, Paths
 from rsfilter.routing.model import BOTH_FAMILIES, Address, Prefix, RouteKey
@@ -48,20 +48,6 @@ session that ends puts no more of them in doubt. At each barrier ExaBGP runs out
 MAX_CHECKS = 2 * WINDOW
 """Prefixes checked in one step at all routers together, whether they change or not: some 20 ms."""
 
-_NO_IDS: PathIds = frozenset()
-
-
-class _First(NamedTuple):
-    """Changes of prefixes new to the router: hundreds in a row have the same."""
-
-    desired: Paths
-    family: int
-    wanted: Paths
-    """Paths that the router can accept."""
-    path_ids: PathIds
-    prefixes: list[list[Prefix]]
-    """List to which such a prefix is added, for the batch of each path."""
-
 
 @dataclass(slots=True)
 class RouterState:
@@ -77,19 +63,7 @@ class RouterState:
     """Prefixes whose changes are withheld for now (`inheritance`)."""
     announced: dict[Prefix, Sent] = field(default_factory=dict)
     """Content of ExaBGP's own table for the router, once ExaBGP has read all written commands."""
-    doubtful: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Path ids that the router may or may not have, whatever `announced` contains."""
-    _urgent: OrderedDict[Prefix, None] = field(default_factory=OrderedDict)
-    """Prefixes to check that the router has or may have. Ordered: a plain dict finds its first key
-    slowly after many removals at the front."""
-    _fresh: OrderedDict[Prefix, None] = field(default_factory=OrderedDict)
-    """Prefixes to check that it does not have yet."""
-    _blocked: dict[Prefix, None] = field(default_factory=dict)
-    """Prefixes to check after the next barrier."""
-    _issued: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Changed since the last barrier was written, with the path ids touched."""
-    _confirming: dict[Prefix, PathIds] = field(default_factory=dict)
-    """Changed before the barrier that is under way."""
+    _pending: Pending = field(init=False)
     _backlog: deque[Iterator[None]] = field(default_factory=deque)
     """Work that marks very many prefixes, one in each step: `take` continues it."""
     is_behind: bool = False
@@ -101,6 +75,14 @@ class RouterState:
     """Number of times that ExaBGP sent each route, while `is_inherited`."""
     unended: set[int] = field(default_factory=set)
     """Families whose real End-of-RIB, after `up`, ExaBGP has not shown yet."""
+
+    def __post_init__(self) -> None:
+        self._pending = Pending(self.announced)
+
+    @property
+    def doubtful(self) -> Mapping[Prefix, PathIds]:
+        """Path ids that the router may or may not have, whatever `announced` contains."""
+        return self._pending.doubtful
 
     @property
     def phase(self) -> Phase:
@@ -115,39 +97,40 @@ class RouterState:
     @property
     def is_idle(self) -> bool:
         """Return whether the router is up and fully updated."""
-        is_marked = self._urgent or self._fresh or self._blocked or self._backlog
+        is_marked = self._pending.is_marked or self._backlog
         return self.phase is Phase.SETTLED and not is_marked
 
     @property
     def is_in_bulk(self) -> bool:
         """Return whether it is settled, with more new prefixes to send than fit into one
         command."""
-        return self.phase is Phase.SETTLED and len(self._fresh) > BATCH
+        return self.phase is Phase.SETTLED and len(self._pending.fresh) > BATCH
 
     @property
     def is_filled_in_bulk(self) -> bool:
         """Return whether its session is new, with more to send than fits into one command."""
         if self.phase is not Phase.FILLING:
             return False
-        return bool(self._backlog) or len(self._urgent) + len(self._fresh) > BATCH
+        pending = self._pending
+        return bool(self._backlog) or len(pending.urgent) + len(pending.fresh) > BATCH
 
     @property
     def unconfirmed(self) -> int:
         """Prefixes with a change that no barrier has confirmed. Not all will be: a barrier is sent
         only if another change has to wait for it."""
-        return len(self._issued) + len(self._confirming)
+        return self._pending.unconfirmed
 
     @property
     def under_way(self) -> int:
         """Prefixes whose changes wait: to be written, or for the barrier under way."""
-        waiting = self.unconfirmed if self.is_waiting else 0
-        return len(self._urgent) + len(self._fresh) + max(len(self._blocked), waiting)
+        pending, waiting = self._pending, self.unconfirmed if self.is_waiting else 0
+        return len(pending.urgent) + len(pending.fresh) + max(len(pending.blocked), waiting)
 
     @property
     def room(self) -> int:
         """Return for how many prefixes changes may be sent before the barrier under way has passed:
         it does not pass while ExaBGP has other output."""
-        return WINDOW - len(self._issued) if self.is_waiting else WINDOW
+        return WINDOW - len(self._pending.issued) if self.is_waiting else WINDOW
 
     @property
     def fresh_room(self) -> int:
@@ -165,7 +148,7 @@ class RouterState:
         """
         self._follow(Signal.UP)
         self.unended = set(self.families)
-        self._blocked.update(dict.fromkeys(self.doubtful))
+        self._pending.blocked.update(dict.fromkeys(self.doubtful))
         self._backlog.append(self._repeat_all(list(self.announced), list(desired)))
         self._continue(MAX_CHECKS)
 
@@ -177,15 +160,14 @@ class RouterState:
         self._own()
         self._backlog.clear()
         self.is_behind = False
-        for queue in (self._urgent, self._fresh, self._blocked):
-            queue.clear()
+        self._pending.forget_marks()
 
     def forget(self) -> None:
         """ExaBGP has dropped its table for the router: it was removed from its configuration.
 
         What is still on its way to ExaBGP may find the router configured again.
         """
-        self.doubtful.clear()
+        self._pending.doubtful.clear()
         self.down()
         self.announced.clear()
 
@@ -195,9 +177,9 @@ class RouterState:
         announced = dict(self.announced.get(prefix, ()))
         announced.setdefault(path_id, None)
         self.announced[prefix] = tuple(announced.items())
-        self._fresh.pop(prefix, None)
+        self._pending.fresh.pop(prefix, None)
         if is_doubtful:
-            self._doubt(prefix, frozenset({path_id}))
+            self._pending.doubt(prefix, frozenset({path_id}))
         self.mark([prefix])
 
     def mark(self, prefixes: Iterable[Prefix], desired: Container[Prefix] | None = None) -> None:
@@ -207,19 +189,8 @@ class RouterState:
         none, and that the router never had, is ignored; remembering it would let a host exhaust
         memory.
         """
-        if self.phase is Phase.DOWN:
-            return
-        announced, fresh = self.announced, self._fresh
-        issued, confirming, doubtful = self._issued, self._confirming, self.doubtful
-        for prefix in prefixes:
-            if prefix in issued or prefix in confirming or prefix in doubtful:
-                self._blocked[prefix] = None
-            elif prefix in announced:
-                self._urgent[prefix] = None
-            elif desired is None or prefix in desired:
-                fresh[prefix] = None
-            else:
-                fresh.pop(prefix, None)
+        if self.phase is not Phase.DOWN:
+            self._pending.mark(prefixes, desired)
 
     def mark_many(self, prefixes: Iterable[Prefix], desired: Container[Prefix]) -> None:
         """`mark` for so many prefixes that it takes several steps."""
@@ -228,18 +199,11 @@ class RouterState:
 
     def doubt(self) -> None:
         """Record that any change under way may have failed."""
-        for under_way in (self._confirming, self._issued):
-            for prefix, path_ids in under_way.items():
-                self._doubt(prefix, path_ids)
-            under_way.clear()
+        self._pending.doubt_changes()
         self._follow(Signal.DOUBT)
 
     def _follow(self, signal: Signal) -> None:
         self.state = follow(self.state, signal)
-
-    def _doubt(self, prefix: Prefix, path_ids: PathIds) -> None:
-        self.doubtful[prefix] = self.doubtful.get(prefix, _NO_IDS) | path_ids
-        self._blocked[prefix] = None
 
     def update_sent(self, keys: Iterable[RouteKey]) -> None:
         """Record routes that ExaBGP sent, announced or withdrawn, while the session `is_inherited`.
@@ -269,12 +233,11 @@ class RouterState:
         self._follow(Signal.END_OF_RIB)
         if not passes:
             return
-        self._confirming.clear()
         for key, times in self._sent.items():
             if times > 1:
-                self._doubt(key.prefix, frozenset({key.path_id}))
+                self._pending.doubt(key.prefix, frozenset({key.path_id}))
         self._own()
-        blocked, self._blocked = self._blocked, {}
+        blocked = self._pending.barrier_passed()
         self._backlog.append(self._unblock(blocked))
         if len(blocked) <= WINDOW:
             self._continue(len(blocked) + 1)
@@ -283,7 +246,7 @@ class RouterState:
 
     def _continue(self, steps: int) -> None:
         """Do so many steps of the backlog, as long as few prefixes that the router has wait."""
-        while steps and self._backlog and len(self._urgent) < MAX_CHECKS:
+        while steps and self._backlog and len(self._pending.urgent) < MAX_CHECKS:
             steps -= 1
             if next(self._backlog[0], self) is self:
                 self._backlog.popleft()
@@ -293,7 +256,7 @@ class RouterState:
         have. No barrier passes before the end."""
         for prefix in sent:
             paths = self.announced.get(prefix)
-            if paths is not None and not self._is_under_way(prefix):
+            if paths is not None and not self._pending.is_under_way(prefix):
                 self.announced[prefix] = tuple((path_id, None) for path_id, _ in paths)
                 self.mark([prefix])
             yield
@@ -305,19 +268,13 @@ class RouterState:
     def _unblock(self, blocked: Iterable[Prefix]) -> Iterator[None]:
         """Mark prefixes that waited for a barrier, which has passed."""
         for prefix in blocked:
-            if prefix in self.doubtful and not self._is_under_way(prefix):
-                self._urgent[prefix] = None
-            else:
-                self.mark([prefix])
+            self._pending.unblock(prefix)
             yield
 
     def _mark_each(self, prefixes: list[Prefix], desired: Container[Prefix]) -> Iterator[None]:
         for prefix in prefixes:
             self.mark([prefix], desired)
             yield
-
-    def _is_under_way(self, prefix: Prefix) -> bool:
-        return prefix in self._issued or prefix in self._confirming
 
     # What follows ------------------------------------------------------------------------------
 
@@ -334,14 +291,10 @@ class RouterState:
         if room > 0:
             self._continue(checks)
         changes: Changes = {}
-        announced, doubtful, issued, awaited = (
-            self.announced,
-            self.doubtful,
-            self._issued,
-            self.awaited,
-        )
-        first: _First | None = None
-        for queue, most in ((self._urgent, room), (self._fresh, fresh_room)):
+        pending, announced, awaited = self._pending, self.announced, self.awaited
+        doubtful, issued = pending.doubtful, pending.issued
+        first: First | None = None
+        for queue, most in ((pending.urgent, room), (pending.fresh, fresh_room)):
             most = min(most, room)
             while queue and most > 0 and checks > 0:
                 checks -= 1
@@ -353,7 +306,8 @@ class RouterState:
                     has_changed = self._send_again(prefix, paths, changes)
                 else:
                     if first is None or paths is not first.desired or prefix.family != first.family:
-                        first = self._first(paths, prefix, changes)
+                        wanted = self._for_us(prefix, paths)
+                        first = First.of(paths, wanted, prefix.family, changes)
                     if has_changed := bool(first.wanted):
                         issued[prefix], announced[prefix] = first.path_ids, first.wanted
                         for prefixes in first.prefixes:
@@ -361,27 +315,16 @@ class RouterState:
                 if has_changed:
                     most -= 1
                     room -= 1
-        is_left = self._backlog or (not checks and (self._urgent or self._fresh))
+        is_left = self._backlog or (not checks and (pending.urgent or pending.fresh))
         self.is_behind = room > 0 and bool(is_left)
         return changes
-
-    def _first(self, desired: Paths, prefix: Prefix, changes: Changes) -> _First:
-        """Return the changes for a prefix new to the router, and for others of its family."""
-        wanted = self._for_us(prefix, desired)
-        batches = [Batch(attributes, i, prefix.family, False) for i, attributes in wanted]
-        return _First(
-            desired=desired,
-            family=prefix.family,
-            wanted=wanted,
-            path_ids=frozenset([path_id for path_id, _ in wanted]),
-            prefixes=[changes.setdefault(batch, []) for batch in batches],
-        )
 
     def _send_again(self, prefix: Prefix, desired: Paths, changes: Changes) -> bool:
         """Add to `changes` those for a prefix that the router has or may have."""
         wanted = self._for_us(prefix, desired)
         announced = dict(self.announced.get(prefix, ()))
-        in_doubt = self.doubtful.pop(prefix, _NO_IDS)
+        pending = self._pending
+        in_doubt = pending.doubtful.pop(prefix, NO_IDS)
         wanted_ids = frozenset(path_id for path_id, _ in wanted)
         found: list[tuple[int, OutAttributes | None]] = [
             (path_id, attributes)
@@ -391,26 +334,16 @@ class RouterState:
         gone = sorted((announced.keys() | in_doubt) - wanted_ids)
         keep: Sent = ()
         if gone and self.phase is Phase.FILLING:
-            self._blocked[prefix] = None
+            pending.blocked[prefix] = None
             keep = tuple((path_id, announced[path_id]) for path_id in gone if path_id in announced)
         else:
             found += [(path_id, None) for path_id in gone]
             if gone and BEST_PATH_ID in wanted_ids:
                 # Without ADD-PATH (RFC 7911) a withdraw names no path: it takes the best one away.
-                self.doubtful[prefix] = wanted_ids
-                self._blocked[prefix] = None
+                pending.doubtful[prefix] = wanted_ids
+                pending.blocked[prefix] = None
         if found:
-            self._issued[prefix] = frozenset(path_id for path_id, _ in found)
-        is_announced = bool(found) and found[0][1] is not None
-        for path_id, attributes in found:
-            batch = Batch(
-                attributes=attributes,
-                path_id=path_id,
-                family=prefix.family,
-                is_repeat=path_id in in_doubt,
-                goes_last=attributes is None and is_announced,
-            )
-            changes.setdefault(batch, []).append(prefix)
+            pending.issued[prefix] = add(changes, prefix, found, in_doubt)
         if now_sent := (*wanted, *keep):
             self.announced[prefix] = now_sent
         else:
@@ -435,16 +368,16 @@ class RouterState:
         """
         if self.is_waiting or self.phase is Phase.DOWN or not self.families:
             return []
-        families = sorted(self.families)
+        families, pending = sorted(self.families), self._pending
         if self.phase is Phase.FILLING:
-            if self._urgent or self._fresh or self._backlog:
+            if pending.urgent or pending.fresh or self._backlog:
                 return []
-        elif self._blocked or len(self._issued) >= MAX_UNCONFIRMED:
+        elif pending.blocked or len(pending.issued) >= MAX_UNCONFIRMED:
             families = families[:1]
         else:
             return []
         self._follow(Signal.WRITE)
-        self._confirming, self._issued = self._issued, {}
+        pending.barrier_written()
         return families
 
     def barrier_again(self, is_late: bool = False) -> list[int]:

@@ -24,6 +24,7 @@ from rsfilter.exabgp import encode
 from rsfilter.exabgp import router as router_module
 from rsfilter.exabgp.changes import Batch
 from rsfilter.exabgp.egress import Egress
+from rsfilter.exabgp.pending import Pending
 from rsfilter.exabgp.router import RouterState
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.routing.export import Paths
@@ -160,11 +161,11 @@ class Run:
     def commands(self) -> list[bytes]:
         """Return the lines written now. Changes of a router's paths never wait behind new ones."""
         states = self.egress.routers.values()
-        new = {state.address: set(state._fresh) for state in states}
+        new = {state.address: set(state._pending.fresh) for state in states}
         lines = self.egress.commands(self.now)
         for state in states:
-            if state._urgent and not new[state.address] <= state._fresh.keys():
-                raise WrongError(f"{list(state._urgent)} wait behind new prefixes")
+            if state._pending.urgent and not new[state.address] <= state._pending.fresh.keys():
+                raise WrongError(f"{list(state._pending.urgent)} wait behind new prefixes")
         return lines
 
     def end(self) -> None:
@@ -217,7 +218,7 @@ def no_barrier_is_awaited(patch: pytest.MonkeyPatch) -> None:
 
     def mark(self: RouterState, prefixes: Any, desired: Any = None) -> None:
         if self.phase is not Phase.DOWN:
-            self._urgent.update(dict.fromkeys(prefixes))
+            self._pending.urgent.update(dict.fromkeys(prefixes))
 
     patch.setattr(RouterState, "mark", mark)
 
@@ -244,8 +245,8 @@ def the_barrier_goes_before_the_changes(patch: pytest.MonkeyPatch) -> None:
         barriers = {state.address: state for state in self.routers.values() if state.is_waiting}
         lines += changes(self)
         for state in barriers.values():
-            state._confirming |= state._issued
-            state._issued = {}
+            state._pending.confirming |= state._pending.issued
+            state._pending.issued = {}
         return lines
 
     patch.setattr(Egress, "_all", first)
@@ -261,7 +262,7 @@ def withdraws_go_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_doubted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RouterState, "_doubt", lambda self, prefix, path_ids: None)
+    patch.setattr(Pending, "doubt", lambda self, prefix, path_ids: None)
 
 
 def one_end_of_rib_is_enough(patch: pytest.MonkeyPatch) -> None:
@@ -301,9 +302,9 @@ def new_prefixes_go_first(patch: pytest.MonkeyPatch) -> None:
     def take(
         self: RouterState, desired: Any, room: int, fresh_room: int, checks: int
     ) -> dict[Batch, list[Prefix]]:
-        urgent, self._urgent = self._urgent, OrderedDict()
+        urgent, self._pending.urgent = self._pending.urgent, OrderedDict()
         changes = real(self, desired, room, fresh_room)
-        self._urgent = urgent
+        self._pending.urgent = urgent
         room -= len({prefix for prefixes in changes.values() for prefix in prefixes})
         for batch, prefixes in real(self, desired, room, 0).items():
             changes.setdefault(batch, []).extend(prefixes)

@@ -670,7 +670,7 @@ def test_a_path_that_lives_only_while_a_router_is_blocked_is_not_remembered() ->
         rig.want(fleeting, 1)
         rig.want(fleeting, None)
     rig.want(A, 1)
-    assert list(rig.state._fresh) == [A]
+    assert list(rig.state._pending.fresh) == [A]
 
 
 def test_replies_bound_what_is_outstanding_while_a_router_is_filled() -> None:

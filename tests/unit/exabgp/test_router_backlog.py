@@ -148,5 +148,5 @@ def test_very_many_changes_at_once_are_marked_in_steps() -> None:
     desired.update({each: best(1) for each in MANY})
     egress.changed("leaves", MANY)
     state = egress.routers[ROUTER]
-    assert not state._fresh
+    assert not state._pending.fresh
     assert run(state, desired) == len(MANY)
