@@ -228,8 +228,8 @@ def test_proxmox_with_guests_that_migrate(api: Api, output: Path) -> None:
 
 @only["openstack"]
 def test_openstack(api: Api, output: Path) -> None:
-    """The guest 203.0.113.2 migrates to cmp2; 203.0.113.40 is a floating IP. DHCP servers, gateways,
-    unbound ports, private networks and allowed address pairs give no entry."""
+    """The guest 203.0.113.2 migrates to cmp2; 203.0.113.40 is a floating IP. DHCP servers,
+    gateways, unbound ports, private networks and allowed address pairs give no entry."""
     assert export(api, output) == ""
     first = ["203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"]
     assert owned(output) == {
@@ -252,7 +252,7 @@ def test_kubernetes(api: Api, output: Path) -> None:
 
 @only["kubernetes"]
 def test_kubernetes_with_native_resources_of_calico(api: Api, output: Path) -> None:
-    """What an older Calico has left behind does not count."""
+    """Records that an older Calico has left behind do not count."""
     old, new = "/apis/crd.projectcalico.org/v1", "/apis/projectcalico.org/v3"
     moved = {path.replace(old, new): found for path, found in api.answers.items() if old in path}
     for path in [path for path in api.answers if old in path]:
@@ -351,7 +351,7 @@ def test_the_token_follows_no_redirection(api: Api, output: Path) -> None:
 
 @only["openstack"]
 def test_a_link_to_the_next_page_with_another_scheme_and_host(api: Api, output: Path) -> None:
-    """As behind a proxy that Neutron does not know: only the marker counts."""
+    """Links are so behind a proxy of which Neutron does not know: only the marker counts."""
     api.next_is_elsewhere = True
     assert export(api, output) == ""
     assert len(owned(output)) == 2
@@ -423,7 +423,7 @@ def test_a_node_whose_address_is_unknown(api: Api, output: Path) -> None:
 
 @only["proxmox"]
 def test_a_node_that_does_not_answer_is_named(api: Api, output: Path) -> None:
-    """The cluster asks the node for the settings of its guests."""
+    """The cluster requests the settings of guests from their node."""
     del api.answers["/api2/json/nodes/pve2/qemu/101/config"]
     del api.answers["/api2/json/nodes/pve2/qemu/101/config?current=1"]
     assert "/nodes/pve2/qemu/101/config" in fails(api, output)

@@ -166,8 +166,8 @@ def test_the_process_is_started_again_when_it_dies(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_runs_back_at_the_start_hides_no_routes(tmp_path: Path) -> None:
-    """Every look of the filter at the clock is a millisecond earlier than the one before, so that
-    its `start` is, too: the process finds that record all the same, and compares the routes."""
+    """The filter reads the clock a millisecond earlier each time, so that its `start` is earlier,
+    too: the process finds that record nevertheless, and compares the routes."""
     faked = {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME": "+0 i-0.001",

@@ -340,7 +340,7 @@ def test_the_picture_has_a_cell_for_every_host(page: Page) -> None:
 
 
 def test_a_host_with_two_sessions_is_one_cell(page: Page) -> None:
-    """It is as well as the worse one, and each is named with its address."""
+    """The cell is as well as the worse session, and each is named with its address."""
     first = NEIGHBOR | {"host": "hv1", "neighbor": HV1[0], "state": "up"}
     other = first | {"neighbor": "2001:db8::1", "is_up": False, "state": "down"}
     third = first | {"host": "h", "neighbor": "198.51.100.9", "absent_prefixes": 2}

@@ -16,8 +16,8 @@ projectcalico.org if Calico (3.32 and later) has its native CRDs. The script rea
   range, and nothing more, in `[[hosts]]`.
 - Services of type LoadBalancer. Addresses that the controller has assigned (status.loadBalancer)
   may be announced by every node, because pods move. An address whose ipMode is Proxy belongs to a
-  load balancer elsewhere, and does not count. Neither does spec.externalIPs: whoever may create a
-  service could write any address there.
+  load balancer elsewhere, and does not count. Neither does spec.externalIPs: a user who may create
+  a service could write any address there.
 - Blocks of Calico's IPAM. A block may be announced by the node to which it is affine. The host
   group needs the length of the blocks (`ipv4_lengths = [26, 32]`). Addresses that a node borrows
   from another node's block are not covered: set `strictAffinity`.

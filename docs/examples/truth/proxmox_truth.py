@@ -18,7 +18,7 @@ rights the API leaves objects out without an error. The script reads:
   restarts does not count. Addresses from DHCP, and addresses that a guest's agent reports, do not
   count either, because a guest could report any address.
 
-Two guests with one address are an error. Whoever may edit a guest's cloud-init settings decides
+Two guests with one address are an error. A user who may edit a guest's cloud-init settings decides
 what it owns: limit that to the guests' ranges with `--within`.
 """
 
