@@ -4,7 +4,7 @@
     messages                                       all that a line can mean
     encode                                         changes of a table -> command lines
     router_states                                  what may follow what on a session, as a table
-    router, pending, changes, egress               what each router has and what is under way to it
+    router, pending, changes, egress, unanswered   what each router has and what is under way to it
     speaker                                        what is replaced in ExaBGP, by its account
     dialect_42, unsupported                        4.2 in recordings; releases that are refused
     resync, conversation, repetition,

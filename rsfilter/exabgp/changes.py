@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rsfilter.routing.export import OutAttributes, Paths
-from rsfilter.routing.model import Prefix
+from rsfilter.routing.model import Address, Prefix
 
 Sent = tuple[tuple[int, OutAttributes | None], ...]
 """Paths of a prefix sent to ExaBGP: (path id, attributes); None if the attributes are unknown."""
@@ -78,3 +78,21 @@ def add(
         )
         changes.setdefault(batch, []).append(prefix)
     return frozenset([path_id for path_id, _ in paths])
+
+
+def by_routers(
+    targets: dict[Address, list[Prefix]],
+) -> list[tuple[tuple[Address, ...], list[Prefix]]]:
+    """Return prefixes that go to the same routers together: (routers, prefixes). Mostly all go to
+    all."""
+    first, *others = targets.values()
+    if all(prefixes == first for prefixes in others):
+        return [(tuple(targets), first)]
+    routers: dict[Prefix, list[Address]] = {}
+    for router, prefixes in targets.items():
+        for prefix in prefixes:
+            routers.setdefault(prefix, []).append(router)
+    together: dict[tuple[Address, ...], list[Prefix]] = {}
+    for prefix, whose in routers.items():
+        together.setdefault(tuple(whose), []).append(prefix)
+    return list(together.items())

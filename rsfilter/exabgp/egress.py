@@ -7,14 +7,14 @@ returns lines. The writer of those lines may block without limit: they are bound
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from rsfilter.exabgp import encode
-from rsfilter.exabgp.changes import Batch
+from rsfilter.exabgp.changes import Batch, by_routers
 from rsfilter.exabgp.router import MAX_CHECKS, WINDOW, RouterState
 from rsfilter.exabgp.router_states import Phase
+from rsfilter.exabgp.unanswered import Unanswered, Written
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import RouterGroup
 from rsfilter.routing.model import Address, Prefix, RouteKey
@@ -44,20 +44,6 @@ it."""
 FIRST_TAG = 1_000_000
 """Local preferences from here on make a repetition differ from what ExaBGP believes it sent, and
 give a withdraw a bucket of its own (`router`, rule 5)."""
-
-
-class Written(NamedTuple):
-    """A command that ExaBGP has not replied to."""
-
-    prefixes: int
-    barrier: Address | None
-    """The router whose barrier it is, in the session that it has now."""
-    needs: Address | None
-    """The neighbor that has to be up, or ExaBGP refuses it."""
-    at: float
-    """Time of writing."""
-    requests: Address | None = None
-    """The host that it requests to repeat itself."""
 
 
 class Egress:
@@ -93,9 +79,7 @@ class Egress:
         }
         self._desired = desired
         self._tag = FIRST_TAG
-        self._unanswered: deque[Written] = deque()
-        """Commands without a reply, in the order of writing."""
-        self._unanswered_prefixes = 0
+        self._unanswered = Unanswered()
         self._opened: dict[Address, tuple[frozenset[int], frozenset[int]]] = {}
         """Families and ADD-PATH of an OPEN whose session is not up yet."""
         self._barrier_at: dict[Address, float] = {}
@@ -147,7 +131,8 @@ class Egress:
 
     def router_down(self, address: Address, *, is_removed: bool = False) -> None:
         """The router's session ended, maybe because ExaBGP's configuration lost it."""
-        self._excused += sum(is_removed or w.needs == address for w in self._unanswered)
+        unanswered = self._unanswered
+        self._excused += len(unanswered) if is_removed else unanswered.needing(address)
         self._forget_barriers([address])
         if is_removed:
             self.routers[address].forget()
@@ -198,7 +183,7 @@ class Egress:
         self._to_restart.pop(host, None)
         self.passed_on += [wanted[0] for wanted in self._to_refresh if wanted[0] == host]
         self._to_refresh = {wanted: None for wanted in self._to_refresh if wanted[0] != host}
-        self._excused += sum(written.needs == host for written in self._unanswered)
+        self._excused += self._unanswered.needing(host)
 
     def end_of_rib_sent(self, router: Address, family: int | None = None) -> None:
         """ExaBGP shows an End-of-RIB that it sent, of a family; None: of all."""
@@ -214,23 +199,19 @@ class Egress:
         doubt, and nothing is written until all have come.
         """
         self.counters["replies"] += 1
-        barrier = None
-        if self._unanswered:
-            written = self._unanswered.popleft()
-            self._unanswered_prefixes -= written.prefixes
-            barrier = written.barrier
-            if written.requests is not None:
-                self.passed_on.append(written.requests)
+        written = self._unanswered.replied()
+        if written and written.requests is not None:
+            self.passed_on.append(written.requests)
         if not ok:
             self.counters["errors"] += 1
             due = now if self._excused else self._resumed_at + RECONCILE_INTERVAL_S
             self._excused = max(0, self._excused - 1)
             self._resume_at = max(now, due, self._resume_at or now)
             self._doubt(self.routers)
-        elif barrier is not None:
-            state = self.routers[barrier]
+        elif written and written.barrier is not None:
+            state = self.routers[written.barrier]
             state.barrier_taken()
-            self._again[barrier] = now + BARRIER_AGAIN_S, BARRIER_AGAIN_S
+            self._again[written.barrier] = now + BARRIER_AGAIN_S, BARRIER_AGAIN_S
             self._note_barrier(state)
         if not self._unanswered:
             self._excused = 0
@@ -248,14 +229,10 @@ class Egress:
         self._forget_barriers(routers)
 
     def _forget_barriers(self, routers: Collection[Address]) -> None:
-        """A reply that is still to come must not count for the next barrier of these routers."""
         for router in routers:
             self._barrier_at.pop(router, None)
             self._again.pop(router, None)
-        self._unanswered = deque(
-            written._replace(barrier=None) if written.barrier in routers else written
-            for written in self._unanswered
-        )
+        self._unanswered.forget_barriers(routers)
 
     # What follows ------------------------------------------------------------------------------
 
@@ -265,8 +242,8 @@ class Egress:
         if may_write and any(state.is_behind for state in self.routers.values()):
             return float("-inf")
         since = [*self._barrier_at.values()]
-        if self._unanswered:
-            since.append(self._unanswered[0].at)
+        if self._unanswered.since is not None:
+            since.append(self._unanswered.since)
         due = [at + BARRIER_TIMEOUT_S for at in since]
         due += [at for at, _ in self._again.values()]
         due += [
@@ -318,18 +295,18 @@ class Egress:
         if lost:
             self.counters["barriers_lost"] += len(lost)
             self._doubt(lost)
-        if self._unanswered and now >= self._unanswered[0].at + BARRIER_TIMEOUT_S:
-            self.counters["replies_lost"] += len(self._unanswered)
-            self.passed_on += [w.requests for w in self._unanswered if w.requests is not None]
-            self._unanswered.clear()
-            self._unanswered_prefixes = 0
+        since = self._unanswered.since
+        if since is not None and now >= since + BARRIER_TIMEOUT_S:
+            given_up = self._unanswered.give_up()
+            self.counters["replies_lost"] += len(given_up)
+            self.passed_on += [w.requests for w in given_up if w.requests is not None]
             self._is_restarting = False
             self._doubt(self.routers)
 
     def _changes(self) -> Iterator[bytes]:
         batches: dict[Batch, dict[Address, list[Prefix]]] = {}
         flushes: list[Address] = []
-        room = WINDOW - self._unanswered_prefixes
+        room = WINDOW - self._unanswered.prefixes
         # A router that takes every small piece of room would leave none for those that wait for
         # more.
         whole = room if room >= encode.BATCH else 0
@@ -364,7 +341,7 @@ class Egress:
         return self._now >= self._barrier_at.get(state.address, self._now) + IN_STEP_S
 
     def _lines(self, batch: Batch, targets: dict[Address, list[Prefix]]) -> Iterator[bytes]:
-        for routers, together in _by_routers(targets):
+        for routers, together in by_routers(targets):
             if batch.attributes is None:
                 self.counters["withdrawn"] += len(together) * len(routers)
                 tag = self._next_tag() if batch.goes_last else None
@@ -418,22 +395,4 @@ class Egress:
         requests: Address | None = None,
     ) -> bytes:
         self._unanswered.append(Written(prefixes, barrier, needs, self._now, requests))
-        self._unanswered_prefixes += prefixes
         return line
-
-
-def _by_routers(
-    targets: dict[Address, list[Prefix]],
-) -> list[tuple[tuple[Address, ...], list[Prefix]]]:
-    """(routers, prefixes): prefixes that go to the same routers, together. Mostly all go to all."""
-    first, *others = targets.values()
-    if all(prefixes == first for prefixes in others):
-        return [(tuple(targets), first)]
-    routers: dict[Prefix, list[Address]] = {}
-    for router, prefixes in targets.items():
-        for prefix in prefixes:
-            routers.setdefault(prefix, []).append(router)
-    together: dict[tuple[Address, ...], list[Prefix]] = {}
-    for prefix, whose in routers.items():
-        together.setdefault(tuple(whose), []).append(prefix)
-    return list(together.items())
