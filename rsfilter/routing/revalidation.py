@@ -12,26 +12,24 @@ already.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from msgspec import Struct
 
-from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
+from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.drain import Drain
 from rsfilter.routing.effects import DataChange
 from rsfilter.routing.events import AllRepeated, DataReplaced, GuardReleased, PolicyReplaced
 from rsfilter.routing.guard import Haste, can_hold, can_weigh
 from rsfilter.routing.model import Prefix, Route, RouteKey, Verdict, VerdictKind
+from rsfilter.routing.slices import Pace, concerned, entries_of, is_long, slices
 from rsfilter.routing.table import RoutingTable
-
-SLICE = 1000
-"""Routes that are judged, or verdicts that are set, between pauses: some 10 ms."""
 
 _PART_BITS = 14
 """Routes that came one after the other, as many as this: to grow a table of a million prefixes, or
 to free it, takes 0.1 s at once, and parts of it do not."""
+
 
 _PER_LIST = 10
 """Cost of finding a list of routes, in judged routes."""
@@ -111,9 +109,9 @@ def _replace_data(table: RoutingTable, event: DataReplaced) -> Iterator[None]:
     before = table.data.provenance
     table.replace_data(event.data)
     accepted = table.rib_in.accepted
-    pace = _Pace()
+    pace = Pace()
     found = _Differing()
-    for entries in _concerned(table.rib_in, event):
+    for entries in concerned(table.rib_in, event):
         found.add(table, entries)
         if pace.is_pause_due(len(entries) + _PER_LIST):
             yield
@@ -138,21 +136,6 @@ def _replace_data(table: RoutingTable, event: DataReplaced) -> Iterator[None]:
             lost=lost_before,
             source=event.source,
         )
-
-
-class _Pace:
-    """Pace of a task: decides on pauses."""
-
-    def __init__(self) -> None:
-        self._work = 0
-
-    def is_pause_due(self, work: int) -> bool:
-        """Add `work`, in routes; return whether the slice is full. Then the next begins."""
-        self._work += work
-        if self._work < SLICE:
-            return False
-        self._work = 0
-        return True
 
 
 class _Judged(Struct, frozen=True, gc=False):
@@ -209,11 +192,9 @@ class _Differing:
         withdrawn."""
         for number in list(self._parts):
             for judged in self._parts.pop(number).values():
-                if len(judged) <= SLICE:
-                    yield judged
-                else:
+                if is_long(judged):
                     judged.sort(key=lambda each: each.verdict.kind is not VerdictKind.ACCEPTED)
-                    yield from _slices(judged)
+                yield from slices(judged)
 
 
 def _supersede(table: RoutingTable, event: DataReplaced, by: DataReplaced) -> DataReplaced:
@@ -239,7 +220,7 @@ def _replace_policy(table: RoutingTable, event: PolicyReplaced) -> Iterator[None
         guard.start_window()
     table.replace_hosts(event.hosts)
     guard.limits = event.limits
-    for number, entries in enumerate(_entries(rib_in, rib_in.prefixes())):
+    for number, entries in enumerate(entries_of(rib_in, rib_in.prefixes())):
         if number:
             yield
         for entry in filter(rib_in.has, entries):
@@ -257,7 +238,7 @@ def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
         released = table.guard.release_some((yield from _in_scope(table, event)))
     else:
         released = table.guard.release()
-    for number, keys in enumerate(_slices(released)):
+    for number, keys in enumerate(slices(released)):
         if number:
             yield
         for key in keys:
@@ -269,7 +250,7 @@ def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
 def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None, list[RouteKey]]:
     """Return the held routes that a release concerns."""
     found: list[RouteKey] = []
-    for number, keys in enumerate(_slices(table.guard.held_keys())):
+    for number, keys in enumerate(slices(table.guard.held_keys())):
         if number:
             yield
         for key in keys:
@@ -291,7 +272,7 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
     accepted, lost_before = table.rib_in.accepted + len(suspects), guard.lost
     holds = not guard.allows(len(suspects), accepted)
     held = 0
-    for number, keys in enumerate(_slices(suspects)):
+    for number, keys in enumerate(slices(suspects)):
         if number:
             yield
         held += sum(_weighed(table, key, holds=holds) for key in keys)
@@ -305,7 +286,7 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
 def _forget_lost(table: RoutingTable) -> Iterator[None]:
     """Forget routes that were lost before a restart and not announced again: their host has
     withdrawn them."""
-    for keys in _slices(table.guard.lost_keys()):
+    for keys in slices(table.guard.lost_keys()):
         for key in keys:
             if table.rib_in.find(key) is None:
                 table.guard.gone(key)
@@ -329,7 +310,7 @@ def _weighed(table: RoutingTable, key: RouteKey, *, holds: bool) -> bool:
 
 def _export_all(table: RoutingTable) -> Iterator[None]:
     """Every prefix is brought up to date at the routers: another phase of a drain has begun."""
-    rib_in, pace = table.rib_in, _Pace()
+    rib_in, pace = table.rib_in, Pace()
     for prefix in rib_in.prefixes():
         count = rib_in.count(prefix)
         if count:
@@ -371,52 +352,3 @@ def _set_together(table: RoutingTable, judged: list[_Judged], *, holds: bool) ->
     if flipped:
         table.export(judged[0].route.key.prefix)
     return flipped, held
-
-
-def _concerned(rib_in: AdjRibIn, event: DataReplaced) -> Iterator[list[Entry]]:
-    """Exactly the routes whose verdict can differ under the new data, each once, in lists."""
-    if event.prefixes is None:
-        yield from _entries(rib_in, rib_in.prefixes())
-        return
-    by_host = rib_in.of_hosts(event.asns, event.neighbors)
-    for some in _slices(by_host):
-        yield [entry for entry in some if rib_in.has(entry)]
-    seen = {entry.number for entry in by_host}
-    for prefix in _disjoint(event.prefixes):
-        for entries in _entries(rib_in, rib_in.inside(prefix)):
-            yield [entry for entry in entries if entry.number not in seen]
-
-
-def _entries(rib_in: AdjRibIn, prefixes: list[Prefix]) -> Iterator[list[Entry]]:
-    """Yield the routes of these prefixes in lists of about `SLICE`, each as of the moment it is
-    requested."""
-    found: list[Entry] = []
-    for prefix in prefixes:
-        if rib_in.count(prefix) <= SLICE:
-            found += rib_in.at(prefix)
-        else:
-            for some in _slices(list(rib_in.at(prefix))):
-                if found:
-                    yield found
-                found = [entry for entry in some if rib_in.has(entry)]
-        if len(found) >= SLICE:
-            yield found
-            found = []
-    if found:
-        yield found
-
-
-def _disjoint(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
-    """Yield the prefixes that no other one covers."""
-    last: Prefix | None = None
-    for prefix in sorted(prefixes):
-        if last is None or not last.covers(prefix):
-            last = prefix
-            yield prefix
-
-
-T = TypeVar("T")
-
-
-def _slices(items: list[T]) -> Iterator[list[T]]:
-    return (items[at : at + SLICE] for at in range(0, len(items), SLICE))

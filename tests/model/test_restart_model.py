@@ -38,7 +38,7 @@ from rsfilter.exabgp.router_states import Phase
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
-from rsfilter.routing import revalidation
+from rsfilter.routing import revalidation, slices
 from rsfilter.routing.guard import Haste
 from rsfilter.routing.model import Prefix
 from rsfilter.rpki.truth import parse_truth
@@ -743,7 +743,7 @@ def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
     `routes`: of a slice. The fewer, the longer data are on their way through the table."""
     with (
         patch.object(exabgp_model, "STEPS_IN_A_LOOP", pace),
-        patch.object(revalidation, "SLICE", routes),
+        patch.object(slices, "SLICE", routes),
         patch.object(revalidation, "_PER_LIST", 0),
     ):
         site = Site(**kind)
@@ -788,7 +788,7 @@ def test_withdraws_while_a_router_is_filled_are_found(monkeypatch: pytest.Monkey
         site.load()
         site.run(5.0)
 
-    monkeypatch.setattr(revalidation, "SLICE", 1)
+    monkeypatch.setattr(slices, "SLICE", 1)
     monkeypatch.setattr(revalidation, "_PER_LIST", 0)
     half_way_through_the_table()
     monkeypatch.setattr(RouterState, "_send_again", send_again)
@@ -868,7 +868,7 @@ def test_what_would_be_withdrawn_waits_for_a_host_that_may_announce_it(
 
 
 def test_routes_that_follow_end_of_rib_are_not_withdrawn_before() -> None:
-    """As those of `exabgp healthcheck` in an ExaBGP with `adj-rib-out false`."""
+    """Routes as those of `exabgp healthcheck` in an ExaBGP with `adj-rib-out false`."""
     site = aged(refresh="late")
     site.run(30.0)
     site.die(1.0, 0.0)

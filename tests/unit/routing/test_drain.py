@@ -27,7 +27,7 @@ from support.speaker import MARKED, announce, state
 from rsfilter.config.build import parse_config
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
-from rsfilter.routing import revalidation
+from rsfilter.routing import slices
 from rsfilter.routing.drain import Drain, DrainPhase, DrainState
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import DrainRequested
@@ -159,7 +159,7 @@ def test_another_voice_changes_nothing_for_routers() -> None:
 
 def test_a_large_table_leaves_in_slices() -> None:
     """No step reads more than a slice of the table, and changes of hosts between steps count."""
-    with patch.object(revalidation, "SLICE", 10):
+    with patch.object(slices, "SLICE", 10):
         machine = engine(data(["10.0.0.0/8-32 AS65007"]))
         routes = [route(f"10.0.0.{number}/32") for number in range(100)]
         after(machine, up(), update(*routes))
@@ -174,7 +174,7 @@ def test_a_large_table_leaves_in_slices() -> None:
 
 
 def test_who_comes_back_in_the_middle_of_leaving_is_back_everywhere() -> None:
-    with patch.object(revalidation, "SLICE", 10):
+    with patch.object(slices, "SLICE", 10):
         machine = engine(data(["10.0.0.0/8-32 AS65007"]))
         after(machine, up(), update(*(route(f"10.0.0.{number}/32") for number in range(100))))
         before = dict(machine.routes_out("spines"))

@@ -34,7 +34,7 @@ from support.engine_bench import (
     verdicts,
 )
 
-from rsfilter.routing import revalidation
+from rsfilter.routing import slices
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry
 from rsfilter.routing.effects import Actions, SessionChange, VerdictChange
 from rsfilter.routing.engine import Engine
@@ -504,7 +504,7 @@ def test_a_limit_that_was_lowered_moments_before_the_loss_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Verdicts follow in slices; a host is lost between two, and comes back with what it may."""
-    monkeypatch.setattr(revalidation, "SLICE", 1)
+    monkeypatch.setattr(slices, "SLICE", 1)
     machine = retaining(max_prefixes=3)
     after(machine, up(), update(route(ONE), route(TWO), route(THREE)))
     after(machine, configured(max_prefixes=1))

@@ -32,7 +32,7 @@ from support.engine_rules import (
     what_changed,
 )
 
-from rsfilter.routing import adj_rib_in, revalidation
+from rsfilter.routing import adj_rib_in, revalidation, slices
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S
 from rsfilter.routing.effects import Actions, DataChange
 from rsfilter.routing.engine import Engine
@@ -60,7 +60,7 @@ NO_GUARD = Limits(100, 0)
 
 @pytest.fixture(autouse=True)
 def _one_at_a_time() -> Iterator[None]:
-    with patch.object(revalidation, "SLICE", 1):
+    with patch.object(slices, "SLICE", 1):
         yield
 
 
@@ -280,7 +280,7 @@ class SlicedMachine(RuleBasedStateMachine):
         self.patches = [
             patch.object(adj_rib_in, "MAX_OVER_LIMIT", MAX_OVER_LIMIT),
             patch.object(adj_rib_in, "MANY", 1),
-            patch.object(revalidation, "SLICE", 1),
+            patch.object(slices, "SLICE", 1),
         ]
         for each in self.patches:
             each.start()
@@ -350,9 +350,9 @@ class SlicedMachine(RuleBasedStateMachine):
             self.follow(actions)
 
     @precondition(lambda self: self.engine.is_busy)
-    @rule(slices=st.integers(1, 6))
-    def go_on(self, slices: int) -> None:
-        for _ in range(slices):
+    @rule(count=st.integers(1, 6))
+    def go_on(self, count: int) -> None:
+        for _ in range(count):
             self.follow(self.engine.expire(0.0))
 
     @invariant()
