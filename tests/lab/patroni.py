@@ -150,7 +150,7 @@ class Member(PostgreSql):
 
 
 class Cluster(NamedTuple):
-    """What runs."""
+    """Running programs."""
 
     members: list[Member]
     """The first is the primary, and its standby is synchronous."""

@@ -176,7 +176,7 @@ class Churn:
         new.rename(self.place / f"oracle-{number}")
 
     def flurry(self) -> None:
-        """A prefix changes three times in one turn, as the module says."""
+        """Change a prefix three times in one turn, as in the module's docstring."""
         better, other, third = HOSTS
         for host in (better, third):
             self.withdraws(host, CONTESTED)
@@ -190,7 +190,7 @@ class Churn:
         self.announces(third, MARKER)
 
     def calms_down(self) -> None:
-        """Takes turns until nothing is left to say."""
+        """Take turns until nothing is left to write."""
         while not self.is_quiet():
             self.turn(0.1)
 

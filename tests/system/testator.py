@@ -1,10 +1,11 @@
-"""What ExaBGP runs first in tests/system/test_restart.py: it leaves commands behind, and dies.
+"""Program that ExaBGP runs first in tests/system/test_restart.py: it leaves commands behind, and
+dies.
 
     python testator.py WILL COMMAND...
 
 The first process writes the commands of the file WILL, deletes it, and dies as soon as ExaBGP has
-read them all. With its last breath it asks for ExaBGP's version many times, which is answered at
-once: nobody is there by then. Every later process becomes COMMAND.
+read them all. With its last breath it requests ExaBGP's version many times, which is answered at
+once: no process is there by then. Every later process becomes COMMAND.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> None:
     will, *command = sys.argv[1:]
     if not Path(will).exists():
         os.execvp(command[0], command)
-    # As rsfilter does: ExaBGP ends if it writes more than 8 KiB to a pipe that nobody reads.
+    # As rsfilter does: ExaBGP ends if it writes more than 8 KiB to a pipe without a reader.
     subprocess.Popen(["cat"], stdout=subprocess.DEVNULL)
     commands = Path(will).read_bytes()
     Path(will).unlink()
