@@ -7,28 +7,15 @@ import io
 import json
 import re
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
-from support.web_site import running_site
 
 from rsfilter.audit.query import parse_time
 from rsfilter.cli import main
 
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The directory of a filter with four routes, one of them rejected."""
-    place = tmp_path_factory.mktemp("a site")
-    with running_site(place):
-        yield place
-
-
-@pytest.fixture(autouse=True)
-def _there(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(site)
+pytestmark = pytest.mark.usefixtures("_at_site")
 
 
 def test_a_mistyped_host_is_an_error_with_the_one_that_was_meant(

@@ -9,30 +9,18 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lab.waiting import DEADLINE_S
-from support.web_site import AFTER, hosts, running_site
+from support.web_site import AFTER, hosts
 
 from rsfilter.cli import main
 from rsfilter.commands.client import Client
 
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The directory of a filter with four routes."""
-    place = tmp_path_factory.mktemp("a site")
-    with running_site(place):
-        yield place
-
-
-@pytest.fixture(autouse=True)
-def _there(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(site)
+pytestmark = pytest.mark.usefixtures("_at_site")
 
 
 def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
