@@ -34,7 +34,7 @@ class PastDay:
         self._dice = random.Random(7)
 
     def entries(self) -> list[Entry]:
-        """What the log gets, in order."""
+        """Return the events of the log, in order."""
         found = [
             *self._start(self._begin + 20 * MINUTE),
             *self._start(self._until - 9.3 * HOUR),

@@ -1,6 +1,6 @@
 """Five bad nights, from the page alone: what someone on call clicks and types, and what they see.
 
-Each counts what was done, so that no night gets longer unnoticed. None looks at the clock.
+Each counts the acts, so that no night gets longer unnoticed. None reads the clock.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_the_missing_guest(person: Person) -> None:
 
 
 def test_the_hijack_of_last_week(person: Person, hijacked_at: float) -> None:
-    """Who announced it, when, what was decided, and by which data."""
+    """Find the host that announced it, the time, the decision, and the data behind it."""
     page, day = person.page, time.strftime("%A", time.gmtime(hijacked_at)).lower()
     person.clicks(page.get_by_role("link", name="Audit"))
     person.chooses("origin_invalid_asn", page.get_by_label("reason"))
