@@ -52,7 +52,7 @@ class Load(NamedTuple):
     routes: int
     routers: int
     family: int = 4
-    """Of the routes."""
+    """Of the routes and of the sessions."""
 
     @classmethod
     def parse(cls, text: str) -> Load:
@@ -141,15 +141,16 @@ class Site:
         ends: list[Endpoint] = [self.rs.endpoint]
         self.hosts = [self._host(n, ends) for n in range(len(shares))]
         self.routers = [
-            BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=4) for n in range(load.routers)
+            BirdRouter(lab, f"leaf{n}", 110 + n, 65200, ends, over=load.family)
+            for n in range(load.routers)
         ]
         self.guests = [
             [guest(n, g, load.family) for g in range(share)] for n, share in enumerate(shares)
         ]
         self.guests[0] += moved
         for host in self.hosts:
-            host.speaks_only_over(4)
-        self.rs.speaks_only_over(4)
+            host.speaks_only_over(load.family)
+        self.rs.speaks_only_over(load.family)
         if isinstance(self.rs, BirdServer):
             self.rs.hosts, self.rs.routers = self.hosts, self.routers
         else:
