@@ -26,9 +26,9 @@ class Figures(NamedTuple):
     own."""
     route_s: float = 34e-6
     """A route: received, printed, its command taken, sent to one router."""
-    more_router_s: float = 13e-6
+    more_router_s: float = 25e-6
     """The same route, sent to another router too."""
-    idle_session_s: float = 4e-6
+    idle_session_s: float = 5e-6
     """A session in each second in which nothing happens: keepalives both ways."""
     change_s: float = 0.17e-3
     """A change of one route, with a command of its own."""
