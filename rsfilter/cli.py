@@ -95,8 +95,11 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         is_file = any(word.endswith(".toml") for word in unknown)
         known = options_of(parser, args)
+        first = unknown[0].partition("=")[0]
         hint = "; name the configuration with -c FILE" if is_file else ""
-        hint = hint or did_you_mean(unknown[0].partition("=")[0], known)
+        if first in known:  # it was written before the command
+            parser.error(f"write {first} after the command: rsfilter {args.command} {first}")
+        hint = hint or did_you_mean(first, known)
         parser.error(f"{args.command} does not take {clean(' '.join(unknown))}{hint}")
     return args
 

@@ -34,11 +34,18 @@ def prefix(text: str) -> str:
     found = Prefix.parse(any_prefix(text))
     if found.length > BITS[found.family]:
         raise ArgumentTypeError(f"{text!r} has an impossible length")
-    if not found.is_well_formed:
-        network = found.masked(found.length)
-        text = f"{text!r} has host bits set; the network is {network}, the address {found.address}"
-        raise ArgumentTypeError(text)
+    if hint := host_bits(text):
+        raise ArgumentTypeError(hint)
     return text
+
+
+def host_bits(text: str) -> str:
+    """What a prefix with host bits may have meant; empty if it has none."""
+    found = Prefix.parse(text)
+    if found.is_well_formed or found.length > BITS[found.family]:
+        return ""
+    network = found.masked(found.length)
+    return f"{text!r} has host bits set; the network is {network}, the address {found.address}"
 
 
 def any_prefix(text: str) -> str:

@@ -188,8 +188,8 @@ def _check_period(args: argparse.Namespace) -> None:
 
 
 def _none_found(args: argparse.Namespace) -> str:
-    of = f" of host {args.host!r}{meant_in_truth(args)}" if args.host else "."
-    return clean(f"No record meets these conditions{of}")
+    of, hint = (f" of host {args.host!r}", meant_in_truth(args)) if args.host else ("", "")
+    return clean(f"No record{of} meets these conditions{hint or '.'}")
 
 
 def _query_sql(args: argparse.Namespace) -> int:
@@ -202,7 +202,8 @@ def _query_sql(args: argparse.Namespace) -> int:
     except LogFileError as error:
         raise CommandError(str(error)) from None
     except SqlError as error:
-        raise CommandError(str(error), INVALID) from None
+        # The lines after the first repeat the statement.
+        raise CommandError(str(error).partition("\n")[0], INVALID) from None
     if args.json:
         print_json(dict(zip(columns, row, strict=True)) for row in rows)
     else:

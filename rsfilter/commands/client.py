@@ -38,6 +38,10 @@ class ClientError(CommandError):
     """Raised if the filter cannot be reached, or did not do what was requested."""
 
 
+class UnknownError(ClientError):
+    """Raised if the filter has nothing of this name."""
+
+
 class SilentError(ClientError):
     """Raised if the filter does not answer in time: it hangs, and no second request would help."""
 
@@ -165,7 +169,8 @@ class Client:
                 response = self._answer(method, where, headers, body, seconds)
         if response.status >= 400 and not path.endswith("z"):  # /healthz answers 503 as it should
             code = INVALID if response.status == 400 else FAILED
-            raise ClientError(f"{self._name}{path}: {_problem(response)}", code)
+            kind = UnknownError if response.status == 404 else ClientError
+            raise kind(f"{self._name}{path}: {_problem(response)}", code)
         return response
 
     def _answer(

@@ -239,7 +239,7 @@ def _print(explanation: Explanation) -> None:
     for name, reasons in checks.items():
         texts = [f"{reason}: {REASONS[reason].text}" for reason in reasons]
         mark = Text("✗", "red") if reasons else Text("✓", "green")
-        found.add_row(mark, name, "\n".join(texts) or "good")
+        found.add_row(mark, name, "\n".join(texts) or "ok")
     out.print(found)
     out.print(f"origin validation: {_validated(verdict)}", soft_wrap=True)
     out.print(f"data: {_provenance(data.provenance)}", soft_wrap=True)

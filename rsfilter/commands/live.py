@@ -8,14 +8,21 @@ from typing import Any
 from rich.text import Text
 
 from rsfilter.commands import output
-from rsfilter.commands.client import client_of
-from rsfilter.commands.output import GOOD, clean, print_json, short_time
+from rsfilter.commands.arguments import host_bits
+from rsfilter.commands.client import UnknownError, client_of
+from rsfilter.commands.errors import CommandError
+from rsfilter.commands.output import GOOD, INVALID, clean, print_json, short_time
 from rsfilter.util.text import count
 
 
 def explain_live(args: argparse.Namespace) -> int:
     """Print every live route of a prefix with its checks; return the exit code."""
-    found = client_of(args).get(f"/api/v1/routes/{args.prefix}")
+    try:
+        found = client_of(args).get(f"/api/v1/routes/{args.prefix}")
+    except UnknownError:
+        if hint := host_bits(args.prefix):
+            raise CommandError(hint, INVALID) from None
+        raise
     if args.neighbor is not None:
         routes = found["routes"]
         found["routes"] = [each for each in routes if each["route"]["neighbor"] == args.neighbor]

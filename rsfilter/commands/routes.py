@@ -96,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
         print_json(chain(first, shown))
         return GOOD
     rows = [(*(route[name] for name in _COLUMNS), why(route), _marks(route)) for route in shown]
+    if not rows:
+        check_host(client, args.host)
     print_table((*(name.replace("_", " ") for name in _COLUMNS), "why", ""), rows)
     print_total(count(len(rows), "route"))
     if not rows:
-        check_host(client, args.host)
         print_note(_none_found(args))
     if args.limit is None and next(found, None) is not None:
         print_note(f"These are the first {SHOWN}; --limit 0 prints all.")
@@ -112,8 +113,8 @@ def _none_found(args: argparse.Namespace) -> str:
     others = (args.asn, args.neighbor, args.host, args.verdict, args.reason, args.family)
     if args.prefix is None or any(other is not None for other in others):
         return "There is no such route."
-    what = f"anything in {args.prefix}" if args.match == "covered" else args.prefix
-    return f"Nobody announces {what}."
+    what = f"a prefix in {args.prefix}" if args.match == "covered" else args.prefix
+    return f"No host announces {what}."
 
 
 def _marks(route: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 README = TESTS.parent / "README.md"
 
 SHOWN = re.findall(r"^    (\d+\.\d+\.\d+\.\d+/32 .+)$", README.read_text(), re.MULTILINE)
-"""The rows that the README shows of both tables."""
+"""The rows that the README shows."""
 
 
 class Kept:

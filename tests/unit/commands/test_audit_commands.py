@@ -141,6 +141,8 @@ def test_query_prints_the_result_of_sql(directory, capsys):
     assert json.loads(capsys.readouterr().out) == {"event": "verdict", "n": 12}
     assert run("query", "--sql", "DROP VIEW audit", "--directory", str(directory)) == 2
     assert "SELECT" in capsys.readouterr().err
+    assert run("query", "--sql", "SELECT nonsense", "--directory", str(directory)) == 2
+    assert "\\n" not in capsys.readouterr().err
 
 
 def test_sql_opens_more_files_than_a_process_usually_may(tmp_path, capsys):

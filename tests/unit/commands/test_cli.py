@@ -101,6 +101,7 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
             "check does not take rsfilter.toml; name the configuration with -c",
         ),
         ("status now", "status does not take now\n"),
+        ("--json status", "write --json after the command: rsfilter status --json"),
         ("drain", "required: {on,off}"),
         ("completion", "required: {bash,zsh,fish}"),
         (

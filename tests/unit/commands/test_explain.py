@@ -103,7 +103,7 @@ def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture
     sha256 = hashlib.sha256((site / "truth.json").read_bytes()).hexdigest()
     assert f"data: truth unnamed (sha256 {sha256})\n" in said
     assert re.search("✗ +origin +origin_invalid_asn", said)
-    assert re.search("✓ +as_path +good", said)
+    assert re.search("✓ +as_path +ok", said)
     assert "to fix origin_invalid_asn: correct the truth or the ROA" in said
 
 

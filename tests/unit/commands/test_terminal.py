@@ -34,7 +34,10 @@ def test_a_mistyped_host_is_an_error_with_the_one_that_was_meant(
         assert main([*argv, "--json"]) == 2
         assert json.loads(capsys.readouterr().out)["error"] == "invalid"
     assert main(["audit", "query", "--host", "hv11"]) == 0
-    assert "of host 'hv11'; did you mean hv1?" in capsys.readouterr().err
+    assert (
+        "No record of host 'hv11' meets these conditions; did you mean hv1?"
+        in capsys.readouterr().err
+    )
     for argv in (["routes", "--host", "hv1", "--verdict", "held"], ["neighbors", "--host", "hv2"]):
         assert main(argv) == 0
 

@@ -100,8 +100,11 @@ def test_a_note_follows_a_table_that_is_cut(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("routes 203.0.113.9", "Nobody announces 203.0.113.9.\n"),
-        ("routes 203.0.113.8/30 --match covered", "Nobody announces anything in 203.0.113.8/30.\n"),
+        ("routes 203.0.113.9", "No host announces 203.0.113.9.\n"),
+        (
+            "routes 203.0.113.8/30 --match covered",
+            "No host announces a prefix in 203.0.113.8/30.\n",
+        ),
         ("routes 203.0.113.1 --verdict held", "There is no such route.\n"),
         ("routes --asn 65009", "There is no such route.\n"),
         ("guard show", "Nothing is held.\n"),
@@ -237,6 +240,8 @@ def test_explain_has_the_owner_of_what_no_host_announces(
     assert lines[1].endswith("198.51.100.1 up; does not announce it")
     assert main(["explain", "192.0.2.77"]) == 1
     assert "no host announces or owns 192.0.2.77/32" in capsys.readouterr().err
+    assert main(["explain", "192.0.2.77/24"]) == 2
+    assert "the network is 192.0.2.0/24, the address 192.0.2.77" in capsys.readouterr().err
 
 
 def test_watch_prints_what_happens(site: Path) -> None:
