@@ -102,7 +102,7 @@ def test_one_screen(kept: Kept) -> None:
     assert any("would have 8: 4 lost" in line or "would have 5: 3 lost" in line for line in lines)
     assert any(f"absent, expected by truth: {ABSENT}" in line for line in lines)
     assert any("routes held by the guard" in line for line in lines)
-    assert len(SHOWN) == 4
+    assert len(SHOWN) == 3
     for row in SHOWN:
         assert re.split(r" {2,}", row) in rows
     for name in ("rs1", "rs2"):
