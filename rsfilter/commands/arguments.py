@@ -40,7 +40,7 @@ def prefix(text: str) -> str:
 
 
 def host_bits(text: str) -> str:
-    """What a prefix with host bits may have meant; empty if it has none."""
+    """Describe what a prefix with host bits may mean; empty if it has none."""
     found = Prefix.parse(text)
     if found.is_well_formed or found.length > BITS[found.family]:
         return ""
