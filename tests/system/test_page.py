@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.speaker import Speaker, announce, state, withdraw
-from support.web_site import AFTER, HV1, ROUTER, TOKEN, hosts, running_site
+from support.web_site import AFTER, HV1, HV2, ROUTER, TOKEN, hosts, running_site
 
 from rsfilter import __version__
 
@@ -675,8 +675,63 @@ EVERY_VIEW = [
     "guard",
     "impact",
     "audit",
+    "fleet",
     "foo",
 ]
+
+INSTANCE = {
+    "instance": "rs1",
+    "is_silent": False,
+    "age_s": 1,
+    "version": __version__,
+    "truth": "972f88700f9d",
+    "revision": "r1",
+    "rtr": "",
+    "other_data": "",
+    "sessions": 2,
+    "absent": 1,
+    "accepted": 3,
+    "rejected": 1,
+    "held": 0,
+    "behind": 0,
+    "problem": "",
+    "is_complete": True,
+}
+
+FLEET = {
+    "name": "site-a",
+    "instance": "rs1",
+    "has_answer": False,
+    "problem": "fork",
+    "detail": "the database has other records",
+    "instances": [
+        INSTANCE,
+        INSTANCE | {"instance": "rs2", "is_silent": True, "other_data": "truth", "problem": "fork"},
+    ],
+    "absent": [
+        {
+            "host": "hv3",
+            "neighbor": "198.51.100.3",
+            "seen_by": ["rs2"],
+            "absent_from": ["rs1"],
+            "instances": 2,
+        }
+    ],
+    "differences": [
+        {
+            "prefix": "203.0.113.4/32",
+            "path_id": 0,
+            "host": "hv2",
+            "neighbor": HV2[0],
+            "peer": "rs2",
+            "here": "rejected",
+            "there": "accepted",
+            "cause": "unexplained",
+        }
+    ],
+    "differing": 1,
+}
+"""The answer of a fleet with every kind of trouble."""
 
 
 @pytest.mark.parametrize(
@@ -693,6 +748,7 @@ def test_axe_finds_nothing(page: Page, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 900})
     page.evaluate(AXE.read_text())
+    page.route("**/api/v1/fleet", lambda route: route.fulfill(json=FLEET))
     found: dict[str, list[str]] = {}
     for where in EVERY_VIEW:
         page.goto(f"/#/{where}")
