@@ -95,4 +95,5 @@ class PastDay:
     def _verdict(self, name: str, guest: str, *reasons: str) -> Auditable:
         address, asn, _ = self._hosts[name]
         change = verdict_change(guest, neighbor=address, host=name, asn=asn, reasons=reasons)
-        return msgspec.structs.replace(change, was=VerdictKind.ACCEPTED if reasons else None)
+        is_own = bool(reasons) and name != self._hijacker  # it was accepted before
+        return msgspec.structs.replace(change, was=VerdictKind.ACCEPTED if is_own else None)
