@@ -65,6 +65,11 @@ slow: setup ## run the tests that are not part of make test: minutes, or install
 	@echo "slow: pytest -m slow"
 	@$(RUN) -m pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+.PHONY: alice
+alice: setup ## run the test with a real Alice-LG, which must be on PATH: neither Debian nor PyPI has it
+	@echo "alice: pytest -m foreign"
+	@$(RUN) -m pytest -m foreign tests/system/test_looking_glass.py
+
 .PHONY: mutation
 mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)
 	@echo "mutation: mutmut"

@@ -101,7 +101,10 @@ def connect(parts: Sequence[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.Error as error:
             # What has no class of its own comes from the reader of Parquet.
             is_of_parquet = type(error) is duckdb.Error
-            is_of_file = isinstance(error, duckdb.IOException) or _DESCRIPTOR.search(str(error))
+            # A statement may name a descriptor too, and is refused for it.
+            is_of_file = isinstance(error, duckdb.IOException) or (
+                _DESCRIPTOR.search(str(error)) and not isinstance(error, duckdb.PermissionException)
+            )
             kind = LogFileError if is_of_parquet or is_of_file else SqlError
             raise kind(_with_names(str(error), files, is_file=is_of_parquet)) from None
 

@@ -20,7 +20,7 @@ from rsfilter.config.model import Config
 from rsfilter.config.types import session_fault
 from rsfilter.render.protection import NO_PASSWORDS, PasswordFiles, Protection, protected
 from rsfilter.routing.groups import HostGroups, RouterGroup
-from rsfilter.routing.model import BOTH_FAMILIES, IPV6, UNICAST, Address
+from rsfilter.routing.model import BOTH_FAMILIES, IPV4, IPV6, UNICAST, Address
 from rsfilter.rpki.truth import Truth
 from rsfilter.util.text import listed
 
@@ -259,6 +259,7 @@ def render(
     kinds = sorted({(host.address.family, tuple(sorted(carried[host.group]))) for host in hosts})
     blocks = [
         f"# Rendered by rsfilter {__version__}. Do not edit: it is written again.",
+        *_advice_on_frr(config, hosts),
         _process([*command, "run", "-c", str(config.path)]),
         _block("template", (_host_template(config, *kind) for kind in kinds)),
         *(
@@ -281,6 +282,28 @@ def render(
         warnings,
         protections.most_passwords,
     )
+
+
+def _advice_on_frr(config: Config, hosts: Iterable[HostNeighbor]) -> Iterator[str]:
+    """Yield a comment if groups carry IPv6 over IPv4 sessions: FRR 10 may refuse those."""
+    with_ipv4 = {host.group for host in hosts if host.address.family == IPV4}
+    names = [
+        f"hosts {group.name}"
+        for group in config.hosts
+        if group.name in with_ipv4 and IPV6 in group.families
+    ]
+    names += [
+        f"routers {group.name}"
+        for group in config.served
+        if IPV6 in group.families and any(each.family == IPV4 for each in group.neighbors)
+    ]
+    if names:
+        yield (
+            f"# IPv6 over IPv4 sessions: {', '.join(names)}.\n"
+            "# FRR 10 refuses such a session (NOTIFICATION 6/0) if its interface has no IPv6\n"
+            "# address; a link-local one is enough. For a group without IPv6, set families to\n"
+            '# ["ipv4"].'
+        )
 
 
 def _unwritable(words: Iterable[str]) -> Iterator[str]:

@@ -87,6 +87,23 @@ def _life() -> list[bytes]:
         b"@wait 40",
         b"@drain off",
         b"@expired",
+        *_restart(),
+    ]
+
+
+def _restart() -> list[bytes]:
+    """What the guard holds is held after a restart, until the data are right."""
+    _, (host, asn), _ = HOSTS
+    again = [
+        site.state(ROUTER, 65200, "up"),
+        site.state(host, asn, "up"),
+        site.update(host, asn, _V4),
+        site.end_of_rib(host, asn, "ipv4 unicast"),
+        site.end_of_rib(host, asn, "ipv6 unicast"),
+    ]
+    return [
+        *(b"@truth " + site.TRUTHS[0], *again, b"@truth " + site.TRUTHS[1], b"@restart", *again),
+        *(b"@go", b"@wait 400", b"@truth " + site.TRUTHS[0]),
     ]
 
 
@@ -95,7 +112,8 @@ def _pool() -> list[bytes]:
     made: list[bytes] = [
         b"@wait 1", b"@wait 31", b"@wait 130", b"@release", b"@drain on", b"@drain off",
         *(b"@reload %d%s" % (n, f) for n in range(4) for f in (b"", b" force")),
-        b"@mute", b"@unmute", b"@hold", b"@go", b"@expired", b"@given_up", b"done", b"error",
+        b"@restart", b"@mute", b"@unmute", b"@hold", b"@go", b"@expired", b"@given_up",
+        b"done", b"error",
         *(b"@truth " + truth for truth in site.TRUTHS),
         *(b"@rtr " + rtr for rtr in site.RTRS),
         *_life(),

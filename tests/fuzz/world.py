@@ -11,6 +11,8 @@ octet, or a directive.
     @release              the operator releases the routes that the guard holds
     @drain on             … requests a drain (off: ends it)
     @reload 3 force       the host groups of another of `site.CONFIGS`, maybe meant
+    @restart              ExaBGP and rsfilter start again: sessions are new, the guard remembers;
+                          the first turn ends with @go
     @mute  @unmute        ExaBGP replies to nothing; replies again, and to all that waited
     @hold  @go            lines come in one turn from here on; the turn ends
 
@@ -22,8 +24,11 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+
+from support.guard_memory import Memory
 
 from fuzz import commands, site
 from fuzz.oracle import Oracle
@@ -34,10 +39,11 @@ from rsfilter.exabgp.messages import Opened, Reply, ShowLine
 from rsfilter.exabgp.router_states import Phase
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import REMOVED, Filter
-from rsfilter.routing.effects import AuditEvent
+from rsfilter.routing.effects import AuditEvent, VerdictChange
 from rsfilter.routing.events import DataReplaced, GuardReleased, SessionDown, SessionUp
 from rsfilter.routing.export import BEST_PATH_ID
-from rsfilter.routing.model import IPV4, Address, Prefix, Vrp
+from rsfilter.routing.guard import fingerprint
+from rsfilter.routing.model import IPV4, Address, Prefix, RouteKey, VerdictKind, Vrp
 from rsfilter.rpki.truth import TruthError, parse_truth
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
 
@@ -72,6 +78,9 @@ class World:
         """Routers that sent another OPEN in the middle of a session, which BGP does not have."""
         self.offering: set[Address] = set()
         """Hosts that have offered to repeat themselves, or may have: the script has it somehow."""
+        self._memory = Memory()
+        self._accepted: set[tuple[RouteKey, str]] = set()
+        """Routes that were ever accepted, as they were announced."""
         self._is_muted = self._is_holding = False
         self._unanswered: deque[commands.Command] = deque()
 
@@ -93,6 +102,23 @@ class World:
         match word:
             case b"wait":
                 self.now += _seconds(rest)
+            case b"truth" | b"rtr" | b"expired" | b"given_up":
+                self._data(word, rest)
+            case b"release":
+                self.filter.guard_released(GuardReleased("script"), self.now)
+            case b"drain":
+                self.filter.drain(rest == b"on", "script", self.now)
+            case b"reload":
+                self._reload(rest)
+            case b"restart":
+                self._restart()
+            case b"hold" | b"go":
+                self._is_holding = word == b"hold"
+            case _:
+                self._is_muted = word == b"mute" or (self._is_muted and word != b"unmute")
+
+    def _data(self, word: bytes, rest: bytes) -> None:
+        match word:
             case b"truth":
                 self._truth(rest)
             case b"rtr":
@@ -100,18 +126,8 @@ class World:
             case b"expired":
                 self.oracle.expired()
                 self._replace(self.sources.rtr_expired())
-            case b"given_up":
-                self._replace(self.sources.give_up_waiting())
-            case b"release":
-                self.filter.guard_released(GuardReleased("script"), self.now)
-            case b"drain":
-                self.filter.drain(rest == b"on", "script", self.now)
-            case b"reload":
-                self._reload(rest)
-            case b"hold" | b"go":
-                self._is_holding = word == b"hold"
             case _:
-                self._is_muted = word == b"mute" or (self._is_muted and word != b"unmute")
+                self._replace(self.sources.give_up_waiting())
 
     def _reload(self, rest: bytes) -> None:
         number, _, force = rest.partition(b" ")
@@ -120,6 +136,19 @@ class World:
             self.config = replace(self.config, hosts=hosts)
             self.oracle.configured(self.config)
             self.filter.configured(self.config, self.now, is_forced=force == b"force")
+
+    def _restart(self) -> None:
+        self._flush()
+        restored = self._memory.restored(self.now)
+        self.filter = Filter(self.config, self.sources.nothing)
+        self.filter.guard_restored(restored, self.now)
+        self._replace(DataReplaced(self.sources.data, "restart", "", None))
+        for table in self.tables.values():
+            table.clear()
+        self.unsure.clear()
+        self.offering.clear()
+        self._unanswered.clear()
+        self._is_muted, self._is_holding = False, True
 
     def _truth(self, content: bytes) -> None:
         try:
@@ -185,10 +214,23 @@ class World:
             if command.kind != "reset":  # the only one without a reply
                 self._unanswered.append(command)
         self.written += lines
-        self.audit += [(self.now, event) for event in self.filter.take_audit()]
+        events = self.filter.take_audit()
+        self.audit += [(self.now, event) for event in events]
+        self._memory.take(self.filter.engine.guard.take_records())
+        self._check_held(events)
         if not self.filter.engine.is_busy:
             self.oracle.check(self.filter)
         return lines
+
+    def _check_held(self, events: Iterable[AuditEvent]) -> None:
+        """What is held was accepted once, exactly as it is: by this process or one before it."""
+        for event in events:
+            if isinstance(event, VerdictChange) and event.verdict is not None:
+                route = (event.route.key, fingerprint(event.route))
+                if event.verdict.kind is VerdictKind.ACCEPTED:
+                    self._accepted.add(route)
+                elif event.verdict.kind is VerdictKind.HELD:
+                    assert route in self._accepted, f"held, and never accepted: {event.route}"
 
     def _reply(self) -> None:
         while self._unanswered:

@@ -1,11 +1,10 @@
-"""Alice-LG, the looking glass that reads birdwatcher sources. It is in no Debian release: a lab has
-it where an `alice-lg` is on PATH (docs/looking-glass.md)."""
+"""Alice-LG, the looking glass that reads birdwatcher sources. It is in no Debian release:
+`make alice` needs an `alice-lg` on PATH."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from typing import Any
 
@@ -30,11 +29,6 @@ class Alice(Daemon):
             "routes_store_refresh_interval = 1\nneighbors_store_refresh_interval = 1\n\n"
         )
         (self.place / "alice.conf").write_text(server + sections)
-
-    @staticmethod
-    def is_here() -> bool:
-        """There is such a program."""
-        return shutil.which("alice-lg") is not None
 
     def starts(self) -> None:
         """Start it; returns when it answers."""

@@ -100,7 +100,7 @@ def test_nothing_of_it_is_announced(glass: Glass) -> None:
     assert not [command for command in commands if STOLEN in command or "1101" in command]
 
 
-@pytest.mark.skipif(not Alice.is_here(), reason="no alice-lg on PATH")
+@pytest.mark.foreign
 def test_alice_shows_what_the_audit_log_has(glass: Glass) -> None:
     alice = Alice(
         glass.lab, "alice", 60, glass.rs.rsfilter("render", "alice", "-c", "rsfilter.toml")

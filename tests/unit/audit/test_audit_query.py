@@ -307,6 +307,7 @@ ONE_SELECT = "exactly one SELECT"
         ("SELECT 1; COPY audit TO '{outside}'", ONE_SELECT),
         ("SELECT content FROM read_text('{secret}')", NOT_ALLOWED),
         ("SELECT content FROM read_text('{beside}')", NOT_ALLOWED),
+        ("SELECT content FROM read_text('/proc/self/fd/0/../../../etc/passwd')", NOT_ALLOWED),
         ("SELECT * FROM glob('/etc/*')", NOT_ALLOWED),
         ("SELECT * FROM '{secret}'", NOT_ALLOWED),
         ("SET enable_external_access = true", ONE_SELECT),

@@ -565,6 +565,28 @@ addresses = ["192.0.2.30", "2001:db8::31"]
 """
 
 
+@pytest.mark.parametrize(
+    ("change", "groups"),
+    [
+        (("", ""), "hosts hypervisors, routers leaves, routers spines"),
+        (("asn = 65200", 'asn = 65200\nfamilies = ["ipv4"]'), "hosts hypervisors, routers spines"),
+        (('"192.0.2.11", "192.0.2.10", ', ""), "hosts hypervisors, routers spines"),
+        (("asn = 65001", 'asn = 65001\nfamilies = ["ipv4"]'), ""),
+    ],
+)
+def test_groups_with_ipv6_over_ipv4_sessions_are_named_for_frr(
+    change: tuple[str, str], groups: str
+) -> None:
+    text = (BASE + LEAVES + SPINES).replace(*change, 1)
+    head, _, _ = (
+        render(config(text), truth(STORAGE), COMMAND, "exabgp")
+        .files["exabgp.conf"]
+        .partition("\nprocess")
+    )
+    assert ("FRR 10" in head) == bool(groups)
+    assert (f"# IPv6 over IPv4 sessions: {groups}.\n" in head) == bool(groups)
+
+
 def test_without_the_section_there_is_no_fanout() -> None:
     assert render_fanouts(config()) == {}
 
