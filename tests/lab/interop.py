@@ -7,9 +7,11 @@ the table is a question; what is seen is "yes", "no" or a word.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,14 +25,24 @@ from lab.openbgpd import BGPD as OPENBGPD
 from lab.openbgpd import OpenBgpdHost, OpenBgpdRouter
 from lab.probe import Probe
 from lab.router import Router
+from lab.speaker import Endpoint
 from lab.stage import GRACEFUL_SHUTDOWN, Stage
 from lab.waiting import eventually
+from rsfilter.pipeline.filter import YOUNG_S
+
+
+class ExaBgpHostWithRefresh(ExaBgpHost):
+    """ExaBGP offers route refresh only if its configuration says so."""
+
+    def _further(self, other: Endpoint) -> str:
+        return "  capability { route-refresh; }\n"
+
 
 HOSTS: dict[str, type[Host]] = {
     "BIRD": BirdHost,
     "GoBGP": GoBgpHost,
     "FRR": FrrHost,
-    "ExaBGP": ExaBgpHost,
+    "ExaBGP": ExaBgpHostWithRefresh,
     "OpenBGPD": OpenBgpdHost,
 }
 ROUTERS: dict[str, type[Router]] = {
@@ -217,13 +229,24 @@ def host_ends_its_rib(bench: Bench) -> Seen:
     return bench.each_host(one)
 
 
+def _is_settled(bench: Bench) -> str | None:
+    """Return the hosts' sessions that are young or down; None if there are none."""
+    said = bench.stage.route_server.rsfilter("neighbors", "-c", "rsfilter.toml", "--json")
+    hosts = [each for each in json.loads(said)["neighbors"] if each["role"] == "host"]
+    limit = (datetime.now(UTC) - timedelta(seconds=YOUNG_S + 1)).isoformat()
+    young = [each["neighbor"] for each in hosts if not each["is_up"] or each["since"] > limit]
+    return f"{young} are not up for {YOUNG_S} s" if young else None
+
+
 def _is_end(line: dict[str, Any]) -> bool:
     message = line["neighbor"].get("message", {}) if "neighbor" in line else {}
     return "eor" in message and line["neighbor"].get("direction") == "receive"
 
 
 def host_repeats(bench: Bench) -> Seen:
-    """A new filter requests it; it may report when it has finished (RFC 2918, 7313)."""
+    """A new filter requests it; it may report when it has finished (RFC 2918, 7313). A host that
+    does not report it has its session restarted while that is young."""
+    eventually(partial(_is_settled, bench), bench.lab.report, deadline_s=YOUNG_S + PATIENCE_S)
     before = len(bench.stage.route_server.recordings())
     since = bench.probe.moment()
     bench.stage.route_server.filter_restarts()
