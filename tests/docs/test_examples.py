@@ -205,6 +205,15 @@ def test_the_unit_is_sound_and_hardened(tmp_path: Path, name: str) -> None:
     assert rated.returncode == 0, rated.stdout  # at most 2.0 of 10: "OK" ends at 5
 
 
+def test_no_system_call_of_a_library_ends_the_unit() -> None:
+    """ExaBGP imports readline, which starts ncurses, and that of Debian 13 calls these two: the
+    kernel killed each ExaBGP at its start. Others will follow."""
+    lines = UNIT.read_text().splitlines()
+    allowed = lines.index("SystemCallFilter=setfsuid setfsgid")
+    assert allowed > lines.index("SystemCallFilter=~@privileged @resources"), "the last one decides"
+    assert "SystemCallErrorNumber=EPERM" in lines
+
+
 def test_systemd_never_gives_up_on_the_unit() -> None:
     unit = ConfigParser(strict=False, interpolation=None)  # some keys stand there twice
     unit.read_string(UNIT.read_text())
