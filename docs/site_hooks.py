@@ -1,9 +1,9 @@
-"""How mkdocs makes one site of docs/ and of the project's own files beside it.
+"""Hooks by which mkdocs makes one site of docs/ and of the project's own files beside it.
 
-The pages stay as the repository shows them. Whatever the nav of mkdocs.yml names and docs/ does not
-have is taken from the root of the repository (CHANGELOG.md), and links between the two, which the
-site has in one directory, are written anew while it is built. `search_boost` of mkdocs.yml has the
-pages that the search shows before others, or after them.
+The pages stay as the repository shows them. A page that the nav of mkdocs.yml names and docs/ does
+not have is taken from the root of the repository (CHANGELOG.md), and links between the two, which
+the site has in one directory, are written anew while it is built. `search_boost` of mkdocs.yml has
+the pages that the search shows before others, or after them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A docstring begins with a verb in the imperative or with a noun. Docstrings and comments use the
 technical verb for an act (announce, send, log, request, check, hold, release), and name the actor.
-Code in backticks and quoted text are exempt. Run as a program, it checks the package.
+Code in backticks and quoted text are exempt. Run as a program, it checks every Python file of the
+project.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from support.places import ROOT
 
-PACKAGE = ROOT / "rsfilter"
+DIRECTORIES = ("rsfilter", "tests", "packaging", "docs")
 
 _NO_FIRST_WORDS = """
     what who whom whose how whether where when why which whoever whatever whichever
@@ -44,6 +46,9 @@ BANNED = re.compile(
     r"|lets? go|letting go|whoever|somebody|nobody|anybody)\b",
     re.IGNORECASE,
 )
+_COMMENTED = re.compile(rf"#.*{BANNED.pattern}", re.IGNORECASE)
+"""A banned word after a number sign: only in such a file it is worth while to find the comments."""
+
 _QUOTED = re.compile(r"``?[^`]*``?|\"[^\"]*\"")
 _WORD = re.compile(r"[A-Za-z']+")
 
@@ -84,17 +89,24 @@ def _of_docstrings(source: str) -> Iterator[Offence]:
 
 
 def _of_comments(source: str) -> Iterator[Offence]:
+    if not _COMMENTED.search(source):
+        return
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             for problem in offences_of_text(token.string, False):
                 yield Offence(token.start[0], problem)
 
 
+def modules() -> list[Path]:
+    """Return the Python files of the project."""
+    return sorted(module for name in DIRECTORIES for module in (ROOT / name).rglob("*.py"))
+
+
 def main() -> int:
-    """Print every offence of the package as `file:line: problem`. 1 if there is one."""
+    """Print every offence of the project as `file:line: problem`. 1 if there is one."""
     found = [
         f"{module.relative_to(ROOT)}:{offence.line}: {offence.problem}"
-        for module in sorted(PACKAGE.rglob("*.py"))
+        for module in modules()
         for offence in offences(module.read_text())
     ]
     print("\n".join(found) or "english: ok")  # noqa: T201

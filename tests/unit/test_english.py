@@ -1,7 +1,8 @@
-"""The lint of docstrings and comments, and the package under it."""
+"""The lint of docstrings and comments, and the project under it."""
 
 import pytest
-from support.english import PACKAGE, offences
+from support.english import modules, offences
+from support.places import ROOT
 
 GOOD = '''
 """Tables of routes, by neighbor."""
@@ -39,7 +40,9 @@ def test_an_offence_is_found_with_its_line(source: str) -> None:
     assert all(offence.line >= 2 for offence in found)
 
 
-def test_the_package_follows_the_rules() -> None:
-    found = {str(module): offences(module.read_text()) for module in PACKAGE.rglob("*.py")}
-    assert len(found) > 100
+def test_the_project_follows_the_rules() -> None:
+    found = {str(module): offences(module.read_text()) for module in modules()}
+    rooms = {module.relative_to(ROOT).parts[0] for module in modules()}
+    assert rooms == {"rsfilter", "tests", "packaging", "docs"}
+    assert len(found) > 500
     assert {module: bad for module, bad in found.items() if bad} == {}

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Ends a host's BGP session the moment that BFD (RFC 5880) says the host is gone.
+"""End of a host's BGP session the moment that BFD (RFC 5880) reports the host gone.
 
     bfd_watch.py --control /run/bird/bird.ctl
 
-ExaBGP has no BFD, but a BIRD beside it on the route server has. This asks that BIRD for its BFD
-sessions, ten times a second, and when one goes from Up to Down it has the kernel abort the TCP
-connections with that address on the BGP port (`ss --kill`; needs CAP_NET_ADMIN). ExaBGP then tells
-rsfilter that the session is down, as after a hold time, and rsfilter does what the configuration
-says: it withdraws the host's routes, or keeps them as stale.
+ExaBGP has no BFD, but a BIRD beside it on the route server has. This program requests the BFD
+sessions of that BIRD ten times a second. When one goes from Up to Down it makes the kernel abort
+the TCP connections with that address on the BGP port (`ss --kill`; needs CAP_NET_ADMIN). ExaBGP
+then reports to rsfilter that the session is down, as after a hold time, and rsfilter does as
+configured: it withdraws the host's routes, or keeps them as stale.
 
-A session that was never Up is left alone: hosts without BFD go by their hold time. When BIRD cannot
-be asked, nothing is ended.
+A session that was never Up is left alone: hosts without BFD go by their hold time. When BIRD does
+not answer, nothing is ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 log = logging.getLogger("bfd_watch")
 
 INTERVAL_S = 0.1
-"""Between questions: each costs BIRD some 50 us."""
+"""Seconds between queries: each costs BIRD some 50 us."""
 
 RETRY_S = 1.0
 
@@ -51,7 +51,8 @@ def _reply(stream: socket.SocketIO) -> Iterator[str]:
 
 
 def lost(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Addresses that were Up and are Down. AdminDown is somebody's wish, not a loss (RFC 5882)."""
+    """Addresses that were Up and are Down. AdminDown is an operator's wish, not a loss (RFC
+    5882)."""
     return [address for address, state in before.items() if (state, now.get(address)) == _FAILED]
 
 
@@ -59,14 +60,14 @@ _FAILED = ("Up", "Down")
 
 
 def end_sessions(address: str, port: int) -> None:
-    """Abort the BGP connections with an address, whoever has opened them."""
+    """Abort the BGP connections with an address, whichever end has opened them."""
     ports = f"( sport = :{port} or dport = :{port} )"
     command = f"ss --kill --tcp --no-header dst [{address}] and {ports}".split()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - no shell
 
 
 def watch(control: str, port: int) -> None:
-    """Until BIRD can no longer be asked. Raises OSError."""
+    """Watch until BIRD no longer answers. Raises OSError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(RETRY_S)
         connection.connect(control)
