@@ -2,7 +2,8 @@
 
 A docstring begins with a verb in the imperative or with a noun. Docstrings and comments use the
 technical verb for an act (announce, send, log, request, check, hold, release), and name the actor.
-Code in backticks and quoted text are exempt. Run as a program, it checks every Python file of the
+Code in backticks and quoted text are exempt. Names that the package defines follow the same rule.
+Run as a program, it checks every Python file of the
 project.
 """
 
@@ -46,6 +47,12 @@ BANNED = re.compile(
     r"|lets? go|letting go|whoever|somebody|nobody|anybody)\b",
     re.IGNORECASE,
 )
+BANNED_IN_NAMES = re.compile(
+    r"(?:^|_)(told|untold|tells?|says?|said|asks?|asked|looks?|looked|nobody|somebody|whoever)(?=_|$)|(?:Told|Asked|Said|Unkept)(?![a-z])"
+)
+PUBLIC_NAMES = frozenset({"told", "untold", "LOOKING_GLASS", "looking_glass"})
+"""Names of the API and of the audit log, and a thing that is called so."""
+
 _COMMENTED = re.compile(rf"#.*{BANNED.pattern}", re.IGNORECASE)
 """A banned word after a number sign: only in such a file it is worth while to find the comments."""
 
@@ -77,6 +84,26 @@ def offences_of_text(text: str, is_docstring: bool, is_function: bool = False) -
     return problems
 
 
+def offences_of_names(source: str) -> list[Offence]:
+    """Check the names that a module of the package defines."""
+    return sorted(
+        Offence(line, f"{name} has a banned word")
+        for line, name in _defined(ast.parse(source))
+        if BANNED_IN_NAMES.search(name) and name not in PUBLIC_NAMES
+    )
+
+
+def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case ast.ClassDef(name=name) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+
+
 def _of_docstrings(source: str) -> Iterator[Offence]:
     for owner in ast.walk(ast.parse(source)):
         body = getattr(owner, "body", None)
@@ -102,12 +129,18 @@ def modules() -> list[Path]:
     return sorted(module for name in DIRECTORIES for module in (ROOT / name).rglob("*.py"))
 
 
+def _of_module(module: Path) -> list[Offence]:
+    source = module.read_text()
+    is_package = module.is_relative_to(ROOT / "rsfilter")
+    return offences(source) + (offences_of_names(source) if is_package else [])
+
+
 def main() -> int:
     """Print every offence of the project as `file:line: problem`. 1 if there is one."""
     found = [
         f"{module.relative_to(ROOT)}:{offence.line}: {offence.problem}"
         for module in modules()
-        for offence in offences(module.read_text())
+        for offence in _of_module(module)
     ]
     print("\n".join(found) or "english: ok")  # noqa: T201
     return 1 if found else 0
