@@ -5,7 +5,7 @@
 
 The systems are those of compare.py, and take turns; figures of several turns are their medians. A
 host withdraws its guests one by one and announces them again: while nothing else happens, and while
-other hosts change as many routes a second as is said. Then it does so with one guest, again and
+other hosts change as many routes a second as given. Then it does so with one guest, again and
 again. At last the truth takes one route, and the twentieth part of all, away from a host, and gives
 them back. Times are from the host's or the operator's word until the router's log has it, on one
 clock.
@@ -240,7 +240,7 @@ def changed(found: Sequence[Row], system: str) -> list[str]:
 
 
 def median(found: Sequence[Row], system: str, change: str) -> Row:
-    """Of several turns."""
+    """Return the medians of several turns."""
     those = [row for row in found if (row.system, row.change) == (system, change)]
     p99 = [row.p99_ms for row in those if row.p99_ms is not None]
     return Row(

@@ -213,7 +213,7 @@ class Site:
 
 
 def block(host: int, family: int = 4) -> str:
-    """What a host owns."""
+    """Return the prefixes that a host owns."""
     return f"10.{host}.0.0/16" if family == 4 else f"2001:db8:{host + 1:x}::/48"
 
 

@@ -13,9 +13,9 @@ number of hypervisors
     lost     a hypervisor goes: the router loses its guests, and no others
     truth    the truth has other guests for one hypervisor: the router has those
     router   the router starts again, and gets all of it
-    restart  rsfilter is killed: the next one asks everybody, and the router sees no change
+    restart  rsfilter is killed: the next one queries all hosts, and the router sees no change
 
-Nobody else's session may be lost, and after each the router's table is compared route by route.
+No other session may be lost, and after each the router's table is compared route by route.
 
 `--stock` sizes run again with an ExaBGP that has nothing replaced, right after they have run with
 one that has. A number is left out when it would not fit into the minutes, by the time that those
@@ -55,8 +55,8 @@ RANGE = "127.64.0.0/14"
 """Hypervisors' addresses: the loopback has all of them, in every network namespace."""
 
 HOLD_TIME_S = 240
-"""Of the router, BIRD's own: while ExaBGP reads thousands of neighbors it sends no keepalive, and
-on a machine that has little time for it that lasts."""
+"""Hold time of the router, BIRD's own: while ExaBGP reads thousands of neighbors it sends no
+keepalive, and on a machine that has little time for it that lasts."""
 
 IDLE_S = 60.0
 """Every session has a keepalive of ExaBGP's in this time, and nearly every one of its host's."""
@@ -183,7 +183,7 @@ class Site:
         return f"{who}\n{self.rs.report()}"
 
     def adds_one(self) -> None:
-        """The newcomer: truth, rendered, reloaded, up. Nobody else's session may notice, and the
+        """Add a newcomer: truth, rendered, reloaded, up. No other session may notice, and the
         router gets the newcomer's guests alone."""
         before, received = self.hosts.count("lost"), self.router.received()
         everybody = [*self.known, self.newcomer]
@@ -224,7 +224,7 @@ class Site:
         assert self.hosts.count("lost") == before, "a session was lost"
 
     def restarts_the_filter(self) -> None:
-        """The next one asks everybody, and nothing changes in the router."""
+        """Start the next one, which queries all hosts; nothing changes in the router."""
         before, lost = self.router.received(), self.hosts.count("lost")
         self.rs.filter_restarts()
 
@@ -248,7 +248,7 @@ class Site:
 
 
 class Row(NamedTuple):
-    """What ExaBGP and rsfilter used meanwhile."""
+    """Resources that ExaBGP and rsfilter used meanwhile."""
 
     hosts: int
     system: str
@@ -257,7 +257,7 @@ class Row(NamedTuple):
     clock_s: float
     exabgp_cpu_s: float
     filter_cpu_s: float
-    """Of a new rsfilter, from its beginning."""
+    """CPU time of a new rsfilter, from its beginning."""
     exabgp_mb: float
     filter_mb: float
     exabgp_files: int
@@ -280,7 +280,7 @@ def measured(found: list[Row], site: Site, what: str) -> Iterator[None]:
 
 
 def cells(row: Row) -> list[str]:
-    """Those of the table."""
+    """Return the cells of the table."""
     size = f"{row.hosts}{' stock' if row.system == 'stock' else ''}"
     seconds = [f"{n:.1f}" for n in (row.clock_s, row.exabgp_cpu_s, row.filter_cpu_s)]
     memory = [f"{n:.0f}" for n in (row.exabgp_mb, row.filter_mb)]

@@ -90,7 +90,7 @@ class Scale:
 
 
 def count(router: BirdRouter, family: int = 4) -> int:
-    """How many routes a router has."""
+    """Return how many routes a router has."""
     told = router.control(f"show route count table master{family}")
     (line,) = [text for text in told if "of" in text]
     return int(line.split()[0])

@@ -56,7 +56,7 @@ class Base(NamedTuple):
     """`rsfilter`, or `null` for the null helper."""
     routers: int = 1
     family: int = 4
-    """Of the routes."""
+    """Address family of the routes."""
 
 
 class Variant(NamedTuple):

@@ -165,7 +165,7 @@ class Parsing:
 
 
 def _told(words: list[str], seconds: float) -> str:
-    """What ExaBGP prints. CalledProcessError unless it ends with 0."""
+    """Return ExaBGP's output. CalledProcessError unless it ends with 0."""
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, check=True, timeout=seconds
     ).stdout

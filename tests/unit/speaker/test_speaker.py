@@ -573,7 +573,8 @@ def test_peers_are_listed_again_when_one_comes_or_goes() -> None:
 
 
 def _read(text: str) -> tuple[bool, dict[str, Any]]:
-    """Whether ExaBGP takes in a configuration, and the words for the helper of each neighbor."""
+    """Return whether ExaBGP takes in a configuration, and the words for the helper of each
+    neighbor."""
     made = Configuration([text], text=True)
     is_read = made.reload()
     return is_read, {name: each.api for name, each in made.neighbors.items()}
@@ -639,6 +640,6 @@ def test_a_neighbor_is_not_compared_with_all_others() -> None:
 
 
 def test_an_interpreter_without_such_a_collector_is_left_alone() -> None:
-    """As PyPy's."""
+    """The collector of PyPy has other functions."""
     with mock.patch.object(collector, "gc", mock.Mock(spec=["collect"])):
         collector.REPLACEMENT.install()
