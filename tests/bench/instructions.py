@@ -1,10 +1,11 @@
-"""What a route costs the filter alone, in instructions: the same on a busy machine and a quiet one.
+"""Cost of a route for the filter alone, in instructions: the same on a busy machine and a quiet
+one.
 
     python tests/bench/instructions.py [--routes 10000] [--parts "bare" "audited" …] [--json FILE]
 
 Valgrind counts them, in Python and in C, from the first line to the last command. The start, the
-data and the sessions are not counted: the process tells callgrind when to begin and to end. With a
-fixed seed for hashes, two counts differ by less than a thousandth.
+data and the sessions are not counted: the process signals callgrind when to begin and to end. With
+a fixed seed for hashes, two counts differ by less than a thousandth.
 
 Valgrind knows no SHA instructions. OpenSSL then spends some 20 times as many of the others on the
 chain of the audit log: they are counted apart, as those of its library.

@@ -36,7 +36,7 @@ GUESTS = ["10.1.0.1/32", "2001:db8:1::1/128"]
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of the last release, and of this checkout."""
+    """Wheels of the last release, and of this checkout."""
     place = tmp_path_factory.mktemp("source")
     old, new = place / "old", place / "new"
     old.mkdir()
