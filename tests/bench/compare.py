@@ -52,7 +52,7 @@ class Load(NamedTuple):
     routes: int
     routers: int
     family: int = 4
-    """Of the routes and of the sessions."""
+    """Address family of the routes and of the sessions."""
 
     @classmethod
     def parse(cls, text: str) -> Load:
