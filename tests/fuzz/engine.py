@@ -92,7 +92,7 @@ def _life() -> list[bytes]:
 
 
 def _restart() -> list[bytes]:
-    """What the guard holds is held after a restart, until the data are right."""
+    """Require that held routes are held after a restart, until the data are right."""
     _, (host, asn), _ = HOSTS
     again = [
         site.state(ROUTER, 65200, "up"),

@@ -223,7 +223,8 @@ class World:
         return lines
 
     def _check_held(self, events: Iterable[AuditEvent]) -> None:
-        """What is held was accepted once, exactly as it is: by this process or one before it."""
+        """Require that a held route was accepted once, exactly as it is: by this process or one
+        before it."""
         for event in events:
             if isinstance(event, VerdictChange) and event.verdict is not None:
                 route = (event.route.key, fingerprint(event.route))
