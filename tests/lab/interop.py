@@ -32,7 +32,7 @@ from rsfilter.pipeline.filter import YOUNG_S
 
 
 class ExaBgpHostWithRefresh(ExaBgpHost):
-    """ExaBGP offers route refresh only if its configuration reports so."""
+    """ExaBGP offers route refresh only if it is configured."""
 
     def _further(self, other: Endpoint) -> str:
         return "  capability { route-refresh; }\n"
