@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from lab.bird import BirdHost, BirdRouter
@@ -238,6 +239,11 @@ def _is_settled(bench: Bench) -> str | None:
     return f"{young} are not up for {YOUNG_S} s" if young else None
 
 
+def _is_not_down(line: dict[str, Any]) -> bool:
+    """Return False for the end of a session. What a host announces after it was not requested."""
+    return bool(line["neighbor"].get("state") != "down")
+
+
 def _is_end(line: dict[str, Any]) -> bool:
     message = line["neighbor"].get("message", {}) if "neighbor" in line else {}
     return "eor" in message and line["neighbor"].get("direction") == "receive"
@@ -256,7 +262,7 @@ def host_repeats(bench: Bench) -> Seen:
         kept = [bench.guest(kind, family, 3) for family in (4, 6)]
 
         def repeated() -> str | None:
-            told = "".join(map(str, _of(bench, before, mine)))
+            told = "".join(map(str, takewhile(_is_not_down, _of(bench, before, mine))))
             missing = [guest for guest in kept if guest not in told]
             return f"{missing} were not repeated" if missing else None
 
@@ -269,7 +275,7 @@ def host_repeats(bench: Bench) -> Seen:
     everything_goes_out(bench)
     for kind, host in bench.hosts.items():
         said = _of(bench, before, host.addresses.values())
-        if any(line["neighbor"].get("state") == "down" for line in said):
+        if not all(map(_is_not_down, said)):
             seen[kind] += "; its session is restarted with rsfilter"
         if bench.probe.gaps([bench.guest(kind, family, 3) for family in (4, 6)], since):
             seen[kind] += "; its routes are lost when rsfilter restarts"
