@@ -2,24 +2,18 @@
 
     python tests/bench/fleet.py [--only filter ship query compare] [--records 10000000]
 
-`filter` is the one that must cost nothing: the same stream of changes through a real filter without
-a fleet, and with a database that is there, stands still, or is away. CPU seconds are of the filter
-alone; those of its shipping process stand beside it. PostgreSQL is Debian's, on this machine.
+`filter` is the one that must cost nothing: see `bench.fleet_filter`. PostgreSQL is Debian's, on
+this machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -27,13 +21,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab.postgresql import PostgreSql
-from support.config_sample import configuration
-from support.fleet_samples import FLEET, database, fleet_config, lines, ship_all, shipped, shipper
+from support.fleet_samples import database, fleet_config, lines, ship_all, shipped, shipper
 from support.fleet_samples import write as write_log
-from support.speaker import Speaker, announce, state, withdraw
 
 from bench.audit import write as write_verdicts
+from bench.fleet_filter import bench_filter
 from rsfilter.audit.chain import Link
 from rsfilter.audit.files import list_keys
 from rsfilter.audit.indexing import build
@@ -43,93 +35,6 @@ from rsfilter.fleet.collect import collect
 from rsfilter.fleet.compare import MAX_BUCKETS
 from rsfilter.fleet.database import Database
 from rsfilter.fleet.ledger import BUCKETS, SETTLE_S, Ledger, decode
-
-HOST, ROUTER = ("198.51.100.1", 65001), "192.0.2.10"
-PREFIXES, ROUNDS = 2000, 40
-"""Rounds of the stream: all are announced and withdrawn so often; a tenth is not the host's."""
-
-WARM_S = 3.0
-"""Seconds until the shipping process has loaded and caught up."""
-
-
-def cpu_of(pid: int) -> float:
-    """CPU seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def workers_of(pid: int) -> list[int]:
-    """Its children."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout
-    return list(map(int, found.split()))
-
-
-# The filter --------------------------------------------------------------------------------------
-
-
-def filter_cost(place: Path, fleet: str) -> tuple[float, float, float]:
-    """CPU seconds of a filter and of its children for the stream; seconds on the clock."""
-    place.mkdir()
-    truth = {"hosts": [{"name": "hv1", "asn": 65001, "prefixes": ["203.0.112.0/21"]}]}
-    (place / "truth.json").write_text(json.dumps(truth))
-    config = place / "rsfilter.toml"
-    config.write_text(configuration(max_prefixes=10_000) + fleet)
-    prefixes = [f"203.0.{112 + n // 256}.{n % 256}/32" for n in range(PREFIXES)]
-    wanted = [p for p in prefixes if int(p.split(".")[2]) < 120]
-    with Speaker(config, {ROUTER: 65200}) as speaker:
-        speaker.write(state(ROUTER, 65200, "up") + state(*HOST, "up"))
-        speaker.write(announce(*HOST, prefixes))
-        speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == len(wanted))
-        time.sleep(WARM_S)
-        pid = speaker.process.pid
-        children = workers_of(pid)
-        before, child = cpu_of(pid), sum(map(cpu_of, children))
-        began = time.monotonic()
-        for _ in range(ROUNDS):
-            speaker.write(withdraw(*HOST, prefixes))
-            speaker.wait("withdrawn", lambda: not speaker.tables[ROUTER])
-            speaker.write(announce(*HOST, prefixes))
-            speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == len(wanted))
-        took = time.monotonic() - began
-        used = cpu_of(pid) - before
-        return used, sum(map(cpu_of, workers_of(pid))) - child, took
-
-
-def bench_filter(console: Console, place: Path, repeats: int) -> None:
-    table = Table(title=f"{2 * PREFIXES * ROUNDS:,} changes of routes through a filter")
-    for column in ("the database", "filter CPU s", "%", "shipping CPU s", "clock s"):
-        table.add_column(column, justify="right")
-    with database("rs1") as server:
-        url = server.url("rs1")
-        section = f'[fleet]\nname = "{FLEET}"\ndatabase = "{url}"\n'
-        away = f'[fleet]\nname = "{FLEET}"\ndatabase = "postgresql://rs1@/r?host=/nowhere"\n'
-        cases = {"none": "", "is there": section, "stands still": section, "is away": away}
-        best: dict[str, tuple[float, float, float]] = {}
-        for repeat in range(repeats):
-            for name, text in cases.items():
-                with frozen(server) if name == "stands still" else thawed():
-                    found = filter_cost(place / f"{name.replace(' ', '-')}-{repeat}", text)
-                best[name] = min(found, best.get(name, found))
-                server.ask("TRUNCATE rsfilter.block")
-        for name, (used, child, took) in best.items():
-            share = f"{(used / best['none'][0] - 1) * 100:+.1f}"
-            table.add_row(name, f"{used:.2f}", share, f"{child:.2f}", f"{took:.1f}")
-    console.print(table)
-
-
-@contextmanager
-def frozen(server: PostgreSql) -> Iterator[None]:
-    server.freeze()
-    try:
-        yield
-    finally:
-        server.thaw()
-
-
-@contextmanager
-def thawed() -> Iterator[None]:
-    yield
-
 
 # The way to the database, and copies -------------------------------------------------------------
 
@@ -255,13 +160,12 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000_000, help="for query")
     parser.add_argument("--instances", type=int, default=8, help="for query")
     parser.add_argument("--waiting", type=int, default=200_000, help="records for ship")
-    parser.add_argument("--repeats", type=int, default=3, help="of filter; the best counts")
     args = parser.parse_args()
     console = Console()
     place = Path(tempfile.mkdtemp(prefix="bench-fleet-"))
     try:
         if "filter" in args.only:
-            bench_filter(console, place, args.repeats)
+            bench_filter(console, place / "filter")
         if "ship" in args.only:
             bench_ship(console, place / "ship", args.waiting)
         if "query" in args.only:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -104,6 +104,7 @@ class Speaker:
     """Runs the filter. Reads and obeys it on a thread of its own, while `is_reading`."""
 
     ANSWERS: Mapping[str, bytes] = ANSWERS
+    PROGRAM: Sequence[str] = (sys.executable,)
 
     def __init__(self, config: Path, routers: dict[str, int], *arguments: str) -> None:
         self.config = config
@@ -122,7 +123,7 @@ class Speaker:
         """Kept back while it is not replying."""
         self._write_lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rsfilter", "run", "-c", str(config), *arguments],
+            [*self.PROGRAM, "-m", "rsfilter", "run", "-c", str(config), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(config.parent / "rsfilter.log").open("wb"),
