@@ -101,7 +101,8 @@ class _Shared:
         self._shift = bits - 8
         self._bogons = policy.BOGON_OCTETS[announced.family]
         self._known: dict[int, Verdict] = {}
-        """Verdicts on prefixes without reasons of their own, by the identity of the validation."""
+        """Verdicts on prefixes without reasons of their own, by the identity of the validation. No
+        other object can get it meanwhile, because the verdict keeps the validation alive."""
 
     def is_of(
         self, announced: Announcement, group: HostGroup | None, data: Data, within_limit: bool
