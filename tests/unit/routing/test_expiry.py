@@ -142,17 +142,26 @@ def test_a_replay_expires_by_the_time_of_the_recording(tmp_path: Path) -> None:
 
 
 def test_a_running_filter_needs_no_change_of_the_file(tmp_path: Path) -> None:
-    config = tmp_path / "rsfilter.toml"
+    """The slower the machine, the longer an entry has to last to be seen in force."""
+    assert any(expires_before_our_eyes(tmp_path, seconds) for seconds in (4, 20, 100))
+
+
+def expires_before_our_eyes(place: Path, seconds: int) -> bool:
+    """Run a filter while an entry of its truth expires; False if that was too soon to be seen."""
+    config = place / "rsfilter.toml"
     config.write_text(CONFIG)
-    until = int(time.time()) + 4
-    (tmp_path / "truth.json").write_bytes(roas(roa(expires=until), roa(prefix="10.0.0.0/8")))
+    until = int(time.time()) + seconds
+    (place / "truth.json").write_bytes(roas(roa(expires=until), roa(prefix="10.0.0.0/8")))
     with Speaker(config, ROUTERS) as speaker:
+        table = speaker.tables[ROUTER]
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32", "10.0.0.1/32"]))
-        speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
-        assert time.time() < until + 1, "too slow a machine to see it announced"
-        speaker.wait("withdrawn", lambda: set(speaker.tables[ROUTER]) == {"10.0.0.1/32"})
+        speaker.wait("in force", lambda: "203.0.113.1/32" in table or time.time() >= until)
+        if "203.0.113.1/32" not in table:
+            return False
+        speaker.wait("withdrawn", lambda: set(table) == {"10.0.0.1/32"})
         assert time.time() >= until
         speaker.write(announce(HOST, 65001, ["203.0.113.2/32", "10.0.0.2/32"]))
-        speaker.wait("the next", lambda: "10.0.0.2/32" in speaker.tables[ROUTER])
-        assert "203.0.113.2/32" not in speaker.tables[ROUTER]
+        speaker.wait("the next", lambda: "10.0.0.2/32" in table)
+        assert "203.0.113.2/32" not in table
+        return True
