@@ -2,9 +2,8 @@
 
 Routers keep stale routes of a dead ExaBGP, and our End-of-RIB drops those that were not announced
 again. It must therefore wait until the hosts have reconnected and repeated their routes. A host has
-done so if it has sent routes and End-of-RIB in every family of its session, or if it is up and
-silent: a speaker without graceful restart (GoBGP by default) never signals the end, and ExaBGP with
-`adj-rib-out false` signals it before its first route.
+done so if it has sent End-of-RIB in every family of its session, or if it is up and silent, because
+a speaker without graceful restart (GoBGP by default) never signals the end.
 
 A deadline bounds the wait for hosts that never connect. Until then routes are announced as they
 arrive, but none can be withdrawn: ExaBGP sends no withdraws to a router before End-of-RIB
@@ -52,8 +51,6 @@ class Deferral:
         """Hosts not up yet, or lost again before they had finished."""
         self._unfinished: dict[Address, set[str]] = {}
         """Hosts that are up, with the families in which more routes may follow."""
-        self._announced: set[Address] = set()
-        """Hosts of those that have announced a route in their session."""
         self._heard: OrderedDict[Address, float] = OrderedDict()
         """Time of the last message of each of those, the longest silence first."""
         self._deadline: float | None = None
@@ -93,12 +90,10 @@ class Deferral:
                 self._absent.add(message.neighbor)
             case Update() if message.neighbor in self._unfinished:
                 self._extend(message.neighbor, now)
-                if message.announced:
-                    self._announced.add(message.neighbor)
             case EndOfRib() if message.neighbor in self._unfinished:
                 self._extend(message.neighbor, now)
                 self._unfinished[message.neighbor].discard(message.family)
-                if self._has_ended(message.neighbor):
+                if not self._unfinished[message.neighbor]:
                     self._finished(message.neighbor)
 
     def removed(self, host: Address) -> None:
@@ -126,9 +121,6 @@ class Deferral:
             return neighbor not in self._routers
         return neighbor in self._absent or neighbor in self._unfinished
 
-    def _has_ended(self, host: Address) -> bool:
-        return host in self._announced and not self._unfinished[host]
-
     def _up(self, host: Address, now: float) -> None:
         self._seen.add(host)
         families = self._families.get(host, UNICAST.keys())
@@ -143,4 +135,3 @@ class Deferral:
     def _finished(self, host: Address) -> None:
         del self._unfinished[host]
         del self._heard[host]
-        self._announced.discard(host)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.core_samples import route
 from support.filter_site import CONFIG, HOST, OTHER, TRUTH
 from support.speaker import MARKED, announce, line, state
 
@@ -18,7 +17,7 @@ from rsfilter.exabgp.messages import Message, Opened
 from rsfilter.pipeline.data import Sources
 from rsfilter.pipeline.filter import Filter
 from rsfilter.routing.events import EndOfRib, SessionDown, SessionUp, Update
-from rsfilter.routing.model import Address
+from rsfilter.routing.model import Address, Attributes
 from rsfilter.rpki.truth import parse_truth
 
 ROUTER = Address.parse("192.0.2.10")
@@ -47,8 +46,8 @@ def down(host: Address) -> SessionDown:
     return SessionDown(host, 65001, "gone", administrative=False)
 
 
-def announces(host: Address) -> Update:
-    return Update(host, 65001, (route(neighbor=str(host)),), ())
+def says(host: Address) -> Update:
+    return Update(host, 65001, Attributes(), (), ())
 
 
 def end(host: Address, family: str = V4) -> EndOfRib:
@@ -73,14 +72,14 @@ def waiting(*hosts: Address) -> Deferral:
 
 def test_it_waits_until_each_host_has_ended_each_of_its_families() -> None:
     deferral = waiting(A, B)
-    assert after(deferral, opened(A, 4), up(A), announces(A), end(A)) == [B]
-    assert after(deferral, opened(B, 4, 6), up(B), announces(B), end(B)) == [B]
+    assert after(deferral, opened(A, 4), up(A), end(A)) == [B]
+    assert after(deferral, opened(B, 4, 6), up(B), says(B), end(B)) == [B]
     assert after(deferral, end(B, V6)) == []
 
 
 def test_a_host_whose_open_was_not_shown_has_to_end_both() -> None:
     deferral = waiting(A)
-    assert after(deferral, up(A), announces(A), end(A, V6)) == [A]
+    assert after(deferral, up(A), end(A, V6)) == [A]
     assert after(deferral, end(A, V4)) == []
 
 
@@ -88,7 +87,7 @@ def test_a_host_that_is_up_and_silent_counts_as_finished() -> None:
     deferral = waiting(A, B)
     after(deferral, up(A), up(B), now=10.0)
     assert deferral.next_timer() == 10.0 + SILENCE_S
-    after(deferral, announces(A), now=12.0)
+    after(deferral, says(A), now=12.0)
     assert after(deferral, now=10.0 + SILENCE_S) == [A]
     assert deferral.next_timer() == 12.0 + SILENCE_S
     assert after(deferral, now=11.9 + SILENCE_S) == [A]
@@ -96,26 +95,9 @@ def test_a_host_that_is_up_and_silent_counts_as_finished() -> None:
     assert deferral.next_timer() is None
 
 
-def test_an_end_without_a_route_is_followed_by_silence_first() -> None:
-    """ExaBGP with `adj-rib-out false` sends its health checks' routes after End-of-RIB."""
-    deferral = waiting(A, B)
-    after(deferral, *(up(host) for host in (A, B)), now=1.0)
-    ends = [end(host, family) for host in (A, B) for family in (V4, V6)]
-    assert after(deferral, *ends, now=2.0) == [A, B]
-    assert after(deferral, announces(A), now=4.0) == [A, B]
-    assert after(deferral, now=2.0 + SILENCE_S) == [A]
-    assert after(deferral, now=4.0 + SILENCE_S) == []
-
-
-def test_routes_of_an_earlier_session_do_not_make_an_end_count() -> None:
-    deferral = waiting(A)
-    after(deferral, opened(A, 4), up(A), announces(A), down(A))
-    assert after(deferral, up(A), end(A)) == [A]
-
-
 def test_a_host_that_is_not_there_costs_the_deadline() -> None:
     deferral = waiting(A, B)
-    after(deferral, opened(A, 4), up(A), announces(A), end(A))
+    after(deferral, opened(A, 4), up(A), end(A))
     assert deferral.next_timer() == DEADLINE_S
     assert after(deferral, now=DEADLINE_S - 0.1) == [B]
     deferral.expire(DEADLINE_S)
@@ -126,7 +108,7 @@ def test_a_host_that_is_not_there_costs_the_deadline() -> None:
 def test_a_host_that_keeps_sending_delays_until_the_deadline_at_most() -> None:
     deferral = waiting(A)
     after(deferral, up(A), now=DEADLINE_S - 1)
-    after(deferral, announces(A), now=DEADLINE_S - 0.5)
+    after(deferral, says(A), now=DEADLINE_S - 0.5)
     assert deferral.next_timer() == DEADLINE_S
     deferral.expire(DEADLINE_S)
     assert deferral.is_over
@@ -136,7 +118,7 @@ def test_a_host_that_is_lost_again_is_waited_for_if_it_had_not_finished() -> Non
     deferral = waiting(A, B)
     assert after(deferral, opened(A, 4), up(A), down(A)) == [A, B]
     assert after(deferral, now=SILENCE_S) == [A, B]  # no silence of a host that is down
-    assert after(deferral, up(A), announces(A), end(A), down(A), now=SILENCE_S) == [B]
+    assert after(deferral, up(A), end(A), down(A), now=SILENCE_S) == [B]
     assert after(deferral, up(A), now=SILENCE_S) == [B]
 
 
@@ -148,7 +130,7 @@ def test_a_host_that_is_no_longer_configured_is_not_waited_for() -> None:
 
 def test_what_happened_before_exabgp_answered_counts() -> None:
     deferral = Deferral([ROUTER])
-    for message in (up(ROUTER), opened(A, 4), up(A), announces(A), end(A), up(B), up(C)):
+    for message in (up(ROUTER), opened(A, 4), up(A), end(A), up(B), up(C)):
         deferral.message(message, 0.0)
     assert deferral.next_timer() is None
     assert not deferral.is_over
@@ -189,7 +171,7 @@ def test_others_that_come_up_meanwhile_are_not_waited_for() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([up, down, announces, end, lambda h: end(h, V6), lambda h: opened(h, 4)]),
+        st.sampled_from([up, down, says, end, lambda h: end(h, V6), lambda h: opened(h, 4)]),
         st.sampled_from([A, B, C, ROUTER]),
         st.floats(0.0, 20.0),
     ),
@@ -202,7 +184,7 @@ def test_a_deferral_always_ends_and_has_a_timer_until_then(
     steps: list[tuple[object, Address, float]], begins: int
 ) -> None:
     deferral, now = Deferral([ROUTER]), 0.0
-    for number, (make, host, pause) in enumerate([*steps, (announces, A, 0.0)]):
+    for number, (make, host, pause) in enumerate([*steps, (says, A, 0.0)]):
         if number == min(begins, len(steps)):
             deferral.begin([absent(A), absent(B), present(C)], now)
             begun = now
@@ -260,7 +242,6 @@ def test_announcements_flow_and_end_of_rib_waits() -> None:
     commands = after_lines(
         line("open", OTHER, 65002, opened_v4),
         state(OTHER, 65002, "up"),
-        announce(OTHER, 65002, ["203.0.113.2/32"]),
         line("update", OTHER, 65002, end_of_rib),
         now=20.0,
     )
