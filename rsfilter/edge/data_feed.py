@@ -34,7 +34,7 @@ class DataFeed:
         self.watcher = self._watcher()
         """Watcher of the truth file; None if no file is configured."""
         self.caches = self._caches()
-        """None if none are configured."""
+        """Caches; None if the configuration has none."""
 
     def _watcher(self) -> TruthWatcher | None:
         if self._config.truth is None:

@@ -56,7 +56,7 @@ class Running:
     watcher: TruthWatcher | None = None
     """Watcher of the truth file; None if no file is configured."""
     caches: RtrCaches | None = None
-    """None if none are configured."""
+    """Caches; None if the configuration has none."""
     speaker: Speaker | None = None
     """Replacements inside ExaBGP; None if ExaBGP runs without them."""
     started: float = field(default_factory=time.time)
