@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 
 DEADLINE_S = 120.0
 """Seconds after which an act hangs: a session is up again some seconds after a hold timer of 9 s,
@@ -21,12 +22,23 @@ def eventually(
     deadline_s: float = DEADLINE_S,
     interval_s: float = INTERVAL_S,
 ) -> None:
-    """Wait until `probe` finds nothing wrong; else fail with its last word and `report`."""
+    """Wait until `probe` finds nothing wrong; else fail with its last word and `report`.
+
+    A probe that requests something of a process that still starts may fail in the middle: no
+    listener, another status than expected. That is one more thing that is not yet as expected.
+    """
     end = time.monotonic() + deadline_s
-    while (wrong := probe()) is not None:
+    while (wrong := _checked(probe)) is not None:
         if time.monotonic() > end:
             raise AssertionError(f"{wrong} (waited {deadline_s:g} s)\n{report()}")
         time.sleep(interval_s)
+
+
+def _checked(probe: Probe) -> str | None:
+    try:
+        return probe()
+    except (AssertionError, OSError, HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def throughout(probe: Probe, seconds: float, report: Callable[[], str] = lambda: "") -> None:
