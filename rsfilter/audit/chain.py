@@ -34,12 +34,11 @@ class NotARecord(Exception):  # noqa: N818 - a finding more than a failure
     """Raised for a line that this program did not write; the message gives the reason."""
 
 
-def seal(seq: int, at: str, members: bytes, prev: str) -> tuple[bytes, str]:
-    """Chain a body at its place. Returns the line, line feed included, and its hash."""
-    begin = f'{{"v":{VERSION},"seq":{seq},"at":"{at}",'.encode()
-    content = b"".join((begin, members, b',"prev":"', prev.encode(), b'"}'))
-    digest = sha256(content).hexdigest()
-    return b"".join((content[:-1], b',"hash":"', digest.encode(), b'"}\n')), digest
+def seal(seq: int, at: str, members: str, prev: str) -> tuple[str, str]:
+    """Chain a body at its place. Returns the line, line feed included, and its hash. ASCII."""
+    content = f'{{"v":{VERSION},"seq":{seq},"at":"{at}",{members},"prev":"{prev}"'
+    digest = sha256(f"{content}}}".encode("ascii")).hexdigest()
+    return f'{content},"hash":"{digest}"}}\n', digest
 
 
 _LINE = re.compile(

@@ -62,7 +62,7 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def body(event: Auditable) -> bytes:
+def body(event: Auditable) -> str:
     """Encode an event as the members of its JSON object, without braces: the part that does not
     depend on the place in the chain. ASCII."""
     members = MEMBERS[type(event)](event)
@@ -77,8 +77,8 @@ class _Text(NamedTuple):
 
     of: VerdictChange
     """A change that it was rendered for."""
-    before: bytes
-    after: bytes
+    before: str
+    after: str
     """Members before and after the text of the prefix and the number of the path id."""
     is_long: bool
     """True if they may not fit into a record."""
@@ -92,7 +92,7 @@ class Bodies:
         self._last: dict[bool, _Text] = {}
         """Last text for accepted routes, and for others: one UPDATE may alternate between them."""
 
-    def __call__(self, event: Auditable) -> bytes:
+    def __call__(self, event: Auditable) -> str:
         """Encode as `body` does."""
         if not isinstance(event, VerdictChange):
             return body(event)
@@ -104,9 +104,7 @@ class Bodies:
         if text.is_long:
             return body(event)
         key = event.route.key
-        return b"".join(
-            (text.before, f'{key.prefix}","path_id":{key.path_id}'.encode(), text.after)
-        )
+        return f'{text.before}{key.prefix!s}","path_id":{key.path_id}{text.after}'
 
 
 def _is_alike(change: VerdictChange, other: VerdictChange) -> bool:
@@ -127,18 +125,16 @@ def _is_alike(change: VerdictChange, other: VerdictChange) -> bool:
 def _text_of(change: VerdictChange) -> _Text:
     before, after = (_ascii(part(change))[1:-1] for part in (members_before, members_after))
     is_long = len(before) + len(after) > _MAX_BODY - _MAX_PLACE
-    return _Text(change, before + b',"prefix":"', b"," + after, is_long)
+    return _Text(change, f'{before},"prefix":"', f",{after}", is_long)
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def _ascii(members: dict[str, Any]) -> bytes:
+def _ascii(members: dict[str, Any]) -> str:
     try:
-        encoded = _encode(members)
-    except UnicodeEncodeError:  # a lone surrogate, which is not a character
-        encoded = b""
-    if not (encoded and encoded.isascii()):
-        encoded = json.dumps(json_safe(members), separators=(",", ":")).encode("ascii")
+        encoded = _encode(members).decode("ascii")
+    except UnicodeError:  # a character beyond ASCII, or a lone surrogate, which is none
+        encoded = json.dumps(json_safe(members), separators=(",", ":"))
     # JSON does not require DEL to be escaped, but a terminal may act on it.
-    return encoded.replace(b"\x7f", b"\\u007f")
+    return encoded.replace("\x7f", "\\u007f")

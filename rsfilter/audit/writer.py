@@ -70,7 +70,7 @@ class ChainWriter:
             self._recover()
         key, file = self._file_for(timestamp(entries[0][0])[:10])
         seq, prev, digest = self._last or Link(0, "", GENESIS)
-        lines: list[bytes] = []
+        lines: list[str] = []
         size = self._size
         notes = self._notes(entries[0][0], key)
         stamped, stamp, is_later = None, "", False
@@ -84,7 +84,7 @@ class ChainWriter:
             line, digest = seal(seq, stamp, self._safe_body(event), prev)
             lines.append(line)
             size += len(line)
-        self._append(file, b"".join(lines))
+        self._append(file, "".join(lines).encode("ascii"))
         self._last, self._to_note = Link(seq, prev, digest), {}
         return len(lines) - len(notes)
 
@@ -217,7 +217,7 @@ class ChainWriter:
             os.close(self._file)
             self._file = None
 
-    def _safe_body(self, event: Auditable) -> bytes:
+    def _safe_body(self, event: Auditable) -> str:
         try:
             return self._body(event)
         except Exception as error:

@@ -97,8 +97,4 @@ class Events:
 
 
 def _message(kind: str, at: float, event: Auditable) -> bytes:
-    return b'event: %s\ndata: {"at":"%s",%s}\n\n' % (
-        kind.encode(),
-        timestamp(at).encode(),
-        body(event),
-    )
+    return f'event: {kind}\ndata: {{"at":"{timestamp(at)}",{body(event)}}}\n\n'.encode("ascii")

@@ -40,7 +40,8 @@ def check_lines(entries: Entries) -> list[bytes]:
     for seq, (_at, event) in enumerate(entries, 1):
         members = bodies(event)
         assert members == body(event), "written together, a record differs"
-        line, digest = seal(seq, "2026-11-22T10:00:00.000000Z", members, prev)
+        text, digest = seal(seq, "2026-11-22T10:00:00.000000Z", members, prev)
+        line = text.encode("ascii")
         link = Link(seq, prev, digest)
         assert line.endswith(b"\n"), line
         assert len(line) <= MAX_LINE, len(line)

@@ -19,8 +19,8 @@ def rewritten(directory: Path, seq: int) -> None:
         at = line.split(b'"at":"', 1)[1][:27].decode()
         if link.seq == seq:
             members = members.replace(b'"asn":65001', b'"asn":65002')
-        sealed, prev = seal(link.seq, at, members, prev)
-        out += sealed
+        sealed, prev = seal(link.seq, at, members.decode(), prev)
+        out += sealed.encode()
     (key,) = list_keys(directory)
     (directory / key.name).write_bytes(out)
     write_head(directory, Link(link.seq, "", prev), QuickDisk())

@@ -127,8 +127,8 @@ def other_log(directory: Path) -> Blocks:
         at = line.split(b'"at":"', 1)[1][:27].decode()
         members = line[line.index(b'Z",') + 3 : line.rindex(b',"prev":')]
         members = members.replace(b'"asn":65001', b'"asn":65002')
-        sealed, prev = seal(claimed_link(line).seq, at, members, prev)
-        out.append(sealed)
+        sealed, prev = seal(claimed_link(line).seq, at, members.decode(), prev)
+        out.append(sealed.encode())
     source = Blocks(directory)
     half = pack(out[:400], START)
     source.blocks = [half, pack(out[400:], Link(half.last, "", half.hash))]
@@ -207,9 +207,9 @@ def test_a_file_that_a_forger_names(tmp_path: Path, name: str) -> None:
     write(tmp_path / "log", 10)
     source = Blocks(tmp_path / "log")
     take(source, tmp_path / "copy")
-    body = f'"event":"file","data":{{"file":{json.dumps(name)}}}'.encode()
+    body = f'"event":"file","data":{{"file":{json.dumps(name)}}}'
     line, _ = seal(12, "2026-11-22T12:00:00.000000Z", body, source.newest.hash)
-    source.blocks.append(pack([line], source.newest))
+    source.blocks.append(pack([line.encode()], source.newest))
     assert "names no new file" in take(source, tmp_path / "copy")[1]
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
         "audit-2026-11-22.jsonl",

@@ -6,6 +6,9 @@ import gzip
 import os
 import re
 import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -384,22 +387,28 @@ def test_what_is_not_ours_stays_in_the_index(directory: Path, tmp_path: Path) ->
     assert not (index / ".work-abcdefgh").is_symlink()
 
 
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that other users may enter. Each start of pytest closes its own again."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
-def test_root_makes_an_index_as_the_owner_of_the_log(directory: Path) -> None:
+def test_root_makes_an_index_as_the_owner_of_the_log(directory: Path, open_place: Path) -> None:
     nobody = 65534
+    directory = shutil.copytree(directory, open_place / directory.name)
     for path in (directory, *directory.iterdir()):
         os.chown(path, nobody, nobody)
-    for path in directory.parents:
-        if path.stat().st_uid == 0 and path.is_relative_to("/tmp/pytest-of-root"):
-            path.chmod(0o755)
-    victim = directory.parent / "victim"
+    victim = open_place / "victim"
     victim.mkdir(0o755)
     (victim / FIRST.compressed_name).write_text("precious")
     list(build(directory))
     assert os.geteuid() == 0
     assert {path.stat().st_uid for path in (directory / DIRECTORY).iterdir()} == {nobody}
     # A log that is a link to a place of root's: nothing can be made there.
-    link = directory.parent / "link"
+    link = open_place / "link"
     link.symlink_to(victim)
     os.chown(victim, nobody, nobody)
     os.chown(victim / FIRST.compressed_name, 0, 0)

@@ -38,7 +38,7 @@ from rsfilter.routing.model import (
 
 
 def line_of(event, seq=1, at=1795348800.25, prev=GENESIS):
-    return seal(seq, timestamp(at), body(event), prev)[0]
+    return seal(seq, timestamp(at), body(event), prev)[0].encode()
 
 
 def read(event):
@@ -333,10 +333,10 @@ def test_what_cannot_be_a_route_is_a_rejection() -> None:
         "family_not_allowed",
         Provenance("r1", "abc"),
     )
-    record = json.loads(b"{" + body(refused) + b"}")
+    record = json.loads(f"{{{body(refused)}}}")
     assert (record["verdict"], record["reasons"]) == ("rejected", ["family_not_allowed"])
     assert record["data"] == {"family": "ipv4 flow", "nlri": "x\x1b]0;"}
-    assert b"\x1b" not in body(refused)
+    assert "\x1b" not in body(refused)
 
 
 STRANGE = verdict_change(
