@@ -23,8 +23,9 @@ from rsfilter.config.model import Config, ConfigError
 from rsfilter.config.passwords import password_files, read_passwords
 from rsfilter.edge.socket_memory import memory_warning
 from rsfilter.edge.truth_file import truth_of
-from rsfilter.render.exabgp import Plan, RenderError, hosts_of_our_as, plan
+from rsfilter.render.exabgp import RenderError
 from rsfilter.render.protection import protected
+from rsfilter.render.sessions import Plan, hosts_of_our_as, plan
 from rsfilter.routing.groups import HostGroup, HostGroups, RouterGroup
 from rsfilter.rpki.truth import Truth
 from rsfilter.util.text import clean, to_json

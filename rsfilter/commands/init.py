@@ -19,8 +19,9 @@ from rsfilter.commands.errors import CommandError
 from rsfilter.commands.output import GOOD, INVALID, clean, print_note
 from rsfilter.config.build import parse_config
 from rsfilter.config.source import SYSTEM_PATH
-from rsfilter.render.exabgp import RenderError, hosts_of_our_as, plan
+from rsfilter.render.exabgp import RenderError
 from rsfilter.render.first import FirstHost, Site, first_configuration, first_truth
+from rsfilter.render.sessions import hosts_of_our_as, plan
 from rsfilter.routing.model import BITS, Prefix
 from rsfilter.rpki.truth import Truth, parse_truth
 

@@ -11,15 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rsfilter.config.model import Config
 from rsfilter.config.passwords import Passwords
+from rsfilter.render.sessions import HostNeighbor
 from rsfilter.routing.groups import HostGroup, RouterGroup
 from rsfilter.routing.model import Address
-
-if TYPE_CHECKING:
-    from rsfilter.render.exabgp import HostNeighbor
 
 MAX_TTL = 255
 """RFC 5082 section 3: the TTL that both sides send."""

@@ -25,7 +25,8 @@ from rsfilter.commands.render import validate, validate_fanouts
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
 from rsfilter.render.bird import render_fanouts
-from rsfilter.render.exabgp import HostNeighbor, Rendered, RenderError, plan, render
+from rsfilter.render.exabgp import Rendered, RenderError, render
+from rsfilter.render.sessions import HostNeighbor, plan
 from rsfilter.routing.model import Address
 from rsfilter.rpki.truth import Truth, parse_truth
 
