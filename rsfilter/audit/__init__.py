@@ -8,7 +8,8 @@
     indexing                      builds the indexes, and compares them with the log
     scan, many                    lines of one log, and of several
     prune                         removes old files
-    sql, stats, report            SQL, numbers, a page for reviewers
+    sql, stats                    SQL, numbers
+    report, templates/            a page for reviewers
     timeline                      counts in equal steps, for plots
 
 docs/audit.md describes the format.

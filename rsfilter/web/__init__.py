@@ -1,22 +1,19 @@
 """HTTP beside the filter: reads the live tables in slices, and never delays a route.
 
-    server, same_site, requests, responses   connections: limits, hosts, origins, tokens, responses
-    parameters                               parameters of requests, with their descriptions
-    endpoints, openapi, parameters, schema, status_schema
-                                             every path, and the JSON of each response
-    fleet_schema                             the JSON of the fleet
-    handlers/                                one file for each family of paths
+    server, connections, tls                 connections: limits, idle ones, the certificate
+    requests, same_site, parameters          hosts, origins and tokens; parameters
+    endpoints, openapi, handlers/            every path, its description, the code behind it
+    responses                                responses with their headers, and errors
+    schema, status_schema, fleet_schema          their JSON: routes and data, status, a fleet
     context, api                             the parts of the filter that handlers read
     table_reader, event_stream               the table in slices; live events
-    birdwatcher, birdwatcher_schema          answers of the looking glass
-    looking_glass, arrival_times             its counts; times of arrival
+    birdwatcher, birdwatcher_schema          responses to a looking glass
+    looking_glass, arrival_times                 its counts; times of arrival
     health, data_ages, host_checks           /healthz, /readyz; warnings of data and of hosts
     metrics, data_metrics, metric_families   /metrics
-    workers, frames, confinement             processes for expensive requests
-    impact_worker, audit_worker, bounds      their work; their limits
-    connections, tls                         idle connections; the certificate
-    owners                                   hosts to which truth gives a prefix
-    page, static/                            the page
+    workers, frames, confinement, bounds     processes for expensive requests; their limits
+    impact_worker, audit_worker                  what they work on
+    page, static/, owners                    the page; hosts to which truth gives a prefix
 
 docs/api.md describes the API.
 """
