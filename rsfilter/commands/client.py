@@ -33,13 +33,16 @@ SILENCE_S = 40.0
 
 READ_OCTETS = 1 << 16
 
+ANSWERS = (400, 404, 409, 413, 415, 422)
+"""Statuses of responses about what was requested: the filter itself works."""
+
 
 class ClientError(CommandError):
     """Raised if the filter cannot be reached, or did not do what was requested."""
 
 
 class UnknownError(ClientError):
-    """Raised if the filter has nothing of this name."""
+    """Raised if the filter knows nothing of a prefix."""
 
 
 class SilentError(ClientError):
@@ -168,10 +171,24 @@ class Client:
                 headers = {**headers, "Authorization": f"Bearer {self._token()}"}
                 response = self._answer(method, where, headers, body, seconds)
         if response.status >= 400 and not path.endswith("z"):  # /healthz answers 503 as it should
-            code = INVALID if response.status == 400 else FAILED
-            kind = UnknownError if response.status == 404 else ClientError
-            raise kind(f"{self._name}{path}: {_problem(response)}", code)
+            raise self._refusal(path, response)
         return response
+
+    def _refusal(self, path: str, response: HTTPResponse) -> ClientError:
+        """Return the error of a refused request. The address of the filter is part of it only if
+        the filter, and not what was requested, is the problem."""
+        try:
+            problem = json.loads(response.read())
+            name, detail = problem["error"], problem["detail"]
+            place = f" (at {problem['pointer']} of what was sent)" if problem.get("pointer") else ""
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
+            told = f"HTTP {response.status} {response.reason}"
+            return ClientError(f"{self._name}{path}: {told}: is this an rsfilter?")
+        if name == "no_route":
+            return UnknownError(detail)
+        where = "" if response.status in ANSWERS and name != "not_found" else f"{self._name}: "
+        code = INVALID if response.status == 400 else FAILED
+        return ClientError(f"{where}{detail}{place}", code)
 
     def _answer(
         self, method: str, where: str, headers: dict[str, str], body: bytes | None, seconds: float
@@ -235,16 +252,6 @@ def _document(response: HTTPResponse) -> Any:
         return json.loads(response.read())
     except (OSError, HTTPException, ValueError) as error:
         raise ClientError(f"the answer cannot be read: {error}") from None
-
-
-def _problem(response: HTTPResponse) -> str:
-    """Return the problem in an error response of the API."""
-    try:
-        problem = json.loads(response.read())
-        place = f" (at {problem['pointer']} of what was sent)" if problem.get("pointer") else ""
-        return f"{problem['detail']}{place}"
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        return f"HTTP {response.status} {response.reason}: is this an rsfilter?"
 
 
 def reaching_arguments() -> argparse.ArgumentParser:

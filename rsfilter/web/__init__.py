@@ -13,7 +13,8 @@
     metrics, data_metrics, metric_families   /metrics
     workers, frames, confinement, bounds     processes for expensive requests; their limits
     impact_worker, audit_worker                  what they work on
-    page, static/, owners                    the page; hosts to which truth gives a prefix
+    page, static/                            the page
+    owners, session_state                    hosts to which truth gives a prefix; states of sessions
 
 docs/api.md describes the API.
 """

@@ -9,27 +9,33 @@ from rsfilter.routing.engine import Engine
 from rsfilter.routing.groups import TruthHost
 from rsfilter.routing.model import Address, Prefix, Vrp
 from rsfilter.web import schema
+from rsfilter.web.context import Running
+from rsfilter.web.session_state import state_of
 
 MAX_OWNERS = 16
 """Owners of an answer. An anycast prefix may have thousands."""
 
 
-def owners(engine: Engine, prefix: Prefix) -> list[schema.OwnerJson]:
+def owners(running: Running, prefix: Prefix) -> list[schema.OwnerJson]:
     """Return the owners of a prefix by the truth in force, most specific VRP first."""
+    engine = running.filter.engine
     truth = engine.data.truth
     if truth is None or not prefix.is_well_formed:
         return []
     announcing = {entry.route.key.neighbor for entry in engine.rib_in.at(prefix)}
-    return list(islice(_owners(engine, truth.covering(prefix, MAX_OWNERS), announcing), MAX_OWNERS))
+    return list(
+        islice(_owners(running, truth.covering(prefix, MAX_OWNERS), announcing), MAX_OWNERS)
+    )
 
 
 def _owners(
-    engine: Engine, vrps: list[Vrp], announcing: set[Address]
+    running: Running, vrps: list[Vrp], announcing: set[Address]
 ) -> Iterator[schema.OwnerJson]:
+    engine = running.filter.engine
     for vrp in vrps:
         for host in _hosts(engine, vrp):
             known = sorted(host.neighbors) if host and host.neighbors else _of_asn(engine, vrp.asn)
-            yield _owner(engine, vrp, host, known, announcing)
+            yield _owner(running, vrp, host, known, announcing)
 
 
 def _hosts(engine: Engine, vrp: Vrp) -> list[TruthHost | None]:
@@ -41,23 +47,24 @@ def _hosts(engine: Engine, vrp: Vrp) -> list[TruthHost | None]:
 
 
 def _owner(
-    engine: Engine,
+    running: Running,
     vrp: Vrp,
     host: TruthHost | None,
     addresses: list[Address],
     announcing: set[Address],
 ) -> schema.OwnerJson:
-    sessions = engine.sessions
     return schema.OwnerJson(
         host=host.name if host else "",
         asn=vrp.asn,
         vrp=str(vrp),
-        sessions=[
-            schema.OwnerSession(neighbor=str(each), is_up=each in sessions and sessions[each].is_up)
-            for each in addresses[:MAX_OWNERS]
-        ],
+        sessions=[_session(running, each) for each in addresses[:MAX_OWNERS]],
         announces=not announcing.isdisjoint(addresses),
     )
+
+
+def _session(running: Running, neighbor: Address) -> schema.OwnerSession:
+    state = state_of(running, neighbor)
+    return schema.OwnerSession(neighbor=str(neighbor), state=state, is_up=state == "up")
 
 
 def _of_asn(engine: Engine, asn: int) -> list[Address]:

@@ -229,6 +229,8 @@ class OwnerSession(Shape):
     """A session of an owner."""
 
     neighbor: str
+    state: NeighborState
+    """As in `/api/v1/neighbors`."""
     is_up: bool
 
 

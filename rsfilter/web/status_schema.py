@@ -28,7 +28,7 @@ class Health(Shape):
 
 
 class SessionCounts(Shape):
-    """Sessions that were ever seen by this process."""
+    """Sessions that were ever seen by this process. An absent one is not counted as down."""
 
     hosts_up: int
     hosts_down: int

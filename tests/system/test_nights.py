@@ -117,6 +117,9 @@ def test_the_silent_host(person: Person) -> None:
     person.sees("hv3: absent", "Truth expects this host, and it has no session since")
     person.sees("is expected by truth and absent.")
     assert person.actions == 1
+    person.searches(OWNED["hv3"][0].replace("/28", ""))
+    person.sees("hv3 (AS65003)", "absent; does not announce it")
+    expect(person.page.locator("main ul.owners")).not_to_contain_text("down")
 
 
 def test_the_hung_filter(person: Person, speaker: Speaker) -> None:

@@ -17,6 +17,7 @@ from rsfilter.web import parameters, schema
 from rsfilter.web.api import Api
 from rsfilter.web.handlers.status import absent_shapes, host_name, route_counts
 from rsfilter.web.host_checks import hint, is_near_limit
+from rsfilter.web.session_state import state_of
 from rsfilter.web.table_reader import Counts, TableCounts
 
 MAX_ABSENT = 1000
@@ -84,7 +85,7 @@ def _neighbor(
         host=host_name(api.running, address, session.asn),
         asn=session.asn,
         open_asn=session.wrong_asn or None,
-        state=_state(api, address),
+        state=state_of(api.running, address),
         is_up=session.is_up,
         is_expected=is_expected,
         since=timestamp(api.running.wall_clock(session.since)),
@@ -129,16 +130,6 @@ def _never_seen(api: Api, address: Address) -> Session | None:
             return Session(group.asn, False, api.running.start)
     host = expected.bindings.by_address.get(address)
     return Session(host.asn, False, expected.missing_since(address)) if host else None
-
-
-def _state(api: Api, address: Address) -> schema.NeighborState:
-    session = api.running.filter.engine.sessions.get(address)
-    if session is not None and session.is_up:
-        return "up"
-    if address in api.running.filter.expected.absent_hosts:
-        return "absent"
-    is_known = session is not None or address in api.running.filter.egress.routers
-    return "down" if is_known else "expected"
 
 
 def _is_wanted(neighbor: schema.NeighborJson, params: parameters.NeighborsParams) -> bool:

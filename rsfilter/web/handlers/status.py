@@ -135,10 +135,12 @@ def route_counts(counts: Counts) -> schema.RouteCounts:
 
 
 def _sessions(running: Running) -> status_schema.SessionCounts:
-    engine = running.filter.engine
+    engine, absent = running.filter.engine, running.filter.expected.absent_hosts
     found: Counter[tuple[str, bool]] = Counter()
     down: dict[str, list[Address]] = {"router": [], "host": []}
     for address, session in engine.sessions.items():
+        if address in absent:
+            continue  # counted, and named, as such
         role = engine.neighbors.identify(address).role
         found[role, session.is_up] += 1
         if not session.is_up and role in down:

@@ -51,7 +51,7 @@ async def story(
         raise bad_request(f"prefix: {error}") from None
     history = await _history(api, str(prefix))
     entries = api.running.filter.engine.rib_in.at(prefix)
-    owned_by = owners(api.running.filter.engine, prefix)
+    owned_by = owners(api.running, prefix)
     if not entries and not owned_by and not history.count:
         raise ApiError(
             404, "no_route", f"no host announces or owns {prefix}, and no audit record names it"

@@ -57,15 +57,16 @@ function summary(status) {
       card("rejected", routes.rejected, "#/routes?verdict=rejected", routes.rejected ? "rejected" : ""),
       card("held by the guard", routes.held, "#/guard", routes.held ? "held" : ""),
       card("stale", routes.stale, "#/neighbors?state=stale", routes.stale ? "stale" : ""),
-      card("host sessions up", sessions.hosts_up, "#/neighbors?role=host", "", sessions.hosts_down),
+      card("host sessions up", sessions.hosts_up, "#/neighbors?role=host", "", sessions.hosts_down, status.expected?.absent_hosts),
       card("router sessions up", sessions.routers_up, "#/neighbors?role=router", "", sessions.routers_down)),
     h("h2", {}, "Active data"), data(status),
   ];
 }
 
-function card(name, count, href, kind, down = 0) {
+function card(name, count, href, kind, down = 0, absent = 0) {
   return h("a", { class: "card", href }, h("strong", { class: kind }, number(count)), name,
-    down ? h("span", { class: "bad" }, ` · ${number(down)} down`) : "");
+    down ? h("span", { class: "bad" }, ` · ${number(down)} down`) : "",
+    absent ? h("span", { class: "absent" }, ` · ${number(absent)} absent`) : "");
 }
 
 function data(status) {

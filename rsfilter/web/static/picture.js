@@ -47,7 +47,8 @@ export function picture(place, _where, live) {
       const known = all.find((n) => n.neighbor === event.neighbor);
       if (!known) return;
       known.is_up = event.event === "session_up";
-      if (known.state) known.state = known.is_up ? "up" : "down";
+      if (known.is_up) known.state = "up";
+      else if (known.state !== "absent") known.state = "down";
       draw();
     },
     async refresh() {

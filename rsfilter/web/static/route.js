@@ -75,8 +75,8 @@ function owners({ owners: known }) {
 }
 
 function ownerText({ host, asn, vrp, sessions: known, announces }) {
-  const sessions = known.flatMap(({ neighbor, is_up: isUp }, at) => [
-    at ? ", " : "", neighborLink(neighbor), " ", h("span", { class: isUp ? "good" : "bad" }, isUp ? "up" : "down"),
+  const sessions = known.flatMap(({ neighbor, state }, at) => [
+    at ? ", " : "", neighborLink(neighbor), " ", h("span", { class: state === "up" ? "good" : state }, state),
   ]);
   return [h("strong", {}, host || `AS${asn}`), host ? ` (AS${asn})` : "", ` by ${vrp}; `,
     ...(known.length ? ["session ", ...sessions] : [h("span", { class: "bad" }, "no session")]),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from lab.waiting import DEADLINE_S
-from support.web_site import AFTER, hosts
+from support.web_site import AFTER, HV2, hosts
 
 from rsfilter.cli import main
 from rsfilter.commands.client import Client
@@ -234,14 +234,53 @@ def test_explain_begins_with_the_failed_check(capsys: pytest.CaptureFixture[str]
 def test_explain_has_the_owner_of_what_no_host_announces(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = said(capsys, "explain", "203.0.113.9").splitlines()
+    lines = said(capsys, "explain", "203.0.113.9", code=1).splitlines()
     assert lines[0] == "203.0.113.9/32: no host announces it"
     assert "hv1 (AS65001)" in lines[1]
     assert lines[1].endswith("198.51.100.1 up; does not announce it")
+    assert lines[-1].startswith("next: find out on hv1 why it does not announce 203.0.113.9/32")
+    lines = said(capsys, "explain", "203.0.113.1", "--neighbor", HV2[0], code=1).splitlines()
+    assert lines[0] == "203.0.113.1/32: 198.51.100.2 does not announce it"
+    assert lines[-1] == "next: rsfilter explain 203.0.113.1/32 has the routes of all hosts"
+
+
+def test_explain_answers_plainly_about_what_nothing_is_known_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["explain", "192.0.2.77"]) == 1
-    assert "no host announces or owns 192.0.2.77/32" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:2] == [
+        "192.0.2.77/32: no host announces it",
+        "owner: none by the active truth",
+    ]
+    assert out.splitlines()[2].startswith("next: rsfilter routes 192.0.2.77/32 lists")
+    assert err == ""
+    assert told(capsys, "explain", "192.0.2.77", code=1) == {
+        "prefix": "192.0.2.77/32",
+        "owners": [],
+        "routes": [],
+        "audit": [],
+        "is_audit_complete": True,
+    }
     assert main(["explain", "192.0.2.77/24"]) == 2
     assert "the network is 192.0.2.0/24, the address 192.0.2.77" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("guard release --host hv1 --yes", 1, "rsfilter guard release: the guard holds no route"),
+        (f"routes --host {'x' * 201}", 2, "rsfilter routes: host: a text of 201"),
+    ],
+)
+def test_an_answer_about_what_was_requested_does_not_name_the_socket(
+    capsys: pytest.CaptureFixture[str], words: str, code: int, told: str
+) -> None:
+    assert main(words.split()) == code
+    err = capsys.readouterr().err
+    assert err.startswith(told)
+    assert "sock" not in err
+    assert "/api/" not in err
 
 
 def test_watch_prints_what_happens(site: Path) -> None:

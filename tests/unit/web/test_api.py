@@ -613,6 +613,27 @@ async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
         assert f"\nrsfilter_{line}\n" in metrics
 
 
+async def test_an_absent_host_has_the_same_state_everywhere(tmp_path: Path) -> None:
+    """Its session was lost: it is down at first, and then absent, in every answer."""
+    hv8 = {"name": "hv8", "asn": 65008, "neighbors": [HV8], "prefixes": ["203.0.113.8/32"]}
+    bench = Bench(tmp_path, truth={"hosts": [hv8]})
+    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer"))
+    async with bench.client() as client:
+        for shown, down in (("down", 1), ("absent", 0)):
+            if shown == "absent":
+                bench.later(CHECK_S)
+                bench.later(301)
+                bench.later(301)
+            (neighbor,) = (await client.get("/api/v1/neighbors?host=hv8"))["neighbors"]
+            (owner,) = (await client.get("/api/v1/routes/203.0.113.8"))["owners"]
+            status = await client.get("/api/v1/status")
+            assert neighbor["state"] == shown
+            assert owner["sessions"] == [{"neighbor": HV8, "state": shown, "is_up": False}]
+            assert status["sessions"]["hosts_down"] == down
+            assert len(status["sessions"]["first_down"]) == down
+            assert status["expected"]["absent_hosts"] == 1 - down
+
+
 async def test_a_host_that_exabgp_no_longer_has_is_not_down(bench: Bench) -> None:
     bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "stop, message [removed]"))
     async with bench.client() as client:
