@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rsfilter.commands.arguments import Subparsers
 from rsfilter.commands.output import GOOD
@@ -31,9 +32,31 @@ def run(args: argparse.Namespace) -> int:
     from rsfilter.cli import command_line
 
     parser = command_line()
-    made = "\n".join(_fish(parser)) if args.shell == "fish" else shtab.complete(parser, args.shell)
+    if args.shell == "fish":
+        made = "\n".join(_fish(parser))
+    else:
+        _prepare(parser)
+        made = shtab.complete(parser, args.shell)
     sys.stdout.write(made + "\n")
     return GOOD
+
+
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    """Add what shtab reads: the arguments that name files, and short texts for its lists."""
+    import shtab
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {each.dest: each.help for each in action._choices_actions}
+            for name, inner in action.choices.items():
+                inner.description = helps.get(name)  # shtab would list the long one
+                _prepare(inner)
+        elif action.type is Path:
+            kind = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+            action.complete = kind  # type: ignore[attr-defined]
+        elif action.choices is None and action.nargs != 0:
+            # no candidates: without this zsh prints what is expected, and then completes no option
+            action.complete = {"zsh": "false"}  # type: ignore[attr-defined]
 
 
 def _fish(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> Iterator[str]:
