@@ -230,7 +230,7 @@ class OwnerSession(Shape):
 
     neighbor: str
     state: NeighborState
-    """As in `/api/v1/neighbors`."""
+    """The same as in `/api/v1/neighbors`."""
     is_up: bool
 
 
