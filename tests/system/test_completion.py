@@ -1,7 +1,7 @@
 """Completion in real shells: a person types part of a word and presses Tab.
 
 In bash and zsh the line is typed at a terminal and run: a program called `rsfilter` writes down the
-words that it gets. fish prints its candidates instead, because at a terminal its newer releases wait
+words that it gets. fish prints its candidates instead: at a terminal its newer releases wait
 for answers that only a real one gives.
 """
 
