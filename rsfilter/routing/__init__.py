@@ -5,6 +5,7 @@
     bindings, validation           whose session it is; RFC 6811
     policy, judging                every check; how they are run
     adj_rib_in, indexes, table     the routes of hosts with their verdicts
+    table_log                      audit events of the table
     export, anycast, adj_rib_out   the routes that each group of routers should have
     events, engine, effects        what can happen, where it goes, what follows
     sessions, departures           neighbors as they were last seen; their routes that go, in slices

@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
+from rsfilter.routing.events import EndOfRib, RefreshMark
 from rsfilter.routing.groups import HostGroup
 from rsfilter.routing.model import UNICAST, Address, Prefix, RouteKey
 from rsfilter.routing.retention import Retention
@@ -59,7 +60,7 @@ class Departure(Struct, frozen=True, gc=False):
     is_restart: bool = False
     """rsfilter restarts the session: what the guard holds is expected again."""
     number: int = 0
-    """Place among all departures, set by `Departures.add`."""
+    """Place among all departures, set by `Departures`."""
 
     def concerns(self, entry: Entry, *, is_stale: bool) -> bool:
         """Return whether a route goes, or becomes stale."""
@@ -126,17 +127,43 @@ class Departures:
         ended, self._ended = self._ended, []
         return ended
 
-    def add(self, neighbor: Address, departure: Departure) -> None:
-        """Begin a departure with its first slice, unless others of the neighbor are under way."""
-        table = self._rib_in.tables[neighbor]
-        under_way = self._passes.get(neighbor)
-        if under_way is not None:
-            _drop_repeated(table.departures, departure, under_way.covers)
-        self.newest += 1
-        table.departures.append(replace(departure, number=self.newest))
-        if under_way is None:
-            self._start(neighbor, table)
-            self._slice(neighbor)
+    def end_of_rib(self, event: EndOfRib) -> None:
+        """Withdraw the stale routes of a family that a host which is back has not repeated."""
+        table = self._rib_in.tables.get(event.neighbor)
+        if table is not None and (table.stale or table.leaving):
+            kind, until = Kind.END_OF_RIB, table.lost_at
+            self._add(event.neighbor, Departure(kind, "end_of_rib", until, family=event.family))
+
+    def refresh(self, mark: RefreshMark) -> None:
+        """Withdraw what a neighbor does not repeat between begin and end (RFC 7313)."""
+        table = self._rib_in.tables.get(mark.neighbor)
+        if table is None or mark.family not in UNICAST.values():
+            return
+        if not mark.is_end:
+            table.refreshed_at[mark.family] = table.begin()
+            return
+        until = table.refreshed_at.pop(mark.family, None)
+        if until is not None:
+            kind = Kind.UNREPEATED
+            self._add(mark.neighbor, Departure(kind, "withdraw", until, family=mark.family))
+
+    def lose(
+        self, neighbor: Address, cause: str, group: HostGroup, now: float, *, is_restart: bool
+    ) -> None:
+        """Make the routes of a lost host stale for the time that its group has."""
+        table = self._rib_in.tables.get(neighbor)
+        if table is not None:
+            until = table.lose()
+            lost = Departure(Kind.LOST, cause, until, at=now, group=group, is_restart=is_restart)
+            self._add(neighbor, lost)
+
+    def drop(self, neighbor: Address, cause: str, *, is_restart: bool) -> None:
+        """Withdraw every route of a neighbor and forget the neighbor."""
+        table = self._rib_in.tables.get(neighbor)
+        if table is not None:
+            table.asns.clear()
+            until = table.lose()
+            self._add(neighbor, Departure(Kind.DROPPED, cause, until, is_restart=is_restart))
 
     def next_slice(self) -> None:
         """Settle a slice of the neighbor whose turn it is, while it `is_busy`."""
@@ -155,6 +182,18 @@ class Departures:
             keys = [entry.route.key for entry in self._rib_in.at(prefix)]
             for key in [key for key in keys if tables[key.neighbor].departures]:
                 self.settle(key)
+
+    def _add(self, neighbor: Address, departure: Departure) -> None:
+        """Begin a departure with its first slice, unless others of the neighbor are under way."""
+        table = self._rib_in.tables[neighbor]
+        under_way = self._passes.get(neighbor)
+        if under_way is not None:
+            _drop_repeated(table.departures, departure, under_way.covers)
+        self.newest += 1
+        table.departures.append(replace(departure, number=self.newest))
+        if under_way is None:
+            self._start(neighbor, table)
+            self._slice(neighbor)
 
     def _slice(self, neighbor: Address) -> None:
         """Settle the next routes of a neighbor. After that it is another's turn."""

@@ -1,9 +1,10 @@
 """The engine: dispatches events to the parts that own routing state.
 
-    Update, EndOfRib, RefreshMark        -> RoutingTable   (`table`)
+    Update                               -> RoutingTable   (`table`)
+    EndOfRib, RefreshMark                -> Departures     (`table.departures`)
     SessionUp, SessionDown               -> Sessions       (`sessions`)
     changes of data, policy, guard       -> Revalidation   (`revalidation`)
-    DrainRequested                           -> Drain          (`drain`)
+    DrainRequested                       -> Drain          (`drain`)
 
 `Engine.handle(event, now)` returns what follows from an event. Time comes in as an argument and
 only values go out: the same events in the same order give the same actions.
@@ -120,16 +121,16 @@ class Engine:
             case SessionDown():
                 self._sessions.down(event, now)
             case RefreshMark():
-                table.refresh(event)
+                table.departures.refresh(event)
             case EndOfRib():
-                table.end_of_rib(event)
+                table.departures.end_of_rib(event)
             case DataReplaced() | PolicyReplaced() | GuardReleased() | AllRepeated():
                 self._revalidation.add(event)
                 self._revalidation.go_on()
             case GuardRestored():
                 self.guard.expect(event.held, event.accepted, event.lost)
                 if event.held:
-                    table.log_guard("restored", len(event.held), "held before a restart")
+                    table.log.guard("restored", len(event.held), "held before a restart")
             case DrainRequested():
                 self._drain_requested(event, now)
                 self._revalidation.go_on()
@@ -184,7 +185,7 @@ class Engine:
     def _drain_changed(self, detail: str) -> None:
         """Log the state of the drain, and have the routers' tables follow its phase."""
         phase, why, _ = self.drain.state
-        self.table.log(DrainChange(phase.value, detail, why))
+        self.table.log.add(DrainChange(phase.value, detail, why))
         is_other = [rib for rib in self.ribs_out.values() if rib.phase is not phase]
         for rib in is_other:
             rib.drain(phase)

@@ -126,9 +126,9 @@ def _replace_data(table: RoutingTable, event: DataReplaced) -> Iterator[None]:
         if pace.is_pause_due(len(judged)):
             yield
     if event.prefixes is None or before != event.data.provenance or has_found:
-        table.log(_change(event, found.rejudged, flipped))
+        table.log.add(_change(event, found.rejudged, flipped))
     if held:
-        table.log_guard(
+        table.log.guard(
             "held",
             held,
             event.detail,
@@ -200,7 +200,7 @@ class _Differing:
 def _supersede(table: RoutingTable, event: DataReplaced, by: DataReplaced) -> DataReplaced:
     """The event that does the work of both, when data are replaced before anything was judged by
     them. That they came is audited all the same."""
-    table.log(_change(event))
+    table.log.add(_change(event))
     prefixes = by.prefixes
     if prefixes is not None:
         prefixes = None if event.prefixes is None else prefixes | event.prefixes
@@ -244,7 +244,7 @@ def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
         for key in keys:
             table.release(key)
     if released:
-        table.log_guard("released", len(released), event.detail, source="operator")
+        table.log.guard("released", len(released), event.detail, source="operator")
 
 
 def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None, list[RouteKey]]:
@@ -256,7 +256,7 @@ def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None
         for key in keys:
             entry = table.rib_in.find(key)
             if entry is not None:
-                host = table.host_name(entry.route.asn, key.neighbor)
+                host = table.log.host_name(entry.route.asn, key.neighbor)
                 found += [key] if event.concerns(key.prefix, host) else []
     return found
 
@@ -280,7 +280,7 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
         guard.stop_expecting()
     if held:
         detail = "the first data, or another configuration, after a restart"
-        table.log_guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")
+        table.log.guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")
 
 
 def _forget_lost(table: RoutingTable) -> Iterator[None]:

@@ -67,7 +67,7 @@ class Sessions:
         role, group = self._table.neighbors.identify(neighbor)
         bindings = self._table.data.bindings
         host = bindings.host(session.asn, neighbor) if role == "host" else None
-        self._table.log(
+        self._table.log.add(
             SessionChange(
                 neighbor,
                 session.asn,

@@ -5,9 +5,11 @@
                     +-> audit events
 
 `RoutingTable` is the only owner of routes. Events come from the engine and other verdicts from
-`revalidation`; both use the methods here. `rib_in`, `ribs_out`, `neighbors` and `data` are public
-for reading: nothing outside of this module changes them. `guard` is public as well, for its limits
-and its window; that a route in the table is held, lost or accepted, it learns here alone.
+`revalidation`; both use the methods here, and those of two parts: `departures` takes the events
+after which routes go, `log` collects what is audited. `rib_in`, `ribs_out`, `neighbors` and `data`
+are public for reading: nothing outside of this module changes them. `guard` is public as well, for
+its limits and its window; that a route in the table is held, lost or accepted, it learns here
+alone.
 """
 
 from __future__ import annotations
@@ -19,23 +21,18 @@ from operator import attrgetter
 
 from rsfilter.routing.adj_rib_in import AdjRibIn, Entry, NeighborTable
 from rsfilter.routing.adj_rib_out import AdjRibOut
-from rsfilter.routing.departures import SLICE, Departure, Departures, Kind
+from rsfilter.routing.departures import SLICE, Departures
 from rsfilter.routing.effects import (
     Actions,
-    AuditEvent,
-    GuardChange,
-    NlriRefused,
-    NotKept,
     OutChange,
     RefreshWanted,
     VerdictChange,
 )
-from rsfilter.routing.events import EndOfRib, RefreshMark, Update
+from rsfilter.routing.events import Update
 from rsfilter.routing.groups import HostGroup, Limits, Neighbors, RouterGroup
 from rsfilter.routing.guard import Guard
 from rsfilter.routing.judging import Judge
 from rsfilter.routing.model import (
-    UNICAST,
     Address,
     Prefix,
     Route,
@@ -47,6 +44,7 @@ from rsfilter.routing.overflow import Overflow
 from rsfilter.routing.policy import NO_GROUP
 from rsfilter.routing.retention import Retention, as_stale
 from rsfilter.routing.rules import rules
+from rsfilter.routing.table_log import TableLog
 from rsfilter.routing.validation import Data
 
 MAX_REFUSED = 100
@@ -80,22 +78,23 @@ class RoutingTable:
         self.departures = Departures(self.rib_in, self._retention, self._remove, self._is_stale)
         self._overflow = Overflow(self.rib_in.tables)
         self._judge = Judge()
-        self._effects = Actions([], [], [])
-        """Effects since `effects` was last called."""
+        self.log = TableLog(neighbors, self.guard, data)
+        self._out: list[OutChange] = []
+        self._refresh: list[RefreshWanted] = []
+        """Effects since `effects` was last called, with those in the log."""
         self._to_export: list[Prefix] = []
         """Prefixes whose candidates may differ since then."""
-        self._named: tuple[int, Address, Data, str] | None = None
-        """The last host whose name was requested, with the data that named it, and the name."""
 
     def effects(self) -> Actions:
         """Return the effects since the last call, in order."""
         if self.guard.has_ended():
-            self.log_guard("ended", 0, "nothing is held any more")
+            self.log.guard("ended", 0, "nothing is held any more")
         if self._to_export:
             if self.departures.is_busy:
                 self.departures.settle_prefixes(self._to_export)
             self._export()
-        effects, self._effects = self._effects, Actions([], [], [])
+        effects = Actions(self.log.events, self._out, self._refresh)
+        self.log.events, self._out, self._refresh = [], [], []
         return effects
 
     # Changes by hosts ---------------------------------------------------------------------------
@@ -134,7 +133,10 @@ class RoutingTable:
         if repeated < len(announced):
             self.counters["announced"] += len(announced) - repeated
         if not_kept:
-            self._log_not_kept(update, not_kept, now)
+            self.counters["not_kept"] += not_kept
+            families = {route.key.prefix.family for route in announced}
+            self._overflow.note(neighbor, families, now)
+            self.log.not_kept(update, not_kept)
 
     def withdraw(self, key: RouteKey, cause: str) -> None:
         """Remove a route, if it exists; the oldest one beyond `max_prefixes` takes its place."""
@@ -149,57 +151,24 @@ class RoutingTable:
         if (family, nlri) in refused or len(refused) >= MAX_REFUSED:
             return
         refused.add((family, nlri))
-        reason = "prefix_malformed" if family in UNICAST.values() else "family_not_allowed"
-        name = self.host_name(update.asn, update.neighbor)
-        provenance = self.data.provenance
-        self.log(NlriRefused(update.neighbor, update.asn, name, family, nlri, reason, provenance))
-
-    def end_of_rib(self, event: EndOfRib) -> None:
-        """Withdraw the stale routes of a family that a host which is back has not repeated."""
-        table = self.rib_in.tables.get(event.neighbor)
-        if table is not None and (table.stale or table.leaving):
-            kind, until = Kind.END_OF_RIB, table.lost_at
-            departure = Departure(kind, "end_of_rib", until, family=event.family)
-            self.departures.add(event.neighbor, departure)
-
-    def refresh(self, mark: RefreshMark) -> None:
-        """Withdraw what a neighbor does not repeat between begin and end (RFC 7313)."""
-        table = self.rib_in.tables.get(mark.neighbor)
-        if table is None or mark.family not in UNICAST.values():
-            return
-        if not mark.is_end:
-            table.refreshed_at[mark.family] = table.begin()
-            return
-        until = table.refreshed_at.pop(mark.family, None)
-        if until is not None:
-            departure = Departure(Kind.UNREPEATED, "withdraw", until, family=mark.family)
-            self.departures.add(mark.neighbor, departure)
+        self.log.refused(update, family, nlri)
 
     def lose_host(
         self, neighbor: Address, cause: str, now: float, *, is_restart: bool = False
     ) -> None:
         """Make the routes of a host stale whose session ended without notice, or drop them if its
         group has no `stale_time` (RFC 9494). `is_restart`: rsfilter restarts the session."""
-        group = self.neighbors.group(neighbor)
-        table = self.rib_in.tables.get(neighbor)
-        if table is None or group is None or not group.stale_time:
-            self.drop_all(neighbor, cause, is_restart=is_restart)
-            return
         self._overflow.forget(neighbor)
-        departure = Departure(
-            Kind.LOST, cause, table.lose(), at=now, group=group, is_restart=is_restart
-        )
-        self.departures.add(neighbor, departure)
+        group = self.neighbors.group(neighbor)
+        if group is None or not group.stale_time:
+            self.departures.drop(neighbor, cause, is_restart=is_restart)
+        else:
+            self.departures.lose(neighbor, cause, group, now, is_restart=is_restart)
 
     def drop_all(self, neighbor: Address, cause: str, *, is_restart: bool = False) -> None:
         """Withdraw every route of a neighbor and forget the neighbor."""
-        table = self.rib_in.tables.get(neighbor)
-        if table is None:
-            return
         self._overflow.forget(neighbor)
-        table.asns.clear()
-        departure = Departure(Kind.DROPPED, cause, table.lose(), is_restart=is_restart)
-        self.departures.add(neighbor, departure)
+        self.departures.drop(neighbor, cause, is_restart=is_restart)
 
     # Changes by time ----------------------------------------------------------------------------
 
@@ -211,7 +180,7 @@ class RoutingTable:
             self._remove(key, "stale_time")
         if self.departures.is_busy and len(expired) < SLICE:
             self.departures.next_slice()
-        self._effects.refresh.extend(
+        self._refresh.extend(
             RefreshWanted(*wanted) for wanted in self._overflow.to_repeat(now, self._max_prefixes)
         )
 
@@ -226,7 +195,7 @@ class RoutingTable:
 
     def replace_data(self, data: Data) -> None:
         """Put other data in force; routes keep their verdicts until others are set."""
-        self.data = data
+        self.data = self.log.data = data
 
     def replace_hosts(self, hosts: Iterable[HostGroup]) -> None:
         """Put other host groups in force; routes keep their verdicts until others are set. The
@@ -234,7 +203,7 @@ class RoutingTable:
         tables = self.rib_in.tables
         limits = {neighbor: self._max_prefixes(neighbor) for neighbor in tables}
         self.neighbors.replace_hosts(hosts)
-        self._named = None
+        self.log.forget_name()
         for neighbor, table in tables.items():
             limit = self._max_prefixes(neighbor)
             if limit != limits[neighbor]:
@@ -276,39 +245,11 @@ class RoutingTable:
         whatever else changes until then."""
         self._to_export += prefixes
 
-    def log(self, event: AuditEvent) -> None:
-        """Add an audit event to the effects."""
-        self._effects.audit.append(event)
-
-    def log_guard(
-        self,
-        action: str,
-        routes: int,
-        detail: str,
-        *,
-        accepted: int = 0,
-        lost: int = 0,
-        source: str = "",
-    ) -> None:
-        """Log what the guard has done: see `GuardChange`."""
-        self.log(
-            GuardChange(
-                action=action,
-                routes=routes,
-                accepted=accepted,
-                held=self.guard.held,
-                source=source,
-                detail=detail,
-                provenance=self.data.provenance,
-                lost=lost,
-            )
-        )
-
     # Inside ---------------------------------------------------------------------------------------
 
     def _is_stale(self, entry: Entry, cause: str) -> None:
         """Take in that a route has become stale."""
-        self._log_verdict(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
+        self.log.verdict(entry.route, entry.verdict, entry.verdict.kind, cause, stale=True)
         self.export(entry.route.key.prefix)
 
     def _remove(self, key: RouteKey, cause: str, *, is_restart: bool = False) -> None:
@@ -326,7 +267,7 @@ class RoutingTable:
         else:
             self.guard.gone(key)
         self.counters["withdrawn"] += 1
-        self._log_verdict(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
+        self.log.verdict(entry.route, None, entry.verdict.kind, cause, stale=was_stale or None)
         if entry.is_announced:
             self.export(key.prefix)
         if entry.within_limit and not was_stale and not was_leaving:
@@ -354,10 +295,10 @@ class RoutingTable:
         neighbor = routes[0].key.neighbor
         moment = self.rib_in.table(neighbor).moment
         may_change = guard.may_change
-        name = self.host_name(routes[0].asn, neighbor)
+        name = self.log.host_name(routes[0].asn, neighbor)
         provenance = data.provenance
         entries: list[Entry] = []
-        log, to_export = self._effects.audit, self._to_export
+        log, to_export = self.log.events, self._to_export
         for announced, some in groupby(routes, key=_ANNOUNCEMENT):
             judge = self._judge.of(announced, group, data, within_limit)
             own = rules(announced, group, data)
@@ -426,13 +367,6 @@ class RoutingTable:
         if entry.is_accepted:
             self.export(key.prefix)
 
-    def _log_not_kept(self, update: Update, not_kept: int, now: float) -> None:
-        self.counters["not_kept"] += not_kept
-        families = {route.key.prefix.family for route in update.announced}
-        self._overflow.note(update.neighbor, families, now)
-        name = self.host_name(update.asn, update.neighbor)
-        self.log(NotKept(update.neighbor, update.asn, name, not_kept))
-
     def _max_prefixes(self, neighbor: Address) -> int:
         return (self.neighbors.group(neighbor) or NO_GROUP).max_prefixes
 
@@ -456,38 +390,14 @@ class RoutingTable:
         elif was.kind is _ACCEPTED and not entry.is_announced:
             self.guard.reject(entry.route.key)
         if is_back:
-            self._log_verdict(entry.route, verdict, was.kind, cause, stale=False)
+            self.log.verdict(entry.route, verdict, was.kind, cause, stale=False)
         elif (was.kind, was.reasons) != (verdict.kind, verdict.reasons):
             stale = self.rib_in.is_stale(entry.route.key) or None
-            self._log_verdict(entry.route, verdict, was.kind, cause, stale=stale)
-
-    def _log_verdict(
-        self,
-        route: Route,
-        verdict: Verdict | None,
-        was: VerdictKind | None,
-        cause: str,
-        *,
-        stale: bool | None = None,
-    ) -> None:
-        """Log a verdict, or that a route does not exist any more (None)."""
-        name = self.host_name(route.asn, route.key.neighbor)
-        self.log(VerdictChange(route, name, verdict, was, cause, self.data.provenance, stale))
-
-    def host_name(self, asn: int, neighbor: Address) -> str:
-        """Return the truth's name for a host, else its group's."""
-        if self._named is not None:
-            last_asn, last_neighbor, data, name = self._named
-            if asn == last_asn and neighbor == last_neighbor and data is self.data:
-                return name
-        host = self.data.bindings.host(asn, neighbor)
-        name = host.name if host else self.neighbors.identify(neighbor).group
-        self._named = asn, neighbor, self.data, name
-        return name
+            self.log.verdict(entry.route, verdict, was.kind, cause, stale=stale)
 
     def _export(self) -> None:
         found = self.rib_in.take_candidates(self._to_export)
         self._to_export.clear()
         for name, rib in self.ribs_out.items():
             if changed := rib.update(found):
-                self._effects.out.append(OutChange(name, tuple(changed)))
+                self._out.append(OutChange(name, tuple(changed)))
