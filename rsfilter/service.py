@@ -24,16 +24,15 @@ from rsfilter import __version__
 from rsfilter.audit.log import AuditLog
 from rsfilter.audit.record import ServiceEvent
 from rsfilter.commands.output import FAILED, INVALID
-from rsfilter.config import changes
 from rsfilter.config.build import ReadinessConfig
-from rsfilter.config.model import Config, ConfigError
+from rsfilter.config.model import Config
 from rsfilter.edge import alarms, guard_file
 from rsfilter.edge.data_feed import DataFeed
 from rsfilter.edge.ending import WORK_SIGNALS, Ending, within
 from rsfilter.edge.pipe import CommandWriter, LineReader, private_stdout
 from rsfilter.edge.readiness import ReadinessWatcher
 from rsfilter.edge.recorder import Recorder
-from rsfilter.edge.reload import read_again
+from rsfilter.edge.reload import Reloader
 from rsfilter.edge.state_files import StateFiles
 from rsfilter.edge.turn import Turn
 from rsfilter.exabgp.decode import decode, may_wait
@@ -41,13 +40,7 @@ from rsfilter.exabgp.messages import Shutdown
 from rsfilter.exabgp.speaker import VARIABLE, read_speaker
 from rsfilter.exabgp.unsettled import SETTLED
 from rsfilter.exabgp.unsupported import UnsupportedExaBgpError
-from rsfilter.pipeline.inputs import (
-    Configured,
-    Input,
-    Lines,
-    Moment,
-    TruthRead,
-)
+from rsfilter.pipeline.inputs import Input, Lines, Moment, TruthRead
 from rsfilter.pipeline.outputs import DataInForce, Outputs
 from rsfilter.pipeline.pipeline import STOP, Pipeline
 from rsfilter.routing.drain import DrainState
@@ -159,8 +152,9 @@ class Service:
         self._readiness = ReadinessWatcher(
             config.readiness or ReadinessConfig(), self._readiness_changed
         )
-        self._reload_lock = asyncio.Lock()
-        self._reloads: set[asyncio.Task[list[str]]] = set()
+        self._reloader = Reloader(
+            self._running, self._pipeline.filter.engine, self._feed, self._apply, self._configured
+        )
         self._pending: list[bytes] = []
         """Lines that were read and wait for their turn."""
         self._is_ending = False
@@ -175,7 +169,7 @@ class Service:
         """See `run`."""
         loop = asyncio.get_running_loop()
         self._ending.at_signal(lambda why: loop.call_soon_threadsafe(self._end, why))
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.start, "SIGHUP")
         loop.add_signal_handler(signal.SIGUSR1, log.warning, "SIGUSR1 is for ExaBGP: ignored")
         loop.add_signal_handler(signal.SIGUSR2, self.release_guard, GuardReleased("SIGUSR2"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORK_SIGNALS)  # those that came are for us now
@@ -388,50 +382,15 @@ class Service:
         self.drain(on, by)
         return await self._files.keep_drain(by if on else None)
 
-    def _hang_up(self) -> None:
-        task = asyncio.create_task(self.reload("SIGHUP"), name="reload")
-        self._reloads.add(task)  # else it may vanish in the middle
-        task.add_done_callback(self._reloads.discard)
-
     async def reload(self, by: str, *, is_forced: bool = False) -> list[str]:
-        """Apply the configuration and the truth as their files are now. Returns the problems of the
-        configuration, one text each: with any, the active one stays. `is_forced`: the guard accepts
-        the losses that it causes."""
-        async with self._reload_lock:
-            problems = await self._reload_config(by, is_forced=is_forced)
-        await self._feed.reload()
-        return problems
+        """See `Reloader.reload`."""
+        return await self._reloader.reload(by, is_forced=is_forced)
 
-    async def _reload_config(self, by: str, *, is_forced: bool) -> list[str]:
-        engine = self._pipeline.filter.engine
-        try:
-            wanted, text = await read_again(self._config, engine, is_forced=is_forced)
-        except ConfigError as error:
-            self._running.reload_problems = error.problems
-            log.error(
-                "reload refused, the active configuration stays in force: %s",
-                "; ".join(error.problems),
-            )
-            self._note("reload_refused", by=by, problems=error.problems[:10])
-            return error.problems
-        self._running.reload_problems = []
-        self._running.configured = time.time()
-        await self._configure(wanted, text, by, is_forced=is_forced)
-        return []
-
-    async def _configure(
-        self, wanted: Config, text: str, by: str, *, is_forced: bool = False
-    ) -> None:
-        sections = changes.changed(self._config, wanted)
-        log.info("configuration reloaded: %s", ", ".join(sections) or "no change")
-        self._note("reload", by=by, sections=sections)
-        if not sections:
-            return
-        self._config = self._running.config = wanted
-        self._apply(Configured(wanted, text, is_forced=is_forced))
+    async def _configured(self, config: Config) -> None:
+        """Pass another configuration on to the parts beside the pipeline that follow it."""
         if self._fleet:
-            self._fleet.configure(wanted.hosts)
-        await self._readiness.configure(wanted.readiness or ReadinessConfig())
+            self._fleet.configure(config.hosts)
+        await self._readiness.configure(config.readiness or ReadinessConfig())
 
     def _readiness_changed(self, why: str) -> None:
         self.drain(bool(why), why or "the files allow it", "readiness")
