@@ -96,8 +96,8 @@ def test_the_example_says_of_keys_what_the_code_does() -> None:
         ("#port = 179  ", "#port = 180  ", "route_server.port: the default is 179"),
         ("0 to 254", "0 to 255", "hosts.max_prepends: the limits are {('0', '254')}"),
         (
-            "must exist. Default: none",
-            "must exist",
+            "must exist for service. Default: none",
+            "must exist for service",
             "readiness.ready_file: the default is None",
         ),
         ("#refresh =", "#refreshed =", "[rtr] has other keys"),
