@@ -19,10 +19,10 @@ DOCS = TESTS.parent / "docs"
 
 REASONS_HEAD = """# Reasons for rejections, and how to fix them
 
-Every check runs on every route, and all reasons for which a route is rejected or held are kept, the
-most specific first. The audit log, the page, `rsfilter explain` and the metrics use this order. The
-numbers up to 13 are Euro-IX's reject reasons for route servers; those from 2001 on are rsfilter's
-own.
+rsfilter runs every check on every route, and keeps all reasons for which it rejects or holds the
+route, the most specific first. The audit log, the page, `rsfilter explain` and the metrics use this
+order. The numbers up to 13 are Euro-IX's reject reasons for route servers, and those from 2001 on
+are rsfilter's own.
 
 | reason | condition | how to fix it | Euro-IX |
 |---|---|---|---|
