@@ -134,7 +134,7 @@ _ALL = (
     Reason(
         "origin_invalid_asn",
         "the prefix belongs to another ASN (RFC 6811), or to another host with this ASN",
-        "if the host is the owner, correct the truth or the ROA; if not, stop the announcement",
+        "correct the truth or the ROA, if the host is the owner",
         13,
     ),
     Reason(
