@@ -127,15 +127,15 @@ class Comparer:
         self, state: Heartbeat, pair: _Counterpart, route: ComparedRoute, now: float
     ) -> Iterator[RouteDifference]:
         """The difference between a route of the other and ours, if there is one that counts."""
-        key = Key(route.neighbor, route.prefix, route.path_id)
+        key = (route.neighbor, route.prefix, route.path_id)
         entry = self._ledger.routes.get(key)
         theirs = Decision(route.verdict, tuple(route.reasons))
-        if key.neighbor in self._ledger.uncertain or route.age + pair.peer.age < STANDS_S:
+        if route.neighbor in self._ledger.uncertain or route.age + pair.peer.age < STANDS_S:
             return
         if entry is None:
             since = self._absent_since.get((pair.peer.instance, key), now)
             is_old = min(route.age, now - since) >= MISSING_S
-            cause = self._missing(state, pair, key.neighbor, now) if is_old else ""
+            cause = self._missing(state, pair, route.neighbor, now) if is_old else ""
         elif entry.decision == theirs or now - entry.since < pair.peer.age + STANDS_S:
             return
         else:
@@ -158,7 +158,7 @@ class Comparer:
         """Note which of the routes that the other shows are not here, and since when."""
         shown = pair.peer.detail.routes.get(pair.mine.id, ()) if pair.peer.detail else ()
         for route in islice(shown, MAX_ROUTES):
-            key = Key(route.neighbor, route.prefix, route.path_id)
+            key = (route.neighbor, route.prefix, route.path_id)
             if key not in self._ledger.routes:
                 place = pair.peer.instance, key
                 self._absent_since[place] = before.get(place, now)
@@ -245,16 +245,8 @@ def text_of(decision: Decision) -> str:
 
 
 def _route(entry: LedgerEntry, now: float) -> ComparedRoute:
-    key, decision = entry.key, entry.decision
-    return ComparedRoute(
-        key.neighbor,
-        key.prefix,
-        key.path_id,
-        entry.host,
-        decision.verdict,
-        decision.reasons,
-        int(now - entry.since),
-    )
+    verdict, reasons = entry.decision
+    return ComparedRoute(*entry.key, entry.host, verdict, reasons, int(now - entry.since))
 
 
 def encoded(sums: array[int]) -> str:

@@ -17,6 +17,10 @@ from rsfilter.fleet.ledger import Record, decode
 _START = b'"event":"start",'
 
 
+class _StartRecord(msgspec.Struct):
+    at: str
+
+
 class StartTail:
     """Reads on where it stood. Every method may raise OSError."""
 
@@ -35,8 +39,8 @@ class StartTail:
                 continue
             file = open_log(self._directory, key)
             file.seek(place)
-            record = _decoded(file.readline(MAX_LINE))
-            if record is None or record.at != (at or record.at):
+            found = _started_at(file.readline(MAX_LINE))
+            if found is None or found != (at or found):
                 file.close()
                 return False
             file.seek(place)
@@ -89,6 +93,13 @@ class StartTail:
                     start = place
                 place += len(line)
         return start
+
+
+def _started_at(line: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(line, type=_StartRecord).at
+    except msgspec.DecodeError:
+        return None
 
 
 def _decoded(line: bytes) -> Record | None:
