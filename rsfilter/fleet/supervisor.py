@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import DecodeError, json
@@ -137,14 +137,10 @@ class Supervisor:
     async def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Take its reports until it ends or hangs; then it is gone."""
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=MAX_LINE)
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
-        )
+        reports = Reports(self._take)
+        transport, _ = await loop.connect_read_pipe(lambda: reports, process.stdout)
         try:
-            with contextlib.suppress(TimeoutError, ValueError):
-                while line := await asyncio.wait_for(reader.readline(), SILENT_S):
-                    self._take(line)
+            await reports.ended()
             process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(process.wait, 1.0)
@@ -172,3 +168,36 @@ class Supervisor:
             log.error("fleet: %s: %s", name, detail)
         else:
             log.info("fleet: shipping to the database continues")
+
+
+class Reports(asyncio.Protocol):
+    """Splits what the process writes into lines. A stream with a timeout for each line would take
+    ten times as many calls of the loop that filters."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._rest = b""
+        self._is_heard = True
+        self._has_ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        """Take whole lines."""
+        self._is_heard = True
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._rest) > MAX_LINE:
+            self._has_ended.set()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Note that no more will come."""
+        self._has_ended.set()
+
+    async def ended(self) -> None:
+        """Wait until nothing more comes: the process has ended, writes no lines, or was silent for
+        `SILENT_S` at least, and twice that at most."""
+        while self._is_heard:
+            self._is_heard = False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_ended.wait(), SILENT_S)
+                return
