@@ -16,7 +16,7 @@ from rsfilter.audit.many import logs_in, place_in_time, query_all
 from rsfilter.audit.query import Record
 from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import VerifyResult, verify
-from rsfilter.util.text import clean
+from rsfilter.util.text import clean, count
 
 NOTABLE = ("data", "guard", "drain", "gap", "recovered", "flood", "reload", "reload_refused")
 """Events that a reviewer sees one by one."""
@@ -89,7 +89,8 @@ def integrity(result: VerifyResult, name: str = "") -> list[str]:
     `name`: instance of the log, if there are several."""
     log = f"The log of {name}" if name else "The log"
     first = f"{log} is intact." if result.is_ok else f"{log.upper()} IS DAMAGED."
-    span = f"{result.records} records in {result.files} files, last hash {result.last_hash}"
+    size = f"{count(result.records, 'record')} in {count(result.files, 'file')}"
+    span = f"{size}, last hash {result.last_hash}"
     return [first, span, *(str(problem) for problem in result.problems[:SHOWN])]
 
 
@@ -102,11 +103,11 @@ def bars(timeline: list[list[Any]]) -> list[Bar]:
     drawn = []
     for number, (at, *counts) in enumerate(timeline):
         top = float(HEIGHT)
-        for (name, colour), count in zip(SERIES, counts, strict=True):
-            height = HEIGHT * count / most
+        for (name, colour), size in zip(SERIES, counts, strict=True):
+            height = HEIGHT * size / most
             top -= height
-            if count:
-                title = f"{at}: {count} {name}"
+            if size:
+                title = f"{at}: {size} {name}"
                 drawn.append(Bar(number * step, top, max(1.0, step - 1), height, colour, title))
     return drawn
 

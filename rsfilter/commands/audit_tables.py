@@ -91,7 +91,8 @@ def print_result(result: VerifyResult) -> None:
     out = console()
     for problem in result.problems:
         out.print(clean(str(problem)), style="red", soft_wrap=True)
-    out.print(f"{result.records} records in {result.files} files")
+    records, files = count(result.records, "record"), count(result.files, "file")
+    out.print(f"{records} in {files}")
     if result.last_seq is not None:
         out.print(f"record {result.first_seq} to record {result.last_seq}")
         out.print(f"last hash {result.last_hash}", soft_wrap=True)
