@@ -235,7 +235,7 @@ def _stats(args: argparse.Namespace) -> int:
     if args.json:
         print_json([found])
         return GOOD
-    console().print(f"{found['records']} records, {found['first']} to {found['last']}")
+    console().print(f"{count(found['records'], 'record')}, {found['first']} to {found['last']}")
     for name, rows in found.items():
         if isinstance(rows, list) and rows:
             print_table(_STATS_COLUMNS.get(name, (name.replace("_", " "), "records")), rows)
@@ -274,7 +274,7 @@ def _index(args: argparse.Namespace) -> int:
     if args.json:
         print_json([{"indexed": indexed}])
     else:
-        console().print(f"{indexed} files were indexed")
+        console().print(f"indexed {count(indexed, 'file')}")
     return GOOD
 
 
@@ -303,7 +303,7 @@ def _prune(args: argparse.Namespace) -> int:
     if args.json:
         print_json([{"removed": names}])
     else:
-        console().print(f"{len(names)} files were removed")
+        console().print(f"removed {count(len(names), 'file')}")
     return GOOD
 
 

@@ -53,13 +53,18 @@ class Client:
     """The API of one filter."""
 
     def __init__(
-        self, name: str, connection: Callable[[float], HTTPConnection], unreachable: str
+        self,
+        name: str,
+        connection: Callable[[float], HTTPConnection],
+        unreachable: str,
+        hanging: str = "the filter hangs, or the network to it",
     ) -> None:
-        """Make a client. `name`: the filter's address, for display; `unreachable`: the remedy if no
-        filter answers."""
+        """Make a client. `name`: the filter's address, for display; `unreachable`, `hanging`: the
+        remedy if no filter answers, or not in time."""
         self._name = name
         self._connection = connection
         self._unreachable = unreachable
+        self._hanging = hanging
         self._token: Callable[[], str] | None = None
         """Source of the token; None if no token is sent."""
         self._always_needs_token = False
@@ -70,11 +75,15 @@ class Client:
         """The filter that listens on this unix socket, which needs no token. `hint`: for people,
         why it is this one."""
         unreachable = (
-            f"({hint}) Is it running? ExaBGP starts it; its log has the reason why it ended, or "
-            "has no socket. If another filter is meant, name its configuration with -c, or its "
-            "address with --url."
+            f"Is it running? ExaBGP starts it, and ExaBGP's log has the reason if it has ended or "
+            f"has no socket. The socket is {hint}. If you mean another filter, name its "
+            "configuration with -c, or its address with --url."
         )
-        return cls(str(path), lambda timeout: _LocalConnection(path, timeout), unreachable)
+        hanging = (
+            "the filter hangs. If that lasts, end its process with kill -9: ExaBGP starts another "
+            "one, and no session is lost"
+        )
+        return cls(str(path), lambda timeout: _LocalConnection(path, timeout), unreachable, hanging)
 
     @classmethod
     def at_url(
@@ -199,11 +208,11 @@ class Client:
             return connection.getresponse()
         except TimeoutError:
             waited = f"no answer within {seconds:.0f} s"
-            hint = "the filter hangs, or the network to it"
-            raise SilentError(f"{self._name}: {waited}: {hint}") from None
+            raise SilentError(f"{self._name}: {waited}: {self._hanging}") from None
         except (OSError, HTTPException, UnicodeError) as error:
             raise ClientError(
-                f"no filter answers on {self._name}: {error}. {self._unreachable}"
+                f"no filter answers on {self._name}: {getattr(error, 'strerror', '') or error}. "
+                f"{self._unreachable}"
             ) from None
 
 
@@ -292,11 +301,11 @@ def client_of(args: argparse.Namespace) -> Client:
     path = args.config or default_path()
     if args.config is None and not path.exists():
         return Client.on_socket(
-            DEFAULT_SOCKET, f"the default, without a configuration: {DEFAULT_HELP}"
+            DEFAULT_SOCKET, f"the default, because there is no configuration ({DEFAULT_HELP})"
         )
     hint = "; name the file with -c, or the filter with --url"
     config = parse_config(read_config(path, hint=hint), path)
-    client = Client.on_socket(config.http.socket, f"from [http] socket in {config.path}")
+    client = Client.on_socket(config.http.socket, f"that of {config.path}")
     _warn_of_another(client, config)
     return client
 

@@ -20,7 +20,7 @@ from rsfilter.commands.fleet_database import configured, connected, named, requi
 from rsfilter.commands.output import FAILED, GOOD, INVALID, console, print_json, print_table
 from rsfilter.config.build import FleetConfig
 from rsfilter.config.model import ConfigError
-from rsfilter.util.text import clean
+from rsfilter.util.text import clean, count
 
 if TYPE_CHECKING:
     from rsfilter.fleet.collect import CopyState
@@ -125,7 +125,7 @@ def _print_found(found: Sequence[CopyState], args: argparse.Namespace) -> None:
         print_json((one._asdict() for one in found), is_live=args.follow)
         return
     for one in found if args.follow else ():
-        text = one.problem or f"{one.records} records, up to {one.last}"
+        text = one.problem or f"{count(one.records, 'record')}, up to {one.last}"
         print(clean(f"{one.instance}: {text}"), flush=True)  # noqa: T201
     if not args.follow:
         print_table(

@@ -35,7 +35,9 @@ class Parser(argparse.ArgumentParser):
             return
         choices = [str(choice) for choice in action.choices]
         hint = did_you_mean(str(value), choices)
-        if not hint and len(choices) <= MAX_LISTED:
+        if isinstance(action, argparse._SubParsersAction) and not {".", "/"}.isdisjoint(value):
+            hint = "; options follow the command: rsfilter status -c FILE"
+        elif not hint and len(choices) <= MAX_LISTED:
             hint = f"; there are {', '.join(choices)}"
         raise argparse.ArgumentError(action, f"there is no {value!r}{hint}")
 

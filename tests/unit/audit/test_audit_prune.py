@@ -56,12 +56,12 @@ def test_no_file_is_removed_before_the_database_has_it(
         toml.write_text(configuration() + fleet)
         prune_all = ["audit", "prune", "-c", str(toml), "--before", "2026-11-24"]
         assert main(prune_all) == 0
-        assert capsys.readouterr().out == "0 files were removed\n"
+        assert capsys.readouterr().out == "removed 0 files\n"
         shipping = shipper(server, "rs1", log)
         shipping.step()
         reached = shipping.state.shipped.seq
         assert main(prune_all) == 0
-        assert capsys.readouterr().out == "1 files were removed\n"
+        assert capsys.readouterr().out == "removed 1 file\n"
         assert claimed_link(lines(log)[0]).seq <= reached + 1
         ship_all(shipping)
         assert not shipping.state.problem

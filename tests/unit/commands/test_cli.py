@@ -645,6 +645,8 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shel
         ),
         ("routes 203.0.113.5/33", "has an impossible length"),
         ("help sttus", "did you mean status?"),
+        ("-c rsfilter.toml status", "options follow the command: rsfilter status -c FILE"),
+        ("--url http://127.0.0.1:8480 status", "options follow the command"),
     ],
 )
 def test_the_error_of_a_mistyped_word_has_the_one_that_was_meant(
