@@ -21,7 +21,7 @@ from rsfilter.audit.stats import stats_of_all
 from rsfilter.audit.verify import verify
 from rsfilter.commands import arguments
 from rsfilter.commands.actions import JSON, Action, add_actions, argument
-from rsfilter.commands.arguments import Subparsers
+from rsfilter.commands.arguments import Subparsers, host_bits
 from rsfilter.commands.audit_arguments import (
     CONDITIONS,
     PERIOD,
@@ -150,6 +150,8 @@ def _query(args: argparse.Namespace) -> int:
         return _query_sql(args)
     limit = (None if args.json else SHOWN) if args.limit is None else args.limit or None
     _check_period(args)
+    if args.prefix and args.match != "exact" and (hint := host_bits(args.prefix)):
+        raise CommandError(f"{hint}; --match exact finds it as a host announced it", INVALID)
     logs = _logs(args)
     try:
         records = query_all(

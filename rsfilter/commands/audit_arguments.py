@@ -59,7 +59,11 @@ def place_arguments() -> argparse.ArgumentParser:
 
 CONDITIONS = (
     argument(
-        "prefix", nargs="?", metavar="PREFIX", help="a prefix, or an address for its host route"
+        "prefix",
+        nargs="?",
+        type=arguments.any_prefix,
+        metavar="PREFIX",
+        help="a prefix, or an address for its host route",
     ),
     match("records"),
     ASN,

@@ -297,7 +297,7 @@ def client_of(args: argparse.Namespace) -> Client:
     if args.url:
         return Client.at_url(args.url, args.token_file, args.ca_file)
     if args.token_file:
-        raise ClientError("--token-file is for --url: the filter's socket needs no token")
+        raise ClientError("--token-file is for --url: the filter's socket needs no token", INVALID)
     path = args.config or default_path()
     if args.config is None and not path.exists():
         return Client.on_socket(

@@ -39,6 +39,8 @@ class Parser(argparse.ArgumentParser):
             hint = "; options follow the command: rsfilter status -c FILE"
         elif not hint and len(choices) <= MAX_LISTED:
             hint = f"; there are {', '.join(choices)}"
+        elif not hint and action.dest == "command":
+            hint = "; rsfilter help lists the commands"
         raise argparse.ArgumentError(action, f"there is no {value!r}{hint}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rsfilter.commands.actions import JSON, Action, add_actions, argument
 from rsfilter.commands.arguments import Subparsers
-from rsfilter.commands.output import GOOD, print_table, print_total
+from rsfilter.commands.output import GOOD, print_note, print_table, print_total
 from rsfilter.commands.truth_diff import compare, differences
 from rsfilter.edge.truth_file import load_truth
 from rsfilter.rpki.document import Problem
@@ -74,7 +74,10 @@ def _diff(args: argparse.Namespace) -> int:
         return GOOD
     before, after = (_revision(truth) for truth in (old, new))
     sys.stdout.write(clean(f"{before} -> {after}") + "\n")
-    print_table(("", "what", "who"), list(differences(found)))
+    rows = list(differences(found))
+    print_table(("", "what", "who"), rows)
+    if not rows:
+        print_note("These truths do not differ.")
     print_total(f"{count(len(found['added']), 'prefix')} added, {len(found['removed'])} removed")
     return GOOD
 

@@ -95,7 +95,7 @@ def test_wrong_arguments_end_with_2(directory, arguments):
 
 def test_a_prefix_that_is_none(directory, capsys):
     assert run("query", "203.0.113.1/24", "--directory", str(directory)) == 2
-    assert "host bits" in capsys.readouterr().err
+    assert "the network is 203.0.113.0/24" in capsys.readouterr().err
 
 
 def test_where_there_is_no_log(tmp_path, capsys):

@@ -645,6 +645,8 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shel
         ),
         ("routes 203.0.113.5/33", "has an impossible length"),
         ("help sttus", "did you mean status?"),
+        ("nosuch", "there is no 'nosuch'; rsfilter help lists the commands"),
+        ("audit query nosuch", "invalid prefix or address 'nosuch', such as"),
         ("-c rsfilter.toml status", "options follow the command: rsfilter status -c FILE"),
         ("--url http://127.0.0.1:8480 status", "options follow the command"),
     ],
@@ -744,3 +746,5 @@ def test_truth_diff_prints_what_is_added_removed_and_moved(
     table = capsys.readouterr().out
     assert "revision r1 (2 VRPs) -> revision r2 (4 VRPs)" in table
     assert "AS65001 -> AS65002" in table
+    assert main(["truth", "diff", old, old]) == 0
+    assert capsys.readouterr().err == "These truths do not differ.\n"

@@ -507,7 +507,7 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     assert "this is not the token of [http] token_file" in capsys.readouterr().err
     assert main(["drain", "on", *where]) == 1
     assert "--token-file" in capsys.readouterr().err
-    assert main(["drain", "on", "--token-file", str(wrong)]) == 1
+    assert main(["drain", "on", "--token-file", str(wrong)]) == 2
     assert "the filter's socket needs no token" in capsys.readouterr().err
     assert told(capsys, "status")["drain"]["phase"] == "in_service"
 
