@@ -148,6 +148,20 @@ def test_five_things_to_try(kept: Kept) -> None:
     kept.eventually_prints("rsfilter neighbors --host hv3 --state down", "down")
 
 
+def test_a_second_demo_in_this_directory_is_refused(kept: Kept) -> None:
+    """It would remove the audit logs of the first, and both would write to the same files."""
+    again = subprocess.run(
+        [sys.executable, "-m", "lab.demo"],
+        cwd=kept.place,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 1
+    assert "a demo runs in this directory already" in again.stdout
+
+
 def test_the_page_can_be_seen_from_outside(lab: Lab) -> None:
     """A person who keeps the demo has a browser out here, and the filter listens in there."""
     (lab.directory / "index.html").write_text("in there")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import shutil
 import signal
 import sys
@@ -277,6 +278,18 @@ Five things to try, with the page open:
    kill -STOP {rs1.filter_pid()}; sleep 10; kill -CONT {rs1.filter_pid()}"""
 
 
+@contextlib.contextmanager
+def only_demo_here() -> Iterator[None]:
+    """Refuse a second demo in this directory: both would write to the same audit logs."""
+    PLACE.parent.mkdir(exist_ok=True)
+    with PLACE.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("a demo runs in this directory already: end it with Ctrl-C") from None
+        yield
+
+
 def main() -> int:
     """The demo; its exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
@@ -284,9 +297,9 @@ def main() -> int:
     keep = parser.parse_args().keep
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console(width=WIDTH)
-    shutil.rmtree(PLACE, ignore_errors=True)
     try:
-        with Lab() as lab:
+        with only_demo_here(), Lab() as lab:
+            shutil.rmtree(PLACE, ignore_errors=True)
             demo = Demo(lab)
             play(demo, console)
             if keep:
