@@ -149,7 +149,7 @@ def test_five_things_to_try(kept: Kept) -> None:
 
 
 def test_a_second_demo_in_this_directory_is_refused(kept: Kept) -> None:
-    """Two demos would write to the same audit logs, and the second would remove those of the first."""
+    """Two demos would write to the same audit logs; the second would remove those of the first."""
     again = subprocess.run(
         [sys.executable, "-m", "lab.demo"],
         cwd=kept.place,
