@@ -166,6 +166,11 @@ benchhttp: setup ## what clients of the HTTP API cost a route on its way, in mil
 	@echo "bench: 200,000 routes, and clients that ask for all of them"
 	@$(RUN) tests/bench/web.py
 
+.PHONY: benchrestart
+benchrestart: setup ## the longest step over a restart of rsfilter with one host of 200,000 routes, in CPU milliseconds (3 minutes; ROUTES=50000)
+	@echo "bench: restarts of the filter alone"
+	@$(RUN) tests/bench/restart.py $(if $(ROUTES),--routes $(ROUTES))
+
 .PHONY: benchcore
 benchcore: setup ## what a route and a change of data cost rsfilter alone, beside msgspec and an afternoon's loop (5 minutes)
 	@echo "bench: the filter alone"

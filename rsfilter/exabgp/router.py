@@ -180,7 +180,8 @@ class RouterState:
         self._pending.fresh.pop(prefix, None)
         if is_doubtful:
             self._pending.doubt(prefix, frozenset({path_id}))
-        self.mark([prefix])
+        if prefix not in self.awaited:  # who lets it go marks it
+            self.mark([prefix])
 
     def mark(self, prefixes: Iterable[Prefix], desired: Container[Prefix] | None = None) -> None:
         """Record that the desired paths of these prefixes may have changed.

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from rsfilter.audit.flood import Audited, Floods
@@ -52,6 +53,7 @@ from rsfilter.routing.events import (
 from rsfilter.routing.expected import Expectations
 from rsfilter.routing.guard import Haste, Records
 from rsfilter.routing.model import UNICAST, Address, Prefix
+from rsfilter.routing.slices import Pace
 from rsfilter.routing.validation import Data
 
 _NUMBERS = {name: number for number, name in UNICAST.items()}
@@ -79,13 +81,16 @@ class Filter:
             config.truth.absent_after if config.truth else 0,
         )
         self.repetition = Repetition()
-        self.inheritance = Inheritance(self.repetition.hosts.keys())
+        self.inheritance = Inheritance(self.repetition.hosts.keys(), self.engine.announces)
         self.egress = Egress(
             own_asn, config.routers, self.engine.routes_out, self.inheritance.awaited
         )
         self._before = SETTLED
         self._young: set[Address] = set()
         """Hosts that may not have sent all of their table to a process before this one."""
+        self._to_watch: dict[Address, Iterator[list[Prefix]]] = {}
+        """Hosts whose sessions are to be restarted, with the prefixes that have still to be watched
+        before."""
         self._groups = tuple(group.name for group in config.routers)
         self.resync = Resync(self.egress.routers)
         self.deferral = Deferral(self.egress.routers)
@@ -116,7 +121,9 @@ class Filter:
         self.deferral.message(message, now)
         self.repetition.message(message, now)
         match message:
-            case Update() | SessionDown() if message.neighbor in self.repetition.hosts:
+            case Update() | SessionUp() | SessionDown() if (
+                message.neighbor in self.repetition.hosts
+            ):
                 self._unfinished(message, now)
             case Update() | SessionUp() | SessionDown() | EndOfRib() | RefreshMark():
                 self._routing(message, now)
@@ -232,12 +239,15 @@ class Filter:
     def _may_withdraw(self, now: float) -> bool:
         """End-of-RIB may be sent as well: then routers drop what an ExaBGP before this one had
         announced, and an unfinished host may still announce that."""
-        has_all_repeated = self.repetition.is_over or now >= self.deferral.kept_until
+        are_all_released = self.repetition.is_over and not self.inheritance.is_releasing
+        has_all_repeated = are_all_released or now >= self.deferral.kept_until
         return self._knows_all and has_all_repeated
 
     def next_timer(self) -> float | None:
         """Time of the next call to `commands`, if no event occurs before."""
-        if self._is_reviewing:
+        if self._is_resynced and (
+            self._to_watch or self.inheritance.is_releasing or self._is_reviewing
+        ):
             return float("-inf")
         waits_for_hosts = self._knows_all and not self.egress.is_ready
         timers = (
@@ -291,15 +301,19 @@ class Filter:
                 if found.duration < YOUNG_S:
                     self._young.add(found.neighbor)
 
-    def _unfinished(self, message: Update | SessionDown, now: float) -> None:
-        """A host that has still to repeat itself announces, or its session ends."""
+    def _unfinished(self, message: Update | SessionUp | SessionDown, now: float) -> None:
+        """A host that has still to repeat itself announces, or its session begins or ends."""
         host = message.neighbor
         if isinstance(message, Update):
             before = self.engine.count(host)
             self._routing(message, now)
+            self.inheritance.heard(host, (route.key.prefix for route in message.announced))
             if self.engine.count(host) > before:
                 # News. What there is no room for is none: it cannot go on for ever.
                 self.repetition.heard(host, now)
+        elif isinstance(message, SessionUp):
+            self.inheritance.begin_session(host)
+            self._routing(message, now)
         else:
             self._routing(replace(message, is_restart=True), now)
 
@@ -308,31 +322,42 @@ class Filter:
         for host in self._taken(self.egress.passed_on):
             self.repetition.passed_on(host, now)
         self.repetition.expire(now, self._owes)
+        self.inheritance.finished(self._taken(self.repetition.finished))
         for host, family in self.repetition.requests():
             self.egress.request_refresh(host, family)
         for host in self.repetition.restarts(now):
             self._has_settled = False
             self._young.discard(host)
-            for prefix in self.engine.prefixes(host):
-                self.inheritance.watch(prefix, host)
-            self.egress.restart(host)
-        released = self.inheritance.finished(self._taken(self.repetition.finished))
+            self._to_watch[host] = self.engine.prefixes(host)
+        self._watch()
+        released = self.inheritance.release()
         if self._is_reviewing:
             tables = [self.engine.routes_out(group) for group in self._groups]
             released += self.inheritance.review(tables, self._claimant)
         for group in self._groups if released else ():
             self.egress.changed(group, released)
 
+    def _watch(self) -> None:
+        """Watch a slice of the routes of hosts whose sessions are to be restarted. A session is
+        restarted after the last of its routes."""
+        pace = Pace()
+        for host, prefixes in list(self._to_watch.items()):
+            for some in prefixes:
+                for prefix in some:
+                    self.inheritance.watch(prefix, host)
+                if pace.is_pause_due(len(some)):
+                    return
+            del self._to_watch[host]
+            self.egress.restart(host)
+
     def _owes(self, host: Address) -> bool:
         """A host may not have repeated all: it does not announce all that routers have from it, or
         its session had only just begun when this process was started."""
-        if host in self._young:
-            return True
-        return not self.engine.prefixes(host).issuperset(self.inheritance.waiting_for(host))
+        return host in self._young or self.inheritance.owes(host)
 
     @property
     def _is_reviewing(self) -> bool:
-        return self._is_resynced and self.inheritance.is_unclear and self._knows_all
+        return self.inheritance.is_unclear and self._knows_all
 
     def _claimant(self, prefix: Prefix) -> Address | None:
         """An unfinished host that may announce the prefix."""
@@ -372,6 +397,7 @@ class Filter:
         if isinstance(event, SessionUp | SessionDown) and event.neighbor in self.egress.routers:
             self._router_session(event)
         elif isinstance(event, SessionDown):
+            self._to_watch.pop(event.neighbor, None)
             self.egress.host_down(event.neighbor)
 
     def _forget(self, neighbor: Address) -> None:

@@ -12,7 +12,7 @@ only values go out: the same events in the same order give the same actions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S, Drain
 from rsfilter.routing.effects import Actions, DrainChange
@@ -37,6 +37,7 @@ from rsfilter.routing.judging import judge
 from rsfilter.routing.model import Address, AsPath, Attributes, Prefix, Route, RouteKey
 from rsfilter.routing.revalidation import PhaseChanged, Revalidation
 from rsfilter.routing.sessions import Sessions
+from rsfilter.routing.slices import slices
 from rsfilter.routing.table import RoutingTable
 from rsfilter.routing.validation import Data
 
@@ -77,15 +78,20 @@ class Engine:
         events."""
         return self.ribs_out[group].routes
 
-    def prefixes(self, neighbor: Address) -> set[Prefix]:
-        """Return the prefixes that a neighbor announces, whatever their verdict."""
+    def prefixes(self, neighbor: Address) -> Iterator[list[Prefix]]:
+        """Yield the prefixes that a neighbor announces, whatever their verdict, in lists of
+        `SLICE`, each as of the moment it is requested."""
         table = self.rib_in.tables.get(neighbor)
-        if table is None:
-            return set()
-        if table.leaving:
-            entries = table.entries.values()
-            return {e.route.key.prefix for e in entries if not table.is_leaving(e)}
-        return {key.prefix for key in table.entries}
+        for keys in slices(list(table.entries) if table else []):
+            yield [key.prefix for key in keys if self._announces(key)]
+
+    def announces(self, neighbor: Address, prefix: Prefix) -> bool:
+        """Return whether a neighbor announces a prefix, without ADD-PATH, whatever the verdict."""
+        return self._announces(RouteKey(neighbor, prefix, 0))
+
+    def _announces(self, key: RouteKey) -> bool:
+        entry = self.rib_in.find(key)
+        return entry is not None and not self.rib_in.tables[key.neighbor].is_leaving(entry)
 
     def count(self, neighbor: Address) -> int:
         """Return the number of a neighbor's routes that are kept."""

@@ -32,6 +32,7 @@ from support.guard_memory import Memory
 
 from rsfilter.config.build import parse_config
 from rsfilter.config.model import Config
+from rsfilter.exabgp import inheritance
 from rsfilter.exabgp.deferral import KEPT_S
 from rsfilter.exabgp.router import RouterState
 from rsfilter.exabgp.router_states import Phase
@@ -745,6 +746,7 @@ def test_whenever_it_dies_nothing_flaps_and_nothing_is_left(
         patch.object(exabgp_model, "STEPS_IN_A_LOOP", pace),
         patch.object(slices, "SLICE", routes),
         patch.object(revalidation, "_PER_LIST", 0),
+        patch.object(inheritance, "RELEASED_AT_ONCE", routes),
     ):
         site = Site(**kind)
         site.load()
