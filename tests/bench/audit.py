@@ -66,7 +66,7 @@ def write(directory: Path, records: int) -> None:
     log.close()
 
 
-def ask(command: str, directory: Path) -> tuple[str, str]:
+def measured(command: str, directory: Path) -> tuple[str, str]:
     """(CPU seconds, seconds on the clock) of a shell command."""
     before, began = os.times(), time.monotonic()
     subprocess.run(command, shell=True, cwd=directory, stdout=subprocess.DEVNULL, check=True)
@@ -87,12 +87,12 @@ def main() -> None:
             write(scratch, args.records)
         table = Table("question", "CPU s", "clock s", title="audit queries")
         here = f"--directory {shlex.quote(str(directory))}"
-        table.add_row("index, once", *ask(f"{RSFILTER} index {here}", directory))
+        table.add_row("index, once", *measured(f"{RSFILTER} index {here}", directory))
         for name, question in QUESTIONS.items():
-            table.add_row(name, *ask(f"{RSFILTER} {question} {here}", directory))
+            table.add_row(name, *measured(f"{RSFILTER} {question} {here}", directory))
         for name, command in OTHERS.items():
             if shutil.which(name.partition(":")[0]):
-                table.add_row(name, *ask(command, directory))
+                table.add_row(name, *measured(command, directory))
         Console().print(table)
     finally:
         if scratch:

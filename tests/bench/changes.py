@@ -298,7 +298,7 @@ def main() -> int:
         repeat=args.repeat,
         changes_per_s=args.per_second,
     )
-    results.tell(console, measured, args.json)
+    results.show(console, measured, args.json)
     return 0
 
 

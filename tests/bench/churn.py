@@ -75,10 +75,10 @@ class Churn:
         delays: list[float] = []
         backlog = 0.0
         while time.monotonic() < ends:
-            next_look = time.monotonic() + 1
+            next_check = time.monotonic() + 1
             delays += self.changes.same(SAMPLES)
             backlog = max(backlog, self._backlog())
-            time.sleep(max(0.0, next_look - time.monotonic()))
+            time.sleep(max(0.0, next_check - time.monotonic()))
         before, self._used = self._used, [total(pids) for pids in self.pids]
         used = [now - then for now, then in zip(self._used, before, strict=True)]
         memory = [sum(map(rss_mb, pids)) for pids in self.pids]
@@ -137,7 +137,7 @@ def main() -> int:
         routes=BASE_ROUTES,
         changes_per_s=args.per_second,
     )
-    results.tell(console, measured, args.json)
+    results.show(console, measured, args.json)
     return 0
 
 

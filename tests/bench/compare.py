@@ -312,7 +312,7 @@ def main() -> int:
     found = rows(args.loads, args.repeat)
     console = Console()
     console.print(table(found))
-    results.tell(
+    results.show(
         console, Results.of("compare", [r._asdict() for r in found], repeat=args.repeat), args.json
     )
     return 0

@@ -352,8 +352,8 @@ def medians(runs: list[tuple[str, int]], times: int) -> dict[str, dict[str, floa
     for _ in range(times):
         for part, routes in runs:
             argv = [sys.executable, __file__, "--part", part, "--routes", str(routes)]
-            said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-            found.setdefault(f"{part} {routes}", []).append(json.loads(said))
+            output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+            found.setdefault(f"{part} {routes}", []).append(json.loads(output))
     return {
         name: {key: statistics.median(each[key] for each in all_) for key in all_[0]}
         for name, all_ in found.items()
@@ -418,7 +418,7 @@ def main() -> None:
     console = Console(width=110)
     console.print(table(found, args.routes, sizes))
     measured = [{"part": part, "routes": size, **found[f"{part} {size}"]} for part, size in runs]
-    results.tell(console, Results.of("core", measured, times=args.times), args.json)
+    results.show(console, Results.of("core", measured, times=args.times), args.json)
 
 
 if __name__ == "__main__":

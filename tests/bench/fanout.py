@@ -178,7 +178,7 @@ def main() -> int:
     measured = Results.of(
         "fanout", [row._asdict() for row in rows], routes=args.routes, hosts=args.hosts
     )
-    results.tell(console, measured, args.json)
+    results.show(console, measured, args.json)
     return 0
 
 

@@ -99,7 +99,7 @@ def main() -> int:
         rows = [measured(changes, rate, args.seconds) for rate in RATES]
         console.print(table(rows))
     found = Results.of("flap", [row._asdict() for row in rows], routes=ROUTES)
-    results.tell(console, found, args.json)
+    results.show(console, found, args.json)
     return 0
 
 

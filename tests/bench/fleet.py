@@ -49,7 +49,7 @@ def bench_ship(console: Console, place: Path, records: int) -> None:
         cpu, began = time.process_time(), time.monotonic()
         ship_all(shipper(server, "rs1", place / "log"))
         row(table, "ship", count, time.monotonic() - began, time.process_time() - cpu)
-        (size,) = server.ask("SELECT pg_total_relation_size('rsfilter.block')")[0]
+        (size,) = server.query("SELECT pg_total_relation_size('rsfilter.block')")[0]
         reader = Database(fleet_config(server, "auditor"))
         newest = reader.instances()[0].newest
         cpu, began = time.process_time(), time.monotonic()

@@ -57,7 +57,7 @@ class TimedSpeaker(Speaker):
         else:
             super()._carry_out(text)
 
-    def asks(self, line: bytes) -> float:
+    def follow(self, line: bytes) -> float:
         """Write a line, and wait for the command that follows; seconds between the two."""
         self.changed.clear()
         began = time.perf_counter()
@@ -197,7 +197,7 @@ def turns(speakers: Mapping[str, TimedSpeaker], block: int) -> Iterator[tuple[st
     dice = random.Random(block)
     for number in range(block * IN_BLOCK, (block + 1) * IN_BLOCK):
         for name in dice.sample(list(speakers), len(speakers)):
-            yield name, speakers[name].asks(change(number))
+            yield name, speakers[name].follow(change(number))
 
 
 def counted(place: Path, found: Databases) -> dict[str, Calls]:

@@ -37,8 +37,10 @@ SCENARIOS: dict[str, Callable[[Path], floods.Costs]] = {
     "a prefix flaps 10,000 times a second for a minute": partial(
         floods.flap, count=600_000, per_second=10_000
     ),
-    "ExaBGP does not read for a minute": partial(floods.nobody_reads, seconds=60, per_second=2000),
-    "ExaBGP does not write for a minute": partial(floods.nobody_writes, seconds=60),
+    "ExaBGP does not read for a minute": partial(
+        floods.without_reader, seconds=60, per_second=2000
+    ),
+    "ExaBGP does not write for a minute": partial(floods.without_writer, seconds=60),
     "the audit disk is full, 300,000 records": partial(floods.full_disk, hosts=30, prefixes=10_000),
     "the audit directory is removed": partial(floods.disk_taken_away, how="removed"),
     "the audit directory is read-only": partial(floods.disk_taken_away, how="read-only"),

@@ -338,7 +338,7 @@ def main() -> int:
     console = Console()
     console.print(table)
     rows = [row._asdict() for row in found]
-    results.tell(console, Results.of("hosts", rows, guests=arguments.guests), arguments.json)
+    results.show(console, Results.of("hosts", rows, guests=arguments.guests), arguments.json)
     return 0
 
 

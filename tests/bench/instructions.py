@@ -64,11 +64,11 @@ def _counted(work: Callable[[], object]) -> None:
     page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(_ASK_VALGRIND)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    ask = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(address)
+    query = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(address)
     start, stop = ((ctypes.c_uint64 * 6)(request) for request in (_START, _STOP))
-    ask(ctypes.addressof(start))
+    query(ctypes.addressof(start))
     work()
-    ask(ctypes.addressof(stop))
+    query(ctypes.addressof(stop))
 
 
 def count(part: str, routes: int, profile: Path) -> dict[str, float]:
@@ -127,7 +127,7 @@ def main() -> None:
             measured.append({"part": part, "routes": args.routes, **found})
     console = Console()
     console.print(shown)
-    results.tell(console, Results.of("instructions", measured), args.json)
+    results.show(console, Results.of("instructions", measured), args.json)
 
 
 if __name__ == "__main__":

@@ -90,15 +90,15 @@ def commands(line: bytes, wording: Wording) -> list[str]:
     update = neighbor.message.update
     if update is None:
         return []
-    said = []
+    found = []
     for gone in update.withdraw.values():
-        said += batches("withdraw", "next-hop 0.0.0.0", gone, wording)
+        found += batches("withdraw", "next-hop 0.0.0.0", gone, wording)
     for by_next_hop in update.announce.values():
         for next_hop, prefixes in by_next_hop.items():
             path = " ".join(str(n) for e in update.attribute.as_path.values() for n in e.value)
             attributes = f"next-hop {next_hop} as-path [ {path} ]{wording.origin}"
-            said += batches("announce", attributes, prefixes, wording)
-    return said
+            found += batches("announce", attributes, prefixes, wording)
+    return found
 
 
 def batches(verb: str, attributes: str, prefixes: list[Nlri], wording: Wording) -> list[str]:
@@ -129,8 +129,8 @@ def main() -> None:
     lines: SimpleQueue[bytes | None] = SimpleQueue()
     threading.Thread(target=read, args=[lines], daemon=True).start()
     while (line := lines.get()) is not None:
-        if said := commands(line, wording):
-            sys.stdout.write("".join(said))
+        if found := commands(line, wording):
+            sys.stdout.write("".join(found))
             sys.stdout.flush()
 
 

@@ -111,8 +111,8 @@ def compare(found: Results) -> Figure:
         beside(rates, row["routes_per_s"], place, short(row["routes_per_s"]))
         costs.barh(place, daemon, color=colour)
         costs.barh(place, helper or 0, left=daemon, color=colour, alpha=0.5, hatch="///")
-        said = short(daemon) if helper is None else f"{short(daemon)} + {short(helper)}"
-        beside(costs, daemon + (helper or 0), place, said)
+        text = short(daemon) if helper is None else f"{short(daemon)} + {short(helper)}"
+        beside(costs, daemon + (helper or 0), place, text)
     names = [
         f"{row['routes']:,} routes, {routers_of(row)}: {row['system']}"
         if row["system"] == SYSTEMS[0]
@@ -143,13 +143,13 @@ def core(found: Results) -> Figure:
     axes.plot(sizes, costs, "o-", color=BLUE)
     for size, cost in zip(sizes, costs, strict=True):
         above(axes, size, cost, short(cost), BLUE)
-    for part, colour, said in (
+    for part, colour, text in (
         ("afternoon", VERMILION, "json, netaddr and a loop over 1,000 VRPs, no tables"),
         ("floor", GREEN, "msgspec decodes the same octets"),
     ):
         (cost,) = (row["cpu_us"] for row in found.rows if row["part"] == part)
         axes.axhline(cost, color=colour, linestyle="--")
-        above(axes, sizes[0], cost, f"{short(cost)}: {said}", colour)
+        above(axes, sizes[0], cost, f"{short(cost)}: {text}", colour)
         axes.texts[-1].set_horizontalalignment("left")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -172,8 +172,8 @@ def fanout(found: Results) -> Figure:
     names, places = [], []
     for number, row in enumerate(rows):
         has_fanout, cost = row["has_fanout"], row["exabgp_cpu_s"]
-        said = "one BIRD between" if has_fanout else f"{routers_of(row)}: at ExaBGP"
-        names.append(said)
+        text = "one BIRD between" if has_fanout else f"{routers_of(row)}: at ExaBGP"
+        names.append(text)
         places.append(number + number // 2 * 0.6)
         axes.barh(places[-1], cost, color=BLUE if has_fanout else VERMILION)
         beside(axes, cost, places[-1], short(cost))
@@ -191,13 +191,13 @@ def fanout(found: Results) -> Figure:
 
 def changes(found: Results) -> Figure:
     """Draw how long a change takes: p50 and p99 of single ones, medians of those of the truth."""
-    asked = found.settings
-    said = {
+    requested = found.settings
+    text = {
         "idle": "a route, nothing else changes",
-        "busy": f"a route, beside {asked['changes_per_s']:,g} changes/s",
+        "busy": f"a route, beside {requested['changes_per_s']:,g} changes/s",
         "same": "the same route again and again",
         "truth_one": "the truth takes 1 route",
-        "truth_many": f"the truth takes {asked['truth_lost_routes']:,} routes",
+        "truth_many": f"the truth takes {requested['truth_lost_routes']:,} routes",
     }
     drawn = [row for row in found.rows if row["system"] in COLOURS]
     rows = sorted(drawn, key=lambda row: CHANGES.index(row["change"]))
@@ -208,7 +208,7 @@ def changes(found: Results) -> Figure:
     for row in rows:
         first = not names or row["change"] != rows[len(names) - 1]["change"]
         places.append(places[-1] + (1.6 if first else 1.0) if places else 0.0)
-        names.append(f"{said[row['change']]}: {row['system']}" if first else row["system"])
+        names.append(f"{text[row['change']]}: {row['system']}" if first else row["system"])
         colour, p50, p99 = COLOURS[row["system"]], row["p50_ms"], row["p99_ms"]
         if p99 is not None:
             axes.plot([p50, p99], [places[-1]] * 2, color=colour, linewidth=1.5)
@@ -243,9 +243,9 @@ def churn(found: Results) -> Figure:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
         axes.set_ylabel(unit)
-    asked = found.settings
-    delays.set_title(f"A single change beside {asked['changes_per_s']:,g} changes/s")
-    memory.set_title(f"Memory, with {asked['routes']:,} routes that stay")
+    requested = found.settings
+    delays.set_title(f"A single change beside {requested['changes_per_s']:,g} changes/s")
+    memory.set_title(f"Memory, with {requested['routes']:,} routes that stay")
     memory.set_xlabel("minute")
     memory.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     return figure

@@ -106,8 +106,8 @@ def versions() -> dict[str, str]:
     found = {"Python": platform.python_version()}
     found |= {name: version(package) for name, package in packages.items()}
     if bird := shutil.which("bird"):
-        said = subprocess.run([bird, "--version"], capture_output=True, text=True, check=True)
-        found["BIRD"] = (said.stderr or said.stdout).split()[-1]
+        output = subprocess.run([bird, "--version"], capture_output=True, text=True, check=True)
+        found["BIRD"] = (output.stderr or output.stdout).split()[-1]
     return found
 
 
@@ -116,7 +116,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=_destination, help="write what was measured there too")
 
 
-def tell(console: Console, results: Results, path: Path | None) -> None:
+def show(console: Console, results: Results, path: Path | None) -> None:
     """Below the table: where it was measured. With a path, write all of it there. OSError."""
     console.print(results.where)
     if path:

@@ -91,8 +91,8 @@ class Scale:
 
 def count(router: BirdRouter, family: int = 4) -> int:
     """Return how many routes a router has."""
-    told = router.control(f"show route count table master{family}")
-    (line,) = [text for text in told if "of" in text]
+    output = router.control(f"show route count table master{family}")
+    (line,) = [text for text in output if "of" in text]
     return int(line.split()[0])
 
 

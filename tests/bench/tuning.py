@@ -384,7 +384,7 @@ def main() -> int:
     console.print(table(measured, args.repeat))
     settings = {"routes": args.routes, "repeat": args.repeat}
     found = Results.of("tuning", (row._asdict() for row in measured), **settings)
-    results.tell(console, found, args.json)
+    results.show(console, found, args.json)
     return 0
 
 

@@ -155,16 +155,16 @@ class Bench:
         host, _, port = self.speaker.http.rpartition(":")
         argv = [sys.executable, "-c", CLIENT, host, port, path, accept, str(body or "")]
         started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-        asked: list[int] = []
+        requested: list[int] = []
         try:
             time.sleep(0.5)  # all of them are busy
-            yield asked
+            yield requested
         finally:
             for process in started:
                 process.terminate()
             for process in started:
                 lines = process.communicate()[0].split()
-                asked.append(int(lines[-1]) if lines else 0)
+                requested.append(int(lines[-1]) if lines else 0)
 
 
 def figures(delays: list[float]) -> list[str]:
@@ -210,9 +210,9 @@ def run(routes: int, probes: int, only: str) -> tuple[Table, list[str]]:
                     continue
                 body = bench.truth if has_body else None
                 alone = bench.probe(probes)
-                with bench.clients(count, path, accept, body=body) as asked:
+                with bench.clients(count, path, accept, body=body) as requested:
                     delays = bench.probe(probes)
-                table.add_row(name, *figures(alone), *figures(delays), str(sum(asked)))
+                table.add_row(name, *figures(alone), *figures(delays), str(sum(requested)))
     return table, refreshes
 
 

@@ -136,10 +136,10 @@ def test_rows_of_another_benchmark_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.2174, "0.217"), (14.7, "14.7"), (99.96, "100"), (5430.4, "5,430")]
+    ("value", "text"), [(0.2174, "0.217"), (14.7, "14.7"), (99.96, "100"), (5430.4, "5,430")]
 )
-def test_three_digits_are_shown(value: float, said: str) -> None:
-    assert plots.short(value) == said
+def test_three_digits_are_shown(value: float, text: str) -> None:
+    assert plots.short(value) == text
 
 
 def test_what_was_measured_is_drawn_and_shown_by_the_page(

@@ -45,7 +45,7 @@ def test_figures_have_the_digits_that_mean_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("", "truncated"),
         ("{}", "benchmark"),
@@ -53,10 +53,10 @@ def test_figures_have_the_digits_that_mean_something() -> None:
         ('{"other": 1}', "other"),
     ],
 )
-def test_another_file_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+def test_another_file_is_refused_by_name(tmp_path: Path, text: str, error: str) -> None:
     path = tmp_path / "core.json"
     path.write_text(text)
-    with pytest.raises(BadResultsError, match=said) as refused:
+    with pytest.raises(BadResultsError, match=error) as refused:
         Results.read(path)
     assert str(refused.value).startswith(f"{path}: ")
 

@@ -109,7 +109,7 @@ PANELS = [
 
 
 @pytest.mark.parametrize(("expression", "legend"), PANELS)
-def test_a_panel_tells_the_instances_apart(
+def test_a_panel_distinguishes_the_instances(
     prometheus: Prometheus, expression: str, legend: str
 ) -> None:
     """Its query gives series of both, each with a legend of its own."""
@@ -132,7 +132,7 @@ def test_legends_of_a_panel_differ() -> None:
         assert len(set(legends)) == len(legends), panel["title"]
 
 
-def test_the_choice_of_instances(prometheus: Prometheus) -> None:
+def test_the_dashboard_offers_every_instance_to_choose(prometheus: Prometheus) -> None:
     assert set(prometheus.get("label/instance/values")) == set(INSTANCES)
     (variable,) = (v for v in DASHBOARD["templating"]["list"] if v["name"] == "instance")
     metric = re.fullmatch(r"label_values\((\w+), instance\)", variable["definition"])

@@ -89,7 +89,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     assert process.returncode == 0, demo.text + output
 
 
-def test_one_screen(kept: Kept) -> None:
+def test_the_demo_fits_one_screen_and_names_what_is_wrong(kept: Kept) -> None:
     """The screen fits, names what was rejected, absent and held, and leaves both audit logs."""
     end = kept.text.index("Everything keeps running")
     lines = kept.text[:end].rstrip().splitlines()
@@ -116,18 +116,18 @@ def test_both_pages_are_served(kept: Kept) -> None:
             assert f'"name":"{name}"' in answer.read().decode()
 
 
-def test_five_things_to_try(kept: Kept) -> None:
+def test_the_five_things_to_try_do_what_they_promise(kept: Kept) -> None:
     """Each command does what its sentence promises. The absent host stays absent over a restart
     and another truth, until it comes."""
-    said = kept.types(kept.commands(1))
-    assert "rejected" in said
-    assert "owner: hv1 (AS65005)" in said
+    output = kept.types(kept.commands(1))
+    assert "rejected" in output
+    assert "owner: hv1 (AS65005)" in output
 
     (killed,) = re.findall(r"kill -CONT (\d+)", kept.text)
     os.kill(int(killed), signal.SIGKILL)
     kept.eventually_prints("rsfilter status", "4 held" if ":" in kept.text else "3 held")
-    said = kept.types(kept.commands(2))
-    assert OWNERS["hv4"][0] in said
+    output = kept.types(kept.commands(2))
+    assert OWNERS["hv4"][0] in output
     kept.eventually_prints("rsfilter status", "revision r41")
     kept.eventually_prints("rsfilter status", ", 0 held")
     kept.eventually_prints("rsfilter neighbors --state absent", f"host  {ABSENT}")
@@ -143,8 +143,8 @@ def test_five_things_to_try(kept: Kept) -> None:
     audit.has(prefix=OWNERS[ABSENT][0], host=ABSENT, verdict="accepted")
     kept.eventually_prints("rsfilter neighbors --host hv5 --state up", "up")
 
-    said = kept.types(kept.commands(4))
-    assert "hv3" in said
+    output = kept.types(kept.commands(4))
+    assert "hv3" in output
     kept.eventually_prints("rsfilter neighbors --host hv3 --state down", "down")
 
 
@@ -174,7 +174,7 @@ def test_the_page_can_be_seen_from_outside(lab: Lab) -> None:
                 assert answer.read() == b"in there"
 
 
-def test_it_fails_when_a_hijack_succeeds(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_fails_when_a_hijack_succeeds(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo fails with a truth that allows the hijack."""
     monkeypatch.chdir(lab.directory)
     demo = Demo(lab, patience_s=1.0)

@@ -114,23 +114,23 @@ def test_the_bill_of_materials_names_what_a_route_server_gets(dist: Path) -> Non
     assert parts["exabgp"]["version"].startswith("5.0.")
 
 
-def test_it_says_its_version(programs: Path, site: Path) -> None:
-    said = run(programs / "rsfilter", "--version", cwd=site)
-    assert said == f"rsfilter {rsfilter.__version__}\n"
+def test_the_program_prints_its_version(programs: Path, site: Path) -> None:
+    output = run(programs / "rsfilter", "--version", cwd=site)
+    assert output == f"rsfilter {rsfilter.__version__}\n"
     where = run(programs / "python", "-c", "import rsfilter; print(rsfilter.__file__)", cwd=site)
     assert Path(where).is_relative_to(programs.parent)
 
 
-def test_check_and_replay(programs: Path, site: Path) -> None:
+def test_the_installed_program_checks_and_replays(programs: Path, site: Path) -> None:
     assert "hypervisors" in run(programs / "rsfilter", "check", cwd=site)
     lines = state("192.0.2.10", 65200, "up") + state("198.51.100.1", 65001, "up")
     lines += announce("198.51.100.1", 65001, ["203.0.113.1/32", "203.0.113.99/32"])
     (site / "lines").write_bytes(lines)
     run(programs / "rsfilter", "replay", "--audit", "replayed", "lines", cwd=site)
-    told = run(
+    output = run(
         *(programs / "rsfilter", "audit", "query", "--directory", "replayed", "--json"), cwd=site
     )
-    records = [json.loads(line) for line in told.splitlines()]
+    records = [json.loads(line) for line in output.splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in records if "prefix" in r} == {
         ("203.0.113.1/32", "accepted"),
         ("203.0.113.99/32", "rejected"),  # no host owns it

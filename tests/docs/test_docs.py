@@ -37,7 +37,7 @@ def is_current(name: str, text: str) -> bool:
     return path.read_text() == text
 
 
-def test_reasons() -> None:
+def test_the_list_of_reasons_is_current() -> None:
     rows = [f"| `{r.name}` | {r.text} | {r.remedy} | {r.euro_ix} |\n" for r in REASONS.values()]
     assert is_current("reasons.md", REASONS_HEAD + "".join(rows))
 
@@ -78,7 +78,7 @@ def _router_picture() -> str:
     return "\n".join(lines)
 
 
-def test_router_states() -> None:
+def test_the_table_of_router_states_is_current() -> None:
     text = f"{ROUTER_STATES_HEAD}{_router_table()}\n\n{_router_picture()}"
     assert is_current("router-states.md", text)
 
@@ -86,12 +86,12 @@ def test_router_states() -> None:
 EXAMPLE = (DOCS / "rsfilter.example.toml").read_text()
 
 
-def test_the_example_says_of_keys_what_the_code_does() -> None:
+def test_the_example_describes_keys_as_the_code_treats_them() -> None:
     assert list(config_reference.contradictions(EXAMPLE)) == []
 
 
 @pytest.mark.parametrize(
-    ("said", "instead", "contradiction"),
+    ("original", "instead", "contradiction"),
     [
         ("#port = 179  ", "#port = 180  ", "route_server.port: the default is 179"),
         ("0 to 254", "0 to 255", "hosts.max_prepends: the limits are {('0', '254')}"),
@@ -104,15 +104,15 @@ def test_the_example_says_of_keys_what_the_code_does() -> None:
         ("[http]", "[https]", "[http] is only in one"),
     ],
 )
-def test_an_example_that_says_something_else_is_noticed(
-    said: str, instead: str, contradiction: str
+def test_an_example_that_contradicts_the_code_is_noticed(
+    original: str, instead: str, contradiction: str
 ) -> None:
-    changed = EXAMPLE.replace(said, instead, 1)
+    changed = EXAMPLE.replace(original, instead, 1)
     found = list(config_reference.contradictions(changed))
     assert any(each.startswith(contradiction) for each in found)
 
 
-def test_keys_of_the_configuration() -> None:
+def test_every_key_of_the_configuration_is_in_its_table() -> None:
     """docs/configuration.md has the table of each section, in its place."""
     text = (DOCS / "configuration.md").read_text()
     places = re.compile(r"(?<=<!-- keys of )([a-z_.]+)( -->\n\n)(?:\|.*\n)*(?=\n<!-- end -->\n)")

@@ -50,7 +50,7 @@ async def exposition(tmp_path: Path) -> str:
     bench.running.watcher = Watcher()  # type: ignore[assignment]
     fleet = FleetConfig("site-a", parse_url("postgresql://rs1@127.0.0.1/rsfilter"))
     bench.running.fleet = Supervisor(fleet, tmp_path)
-    bench.says(state(ROUTER, 65200, "up"))
+    bench.feed(state(ROUTER, 65200, "up"))
     bench.announces(HV7, 65007, "203.0.113.1/32", "203.0.113.17/32")
     async with bench.client() as client:
         await client.get("/api/v1/truth")
@@ -102,22 +102,22 @@ def known(expression: str, names: dict[str, str]) -> bool:
     return bool(used) and used <= parts
 
 
-def test_the_dashboard_asks_for_metrics_that_exist(exposition: str) -> None:
+def test_the_dashboard_uses_metrics_that_exist(exposition: str) -> None:
     dashboard = json.loads((EXAMPLES / "grafana-dashboard.json").read_text())
-    asked = [each for each in expressions(dashboard) if not each.startswith("up{")]
-    assert len(asked) >= 10
-    assert [text for text in asked if not known(text, families(exposition))] == []
+    requested = [each for each in expressions(dashboard) if not each.startswith("up{")]
+    assert len(requested) >= 10
+    assert [text for text in requested if not known(text, families(exposition))] == []
 
 
-def test_the_alerts_ask_for_metrics_that_exist(exposition: str) -> None:
+def test_the_alerts_use_metrics_that_exist(exposition: str) -> None:
     text = (EXAMPLES / "prometheus-rules.yml").read_text()
-    asked = re.findall(r"^ +expr: (.+)$", text, re.MULTILINE)
-    assert len(asked) >= 8
-    ours = [expression for expression in asked if not expression.startswith("up{")]
+    requested = re.findall(r"^ +expr: (.+)$", text, re.MULTILINE)
+    assert len(requested) >= 8
+    ours = [expression for expression in requested if not expression.startswith("up{")]
     assert [each for each in ours if not known(each, families(exposition))] == []
 
 
-def test_each_alert_says_what_to_do() -> None:
+def test_each_alert_has_a_runbook() -> None:
     """Its runbook is a heading in the manual, and no heading is of an alert that is not there."""
     rules = (EXAMPLES / "prometheus-rules.yml").read_text()
     alerts = re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE)

@@ -123,12 +123,12 @@ def test_the_role_has_exabgp_take_in_what_changed(
     """Here it has no service to do it with: only that keeps one of the two handlers back."""
     playbook.changes()
     playbook.variables["rsfilter_route_server"] |= changed
-    said = playbook.plays("-v").stdout
+    output = playbook.plays("-v").stdout
     skipped = dict(
-        re.findall(r'HANDLER \[rsfilter : (.*)\].*\n.*"false_condition": "([^"]*)"', said)
+        re.findall(r'HANDLER \[rsfilter : (.*)\].*\n.*"false_condition": "([^"]*)"', output)
     )
     wanted = [name for name, why in skipped.items() if why == "rsfilter_manage_system"]
-    assert wanted == ["Restart the filter", handler], said
+    assert wanted == ["Restart the filter", handler], output
 
 
 def test_the_role_refuses_a_bad_truth_and_leaves_everything_as_it_was(playbook: Playbook) -> None:

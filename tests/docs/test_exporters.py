@@ -194,7 +194,7 @@ def output(tmp_path: Path) -> Path:
 
 
 @only["netbox"]
-def test_netbox(api: Api, output: Path) -> None:
+def test_netbox_is_exported_as_hosts_with_their_guests(api: Api, output: Path) -> None:
     """web1 is placed on hv1; db1 may run on any hypervisor of its cluster; batch has no address."""
     assert export(api, output) == ""
     first = ["203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"]
@@ -206,7 +206,7 @@ def test_netbox(api: Api, output: Path) -> None:
 
 
 @only["proxmox"]
-def test_proxmox(api: Api, output: Path) -> None:
+def test_proxmox_is_exported_as_hosts_with_their_guests(api: Api, output: Path) -> None:
     """pve3 has no controller, and of its guest no address is announced; DHCP is no address. A
     controller's ASN that is not applied, and a guest's address that waits for its restart, are not
     in force."""
@@ -218,7 +218,7 @@ def test_proxmox(api: Api, output: Path) -> None:
 
 
 @only["proxmox"]
-def test_proxmox_with_guests_that_migrate(api: Api, output: Path) -> None:
+def test_guests_that_migrate_in_proxmox_belong_to_both_hosts(api: Api, output: Path) -> None:
     assert export(api, output, "--anywhere", "--address", "pve1=192.0.2.1,2001:db8::1") == ""
     found = owned(output)
     assert found["pve1"][1] == ["192.0.2.1", "2001:db8::1"]
@@ -227,7 +227,7 @@ def test_proxmox_with_guests_that_migrate(api: Api, output: Path) -> None:
 
 
 @only["openstack"]
-def test_openstack(api: Api, output: Path) -> None:
+def test_openstack_is_exported_as_hosts_with_their_guests(api: Api, output: Path) -> None:
     """The guest 203.0.113.2 migrates to cmp2; 203.0.113.40 is a floating IP. DHCP servers,
     gateways, unbound ports, private networks and allowed address pairs give no entry."""
     assert export(api, output) == ""
@@ -239,7 +239,7 @@ def test_openstack(api: Api, output: Path) -> None:
 
 
 @only["kubernetes"]
-def test_kubernetes(api: Api, output: Path) -> None:
+def test_kubernetes_is_exported_as_nodes_with_their_addresses(api: Api, output: Path) -> None:
     """The host node1 has the cluster's ASN. externalIPs, addresses of a proxy, and blocks without a
     node are left out."""
     assert export(api, output) == ""
@@ -251,7 +251,7 @@ def test_kubernetes(api: Api, output: Path) -> None:
 
 
 @only["kubernetes"]
-def test_kubernetes_with_native_resources_of_calico(api: Api, output: Path) -> None:
+def test_native_resources_of_calico_are_exported(api: Api, output: Path) -> None:
     """Records that an older Calico has left behind do not count."""
     old, new = "/apis/crd.projectcalico.org/v1", "/apis/projectcalico.org/v3"
     moved = {path.replace(old, new): found for path, found in api.answers.items() if old in path}
@@ -271,7 +271,7 @@ def test_kubernetes_with_native_resources_of_calico(api: Api, output: Path) -> N
 
 
 @only["kubernetes"]
-def test_kubernetes_with_the_default_asn_of_calico(api: Api, output: Path) -> None:
+def test_nodes_have_the_default_asn_of_calico(api: Api, output: Path) -> None:
     del api.answers["/apis/crd.projectcalico.org/v1/bgpconfigurations/default"]
     node = api.answers["/api/v1/nodes"]["items"][1]
     node["metadata"]["annotations"]["projectcalico.org/ASNumber"] = "1.10"
@@ -285,7 +285,7 @@ def test_kubernetes_with_the_default_asn_of_calico(api: Api, output: Path) -> No
 
 
 @only["kubernetes"]
-def test_kubernetes_without_calico(api: Api, output: Path) -> None:
+def test_kubernetes_without_calico_is_exported(api: Api, output: Path) -> None:
     api.answers = {
         path: found for path, found in api.answers.items() if "projectcalico" not in path
     }
@@ -301,7 +301,7 @@ def test_kubernetes_without_calico(api: Api, output: Path) -> None:
 
 
 @every
-def test_the_file_says_whence_and_when_it_is(api: Api, output: Path) -> None:
+def test_the_file_names_its_source_and_time(api: Api, output: Path) -> None:
     assert export(api, output) == ""
     first = json.loads(output.read_bytes())
     assert api.url in first["metadata"]["source"]
@@ -316,22 +316,22 @@ def test_the_file_says_whence_and_when_it_is(api: Api, output: Path) -> None:
 def fails(api: Api, output: Path, *more: str, token: str = "sesame") -> str:
     """Run it where it must fail: the file that is there stays. Return the one line."""
     output.write_text('{"hosts": []}')
-    said = export(api, output, *more, token=token)
-    assert said
+    printed = export(api, output, *more, token=token)
+    assert printed
     assert output.read_text() == '{"hosts": []}'
-    return said
+    return printed
 
 
 @every
 def test_a_source_that_refuses(api: Api, output: Path) -> None:
     if api.source == "openstack":
         api.answers = {}
-    said = fails(api, output) if api.source == "openstack" else fails(api, output, token="wrong")
-    assert "40" in said
+    printed = fails(api, output) if api.source == "openstack" else fails(api, output, token="wrong")
+    assert "40" in printed
 
 
 @every
-def test_no_token(api: Api, output: Path) -> None:
+def test_an_export_without_a_token_sends_no_request(api: Api, output: Path) -> None:
     assert "is not set" in fails(api, output, token="")
     assert api.requests == []
 
@@ -350,7 +350,7 @@ def test_the_token_follows_no_redirection(api: Api, output: Path) -> None:
 
 
 @only["openstack"]
-def test_a_link_to_the_next_page_with_another_scheme_and_host(api: Api, output: Path) -> None:
+def test_a_link_to_the_next_page_may_have_another_scheme_and_host(api: Api, output: Path) -> None:
     """Links are so behind a proxy of which Neutron does not know: only the marker counts."""
     api.next_is_elsewhere = True
     assert export(api, output) == ""
@@ -366,11 +366,11 @@ def test_the_token_follows_no_link_to_another_host(api: Api, output: Path) -> No
 
 
 @only["proxmox"]
-def test_a_source_that_hangs(api: Api, output: Path) -> None:
+def test_a_source_that_hangs_is_an_error(api: Api, output: Path) -> None:
     api.is_slow = True
-    said = fails(api, output, "--timeout", "0.2")
-    assert said.startswith(f"{api.url}/api2/json/cluster/sdn/controllers?running=1: ")
-    assert "timed out" in said
+    printed = fails(api, output, "--timeout", "0.2")
+    assert printed.startswith(f"{api.url}/api2/json/cluster/sdn/controllers?running=1: ")
+    assert "timed out" in printed
 
 
 @only["kubernetes"]
@@ -387,20 +387,20 @@ def test_a_list_without_an_end(api: Api, output: Path, monkeypatch: pytest.Monke
 
 
 @only["netbox"]
-def test_netbox_that_contradicts_itself(api: Api, output: Path) -> None:
+def test_a_netbox_that_contradicts_itself_is_an_error(api: Api, output: Path) -> None:
     devices = api.answers["/api/dcim/devices/"]["results"]
     devices[0]["custom_fields"]["bgp_asn"] = None
     devices[1]["primary_ip4"] = None
-    said = fails(api, output).splitlines()
-    assert said[:2] == [
+    printed = fails(api, output).splitlines()
+    assert printed[:2] == [
         "host hv1: needs an ASN and an address",
         "host hv2: needs an ASN and an address",
     ]
-    assert "virtual machine web1: no host that could announce 203.0.113.1/32" in said
+    assert "virtual machine web1: no host that could announce 203.0.113.1/32" in printed
 
 
 @only["proxmox"]
-def test_one_address_of_two_guests(api: Api, output: Path) -> None:
+def test_one_address_of_two_guests_is_an_error(api: Api, output: Path) -> None:
     """A tenant has written a neighbor's address into his own guest."""
     config = api.answers["/api2/json/nodes/pve2/qemu/101/config?current=1"]["data"]
     config["ipconfig0"] = "ip=203.0.113.1/32"
@@ -438,26 +438,28 @@ def test_a_credential_that_may_not_read_the_hosts_of_ports(api: Api, output: Pat
 
 @only["openstack"]
 @pytest.mark.parametrize("address", [None, "", "cmp1.example.net"])
-def test_a_hypervisor_without_an_address(api: Api, output: Path, address: str | None) -> None:
+def test_a_hypervisor_without_an_address_is_an_error(
+    api: Api, output: Path, address: str | None
+) -> None:
     api.answers["/compute/v2.1/os-hypervisors/detail"]["hypervisors"][0]["host_ip"] = address
     assert "host cmp1: " in fails(api, output)
 
 
 @only["openstack"]
-def test_a_hypervisor_with_two_asns(api: Api, output: Path) -> None:
+def test_a_hypervisor_with_two_asns_is_an_error(api: Api, output: Path) -> None:
     api.answers["/compute/v2.1/os-aggregates"]["aggregates"][1]["metadata"]["bgp_asn"] = "65012"
     assert "host cmp1: bgp_asn 65011 and 65012" in fails(api, output)
 
 
 @only["kubernetes"]
-def test_a_node_without_an_address(api: Api, output: Path) -> None:
+def test_a_node_without_an_address_is_an_error(api: Api, output: Path) -> None:
     node = api.answers["/api/v1/nodes"]["items"][0]
     del node["metadata"]["annotations"]["projectcalico.org/IPv4Address"]
     assert "host node1: needs an ASN and an address" in fails(api, output)
 
 
 @only["kubernetes"]
-def test_a_node_with_the_address_of_another(api: Api, output: Path) -> None:
+def test_a_node_with_the_address_of_another_is_an_error(api: Api, output: Path) -> None:
     """Its own annotations are what a node that was taken over may write."""
     nodes = api.answers["/api/v1/nodes"]["items"]
     nodes[1]["metadata"]["annotations"]["projectcalico.org/IPv4Address"] = "198.51.100.121/25"
@@ -484,8 +486,8 @@ def test_half_an_answer_is_not_half_a_truth(
     web = next(guest for guest in guests if guest["vmid"] == 100)
     chosen = {4: [web, *with_addresses], 3: [web, with_addresses[0]], 2: with_addresses[:1], 0: []}
     guests[:] = chosen[kept]
-    said = export(api, output)
-    assert ("would be lost" in said) == is_refused
+    printed = export(api, output)
+    assert ("would be lost" in printed) == is_refused
     if is_refused:
         assert output.read_bytes() == before
         assert export(api, output, "--max-shrink", "100") == ""
@@ -516,5 +518,5 @@ def test_a_file_that_is_no_truth_is_not_replaced(api: Api, output: Path) -> None
 
 @only["netbox"]
 def test_a_place_that_cannot_be_written(api: Api, tmp_path: Path) -> None:
-    said = export(api, tmp_path / "no" / "truth.json")
-    assert said.endswith(f"No such file or directory: '{tmp_path}/no/truth.json.new'\n")
+    printed = export(api, tmp_path / "no" / "truth.json")
+    assert printed.endswith(f"No such file or directory: '{tmp_path}/no/truth.json.new'\n")

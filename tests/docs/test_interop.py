@@ -40,13 +40,17 @@ def bench(sightings: dict[str, dict[str, Seen]]) -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.role}: {row.feature}")
-def test_row(bench: Bench, sightings: dict[str, dict[str, Seen]], row: Row) -> None:
+def test_every_peer_of_a_role_is_observed(
+    bench: Bench, sightings: dict[str, dict[str, Seen]], row: Row
+) -> None:
     """Every peer of that role is observed, for the table."""
-    sightings[row.role][row.feature] = row.look(bench)
+    sightings[row.role][row.feature] = row.observe(bench)
 
 
 @pytest.mark.parametrize("role", ["host", "router"])
-def test_the_manual_says_so(bench: Bench, sightings: dict[str, dict[str, Seen]], role: str) -> None:
+def test_the_manual_has_what_was_observed(
+    bench: Bench, sightings: dict[str, dict[str, Seen]], role: str
+) -> None:
     """The observations are in docs/interop.md, for all kinds that can run here."""
     seen, kinds = sightings[role], HOSTS if role == "host" else ROUTERS
     versions = dict(bench.versions())
@@ -56,12 +60,12 @@ def test_the_manual_says_so(bench: Bench, sightings: dict[str, dict[str, Seen]],
         f"{kind}, {feature}": f"seen {text!r}, written {cell!r}"
         for feature, cells in seen.items()
         for kind, text in cells.items()
-        if text != said_of(cell := written[feature][kind], versions[kind])
+        if text != text_of(cell := written[feature][kind], versions[kind])
     }
     assert wrong == {}
 
 
-def said_of(cell: str, version: str) -> str:
+def text_of(cell: str, version: str) -> str:
     """Return the observation that a cell has for a version: "yes; 7.7: no" is no for 7.7 alone."""
     general, *others = re.split(r"; (?=\d+\.\d+: )", cell)
     named = dict(other.split(": ", 1) for other in others)

@@ -55,7 +55,7 @@ def test_a_backslash_is_printed() -> None:
     assert roff.filled(roff.escape("a\\b-c")) == "a\\eb\\-c\n"
 
 
-def test_markdown_keeps_what_it_says() -> None:
+def test_markdown_keeps_its_text() -> None:
     source = "# t\n\n- `a`\n  *b* [c](d.md)\n\n## H\n\n| m | |\n|---|---|\n| `k` | v |\n"
     assert roff.page(roff.from_markdown(source)) == (
         '.SH "DESCRIPTION"\n.IP \\(bu 2\n\\fBa\\fR \\fIb\\fR c\n.SH "H"\n.TP\n\\fBk\\fR\nv\n'

@@ -67,7 +67,7 @@ def test_an_upgrade_of_the_package_restarts_nothing() -> None:
     assert 'if [ "$1" = remove ]' in scripts["prerm"]
 
 
-def test_whoever_cleans_up_keeps_the_evidence() -> None:
+def test_cleaning_up_keeps_the_evidence() -> None:
     removed = re.findall(r"rm -rf (\S+)", (DEB / "postrm").read_text())
     assert removed == ["/etc/rsfilter", "/var/lib/rsfilter"]
     assert re.search(

@@ -24,7 +24,7 @@ def test_a_start(figures: dict[str, float], shard: Shard, seconds: float) -> Non
     assert start(shard, NOTHING._replace(**figures)) == seconds
 
 
-def test_a_shard() -> None:
+def test_a_shard_costs_the_sum_of_its_parts() -> None:
     figures = NOTHING._replace(
         idle_session_s=3,
         change_s=5,
@@ -44,7 +44,7 @@ def test_a_shard() -> None:
     assert of.memory == 1000 + 2 * (100 + 50) + 10 * (4 + 1)
 
 
-def test_nothing_is_said_of_what_the_figures_do_not_hold_for() -> None:
+def test_the_plan_is_silent_where_its_figures_do_not_hold() -> None:
     cost(Shard(MOST_SESSIONS, 25, 1))
     with pytest.raises(ValueError, match="8001 sessions: the figures hold for 8000 at most"):
         cost(Shard(MOST_SESSIONS + 1, 25, 1))
@@ -53,7 +53,7 @@ def test_nothing_is_said_of_what_the_figures_do_not_hold_for() -> None:
 @pytest.mark.parametrize(
     ("shards", "hosts", "moves"), [(16, 500, 5.0), (7, 1143, 11.43), (1, 8000, 80)]
 )
-def test_a_site_in_shards(shards: int, hosts: int, moves: float) -> None:
+def test_a_site_is_divided_evenly_among_shards(shards: int, hosts: int, moves: float) -> None:
     site = Shard(hosts=8000, guests=25, routers=1, moves=80)
     assert split(site, shards) == Shard(hosts, 25, 1, moves)
 
@@ -67,7 +67,7 @@ def test_a_site_in_shards(shards: int, hosts: int, moves: float) -> None:
         (8000, 25, 22.1, 14.8, 0.037, 738),
     ],
 )
-def test_what_was_measured(
+def test_the_plan_agrees_with_what_was_measured(
     hosts: int, guests: int, cpu_s: float, filter_s: float, idle: float, megabytes: float
 ) -> None:
     of = cost(Shard(hosts, guests, 1))

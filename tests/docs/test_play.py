@@ -30,7 +30,7 @@ TINY = '''\
 import pytest
 from lab.bird import BirdRouter
 from lab.core import Lab
-from lab.story import tell
+from lab.story import narrate
 
 @pytest.fixture
 def router():
@@ -42,8 +42,8 @@ def test_one_it_starts(router):
     router.starts()
     router.has_exactly()
 
-def test_two_something_is_told():
-    tell("nothing [b]of note")
+def test_two_something_happens():
+    narrate("nothing [b]of note")
 '''
 
 FAILING = TINY + "    assert False, 'leaf1 has no [b]path\\n--- leaf1'\n"
@@ -83,12 +83,12 @@ def test_without_a_name_the_labs_are_listed(tmp_path: Path) -> None:
     assert "NAME=b KEEP=1" in output
 
 
-def test_an_unknown_lab_is_said(tmp_path: Path) -> None:
+def test_an_unknown_lab_is_an_error(tmp_path: Path) -> None:
     assert run(tmp_path, TINY, "huge") == (2, "There is no lab 'huge': tiny\n")
 
 
 @pytest.mark.lab
-def test_steps_are_told_in_sentences(tmp_path: Path) -> None:
+def test_steps_are_shown_as_sentences(tmp_path: Path) -> None:
     code, output = run(tmp_path, TINY, "tiny")
     assert code == 0, output
     assert "one it starts" in output
@@ -103,7 +103,7 @@ def test_a_step_that_fails(tmp_path: Path) -> None:
     for arguments in ("tiny --step two", "--all --step two"):
         code, output = run(tmp_path, FAILING, arguments)
         assert code == 1, output
-        assert "✗ two something is told" in output
+        assert "✗ two something happens" in output
         assert "leaf1 has no [b]path" in output
         assert "--- leaf1" in output
 

@@ -43,7 +43,7 @@ def steps(page: str) -> Iterator[Step]:
             yield Step(command, expected)
 
 
-def is_as_said(expected: str, printed: str) -> bool:
+def matches(expected: str, printed: str) -> bool:
     """`…` is anything, as a line any lines or none, and any time will do."""
     lines = _TIME.sub("TIME", expected).splitlines(keepends=True)
     pattern = "".join(
@@ -81,7 +81,7 @@ class Shell:
         return printed.removesuffix(f"{END}\n")
 
 
-def test_every_command_prints_what_the_page_says(lab: Lab) -> None:
+def test_every_command_prints_what_the_page_shows(lab: Lab) -> None:
     place = lab.directory / "tutorial"
     place.mkdir()
     shell = Shell(lab, place)
@@ -95,8 +95,8 @@ def test_every_command_prints_what_the_page_says(lab: Lab) -> None:
         def probe(step: Step = step) -> str | None:
             """The output may take a moment: the command is repeated."""
             printed = shell.types(step.command)
-            said = is_as_said(step.expected, printed)
-            return None if said else f"$ {step.command}\n{printed}\ninstead of\n{step.expected}"
+            found = matches(step.expected, printed)
+            return None if found else f"$ {step.command}\n{printed}\ninstead of\n{step.expected}"
 
         eventually(probe, lab.report)
 
@@ -115,5 +115,7 @@ def test_every_command_prints_what_the_page_says(lab: Lab) -> None:
         ("at 2026-11-23T15:29:47Z\n", "at noon\n", False),
     ],
 )
-def test_what_counts_as_the_same(expected: str, printed: str, is_same: bool) -> None:
-    assert is_as_said(expected, printed) is is_same
+def test_printed_text_is_compared_as_a_reader_would(
+    expected: str, printed: str, is_same: bool
+) -> None:
+    assert matches(expected, printed) is is_same

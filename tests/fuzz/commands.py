@@ -86,7 +86,7 @@ def _read(text: str) -> Command:
     control = _CONTROL.fullmatch(text)
     if control is not None:
         verb = control["eor"] or control["flush"] or "refresh"
-        _ask_exabgp_for_control(text, control["router"], verb)
+        _query_exabgp_for_control(text, control["router"], verb)
         return Command(verb, (control["router"],), family=control["family"] or "")
     if restart := _RESTART.fullmatch(text):
         hosts = tuple(restart["selectors"].replace("neighbor ", "").split(" , "))
@@ -101,7 +101,7 @@ def _read(text: str) -> Command:
     assert len(set(prefixes)) == len(prefixes), f"a prefix twice: {text[:300]}"
     numbers = re.findall(r"(?<=[ :])[0-9]+(?=[ :])", text.partition(" nlri ")[0])
     assert all(int(number) < 1 << 32 for number in numbers), f"a large number: {text[:300]}"
-    _ask_exabgp(text, change, neighbors, prefixes)
+    _query_exabgp(text, change, neighbors, prefixes)
     attributes = text.partition(" attributes ")[2].partition(" nlri ")[0]
     attributes = re.sub(r" (?:local-preference|path-information) \S+", "", attributes)
     path_id = change["path_id"] or ""
@@ -115,7 +115,7 @@ log.init(getenv())
 _api = API(SimpleNamespace())
 
 
-def _ask_exabgp(
+def _query_exabgp(
     text: str, change: re.Match[str], neighbors: Collection[str], prefixes: list[str]
 ) -> None:
     command = _for(text, neighbors)
@@ -131,17 +131,20 @@ def _ask_exabgp(
     if change["withdraw"]:
         return
     for each in found:
-        said = str(each.attributes)
+        reported = str(each.attributes)
         assert ip_address(str(each.nlri.nexthop)) == ip_address(change["next_hop"]), text[:300]
-        assert f"as-path {change['as_path']}".translate(_PARENTHESES) in said, (text[:300], said)
-        assert change["med"] is None or f" med {change['med']}" in said, (text[:300], said)
+        assert f"as-path {change['as_path']}".translate(_PARENTHESES) in reported, (
+            text[:300],
+            reported,
+        )
+        assert change["med"] is None or f" med {change['med']}" in reported, (text[:300], reported)
 
 
 _PARENTHESES = str.maketrans("[]", "()")
 """ExaBGP prints the AS_SEQUENCE that it reads in brackets between parentheses."""
 
 
-def _ask_exabgp_for_control(text: str, router: str, kind: str) -> None:
+def _query_exabgp_for_control(text: str, router: str, kind: str) -> None:
     command = _for(text, (router,))
     if kind == "eor":
         assert _api.api_eor(command), text

@@ -262,8 +262,8 @@ def check_guard(content: bytes) -> None:
         path.write_bytes(_with_checksums(content))
         path.chmod(0o600)
         found = guard_file.load(path, WRITTEN_AT)
-        for key, said in (found.held | found.accepted).items():
-            assert isinstance(said.fingerprint, str), said
+        for key, text in (found.held | found.accepted).items():
+            assert isinstance(text.fingerprint, str), text
             assert str(key.prefix), key
         assert all(age >= 0 for age in found.lost.values()), found.lost
         file = guard_file.GuardFile(path, found, WRITTEN_AT)
@@ -287,8 +287,8 @@ def _with_checksums(content: bytes) -> bytes:
 
 def guard_seeds() -> Iterable[bytes]:
     where = b"198.51.100.7 203.0.113.1/32 0 "
-    said = b"0123456789abcdef 0123"
-    accepted, held = b"a " + said, b"h " + said + b" origin_not_found"
+    found = b"0123456789abcdef 0123"
+    accepted, held = b"a " + found, b"h " + found + b" origin_not_found"
     lines = [where + tail for tail in (accepted, held, b"l 1699999990.5", b"-")]
     for number in range(len(lines)):
         some = b"\n".join(lines[: number + 1])

@@ -100,10 +100,10 @@ def _compare(line: bytes, message: Message) -> None:
         announced = neighbor["message"]["update"].get("announce", {})
         withdrawn = neighbor["message"]["update"].get("withdraw", {})
         gone = {*_prefixes(withdrawn)}
-        told = {*_prefixes(announced), *gone, *map(_network, gone)}
-        said = {route.key.prefix for route in message.announced}
-        said |= {key.prefix for key in message.withdrawn}
-        assert said <= told, f"{said - told} is nowhere in the line"
+        sent = {*_prefixes(announced), *gone, *map(_network, gone)}
+        found = {route.key.prefix for route in message.announced}
+        found |= {key.prefix for key in message.withdrawn}
+        assert found <= sent, f"{found - sent} is nowhere in the line"
 
 
 def _network(prefix: Prefix) -> Prefix:

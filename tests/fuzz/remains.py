@@ -91,9 +91,9 @@ def check_neighbors(content: bytes) -> None:
         found = list(capabilities.shown(text))
     except ValueError:
         return
-    said = json.loads(text)
-    assert len(found) == len(said)
-    for shown, entry in zip(found, said, strict=True):
+    reported = json.loads(text)
+    assert len(found) == len(reported)
+    for shown, entry in zip(found, reported, strict=True):
         assert str(shown.neighbor)
         if shown.session is None:
             continue
@@ -135,7 +135,7 @@ _CONFIG = site.CONFIGS[0]
 def check_body(content: bytes) -> None:
     """Require that a body of `POST /api/v1/impact` is judged, or refused with a reason, in the
     words that the worker's own process uses; no content ends the worker without an answer."""
-    answers = _worker_says(content)
+    answers = _worker_reports(content)
     outcome = json.loads(answers[0])
     assert outcome["status"] in (200, 413, 422)
     if outcome["status"] != 200:
@@ -149,7 +149,7 @@ def check_body(content: bytes) -> None:
     assert impact["truth"]["format"] in ("roas", "slurm", "hosts")
 
 
-def _worker_says(content: bytes) -> list[bytes]:
+def _worker_reports(content: bytes) -> list[bytes]:
     sources = Sources.of(_CONFIG).to_be_filled()
     in_force = impact_worker.InForce(
         hosts=_CONFIG.hosts,

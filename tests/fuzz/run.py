@@ -73,20 +73,22 @@ def fuzz(names: Sequence[str], seconds: float, jobs: int, directory: Path) -> in
     times = {name: seconds * at_once * TARGETS[name].share / shares for name in names}
     times = {name: min(time_s, seconds) for name, time_s in times.items()}
     longest_first = sorted(names, key=lambda name: -times[name])
-    say(f"fuzz: {', '.join(f'{n} {times[n]:.0f} s' for n in longest_first)}; {at_once} at once")
+    report(f"fuzz: {', '.join(f'{n} {times[n]:.0f} s' for n in longest_first)}; {at_once} at once")
     with ThreadPoolExecutor(at_once) as pool:
         waiting = [pool.submit(work, name, times[name], directory) for name in longest_first]
         results = [future.result() for future in waiting]
-    say(f"\n{'target':8} {'runs':>9} {'runs/s':>7} {'edges':>6} {'corpus':>7}  findings")
+    report(f"\n{'target':8} {'runs':>9} {'runs/s':>7} {'edges':>6} {'corpus':>7}  findings")
     for found in results:
         rate = found.runs / found.seconds
         count = str(len(found.findings)) + (f" ({found.problem})" if found.problem else "")
-        say(f"{found.name:8} {found.runs:9} {rate:7.0f} {found.edges:6} {found.corpus:7}  {count}")
+        report(
+            f"{found.name:8} {found.runs:9} {rate:7.0f} {found.edges:6} {found.corpus:7}  {count}"
+        )
     findings = [path for found in results for path in found.findings]
     for path in findings:
-        say(f"\n{path}{_last_line(path)}")
+        report(f"\n{path}{_last_line(path)}")
     if findings:
-        say("\nsee one again: make fuzz REPLAY=FILE; make it a test: CONTRIBUTING.md")
+        report("\nsee one again: make fuzz REPLAY=FILE; make it a test: CONTRIBUTING.md")
     return 1 if findings or any(found.problem for found in results) else 0
 
 
@@ -132,27 +134,27 @@ def replay(path: Path) -> int:
     """Run one finding again, under the target that its directory names; 1 when it still is one."""
     target = TARGETS.get(path.absolute().parent.name)
     if target is None:
-        say(f"{path}: its directory has to be named after a target: {', '.join(TARGETS)}")
+        report(f"{path}: its directory has to be named after a target: {', '.join(TARGETS)}")
         return 2
     try:
         target.check(path.read_bytes())
     except Exception:
-        say(f"{path}: still a finding\n{traceback.format_exc()}")
+        report(f"{path}: still a finding\n{traceback.format_exc()}")
         return 1
-    say(f"{path}: no finding (any more)")
+    report(f"{path}: no finding (any more)")
     return 0
 
 
 def _last_line(path: Path) -> str:
     """Return the exception in one line."""
-    said = path.with_name(path.name + ".txt")
-    if not said.exists():
+    found = path.with_name(path.name + ".txt")
+    if not found.exists():
         return ""
-    lines = said.read_text(encoding="utf-8").strip().split("\n")
+    lines = found.read_text(encoding="utf-8").strip().split("\n")
     return f": {lines[-1][:300]}"
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

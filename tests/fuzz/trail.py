@@ -94,6 +94,6 @@ def check_explain(world: World) -> None:
             continue
         group = engine.neighbors.group(entry.route.key.neighbor)
         assert judge(entry.route, group, engine.data) == entry.verdict, entry
-        said = findings(entry.route, group, engine.data)
-        found = {reason for reasons in said.values() for reason in reasons}
-        assert found == {*entry.verdict.reasons}, (said, entry)
+        text = findings(entry.route, group, engine.data)
+        found = {reason for reasons in text.values() for reason in reasons}
+        assert found == {*entry.verdict.reasons}, (text, entry)

@@ -46,8 +46,8 @@ class Findings:
         self._places.add(place)
         name = hashlib.sha256(data).hexdigest()[:12]
         (self._directory / name).write_bytes(data)
-        said = "".join(traceback.format_exception(error))
-        (self._directory / f"{name}.txt").write_text(said, encoding="utf-8", errors="replace")
+        output = "".join(traceback.format_exception(error))
+        (self._directory / f"{name}.txt").write_text(output, encoding="utf-8", errors="replace")
         if len(self._places) >= MAX_FINDINGS:
             raise SystemExit(1)
 

@@ -199,12 +199,12 @@ class World:
     def turn(self) -> None:
         """Commands go out, and replies come back, until neither has anything to add."""
         for _ in range(MAX_ROUNDS):
-            told = self._flush()
+            sent = self._flush()
             if self._is_muted or not self._unanswered:
                 break
             self._reply()
         else:
-            raise AssertionError(f"commands without end: {told[:3]}")
+            raise AssertionError(f"commands without end: {sent[:3]}")
 
     def _flush(self) -> list[bytes]:
         lines = self.filter.commands(self.now)

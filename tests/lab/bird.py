@@ -16,7 +16,7 @@ from lab.host import Host
 from lab.router import Router
 from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
-from lab.story import tell
+from lab.story import narrate
 
 LINK = "lan"
 """The interface of a host that is on a link."""
@@ -58,13 +58,13 @@ class Bird(Speaker):
 
     def shuts_down(self) -> None:
         """Administrative shutdown of every session: NOTIFICATION Cease/2."""
-        tell(f"{self.name} shuts its sessions down (Cease, administrative shutdown)")
+        narrate(f"{self.name} shuts its sessions down (Cease, administrative shutdown)")
         self.control('disable "*"')
 
     def comes_back(self) -> None:
         """Undo `shuts_down`, or end `is_idle`."""
         self.is_idle = False
-        tell(f"{self.name} opens its sessions")
+        narrate(f"{self.name} opens its sessions")
         self.control('enable "*"')
 
     # Control ----------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class BirdHost(Bird, Host):
 
     def repeats(self) -> None:
         """Send everything again, unchanged."""
-        tell(f"{self.name} sends everything again")
+        narrate(f"{self.name} sends everything again")
         for name in self.sessions():
             self.control(f"reload out {name}")
 
@@ -234,7 +234,7 @@ class BirdRouter(Bird, Router):
 
     hold_time_s = HOLD_TIME_S
 
-    def asks_for_refresh(self) -> None:
+    def requests_refresh(self) -> None:
         """Make it request all routes from the route servers again."""
         for name in self.sessions():
             self.control(f"reload in {name}")

@@ -26,7 +26,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from lab.story import expecting, tell
+from lab.story import expecting, narrate
 from lab.waiting import eventually
 from lab.warden import descendants
 
@@ -61,7 +61,7 @@ class Process:
     @property
     def exit_code(self) -> int | None:
         """Exit code (negative: ended by that signal); None while it runs."""
-        code: int | None = self._lab.ask("status", pid=self._pid)["exit_code"]
+        code: int | None = self._lab.request("status", pid=self._pid)["exit_code"]
         return code
 
     @property
@@ -71,7 +71,7 @@ class Process:
 
     def send(self, number: int) -> None:
         """Send it a signal."""
-        self._lab.ask("signal", pid=self._pid, signal=int(number))
+        self._lab.request("signal", pid=self._pid, signal=int(number))
 
     def stop(self, number: int = SIGTERM) -> None:
         """Signal it and wait for its end."""
@@ -156,7 +156,7 @@ class Lab:
     ) -> Process:
         """Start a program; its output goes to the end of `log`. Raises LabError."""
         environment = ENVIRONMENT | (env or {})
-        answer = self.ask("spawn", argv=argv, cwd=str(cwd), env=environment, log=str(log))
+        answer = self.request("spawn", argv=argv, cwd=str(cwd), env=environment, log=str(log))
         return Process(self, answer["pid"], log)
 
     def run(
@@ -183,7 +183,7 @@ class Lab:
             raise LabError(f"{' '.join(argv)} ended with {process.exit_code}: {output}")
         return output
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+    def request(self, do: str, **arguments: Any) -> dict[str, Any]:
         """One request to the warden. Raises LabError."""
         assert self._warden.stdin is not None
         with self._asking:
@@ -201,8 +201,8 @@ class Lab:
         assert self._warden.stdout is not None
         line = self._warden.stdout.readline()
         if not line:
-            said = (self.directory / "warden.log").read_text() if self.directory.exists() else ""
-            raise LabError(f"the lab is gone: {said}")
+            output = (self.directory / "warden.log").read_text() if self.directory.exists() else ""
+            raise LabError(f"the lab is gone: {output}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -321,7 +321,7 @@ class Daemon:
 
     def run(self, argv: list[str], answers: Callable[[], object], **env: str) -> None:
         """Start the program and wait until `answers` no longer raises OSError."""
-        tell(f"{self.name} starts")
+        narrate(f"{self.name} starts")
         output = self.place / "output"
         self._process = process = self.lab.spawn(argv, cwd=self.place, log=output, env=env)
 
@@ -342,17 +342,17 @@ class Daemon:
 
     def dies(self) -> None:
         """Send SIGKILL: the kernel closes its connections, and it sends no NOTIFICATION."""
-        tell(f"{self.name} dies (kill -9)")
+        narrate(f"{self.name} dies (kill -9)")
         self.process.stop(SIGKILL)
 
     def vanishes(self) -> None:
         """Stop it where it stands: connections stay open and silent, hold timers run."""
-        tell(f"{self.name} vanishes: connections stay open and silent")
+        narrate(f"{self.name} vanishes: connections stay open and silent")
         self.process.send(SIGSTOP)
 
     def wakes(self) -> None:
         """Undo `vanishes`."""
-        tell(f"{self.name} wakes")
+        narrate(f"{self.name} wakes")
         self.process.send(SIGCONT)
 
     def hints(self) -> list[str]:

@@ -19,7 +19,7 @@ from lab.core import ENVIRONMENT, Lab, LabError
 from lab.host import Host
 from lab.routes import Announcement
 from lab.speaker import Endpoint, Speaker
-from lab.story import tell
+from lab.story import narrate
 from lab.waiting import eventually
 
 PROGRAMS = Path(sys.executable).parent
@@ -141,7 +141,7 @@ class RouteServer(ExaBgp):
 
     def writes_truth(self, document: object) -> None:
         """Replace the truth file in one step."""
-        tell(f"{self.name} is given another truth file")
+        narrate(f"{self.name} is given another truth file")
         new = self.truth.with_suffix(".new")
         new.write_text(json.dumps(document))
         os.replace(new, self.truth)
@@ -179,10 +179,10 @@ class RouteServer(ExaBgp):
         """Return the answer of `rsfilter status`, whatever it reports. Raises LabError when no
         filter answers."""
         argv = [sys.executable, "-P", "-m", "rsfilter", "status", "-c", "rsfilter.toml", "--json"]
-        said = self.lab.run(argv, cwd=self.place, env=self._environment(), check=False)
-        found: dict[str, Any] = json.loads(said)
+        output = self.lab.run(argv, cwd=self.place, env=self._environment(), check=False)
+        found: dict[str, Any] = json.loads(output)
         if "health" not in found:
-            raise LabError(said)
+            raise LabError(output)
         return found
 
     def metric(self, name: str) -> float:
@@ -201,7 +201,7 @@ class RouteServer(ExaBgp):
     def filter_restarts(self) -> None:
         """kill -9 the filter; returns when ExaBGP has started another one."""
         old = self.filter_pid()
-        tell(f"the filter of {self.name} dies (kill -9)")
+        narrate(f"the filter of {self.name} dies (kill -9)")
         os.kill(old, SIGKILL)
 
         def probe() -> str | None:
@@ -213,7 +213,7 @@ class RouteServer(ExaBgp):
     def reloads(self) -> None:
         """Render again, and have ExaBGP take it in; returns when it has."""
         self.rsfilter("render", "exabgp", "-c", "rsfilter.toml", "-o", ".")
-        tell(f"{self.name} reloads exabgp.conf")
+        narrate(f"{self.name} reloads exabgp.conf")
         self._takes_in_its_file()
 
     # What went through the pipes ------------------------------------------------------------
@@ -240,7 +240,7 @@ class RouteServer(ExaBgp):
         """Return the input of each filter from ExaBGP, in the order of their lives
         (`keeps_recordings`)."""
         files = sorted(self.place.glob("recording.*"), key=lambda file: file.stat().st_ctime)
-        return [list(_told(file)) for file in files]
+        return [list(_recorded(file)) for file in files]
 
     def commands(self, since: int = 0) -> list[str]:
         """The commands that rsfilter has given, from a `moment` on."""
@@ -329,7 +329,7 @@ neighbor {other.addresses[family]} {{
         return ""
 
 
-def _told(recording: Path) -> Iterator[dict[str, Any]]:
+def _recorded(recording: Path) -> Iterator[dict[str, Any]]:
     for turn in recording.read_text().splitlines():
         with contextlib.suppress(ValueError):  # the end of a turn is being written, or never was
             for line in json.loads(turn).get("lines", []):

@@ -131,7 +131,7 @@ class Frr(Speaker):
 class FrrRouter(Frr, Router):
     """A router that learns from route servers; it takes ADD-PATH from each that offers it."""
 
-    def asks_for_refresh(self) -> None:
+    def requests_refresh(self) -> None:
         """Make it request all routes from the route servers again."""
         for family in self.addresses:
             self.control(f"clear bgp ipv{family} unicast * soft in")

@@ -119,7 +119,7 @@ class GoBgp(Speaker):
 class GoBgpRouter(GoBgp, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
-    def asks_for_refresh(self) -> None:
+    def requests_refresh(self) -> None:
         """Make it request all routes from the route servers again."""
         for other in self._route_servers:
             for over in self.carried:

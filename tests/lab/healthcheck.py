@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.exabgp import ExaBgpHost
 from lab.speaker import Endpoint
-from lab.story import tell
+from lab.story import narrate
 
 INTERVAL_S = 0.5
 """Seconds between two checks, each of which is followed by all announcements again."""
@@ -49,12 +49,12 @@ class HealthcheckHost(ExaBgpHost):
 
     def has_file(self, name: str) -> None:
         """Make a file in the node's directory, for its check to find."""
-        tell(f"{self.name} has a file {name}")
+        narrate(f"{self.name} has a file {name}")
         (self.place / name).touch()
 
     def has_no_file(self, name: str) -> None:
         """Remove that file."""
-        tell(f"{self.name} has no file {name}")
+        narrate(f"{self.name} has no file {name}")
         (self.place / name).unlink()
 
     def service_dies(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from lab.core import Lab, family_of
 from lab.routes import Announcement
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
-from lab.story import details, listing, tell
+from lab.story import details, listing, narrate
 
 
 class Host(Speaker):
@@ -36,14 +36,14 @@ class Host(Speaker):
 
     def announces(self, *prefixes: str, **how: Any) -> None:
         """Announce prefixes, all in the same way; `how`: the fields of `Announcement`."""
-        tell(f"{self.name} announces {listing(prefixes)}{details(how)}")
+        narrate(f"{self.name} announces {listing(prefixes)}{details(how)}")
         self._announced |= dict.fromkeys(prefixes, Announcement(**how))
         if self._process is not None:
             self._announce(prefixes)
 
     def withdraws(self, *prefixes: str) -> None:
         """Withdraw prefixes."""
-        tell(f"{self.name} withdraws {listing(prefixes)}")
+        narrate(f"{self.name} withdraws {listing(prefixes)}")
         gone = {prefix: self._announced.pop(prefix) for prefix in prefixes}
         if self._process is not None:
             self._withdraw(gone)

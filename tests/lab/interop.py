@@ -82,7 +82,7 @@ class Row(NamedTuple):
     role: str
     """ "host" or "router"."""
     feature: str
-    look: Callable[[Bench], Seen]
+    observe: Callable[[Bench], Seen]
 
 
 class Bench:
@@ -121,14 +121,14 @@ class Bench:
         owner = list(self.hosts).index(kind) + 1
         return f"10.{owner}.0.{number}/32" if family == 4 else f"2001:db8:{owner}::{number}/128"
 
-    def each_host(self, look: Callable[[str, Host], str | None]) -> Seen:
+    def each_host(self, observe: Callable[[str, Host], str | None]) -> Seen:
         """Return the observation of each host: the answer of `look`, "yes" for None, "no" when it
         fails."""
-        return {kind: _answer(partial(look, kind, host)) for kind, host in self.hosts.items()}
+        return {kind: _answer(partial(observe, kind, host)) for kind, host in self.hosts.items()}
 
-    def each_router(self, variant: str, look: Callable[[Router], str | None]) -> Seen:
+    def each_router(self, variant: str, observe: Callable[[Router], str | None]) -> Seen:
         """The same of each router; `variant`: all or best."""
-        return {kind: _answer(partial(look, self.router(kind, variant))) for kind in self.kinds}
+        return {kind: _answer(partial(observe, self.router(kind, variant))) for kind in self.kinds}
 
     def router(self, kind: str, variant: str) -> Router:
         """One of the two of its kind."""
@@ -138,14 +138,14 @@ class Bench:
         """Return the version of each program."""
         for kind in HOSTS:
             with suppress(LabError):
-                said = self.lab.run(PROGRAM[kind], check=False)
-                if found := re.search(r"\d+\.\d+(\.\d+)?", said):
+                output = self.lab.run(PROGRAM[kind], check=False)
+                if found := re.search(r"\d+\.\d+(\.\d+)?", output):
                     yield kind, found[0]
 
 
-def _answer(look: Callable[[], str | None]) -> str:
+def _answer(observe: Callable[[], str | None]) -> str:
     try:
-        return look() or "yes"
+        return observe() or "yes"
     except AssertionError:
         return "no"
 
@@ -161,7 +161,7 @@ def _both(first: Seen, second: Seen) -> Seen:
 def host_announces(family: int) -> Callable[[Bench], Seen]:
     """Announce and withdraw one route."""
 
-    def look(bench: Bench) -> Seen:
+    def observe(bench: Bench) -> Seen:
         def one(kind: str, host: Host) -> None:
             guest = bench.guest(kind, family)
             host.announces(guest)
@@ -172,7 +172,7 @@ def host_announces(family: int) -> Callable[[Bench], Seen]:
 
         return bench.each_host(one)
 
-    return look
+    return observe
 
 
 def host_has_a_large_asn(bench: Bench) -> Seen:
@@ -189,7 +189,7 @@ def host_has_a_large_asn(bench: Bench) -> Seen:
 def host_sends(**attributes: Any) -> Callable[[Bench], Seen]:
     """Announce a route with these attributes, which arrive at a router."""
 
-    def look(bench: Bench) -> Seen:
+    def observe(bench: Bench) -> Seen:
         def one(kind: str, host: Host) -> None:
             guests = [bench.guest(kind, family, 2) for family in (4, 6)]
             host.announces(*guests, **attributes)
@@ -197,7 +197,7 @@ def host_sends(**attributes: Any) -> Callable[[Bench], Seen]:
 
         return bench.each_host(one)
 
-    return look
+    return observe
 
 
 def host_replaces(bench: Bench) -> Seen:
@@ -220,8 +220,8 @@ def host_ends_its_rib(bench: Bench) -> Seen:
 
     def one(kind: str, host: Host) -> None:
         def probe() -> str | None:
-            (told,) = bench.stage.route_server.recordings()
-            ended = {line["neighbor"]["address"]["peer"] for line in told if _is_end(line)}
+            (lines,) = bench.stage.route_server.recordings()
+            ended = {line["neighbor"]["address"]["peer"] for line in lines if _is_end(line)}
             missing = set(host.addresses.values()) - ended
             return f"no End-of-RIB from {missing}" if missing else None
 
@@ -232,8 +232,8 @@ def host_ends_its_rib(bench: Bench) -> Seen:
 
 def _is_settled(bench: Bench) -> str | None:
     """Return the hosts' sessions that are young or down; None if there are none."""
-    said = bench.stage.route_server.rsfilter("neighbors", "-c", "rsfilter.toml", "--json")
-    hosts = [each for each in json.loads(said)["neighbors"] if each["role"] == "host"]
+    output = bench.stage.route_server.rsfilter("neighbors", "-c", "rsfilter.toml", "--json")
+    hosts = [each for each in json.loads(output)["neighbors"] if each["role"] == "host"]
     limit = (datetime.now(UTC) - timedelta(seconds=YOUNG_S + 1)).isoformat()
     young = [each["neighbor"] for each in hosts if not each["is_up"] or each["since"] > limit]
     return f"{young} are not up for {YOUNG_S} s" if young else None
@@ -262,20 +262,20 @@ def host_repeats(bench: Bench) -> Seen:
         kept = [bench.guest(kind, family, 3) for family in (4, 6)]
 
         def repeated() -> str | None:
-            told = "".join(map(str, takewhile(_is_not_down, _of(bench, before, mine))))
-            missing = [guest for guest in kept if guest not in told]
+            sent = "".join(map(str, takewhile(_is_not_down, _of(bench, before, mine))))
+            missing = [guest for guest in kept if guest not in sent]
             return f"{missing} were not repeated" if missing else None
 
         eventually(repeated, bench.lab.report, deadline_s=PATIENCE_S)
-        said = _of(bench, before, mine)
-        ends = any(_is_refresh_end(line) for line in said)
+        found = _of(bench, before, mine)
+        ends = any(_is_refresh_end(line) for line in found)
         return "yes, and signals the end" if ends else "yes"
 
     seen = bench.each_host(one)
     everything_goes_out(bench)
     for kind, host in bench.hosts.items():
-        said = _of(bench, before, host.addresses.values())
-        if not all(map(_is_not_down, said)):
+        found = _of(bench, before, host.addresses.values())
+        if not all(map(_is_not_down, found)):
             seen[kind] += "; its session is restarted with rsfilter"
         if bench.probe.gaps([bench.guest(kind, family, 3) for family in (4, 6)], since):
             seen[kind] += "; its routes are lost when rsfilter restarts"
@@ -335,7 +335,7 @@ def host_is_lost_and_returns(bench: Bench) -> Seen:
 def router_hears(family: int) -> Callable[[Bench], Seen]:
     """An announcement and a withdrawal, on sessions of their own families."""
 
-    def look(bench: Bench) -> Seen:
+    def observe(bench: Bench) -> Seen:
         host, guest = bench.hosts["BIRD"], bench.guest("BIRD", family, 4)
 
         def announced(router: Router) -> None:
@@ -352,7 +352,7 @@ def router_hears(family: int) -> Callable[[Bench], Seen]:
         second = bench.each_router("best", withdrawn)
         return _both(first, second)
 
-    return look
+    return observe
 
 
 def router_has_one_session(bench: Bench) -> Seen:
@@ -387,7 +387,7 @@ def router_has_every_path(bench: Bench) -> Seen:
 def router_gets(**attributes: Any) -> Callable[[Bench], Seen]:
     """A route with these attributes, with every path and with the best."""
 
-    def look(bench: Bench) -> Seen:
+    def observe(bench: Bench) -> Seen:
         guests = [bench.guest("BIRD", family, 6) for family in (4, 6)]
         bench.hosts["BIRD"].announces(*guests, **attributes)
 
@@ -396,10 +396,10 @@ def router_gets(**attributes: Any) -> Callable[[Bench], Seen]:
 
         return _both(bench.each_router("all", one), bench.each_router("best", one))
 
-    return look
+    return observe
 
 
-def router_asks_again(bench: Bench) -> Seen:
+def router_requests_again(bench: Bench) -> Seen:
     """Require that it requests a refresh: nothing is lost, and a change afterwards arrives."""
     guests = [bench.guest("BIRD", family, 7) for family in (4, 6)]
     bench.hosts["BIRD"].announces(*guests, med=1)
@@ -407,7 +407,7 @@ def router_asks_again(bench: Bench) -> Seen:
     def one(router: Router) -> None:
         router.has(*guests, med=1, deadline_s=PATIENCE_S)
         before = {prefix: len(paths) for prefix, paths in router.table().items()}
-        router.asks_for_refresh()
+        router.requests_refresh()
 
         def probe() -> str | None:
             after = {prefix: len(paths) for prefix, paths in router.table().items()}
@@ -477,7 +477,7 @@ ROWS = [
     Row("router", "communities", router_gets(**COMMUNITIES)),
     Row("router", "large communities (RFC 8092)", router_gets(**LARGE)),
     Row("router", "GRACEFUL_SHUTDOWN (RFC 8326)", router_gets(communities=[GRACEFUL_SHUTDOWN])),
-    Row("router", "requests a route refresh (RFC 2918)", router_asks_again),
+    Row("router", "requests a route refresh (RFC 2918)", router_requests_again),
     Row("router", "keeps its routes while ExaBGP restarts (RFC 4724)", router_survives_exabgp),
 ]
 """Rows in this order: later rows use what earlier ones have announced, and the last ones kill."""

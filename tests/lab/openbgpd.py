@@ -18,7 +18,7 @@ from lab.host import Host
 from lab.router import Router
 from lab.routes import Announcement, Community, Path, Table, as_path_of
 from lab.speaker import HOLD_TIME_S, Endpoint, Speaker
-from lab.story import tell
+from lab.story import narrate
 from lab.waiting import eventually
 from lab.warden import descendants
 
@@ -76,7 +76,7 @@ class OpenBgpd(Speaker):
     def dies(self) -> None:
         """Send SIGKILL to all its processes, stopped before: one that sees another end closes its
         sessions properly."""
-        tell(f"{self.name} dies (kill -9)")
+        narrate(f"{self.name} dies (kill -9)")
         (parent,) = self.lab.find(f"{self.place}/")
         everybody = [*descendants(parent), parent]
         for number in (SIGSTOP, SIGKILL):
@@ -144,7 +144,7 @@ class OpenBgpd(Speaker):
 class OpenBgpdRouter(OpenBgpd, Router):
     """A router that learns from route servers, with ADD-PATH when `paths` is "all"."""
 
-    def asks_for_refresh(self) -> None:
+    def requests_refresh(self) -> None:
         """Make it request all routes from the route servers again."""
         for other in self._route_servers:
             for over in self.carried:

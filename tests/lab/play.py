@@ -106,25 +106,25 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="all of them, one after the other")
     parser.add_argument("--step", default="", help="only steps with this in their name")
     parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(highlight=False)
     try:
-        if asked.all:
-            return 0 if run_all(console, asked.step) else 1
-        if not asked.name:
+        if args.all:
+            return 0 if run_all(console, args.step) else 1
+        if not args.name:
             show_list(console)
             return 0
         known = {play.name: play for play in plays()}
-        if asked.name not in known:
-            console.print(f"There is no lab {escape(asked.name)!r}: {', '.join(known)}")
+        if args.name not in known:
+            console.print(f"There is no lab {escape(args.name)!r}: {', '.join(known)}")
             return 2
-        screen = start(known[asked.name], console, step=asked.step, keep=asked.keep)
+        screen = start(known[args.name], console, step=args.step, keep=args.keep)
     except KeyboardInterrupt:
         return 130
     for text in SHOWN:
         console.print(text, markup=False, soft_wrap=True)
-    if not asked.keep:
+    if not args.keep:
         console.print(screen.verdict())
     return 1 if screen.failures or not screen.steps else 0
 

@@ -109,7 +109,7 @@ class PostgreSql:
                 raise AssertionError(f"PostgreSQL has ended:\n{self.log()}")
             self._run()  # the kernel is still ending what a crash left behind
         try:
-            self.ask("SELECT 1")
+            self.query("SELECT 1")
         except psycopg.OperationalError as error:
             return str(error)
         return None
@@ -181,7 +181,7 @@ class PostgreSql:
             connect_timeout=3,
         )
 
-    def ask(self, statement: str, *values: object, role: str = ADMINISTRATOR) -> list[Any]:
+    def query(self, statement: str, *values: object, role: str = ADMINISTRATOR) -> list[Any]:
         """The rows that one statement answers with."""
         with closing(self.connect(role)) as connection:
             cursor = connection.execute(statement.encode(), values or None)
@@ -198,7 +198,7 @@ class PostgreSql:
 
     def is_synchronous(self) -> bool:
         """Commits wait for its standby."""
-        return self.ask("SELECT sync_state FROM pg_stat_replication") == [("sync",)]
+        return self.query("SELECT sync_state FROM pg_stat_replication") == [("sync",)]
 
     def log(self) -> str:
         """The end of its log."""

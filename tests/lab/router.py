@@ -35,7 +35,7 @@ class Router(Speaker):
         self.paths = paths
         self._route_servers = route_servers
 
-    def asks_for_refresh(self) -> None:
+    def requests_refresh(self) -> None:
         """Make it request all routes from the route servers again (RFC 2918)."""
         raise NotImplementedError
 
@@ -74,8 +74,8 @@ class Router(Speaker):
                     return f"{self.name} has no path of {prefix} with {short(wanted)}"
             return None
 
-        told = details({"paths": paths} | wanted)
-        self._expect(f"has {listing(prefixes)}{told}", probe, deadline_s)
+        detailed = details({"paths": paths} | wanted)
+        self._expect(f"has {listing(prefixes)}{detailed}", probe, deadline_s)
 
     def reaches(self, prefixes: Mapping[str, Iterable[str]], via: str = "") -> None:
         """Each prefix has exactly one path over each of these next hops, `via` for people."""

@@ -106,7 +106,7 @@ class Screen:
         title = item.name.removeprefix("test_").replace("_", " ")
         title = title.replace("[", " (").replace("]", ")")
         about = " ".join((getattr(item, "obj", item).__doc__ or "").split())
-        self.steps.append(Step(title, about, first_sentence=SENTENCES.told))
+        self.steps.append(Step(title, about, first_sentence=SENTENCES.count))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Setup, call or teardown of a step is over."""
@@ -163,8 +163,8 @@ class Screen:
         parts: list[RenderableType] = [step.line() for step in self.steps[-STEPS:]]
         if self.steps:
             parts.append(f"    [italic]{escape(self.steps[-1].about)}[/]")
-            said = SENTENCES.since(self.steps[-1].first_sentence)
-            parts += [_line(sentence) for sentence in said[-LINES:]]
+            found = SENTENCES.since(self.steps[-1].first_sentence)
+            parts += [_line(sentence) for sentence in found[-LINES:]]
         parts += self._follower.tables()
         return Group(*parts)
 
@@ -183,14 +183,14 @@ class Follower(threading.Thread):
         while not self._end.wait(FOLLOW_S):
             # A lab may end, and daemons die, at any moment: what does not answer is not shown.
             with contextlib.suppress(Exception):
-                self._look()
+                self._check()
 
     def stops(self) -> None:
         """End it."""
         self._end.set()
         self.join()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         routers: dict[str, dict[str, str]] = {}
         records: list[Record] = []
         for lab in list(Lab.open):
@@ -220,8 +220,8 @@ class Follower(threading.Thread):
             routers.add_row(prefix, *map(escape, row))
         if len(prefixes) > PREFIXES:
             routers.add_row(f"{len(prefixes) - PREFIXES} more", *("" for _ in self._routers))
-        said = [f"  {escape(_audit_line(record))}" for record in self._records[-RECORDS:]]
-        return [routers, "[italic]filter: the end of its audit log[/]", *said]
+        logged = [f"  {escape(_audit_line(record))}" for record in self._records[-RECORDS:]]
+        return [routers, "[italic]filter: the end of its audit log[/]", *logged]
 
 
 def _audit_line(record: Record) -> str:

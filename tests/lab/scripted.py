@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.core import Daemon, Lab
 from lab.stayrtr import PORT, Vrp
-from lab.story import tell
+from lab.story import narrate
 from lab.waiting import eventually
 
 PROGRAM = Path(__file__).parents[1] / "support" / "rtr_program.py"
@@ -30,49 +30,49 @@ class ScriptedCache(Daemon):
     def starts(self) -> None:
         """Start it; returns when it listens."""
         argv = [sys.executable, str(PROGRAM), self._host, str(PORT), "control"]
-        self.run(argv, lambda: self._ask("status"))
+        self.run(argv, lambda: self._request("status"))
         self.serves(self._vrps)
-        self._ask("starts")
+        self._request("starts")
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
         """Change its data, and have it notify its clients."""
-        tell(f"{self.name} serves other data")
+        narrate(f"{self.name} serves other data")
         entries = [[vrp.prefix, vrp.max_length, vrp.asn] for vrp in vrps]
-        self._ask("serves", vrps=entries)
+        self._request("serves", vrps=entries)
 
     def fails(self, fault: str) -> None:
         """Take one of `rtr_faults` for the next answer."""
-        tell(f"{self.name} fails: {fault}")
-        self._ask("fails", fault=fault)
+        narrate(f"{self.name} fails: {fault}")
+        self._request("fails", fault=fault)
 
     def goes(self) -> None:
         """Close everything, and forget the session."""
-        tell(f"{self.name} is gone")
-        self._ask("dies")
-        self._ask("forgets")
+        narrate(f"{self.name} is gone")
+        self._request("dies")
+        self._request("forgets")
 
     def returns(self) -> None:
         """Undo `goes`, with another session."""
-        tell(f"{self.name} is back")
-        self._ask("starts")
+        narrate(f"{self.name} is back")
+        self._request("starts")
 
     def has_answered(self, more: int = 1) -> None:
         """Wait until every fault was met, and so many queries after them have been answered."""
 
         def probe() -> str | None:
-            left = self._ask("status")["faults"]
+            left = self._request("status")["faults"]
             return f"{left} faults are left" if left else None
 
         eventually(probe, self.lab.report)
-        before = self._ask("status")["queries"]
+        before = self._request("status")["queries"]
 
         def answered() -> str | None:
-            queries = self._ask("status")["queries"] - before
+            queries = self._request("status")["queries"] - before
             return None if queries >= more else f"{queries} queries of {more}"
 
         eventually(answered, self.lab.report)
 
-    def _ask(self, do: str, **arguments: Any) -> dict[str, int]:
+    def _request(self, do: str, **arguments: Any) -> dict[str, int]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.place / "control"))

@@ -107,8 +107,8 @@ class Stage:
             digest = hashlib.sha256(route_server.truth.read_bytes()).hexdigest()
 
             def probe(route_server: RouteServer = route_server, digest: str = digest) -> str | None:
-                told = route_server.audit.records(event="data")
-                in_force = told[-1]["truth"] if told else None
+                changes = route_server.audit.records(event="data")
+                in_force = changes[-1]["truth"] if changes else None
                 return None if in_force and in_force["sha256"] == digest else f"still {in_force}"
 
             with expecting(f"{route_server.name} judges by the new truth"):

@@ -10,7 +10,7 @@ from signal import SIGHUP
 from typing import NamedTuple
 
 from lab.core import Daemon, Lab
-from lab.story import tell
+from lab.story import narrate
 
 PORT = 8282
 
@@ -50,7 +50,7 @@ class StayRtr(Daemon):
 
     def serves(self, vrps: Iterable[Vrp]) -> None:
         """Change its data, and have it notify its clients."""
-        tell(f"{self.name} serves other data")
+        narrate(f"{self.name} serves other data")
         self._write(vrps)
         self.process.send(SIGHUP)
 

@@ -29,18 +29,18 @@ class Sentences:
 
     def __init__(self) -> None:
         self._kept: deque[Sentence] = deque(maxlen=REMEMBERED)
-        self.told = 0
+        self.count = 0
         """Number of sentences so far."""
 
     def add(self, sentence: Sentence) -> None:
         """Add a sentence."""
         self._kept.append(sentence)
-        self.told += 1
+        self.count += 1
 
-    def since(self, told: int) -> list[Sentence]:
+    def since(self, count: int) -> list[Sentence]:
         """Return the sentences after this number, as far as they are remembered."""
         kept = list(self._kept)
-        return kept[max(0, len(kept) - (self.told - told)) :]
+        return kept[max(0, len(kept) - (self.count - count)) :]
 
     def clear(self) -> None:
         """Forget all."""
@@ -53,7 +53,7 @@ SHOWN: list[str] = []
 """Texts that are to be seen when the lab is over."""
 
 
-def tell(text: str) -> None:
+def narrate(text: str) -> None:
     """Report an act."""
     SENTENCES.add(Sentence(text, "true"))
 

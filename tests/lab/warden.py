@@ -150,12 +150,12 @@ def run_warden(directory: Path, isolation: str) -> None:
         die_with_parent()
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
     warden = Warden()
-    _say({"isolation": isolation})
+    _reply({"isolation": isolation})
     for line in sys.stdin:
-        _say(warden.answer(line))
+        _reply(warden.answer(line))
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _reply(answer: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

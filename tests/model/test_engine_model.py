@@ -144,9 +144,9 @@ class EngineMachine(RuleBasedStateMachine):
         assert self.ledger.known == {r.key: (v.kind, v.reasons) for r, v in expected.items()}
         should_have = self.model.routes_out()
         assert routes_out(self.engine) == should_have
-        told = {*named(actions)}
+        sent = {*named(actions)}
         differs = difference(self.seen, should_have)
-        assert told == differs if is_exact else told >= differs
+        assert sent == differs if is_exact else sent >= differs
         self.seen = should_have
 
 

@@ -206,12 +206,12 @@ class Daemon(ExaBGP):
         """Time of the last change of each neighbor's session, if it ever was up."""
         self.heard: deque[bytes] = deque()
         """Lines of the process that are not read yet."""
-        self.said: deque[bytes] = deque()
+        self.output: deque[bytes] = deque()
         """Lines to the process that are not read yet."""
 
     def respawn(self) -> None:
         self.heard.clear()
-        self.said.clear()
+        self.output.clear()
 
     def reload(self) -> None:
         super().reload()
@@ -239,16 +239,18 @@ class Daemon(ExaBGP):
             self.host_acts(host)
         for _ in range(min(LINES_READ, len(self.heard))):
             for _ in self.write([self.heard.popleft()]):
-                self.said.append(b"error")
+                self.output.append(b"error")
         replies, ended = self.run(now)
-        self.said += [b"done" if ok else b"error" for ok in replies]
+        self.output += [b"done" if ok else b"error" for ok in replies]
         for router, peer in self.peers.items():
             for (prefix, path), text in peer.sent:
                 hop = None if text is None else text.split()[0]
-                self.said.append(lines.sent(router, ROUTER_ASN, hop, prefix, path))
+                self.output.append(lines.sent(router, ROUTER_ASN, hop, prefix, path))
             peer.sent.clear()
         for router in ended:
-            self.said.append(lines.end_of_rib(router, ROUTER_ASN, "ipv4 unicast", direction="send"))
+            self.output.append(
+                lines.end_of_rib(router, ROUTER_ASN, "ipv4 unicast", direction="send")
+            )
 
     def host_acts(self, host: Host) -> None:
         while host.questions:
@@ -261,16 +263,16 @@ class Daemon(ExaBGP):
             host.answers_at.popleft()
             host.sending += host.repeat()
         if host.sending:
-            self.said.append(host.sending.popleft())
+            self.output.append(host.sending.popleft())
 
     def _read(self, text: str) -> list[bool]:
         match text.split():
             case ["#"]:
-                self.said.append(b"done")
+                self.output.append(b"done")
             case ["reset"]:
                 self.steps.clear()
             case ["version"]:
-                self.said += [b"exabgp 5.0.15", b"done"]
+                self.output += [b"exabgp 5.0.15", b"done"]
             case ["show", *_]:
                 self.steps += [(text,), "done"]
             case ["neighbor", host, "announce", "route-refresh", "ipv4", "unicast"]:
@@ -282,7 +284,7 @@ class Daemon(ExaBGP):
                 for word in selectors:
                     if word in self.hosts and self.hosts[word].is_up:
                         self.restart(self.hosts[word])
-                self.said.append(b"done")  # ahead of what is queued
+                self.output.append(b"done")  # ahead of what is queued
             case _:
                 return super()._read(text)
         return []
@@ -291,15 +293,15 @@ class Daemon(ExaBGP):
         """End a session, as requested, and start it again."""
         host.down()
         self.changed_at[host.address] = self.now
-        self.said.append(lines.state(host.address, host.asn, "down", "notification sent (6,4)"))
+        self.output.append(lines.state(host.address, host.asn, "down", "notification sent (6,4)"))
         host.returns_at = self.now + RETURN_S
 
     def _obey(self, verb: str, *words: str) -> None:
         match verb:
             case "show neighbor json":
-                self.said.append(self._neighbors())
+                self.output.append(self._neighbors())
             case "show adj-rib out":
-                self.said += self._told()
+                self.output += self._shown()
             case "refresh":
                 host = self.hosts[words[0]]
                 host.questions += host.is_up
@@ -326,7 +328,7 @@ class Daemon(ExaBGP):
             )
         return json.dumps(answer).encode()
 
-    def _told(self) -> list[bytes]:
+    def _shown(self) -> list[bytes]:
         return [
             " ".join(
                 [router, "ipv4 unicast", prefix]
@@ -448,13 +450,13 @@ class Site:
             return
         if med is not None:
             host.routes[prefix] = med
-            said = host.announce(prefix)
+            found = host.announce(prefix)
         elif host.routes.pop(prefix, None) is not None:
-            said = lines.withdraw(host.address, host.asn, [prefix])
+            found = lines.withdraw(host.address, host.asn, [prefix])
         else:
             return
         if host.is_up:
-            host.sending.append(said)
+            host.sending.append(found)
 
     def flap_host(self, number: int) -> None:
         """A host's session ends or begins; that of the steady route's owner lasts."""
@@ -464,7 +466,7 @@ class Site:
         elif number != 0:
             host.down()
             self.daemon.changed_at[host.address] = self.now
-            self.daemon.said.append(lines.state(host.address, host.asn, "down", "closed"))
+            self.daemon.output.append(lines.state(host.address, host.asn, "down", "closed"))
 
     def host_up(self, host: Host) -> None:
         """Its session is there, and it sends its table."""
@@ -472,7 +474,7 @@ class Site:
             return
         host.is_up, host.returns_at = True, None
         self.daemon.changed_at[host.address] = self.now
-        self.daemon.said += [
+        self.daemon.output += [
             lines.opened(host.address, host.asn, ["ipv4/unicast"], [], refresh=host.offers_refresh),
             lines.state(host.address, host.asn, "up"),
         ]
@@ -497,7 +499,7 @@ class Site:
             peer.down(keeps_pending=keeps_pending)
             self.steady.discard(router)
             self.daemon.changed_at[router] = self.now
-            self.daemon.said.append(lines.state(router, ROUTER_ASN, "down", "closed"))
+            self.daemon.output.append(lines.state(router, ROUTER_ASN, "down", "closed"))
 
     def router_up(self, router: str) -> None:
         """Its session is there."""
@@ -507,7 +509,7 @@ class Site:
         peer.up()
         self.daemon.changed_at[router] = self.now
         add_path = ["ipv4/unicast"] if router == ALL else []
-        self.daemon.said += [
+        self.daemon.output += [
             lines.opened(router, ROUTER_ASN, ["ipv4/unicast"], add_path),
             lines.state(router, ROUTER_ASN, "up"),
         ]
@@ -519,7 +521,7 @@ class Site:
         self.steady.discard(router)
         if was_up:
             down = lines.state(router, ROUTER_ASN, "down", "stop, message [removed]")
-            self.daemon.said.append(down)
+            self.daemon.output.append(down)
 
     def hang(self, router: str, seconds: float) -> None:
         """A router reads nothing for so long: what is for it waits in ExaBGP."""
@@ -560,7 +562,7 @@ class Site:
     def next_event(self) -> float | None:
         """Time at which something is due, or a part that is awake has something to do."""
         of_daemon = self.daemon.next_event(self.now)
-        of_filter = self.now if self.daemon.said else self.filter.next_timer()
+        of_filter = self.now if self.daemon.output else self.filter.next_timer()
         events = [
             max(at, self.asleep[who])
             for who, at in (("ExaBGP", of_daemon), ("filter", of_filter))
@@ -570,8 +572,8 @@ class Site:
 
     def turn_of_filter(self) -> None:
         """Read some lines, and write what follows."""
-        for _ in range(min(LINES_READ, len(self.daemon.said))):
-            self.filter.line(self.daemon.said.popleft(), self.now)
+        for _ in range(min(LINES_READ, len(self.daemon.output))):
+            self.filter.line(self.daemon.output.popleft(), self.now)
         commands = self.filter.commands(self.now)
         self.unsettled = self.filter.unsettled
         if self.filter.record_haste is not Haste.SOMETIME or self.now >= self.written_at + PULSE_S:

@@ -149,8 +149,8 @@ def test_b2_a_migration_truth_first(stage: Stage, family: int) -> None:
     stage.all_have(moving, "hv2")
 
     probe.never_missing([moving], before)
-    told = [r for r in stage.audit.records(prefix=moving) if r["host"] in ("hv1", "hv2")]
-    assert [(r["event"], r["host"], r["verdict"], r["was"]) for r in told[-3:]] == [
+    logged = [r for r in stage.audit.records(prefix=moving) if r["host"] in ("hv1", "hv2")]
+    assert [(r["event"], r["host"], r["verdict"], r["was"]) for r in logged[-3:]] == [
         ("verdict", "hv1", "accepted", None),
         ("verdict", "hv2", "accepted", None),
         ("withdraw", "hv1", None, "accepted"),

@@ -232,7 +232,7 @@ def disable_file(site: Site) -> Path:
     return site.route_server.place / "disable"
 
 
-def test_d5_a_disable_file_says_good_bye_before_it_withdraws(site: Site) -> None:
+def test_d5_a_disable_file_announces_graceful_shutdown_before_it_withdraws(site: Site) -> None:
     moment = site.leaf1.moment()
     disable_file(site).touch()
     for router in site.routers:
@@ -269,7 +269,7 @@ def test_d5_a_new_filter_announces_nothing_while_the_file_is_there(site: Site) -
     in_service(site)
 
 
-def test_d5_a_new_filter_says_good_bye_for_the_one_before(site: Site) -> None:
+def test_d5_a_new_filter_announces_graceful_shutdown_for_the_one_before(site: Site) -> None:
     old = site.route_server.filter_pid()
     os.kill(old, signal.SIGSTOP)
     disable_file(site).touch()

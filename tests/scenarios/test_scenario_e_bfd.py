@@ -15,7 +15,7 @@ import pytest
 from lab.bird import LINK, Bird, BirdHostOnLink, BirdRouter
 from lab.core import Daemon, Lab
 from lab.stage import Stage
-from lab.story import tell
+from lab.story import narrate
 from lab.waiting import eventually
 from support.places import ROOT
 
@@ -119,7 +119,7 @@ def test_a_host_that_vanishes_is_gone_within_a_second() -> None:
         host.falls_silent()
         leaf.lacks(GUEST, deadline_s=HOLD_TIME_S / 2)  # or that was not BFD
         took = time.monotonic() - began
-        tell(f"leaf1 lost it after {took * 1000:.0f} ms; BFD alone needs {DETECTION_MS}")
+        narrate(f"leaf1 lost it after {took * 1000:.0f} ms; BFD alone needs {DETECTION_MS}")
 
         host.is_heard_again()
         leaf.has(GUEST)

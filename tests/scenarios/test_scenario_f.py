@@ -112,8 +112,8 @@ def test_f1_one_prefix_with_ever_longer_paths(site: Site) -> None:
     site.leaf.has_exactly(*last)
 
     for prefix in prefixes.values():
-        told = site.audit.records(prefix=prefix)
-        assert [(r["verdict"], r["reasons"]) for r in told] == [
+        logged = site.audit.records(prefix=prefix)
+        assert [(r["verdict"], r["reasons"]) for r in logged] == [
             ("accepted", []),
             ("rejected", ["as_path_too_long"]),
         ]
@@ -161,7 +161,7 @@ def test_f2_f3_f4_other_segments(site: Site) -> None:
     site.leaf.has_exactly(*honest)
 
 
-def test_f2_a_confederation_segment_that_looks_plain(site: Site) -> None:
+def test_f2_a_confederation_segment_is_shown_as_a_plain_one(site: Site) -> None:
     """ExaBGP 5.0 shows CONFED_SEQUENCE as AS_SEQUENCE: what is passed on is a clean path."""
     guests = [ODD_GUESTS[family].format(1) for family in site.lab.families]
     site.odd.announces(*guests, clauses=[raw_path("03 01 0000fdee")])

@@ -19,7 +19,7 @@ from lab.core import Lab
 from lab.exabgp import RouteServer
 from lab.postgresql import PostgreSql, servers
 from lab.stage import Stage
-from lab.story import SHOWN, expecting, tell
+from lab.story import SHOWN, expecting, narrate
 from lab.waiting import eventually
 from support.fleet_samples import FLEET, lines, shipped, wait_until
 from support.rewritten_log import rewritten
@@ -111,14 +111,14 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with Lab() as lab:
         for primary, standby in servers(2):
-            tell("PostgreSQL starts, and a synchronous standby")
+            narrate("PostgreSQL starts, and a synchronous standby")
             primary.initialise()
             primary.start()
             primary.apply(schema_sql(FLEET, ["rs1", "rs2"], ["auditor"]))
             standby.follow(primary)
             standby.start()
-            primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            primary.ask("SELECT pg_reload_conf()")
+            primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.query("SELECT pg_reload_conf()")
             wait_until(primary.is_synchronous, "the standby is synchronous")
             running = Fleet(lab, primary, standby, tmp_path_factory.mktemp("copies"))
             running.stage.starts()
@@ -175,14 +175,14 @@ def test_c_filters_are_killed(fleet: Fleet) -> None:
 
 def test_d_the_database_dies_and_its_standby_takes_over(fleet: Fleet) -> None:
     """The primary is killed while routes change, and the standby is promoted by hand."""
-    tell("the database is killed (kill -9), and its standby is promoted")
+    narrate("the database is killed (kill -9), and its standby is promoted")
     fleet.primary.crash()
     fleet.stage.host("hv1").withdraws(GUESTS["hv1"][0])
     for server in fleet.instances.values():
         server.audit.has(event="withdraw", prefix=GUESTS["hv1"][0])
     fleet.standby.promote()
-    fleet.standby.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
-    fleet.standby.ask("SELECT pg_reload_conf()")
+    fleet.standby.query("ALTER SYSTEM SET synchronous_standby_names = ''")
+    fleet.standby.query("SELECT pg_reload_conf()")
     fleet.database = fleet.standby
     fleet.stage.host("hv1").announces(GUESTS["hv1"][0])
     fleet.agree()
@@ -206,7 +206,7 @@ def test_e_copies_are_the_same_octets(fleet: Fleet) -> None:
 def test_f_root_rewrites_a_log(fleet: Fleet) -> None:
     """The log that was rewritten is intact by itself, and is found out all the same."""
     server = fleet.instances["rs1"]
-    tell("root on rs1 rewrites its audit log")
+    narrate("root on rs1 rewrites its audit log")
     server.tolerated.append("fleet|audit log")
     records = map(json.loads, lines(server.audit.directory))
     rewritten(server.audit.directory, next(r["seq"] for r in records if r.get("asn") == 65001))

@@ -72,7 +72,7 @@ def nothing_changes(site: Site) -> Callable[[], str | None]:
     return probe
 
 
-def guard_says(site: Site, action: str) -> Record:
+def guard_record(site: Site, action: str) -> Record:
     """Wait until the audit has a record of this action of the guard: the latest of all."""
 
     def probe() -> str | None:
@@ -105,8 +105,8 @@ def test_g1_impact_foretells_what_the_next_revision_does(lab: Lab) -> None:
     proposal = site.route_server.place / "proposal.json"
     proposal.write_text(json.dumps(document))
 
-    ask = ("impact", "-c", "rsfilter.toml", "--truth", str(proposal), "--json")
-    found = json.loads(site.route_server.rsfilter(*ask, code=3))
+    request = ("impact", "-c", "rsfilter.toml", "--truth", str(proposal), "--json")
+    found = json.loads(site.route_server.rsfilter(*request, code=3))
     assert {(f["prefix"], f["neighbor"], f["verdict"]) for f in found["flips"]} == {
         (moved, site.address(HV1, 4), "rejected"),
         (gone, site.address(HV1, 4), "rejected"),
@@ -126,7 +126,7 @@ def test_g1_impact_foretells_what_the_next_revision_does(lab: Lab) -> None:
     assert sorted(flipped) == sorted(
         (f["prefix"], f["neighbor"], f["verdict"]) for f in found["flips"]
     )
-    nothing_more = json.loads(site.route_server.rsfilter(*ask))
+    nothing_more = json.loads(site.route_server.rsfilter(*request))
     assert (nothing_more["lost"], nothing_more["gained"]) == (0, 0)
     lab.no_errors()
 
@@ -184,10 +184,10 @@ def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
 
     site.has_data(data(A_TENTH))
 
-    told = guard_says(site, "held")
-    assert told["data"]["source"] == ("truth" if site.source == "truth" else "rtr")
-    assert [told["data"][name] for name in ("routes", "accepted", "held")] == [36, 40, 36]
-    assert told["truth" if site.source == "truth" else "rtr"]
+    sent = guard_record(site, "held")
+    assert sent["data"]["source"] == ("truth" if site.source == "truth" else "rtr")
+    assert [sent["data"][name] for name in ("routes", "accepted", "held")] == [36, 40, 36]
+    assert sent["truth" if site.source == "truth" else "rtr"]
     for prefix in HELD:
         record = site.audit.has(prefix=prefix, verdict="held", was="accepted", cause="data")
         assert record["reasons"] == ["held_by_guard", "origin_not_found"]
@@ -207,8 +207,8 @@ def test_g4_a_mass_loss_is_held_until_it_is_released(site: Site) -> None:
 
     for router in site.routers:
         router.has_exactly(*A_TENTH)
-    told = guard_says(site, "released")
-    assert (told["data"]["routes"], told["data"]["detail"]) == (35, "SIGUSR2")
+    sent = guard_record(site, "released")
+    assert (sent["data"]["routes"], sent["data"]["detail"]) == (35, "SIGUSR2")
     site.audit.has(prefix=HELD[-1], verdict="rejected", was="held", cause="guard")
 
 
@@ -218,12 +218,12 @@ def test_g4_what_is_held_survives_a_restart(lab: Lab) -> None:
     site.route_server.tolerated.append("guard: ")
     unchanged = nothing_changes(site)
     site.has_data(data(A_TENTH))
-    guard_says(site, "held")
+    guard_record(site, "held")
     is_written_down(site, len(HELD))
     withdrawn = HELD[0]
     for _ in range(2):
         site.route_server.filter_restarts()
-        guard_says(site, "restored")
+        guard_record(site, "restored")
         for prefix in HELD[1:]:
             site.audit.has(prefix=prefix, verdict="held", was=None)
         throughout(unchanged, 2.0, site.lab.report)
@@ -248,17 +248,17 @@ def test_g4_what_is_held_survives_a_restart(lab: Lab) -> None:
 def test_g4_data_that_are_put_right_end_it_without_churn(site: Site) -> None:
     unchanged = nothing_changes(site)
     site.has_data(data(A_TENTH))
-    guard_says(site, "held")
+    guard_record(site, "held")
 
     site.has_data(data())
 
-    guard_says(site, "ended")
+    guard_record(site, "ended")
     for prefix in HELD:
         site.audit.has(prefix=prefix, verdict="accepted", was="held")
     throughout(unchanged, 1.0, site.lab.report)
     # And it is armed again.
     site.has_data(data(A_TENTH))
-    guard_says(site, "held")
+    guard_record(site, "held")
     throughout(unchanged, 1.0, site.lab.report)
 
 

@@ -139,7 +139,7 @@ class StuckDisk(Disk):
 
     def __init__(self) -> None:
         self.released = threading.Event()
-        self.is_asked = threading.Event()
+        self.is_reached = threading.Event()
         self._tickets = threading.Semaphore(0)
 
     def let_one_through(self) -> None:
@@ -147,7 +147,7 @@ class StuckDisk(Disk):
         self._tickets.release()
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        self.is_asked.set()
+        self.is_reached.set()
         while not self.released.is_set() and not self._tickets.acquire(timeout=0.005):
             pass
         return super().write(descriptor, data)

@@ -78,8 +78,8 @@ def updates(host: Host) -> bytes:
     head = struct.pack("!HH", 0, len(attributes)) + attributes
     routes = [_nlri(IPv4Network(prefix)) for prefix in host.prefixes]
     bodies = (routes[at : at + PREFIXES] for at in range(0, len(routes), PREFIXES))
-    told = b"".join(message(UPDATE, head + b"".join(body)) for body in bodies)
-    return told + message(UPDATE, bytes(4))
+    sent = b"".join(message(UPDATE, head + b"".join(body)) for body in bodies)
+    return sent + message(UPDATE, bytes(4))
 
 
 def refresh(mark: int) -> bytes:
@@ -126,7 +126,7 @@ class Session(asyncio.Protocol):
             self._transport.write(message(KEEPALIVE))
         elif kind == KEEPALIVE and not self._is_up:
             self._is_up = True
-            tell("up", self._host)
+            report("up", self._host)
             self._transport.write(updates(self._host))
             self._keep_alive()
         elif kind == ROUTE_REFRESH and body == struct.pack("!HBB", 1, 0, 1):
@@ -146,7 +146,7 @@ class Session(asyncio.Protocol):
             self.end.set_result(why)
 
 
-def tell(what: str, host: Host, *why: str) -> None:
+def report(what: str, host: Host, *why: str) -> None:
     """Print a line to the process that started this one."""
     sys.stdout.write(" ".join([what, host.address, *why]) + "\n")
     sys.stdout.flush()
@@ -166,7 +166,7 @@ async def keep_up(host: Host, server: str, port: int) -> None:
             patience_s = min(2 * patience_s, LONGEST_RETRY_S)
             await asyncio.sleep(random.uniform(0, 1))
             continue
-        tell("lost", host, await session.end)
+        report("lost", host, await session.end)
         await asyncio.sleep(random.uniform(0, 1))
 
 

@@ -456,7 +456,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
     own_hops = ("2001:db8:f::1", "fe80::58da:f1ff:fe8b:fe33")
     direct = "2001:db8:f::1"
     of_range = _OneAsn(65005)
-    sent = SentUpdate(Address.parse(router), Raw())
+    named = SentUpdate(Address.parse(router), Raw())
     wrong_as = "notification sent (2,2)"
     if not new:
         wrong_as = (
@@ -483,12 +483,12 @@ def _live(new: bool) -> dict[str, list[Message]]:
         ],
         "stdin-with-acks-interleaved": [
             *(DONE, DONE, DONE, ERROR, DONE),
-            sent,
+            named,
             announce(first, "192.0.2.7/32"),
         ],
         "send-direction-updates-and-eor-barrier": [
             *(DONE, DONE, DONE),
-            *(sent, sent),
+            *(named, named),
             SentEndOfRib(Address.parse(router), V4),
         ],
         "show-adj-rib-replies": _show(new, first, router),
@@ -500,7 +500,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
         ],
         "reload-adds-neighbor": [
             SIGNAL,
-            *([] if new else [sent]),
+            *([] if new else [named]),
             *(CONNECTED, up(second)),
             announce(second, "192.0.2.21/32"),
             eor(second),
@@ -508,7 +508,7 @@ def _live(new: bool) -> dict[str, list[Message]]:
         "reload-removes-neighbor": [
             *(SIGNAL, SIGNAL),
             down(first, stopped.format("removed")),
-            *((FSM, FSM) if new else (FSM, sent, CONNECTED)),
+            *((FSM, FSM) if new else (FSM, named, CONNECTED)),
         ],
         "exabgp-sigterm-shutdown": [
             SIGNAL,
@@ -562,7 +562,7 @@ def _show(new: bool, first: str, router: str) -> list[Message]:
         router: f"neighbor {router} {ours} peer-as 65200 {rest}",
     }
     received = [f"192.0.2.{n}/32" for n in (2, 1, 3, 7)]
-    told = ["10.1.1.0/32", "10.1.2.1/32"]
+    named = ["10.1.1.0/32", "10.1.2.1/32"]
     short = "" if new else "neighbor "
     path_text = "( 65005 )" if new else "[ 65005 ]"
     rows = [f"{short}{first} ipv4 unicast {p} next-hop {first}" for p in received]
@@ -586,8 +586,8 @@ def _show(new: bool, first: str, router: str) -> list[Message]:
     answers = [
         rows,
         long_rows,
-        [f"{short}{router} ipv4 unicast {p} next-hop 1.1.1.1" for p in told],
-        [f"{heads[router]} ipv4 unicast {p} next-hop 1.1.1.1" for p in told],
+        [f"{short}{router} ipv4 unicast {p} next-hop 1.1.1.1" for p in named],
+        [f"{heads[router]} ipv4 unicast {p} next-hop 1.1.1.1" for p in named],
         as_json if new else [],
         summary,
         [SHOW_NEIGHBOR_JSON] if new else help_text,

@@ -97,15 +97,15 @@ def spelled(value: object) -> str:
 
 def contradictions(toml: str) -> Iterator[str]:
     """Differences between the example and the code."""
-    told, known = examples(toml), fields()
+    shown, known = examples(toml), fields()
     known.pop("")
-    for section in told.keys() ^ known.keys():
+    for section in shown.keys() ^ known.keys():
         yield f"[{section}] is only in one of the two"
-    for section in told.keys() & known.keys():
-        keys = [example.key for example in told[section]]
+    for section in shown.keys() & known.keys():
+        keys = [example.key for example in shown[section]]
         if keys != list(known[section]):
             yield f"[{section}] has other keys, or in another order: {keys}"
-        for example in told[section]:
+        for example in shown[section]:
             if field := known[section].get(example.key):
                 yield from (f"{section}.{example.key}: {text}" for text in wrong(example, field))
 

@@ -61,7 +61,7 @@ def after(machine: Engine, *events: Event, now: float = 0.0) -> Actions:
     return actions
 
 
-def told(actions: Actions) -> list[str]:
+def logged(actions: Actions) -> list[str]:
     """The audit events, one sentence each."""
     return [_sentence(event) for event in actions.audit]
 

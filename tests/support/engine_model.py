@@ -97,10 +97,10 @@ class Model:
         return found
 
     def _paths(self, group: RouterGroup, routes: list[Route]) -> Paths:
-        told = [route for route in sorted(routes, key=_preference) if self._goes(route, group)]
+        sent = [route for route in sorted(routes, key=_preference) if self._goes(route, group)]
         if not group.all_paths:
-            return tuple((0, self._attributes(route, group)) for route in told[:1])
-        return tuple((_path_id(route), self._attributes(route, group)) for route in told)
+            return tuple((0, self._attributes(route, group)) for route in sent[:1])
+        return tuple((_path_id(route), self._attributes(route, group)) for route in sent)
 
     def _goes(self, route: Route, group: RouterGroup) -> bool:
         communities = route.attributes.communities

@@ -2,9 +2,8 @@
 
 A docstring begins with a verb in the imperative or with a noun. Docstrings and comments use the
 technical verb for an act (announce, send, log, request, check, hold, release), and name the actor.
-Code in backticks and quoted text are exempt. Names that the package defines follow the same rule.
-Run as a program, it checks every Python file of the
-project.
+Code in backticks and quoted text are exempt. Names that a module defines follow the same rule.
+Run as a program, it checks every Python file of the project.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def offences_of_text(text: str, is_docstring: bool, is_function: bool = False) -
 
 
 def offences_of_names(source: str) -> list[Offence]:
-    """Check the names that a module of the package defines."""
+    """Check the names that a module defines."""
     return sorted(
         Offence(line, f"{name} has a banned word")
         for line, name in _defined(ast.parse(source))
@@ -131,8 +130,7 @@ def modules() -> list[Path]:
 
 def _of_module(module: Path) -> list[Offence]:
     source = module.read_text()
-    is_package = module.is_relative_to(ROOT / "rsfilter")
-    return offences(source) + (offences_of_names(source) if is_package else [])
+    return offences(source) + offences_of_names(source)
 
 
 def main() -> int:

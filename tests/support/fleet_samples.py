@@ -85,7 +85,7 @@ def ship_all(shipping: Shipper) -> None:
 
 def shipped(server: PostgreSql, instance: str = "rs1") -> list[bytes]:
     """All lines of an instance that the database has."""
-    rows = server.ask(
+    rows = server.query(
         "SELECT first, last, prev, hash, lines FROM rsfilter.block WHERE instance = %s "
         "ORDER BY first",
         instance,

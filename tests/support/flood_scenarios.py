@@ -124,12 +124,12 @@ def flap(directory: Path, count: int, per_second: float) -> Costs:
         before, commands = site.cpu_s(), site.speaker.commands.total()
         began = time.monotonic()
         site.pour((down if n % 2 else up for n in range(count)), per_second)
-        cpu, told = site.cpu_s() - before, site.speaker.commands.total() - commands
+        cpu, sent = site.cpu_s() - before, site.speaker.commands.total() - commands
         site.speaker.write(last)
         site.speaker.wait("right", lambda: site.table.get(prefix, "").endswith("med 77"))
         costs = {
             "µs CPU for one": cpu / count * 1e6,
-            "commands": told,
+            "commands": sent,
             "MB more": site.grown_mb(),
             "ms others at worst": site.worst_ms(),
         }
@@ -146,7 +146,7 @@ def flap(directory: Path, count: int, per_second: float) -> Costs:
 # ExaBGP that stalls ------------------------------------------------------------------------------
 
 
-def nobody_reads(directory: Path, seconds: float, per_second: float) -> Costs:
+def without_reader(directory: Path, seconds: float, per_second: float) -> Costs:
     """ExaBGP does not read while a host announces ever other prefixes of its own, each for an
     instant: a flood of fleeting accepted routes."""
     with running(directory) as site:
@@ -175,7 +175,7 @@ def nobody_reads(directory: Path, seconds: float, per_second: float) -> Costs:
     }
 
 
-def nobody_writes(directory: Path, seconds: float) -> Costs:
+def without_writer(directory: Path, seconds: float) -> Costs:
     """Stop ExaBGP for so long, replies to commands included; then let it continue."""
     with running(directory) as site:
         site.speaker.write(announce(HOSTILE, 65001, guests(500)))
@@ -272,13 +272,13 @@ def disk_taken_away(directory: Path, how: str) -> Costs:
         site.caught_up()
         green = wait("green", lambda: not site.is_red("audit_unwritable"))
         site.ends()
-        told = {record["prefix"] for record in events(site.audit, "verdict")}
+        logged = {record["prefix"] for record in events(site.audit, "verdict")}
         missing = [record["data"] for record in events(site.audit, "recovered")]
         if how == "removed":
-            assert "10.0.0.3/32" in told
+            assert "10.0.0.3/32" in logged
             assert missing[0]["missing"]["from"] == 1
         else:
-            assert told >= {"10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"}
+            assert logged >= {"10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"}
             assert verify(site.audit).problems == ()
     return {"s until red": red, "s until green": green}
 
@@ -404,10 +404,10 @@ def stepping_clock(directory: Path, steps: list[str]) -> Costs:
         assert site.health()["status"] == "ok"
     assert verify(site.audit).problems == ()
     files = sorted(path.name for path in site.audit.glob("audit-*.jsonl*"))
-    told = [record["at"] for record in events(site.audit, "verdict")]
-    assert len(told) >= len(steps)
-    assert len({at[:13] for at in told}) > 1, "the clock did not step"
-    days = {at[:10] for at in told}
+    logged = [record["at"] for record in events(site.audit, "verdict")]
+    assert len(logged) >= len(steps)
+    assert len({at[:13] for at in logged}) > 1, "the clock did not step"
+    days = {at[:10] for at in logged}
     return {"files": len(files), "days": len(days), "busy": busy, "s": took}
 
 
@@ -427,11 +427,11 @@ def busy_share(site: Site, seconds: float = 10.0) -> float:
     calmest = 1.0
     until = time.monotonic() + seconds
     while calmest > 0.1 and time.monotonic() < until:
-        looks = []
+        states = []
         for _ in range(25):
-            looks.append(is_runnable(site.speaker.process.pid))
+            states.append(is_runnable(site.speaker.process.pid))
             time.sleep(0.01)
-        calmest = min(calmest, sum(looks) / len(looks))
+        calmest = min(calmest, sum(states) / len(states))
     return calmest
 
 

@@ -115,8 +115,8 @@ class Site:
         """Seconds from the honest host's announcements to the router, in order."""
         self.work: list[float] = []
         """CPU seconds of the filter meanwhile: what other programs do has no part in them."""
-        self._asked = 0
-        self._asked_at = self._next_at = self._cpu_at = 0.0
+        self._requests = 0
+        self._requested_at = self._next_at = self._cpu_at = 0.0
         self._since = 0
         """Lines of `pour` since its last probe."""
         self._probe: str | None = None
@@ -140,10 +140,10 @@ class Site:
             while time.monotonic() < started + number / per_second or self._is_behind(per_second):
                 assert self.speaker.process.poll() is None, "the filter has ended"
                 time.sleep(0.0005)
-                self._look()
+                self._check()
             self.speaker.write(text)
             self._since += 1
-            self._look()
+            self._check()
         self.caught_up()
 
     def passes(self, seconds: float) -> None:
@@ -151,17 +151,17 @@ class Site:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.0005)
-            self._look()
+            self._check()
 
     def caught_up(self) -> None:
         """Wait until all that was written is worked off."""
         self._next_at = 0.0
         while self._probe is None:
-            self._look()
+            self._check()
         while self._probe is not None:
             assert self.speaker.process.poll() is None, "the filter has ended"
             time.sleep(0.0005)
-            self._look()
+            self._check()
 
     def ends(self) -> None:
         """The filter ends well, and its audit log is complete."""
@@ -171,19 +171,19 @@ class Site:
     def _is_behind(self, per_second: float) -> bool:
         return self._probe is not None and self._since > AHEAD_S * per_second
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Times the honest host's last announcement, or makes the next one."""
         now = time.monotonic()
         if self._probe is not None:
             if self._probe in self.table:
-                self.delays.append(now - self._asked_at)
+                self.delays.append(now - self._requested_at)
                 self.work.append(self.cpu_s() - self._cpu_at)
                 self._probe = None
         elif now >= self._next_at:
-            self._asked += 1
-            self._asked_at, self._next_at = now, now + PROBE_S
+            self._requests += 1
+            self._requested_at, self._next_at = now, now + PROBE_S
             self._cpu_at, self._since = self.cpu_s(), 0
-            self._probe = f"203.0.{self._asked >> 8}.{self._asked & 255}/32"
+            self._probe = f"203.0.{self._requests >> 8}.{self._requests & 255}/32"
             self.speaker.write(announce(HONEST, 65002, [self._probe]))
 
     # What it cost --------------------------------------------------------------------------------

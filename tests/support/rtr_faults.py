@@ -24,7 +24,7 @@ FORGED = Vrp(Prefix.parse("10.66.0.0/16"), 32, 65066)
 """VRP of answers that must not count; no good answer has it."""
 
 
-def says(*parts: bytes, closes: bool = False) -> Fault:
+def sends(*parts: bytes, closes: bool = False) -> Fault:
     """Send these PDUs instead of an answer."""
     return lambda _: Answer(b"".join(parts), closes)
 
@@ -91,24 +91,24 @@ def header(length: int) -> bytes:
 
 
 FAULTS: dict[str, Fault] = {
-    "closes at once": says(closes=True),
+    "closes at once": sends(closes=True),
     "cut half way": begins(closes=True),
     "cut within a PDU": cut_within_a_pdu,
-    "Cache Reset": says(pdu(CACHE_RESET)),
-    "no data available": says(error(NO_DATA)),
+    "Cache Reset": sends(pdu(CACHE_RESET)),
+    "no data available": sends(error(NO_DATA)),
     "huge length": begins(header(0xFFFFFFFF)),
     "length 4": begins(header(4)),
     "length 3249": begins(header(3249)),
     "unknown PDU type 11": begins(pdu(11, 0, bytes(4))),
     "unknown PDU type 99": begins(pdu(99, 0, bytes(4))),
-    "Error Report 1": says(error(1), closes=True),
+    "Error Report 1": sends(error(1), closes=True),
     "Error Report 77": begins(error(77), closes=True),
     "malformed Error Report": begins(pdu(ERROR, 0, b"\xff" * 8), closes=True),
     "End of Data of another session": other_session_at_the_end,
     "flags 2": flags_2,
     "announced twice": twice,
     "withdrawn, never announced": unknown_withdrawn,
-    "version 2": says(pdu(3, 1, version=2), closes=True),
+    "version 2": sends(pdu(3, 1, version=2), closes=True),
     "version 2 in the middle": begins(pdu(3, 1, version=2), closes=True),
     "version 2 in the middle, and on": goes_on(pdu(3, 1, version=2)),
     "Cache Response in the middle": goes_on(),
@@ -116,9 +116,9 @@ FAULTS: dict[str, Fault] = {
     "Reset Query in the middle": goes_on(pdu(RESET_QUERY)),
     "IPv6 too deep": too_deep,
     "router keys without end": begins(pdu(9, 256, bytes(24 + 91)) * 20_000),
-    "Serial Notify of version 0 first": says(pdu(NOTIFY, 1, bytes(4), version=0), closes=True),
+    "Serial Notify of version 0 first": sends(pdu(NOTIFY, 1, bytes(4), version=0), closes=True),
     "records without a Cache Response": no_response_before_records,
-    "End of Data without a Cache Response": says(pdu(END_OF_DATA, 1, bytes(16)), closes=True),
+    "End of Data without a Cache Response": sends(pdu(END_OF_DATA, 1, bytes(16)), closes=True),
 }
 
 UPDATE_FAULTS: dict[str, Fault] = {

@@ -31,7 +31,7 @@ from lab.probe import Moment, Probe
 from lab.router import Router
 from lab.site import Site, Source
 from lab.stayrtr import Vrp
-from lab.story import tell
+from lab.story import narrate
 from lab.waiting import eventually
 from rich.table import Table
 
@@ -208,7 +208,7 @@ class Storm:
             return None if found else "no filter runs"
 
         eventually(probe, self.lab.report)
-        tell("the filter dies (kill -9)")
+        narrate("the filter dies (kill -9)")
         for pid in found:
             os.kill(pid, SIGKILL)
         return time.time()

@@ -86,7 +86,7 @@ class Bench:
         self.ahead = 0.0
         """Seconds by which the filter's clock is ahead of the machine's."""
         self.released: list[str] = []
-        self.asked: list[tuple[bool, str]] = []
+        self.requested: list[tuple[bool, str]] = []
         self.reloads: list[tuple[str, bool]] = []
         self.disk_problem = ""
         """Reason why a drain is not written down."""
@@ -105,8 +105,8 @@ class Bench:
         self.server = WebServer(self.running)
         self.api = self.server.api
         self.follow()
-        self.says(*MARKED, b"[]\n", b"done\n")  # no session was up before us,
-        self.says(*MARKED, b"done\n")  # and no router was sent anything
+        self.feed(*MARKED, b"[]\n", b"done\n")  # no session was up before us,
+        self.feed(*MARKED, b"done\n")  # and no router was sent anything
         if truth is not None:
             self.loads(truth)
 
@@ -119,7 +119,7 @@ class Bench:
         self.filter.data_replaced(event, self.now)
         self.follow()
 
-    def says(self, *lines: bytes) -> None:
+    def feed(self, *lines: bytes) -> None:
         """Feed these lines of ExaBGP."""
         for line in b"".join(lines).splitlines():
             self.filter.line(line, self.now)
@@ -138,9 +138,9 @@ class Bench:
     def announces(self, host: str, asn: int, *prefixes: str) -> None:
         """A host is up and announces these, fifty at a time."""
         if host not in {str(address) for address in self.filter.engine.sessions}:
-            self.says(state(host, asn, "up"))
+            self.feed(state(host, asn, "up"))
         for start in range(0, len(prefixes), 50):
-            self.says(announce(host, asn, list(prefixes[start : start + 50])))
+            self.feed(announce(host, asn, list(prefixes[start : start + 50])))
 
     def follow(self) -> list[bytes]:
         """Do what the service does after each turn; return the commands."""
@@ -150,13 +150,13 @@ class Bench:
         self.server.publish(time.time(), events)
         return commands
 
-    def release_guard(self, asked: GuardReleased) -> None:
-        self.released.append(asked.by)
-        self.filter.guard_released(asked, self.now)
+    def release_guard(self, requested: GuardReleased) -> None:
+        self.released.append(requested.by)
+        self.filter.guard_released(requested, self.now)
         self.follow()
 
     async def drain(self, on: bool, by: str) -> str:
-        self.asked.append((on, by))
+        self.requested.append((on, by))
         self.filter.drain(on, by, self.now)
         self.follow()
         return self.disk_problem
@@ -190,12 +190,12 @@ class Client:
         self, path: str, body: object = None, *, token: str | None = TOKEN, status: int = 200
     ) -> Any:
         """Send `body` as JSON, or bytes unchanged; return the response."""
-        answer = await self.ask(path, body, token=token)
+        answer = await self.request(path, body, token=token)
         found = await answer.json()
         assert answer.status == status, found
         return found
 
-    async def ask(self, path: str, body: object, *, token: str | None) -> ClientResponse:
+    async def request(self, path: str, body: object, *, token: str | None) -> ClientResponse:
         """The whole answer to a POST."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         if body is not None:

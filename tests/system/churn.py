@@ -63,9 +63,9 @@ class NaiveFilter(Filter):
     def _routing(self, event, now):  # type: ignore[no-untyped-def]
         for change in self.engine.handle(event, now).out:
             for prefix in change.prefixes:
-                self._tell(change.group, prefix)
+                self._announce_one(change.group, prefix)
 
-    def _tell(self, group: str, prefix: Prefix) -> None:
+    def _announce_one(self, group: str, prefix: Prefix) -> None:
         routers = [state.address for state in self.egress._groups[group]]
         before = dict(self.naively_sent.setdefault(group, {}).get(prefix, ()))
         after = dict(self.engine.routes_out(group).get(prefix, ()))
@@ -107,8 +107,8 @@ class Churn:
         self.writer.start()
         self.filter.data_replaced(DataReplaced(data, "truth", "", None), 0.0)
         for host, asn in HOSTS.items():  # they have come and have announced nothing yet
-            for said in (state(host, asn, "up"), *(end_of_rib(host, asn, f) for f in (4, 6))):
-                self.filter.line(said.strip(), 0.0)
+            for found in (state(host, asn, "up"), *(end_of_rib(host, asn, f) for f in (4, 6))):
+                self.filter.line(found.strip(), 0.0)
 
     def turn(self, wait_s: float = 0.0) -> None:
         """Take the lines that ExaBGP has written, and write what follows."""

@@ -82,14 +82,14 @@ class Encoding:
             False,
         )
         try:
-            told = server.communicate(timeout=seconds)[0]
+            output = server.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             _kill(server)
-            told = f"not finished after {seconds:g} s\n".encode() + server.communicate()[0]
+            output = f"not finished after {seconds:g} s\n".encode() + server.communicate()[0]
         finally:
             _kill(client)
             _kill(server)
-        return "" if b"successful" in told else told.decode(errors="replace")[-1000:]
+        return "" if b"successful" in output else output.decode(errors="replace")[-1000:]
 
     def _environment(self) -> dict[str, str]:
         match = re.search(r"option:tcp_connections:(\d+)", self._expected.read_text())
@@ -137,11 +137,11 @@ class Decoding:
 
     def run(self, words: list[str], seconds: float) -> str:
         """Empty, or why it failed."""
-        told = _told([*words, *self._words], seconds)
+        output = _output([*words, *self._words], seconds)
         try:
-            found = self._steady(told)
+            found = self._steady(output)
         except ValueError:
-            return told[-1000:]
+            return output[-1000:]
         return "" if found == self._expected else f"{found} is not {self._expected}"
 
     def _steady(self, text: str) -> dict[str, object]:
@@ -158,13 +158,13 @@ class Parsing:
     def run(self, words: list[str], seconds: float) -> str:
         """Empty, or why it failed."""
         try:
-            _told([*words, "validate", "-nrv", str(self._path)], seconds)
+            _output([*words, "validate", "-nrv", str(self._path)], seconds)
         except subprocess.CalledProcessError as error:
             return f"{error.stdout}{error.stderr}"[-1000:]
         return ""
 
 
-def _told(words: list[str], seconds: float) -> str:
+def _output(words: list[str], seconds: float) -> str:
     """Return ExaBGP's output. CalledProcessError unless it ends with 0."""
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, check=True, timeout=seconds

@@ -142,15 +142,15 @@ class FleetChurn:
     def run(self, seconds: float) -> None:
         """Cause incidents, and check for differences all the time."""
         now = began = time.monotonic()
-        look_at = incident_at = now
+        check_at = incident_at = now
         while (now := time.monotonic()) < began + seconds:
             self._migrate()
             if now >= incident_at:
                 self._next_incident()()
                 incident_at = now + self._pause_s * 2 * self._dice.random()
-            if now >= look_at:
-                self._look()
-                look_at = now + LOOK_S
+            if now >= check_at:
+                self._check()
+                check_at = now + LOOK_S
             time.sleep(0.2 + 0.3 * self._dice.random())
         self.has_agreed()
 
@@ -179,7 +179,7 @@ class FleetChurn:
 
         def probe() -> str | None:
             query = "SELECT coalesce(max(last), 0) FROM rsfilter.block WHERE instance = %s"
-            ((last,),) = self._server.ask(query, role)
+            ((last,),) = self._server.query(query, role)
             return None if last >= len(log) else f"{role}: {last} of {len(log)} are shipped"
 
         eventually(probe, self._lab.report, self._patience_s)
@@ -283,19 +283,19 @@ class FleetChurn:
 
     # What is seen --------------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self.counts["looks at `fleet diff`"] += 1
         found = self._fleet("diff")
         now = time.monotonic()
-        told = self._fleet("status")
-        if len({(one["truth"], one.get("vrps")) for one in told if not one["is_silent"]}) > 1:
+        status = self._fleet("status")
+        if len({(one["truth"], one.get("vrps")) for one in status if not one["is_silent"]}) > 1:
             self._other_data_until = now + TOLD_S
             self.counts["looks at which data were not the same"] += 1
         if now < self._other_data_until and all(one["cause"] in DATA_CAUSES for one in found):
             self.counts["looks with differences of data"] += bool(found)
             return
         if found:
-            Console().print("a false difference:", found[:3], told)
+            Console().print("a false difference:", found[:3], status)
         self.false += found
 
     def _fleet(self, what: str) -> list[dict[str, Any]]:

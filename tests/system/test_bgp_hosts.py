@@ -32,19 +32,19 @@ def test_routes_and_end_of_rib() -> None:
     )
 
 
-def test_nothing_to_say_is_end_of_rib() -> None:
+def test_a_host_without_routes_sends_end_of_rib() -> None:
     assert updates(Host("127.64.0.1", 65001, [])) == octets(END_OF_RIB)
 
 
 def test_a_thousand_routes_are_two_messages() -> None:
-    told = updates(Host("127.64.0.1", 65001, [f"10.0.{n >> 8}.{n & 255}/32" for n in range(1000)]))
+    sent = updates(Host("127.64.0.1", 65001, [f"10.0.{n >> 8}.{n & 255}/32" for n in range(1000)]))
     lengths = []
-    while told:
-        length = int.from_bytes(told[16:18])
+    while sent:
+        length = int.from_bytes(sent[16:18])
         lengths.append(length)
-        told = told[length:]
+        sent = sent[length:]
     assert lengths == [23 + 20 + 700 * 5, 23 + 20 + 300 * 5, 23]
 
 
-def test_marks_of_a_refresh() -> None:
+def test_a_refresh_is_marked_as_rfc_7313_has_it() -> None:
     assert refresh(2) == octets(f"{MARKER} 0017 05 0001 02 01")

@@ -48,7 +48,9 @@ def replayed(case: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> list[di
 
 
 @pytest.mark.parametrize("case", VERDICTS)
-def test_what_becomes_of_routes(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_case_ends_with_its_verdicts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     records = replayed(case, tmp_path, monkeypatch)
     found = [record["reasons"] for record in records if record["event"] == "verdict"]
     assert found == VERDICTS[case]

@@ -38,13 +38,13 @@ class ChurningServer(RouteServer):
 
     def rsfilter(self, *arguments: str) -> str:
         """Renders; then puts the storm in the place of `rsfilter run`."""
-        said = super().rsfilter(*arguments)
+        output = super().rsfilter(*arguments)
         path = self.place / "exabgp.conf"
         words = [sys.executable, str(HELPER), str(self.configuration), *self.arguments]
         command = " ".join(f'"{word}"' for word in words)
         text = re.sub(r"^(\s*run ).*;$", rf"\g<1>{command};", path.read_text(), flags=re.MULTILINE)
         path.write_text(text)
-        return said
+        return output
 
 
 class Site:

@@ -47,7 +47,7 @@ class Site:
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.place = place
-        self.asked, self.gone = place / "asked", place / "gone"
+        self.requested, self.gone = place / "asked", place / "gone"
         self._monkeypatch = monkeypatch
         self.extra = ""
         self.arguments: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Site:
         (place / "broken" / "sitecustomize.py").write_text(SERVER + BROKEN)
         monkeypatch.setenv("PYTHONPATH", str(place))
         monkeypatch.setenv("TEST_GONE", str(self.gone))
-        monkeypatch.setenv("TEST_ASKED", str(self.asked))
+        monkeypatch.setenv("TEST_ASKED", str(self.requested))
         self.serves("nothing")
         self.listen = f"127.{os.getpid() % 250}.{id(self) >> 6 & 255}.1:8480"
 
@@ -84,7 +84,9 @@ class Site:
             speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
             yield speaker
 
-    def asks(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPConnection:
+    def requests(
+        self, method: str, path: str, body: bytes | None = None
+    ) -> http.client.HTTPConnection:
         """A request for whose answer no client waits."""
         host, _, port = self.listen.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
@@ -114,22 +116,22 @@ def the_truth(site: Site, speaker: Speaker) -> object:
     works(speaker)
     site.gone.touch()
     site.truth.touch()
-    return speaker.wait("asked for", site.asked.exists, 15)
+    return speaker.wait("asked for", site.requested.exists, 15)
 
 
 def the_configuration(site: Site, speaker: Speaker) -> object:
     works(speaker)
     site.gone.touch()
     os.kill(speaker.process.pid, signal.SIGHUP)
-    return speaker.wait("asked for", site.asked.exists, 15)
+    return speaker.wait("asked for", site.requested.exists, 15)
 
 
 def the_token(site: Site, speaker: Speaker) -> object:
     """Ten requests cost one thread."""
     works(speaker)
     site.gone.touch()
-    clients = [site.asks("POST", "/api/v1/drain", b'{"on": true}') for _ in range(10)]
-    speaker.wait("asked for", site.asked.exists, 15)
+    clients = [site.requests("POST", "/api/v1/drain", b'{"on": true}') for _ in range(10)]
+    speaker.wait("asked for", site.requested.exists, 15)
     threads = len(os.listdir(f"/proc/{speaker.process.pid}/task"))
     assert threads < 20
     return clients
@@ -139,9 +141,9 @@ def the_audit_log(site: Site, speaker: Speaker) -> object:
     """A writer, and a client that requests it."""
     works(speaker)
     site.gone.touch()
-    client = site.asks("GET", "/api/v1/audit?asn=65001")
+    client = site.requests("GET", "/api/v1/audit?asn=65001")
     speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
-    speaker.wait("asked for", site.asked.exists, 15)
+    speaker.wait("asked for", site.requested.exists, 15)
     return client
 
 
@@ -150,7 +152,7 @@ def an_impact(site: Site, speaker: Speaker) -> object:
     works(speaker)
     entries = b",".join(b'{"prefix":"10.0.0.0/8","asn":%d}' % n for n in range(1, 400_000))
     clients = [
-        site.asks("POST", "/api/v1/impact", b'{"roas":[' + entries + b"]}"),
+        site.requests("POST", "/api/v1/impact", b'{"roas":[' + entries + b"]}"),
         site.connects(
             b"POST /api/v1/impact HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
             b"Content-Type: application/json\r\n\r\n{"
@@ -172,7 +174,7 @@ def a_client_that_reads_nothing(site: Site, speaker: Speaker) -> object:
 
 
 def the_truth_at_the_start(site: Site, speaker: Speaker) -> object:
-    return speaker.wait("asked for", site.asked.exists, 15)
+    return speaker.wait("asked for", site.requested.exists, 15)
 
 
 def an_rtr_cache(site: Site, speaker: Speaker) -> object:
@@ -183,20 +185,20 @@ def an_rtr_cache(site: Site, speaker: Speaker) -> object:
 
 
 def a_name_server(site: Site, speaker: Speaker) -> object:
-    return speaker.wait("asked for", site.asked.exists, 15)
+    return speaker.wait("asked for", site.requested.exists, 15)
 
 
 def the_watch_of_the_truth(site: Site, speaker: Speaker) -> object:
     """The kernel queries the file server, and not Python: no other thread has the interpreter then.
     The filter goes on."""
-    speaker.wait("asked for", site.asked.exists, 15)
+    speaker.wait("asked for", site.requested.exists, 15)
     works(speaker)
     speaker.write(announce(HOST, 65001, ["203.0.113.2/32"]))
     return speaker.wait("announced", lambda: "203.0.113.2/32" in speaker.tables[ROUTER])
 
 
 def the_audit_log_at_the_start(site: Site, speaker: Speaker) -> object:
-    return speaker.wait("asked for", site.asked.exists, 15)
+    return speaker.wait("asked for", site.requested.exists, 15)
 
 
 def the_recording(site: Site, speaker: Speaker) -> object:
@@ -209,7 +211,7 @@ def the_recording(site: Site, speaker: Speaker) -> object:
 
 
 def the_recording_at_the_start(site: Site, speaker: Speaker) -> object:
-    speaker.wait("asked for", site.asked.exists, 15)
+    speaker.wait("asked for", site.requested.exists, 15)
     return works(speaker)
 
 

@@ -62,7 +62,7 @@ class Site:
         self.lab = lab
         self.rs = RouteServer(lab)
         place = self.rs.place
-        self.gone, self.asked = place / "gone", place / "asked"
+        self.gone, self.requested = place / "gone", place / "asked"
         self.host = BirdHost(lab, "hv1", 11, 65001, [self.rs.endpoint])
         self.leaf = BirdRouter(lab, "leaf1", 201, 65200, [self.rs.endpoint], over=4)
         self.rs.writes_truth({"roas": [{"prefix": "10.1.0.0/16", "maxLength": 32, "asn": 65001}]})
@@ -82,7 +82,7 @@ class Site:
             "PYTHONPATH": place / "hanging",
             "TEST_SERVED": place / served,
             "TEST_GONE": self.gone,
-            "TEST_ASKED": self.asked,
+            "TEST_ASKED": self.requested,
         }
         if call:
             environment["LD_PRELOAD"] = hanging_call(place, call)
@@ -100,7 +100,7 @@ class Site:
 
     def hangs(self) -> None:
         """The server is gone, and something waits for it."""
-        eventually(lambda: None if self.asked.exists() else "nobody waits", self.lab.report)
+        eventually(lambda: None if self.requested.exists() else "nobody waits", self.lab.report)
 
     def runs(self, program: str, *arguments: str) -> Path:
         """Start a Python program inside the lab; what it writes."""

@@ -44,7 +44,7 @@ def open_line(neighbor: str, direction: str, *families: int) -> bytes:
     return line("open", neighbor, 65001, body).rstrip(b"\n")
 
 
-def test_an_open_that_exabgp_sent_says_what_it_offers() -> None:
+def test_an_open_that_exabgp_sent_shows_what_it_offers() -> None:
     assert decode(open_line(HOST, "send", 4)) == Offered(Address.parse(HOST), frozenset({4}))
     assert decode(open_line(HOST, "send", 4, 6)) == Offered(Address.parse(HOST), frozenset({4, 6}))
     nothing = open_line(HOST, "send").replace(b"multiprotocol", b"something")
@@ -150,7 +150,7 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.mark.lab
-def test_an_ipv4_route_with_an_ipv6_next_hop_costs_nobody_a_session(lab: Lab) -> None:
+def test_an_ipv4_route_with_an_ipv6_next_hop_ends_no_session(lab: Lab) -> None:
     """RFC 8950. A GoBGP with one IPv6 session for both families announces as it does by itself."""
     rs = RouteServer(lab)
     six = GoBgpHost(lab, "six", 11, 65005, [rs.endpoint])

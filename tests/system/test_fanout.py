@@ -135,7 +135,7 @@ def site() -> Iterator[Sharded]:
         yield site
 
 
-def test_routers_get_what_is_accepted_as_the_hosts_said_it(site: Sharded) -> None:
+def test_routers_get_accepted_routes_as_the_hosts_sent_them(site: Sharded) -> None:
     one, two = site.hosts[:2]
     for shard in site.shards:
         shard.audit.has(prefix=STOLEN, verdict="rejected", reasons=["origin_invalid_asn"])
@@ -382,5 +382,5 @@ def test_communities_are_obeyed_as_rsfilter_does_it() -> None:
         outside.has_exactly(*(f"203.0.113.{number}/32" for number in range(1, 4)))
         for router in (inside, outside):
             router.has("203.0.113.3/32", as_path=[HV1], communities=[GRACEFUL_SHUTDOWN])
-            told = router.control("show route all 203.0.113.3/32")
-            assert [line.split()[1] for line in told if "local_pref" in line] == ["100"]
+            output = router.control("show route all 203.0.113.3/32")
+            assert [line.split()[1] for line in output if "local_pref" in line] == ["100"]

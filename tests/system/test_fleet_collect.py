@@ -78,7 +78,7 @@ def test_the_same_names_and_octets(tmp_path: Path, max_bytes: int) -> None:
     assert verify(tmp_path / "copy").is_ok
 
 
-def test_it_goes_on_after_each_block(tmp_path: Path) -> None:
+def test_collecting_goes_on_after_each_block(tmp_path: Path) -> None:
     write(tmp_path / "log", 3000, max_bytes=250_000)
     source = Blocks(tmp_path / "log")
     every = source.blocks
@@ -88,7 +88,7 @@ def test_it_goes_on_after_each_block(tmp_path: Path) -> None:
     assert content(tmp_path / "copy") == content(tmp_path / "log")
 
 
-def test_after_a_crash_at_any_octet(tmp_path: Path) -> None:
+def test_a_copy_is_complete_after_a_crash_at_any_octet(tmp_path: Path) -> None:
     """A write that was cut is taken back and made again."""
     write(tmp_path / "log", 300)
     source = Blocks(tmp_path / "log")
@@ -104,7 +104,7 @@ def test_after_a_crash_at_any_octet(tmp_path: Path) -> None:
         assert (copy / key.name).read_bytes() == octets
 
 
-def test_other_blocks_of_the_same_log(tmp_path: Path) -> None:
+def test_the_same_log_may_come_in_other_blocks(tmp_path: Path) -> None:
     """Lines come in other blocks after a fault, and overlap those that are there."""
     write(tmp_path / "log", 1000)
     everything = lines(tmp_path / "log")
@@ -177,7 +177,7 @@ def test_records_that_are_no_longer_in_the_database(tmp_path: Path) -> None:
     assert kept == {name: content(tmp_path / "log")[name] for name in kept}
 
 
-def test_a_copy_that_somebody_damaged_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_damaged_copy_is_not_continued(tmp_path: Path) -> None:
     write(tmp_path / "log", 300)
     source = Blocks(tmp_path / "log")
     take(source, tmp_path / "copy")
@@ -306,7 +306,7 @@ def test_an_instance_with_a_name_that_is_no_directory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database("rs1") as server:
-        server.ask("INSERT INTO rsfilter.genesis VALUES ('../outside')")
+        server.query("INSERT INTO rsfilter.genesis VALUES ('../outside')")
         assert main(command(server, tmp_path / "copies")) == 1
         assert "is not a name" in capsys.readouterr().out
         assert sorted(os.listdir(tmp_path)) == ["copies"]

@@ -180,7 +180,7 @@ def test_the_route_servers_disk_is_slow(tmp_path: Path) -> None:
         finish(growing, worker, server)
 
 
-def test_the_clock_steps(tmp_path: Path) -> None:
+def test_a_log_stays_whole_when_the_clock_steps(tmp_path: Path) -> None:
     """Clock of the route server, in its log and its shipping process: a day ahead, two back, a
     year ahead. Files of the log begin and end on the way."""
     clock = tmp_path / "clock"

@@ -97,7 +97,7 @@ class Site(NamedTuple):
         """Roles that may log in, and how; the administrator may."""
         hba = self.server.place / "data" / "pg_hba.conf"
         hba.write_text("\n".join(["local all postgres trust", *rules, ""]))
-        self.server.ask("SELECT pg_reload_conf()")
+        self.server.query("SELECT pg_reload_conf()")
 
     def is_cut(self, *, cut: bool) -> None:
         """Pull the cable, or plug it in again."""
@@ -135,7 +135,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         server.settings["ssl"] = "on"
         server.start()
         server.apply(schema_sql(FLEET, ["rs1", "rs2"]))
-        server.ask(f"ALTER ROLE rs1 PASSWORD '{PASSWORD}'")
+        server.query(f"ALTER ROLE rs1 PASSWORD '{PASSWORD}'")
         password_file = tmp_path_factory.mktemp("secret") / "password"
         password_file.write_text(PASSWORD + "\n")
         yield Site(server, authority, password_file, cable)
@@ -163,12 +163,12 @@ def test_tls_is_verified(site: Site, tmp_path: Path) -> None:
     ship_all(shipping)
     assert not shipping.state.problem
     assert len(shipped(site.server)) == before + 51
-    is_encrypted = site.server.ask(
+    is_encrypted = site.server.query(
         "SELECT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) "
         "WHERE a.usename = 'rs1'"
     )
     assert is_encrypted == [(True,)]
-    site.server.ask("DELETE FROM rsfilter.block")
+    site.server.query("DELETE FROM rsfilter.block")
 
 
 def test_another_authority_is_not_believed(site: Site, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_certificate_for_another_name_is_not_believed(site: Site) -> None:
     assert "certificate" in refused(site.config(address="198.18.78.2"))
 
 
-def test_without_tls_nothing_is_said(site: Site) -> None:
+def test_without_tls_no_password_is_sent(site: Site) -> None:
     """A server in between that speaks no TLS does not get the password."""
     site.uses("host all +rsfilter_instance 198.18.77.0/24 password")
     try:

@@ -59,7 +59,7 @@ def test_the_log_of_a_filter_arrives_to_its_last_record(tmp_path: Path) -> None:
         wait_until(lambda: shipped(server) == everything, "the last record is shipped", 10)
 
 
-def test_kill_9_of_the_filter_again_and_again(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_the_filter_is_killed_again_and_again(tmp_path: Path) -> None:
     with database("rs1") as server:
         config = configure(tmp_path, server)
         for _ in range(4):
@@ -124,7 +124,7 @@ def test_no_secret_is_shown_anywhere(tmp_path: Path) -> None:
     with database("rs1") as server:
         hba = server.place / "data" / "pg_hba.conf"
         hba.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
-        server.ask("SELECT pg_reload_conf()")
+        server.query("SELECT pg_reload_conf()")
         password = tmp_path / "password"
         password.write_text(secret + "\n")
         password.chmod(0o600)
@@ -136,7 +136,7 @@ def test_no_secret_is_shown_anywhere(tmp_path: Path) -> None:
             assert warning["name"] == "fleet_refused"
             assert "set the role's password" in warning["detail"]
             status = get(speaker, "/api/v1/status")
-            server.ask(f"ALTER ROLE rs1 PASSWORD '{secret}'")
+            server.query(f"ALTER ROLE rs1 PASSWORD '{secret}'")
             wait_until(lambda: health(speaker)["warnings"] == [], "the warning is gone")
             speaker.ends()
         shown = [status, json.dumps(warning), log_of(tmp_path)]
@@ -181,7 +181,7 @@ def test_a_clock_that_runs_back_at_the_start_hides_no_routes(tmp_path: Path) -> 
         with made as speaker:
             begin(speaker)
             query = "SELECT state->'accepted', state ? 'is_complete' FROM rsfilter.status"
-            wait_until(lambda: server.ask(query) == [(199, False)], "a heartbeat has all routes")
+            wait_until(lambda: server.query(query) == [(199, False)], "a heartbeat has all routes")
             speaker.ends()
         stamps = [json.loads(line)["at"] for line in lines(tmp_path / "audit")]
         assert stamps[-1] < stamps[0]
@@ -196,7 +196,7 @@ def test_without_a_fleet_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     assert found.stdout == "[]\n"
 
 
-def test_without_its_driver_a_command_says_so(tmp_path: Path) -> None:
+def test_a_command_without_its_driver_names_it(tmp_path: Path) -> None:
     write(tmp_path / "audit", 1)
     config = tmp_path / "rsfilter.toml"
     url = "postgresql://rs1@127.0.0.1/r"

@@ -85,25 +85,25 @@ REFUSED = {
 def test_an_instance_may_insert_and_read_and_nothing_else(
     filled: PostgreSql, statement: str
 ) -> None:
-    before = filled.ask("SELECT * FROM rsfilter.block ORDER BY instance, first")
+    before = filled.query("SELECT * FROM rsfilter.block ORDER BY instance, first")
     with pytest.raises(psycopg.Error, match=REFUSED[statement]):
-        filled.ask(statement, role="rs1")
-    assert filled.ask("SELECT * FROM rsfilter.block ORDER BY instance, first") == before
+        filled.query(statement, role="rs1")
+    assert filled.query("SELECT * FROM rsfilter.block ORDER BY instance, first") == before
 
 
 def test_a_collector_reads_everything_and_writes_nothing(filled: PostgreSql) -> None:
     count = "SELECT count(*) FROM rsfilter.block"
-    assert filled.ask(count, role="auditor") == filled.ask(count)
+    assert filled.query(count, role="auditor") == filled.query(count)
     for statement in ("DELETE FROM rsfilter.block", "UPDATE rsfilter.block SET at = now()"):
         with pytest.raises(psycopg.Error, match="permission denied"):
-            filled.ask(statement, role="auditor")
+            filled.query(statement, role="auditor")
     with pytest.raises(psycopg.Error, match="permission denied"):
-        filled.ask(INSERT, 1, 1, GENESIS, GENESIS, role="auditor")
+        filled.query(INSERT, 1, 1, GENESIS, GENESIS, role="auditor")
 
 
 def test_an_instance_sees_its_own_blocks_alone(filled: PostgreSql) -> None:
-    assert filled.ask("SELECT DISTINCT instance FROM rsfilter.block", role="rs1") == [("rs1",)]
-    assert filled.ask("SELECT instance FROM rsfilter.genesis", role="rs2") == [("rs2",)]
+    assert filled.query("SELECT DISTINCT instance FROM rsfilter.block", role="rs1") == [("rs1",)]
+    assert filled.query("SELECT instance FROM rsfilter.genesis", role="rs2") == [("rs2",)]
 
 
 def test_as_the_group_of_all_instances_nothing_can_be_written(filled: PostgreSql) -> None:
@@ -115,33 +115,33 @@ def test_as_the_group_of_all_instances_nothing_can_be_written(filled: PostgreSql
 
 
 def test_the_chain_is_kept_by_the_database(filled: PostgreSql) -> None:
-    newest, *_ = filled.ask(
+    newest, *_ = filled.query(
         "SELECT first, last, prev, hash FROM rsfilter.block WHERE instance = 'rs1' "
         "ORDER BY first DESC LIMIT 1"
     )
     first, last, prev, digest = newest
     with pytest.raises(psycopg.errors.UniqueViolation):  # the same again
-        filled.ask(INSERT, first, last, prev, digest, role="rs1")
+        filled.query(INSERT, first, last, prev, digest, role="rs1")
     with pytest.raises(psycopg.errors.UniqueViolation):  # another one in its place
-        filled.ask(INSERT, first, last, prev, "f" * 64, role="rs1")
+        filled.query(INSERT, first, last, prev, "f" * 64, role="rs1")
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):  # one is missing between
-        filled.ask(INSERT, last + 2, last + 2, "e" * 64, "d" * 64, role="rs1")
+        filled.query(INSERT, last + 2, last + 2, "e" * 64, "d" * 64, role="rs1")
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):  # right hash, wrong number
-        filled.ask(INSERT, last + 2, last + 2, digest, "d" * 64, role="rs1")
+        filled.query(INSERT, last + 2, last + 2, digest, "d" * 64, role="rs1")
     with pytest.raises(psycopg.errors.UniqueViolation):  # from the beginning
-        filled.ask(INSERT, 1, 1, GENESIS, "d" * 64, role="rs1")
+        filled.query(INSERT, 1, 1, GENESIS, "d" * 64, role="rs1")
     with pytest.raises(psycopg.errors.CheckViolation):
-        filled.ask(INSERT, last + 1, last, digest, "d" * 64, role="rs1")
+        filled.query(INSERT, last + 1, last, digest, "d" * 64, role="rs1")
     with pytest.raises(psycopg.errors.CheckViolation):
-        filled.ask(INSERT, last + 1, last + 1, digest, "no hash", role="rs1")
+        filled.query(INSERT, last + 1, last + 1, digest, "no hash", role="rs1")
 
 
 def test_applied_twice_it_changes_nothing(filled: PostgreSql) -> None:
     everything = "SELECT * FROM rsfilter.block ORDER BY instance, first"
-    before = filled.ask(everything)
+    before = filled.query(everything)
     filled.apply(schema_sql(FLEET, ["rs1", "rs2"], ["auditor"]))
-    assert filled.ask(everything) == before
-    assert filled.ask("SELECT name, version FROM rsfilter.fleet") == [(FLEET, schema.VERSION)]
+    assert filled.query(everything) == before
+    assert filled.query("SELECT name, version FROM rsfilter.fleet") == [(FLEET, schema.VERSION)]
 
 
 def test_another_fleet_is_refused(filled: PostgreSql) -> None:
@@ -163,11 +163,11 @@ def test_old_blocks_are_removed_by_the_administrator_alone(tmp_path: Path) -> No
         shipping = shipper(server, "rs1", tmp_path / "audit")
         ship_all(shipping)
         everything = lines(tmp_path / "audit")
-        firsts = [row[0] for row in server.ask("SELECT first FROM rsfilter.block ORDER BY first")]
-        assert server.ask("SELECT rsfilter.prune(now() - interval '1 hour')") == [(0,)]
+        firsts = [row[0] for row in server.query("SELECT first FROM rsfilter.block ORDER BY first")]
+        assert server.query("SELECT rsfilter.prune(now() - interval '1 hour')") == [(0,)]
         assert shipped(server) == everything
         removed = len(firsts) - 1  # the newest has the place at which it goes on
-        assert server.ask("SELECT rsfilter.prune(now() + interval '1 hour')") == [(removed,)]
+        assert server.query("SELECT rsfilter.prune(now() + interval '1 hour')") == [(removed,)]
         assert shipped(server) == everything[firsts[-1] - 1 :]
         write(tmp_path / "audit", 10, first=3500)
         ship_all(shipping)
@@ -183,18 +183,18 @@ def test_a_database_whose_clock_was_in_the_past_prunes_nothing_that_came_before(
     write(tmp_path / "audit", 3500)
     with database("rs1") as server:
         ship_all(shipper(server, "rs1", tmp_path / "audit"))
-        firsts = [row[0] for row in server.ask("SELECT first FROM rsfilter.block ORDER BY first")]
+        firsts = [row[0] for row in server.query("SELECT first FROM rsfilter.block ORDER BY first")]
         set_time = "UPDATE rsfilter.block SET at = %s::timestamptz WHERE first = %s"
-        server.ask(set_time, "1970-01-02", firsts[2])
+        server.query(set_time, "1970-01-02", firsts[2])
         prune = "SELECT rsfilter.prune(now() - interval '1 year')"
-        assert server.ask(prune) == [(0,)]
+        assert server.query(prune) == [(0,)]
         assert shipped(server) == lines(tmp_path / "audit")
         for first in firsts[:2]:
-            server.ask(set_time, "2000-01-01", first)
-        assert server.ask(prune) == [(3,)]
+            server.query(set_time, "2000-01-01", first)
+        assert server.query(prune) == [(3,)]
 
 
-def test_a_log_whose_oldest_files_are_gone_begins_where_the_administrator_says(
+def test_a_log_without_its_oldest_files_begins_where_the_administrator_decides(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "audit", 3000, max_bytes=500_000)
@@ -208,7 +208,7 @@ def test_a_log_whose_oldest_files_are_gone_begins_where_the_administrator_says(
         ship_all(shipping)
         assert shipping.state.problem == "pruned"
         assert f"records 1 to {gone} were not shipped" in shipping.state.detail
-        server.ask("DELETE FROM rsfilter.genesis")
+        server.query("DELETE FROM rsfilter.genesis")
         digest = everything[gone - 1][-67:-3].decode()
         server.apply(schema_sql(FLEET, ["rs1"], begins_after=(gone, digest)))
         ship_all(shipping)
@@ -216,13 +216,13 @@ def test_a_log_whose_oldest_files_are_gone_begins_where_the_administrator_says(
         assert shipped(server) == left
 
 
-def test_a_role_that_is_no_instance_is_told_so() -> None:
+def test_a_role_that_is_no_instance_gets_an_error() -> None:
     with database("rs1") as server:
-        server.ask("CREATE ROLE rs9 LOGIN")
+        server.query("CREATE ROLE rs9 LOGIN")
         with pytest.raises(DatabaseError) as caught:
             Database(fleet_config(server, "rs9")).newest()
         assert caught.value.kind is ErrorKind.NOT_ENROLLED
-        server.ask("GRANT rsfilter_instance TO rs9")
+        server.query("GRANT rsfilter_instance TO rs9")
         with pytest.raises(DatabaseError, match="rs9 is no instance of this fleet") as caught:
             Database(fleet_config(server, "rs9")).newest()
         assert caught.value.kind is ErrorKind.NOT_ENROLLED

@@ -58,8 +58,8 @@ def pair() -> Iterator[tuple[PostgreSql, PostgreSql]]:
         primary.apply(schema_sql(FLEET, ["rs1"]))
         standby.follow(primary)
         standby.start()
-        primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        primary.ask("SELECT pg_reload_conf()")
+        primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.query("SELECT pg_reload_conf()")
         wait_until(partial(PostgreSql.is_synchronous, primary), "the standby is synchronous")
         yield primary, standby
 
@@ -89,7 +89,9 @@ def test_a_log_that_grows(server: PostgreSql, tmp_path: Path) -> None:
     finish(growing, worker, server)
 
 
-def test_kill_9_of_the_process_again_and_again(server: PostgreSql, tmp_path: Path) -> None:
+def test_nothing_is_lost_when_the_process_is_killed_again_and_again(
+    server: PostgreSql, tmp_path: Path
+) -> None:
     growing = Growing(tmp_path)
     worker = Worker(fleet_config(server, "rs1"), tmp_path)
     for _ in range(8):
@@ -100,7 +102,7 @@ def test_kill_9_of_the_process_again_and_again(server: PostgreSql, tmp_path: Pat
     finish(growing, worker, server)
 
 
-def test_kill_9_of_the_database(server: PostgreSql, tmp_path: Path) -> None:
+def test_nothing_is_lost_when_the_database_is_killed(server: PostgreSql, tmp_path: Path) -> None:
     growing = Growing(tmp_path)
     worker = Worker(fleet_config(server, "rs1"), tmp_path)
     for _ in range(3):
@@ -111,7 +113,7 @@ def test_kill_9_of_the_database(server: PostgreSql, tmp_path: Path) -> None:
     finish(growing, worker, server)
 
 
-def test_two_processes_ship_the_same_log(server: PostgreSql, tmp_path: Path) -> None:
+def test_two_processes_may_ship_the_same_log(server: PostgreSql, tmp_path: Path) -> None:
     growing = Growing(tmp_path)
     config = fleet_config(server, "rs1")
     worker, other = Worker(config, tmp_path), Worker(config, tmp_path)
@@ -144,8 +146,8 @@ def test_the_primary_dies_and_the_standby_is_promoted(
     wait_until(lambda: len(shipped(primary)) > 1000, "some are shipped")
     primary.crash()
     standby.promote()
-    standby.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
-    standby.ask("SELECT pg_reload_conf()")
+    standby.query("ALTER SYSTEM SET synchronous_standby_names = ''")
+    standby.query("SELECT pg_reload_conf()")
     finish(growing, worker, standby)
 
 
@@ -159,13 +161,13 @@ def test_the_standby_stands_still(pair: tuple[PostgreSql, PostgreSql], tmp_path:
     write(tmp_path, 200, first=200)
     worker = Worker(fleet_config(primary, "rs1"), tmp_path)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    wait_until(lambda: primary.ask(waiting) == [(1,)], "a commit waits")
+    wait_until(lambda: primary.query(waiting) == [(1,)], "a commit waits")
     wait_until(lambda: worker.report.problem == "no_standby", "the alarm", 90)
     assert "bring the synchronous standby back" in worker.report.detail
     published = "SELECT state->>'problem' FROM rsfilter.status"
-    wait_until(lambda: primary.ask(published) == [("no_standby",)], "a heartbeat with the alarm")
-    assert primary.ask(waiting) == [(1,)]
-    assert primary.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]
+    wait_until(lambda: primary.query(published) == [("no_standby",)], "a heartbeat with the alarm")
+    assert primary.query(waiting) == [(1,)]
+    assert primary.query("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]
     assert len(shipped(primary)) == 201
     assert worker.end() < worker_module.FAREWELL_S + 2
     standby.thaw()
@@ -189,7 +191,7 @@ def test_a_commit_that_was_cancelled_is_not_taken_for_safe(
 
     def canceller() -> None:
         while not stop.wait(0.2):
-            primary.ask(cancel)
+            primary.query(cancel)
 
     thread = threading.Thread(target=canceller, daemon=True)
     thread.start()
@@ -280,13 +282,13 @@ def problem(config: FleetConfig) -> DatabaseError:
     return caught.value
 
 
-def test_refused_credentials_without_the_secret(tmp_path: Path) -> None:
+def test_an_error_about_refused_credentials_does_not_repeat_them(tmp_path: Path) -> None:
     with database("rs1") as server:
         (server.place / "data" / "pg_hba.conf").write_text(
             "local all postgres trust\nlocal all all scram-sha-256\n"
         )
-        server.ask("ALTER ROLE rs1 PASSWORD 'correct horse'")
-        server.ask("SELECT pg_reload_conf()")
+        server.query("ALTER ROLE rs1 PASSWORD 'correct horse'")
+        server.query("SELECT pg_reload_conf()")
         file = tmp_path / "password"
         file.write_text("correct horse\nanother line\n")
         write(tmp_path / "audit", 5)
@@ -304,17 +306,17 @@ def test_refused_credentials_without_the_secret(tmp_path: Path) -> None:
         assert "No such file" in str(problem(good))
 
 
-def test_another_fleet_and_an_older_schema(server: PostgreSql) -> None:
+def test_another_fleet_and_an_older_schema_are_refused(server: PostgreSql) -> None:
     config = fleet_config(server, "rs1")
-    server.ask("UPDATE rsfilter.fleet SET version = 0")
+    server.query("UPDATE rsfilter.fleet SET version = 0")
     error = problem(config)
     assert error.kind is ErrorKind.WRONG_SCHEMA
     assert "its schema has version 0" in str(error)
-    server.ask("UPDATE rsfilter.fleet SET name = 'site-b'")
+    server.query("UPDATE rsfilter.fleet SET name = 'site-b'")
     error = problem(config)
     assert error.kind is ErrorKind.WRONG_FLEET
     assert 'it is of the fleet "site-b", not "site-a"' in str(error)
-    server.ask("DROP SCHEMA rsfilter CASCADE")
+    server.query("DROP SCHEMA rsfilter CASCADE")
     assert problem(config).kind is ErrorKind.WRONG_SCHEMA
 
 
@@ -326,7 +328,7 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_of_the_database(tmp_path: Path) -> None:
+def test_a_full_disk_of_the_database_is_an_alarm_and_loses_nothing(tmp_path: Path) -> None:
     """The table is on a file system that is full: an alarm, and all is shipped once there is
     room."""
     with database("rs1") as server:
@@ -336,8 +338,8 @@ def test_a_full_disk_of_the_database(tmp_path: Path) -> None:
         try:
             status = server.place.stat()
             os.chown(space, status.st_uid, status.st_gid)
-            server.ask(f"CREATE TABLESPACE small LOCATION '{space}'")
-            server.ask("ALTER TABLE rsfilter.block SET TABLESPACE small")
+            server.query(f"CREATE TABLESPACE small LOCATION '{space}'")
+            server.query("ALTER TABLE rsfilter.block SET TABLESPACE small")
             write(tmp_path, 20_000)
             shipping = shipper(server, "rs1", tmp_path)
             with pytest.raises(DatabaseError) as caught:
@@ -364,6 +366,6 @@ def test_a_backlog_is_caught_up_with(server: PostgreSql, tmp_path: Path) -> None
     assert each < 50e-6, f"{each * 1e6:.1f} microseconds of CPU a record"
 
 
-def test_nobody_else_is_let_in_as_an_instance(server: PostgreSql) -> None:
+def test_no_other_role_may_ship_as_an_instance(server: PostgreSql) -> None:
     with pytest.raises(psycopg.OperationalError):
-        server.ask("SELECT 1", role="rs3")
+        server.query("SELECT 1", role="rs3")

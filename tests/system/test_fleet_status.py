@@ -99,24 +99,24 @@ def test_two_route_servers_disagree(tmp_path: Path, capsys: pytest.CaptureFixtur
     with database("rs1", "rs2") as server, two(server, tmp_path) as speakers:
         reader = ["--fleet", FLEET, "--database", server.url("auditor")]
 
-        def ask(what: str) -> list[dict[str, Any]]:
+        def fetch(what: str) -> list[dict[str, Any]]:
             return rows(capsys, what, *reader)
 
         wait_until(
             lambda: (
-                [(r["instance"], r["accepted"], r["sessions"]) for r in ask("status")]
+                [(r["instance"], r["accepted"], r["sessions"]) for r in fetch("status")]
                 == [("rs1", 239, 3), ("rs2", 239, 3)]
             ),
             "both are there with all their routes",
         )
-        assert [one["groups"][0]["name"] for one in ask("status")] == ["hypervisors"] * 2
+        assert [one["groups"][0]["name"] for one in fetch("status")] == ["hypervisors"] * 2
         assert main(["fleet", "status", *reader]) == 0
         assert "rs1" in capsys.readouterr().out
         # A truth that is older on one of them.
         older = tmp_path / "rs2" / "truth.json"
         older.write_text(json.dumps(truth(*OLDER)))
-        wait_until(lambda: len(ask("diff")) == 8, "8 differences")
-        found = ask("diff")
+        wait_until(lambda: len(fetch("diff")) == 8, "8 differences")
+        found = fetch("diff")
         assert {one["cause"] for one in found} == {"truth"}
         assert {one["host"] for one in found} == {"hv1"}
         for one in found:
@@ -131,11 +131,11 @@ def test_two_route_servers_disagree(tmp_path: Path, capsys: pytest.CaptureFixtur
         wait_until(lambda: "fleet_differs_truth" in warnings(speakers["rs1"]), "a warning")
         # The same truth again.
         older.write_text(json.dumps(truth()))
-        wait_until(lambda: ask("diff") == [], "no difference")
+        wait_until(lambda: fetch("diff") == [], "no difference")
         wait_until(lambda: warnings(speakers["rs1"]) == set(), "no warning")
         # One that is gone is silent.
         speakers["rs2"].process.kill()
-        wait_until(lambda: [r["is_silent"] for r in ask("status")] == [False, True], "silence")
+        wait_until(lambda: [r["is_silent"] for r in fetch("status")] == [False, True], "silence")
         wait_until(lambda: warnings(speakers["rs1"]) == {"fleet_silent"}, "a warning")
         assert 'rsfilter_fleet_instances{state="silent"} 1.0' in get(speakers["rs1"], "/metrics")
 
@@ -152,10 +152,13 @@ def warnings(speaker: Speaker) -> set[str]:
 def test_an_instance_writes_its_own_heartbeat_and_no_other() -> None:
     with database("rs1", "rs2") as server:
         beat = "SELECT rsfilter.beat('{\"seq\": 5}'::jsonb, NULL)"
-        server.ask(beat, role="rs1")
-        server.ask(beat, role="rs1")
-        server.ask(beat, role="rs2")
-        assert server.ask("SELECT instance FROM rsfilter.status ORDER BY 1") == [("rs1",), ("rs2",)]
+        server.query(beat, role="rs1")
+        server.query(beat, role="rs1")
+        server.query(beat, role="rs2")
+        assert server.query("SELECT instance FROM rsfilter.status ORDER BY 1") == [
+            ("rs1",),
+            ("rs2",),
+        ]
         for statement in (
             "UPDATE rsfilter.status SET state = '{}'",
             "DELETE FROM rsfilter.status",
@@ -163,26 +166,26 @@ def test_an_instance_writes_its_own_heartbeat_and_no_other() -> None:
             "TRUNCATE rsfilter.status",
         ):
             with pytest.raises(psycopg.Error, match="permission denied"):
-                server.ask(statement, role="rs1")
+                server.query(statement, role="rs1")
         with pytest.raises(psycopg.Error, match="permission denied"):
-            server.ask(beat, role="auditor")
+            server.query(beat, role="auditor")
         with pytest.raises(psycopg.Error, match="check constraint"):
-            server.ask(
+            server.query(
                 "SELECT rsfilter.beat(jsonb_build_object('a', repeat('x', 70000)), NULL)",
                 role="rs1",
             )
-        server.ask("CREATE ROLE rs9 LOGIN IN ROLE rsfilter_instance")
+        server.query("CREATE ROLE rs9 LOGIN IN ROLE rsfilter_instance")
         with pytest.raises(psycopg.Error, match="rs9 is no instance of this fleet"):
-            server.ask(beat, role="rs9")
+            server.query(beat, role="rs9")
 
 
 def test_what_another_instance_writes_need_not_be_true() -> None:
     """Root on a route server can write anything into its own row: others pass over it."""
     with database("rs1", "rs2") as server:
         for text in ("[]", '"x"', '{"seq": "x"}', '{"groups": [{"id": 5}]}'):
-            server.ask("SELECT rsfilter.beat(%s::jsonb, NULL)", text, role="rs2")
+            server.query("SELECT rsfilter.beat(%s::jsonb, NULL)", text, role="rs2")
             assert Database(fleet_config(server, "rs1")).peers(is_detailed=True) == []
-        server.ask("SELECT rsfilter.beat('{}', '{\"routes\": 5}')", role="rs2")
+        server.query("SELECT rsfilter.beat('{}', '{\"routes\": 5}')", role="rs2")
         assert Database(fleet_config(server, "rs1")).peers(is_detailed=True) == []
 
 
@@ -191,18 +194,18 @@ def test_a_heartbeat_of_the_future_is_none(capsys: pytest.CaptureFixture[str]) -
     same, and one that lives has soon sent its next heartbeat."""
     with database("rs1", "rs2") as server:
         for role in ("rs1", "rs2"):
-            server.ask("SELECT rsfilter.beat('{}', NULL)", role=role)
-        server.ask("UPDATE rsfilter.status SET at = now() + interval '1 hour'")
-        server.ask("SELECT rsfilter.beat('{}', NULL)", role="rs1")
+            server.query("SELECT rsfilter.beat('{}', NULL)", role=role)
+        server.query("UPDATE rsfilter.status SET at = now() + interval '1 hour'")
+        server.query("SELECT rsfilter.beat('{}', NULL)", role="rs1")
         reader = ["--fleet", FLEET, "--database", server.url("auditor")]
-        told = {row["instance"]: row["is_silent"] for row in rows(capsys, "status", *reader)}
-        assert told == {"rs1": False, "rs2": True}
+        output = {row["instance"]: row["is_silent"] for row in rows(capsys, "status", *reader)}
+        assert output == {"rs1": False, "rs2": True}
 
 
 def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     """Version 1 with records in it, then the whole: nothing is lost, and heartbeats work."""
     with database() as server:
-        server.ask("DROP SCHEMA rsfilter CASCADE")
+        server.query("DROP SCHEMA rsfilter CASCADE")
         server.apply(schema_sql(FLEET, ["rs1"], version=1))
         write(tmp_path, 100)
         insert = (
@@ -211,15 +214,15 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
         )
         block = LogReader(tmp_path).block(101)
         assert block is not None
-        server.ask(insert, *block, role="rs1")
+        server.query(insert, *block, role="rs1")
         server.apply(schema_sql(FLEET, ["rs1"]))
-        assert server.ask("SELECT version FROM rsfilter.fleet") == [(VERSION,)]
-        key = server.ask("SELECT key FROM rsfilter.fleet")
+        assert server.query("SELECT version FROM rsfilter.fleet") == [(VERSION,)]
+        key = server.query("SELECT key FROM rsfilter.fleet")
         server.apply(schema_sql(FLEET, ["rs1"]))
-        assert server.ask("SELECT key FROM rsfilter.fleet") == key
+        assert server.query("SELECT key FROM rsfilter.fleet") == key
         ship_all(shipper(server, "rs1", tmp_path))
         assert len(shipped(server)) == 101
-        server.ask("SELECT rsfilter.beat('{}', NULL)", role="rs1")
+        server.query("SELECT rsfilter.beat('{}', NULL)", role="rs1")
 
 
 # The log's side ----------------------------------------------------------------------------------
@@ -243,23 +246,26 @@ def test_the_last_start_is_found_in_any_file(tmp_path: Path) -> None:
     assert tail.find()
 
 
-def test_an_idle_fleet_says_little(tmp_path: Path) -> None:
+def test_an_idle_fleet_sends_little(tmp_path: Path) -> None:
     """Octets of a heartbeat with one other instance: under 1 kB."""
     with database("rs1", "rs2") as server, two(server, tmp_path):
         wait_until(
-            lambda: len(server.ask("SELECT 1 FROM rsfilter.status WHERE detail IS NULL")) == 2,
+            lambda: len(server.query("SELECT 1 FROM rsfilter.status WHERE detail IS NULL")) == 2,
             "both are there",
         )
         time.sleep(3)
         sizes = [
-            size for (size,) in server.ask("SELECT octet_length(state::text) FROM rsfilter.status")
+            size
+            for (size,) in server.query("SELECT octet_length(state::text) FROM rsfilter.status")
         ]
         assert sum(sizes) < 1000, sizes
 
 
 def test_the_process_is_small(tmp_path: Path) -> None:
     with database("rs1", "rs2") as server, two(server, tmp_path):
-        wait_until(lambda: len(server.ask("SELECT 1 FROM rsfilter.status")) == 2, "both are there")
+        wait_until(
+            lambda: len(server.query("SELECT 1 FROM rsfilter.status")) == 2, "both are there"
+        )
         for pid in workers():
             if is_below(pid, tmp_path):
                 rss = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf(

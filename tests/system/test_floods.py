@@ -38,21 +38,21 @@ def test_without_a_limit_the_log_is_bounded_all_the_same(tmp_path: Path, owned: 
     assert costs["changes only counted"] > 0
 
 
-def test_one_flapping_prefix(tmp_path: Path) -> None:
+def test_a_flapping_prefix_becomes_a_burst_and_a_count(tmp_path: Path) -> None:
     """30,000 changes: a burst of lines, then their count; and the newest wins."""
     costs = floods.flap(tmp_path, 30_000, 10_000)
     assert costs["MB more"] < 40
     assert costs["audit MB"] < 20
 
 
-def test_fleeting_routes_while_nobody_reads(tmp_path: Path) -> None:
-    costs = floods.nobody_reads(tmp_path, 4, 2000)
+def test_fleeting_routes_are_bounded_while_exabgp_does_not_read(tmp_path: Path) -> None:
+    costs = floods.without_reader(tmp_path, 4, 2000)
     assert costs["MB more at most"] < 40
     assert costs["MB more in the second half"] < 10
 
 
-def test_an_exabgp_that_says_nothing(tmp_path: Path) -> None:
-    costs = floods.nobody_writes(tmp_path, 2)
+def test_an_exabgp_that_writes_nothing_costs_nothing(tmp_path: Path) -> None:
+    costs = floods.without_writer(tmp_path, 2)
     assert costs["CPU s meanwhile"] < 1
     assert costs["MB more"] < 10
 
@@ -73,7 +73,7 @@ def test_an_audit_directory_that_is_taken_away(tmp_path: Path, how: str) -> None
 
 
 @pytest.mark.parametrize("form", ["roas", "hosts"])
-def test_a_large_truth_delays_nobody(tmp_path: Path, form: str) -> None:
+def test_a_large_truth_delays_no_route(tmp_path: Path, form: str) -> None:
     costs = floods.large_truth(tmp_path, 40_000, form)
     assert costs["ms CPU before others at worst"] < 1000
 
@@ -84,7 +84,7 @@ def test_a_large_truth_delays_nobody(tmp_path: Path, form: str) -> None:
     [["-1d", "+3d", "-2d", "+0"], ["-1h", "+1h", "-1h"] * 3, ["+400d", "-400d"]],
     ids=["days", "hours", "years"],
 )
-def test_a_clock_that_steps(tmp_path: Path, steps: list[str]) -> None:
+def test_a_clock_that_steps_leads_back_to_no_file(tmp_path: Path, steps: list[str]) -> None:
     """Each step forward to a later day than ever begins a file, and no step leads back."""
     costs = floods.stepping_clock(tmp_path, steps)
     assert costs["busy"] < 0.6
@@ -147,7 +147,7 @@ def site(lab: Lab) -> Site:
 
 
 @pytest.mark.lab
-def test_a_bird_that_leaks_a_table(site: Site) -> None:
+def test_a_bird_that_leaks_a_table_harms_no_other_host(site: Site) -> None:
     """20,000 prefixes through ExaBGP: a thousand get in, others are served, the log has it."""
     site.hostile.announces(*floods.guests(20_000))
     site.honest.announces("203.0.113.2/32")

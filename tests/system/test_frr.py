@@ -60,7 +60,7 @@ def stage(lab: Lab, router: type[Router], **group: object) -> tuple[FrrHostOnLin
     return host, leaf
 
 
-def test_both_families_over_one_ipv4_session(lab: Lab) -> None:
+def test_one_ipv4_session_carries_both_families(lab: Lab) -> None:
     """Sessions of a host and of a router; the router uses the routes that it gets."""
     host, leaf = stage(lab, FrrRouterOnLink)
     assert isinstance(leaf, FrrRouterOnLink)

@@ -91,7 +91,7 @@ def test_there_is_a_line_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("text", VALUES.values(), ids=VALUES)
-def test_in_every_field_of_a_line(text: str) -> None:
+def test_hostile_text_is_harmless_in_every_field_of_a_line(text: str) -> None:
     world = World()
     for line in (
         b"@truth " + site.TRUTHS[0],
@@ -119,7 +119,7 @@ TRUTHS = sorted((ROOT / "fixtures" / "truth" / "good").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", TRUTHS, ids=lambda path: path.stem)
-def test_in_every_field_of_a_truth_file(path: Path) -> None:
+def test_hostile_text_is_harmless_in_every_field_of_a_truth_file(path: Path) -> None:
     document = json.loads(path.read_bytes())
     for text in VALUES.values():
         for content in variants(document, text):
@@ -138,7 +138,7 @@ def settings() -> Iterator[tuple[str, str]]:
             )
 
 
-def test_in_every_value_and_key_of_the_configuration() -> None:
+def test_hostile_text_is_harmless_in_every_value_and_key_of_the_configuration() -> None:
     found = list(settings())
     assert len(found) > 80
     for before, after in found:
@@ -227,7 +227,7 @@ def test_a_forged_log_does_nothing_to_a_page(
 
 
 @pytest.mark.parametrize("text", UNICODE.values(), ids=UNICODE)
-def test_no_command_passes_on_what_a_file_says(
+def test_no_command_prints_hostile_text_of_a_file(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Good and bad truths, in the words of every command that reads one."""

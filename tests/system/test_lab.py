@@ -38,7 +38,7 @@ def pair(lab: Lab, kind: type[Router]) -> tuple[BirdHost, Router]:
 
 @pytest.mark.lab
 @pytest.mark.parametrize("kind", [BirdRouter, FrrRouter, GoBgpRouter])
-def test_a_host_and_a_router_of_each_kind(lab: Lab, kind: type[Router]) -> None:
+def test_routes_pass_between_a_host_and_a_router_of_each_kind(lab: Lab, kind: type[Router]) -> None:
     """Routes of a host arrive as they were sent, in both families, and leave again."""
     host, router = pair(lab, kind)
     guests = [guest for guest in (GUEST4, GUEST6) if family_of(guest) in lab.families]
@@ -70,7 +70,7 @@ def test_a_host_and_a_router_of_each_kind(lab: Lab, kind: type[Router]) -> None:
 
 
 @pytest.mark.lab
-def test_a_lab_without_namespaces() -> None:
+def test_a_lab_works_without_namespaces() -> None:
     """A lab has IPv4 on loopback addresses of its own where the kernel allows no namespaces."""
     with Lab(namespaces=False) as lab, Lab(namespaces=False) as other:
         assert lab.families == (4,)
@@ -81,7 +81,7 @@ def test_a_lab_without_namespaces() -> None:
 
 
 @pytest.mark.lab
-def test_changes_tell_a_replacement_from_a_gap(lab: Lab) -> None:
+def test_changes_distinguish_a_replacement_from_a_gap(lab: Lab) -> None:
     """BIRD's history shows an implicit replace, a withdraw, and that a repetition is none."""
     host, router = pair(lab, BirdRouter)
     assert isinstance(router, BirdRouter)
@@ -156,7 +156,7 @@ def test_a_cache_serves_and_changes_its_data(lab: Lab) -> None:
 
 
 @pytest.mark.lab
-def test_what_cannot_run_is_said(lab: Lab) -> None:
+def test_a_program_that_cannot_run_is_an_error(lab: Lab) -> None:
     """A program that does not exist or ends at once is an error with its output."""
     with pytest.raises(LabError, match="no-such-program"):
         lab.run(["no-such-program"])
@@ -169,7 +169,7 @@ def test_what_cannot_run_is_said(lab: Lab) -> None:
         router.starts()
 
 
-def test_expectations_over_time() -> None:
+def test_expectations_fail_at_the_first_wrong_check_or_at_the_deadline() -> None:
     """The verb `throughout` fails at the first wrong check, `eventually` at its deadline."""
     answers = iter([None, None, "gone"])
     with pytest.raises(AssertionError, match="gone"):

@@ -85,7 +85,7 @@ def person(speaker: Speaker) -> Iterator[Person]:
         browser.close()
 
 
-def test_the_missing_guest(person: Person) -> None:
+def test_the_page_leads_to_the_cause_of_a_missing_guest(person: Person) -> None:
     """203.0.113.4 is not reachable: another host has it, and its owner does not announce it."""
     person.searches("203.0.113.4")
     person.sees("rejected from hv2 (198.51.100.2, AS65002)", "origin_invalid_asn", "How to fix it")
@@ -109,7 +109,7 @@ def test_the_hijack_of_last_week(person: Person, hijacked_at: float) -> None:
     assert person.actions == 5
 
 
-def test_the_silent_host(person: Person) -> None:
+def test_the_page_names_the_silent_host_first(person: Person) -> None:
     """The first line of the first view names it."""
     first = person.page.locator("main ul.findings li").first
     expect(first).to_contain_text("1 host session absent: hv3")
@@ -122,7 +122,7 @@ def test_the_silent_host(person: Person) -> None:
     expect(person.page.locator("main ul.owners")).not_to_contain_text("down")
 
 
-def test_the_hung_filter(person: Person, speaker: Speaker) -> None:
+def test_the_page_shows_that_the_filter_hangs(person: Person, speaker: Speaker) -> None:
     expect(person.page.locator("#asof")).to_contain_text("as of")
     speaker.process.send_signal(signal.SIGSTOP)
     try:
@@ -138,7 +138,9 @@ def deploys(place: Path, text: str) -> None:
     (place / "new.json").rename(place / "truth.json")
 
 
-def test_the_bad_truth_file(person: Person, speaker: Speaker) -> None:
+def test_a_bad_truth_file_is_refused_or_its_losses_are_held(
+    person: Person, speaker: Speaker
+) -> None:
     """A file that is no truth is refused; one that loses guests is previewed, and then held."""
     page, place = person.page, speaker.config.parent
     deploys(place, '{"hosts": [')

@@ -63,10 +63,13 @@ def page(browser: Browser, speaker: Speaker) -> Iterator[Page]:
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: problems.append(message.text) if message.type == "error" else None,
+    )
     page.on(
         "request",
-        lambda asked: None if speaker.http in asked.url else problems.append(asked.url),
+        lambda request: None if speaker.http in request.url else problems.append(request.url),
     )
     page.goto("/")
     yield page
@@ -175,7 +178,7 @@ def test_an_error_goes_when_its_cause_is_gone(page: Page) -> None:
     expect(page.locator("main [role=alert]")).to_have_count(0)
 
 
-def test_a_view_that_gets_no_answer_says_so_alone(page: Page) -> None:
+def test_a_view_without_an_answer_is_the_only_one_that_shows_it(page: Page) -> None:
     """The filter answers, and this one request hangs: nothing old is shown as current."""
     page.route("**/api/v1/neighbors*", lambda _: None)
     page.keyboard.press("3")
@@ -198,17 +201,17 @@ def test_what_changes_comes_by_itself(page: Page, speaker: Speaker) -> None:
     expect(page.locator(".card", has_text="rejected").locator("strong")).to_have_text("1")
 
 
-def test_a_quiet_filter_is_asked_seldom(page: Page) -> None:
+def test_a_quiet_filter_gets_few_requests(page: Page) -> None:
     """A status every two seconds, a view every five, the audit log once."""
     counts: Counter[str] = Counter()
-    page.on("request", lambda asked: counts.update([urlsplit(asked.url).path.split("/")[-1]]))
+    page.on("request", lambda request: counts.update([urlsplit(request.url).path.split("/")[-1]]))
     with page.expect_request(lambda _: counts["status"] >= 5):
         pass
     assert counts["neighbors"] < counts["status"]
     assert counts["audit"] <= 1
 
 
-def test_neighbors(page: Page) -> None:
+def test_the_page_lists_neighbors_with_their_routes(page: Page) -> None:
     page.get_by_role("link", name="Neighbors").click()
     row = page.locator("main tr", has_text="198.51.100.1")
     expect(row).to_contain_text("hv1")
@@ -232,7 +235,7 @@ def test_neighbors_are_sorted_and_filtered_by_the_address_of_the_page(page: Page
     expect(page.locator("main tbody tr")).to_have_count(1)
 
 
-def test_routes_by_filter(page: Page) -> None:
+def test_the_page_filters_routes(page: Page) -> None:
     page.get_by_role("link", name="Routes").click()
     expect(page.locator("main tbody tr")).to_have_count(4)
     page.get_by_label("verdict").select_option("rejected")
@@ -266,7 +269,7 @@ def test_hosts_and_neighbors_are_lists_to_choose_from(page: Page, view: str) -> 
     expect(page).to_have_url(re.compile("host=gone"))
 
 
-def test_one_routes_story(page: Page) -> None:
+def test_the_story_of_a_route_begins_with_its_verdict(page: Page) -> None:
     """The verdict and the check that failed come first, then the rest."""
     page.keyboard.press("/")
     page.keyboard.type("203.0.113.4")
@@ -317,7 +320,7 @@ def test_a_host_has_a_story(page: Page) -> None:
     expect(page.locator("main")).to_contain_text("The session of hv2 (198.51.100.2) came up.")
 
 
-def test_an_unknown_view_says_so(page: Page) -> None:
+def test_an_unknown_view_is_named(page: Page) -> None:
     page.goto("/#/foo")
     expect(page.locator("main")).to_contain_text('This page has no view "foo".')
     expect(page).to_have_title(re.compile("No such view"))
@@ -412,7 +415,7 @@ def test_eight_thousand_hosts_are_one_picture_that_lives(page: Page, speaker: Sp
         speaker.write(announce(*HV1, [f"203.0.113.{n}/32" for n in (1, 2, 3)]))
 
 
-def test_plots_over_time(page: Page) -> None:
+def test_plots_cover_the_hour_without_a_false_wave_of_rejections(page: Page) -> None:
     """The hour has one start; what was judged just after it is no wave of rejections."""
     page.keyboard.press("5")
     expect(page.locator("main figure canvas")).to_have_count(4)
@@ -767,7 +770,7 @@ def test_axe_finds_nothing(page: Page, scheme: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(page: Page, scheme: str) -> None:
+def test_the_page_is_readable_in_light_and_dark(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
@@ -775,7 +778,7 @@ def test_light_and_dark(page: Page, scheme: str) -> None:
     cell(page, "203.0.113.4/32")
 
 
-def test_what_a_host_says_is_text(page: Page) -> None:
+def test_text_of_a_host_stays_text_on_the_page(page: Page) -> None:
     """Values of the API become text: a name with markup in it does nothing."""
     evil = "<img src=x onerror=alert(1)>"
     page.route(

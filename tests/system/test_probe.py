@@ -50,7 +50,7 @@ def log(tmp_path: Path) -> Log:
     return new
 
 
-def test_what_it_reads(log: Log) -> None:
+def test_the_probe_reads_every_part_of_a_path(log: Log) -> None:
     log.gets("2001:db8::1/128", hop="2001:db8::b fe80::b", path="65001 {7 8} 65002", number=9)
     (change,) = log.probe.changes()
     assert change.was is None
@@ -72,7 +72,7 @@ def test_a_line_that_is_not_whole_yet_is_read_later(log: Log) -> None:
     assert len(log.probe.changes()) == 1
 
 
-def test_a_gap_between_two_looks_is_found(log: Log) -> None:
+def test_a_gap_between_two_probes_is_found(log: Log) -> None:
     log.gets(GUEST)
     start = log.probe.moment()
     log.probe.never_missing([GUEST], start)

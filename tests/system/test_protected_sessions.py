@@ -104,8 +104,8 @@ class Protected:
 
     def neighbors(self) -> list[dict[str, Any]]:
         """Sessions as the filter has them."""
-        said = self.rs.rsfilter("neighbors", "-c", "rsfilter.toml", "--json")
-        found: list[dict[str, Any]] = json.loads(said)["neighbors"]
+        output = self.rs.rsfilter("neighbors", "-c", "rsfilter.toml", "--json")
+        found: list[dict[str, Any]] = json.loads(output)["neighbors"]
         return found
 
     def refuses(self, name: str, least: int = 2) -> None:
@@ -122,7 +122,7 @@ def site() -> Iterator[Protected]:
         yield Protected(lab)
 
 
-def test_who_comes_up(site: Protected) -> None:
+def test_sessions_come_up_only_with_the_right_password_and_ttl(site: Protected) -> None:
     hv1, hv2, hv3, hv4, hv5, hv6, hv7 = site.hosts
     for host in (hv1, hv4, hv6):
         host.is_up()

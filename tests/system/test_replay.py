@@ -92,8 +92,8 @@ def test_what_the_guard_holds_and_lets_go_is_replayed(site: Path) -> None:
     assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     records = [json.loads(line) for line in audit(site / "audit").splitlines()]
-    told = [(r["data"]["action"], r["data"]["routes"]) for r in records if r["event"] == "guard"]
-    assert told == [("held", 20), ("released", 20)]
+    logged = [(r["data"]["action"], r["data"]["routes"]) for r in records if r["event"] == "guard"]
+    assert logged == [("held", 20), ("released", 20)]
 
 
 def test_a_truth_is_replayed_as_it_was_when_it_was_read(site: Path) -> None:
@@ -134,14 +134,14 @@ def test_data_that_come_while_a_table_is_judged_are_replayed(site: Path) -> None
         disable.touch()
         speaker.write(state(HOST, 65001, "down", "closing connection"))
         speaker.wait("drained", lambda: not speaker.tables[ROUTER])
-        speaker.wait("judged", lambda: told(site, "data") == 1 + len(owners))
+        speaker.wait("judged", lambda: count(site, "data") == 1 + len(owners))
         speaker.ends()
     assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
-    assert told(site, "guard") > 0
+    assert count(site, "guard") > 0
 
 
-def told(site: Path, event: str) -> int:
+def count(site: Path, event: str) -> int:
     """Return how many records of such an event there are."""
     return audit(site / "audit").count(b'"event":"%s"' % event.encode())
 
@@ -171,7 +171,7 @@ def test_what_was_held_before_a_restart_is_replayed(site: Path) -> None:
     def guard(directory: Path) -> list[tuple[str, int]]:
         records = [json.loads(line) for line in audit(directory).splitlines()]
         data = [record["data"] for record in records if record["event"] == "guard"]
-        return [(said["action"], said["routes"]) for said in data]
+        return [(logged["action"], logged["routes"]) for logged in data]
 
     assert guard(site / "audit") == [("held", 20), ("restored", 20), ("released", 20)]
     assert guard(site / "replayed") == [("restored", 20), ("released", 20)]
@@ -230,9 +230,9 @@ def test_a_drain_is_replayed(site: Path) -> None:
     assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
     records = [json.loads(line) for line in audit(site / "audit").splitlines()]
-    told = [(r["data"]["phase"], r["data"]["why"]) for r in records if r["event"] == "drain"]
+    logged = [(r["data"]["phase"], r["data"]["why"]) for r in records if r["event"] == "drain"]
     why = [f"readiness: {disable} is there"]
-    assert told == [("draining", why), ("drained", why), ("in_service", [])]
+    assert logged == [("draining", why), ("drained", why), ("in_service", [])]
 
 
 def test_caches_that_never_deliver_are_replayed(site: Path) -> None:
@@ -245,7 +245,7 @@ def test_caches_that_never_deliver_are_replayed(site: Path) -> None:
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
         speaker.ends()
-    assert told(site, "rtr_given_up") == 1
+    assert count(site, "rtr_given_up") == 1
     assert replayed(site, recording) == speaker.received
     assert audit(site / "replayed") == audit(site / "audit")
 
@@ -280,7 +280,7 @@ PASTED = ROOT / "fixtures" / "exabgp" / "pasted"
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "said", "accepted"),
+    ("name", "code", "error", "accepted"),
     [
         ("d-4.0.1-unquoted-reason", 1, "(not_json)", True),
         ("e-decode-in", 1, "(bad_shape)", False),
@@ -288,12 +288,12 @@ PASTED = ROOT / "fixtures" / "exabgp" / "pasted"
         ("j-bom", 0, "", True),
     ],
 )
-def test_lines_as_people_paste_them(
+def test_pasted_lines_are_replayed_or_reported(
     site: Path,
     capsys: pytest.CaptureFixture[str],
     name: str,
     code: int,
-    said: str,
+    error: str,
     accepted: bool,
 ) -> None:
     """Lines that are not understood are reported, which and how many: none is dropped silently."""
@@ -302,7 +302,7 @@ def test_lines_as_people_paste_them(
     (site / "truth.json").write_text((PASTED / "truth.json").read_text())
     arguments = ["replay", "-c", str(config), "--audit", str(site / "out")]
     assert main([*arguments, str(PASTED / f"{name}.jsonl")]) == code
-    assert said in capsys.readouterr().err
+    assert error in capsys.readouterr().err
     records = [json.loads(line) for line in audit(site / "out").splitlines()]
     verdicts = [r["verdict"] for r in records if r["event"] == "verdict"]
     assert verdicts == (["accepted"] if accepted else [])

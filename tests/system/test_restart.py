@@ -135,7 +135,7 @@ def test_the_audit_chain_goes_on(site: Site) -> None:
     assert len(site.audit.records(event="start")) == 4
 
 
-def test_a_host_that_is_down_hides_nobody(site: Site) -> None:
+def test_a_host_that_is_down_hides_no_other(site: Site) -> None:
     """ExaBGP shows a neighbor that is down with gaps; the others are found all the same."""
     site.hosts[HV2].process.stop(signal.SIGKILL)
     for router in site.routers:
@@ -155,13 +155,13 @@ class BereavedServer(RouteServer):
 
     def rsfilter(self, *arguments: str) -> str:
         """Renders; then puts the process that dies before `rsfilter run`."""
-        said = super().rsfilter(*arguments)
+        output = super().rsfilter(*arguments)
         path = self.place / "exabgp.conf"
         text = path.read_text()
         (command,) = re.findall(r"^\s*run (.*);$", text, re.MULTILINE)
         first = " ".join(f'"{word}"' for word in (sys.executable, TESTATOR, self.place / "will"))
         path.write_text(text.replace(command, f"{first} {command}"))
-        return said
+        return output
 
 
 def test_answers_to_a_dead_process_do_not_mislead_the_next_one() -> None:

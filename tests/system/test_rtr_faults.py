@@ -158,7 +158,7 @@ SLOW = sorted((FAULTS | UPDATE_FAULTS).keys() - set(QUICK))
 
 
 @pytest.mark.parametrize("faults", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)])
-def test_wrong_answers(site: Caches, faults: list[str]) -> None:
+def test_a_cache_that_answers_wrongly_harms_nothing(site: Caches, faults: list[str]) -> None:
     """Each in the place of an update, and of all data after it."""
     start = site.probe.moment()
     for fault in faults:
@@ -195,7 +195,7 @@ def syncs(site: Caches) -> int:
     return site.rs1.log.read_text().count(f"RTR cache {site.cache1.address} is in sync")
 
 
-def test_empty_caches(site: Caches) -> None:
+def test_empty_caches_leave_the_data_in_force(site: Caches) -> None:
     """No data are no news: the data in force stay until they expire."""
     start = site.probe.moment()
     site.serves([])

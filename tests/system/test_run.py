@@ -78,7 +78,7 @@ def test_a_signal_during_the_start_is_not_the_end(site: Path) -> None:
         speaker.wait("announced", lambda: "203.0.113.1/32" in speaker.tables[ROUTER])
 
 
-def test_a_line_that_is_not_understood_is_told_of_once_a_minute(site: Path) -> None:
+def test_a_line_that_is_not_understood_is_reported_once_a_minute(site: Path) -> None:
     with Speaker(site / "rsfilter.toml", ROUTERS) as speaker:
         speaker.write(state(ROUTER, 65200, "up"))
         first = b'{ "exabgp": "5.0.0", "torn \x1b[31m' + b"x" * 10_000
@@ -108,7 +108,7 @@ def test_nothing_is_kept_of_a_host_that_was_removed(site: Path) -> None:
         speaker.wait("withdrawn", lambda: "203.0.113.1/32" not in speaker.tables[ROUTER])
 
 
-def test_100_000_routes_while_nobody_reads_the_commands(speaker: Speaker) -> None:
+def test_100_000_routes_wait_while_exabgp_reads_no_command(speaker: Speaker) -> None:
     """ExaBGP goes on writing and does not read: no deadlock, no growth, no loss."""
     everything = prefixes(100_000)
     speaker.wait("started", lambda: bool(speaker.commands["eor"]))
@@ -192,7 +192,7 @@ def test_sigusr1_is_exabgps(speaker: Speaker, site: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_although_nobody_reads_its_commands(
+def test_the_filter_ends_although_no_command_is_read(
     speaker: Speaker, number: signal.Signals
 ) -> None:
     speaker.wait("started", lambda: bool(speaker.commands["eor"]))
@@ -213,7 +213,7 @@ def test_a_hang_up_reads_the_configuration_again(speaker: Speaker) -> None:
     speaker.wait("announced again", lambda: len(speaker.tables[ROUTER]) == 2)
 
 
-def test_a_whole_table_is_judged_again_while_nobody_speaks(speaker: Speaker, site: Path) -> None:
+def test_a_whole_table_is_judged_again_although_no_line_comes(speaker: Speaker, site: Path) -> None:
     """The table is more than one slice of work, and no line comes that would wake the filter."""
     everything = prefixes(10_000)
     for start in range(0, len(everything), 500):
@@ -396,12 +396,12 @@ class ExaBgp6Api6(Speaker):
 
 
 @pytest.mark.parametrize("kind", [ExaBgp6, ExaBgp6Api6])
-def test_it_does_not_run_behind_exabgp_6(site: Path, kind: type[Speaker]) -> None:
+def test_the_filter_does_not_run_behind_exabgp_6(site: Path, kind: type[Speaker]) -> None:
     """The filter reports it, changes nothing, and ends as slowly as one that cannot start."""
     with kind(site / "rsfilter.toml", ROUTERS) as speaker:
         up = state(ROUTER, 65200, "up")
-        was, said = b'"exabgp": "5.0.0"', b'"4.0.1"' if kind is ExaBgp6 else b'"6.0.0"'
-        speaker.write(up.replace(was, b'"exabgp": ' + said))
+        was, other = b'"exabgp": "5.0.0"', b'"4.0.1"' if kind is ExaBgp6 else b'"6.0.0"'
+        speaker.write(up.replace(was, b'"exabgp": ' + other))
         log = site / "rsfilter.log"
         eventually(lambda: None if "ExaBGP 6.0.0" in log.read_text() else "it has not said so")
         speaker.write(announce(HOST, 65001, prefixes(500)) * 100)  # it reads on

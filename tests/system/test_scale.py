@@ -8,7 +8,7 @@ from bench import hypervisors, scale
 pytestmark = pytest.mark.lab
 
 
-def test_20_000_routes_of_20_sessions_to_two_routers() -> None:
+def test_20_000_routes_of_20_sessions_reach_two_routers() -> None:
     assert scale.run(sessions=20, routes=20_000, routers=2).row_count == 2
 
 

@@ -249,7 +249,7 @@ class World:
         self._listening.settimeout(60)
         self._helper, _ = self._listening.accept()
         threading.Thread(target=self._listen, daemon=True).start()
-        self.asks(["version"])
+        self.sends(["version"])
 
     def close(self) -> None:
         """End everything."""
@@ -301,7 +301,7 @@ class World:
         """Wait until a condition holds."""
         eventually(lambda: None if is_so() else what, self.report, 60)
 
-    def asks(self, commands: list[str]) -> None:
+    def sends(self, commands: list[str]) -> None:
         """Give commands in one write; return when each has its reply."""
         before = self._replies()
         words = [self._placed(each) for each in commands]
@@ -330,14 +330,14 @@ class World:
             at = since[number] if peer.received is sessions[number] else 0
             facts = [self._same(fact) for fact in peer.facts(at) if not is_mark(fact)]
             seen.append(("peer", number, sorted(facts), peer.others(at), peer.is_closed))
-        return seen + self._told(self._lines[lines:])
+        return seen + self._parsed(self._lines[lines:])
 
     def _settles(self) -> None:
         """Wait until all requests have been sent: a route that is new to all peers follows them."""
         self._marks += 1
         prefix = f"100.64.{self._marks >> 8}.{self._marks & 255}/32"
         extra = f"community [ 65000:{self._marks} ]"
-        self.asks([f"announce route {prefix} next-hop 192.0.2.254 {extra}"])
+        self.sends([f"announce route {prefix} next-hop 192.0.2.254 {extra}"])
         for number in self._present:
             peer = self.peers[number]
             if peer.is_up:
@@ -347,9 +347,9 @@ class World:
                         not peer.is_up or any(fact.nlri == nlri(prefix) for fact in peer.facts())
                     ),
                 )
-        self.asks(["#"])
+        self.sends(["#"])
 
-    def _told(self, lines: list[str]) -> list[object]:
+    def _parsed(self, lines: list[str]) -> list[object]:
         """Lines for the helper: replies in order, and events of each neighbor in order. Copies of
         what was sent are compared as what peers got: packing may differ."""
         replies: list[object] = []
@@ -396,7 +396,7 @@ class World:
         self.wait(f"{peer.address} is not up", lambda: self._ups(peer) > before and peer.is_up)
 
     def _commands(self, commands: list[str]) -> None:
-        self.asks(commands)
+        self.sends(commands)
 
     def _updates(self, what: tuple[int, list[str], list[str]]) -> None:
         number, announced, withdrawn = what
@@ -475,13 +475,13 @@ class World:
         for part in range(8):  # half a megabyte; a peer takes 8 kB beforehand
             prefixes = " ".join(f"10.{part}.{n}.0/32" for n in range(256))
             community = " ".join(f"65001:{n}" for n in range(50))
-            self.asks(
+            self.sends(
                 [
                     f"neighbor {peer.address} announce attributes next-hop 192.0.2.9 "
                     f"med {part} community [ {community} ] nlri {prefixes}"
                 ]
             )
-        self.asks(["version"])
+        self.sends(["version"])
         peer.goes_on()
 
     def _reload(self, number: int) -> None:
@@ -492,11 +492,11 @@ class World:
         else:
             self._present = sorted([*self._present, number])
         self._configure()
-        said = "loaded new configuration successfully"
+        output = "loaded new configuration successfully"
         log = self._place / "log"
-        before = log.read_text().count(said)
+        before = log.read_text().count(output)
         self.process.send_signal(signal.SIGUSR1)
-        self.wait("not reloaded", lambda: log.read_text().count(said) > before)
+        self.wait("not reloaded", lambda: log.read_text().count(output) > before)
         if number not in self._present and peer.is_up:
             self.wait("a removed peer stays", lambda: peer.is_closed)
         elif number in self._present:
@@ -526,7 +526,7 @@ def worlds() -> Iterator[Callable[[list[str]], tuple[World, World]]]:
             world.close()
 
 
-def test_they_end_the_same(worlds: Any) -> None:
+def test_stock_and_replaced_exabgp_end_alike(worlds: Any) -> None:
     seen = []
     for world in worlds(scenario(1)[0]):
         world.does(("come", 0))
@@ -535,8 +535,8 @@ def test_they_end_the_same(worlds: Any) -> None:
         world.process.send_signal(signal.SIGTERM)
         code = world.process.wait(30)
         world.wait("a peer stays", lambda world=world: world.peers[0].is_closed)
-        told = world._told(world._lines[-2:])
-        seen.append((code, told, world.peers[0].others()))
+        sent = world._parsed(world._lines[-2:])
+        seen.append((code, sent, world.peers[0].others()))
     assert difference(*seen) is None
     assert seen[0][0] == 0
 
@@ -550,7 +550,7 @@ def test_a_helper_that_dies_is_started_again(worlds: Any) -> None:
     assert difference(*seen) is None
 
 
-def test_protected_sessions(worlds: Any) -> None:
+def test_protected_sessions_come_up_as_with_stock_exabgp(worlds: Any) -> None:
     """The same come up: with the right password and TTL. Only ours checks the TTL of a connection
     that it has accepted, also when OPEN and all that follows come before it can; and only ours has
     a peer come up that checks from the first packet on."""

@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(speaker: Speaker, method: str, path: str, body: object = None) -> Any:
+def request(speaker: Speaker, method: str, path: str, body: object = None) -> Any:
     """Return the answer of a real filter; the status has to be 200."""
     host, _, port = speaker.http.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
@@ -58,14 +58,14 @@ def test_what_http_changes_is_recorded_and_replays(site: Path) -> None:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, guests))
         speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 20)
-        assert ask(speaker, "GET", "/api/v1/status")["routes"]["accepted"] == 20
+        assert request(speaker, "GET", "/api/v1/status")["routes"]["accepted"] == 20
         TruthFile(site).gives_everything_to(65002)
-        ask(speaker, "POST", "/api/v1/truth/reload")
-        assert ask(speaker, "GET", "/api/v1/status")["guard"]["held"] == 20
-        assert ask(speaker, "POST", "/api/v1/guard/release")["released"] == 20
+        request(speaker, "POST", "/api/v1/truth/reload")
+        assert request(speaker, "GET", "/api/v1/status")["guard"]["held"] == 20
+        assert request(speaker, "POST", "/api/v1/guard/release")["released"] == 20
         speaker.wait("released", lambda: not speaker.tables[ROUTER])
-        assert ask(speaker, "POST", "/api/v1/drain", {"on": True})["phase"] == "draining"
-        assert ask(speaker, "POST", "/api/v1/drain", {"on": False})["phase"] == "in_service"
+        assert request(speaker, "POST", "/api/v1/drain", {"on": True})["phase"] == "draining"
+        assert request(speaker, "POST", "/api/v1/drain", {"on": False})["phase"] == "in_service"
         speaker.ends()
     config = load_config(site / "rsfilter.toml")
     assert replay(config, [recording], audit=site / "replayed", commands=commands) == 0
@@ -101,7 +101,7 @@ def test_a_port_that_is_taken_is_waited_for(site: Path) -> None:
 
 
 def _is_healthy(speaker: Speaker) -> None:
-    ask(speaker, "GET", "/healthz")
+    request(speaker, "GET", "/healthz")
 
 
 def with_http(site: Path, listen: str, config: str = CONFIG) -> str:
@@ -118,7 +118,7 @@ def test_a_drain_over_http_is_not_forgotten_by_a_restart(site: Path) -> None:
         speaker.write(state(ROUTER, 65200, "up") + state(HOST, 65001, "up"))
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
-        ask(speaker, "POST", "/api/v1/drain", {"on": True})
+        request(speaker, "POST", "/api/v1/drain", {"on": True})
         assert kept.exists()
         speaker.process.kill()
     recording, commands = site / "recording", io.BytesIO()
@@ -127,7 +127,7 @@ def test_a_drain_over_http_is_not_forgotten_by_a_restart(site: Path) -> None:
         speaker.write(announce(HOST, 65001, ["203.0.113.1/32"]))
         eventually(lambda: _is_out_of_service(speaker))
         assert not speaker.tables[ROUTER]
-        assert ask(speaker, "POST", "/api/v1/drain", {"on": False})["phase"] == "in_service"
+        assert request(speaker, "POST", "/api/v1/drain", {"on": False})["phase"] == "in_service"
         assert not kept.exists()
         speaker.wait("announced", lambda: len(speaker.tables[ROUTER]) == 1)
         speaker.ends()
@@ -137,7 +137,7 @@ def test_a_drain_over_http_is_not_forgotten_by_a_restart(site: Path) -> None:
 
 
 def _is_out_of_service(speaker: Speaker) -> str | None:
-    drain = ask(speaker, "GET", "/api/v1/status")["drain"]
+    drain = request(speaker, "GET", "/api/v1/status")["drain"]
     if drain["phase"] == "drained" and drain["why"][0].startswith("operator: HTTP from"):
         return None
     return f"it is {drain}"
@@ -156,11 +156,11 @@ def test_a_configuration_that_would_lose_too_much_is_refused_unless_it_is_meant(
         narrow = with_http(site, listen, CONFIG.replace("1000000", "9"))
         (site / "rsfilter.toml").write_text(narrow)
         with pytest.raises(AssertionError, match="configuration_refused"):
-            ask(speaker, "POST", "/api/v1/reload", {})
+            request(speaker, "POST", "/api/v1/reload", {})
         why = b"hosts: this would reject 11 of 20 accepted routes"
         speaker.wait("refused", lambda: why in audit(site / "audit"))
         assert len(speaker.tables[ROUTER]) == 20
-        ask(speaker, "POST", "/api/v1/reload", {"force": True})
+        request(speaker, "POST", "/api/v1/reload", {"force": True})
         speaker.wait("withdrawn", lambda: list(speaker.tables[ROUTER]) == guests[:9])
         speaker.ends()
     (site / "rsfilter.toml").write_text(with_http(site, listen))

@@ -81,16 +81,16 @@ def test_the_same_answers_with_and_without(directory: Path, question: dict[str, 
 def test_a_question_that_finds_nothing_can_be_given_up(directory: Path) -> None:
     """A year has a thousand files or more."""
     list(build(directory))
-    asked = 0
+    requested = 0
 
     def is_enough() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked == 2
+        nonlocal requested
+        requested += 1
+        return requested == 2
 
     with pytest.raises(GaveUpError):
         list(query(directory, asn=64999, should_end=is_enough))
-    assert asked == 2
+    assert requested == 2
 
 
 def test_two_processes_do_not_index_at_once(directory: Path) -> None:
@@ -397,20 +397,20 @@ def open_place() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
 def test_root_makes_an_index_as_the_owner_of_the_log(directory: Path, open_place: Path) -> None:
-    nobody = 65534
+    user = 65534
     directory = shutil.copytree(directory, open_place / directory.name)
     for path in (directory, *directory.iterdir()):
-        os.chown(path, nobody, nobody)
+        os.chown(path, user, user)
     victim = open_place / "victim"
     victim.mkdir(0o755)
     (victim / FIRST.compressed_name).write_text("precious")
     list(build(directory))
     assert os.geteuid() == 0
-    assert {path.stat().st_uid for path in (directory / DIRECTORY).iterdir()} == {nobody}
+    assert {path.stat().st_uid for path in (directory / DIRECTORY).iterdir()} == {user}
     # A log that is a link to a place of root's: nothing can be made there.
     link = open_place / "link"
     link.symlink_to(victim)
-    os.chown(victim, nobody, nobody)
+    os.chown(victim, user, user)
     os.chown(victim / FIRST.compressed_name, 0, 0)
     list(build(link))
     assert (victim / FIRST.compressed_name).read_text() == "precious"

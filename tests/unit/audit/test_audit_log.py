@@ -132,7 +132,7 @@ def test_compressed_files_are_the_same_octets_for_the_same_records(tmp_path):
     assert packed[3] == 0  # FLG: no name
 
 
-def test_the_group_may_read_and_nobody_else(tmp_path):
+def test_only_the_group_may_read_the_log(tmp_path):
     before = os.umask(0o077)
     try:
         sample_log(tmp_path / "deep" / "audit")
@@ -192,7 +192,7 @@ def test_a_file_that_has_nothing_but_a_cut_line(tmp_path):
     assert verify(tmp_path).is_ok
 
 
-def test_a_crash_before_the_first_record_of_a_file(tmp_path):
+def test_a_log_survives_a_crash_before_the_first_record_of_a_file(tmp_path):
     write_log(tmp_path, (NOON, note("a")))
     (tmp_path / "audit-2026-11-22.1.jsonl").touch()
     write_log(tmp_path, (NOON + 1, note("b")))
@@ -294,7 +294,7 @@ def run_until_killed(directory: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_killed_at_any_moment(tmp_path, seed):
+def test_a_log_is_intact_after_a_kill_at_any_moment(tmp_path, seed):
     run_until_killed(tmp_path, random.Random(seed).randrange(1, 4000))
     write_log(tmp_path, (NOON + 1000 * DAY, note("restarted")))
     result = verify(tmp_path)
@@ -302,9 +302,9 @@ def test_killed_at_any_moment(tmp_path, seed):
     assert texts(tmp_path) == ["restarted"]
     for recovered in events(tmp_path, "recovered"):
         assert set(recovered["data"]) == {"file", "cut_octets"}
-    told = events(tmp_path, "verdict")
-    assert [record["prefix"] for record in told] == [
-        f"203.0.113.{number % 256}/32" for number in range(len(told))
+    logged = events(tmp_path, "verdict")
+    assert [record["prefix"] for record in logged] == [
+        f"203.0.113.{number % 256}/32" for number in range(len(logged))
     ]
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -315,8 +315,8 @@ def test_a_log_can_be_verified_and_queried_while_it_is_written(tmp_path):
         log.append(NOON + number * 60, note(str(number)))
         if number % 300 == 299:
             assert verify(tmp_path).problems == ()
-            told = [record["data"]["text"] for record in query(tmp_path, event="note")]
-            assert told == [str(index) for index in range(len(told))]
+            logged = [record["data"]["text"] for record in query(tmp_path, event="note")]
+            assert logged == [str(index) for index in range(len(logged))]
     log.close()
     assert len(texts(tmp_path)) == 3000
 
@@ -359,9 +359,9 @@ def test_a_gap_of_the_queue_is_recorded_at_its_place(tmp_path):
     wait_for(lambda: log.health.queued == 0 and log.health.is_ok, "no recovery")
     log.append(NOON + 60, note("after"))
     log.close()
-    told = events(tmp_path, "note", "gap")
-    assert [record["event"] for record in told] == ["note"] * 10 + ["gap", "note"]
-    assert told[10]["data"] == {
+    logged = events(tmp_path, "note", "gap")
+    assert [record["event"] for record in logged] == ["note"] * 10 + ["gap", "note"]
+    assert logged[10]["data"] == {
         "from": "2026-11-22T12:00:10.000000Z",
         "to": "2026-11-22T12:00:24.000000Z",
         "count": 15,
@@ -386,9 +386,9 @@ def test_a_queue_that_was_full_takes_more_once_it_is_half_empty(tmp_path, monkey
     log.append(NOON + 30, note("after"))
     disk.released.set()
     log.close()
-    told = events(tmp_path, "note", "gap")
-    assert [record["event"] for record in told] == ["note"] * 10 + ["gap", "note"]
-    assert told[10]["data"]["count"] == log.health.dropped
+    logged = events(tmp_path, "note", "gap")
+    assert [record["event"] for record in logged] == ["note"] * 10 + ["gap", "note"]
+    assert logged[10]["data"]["count"] == log.health.dropped
     assert texts(tmp_path) == [*map(str, range(10)), "after"]
 
 
@@ -397,7 +397,7 @@ def test_a_disk_that_does_not_answer_is_reported(tmp_path, monkeypatch):
     disk = StuckDisk()
     log = AuditLog(tmp_path, disk=disk)
     log.append(NOON, note())
-    disk.is_asked.wait()
+    disk.is_reached.wait()
     assert "the disk has not answered for" in log.health.reason
     log.close(timeout=0.01)  # does not wait for it either
     disk.released.set()
@@ -511,7 +511,7 @@ def test_a_replay_that_cannot_write_fails(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["removed", "emptied", "changed"])
-def test_files_that_somebody_changes_under_a_running_log(tmp_path, what):
+def test_files_changed_under_a_running_log_are_noticed(tmp_path, what):
     writer = ChainWriter(tmp_path, 1 << 20, audit_log.Disk())
     assert writer.write([(NOON, note("a")), (NOON, note("b"))]) == 2
     path = tmp_path / FIRST

@@ -56,7 +56,7 @@ def test_records_come_in_order_of_time_with_their_instance(root: Path) -> None:
     assert "instance" not in alone[0]
 
 
-def test_one_table_of_all_with_a_column_instance(root: Path) -> None:
+def test_sql_has_all_logs_in_one_table_with_a_column_instance(root: Path) -> None:
     """A query by SQL for what two route servers decided differently."""
     statement = """
         WITH last AS (SELECT host, prefix, instance, arg_max(verdict, seq) AS verdict FROM audit
@@ -155,15 +155,15 @@ def prefixes() -> st.SearchStrategy[Prefix]:
 
 
 @given(prefixes(), prefixes(), st.sampled_from(["covering", "covered", "exact"]))
-def test_no_record_that_is_meant_is_missed(recorded: Prefix, asked: Prefix, match: str) -> None:
-    if not asked.is_well_formed and match != "exact":
+def test_no_record_that_is_meant_is_missed(recorded: Prefix, queried: Prefix, match: str) -> None:
+    if not queried.is_well_formed and match != "exact":
         return
     wanted = _Conditions(None)
-    wanted.prefix(str(asked), match)  # type: ignore[arg-type]
+    wanted.prefix(str(queried), match)  # type: ignore[arg-type]
     record = {"prefix": str(recorded)}
     if all(test(record) for test in wanted.tests):
         line = b'{"v":1,"prefix":"%s","path_id":0}' % str(recorded).encode()
-        assert re.search(prefix_pattern(asked, match), line)  # type: ignore[arg-type]
+        assert re.search(prefix_pattern(queried, match), line)  # type: ignore[arg-type]
 
 
 def test_lines_are_found_once_and_whole(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_lines_are_found_once_and_whole(tmp_path: Path) -> None:
     assert list(lines_with(path, b"x")) == []
 
 
-def test_the_same_records_with_and_without_the_pattern(root: Path) -> None:
+def test_the_pattern_does_not_change_which_records_are_found(root: Path) -> None:
     for text in ("203.0.113.1", "203.0.113.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", SIX):
         for match in ("covering", "covered", "exact"):
             wanted = _Conditions(None)

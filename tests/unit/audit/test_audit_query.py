@@ -266,7 +266,7 @@ def test_sql_knows_every_field_of_a_record(directory):
     assert fields == set(COLUMNS)
 
 
-def test_sql_without_records(tmp_path):
+def test_sql_and_stats_of_an_empty_log_find_nothing(tmp_path):
     assert sql(tmp_path, "SELECT count(*) FROM audit").rows == [(0,)]
     assert stats(tmp_path)["records"] == 0
 
@@ -388,7 +388,7 @@ def test_a_long_time_line_counts_days(tmp_path):
     assert [row[2] for row in timeline] == [12, 24, 24, 24, 16]
 
 
-def test_stats_of_a_time(directory):
+def test_stats_may_be_limited_to_a_time(directory):
     found = stats(directory, since=NOON + DAY, until=NOON + 2 * DAY)
     assert found["records"] == 3
     assert found["verdicts"] == [["rejected", 2]]

@@ -124,7 +124,7 @@ def test_every_event_has_its_name_in_the_list():
 
 
 @pytest.mark.parametrize(("is_up", "event"), [(True, "session_up"), (False, "session_down")])
-def test_the_record_of_a_session(is_up, event):
+def test_a_session_change_has_its_record(is_up, event):
     neighbor = Address.parse("2001:db8::1")
     change = SessionChange(neighbor, 65001, "host", "hypervisors", is_up, "hold timer")
     assert read(change)["host"] == "hypervisors"
@@ -139,7 +139,7 @@ def test_the_record_of_a_session(is_up, event):
     }
 
 
-def test_the_record_of_a_change_of_data():
+def test_a_change_of_data_has_its_record():
     record = read(DataChange("truth", "reloaded", 3, 2, 10, 1, PROVENANCE))
     assert record["event"] == "data"
     assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
@@ -160,7 +160,7 @@ def test_other_data_have_a_digest_of_their_vrps():
     assert record["rtr"] == RTR
 
 
-def test_the_record_of_the_guard():
+def test_an_act_of_the_guard_has_its_record():
     record = read(GuardChange("held", 450, 500, 460, "rtr", "serial 43", PROVENANCE, lost=7))
     assert record["event"] == "guard"
     assert (record["truth"], record["rtr"]) == (TRUTH, RTR)
@@ -302,7 +302,7 @@ def test_a_text_cannot_pose_as_the_end_of_a_line():
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b"\x00" * 100, b'{"v":1}\n'])
-def test_what_is_no_record(line):
+def test_a_line_that_is_no_record_is_refused(line):
     with pytest.raises(NotARecord):
         claimed_link(line)
 

@@ -34,7 +34,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_who_announced_what_of_others(tmp_path: Path) -> None:
+def test_the_report_names_who_announced_prefixes_of_others(tmp_path: Path) -> None:
     stolen = verdict_change("203.0.113.4/32", neighbor="198.51.100.2", host="hv2", asn=65002)
     change = DataChange("truth", "revision 3f2a1c", 2, 0, 4, 1, PROVENANCE)
     write_log(tmp_path, (NOON, verdict_change(reasons=())), (NOON + 1, stolen), (NOON + 2, change))

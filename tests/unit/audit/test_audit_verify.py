@@ -43,7 +43,7 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_writes(monkeypatch):
+def _without_writer(monkeypatch):
     monkeypatch.setattr(verify_module, "WRITER_PATIENCE", (0, 0.0))
 
 
@@ -58,7 +58,7 @@ def problems(directory: Path) -> list[str]:
     return [str(problem) for problem in verify(directory).problems]
 
 
-def test_a_log_that_nobody_touched(sample):
+def test_an_untouched_log_is_intact(sample):
     result = verify(sample)
     assert result.is_ok
     assert (result.files, result.records) == (5, 23)
@@ -79,7 +79,7 @@ def test_the_sample_has_compressed_files_and_one_that_is_not(sample):
     assert len(list(sample.glob("*.gz"))) == 4
 
 
-def test_no_log_at_all(tmp_path):
+def test_a_directory_without_a_log_is_not_intact(tmp_path):
     result = verify(tmp_path)
     assert result.is_ok
     assert (result.files, result.records, result.first_seq, result.last_seq) == (0, 0, None, None)
@@ -89,7 +89,7 @@ def test_no_log_at_all(tmp_path):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_any_changed_octet_of_any_file(sample, work, data):
+def test_any_changed_octet_of_any_file_is_found(sample, work, data):
     directory = copied(sample, work)
     names = sorted(path.name for path in sample.iterdir() if path.stat().st_size)
     path = directory / data.draw(st.sampled_from(names))
@@ -105,7 +105,7 @@ def test_any_changed_octet_of_any_file(sample, work, data):
 
 @settings(max_examples=100)
 @given(st.data())
-def test_any_file_cut_anywhere(sample, work, data):
+def test_a_cut_of_any_file_is_found(sample, work, data):
     directory = copied(sample, work)
     path = data.draw(st.sampled_from(sorted(directory.glob("audit-*"))))
     content = path.read_bytes()
@@ -115,7 +115,7 @@ def test_any_file_cut_anywhere(sample, work, data):
 
 @settings(max_examples=100)
 @given(st.data())
-def test_any_line_removed_repeated_or_moved(sample, work, data):
+def test_any_line_removed_repeated_or_moved_is_found(sample, work, data):
     directory = copied(sample, work)
     key = data.draw(st.sampled_from(list_keys(directory)))
     lines = lines_of_file(directory, key)
@@ -133,7 +133,7 @@ def test_any_line_removed_repeated_or_moved(sample, work, data):
 
 
 @pytest.mark.parametrize("index", range(1, 5))
-def test_any_file_removed_but_the_oldest(sample, work, index):
+def test_any_removed_file_but_the_oldest_is_found(sample, work, index):
     directory = copied(sample, work)
     key = list_keys(directory)[index]
     (directory / key.name).unlink(missing_ok=True)
@@ -156,14 +156,14 @@ def test_an_emptied_oldest_file_is_not_a_pruned_one(sample, work):
     assert problems(directory) == ["audit-2026-11-22.1.jsonl:1: records 1 to 5 are missing"]
 
 
-def test_all_files_removed(sample, work):
+def test_the_removal_of_all_files_is_found(sample, work):
     directory = copied(sample, work)
     for path in directory.glob("audit-*"):
         path.unlink()
     assert problems(directory) == ["head.json: the records end with 0: 1 to 23 are missing"]
 
 
-def test_exchanged_files(sample, work):
+def test_exchanged_files_are_found(sample, work):
     directory = copied(sample, work)
     one, other = "audit-2026-11-22.1.jsonl.gz", "audit-2026-11-22.2.jsonl.gz"
     (directory / one).rename(directory / "aside")
@@ -225,7 +225,7 @@ def test_a_history_that_was_written_anew_meets_the_head(tmp_path):
     assert problems(tmp_path / "other") == ["head.json: record 2 is not the one that was written"]
 
 
-def test_a_line_of_another_history(tmp_path):
+def test_a_line_of_another_history_is_found(tmp_path):
     write_log(tmp_path / "one", *((NOON, note(text)) for text in "abcd"))
     write_log(tmp_path / "other", *((NOON, note(text)) for text in "aXcd"))
     key = list_keys(tmp_path / "one")[0]
@@ -267,7 +267,7 @@ def documented(language: str) -> str:
     return code
 
 
-def test_the_verifier_of_the_document(sample, work):
+def test_the_verifier_printed_in_the_document_works(sample, work):
     program = [sys.executable, "-c", documented("python")]
     directory = copied(sample, work)
     done = subprocess.run([*program, directory], capture_output=True, text=True, check=False)
@@ -280,7 +280,7 @@ def test_the_verifier_of_the_document(sample, work):
         put_lines(directory, key, lines)
 
 
-def test_the_shell_line_of_the_document(tmp_path):
+def test_the_shell_line_printed_in_the_document_works(tmp_path):
     write_log(tmp_path, (NOON + 2 * DAY, note("it's \\ü")))
     command = documented("sh").replace("audit/", f"{tmp_path}/")
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)

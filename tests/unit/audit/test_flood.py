@@ -53,7 +53,7 @@ def refused(nlri: str) -> NlriRefused:
     )
 
 
-def told(events: Iterable[Audited]) -> list[str]:
+def logged(events: Iterable[Audited]) -> list[str]:
     """One sentence each."""
     return [_sentence(event) for event in events]
 
@@ -82,12 +82,12 @@ def flooded(*events: AuditEvent, now: float = 0.0) -> Floods:
     floods = Floods(SMALL)
     spent = [change(n, "rejected", "gone", cause="withdraw") for n in range(1, 6)]
     assert len(list(floods.pass_on(spent, 0.0))) == 5
-    assert told(floods.pass_on(events, now))[:1] == (["hv1 begins"] if events else [])
+    assert logged(floods.pass_on(events, now))[:1] == (["hv1 begins"] if events else [])
     return floods
 
 
 def summary(floods: Floods, now: float = 10.0) -> list[str]:
-    return told(floods.expire(now))
+    return logged(floods.expire(now))
 
 
 # Within the budget -------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_a_budget_holds_no_more_than_a_burst() -> None:
 
 def test_a_clock_that_does_not_move_or_steps_back_gives_nothing() -> None:
     floods = flooded()
-    assert told(floods.pass_on([change(1, "gone", "rejected")], -100.0)) == ["hv1 begins"]
+    assert logged(floods.pass_on([change(1, "gone", "rejected")], -100.0)) == ["hv1 begins"]
 
 
 def test_each_neighbor_has_its_own_budget() -> None:
@@ -203,7 +203,7 @@ def test_the_next_summary_waits_for_the_last_one(monkeypatch: pytest.MonkeyPatch
     assert floods.next_timer() == 10.0 + flood.PAY_EVERY_S
     assert list(floods.expire(10.0)) == []
     assert len(summary(floods, 20.0)) == 40
-    assert told(floods.expire(20.0))[0].startswith("hv1 ended: 10 s")
+    assert logged(floods.expire(20.0))[0].startswith("hv1 ended: 10 s")
 
 
 def test_a_route_that_changes_again_before_its_line_is_logged_first(
@@ -213,14 +213,14 @@ def test_a_route_that_changes_again_before_its_line_is_logged_first(
     floods = flooded(*(change(n, "gone", "accepted") for n in range(100, 110)))
     assert summary(floods)[1:] == ["100 gone -> accepted x1"]
     again = [change(105, "accepted", "gone"), change(105, "gone", "rejected")]
-    assert told(floods.pass_on(again, 11.0)) == ["105 gone -> accepted x1"]
-    assert told(floods.end(12.0))[-1] == "105 accepted -> rejected x2"
+    assert logged(floods.pass_on(again, 11.0)) == ["105 gone -> accepted x1"]
+    assert logged(floods.end(12.0))[-1] == "105 accepted -> rejected x2"
 
 
 def test_what_the_operator_changes_is_a_line_of_its_own_and_in_order() -> None:
     floods = flooded(change(9, "gone", "accepted"), change(8, "gone", "rejected"))
     by_data = change(9, "accepted", "rejected", cause="data")
-    assert told(floods.pass_on([by_data], 1.0)) == [
+    assert logged(floods.pass_on([by_data], 1.0)) == [
         "9 gone -> accepted x1",
         "9 accepted -> rejected",
     ]
@@ -230,7 +230,7 @@ def test_what_the_operator_changes_is_a_line_of_its_own_and_in_order() -> None:
 def test_a_session_is_logged_at_once_and_counted_when_it_flaps() -> None:
     floods = flooded(change(9, "gone", "rejected"))
     sessions = [session(n % 2 == 0) for n in range(21)]
-    assert told(floods.pass_on(sessions, 1.0)) == ["up", "down", "up", "down"]
+    assert logged(floods.pass_on(sessions, 1.0)) == ["up", "down", "up", "down"]
     assert summary(floods)[1:] == ["9 gone -> rejected x1", "up x17"]
 
 
@@ -244,7 +244,7 @@ def test_what_is_no_route_at_all_is_bounded_too() -> None:
 def test_what_is_not_kept_is_a_flood_by_itself() -> None:
     floods = Floods(SMALL)
     beyond = NotKept(Address.parse(HOST), 65001, "hv1", 300)
-    assert told(floods.pass_on([beyond] * 3, 0.0)) == ["hv1 begins"]
+    assert logged(floods.pass_on([beyond] * 3, 0.0)) == ["hv1 begins"]
     assert summary(floods) == ["hv1 goes_on: 10 s, 0 = 0 lines + 0 untold, 900 not kept"]
     assert summary(floods, 20.0) == ["hv1 ended: 10 s, 0 = 0 lines + 0 untold, 0 not kept"]
 

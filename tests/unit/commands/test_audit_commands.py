@@ -29,7 +29,7 @@ def run(*arguments: str) -> int:
     return main(["audit", *arguments])
 
 
-def test_query_as_a_table(directory, capsys):
+def test_query_prints_a_table(directory, capsys):
     assert run("query", "203.0.113.3", "--directory", str(directory)) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert " ".join(header.split()) == "at event neighbor host asn prefix as path why"
@@ -47,7 +47,7 @@ def test_query_as_a_table(directory, capsys):
     ]
 
 
-def test_query_as_json_lines(directory, capsys):
+def test_query_prints_json_lines(directory, capsys):
     options = ["--reason", "origin_invalid_asn", "--asn", "AS65001", "--limit", "2", "--json"]
     assert run("query", *options, "--directory", str(directory)) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -112,7 +112,7 @@ def test_where_there_is_no_log(tmp_path, capsys):
     "action",
     [["query"], ["query", "--sql", "SELECT 1"], ["tail"], ["stats"], ["report", "-o", "r"]],
 )
-def test_a_directory_without_a_log(tmp_path, capsys, action):
+def test_a_query_of_a_directory_without_a_log_is_an_error(tmp_path, capsys, action):
     """An empty answer would read as if nothing had happened."""
     (tmp_path / "notes.txt").write_text("no log")
     assert run(*action, "--directory", str(tmp_path)) == 2
@@ -159,7 +159,7 @@ def test_sql_opens_more_files_than_a_process_usually_may(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == {"n": 80}
 
 
-def test_sql_on_a_damaged_index(directory, capsys):
+def test_sql_names_the_damaged_index_to_delete(directory, capsys):
     assert run("index", "--directory", str(directory)) == 0
     for path in (directory / "index").glob("*.parquet"):
         path.write_bytes(path.read_bytes()[:50])
@@ -194,9 +194,9 @@ def test_verify_finds_a_changed_record(directory, capsys):
     assert "audit-2026-11-24.jsonl:2: was changed: its hash is not that of its content" in output
     assert "DAMAGED" in output
     assert run("verify", "--json", "--directory", str(directory)) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"] is False
-    assert told["problems"][0]["line"] == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["ok"] is False
+    assert printed["problems"][0]["line"] == 2
 
 
 def test_verify_vouches_for_no_empty_directory(tmp_path, capsys):

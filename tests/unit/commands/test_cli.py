@@ -94,7 +94,7 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "error"),
     [
         (
             "check rsfilter.toml",
@@ -121,10 +121,10 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_the_error_of_wrong_usage_has_the_right_one(
-    line: str, told: str, capsys: pytest.CaptureFixture[str]
+    line: str, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage_error(*line.split())
-    assert told in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -554,8 +554,8 @@ def test_without_a_configuration_there_is_another_way(
     monkeypatch.chdir(tmp_path)
     assert main(command.split()) == 2
     name = "x" if "-c x" in command else "rsfilter.toml"
-    told = f"{name}: No such file or directory; name the file with -c, or {other}\n"
-    assert capsys.readouterr().err == told
+    output = f"{name}: No such file or directory; name the file with -c, or {other}\n"
+    assert capsys.readouterr().err == output
 
 
 def test_the_configuration_of_the_system_is_taken_where_there_is_none(
@@ -583,9 +583,9 @@ def test_without_a_configuration_requests_go_to_the_default_socket(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rsfilter.commands.client.DEFAULT_SOCKET", tmp_path / "rsfilter.sock")
     assert main(command.split()) == 1
-    told = capsys.readouterr().err
-    assert f"no filter answers on {tmp_path / 'rsfilter.sock'}" in told
-    assert "--url" in told
+    output = capsys.readouterr().err
+    assert f"no filter answers on {tmp_path / 'rsfilter.sock'}" in output
+    assert "--url" in output
 
 
 @pytest.mark.usefixtures("place")
@@ -632,7 +632,7 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shel
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "error"),
     [
         ("statsu", "there is no 'statsu'; did you mean status?"),
         ("audit qurey", "there is no 'qurey'; did you mean query?"),
@@ -652,10 +652,10 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], shel
     ],
 )
 def test_the_error_of_a_mistyped_word_has_the_one_that_was_meant(
-    line: str, told: str, capsys: pytest.CaptureFixture[str]
+    line: str, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage_error(*line.split())
-    assert told in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 def test_errors_are_json_where_json_is_wanted(

@@ -86,25 +86,31 @@ def test_explain_prints_the_verdict_and_its_reasons(
     neighbor: str,
 ) -> None:
     code = main(["explain", "-c", str(site / "rsfilter.toml"), "--json", *words])
-    said = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert (said["verdict"], said["reasons"], said["neighbor"]) == (verdict, reasons, neighbor)
-    found = [name for names in said["checks"].values() for name in names]
+    assert (output["verdict"], output["reasons"], output["neighbor"]) == (
+        verdict,
+        reasons,
+        neighbor,
+    )
+    found = [name for names in output["checks"].values() for name in names]
     assert sorted(found) == sorted(reasons)
 
 
-def test_it_names_the_vrps_that_decide(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_names_the_vrps_that_matched(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["203.0.113.17/32", "--asn", "65001"]
     assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 0
-    said = capsys.readouterr().out
-    assert "203.0.113.17/32 from 198.51.100.1 (AS65001): rejected" in said
-    assert "the prefix belongs to another ASN" in said
-    assert "origin validation: Invalid by 203.0.113.16/28-32 AS65002\n" in said
+    output = capsys.readouterr().out
+    assert "203.0.113.17/32 from 198.51.100.1 (AS65001): rejected" in output
+    assert "the prefix belongs to another ASN" in output
+    assert "origin validation: Invalid by 203.0.113.16/28-32 AS65002\n" in output
     sha256 = hashlib.sha256((site / "truth.json").read_bytes()).hexdigest()
-    assert f"data: truth unnamed (sha256 {sha256})\n" in said
-    assert re.search("✗ +origin +origin_invalid_asn", said)
-    assert re.search("✓ +as_path +ok", said)
-    assert "to fix origin_invalid_asn: correct the truth or the ROA" in said
+    assert f"data: truth unnamed (sha256 {sha256})\n" in output
+    assert re.search("✗ +origin +origin_invalid_asn", output)
+    assert re.search("✓ +as_path +ok", output)
+    assert "to fix origin_invalid_asn: correct the truth or the ROA" in output
 
 
 @pytest.mark.parametrize("prefix", ["203.0.113.1/24", "203.0.113.1/33"])
@@ -124,11 +130,11 @@ def test_without_an_answer_of_the_caches_there_is_no_verdict(
     words = ["203.0.113.1/32", "--asn", "65001", *form]
     assert main(["explain", "-c", str(site / "rsfilter.toml"), *words]) == 1
     out, err = capsys.readouterr()
-    said = "no RTR cache answered: this is not what the running filter sees"
+    found = "no RTR cache answered: this is not what the running filter sees"
     if form:
-        assert json.loads(out) == {"error": "failed", "detail": said}
+        assert json.loads(out) == {"error": "failed", "detail": found}
     else:
-        assert (out, err.splitlines()[-1]) == ("", f"rsfilter explain: {said}")
+        assert (out, err.splitlines()[-1]) == ("", f"rsfilter explain: {found}")
 
 
 def test_where_truth_alone_decides_the_caches_need_not_answer(
@@ -210,9 +216,9 @@ def test_a_group_with_the_asn_decides_the_assumed_neighbor(
     (site / "truth.json").write_text(json.dumps(truth))
     words = ["explain", "-c", str(site / "rsfilter.toml"), "203.0.113.0/28", "--asn", asn]
     assert main([*words, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["neighbor"], said["verdict"]) == (neighbor, verdict)
-    assert said["neighbor_assumed"] is is_assumed
+    output = json.loads(capsys.readouterr().out)
+    assert (output["neighbor"], output["verdict"]) == (neighbor, verdict)
+    assert output["neighbor_assumed"] is is_assumed
     assert main(words) == 0
     text = f"{neighbor} is assumed; name it with --neighbor\n"
     assert (text in capsys.readouterr().out) is is_assumed

@@ -160,10 +160,10 @@ def test_a_terminal_answers_what_no_option_gives(
     assert main(["init", "--address", "192.0.2.100"]) == 0
     config = written(place)
     assert len(config.routers[0].neighbors) == 2
-    asked = capsys.readouterr().err
-    assert "a value is needed" in asked
-    assert "invalid ASN 'x'" in asked
-    assert "such as hv1,65001" in asked
+    output = capsys.readouterr().err
+    assert "a value is needed" in output
+    assert "invalid ASN 'x'" in output
+    assert "such as hv1,65001" in output
 
 
 def test_an_operator_who_leaves_has_no_half_a_site(

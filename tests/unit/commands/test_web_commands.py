@@ -23,13 +23,13 @@ from rsfilter.commands.client import Client
 pytestmark = pytest.mark.usefixtures("_at_site")
 
 
-def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
+def printed(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
     assert main(argv) == code
     return capsys.readouterr().out
 
 
-def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
-    return json.loads(said(capsys, *argv, "--json", code=code))
+def printed_json(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    return json.loads(printed(capsys, *argv, "--json", code=code))
 
 
 def quiet(capsys: pytest.CaptureFixture[str]) -> str:
@@ -51,54 +51,56 @@ def eventually(check: Any) -> None:
 
 
 def test_status_prints_counts_and_data(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "status")
+    text = printed(capsys, "status")
     assert "3 accepted, 1 rejected, 0 held, 0 stale" in text
     assert "1 origin_invalid_asn" in text
     assert "host sessions    2 up, 0 down" in text
     assert "revision r1, 2 VRPs, 2 hosts" in text
-    assert told(capsys, "status")["routes"]["accepted"] == 3
+    assert printed_json(capsys, "status")["routes"]["accepted"] == 3
 
 
 def test_status_has_the_whole_of_a_problem(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status = told(capsys, "status")
+    status = printed_json(capsys, "status")
     problem = f"{'/a/long/path' * 20}/truth.json: it looks truncated (line 2, column 7)"
     status["health"]["reasons"] = [{"name": "truth_refused", "detail": problem}]
     status["truth"]["problems"] = [problem]
     monkeypatch.setattr(Client, "get", lambda *_: status)
-    lines = said(capsys, "status", code=1).splitlines()
+    lines = printed(capsys, "status", code=1).splitlines()
     assert sum(line.endswith(problem) for line in lines) == 2
 
 
 def test_an_asn_and_a_limit_of_routes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "routes", "--asn", "AS65001") == said(capsys, "routes", "--asn", "65001")
-    assert len(said(capsys, "routes", "--json", "--limit", "2").splitlines()) == 2
-    assert len(said(capsys, "routes", "--json", "--limit", "0").splitlines()) == 4
+    assert printed(capsys, "routes", "--asn", "AS65001") == printed(
+        capsys, "routes", "--asn", "65001"
+    )
+    assert len(printed(capsys, "routes", "--json", "--limit", "2").splitlines()) == 2
+    assert len(printed(capsys, "routes", "--json", "--limit", "0").splitlines()) == 4
 
 
 def test_routes_prints_each_route_with_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    everything = [json.loads(line) for line in said(capsys, "routes", "--json").splitlines()]
+    everything = [json.loads(line) for line in printed(capsys, "routes", "--json").splitlines()]
     assert {(r["prefix"], r["verdict"]) for r in everything} == {
         ("203.0.113.1/32", "accepted"),
         ("203.0.113.2/32", "accepted"),
         ("203.0.113.3/32", "accepted"),
         ("203.0.113.4/32", "rejected"),
     }
-    rejected = said(capsys, "routes", "--verdict", "rejected").splitlines()
+    rejected = printed(capsys, "routes", "--verdict", "rejected").splitlines()
     assert len(rejected) == 2  # and the heading
     assert "203.0.113.4/32" in rejected[1]
     assert "origin_invalid_asn (203.0.113.0/28-32 AS65001)" in rejected[1]
-    inside = said(capsys, "routes", "203.0.113.2/31", "--match", "covered").splitlines()[1:]
+    inside = printed(capsys, "routes", "203.0.113.2/31", "--match", "covered").splitlines()[1:]
     assert [line.split()[0] for line in inside] == ["203.0.113.2/32", "203.0.113.3/32"]
 
 
 def test_a_note_follows_a_table_that_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(said(capsys, "routes", "--limit", "2").splitlines()) == 3
+    assert len(printed(capsys, "routes", "--limit", "2").splitlines()) == 3
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "note"),
     [
         ("routes 203.0.113.9", "No host announces 203.0.113.9.\n"),
         (
@@ -112,11 +114,11 @@ def test_a_note_follows_a_table_that_is_cut(capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_a_note_stands_for_an_empty_table(
-    capsys: pytest.CaptureFixture[str], words: str, told: str
+    capsys: pytest.CaptureFixture[str], words: str, note: str
 ) -> None:
     assert main(words.split()) == 0
     out, err = capsys.readouterr()
-    assert (err, len(out.splitlines())) == (told, 1 if told else 2)
+    assert (err, len(out.splitlines())) == (note, 1 if note else 2)
     assert main([*words.split(), "--json"]) == 0
     assert capsys.readouterr().err == ""
 
@@ -128,9 +130,9 @@ def test_refusals_of_the_api_are_printed_unchanged(capsys: pytest.CaptureFixture
 
 def test_no_filter_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["status", "--url", "http://127.0.0.1:1"]) == 1
-    told = capsys.readouterr().err
-    assert "no filter answers on http://127.0.0.1:1" in told
-    assert "Is it running?" in told
+    output = capsys.readouterr().err
+    assert "no filter answers on http://127.0.0.1:1" in output
+    assert "Is it running?" in output
 
 
 @pytest.mark.parametrize(
@@ -150,15 +152,15 @@ def test_a_note_names_the_filter_of_another_configuration(
     http = tomllib.loads(copy.read_text())["http"]
     copy.write_text(copy.read_text().replace(http["socket"], str(site / http["socket"])))
     where = site / http["socket"]
-    said = f"rsfilter: the filter on {where} runs with {site / 'rsfilter.toml'}, not with {copy}\n"
-    for argv, is_told in (
+    found = f"rsfilter: the filter on {where} runs with {site / 'rsfilter.toml'}, not with {copy}\n"
+    for argv, is_reported in (
         (["-c", str(copy)], True),
         (["-c", str(link / "rsfilter.toml")], False),
         ([], False),
         (["--url", f"http://{http['listen']}", "--token-file", "token"], False),
     ):
         assert main([*command.split(), *argv]) == 0
-        assert capsys.readouterr().err.count(said) == is_told
+        assert capsys.readouterr().err.count(found) == is_reported
 
 
 ROW = b'{"prefix":"203.0.113.1/32"}\n'
@@ -213,7 +215,7 @@ def test_a_url_may_be_an_address_and_a_port(capsys: pytest.CaptureFixture[str]) 
 def test_explain_has_every_live_route_with_its_checks_and_the_owner(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out = said(capsys, "explain", "203.0.113.1")
+    out = printed(capsys, "explain", "203.0.113.1")
     lines = out.splitlines()
     assert lines[0] == "203.0.113.1/32 from 198.51.100.1 (hv1, AS65001): accepted"
     assert "origin validation: Valid by 203.0.113.0/28-32 AS65001" in lines
@@ -224,22 +226,25 @@ def test_explain_has_every_live_route_with_its_checks_and_the_owner(
 
 
 def test_explain_begins_with_the_failed_check(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = said(capsys, "explain", "203.0.113.4").splitlines()
+    lines = printed(capsys, "explain", "203.0.113.4").splitlines()
     assert lines[0] == "203.0.113.4/32 from 198.51.100.2 (hv2, AS65002): rejected"
     assert lines[2].split()[:3] == ["✗", "origin", "origin_invalid_asn:"]
     assert any(line.startswith("to fix origin_invalid_asn: ") for line in lines)
-    assert told(capsys, "explain", "203.0.113.4")["routes"][0]["route"]["verdict"] == "rejected"
+    assert (
+        printed_json(capsys, "explain", "203.0.113.4")["routes"][0]["route"]["verdict"]
+        == "rejected"
+    )
 
 
 def test_explain_has_the_owner_of_what_no_host_announces(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = said(capsys, "explain", "203.0.113.9", code=1).splitlines()
+    lines = printed(capsys, "explain", "203.0.113.9", code=1).splitlines()
     assert lines[0] == "203.0.113.9/32: no host announces it"
     assert "hv1 (AS65001)" in lines[1]
     assert lines[1].endswith("198.51.100.1 up; does not announce it")
     assert lines[-1].startswith("next: find out on hv1 why it does not announce 203.0.113.9/32")
-    lines = said(capsys, "explain", "203.0.113.1", "--neighbor", HV2[0], code=1).splitlines()
+    lines = printed(capsys, "explain", "203.0.113.1", "--neighbor", HV2[0], code=1).splitlines()
     assert lines[0] == "203.0.113.1/32: 198.51.100.2 does not announce it"
     assert lines[-1] == "next: rsfilter explain 203.0.113.1/32 has the routes of all hosts"
 
@@ -255,7 +260,7 @@ def test_explain_answers_plainly_about_what_nothing_is_known_of(
     ]
     assert out.splitlines()[2].startswith("next: rsfilter routes 192.0.2.77/32 lists")
     assert err == ""
-    assert told(capsys, "explain", "192.0.2.77", code=1) == {
+    assert printed_json(capsys, "explain", "192.0.2.77", code=1) == {
         "prefix": "192.0.2.77/32",
         "owners": [],
         "routes": [],
@@ -267,18 +272,18 @@ def test_explain_answers_plainly_about_what_nothing_is_known_of(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "error"),
     [
         ("guard release --host hv1 --yes", 1, "rsfilter guard release: the guard holds no route"),
         (f"routes --host {'x' * 201}", 2, "rsfilter routes: host: a text of 201"),
     ],
 )
 def test_an_answer_about_what_was_requested_does_not_name_the_socket(
-    capsys: pytest.CaptureFixture[str], words: str, code: int, told: str
+    capsys: pytest.CaptureFixture[str], words: str, code: int, error: str
 ) -> None:
     assert main(words.split()) == code
     err = capsys.readouterr().err
-    assert err.startswith(told)
+    assert err.startswith(error)
     assert "sock" not in err
     assert "/api/" not in err
 
@@ -320,8 +325,10 @@ MOVED = [
 ]
 
 
-def test_impact_on_the_running_filter(capsys: pytest.CaptureFixture[str], new: str) -> None:
-    found = told(capsys, "impact", "--truth", new, code=3)
+def test_impact_compares_with_the_running_filter(
+    capsys: pytest.CaptureFixture[str], new: str
+) -> None:
+    found = printed_json(capsys, "impact", "--truth", new, code=3)
     assert (found["lost"], found["gained"], found["judged"]) == (1, 1, 4)
     assert flips(found) == MOVED
     assert found["lost_by_reason"] == {"origin_invalid_asn": 1}
@@ -331,9 +338,9 @@ def test_impact_on_a_snapshot_is_the_same(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
     saved = str(tmp_path / "routes.ndjson")
-    assert "wrote 4 routes" in said(capsys, "routes", "--snapshot", saved)
-    live = told(capsys, "impact", "--truth", new, code=3)
-    found = told(capsys, "impact", "--truth", new, "--snapshot", saved, code=3)
+    assert "wrote 4 routes" in printed(capsys, "routes", "--snapshot", saved)
+    live = printed_json(capsys, "impact", "--truth", new, code=3)
+    found = printed_json(capsys, "impact", "--truth", new, "--snapshot", saved, code=3)
     common = found.keys() & live.keys()
     assert len(common) == 9
     assert {name: found[name] for name in common} == {name: live[name] for name in common}
@@ -341,12 +348,12 @@ def test_impact_on_a_snapshot_is_the_same(
 
 
 def test_impact_of_the_truth_in_force_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    found = told(capsys, "impact", "--truth", "truth.json")
+    found = printed_json(capsys, "impact", "--truth", "truth.json")
     assert (found["lost"], found["gained"], found["flips"]) == (0, 0, [])
 
 
-def test_impact_as_markdown(capsys: pytest.CaptureFixture[str], new: str) -> None:
-    assert said(capsys, "impact", "--truth", new, "--markdown", code=3).splitlines() == [
+def test_impact_prints_markdown(capsys: pytest.CaptureFixture[str], new: str) -> None:
+    assert printed(capsys, "impact", "--truth", new, "--markdown", code=3).splitlines() == [
         "### Impact on live routes",
         "",
         "Routers have 3 routes and would have 3: 1 lost, 1 gained.",
@@ -360,7 +367,9 @@ def test_impact_as_markdown(capsys: pytest.CaptureFixture[str], new: str) -> Non
     ]
 
 
-def test_impact_of_a_bad_truth(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_impact_of_a_bad_truth_is_an_error_with_its_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps(hosts(hv1=["203.0.113.1/24"])))
     assert main(["impact", "--truth", str(bad)]) == 2
@@ -388,7 +397,7 @@ def test_impact_without_an_answer_of_the_caches(
     config = tmp_path / "rsfilter.toml"
     config.write_text(Path("rsfilter.toml").read_text() + '[rtr]\ncaches = ["127.0.0.1:1"]\n')
     saved = str(tmp_path / "routes.ndjson")
-    said(capsys, "routes", "--snapshot", saved)
+    printed(capsys, "routes", "--snapshot", saved)
     assert main(["impact", "-c", str(config), "--truth", new, "--snapshot", saved]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -429,7 +438,7 @@ def test_a_snapshot_that_was_cut(
     assert f"{saved}: was cut" in capsys.readouterr().err
 
 
-def test_a_snapshot_without_routes(
+def test_a_snapshot_without_routes_loses_nothing(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
     """A snapshot of a filter that has just started: no change would lose anything."""
@@ -439,14 +448,14 @@ def test_a_snapshot_without_routes(
     assert f"{saved}: it has no route" in capsys.readouterr().err
 
 
-def test_a_malformed_prefix_of_a_snapshot(
+def test_a_malformed_prefix_of_a_snapshot_is_read(
     capsys: pytest.CaptureFixture[str], new: str, tmp_path: Path
 ) -> None:
     """Hosts can announce such, and it is rejected."""
     saved = tmp_path / "routes.ndjson"
     bad = saved_with(prefix="203.0.113.1/24", verdict="rejected", reasons=["prefix_malformed"])
     saved.write_text(f'{bad}\n{{"routes": 1}}\n')
-    assert told(capsys, "impact", "--truth", new, "--snapshot", str(saved))["judged"] == 1
+    assert printed_json(capsys, "impact", "--truth", new, "--snapshot", str(saved))["judged"] == 1
 
 
 @pytest.mark.parametrize(
@@ -474,10 +483,10 @@ def test_a_snapshot_that_is_none(
 # Changing ----------------------------------------------------------------------------------------
 
 
-def test_drain_and_back(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "drain", "on").startswith("draining until ")
-    assert told(capsys, "status")["drain"]["phase"] == "draining"
-    assert said(capsys, "drain", "off") == "in service\n"
+def test_drain_takes_the_filter_out_of_service_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "drain", "on").startswith("draining until ")
+    assert printed_json(capsys, "status")["drain"]["phase"] == "draining"
+    assert printed(capsys, "drain", "off") == "in service\n"
 
 
 def test_a_token_that_is_none_is_not_shown(
@@ -488,9 +497,9 @@ def test_a_token_that_is_none_is_not_shown(
     http = tomllib.loads(Path("rsfilter.toml").read_text())["http"]
     where = ("--url", f"http://{http['listen']}")
     assert main(["drain", "on", *where, "--token-file", str(token)]) == 1
-    told = capsys.readouterr().err
-    assert "one line of printable characters" in told
-    assert "secret" not in told
+    output = capsys.readouterr().err
+    assert "one line of printable characters" in output
+    assert "secret" not in output
 
 
 def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -509,7 +518,7 @@ def test_a_wrong_token_changes_nothing(capsys: pytest.CaptureFixture[str], tmp_p
     assert "--token-file" in capsys.readouterr().err
     assert main(["drain", "on", "--token-file", str(wrong)]) == 2
     assert "the filter's socket needs no token" in capsys.readouterr().err
-    assert told(capsys, "status")["drain"]["phase"] == "in_service"
+    assert printed_json(capsys, "status")["drain"]["phase"] == "in_service"
 
 
 def typing(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
@@ -526,42 +535,42 @@ def test_guard_release_withdraws_held_routes(
     Path("new.json").write_text(json.dumps(nothing))
     Path("new.json").rename("truth.json")
     eventually(lambda: "3 routes held" in quiet(capsys))
-    assert told(capsys, "status", code=1)["guard"]["held"] == 3
-    held = said(capsys, "routes", "--verdict", "held").splitlines()
+    assert printed_json(capsys, "status", code=1)["guard"]["held"] == 3
+    held = printed(capsys, "routes", "--verdict", "held").splitlines()
     assert len(held) == 4
     assert "held_by_guard" in held[1]
-    assert said(capsys, "guard", "show").splitlines() == held
+    assert printed(capsys, "guard", "show").splitlines() == held
     assert main(["guard", "release"]) == 2
     assert "confirm it with --yes" in capsys.readouterr().err
     typing(monkeypatch, "no\n")
-    shown = said(capsys, "guard", "release", code=1)
+    shown = printed(capsys, "guard", "release", code=1)
     assert "This withdraws 3 routes from all routers" in shown
     assert "203.0.113.2/32" in shown
-    shown = said(capsys, "guard", "release", "203.0.113.2", code=1)
+    shown = printed(capsys, "guard", "release", "203.0.113.2", code=1)
     assert "This withdraws 1 route from all routers" in shown
-    assert said(capsys, "guard", "release", "203.0.113.2", "--yes") == (
+    assert printed(capsys, "guard", "release", "203.0.113.2", "--yes") == (
         "1 route withdrawn from all routers, 2 still held\n"
     )
     assert main(["guard", "release", "--host", "hv2", "--yes"]) == 1
     assert "the guard holds no route of" in capsys.readouterr().err
-    assert told(capsys, "status", code=1)["guard"]["held"] == 2
+    assert printed_json(capsys, "status", code=1)["guard"]["held"] == 2
     typing(monkeypatch, "yes\n")
-    assert said(capsys, "guard", "release", "--host", "hv1").endswith(
+    assert printed(capsys, "guard", "release", "--host", "hv1").endswith(
         "2 routes withdrawn from all routers, 0 still held\n"
     )
-    assert said(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
-    assert len(said(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
+    assert printed(capsys, "routes", "--verdict", "held").splitlines()[1:] == []
+    assert len(printed(capsys, "routes", "--verdict", "rejected").splitlines()) == 5
 
 
 # Sessions ----------------------------------------------------------------------------------------
 
 
 def test_neighbors_lists_every_session(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = said(capsys, "neighbors").splitlines()
+    lines = printed(capsys, "neighbors").splitlines()
     assert [line.split()[:5] for line in lines[1:]] == [
         ["192.0.2.10", "router", "leaves", "65200", "up"],
         ["198.51.100.1", "host", "hv1", "65001", "up"],
         ["198.51.100.2", "host", "hv2", "65002", "up"],
     ]
-    assert len(said(capsys, "neighbors", "--host", "hv1").splitlines()) == 2
-    assert told(capsys, "neighbors", "--state", "down")["neighbors"] == []
+    assert len(printed(capsys, "neighbors", "--host", "hv1").splitlines()) == 2
+    assert printed_json(capsys, "neighbors", "--state", "down")["neighbors"] == []

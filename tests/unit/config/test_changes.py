@@ -17,8 +17,8 @@ from support.engine_bench import (
     after,
     changed,
     engine,
+    logged,
     replaced,
-    told,
     verdicts,
 )
 from support.filter_site import CONFIG
@@ -117,12 +117,12 @@ def announced(machine: Engine) -> set[str]:
 def test_routes_are_judged_by_the_new_rules() -> None:
     machine = serving()
     actions = after(machine, rules(ipv4_lengths=frozenset({24})))
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{where} accepted -> rejected prefix_too_long (config)" for where in (ONE, TWO, THREE)
     ]
     assert announced(machine) == set()
     actions = after(machine, rules())
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{where} rejected -> accepted (config)" for where in (ONE, TWO, THREE)
     ]
     assert changed(actions) == [f"{g} {w}" for g in ("leaves", "spines") for w in (ONE, TWO, THREE)]
@@ -166,13 +166,15 @@ def test_what_is_held_stays_so_unless_the_new_rules_reject_it() -> None:
     assert machine.guard.held == 3
     after(machine, rules(Limits(1, 1), max_prefixes=2))
     assert announced(machine) == {ONE, TWO}
-    assert told(after(machine, rules(ipv4_lengths=frozenset({24}))))[-1] == "guard: ended 0, 0 held"
+    assert (
+        logged(after(machine, rules(ipv4_lengths=frozenset({24}))))[-1] == "guard: ended 0, 0 held"
+    )
 
 
 def test_limits_of_the_guard_and_the_drain_count_from_the_next_time_on() -> None:
     machine = serving()
     after(machine, rules(Limits(1, 1), drain_time=5.0))
-    assert told(after(machine, replaced(data(["203.0.113.1/32 AS65007"]))))[-1] == (
+    assert logged(after(machine, replaced(data(["203.0.113.1/32 AS65007"]))))[-1] == (
         "guard: held 2 of 3, 2 held"
     )
     after(machine, DrainRequested("operator", True, "x"), now=100.0)

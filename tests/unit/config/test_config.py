@@ -249,7 +249,7 @@ families = ["ipv4"]
     assert [set(group.families) for group in config.routers] == [{4, 6}, {4}]
 
 
-def test_truth_alone_or_caches_alone() -> None:
+def test_truth_alone_or_caches_alone_are_enough() -> None:
     with_caches = parse_config(MINIMAL.replace('[truth]\nfile = "truth.json"\n', RTR), HERE)
     assert with_caches.truth is None
     assert with_caches.rtr == RtrConfig(
@@ -756,7 +756,7 @@ ADDITIONS = [
 
 
 @pytest.mark.parametrize(("addition", "problem"), ADDITIONS)
-def test_one_error_in_an_added_section(addition: str, problem: str) -> None:
+def test_an_error_in_an_added_section_has_its_place(addition: str, problem: str) -> None:
     (found,) = problems(MINIMAL + addition)
     assert found.startswith(problem)
 
@@ -780,7 +780,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_what_is_allowed(text: str) -> None:
+def test_unusual_but_valid_configurations_are_read(text: str) -> None:
     parse_config(text, HERE)
 
 
@@ -848,7 +848,7 @@ def test_the_error_of_a_reload_has_no_hint_to_name_the_file(tmp_path: Path) -> N
     assert caught.value.problems == [f"{path}: No such file or directory"]
 
 
-def test_editors_of_windows(tmp_path: Path) -> None:
+def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
     """A byte order mark, and CR LF."""
     (tmp_path / "rsfilter.toml").write_bytes(
         b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode()
@@ -865,7 +865,7 @@ def test_the_error_of_an_empty_file_lists_what_is_needed() -> None:
     ]
 
 
-def test_with_a_fanout_exabgp_serves_nobody_else() -> None:
+def test_with_a_fanout_exabgp_serves_no_other_router() -> None:
     section = '[fanout]\naddresses = ["192.0.2.30"]\nport = 1179\n'
     config = parse_config(MINIMAL + section, HERE)
     (fanout,) = config.routers

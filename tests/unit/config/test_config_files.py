@@ -46,7 +46,7 @@ def test_good_files_have_no_warning(place: Path, added: str) -> None:
     assert warnings(place, added) == []
 
 
-def test_a_cache_without_its_keys(place: Path) -> None:
+def test_a_cache_without_its_keys_is_warned_about(place: Path) -> None:
     (place / "id").unlink()
     (place / "kh").unlink()
     (place / "kh").mkdir()
@@ -76,7 +76,9 @@ def test_an_audit_directory_that_cannot_be(place: Path, directory: str) -> None:
     ]
 
 
-def test_what_this_user_may_not(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_this_user_may_not_use_are_warned_about(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Root may do everything: so the answer of the system is given here."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert warnings(place, "") == [

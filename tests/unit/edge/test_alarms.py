@@ -28,7 +28,7 @@ def guard(action: str) -> GuardChange:
     )
 
 
-def said(caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
+def logged(caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
     (record,) = caplog.records
     return record.levelno, record.getMessage()
 
@@ -46,7 +46,7 @@ def said(caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
         (Flood(HOST, 65001, "hv1", "ended"), logging.INFO, ["flood ended"]),
     ],
 )
-def test_what_is_logged(
+def test_alarms_are_logged_at_their_level(
     event: GuardChange | DrainChange | Flood,
     level: int,
     words: list[str],
@@ -54,14 +54,14 @@ def test_what_is_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     alarms.log_events([event])
-    logged_at, text = said(caplog)
+    logged_at, text = logged(caplog)
     assert logged_at == level
     assert [word for word in words if word not in text] == []
 
 
 def test_a_line_that_was_not_understood_is_shown_escaped(caplog: pytest.LogCaptureFixture) -> None:
     alarms.log_events((), [LineNotUnderstood("not_json", b'{ "peer": "192.0.2.11" \x1b[31m\n')])
-    level, text = said(caplog)
+    level, text = logged(caplog)
     assert level == logging.WARNING
     assert [word for word in ("not_json", "192.0.2.11") if word not in text] == []
     assert text.isprintable()
@@ -70,7 +70,7 @@ def test_a_line_that_was_not_understood_is_shown_escaped(caplog: pytest.LogCaptu
 @pytest.mark.parametrize(
     "event", [Flood(HOST, 65001, "hv1", "goes_on"), NotKept(HOST, 65001, "hv1", 5)]
 )
-def test_what_only_the_audit_log_has(
+def test_small_events_are_in_the_audit_log_only(
     event: Flood | NotKept, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -82,22 +82,22 @@ def test_an_exabgp_that_is_not_safe(caplog: pytest.LogCaptureFixture) -> None:
     alarms.log_events((), [ReleaseKnown("5.0.15")])
     assert caplog.records == []
     alarms.log_events((), [ReleaseKnown("4.2.25")])
-    level, text = said(caplog)
+    level, text = logged(caplog)
     assert level == logging.WARNING
     assert "Use 5.0.15 or later" in text
 
 
 def test_an_incomplete_resync_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     alarms.log_events((), [ResyncProblem(Counter({"unreadable": 2, "late": 1}))])
-    assert said(caplog)[0] == logging.ERROR
-    assert "(late: 1, unreadable: 2)" in said(caplog)[1]
+    assert logged(caplog)[0] == logging.ERROR
+    assert "(late: 1, unreadable: 2)" in logged(caplog)[1]
 
 
 def test_hosts_that_are_not_back_are_named_up_to_five(caplog: pytest.LogCaptureFixture) -> None:
     alarms.log_events((), [HostsAbsent([])])
     assert caplog.records == []
     alarms.log_events((), [HostsAbsent([Address(HOST.family, HOST.value + n) for n in range(6)])])
-    text = said(caplog)[1]
+    text = logged(caplog)[1]
     assert "6 hosts" in text
     assert text.endswith("192.0.2.15 ...")
 
@@ -105,4 +105,4 @@ def test_hosts_that_are_not_back_are_named_up_to_five(caplog: pytest.LogCaptureF
 def test_data_in_force_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     alarms.log_events((), [DataInForce("truth", "hosts, 2 VRPs")])
-    assert said(caplog) == (logging.INFO, "data in force: truth: hosts, 2 VRPs")
+    assert logged(caplog) == (logging.INFO, "data in force: truth: hosts, 2 VRPs")

@@ -41,14 +41,14 @@ def test_a_file_of_ours_counts_whatever_is_in_it(path: Path, content: bytes) -> 
 
 def test_hostile_words_are_harmless(path: Path) -> None:
     write(path.parent / NAME, "a\nb\x1b[31m" + "x" * 300)
-    said = load(path)
-    assert said is not None
-    assert said.isprintable()
-    assert len(said) <= drain_file.MAX_TEXT
+    found = load(path)
+    assert found is not None
+    assert found.isprintable()
+    assert len(found) <= drain_file.MAX_TEXT
 
 
 @pytest.mark.parametrize("kind", ["others write", "link", "another's", "directory", "huge"])
-def test_what_is_not_ours_drains_nobody(
+def test_a_file_that_is_not_ours_drains_nothing(
     path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(path, "mallory")

@@ -46,7 +46,7 @@ def test_the_earliest_deadline_holds() -> None:
     assert left.codes.get(timeout=20) == FAILED
 
 
-def test_the_end_of_a_pipe_shows_although_nobody_reads_it() -> None:
+def test_the_end_of_a_pipe_shows_although_it_is_not_read() -> None:
     left = Left()
     ending = Ending(left, end_s=0.05)
     reading, writing = os.pipe()

@@ -242,7 +242,7 @@ def test_a_huge_file_is_not_read(
     assert "larger than 10 octets" in caplog.text
 
 
-def test_it_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guard_file_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard_file, "SLACK_LINES", 10)
     file = written(path, {ONE.key: Accepted(ONE, RULES)})
     for _ in range(100):

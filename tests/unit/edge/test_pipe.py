@@ -137,7 +137,7 @@ def test_a_writer_writes_all_before_it_closes_and_complains_of_nothing() -> None
     os.close(reading)
 
 
-def test_a_reader_that_is_stopped_reads_on_and_calls_nobody() -> None:
+def test_a_stopped_reader_reads_on_and_wakes_no_loop() -> None:
     """A closed event loop cannot be woken."""
     called: list[None] = []
     reading, writing = os.pipe()

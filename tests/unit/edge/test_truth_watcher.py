@@ -88,7 +88,7 @@ async def test_a_file_renamed_over_is_read_at_once(path: Path) -> None:
         assert sorted(latencies)[2] < 0.3
 
 
-async def test_a_file_rewritten_in_place(path: Path) -> None:
+async def test_a_file_rewritten_in_place_is_read_again(path: Path) -> None:
     path.write_text(text(1))
     async with watching(path) as seen:
         await seen.until(lambda: seen.asns == [1])
@@ -140,7 +140,7 @@ async def test_a_bad_content_is_reported_once_and_each_new_one_again(path: Path)
         assert seen.asns == []
 
 
-async def test_a_file_deleted_and_created_again(path: Path) -> None:
+async def test_a_file_deleted_and_created_again_is_read(path: Path) -> None:
     path.write_text(text(1))
     async with watching(path) as seen:
         await seen.until(lambda: seen.asns == [1])
@@ -152,7 +152,7 @@ async def test_a_file_deleted_and_created_again(path: Path) -> None:
         assert seen.watcher.error is None
 
 
-async def test_the_link_swap_of_a_config_map(path: Path) -> None:
+async def test_the_link_swap_of_a_config_map_is_noticed(path: Path) -> None:
     """Kubernetes: truth.json -> ..data/truth.json, ..data -> a directory of each revision."""
     base = path.parent
 
@@ -276,16 +276,16 @@ async def test_the_error_of_a_check_is_forgotten_after_the_next(
     monkeypatch.setattr("rsfilter.edge.truth_watcher._RETRY_S", 0.1)
     path.write_text(text(1))
     os.utime(path, (0, 0))  # settled: it is not read again for nothing
-    looks: list[str] = []
-    look = TruthWatcher._read_new
+    reads: list[str] = []
+    read = TruthWatcher._read_new
 
-    def look_again(watcher: TruthWatcher) -> Any:
-        looks.append("")
-        if len(looks) == 3:
+    def read_again(watcher: TruthWatcher) -> Any:
+        reads.append("")
+        if len(reads) == 3:
             raise RuntimeError("can't start new thread")
-        return look(watcher)
+        return read(watcher)
 
-    monkeypatch.setattr(TruthWatcher, "_read_new", look_again)
+    monkeypatch.setattr(TruthWatcher, "_read_new", read_again)
     async with watching(path) as seen:
         async with asyncio.timeout(PATIENCE_S):
             while seen.watcher.error is None:
@@ -315,27 +315,27 @@ async def test_a_file_system_that_takes_its_time_does_not_stop_the_loop(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Filtering goes on, by the truth in force, while a server of files is gone."""
-    looked: dict[str, set[int]] = {"stat": set(), "realpath": set()}
+    checked: dict[str, set[int]] = {"stat": set(), "realpath": set()}
     stat, realpath = os.stat, os.path.realpath
 
     def seen_stat(name: object, **options: object) -> os.stat_result:
         if name == path:
-            looked["stat"].add(threading.get_ident())
+            checked["stat"].add(threading.get_ident())
         return stat(name, **options)  # type: ignore[arg-type, call-overload]
 
     def seen_realpath(name: object, **options: object) -> str:
         if name == path:
-            looked["realpath"].add(threading.get_ident())
+            checked["realpath"].add(threading.get_ident())
         return realpath(name, **options)  # type: ignore[arg-type, call-overload]
 
     monkeypatch.setattr(os, "stat", seen_stat)
     monkeypatch.setattr(os.path, "realpath", seen_realpath)
     path.write_text(text(1))
     async with watching(path) as seen:
-        await seen.until(lambda: bool(looked["stat"] and looked["realpath"]))
+        await seen.until(lambda: bool(checked["stat"] and checked["realpath"]))
         replace(path, text(2))
         await seen.until(lambda: seen.asns == [1, 2])
-    for threads in looked.values():
+    for threads in checked.values():
         assert threading.get_ident() not in threads
 
 
@@ -361,22 +361,22 @@ async def test_a_file_that_does_not_answer_is_reported_and_read_later(
         await seen.until(lambda: seen.asns == [1] and seen.watcher.error is None)
 
 
-@pytest.mark.parametrize("asked", ["stat", "realpath"])
+@pytest.mark.parametrize("hanging", ["stat", "realpath"])
 async def test_a_file_system_that_stops_answering_is_reported(
-    path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
 ) -> None:
     """Changes of the file are no longer seen, whichever check hangs."""
-    module = os if asked == "stat" else os.path
-    ask, answers = getattr(module, asked), threading.Event()
+    module = os if hanging == "stat" else os.path
+    request, answers = getattr(module, hanging), threading.Event()
     is_gone = False
 
     def answered(name: object, **options: object) -> object:
         if is_gone and name == path:
             assert answers.wait(PATIENCE_S)
-        return ask(name, **options)
+        return request(name, **options)
 
     monkeypatch.setattr("rsfilter.edge.truth_watcher._STALL_S", 0.05)
-    monkeypatch.setattr(module, asked, answered)
+    monkeypatch.setattr(module, hanging, answered)
     path.write_text(text(1))
     async with watching(path) as seen:
         await seen.until(lambda: seen.asns == [1])
@@ -476,15 +476,15 @@ async def test_reading_the_file_does_not_wake_the_watcher(
     path.write_text(text(1))
     async with watching(path) as seen:
         await seen.until(lambda: seen.asns == [1])
-        looks = 0
-        look = seen.watcher._check
+        reads = 0
+        read = seen.watcher._check
 
         async def counted() -> None:
-            nonlocal looks
-            looks += 1
-            await look()
+            nonlocal reads
+            reads += 1
+            await read()
 
         monkeypatch.setattr(seen.watcher, "_check", counted)
         began = time.monotonic()
-        await seen.until(lambda: looks >= 3)
+        await seen.until(lambda: reads >= 3)
         assert time.monotonic() - began > 0.8  # ticks of half a second, not a loop

@@ -131,6 +131,6 @@ def test_a_neighbor_that_is_down_has_no_open_and_hides_no_other() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"fsm": "ESTABLISHED"}]'])
-def test_what_is_no_answer(text: str) -> None:
+def test_an_answer_that_cannot_be_read_raises(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of either decoder
         list(shown(text))

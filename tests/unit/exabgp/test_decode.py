@@ -346,8 +346,8 @@ def test_what_a_host_writes_stays_inside_its_string(text: str) -> None:
     got = decode(state_line("down", json.dumps(text)))
     assert isinstance(got, SessionDown)
     notification = line_of({}).replace(b'"type": "update"', b'"type": "notification"')
-    told = json.dumps({"code": 6, "message": text, "notification": "shutdown"}).encode()
-    assert decode(notification.replace(b'"message": {}', b'"notification": ' + told)) == Ignored(
+    sent = json.dumps({"code": 6, "message": text, "notification": "shutdown"}).encode()
+    assert decode(notification.replace(b'"message": {}', b'"notification": ' + sent)) == Ignored(
         "notification"
     )
 
@@ -405,7 +405,7 @@ def test_time_and_dialect_are_read_at_the_head() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "version"),
     [
         ("exabgp 5.0.15", "5.0.15"),
         ("exabgp 4.2.25", "4.2.25"),
@@ -417,8 +417,8 @@ def test_time_and_dialect_are_read_at_the_head() -> None:
         ('{"application": "exabgp"}', None),
     ],
 )
-def test_the_release_is_what_exabgp_answers(text: str, said: str | None) -> None:
-    assert release(decode(text.encode())) == said
+def test_the_release_is_what_exabgp_answers(text: str, version: str | None) -> None:
+    assert release(decode(text.encode())) == version
 
 
 def test_series_6_and_later_are_not_supported() -> None:

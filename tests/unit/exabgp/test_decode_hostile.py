@@ -105,7 +105,7 @@ HARMLESS = (Skipped, ShowLine, Reply)
 
 @settings(max_examples=300)
 @given(st.one_of(st.binary(), st.binary().map(b"{".__add__), st.binary().map(b"[".__add__)))
-def test_arbitrary_octets(line: bytes) -> None:
+def test_arbitrary_octets_are_decoded_without_harm(line: bytes) -> None:
     assert isinstance(decode(line), HARMLESS)
     assert line_time(line) is None
     assert dialect(line) is None
@@ -140,7 +140,7 @@ documents = st.recursive(
 
 @settings(max_examples=300)
 @given(documents)
-def test_arbitrary_json(document: Any) -> None:
+def test_arbitrary_json_is_decoded_without_harm(document: Any) -> None:
     assert isinstance(decode(json.dumps(document).encode()), HARMLESS)
 
 
@@ -160,7 +160,9 @@ DOCUMENTS = [
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(DOCUMENTS), st.data())
-def test_any_value_in_any_place(document: dict[str, Any], data: st.DataObject) -> None:
+def test_any_value_in_any_place_is_decoded_without_harm(
+    document: dict[str, Any], data: st.DataObject
+) -> None:
     way = data.draw(st.sampled_from(places(document)))
     got = decode(json.dumps(replaced(document, way, data.draw(documents))).encode())
     assert isinstance(got, MESSAGES)
@@ -226,7 +228,7 @@ def test_repeated_members_are_never_chosen_from() -> None:
                      "large-community", "extended-community", "error", "aggregator"]),
     documents, max_size=5,
 ))  # fmt: skip
-def test_attributes_of_any_shape(fields: dict[str, Any]) -> None:
+def test_attributes_of_any_shape_are_parsed_without_harm(fields: dict[str, Any]) -> None:
     got = attributes.parse(json.dumps(fields).encode())
     assert isinstance(got, Attributes)
     assert all(isinstance(segment, Segment) for segment in got.as_path.segments)

@@ -66,7 +66,7 @@ def test_what_exabgp_treats_as_withdrawn_is_rejected_with_its_reason(
     ],
     ids=["a name twice and an escape", "NaN", "Infinity", "-Infinity", "a list of NaN"],
 )
-def test_an_attribute_that_nobody_reads_takes_no_withdraw_with_it(strange: bytes) -> None:
+def test_an_unread_attribute_takes_no_withdraw_with_it(strange: bytes) -> None:
     update = understood(strange, withdrawn=GUEST)
     assert withdrawn_of(update) == {"203.0.113.1/32"}
     assert "203.0.113.2/32" in announced_of(understood(PLAIN + strange, announced=OTHER))

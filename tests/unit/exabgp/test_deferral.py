@@ -46,7 +46,7 @@ def down(host: Address) -> SessionDown:
     return SessionDown(host, 65001, "gone", administrative=False)
 
 
-def says(host: Address) -> Update:
+def update_from(host: Address) -> Update:
     return Update(host, 65001, Attributes(), (), ())
 
 
@@ -70,10 +70,10 @@ def waiting(*hosts: Address) -> Deferral:
     return deferral
 
 
-def test_it_waits_until_each_host_has_ended_each_of_its_families() -> None:
+def test_end_of_rib_waits_until_each_host_has_ended_each_of_its_families() -> None:
     deferral = waiting(A, B)
     assert after(deferral, opened(A, 4), up(A), end(A)) == [B]
-    assert after(deferral, opened(B, 4, 6), up(B), says(B), end(B)) == [B]
+    assert after(deferral, opened(B, 4, 6), up(B), update_from(B), end(B)) == [B]
     assert after(deferral, end(B, V6)) == []
 
 
@@ -87,7 +87,7 @@ def test_a_host_that_is_up_and_silent_counts_as_finished() -> None:
     deferral = waiting(A, B)
     after(deferral, up(A), up(B), now=10.0)
     assert deferral.next_timer() == 10.0 + SILENCE_S
-    after(deferral, says(A), now=12.0)
+    after(deferral, update_from(A), now=12.0)
     assert after(deferral, now=10.0 + SILENCE_S) == [A]
     assert deferral.next_timer() == 12.0 + SILENCE_S
     assert after(deferral, now=11.9 + SILENCE_S) == [A]
@@ -108,7 +108,7 @@ def test_a_host_that_is_not_there_costs_the_deadline() -> None:
 def test_a_host_that_keeps_sending_delays_until_the_deadline_at_most() -> None:
     deferral = waiting(A)
     after(deferral, up(A), now=DEADLINE_S - 1)
-    after(deferral, says(A), now=DEADLINE_S - 0.5)
+    after(deferral, update_from(A), now=DEADLINE_S - 0.5)
     assert deferral.next_timer() == DEADLINE_S
     deferral.expire(DEADLINE_S)
     assert deferral.is_over
@@ -148,14 +148,14 @@ def test_a_host_that_was_lost_again_before_exabgp_answered_is_waited_for() -> No
     assert not deferral.is_over
 
 
-def test_nobody_to_wait_for_is_no_wait() -> None:
+def test_without_hosts_there_is_no_wait() -> None:
     for shown in ([], [absent(ROUTER)], [present(A)], [absent(A, duration=7)]):
         deferral = Deferral([ROUTER])
         deferral.begin(shown, 0.0)
         assert deferral.is_over
 
 
-def test_an_old_exabgp_waits_for_nobody_and_a_young_one_for_the_rest_of_its_time() -> None:
+def test_an_old_exabgp_does_not_wait_and_a_young_one_waits_for_the_rest_of_its_time() -> None:
     """The time of any neighbor is a lower bound of ExaBGP's, a router's too."""
     old, young = Deferral([ROUTER]), Deferral([ROUTER])
     old.begin([present(ROUTER, duration=90), absent(A)], 1000.0)
@@ -171,7 +171,7 @@ def test_others_that_come_up_meanwhile_are_not_waited_for() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([up, down, says, end, lambda h: end(h, V6), lambda h: opened(h, 4)]),
+        st.sampled_from([up, down, update_from, end, lambda h: end(h, V6), lambda h: opened(h, 4)]),
         st.sampled_from([A, B, C, ROUTER]),
         st.floats(0.0, 20.0),
     ),
@@ -184,7 +184,7 @@ def test_a_deferral_always_ends_and_has_a_timer_until_then(
     steps: list[tuple[object, Address, float]], begins: int
 ) -> None:
     deferral, now = Deferral([ROUTER]), 0.0
-    for number, (make, host, pause) in enumerate([*steps, (says, A, 0.0)]):
+    for number, (make, host, pause) in enumerate([*steps, (update_from, A, 0.0)]):
         if number == min(begins, len(steps)):
             deferral.begin([absent(A), absent(B), present(C)], now)
             begun = now

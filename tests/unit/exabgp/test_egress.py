@@ -527,12 +527,12 @@ def test_a_host_is_requested_to_repeat_itself_once_commands_may_be_written() -> 
     rig.lines()
     rig.egress.request_refresh(Address.parse("198.51.100.7"), IPV4)
     rig.egress.replied(ok=False, now=1.0)
-    asked = "neighbor 198.51.100.7 announce route-refresh ipv4 unicast"
+    requested = "neighbor 198.51.100.7 announce route-refresh ipv4 unicast"
     lines = rig.lines(1.0)
-    assert lines.count(asked) == 1
+    assert lines.count(requested) == 1
     assert rig.egress.unanswered == len(lines)
     rig.pass_barrier(lines)
-    assert asked not in rig.lines(2.0)
+    assert requested not in rig.lines(2.0)
 
 
 def test_a_command_that_is_always_refused_is_no_loop() -> None:
@@ -550,7 +550,7 @@ def test_a_command_that_is_always_refused_is_no_loop() -> None:
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
-def test_the_loss_of_a_session_explains_an_error_and_nobody_waits(is_removed: bool) -> None:
+def test_the_loss_of_a_session_explains_an_error_without_a_wait(is_removed: bool) -> None:
     """ExaBGP reports that a router is down before it refuses what was written for it."""
     rig = Rig()
     for at in (1.0, 2.0, 3.0):
@@ -791,8 +791,8 @@ def test_a_router_that_is_filled_leaves_room_for_what_is_new_at_another() -> Non
     for _ in range(WINDOW):
         egress.replied(ok=True, now=2.0)
         lines += [line.decode() for line in egress.commands(2.0)]
-    told = [line for line in lines if line.startswith(f"neighbor {settled} ")]
-    assert announced(told) == len(new)
+    sent = [line for line in lines if line.startswith(f"neighbor {settled} ")]
+    assert announced(sent) == len(new)
 
 
 @pytest.mark.parametrize(
@@ -806,7 +806,7 @@ def test_a_router_that_is_filled_leaves_room_for_what_is_new_at_another() -> Non
         ({"origin": "incomplete"}, "origin incomplete"),
     ],
 )
-def test_attributes_in_a_command(extra: dict[str, object], words: str) -> None:
+def test_attributes_are_written_into_a_command(extra: dict[str, object], words: str) -> None:
     line, count = next(encode.announce(ROUTERS[:1], 0, attributes(1)._replace(**extra), [A]))
     assert words in line.decode()
     assert count == 1

@@ -104,7 +104,7 @@ def test_every_prefix_is_counted_in_exactly_one_place() -> None:
     }
 
 
-def test_the_end_of_rib_of_another_family_is_nobody_elses_barrier() -> None:
+def test_the_end_of_rib_of_another_family_is_no_barrier() -> None:
     bench = EgressBench()
     bench.egress.router_up(ONE)
     assert bench.lines() == [f"neighbor {ONE} announce eor ipv{n} unicast" for n in (4, 6)]
@@ -123,7 +123,7 @@ def test_the_end_of_rib_of_another_family_is_nobody_elses_barrier() -> None:
     assert bench.lines() == [announce(2, str(A))]
 
 
-def test_a_reply_that_nobody_waits_for_is_counted() -> None:
+def test_an_unexpected_reply_is_counted() -> None:
     bench = EgressBench()
     bench.settle(str(ONE))
     bench.reply(2)
@@ -240,12 +240,12 @@ def test_a_barrier_that_exabgp_took_may_still_be_lost() -> None:
     for _ in lines:
         bench.egress.replied(ok=True, now=6.0)
     ends = lines[-2:]
-    asked = [at for at in range(6, 125) if bench.lines(float(at)) == ends]
-    assert asked == [6 + 5, 11 + 10, 21 + 20, 41 + 40], "twice as long each time"
+    requested = [at for at in range(6, 125) if bench.lines(float(at)) == ends]
+    assert requested == [6 + 5, 11 + 10, 21 + 20, 41 + 40], "twice as long each time"
     assert bench.egress.next_timer() == 5.0 + BARRIER_TIMEOUT_S
     bench.egress.end_of_rib_sent(ONE)
     assert bench.egress.routers[ONE].phase is Phase.SETTLED
-    bench.reply(2 * len(asked))
+    bench.reply(2 * len(requested))
     assert bench.egress.next_timer() is None
 
 
@@ -508,11 +508,11 @@ def test_replies_make_room_once_it_is_settled_too(monkeypatch: pytest.MonkeyPatc
     assert bench.lines() == [announce(1, str(C))]
 
 
-def full_desk(monkeypatch: pytest.MonkeyPatch, *told: Prefix) -> EgressBench:
+def full_desk(monkeypatch: pytest.MonkeyPatch, *announced: Prefix) -> EgressBench:
     """A bench with a settled router that has what was `told`; A and B are behind a barrier that
     ExaBGP has taken, and there is no room for more."""
     bench = EgressBench()
-    bench.want(1, *told)
+    bench.want(1, *announced)
     bench.settle(str(ONE))
     for module in (egress_module, router_module):
         monkeypatch.setattr(module, "WINDOW", 2)
@@ -542,11 +542,11 @@ def test_a_withdraw_waits_for_no_barrier_of_others(monkeypatch: pytest.MonkeyPat
 
 def test_withdraws_pause_so_that_a_barrier_can_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """ExaBGP sends no End-of-RIB while there is something else to send."""
-    told = prefixes("203.0.113.4 203.0.113.5 203.0.113.6")
-    bench = full_desk(monkeypatch, *told)
-    bench.drop(*told)
-    assert bench.lines() == [f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {told[0]} {told[1]}"]
+    sent = prefixes("203.0.113.4 203.0.113.5 203.0.113.6")
+    bench = full_desk(monkeypatch, *sent)
+    bench.drop(*sent)
+    assert bench.lines() == [f"neighbor {ONE} {WITHDRAW} 0.0.0.0 nlri {sent[0]} {sent[1]}"]
     bench.reply(1)
     assert bench.lines() == []
     bench.egress.end_of_rib_sent(ONE)
-    assert f"{WITHDRAW} 0.0.0.0 nlri {told[2]}" in bench.lines()[0]
+    assert f"{WITHDRAW} 0.0.0.0 nlri {sent[2]}" in bench.lines()[0]

@@ -47,7 +47,7 @@ def attributes(host: int) -> OutAttributes:
     return OutAttributes(Address(IPV4, 0xC6336400 + host), (65000 + host,), "igp", None, (), (), ())
 
 
-def as_told(wanted: OutAttributes) -> str:
+def as_shown(wanted: OutAttributes) -> str:
     """A path of the model: next hop and attributes."""
     line = next(encode.announce(ROUTERS[:1], 0, wanted, PREFIXES[:1]))[0].decode()
     return line.split("next-hop ")[1].split(" nlri")[0]
@@ -82,7 +82,7 @@ class Site:
             del self.wanted[group][key]
         for path_id, wanted in paths:
             key = (str(prefix), str(Address(IPV4, path_id)) if path_id else "")
-            self.wanted[group][key] = as_told(wanted)
+            self.wanted[group][key] = as_shown(wanted)
         if paths:
             self.desired[group][prefix] = paths
         else:
@@ -127,7 +127,7 @@ class Site:
 
     # What follows ------------------------------------------------------------------------------
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Take what is to be written after an event."""
         lines = self.egress.commands(self.now)
         for line in lines:
@@ -138,7 +138,7 @@ class Site:
         for ok in replies:
             self.egress.replied(ok=ok, now=self.now)
         if replies:  # refused at once
-            self.ask()
+            self.request()
 
     def check(self, line: str) -> None:
         """Commands have what routers should have at this very moment."""
@@ -149,8 +149,8 @@ class Site:
         for router in command["selectors"].replace("neighbor ", "").split(" , "):
             wanted = self.wanted["leaves" if Address.parse(router) in LEAVES else "spines"]
             for prefix in command["nlri"].split():
-                told = text if command["verb"] == "announce" else None
-                assert wanted.get((prefix, command["path"] or "")) == told, line
+                sent = text if command["verb"] == "announce" else None
+                assert wanted.get((prefix, command["path"] or "")) == sent, line
 
     def run(self, seconds: float) -> None:
         """Let time pass, and ExaBGP work."""
@@ -177,7 +177,7 @@ class Site:
         for ok in replies:
             self.egress.replied(ok=ok, now=self.now)
         if replies or sent or is_due:
-            self.ask()
+            self.request()
 
     def end(self) -> None:
         """Stop all disturbances: every router becomes right, and then nothing moves."""
@@ -189,7 +189,7 @@ class Site:
             if not self.exabgp.peers[str(router)].is_up:
                 self.exabgp.peers[str(router)].up()
                 self.egress.router_up(router)
-        self.ask()
+        self.request()
         self.turns = 0
         self.run(QUIET_S)
         assert self.wrong() == {}, f"next event: {self.next_event()}"
@@ -254,9 +254,9 @@ def test_whatever_happens_routers_end_right_by_timers_and_replies_alone(
         site = Site(spine_asn=spine_asn)
         for number in range(len(ROUTERS)):
             site.flap(number, keeps_pending=False)
-        site.ask()
-        for (what, *details), is_asked in happens:
+        site.request()
+        for (what, *details), is_requested in happens:
             what(site, *details)
-            if is_asked:
-                site.ask()
+            if is_requested:
+                site.request()
         site.end()

@@ -14,7 +14,7 @@ P, Q = map(prefix, ("203.0.113.1/32", "203.0.113.2/32"))
 NOTHING: dict[Prefix, object] = {}
 
 
-def nobody(_: Prefix) -> Address | None:
+def no_claimant(_: Prefix) -> Address | None:
     return None
 
 
@@ -26,7 +26,7 @@ def test_a_prefix_waits_for_the_host_that_it_leads_to() -> None:
     del unfinished[A]
     inheritance.finished([A])
     assert inheritance.release() == []
-    assert inheritance.review([{P: ()}], nobody) == [P], "others do not wait for B"
+    assert inheritance.review([{P: ()}], no_claimant) == [P], "others do not wait for B"
     assert set(inheritance.awaited) == {Q}
 
 
@@ -49,7 +49,7 @@ def test_a_prefix_of_several_hosts_waits_for_each_of_them() -> None:
     del unfinished[B]
     inheritance.finished([B])
     assert inheritance.release() == []
-    assert inheritance.review([{P: ()}], nobody) == [P]
+    assert inheritance.review([{P: ()}], no_claimant) == [P]
 
 
 def test_the_last_host_that_finishes_releases_everything() -> None:
@@ -77,7 +77,7 @@ def test_a_withdraw_waits_for_every_host_that_may_announce_the_prefix() -> None:
     del unfinished[B]
     inheritance.finished([B])
     inheritance.release()
-    assert inheritance.review([NOTHING], nobody) == [P]
+    assert inheritance.review([NOTHING], no_claimant) == [P]
 
 
 def test_what_only_some_routers_are_to_have_would_be_withdrawn_from_the_others() -> None:
@@ -87,12 +87,12 @@ def test_what_only_some_routers_are_to_have_would_be_withdrawn_from_the_others()
     assert inheritance.owes(B)
 
 
-def test_a_prefix_of_nobody_that_is_known_is_reviewed() -> None:
+def test_a_prefix_without_a_known_claimant_is_reviewed() -> None:
     inheritance = Inheritance({B: None}.keys())
     inheritance.adopt(P, GONE)
     assert P in inheritance.awaited
     assert inheritance.is_unclear
-    assert inheritance.review([NOTHING], nobody) == [P]
+    assert inheritance.review([NOTHING], no_claimant) == [P]
     assert not inheritance.is_unclear
 
 
@@ -111,7 +111,7 @@ def test_a_review_is_done_in_slices() -> None:
         inheritance.adopt(each, GONE)
     sizes = []
     while inheritance.is_unclear:
-        sizes.append(len(inheritance.review([NOTHING], nobody)))
+        sizes.append(len(inheritance.review([NOTHING], no_claimant)))
     assert sizes == [REVIEWED_AT_ONCE, REVIEWED_AT_ONCE, 1]
 
 
@@ -195,7 +195,7 @@ def test_a_host_that_begins_to_repeat_itself_in_the_middle_keeps_what_it_may_ann
     unfinished[B] = None
     inheritance.watch(second, B)
     assert not inheritance.is_releasing
-    assert inheritance.review([NOTHING], nobody) == [third]
+    assert inheritance.review([NOTHING], no_claimant) == [third]
     assert inheritance.awaited.keys() == {second}
 
 

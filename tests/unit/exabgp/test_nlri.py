@@ -43,7 +43,7 @@ def test_link_local_next_hop_comes_last_whatever_the_order() -> None:
     assert got == announce(PEER, GUEST, hop=(HOP_6, "fe80::1"))
 
 
-def test_next_hop_that_only_some_share() -> None:
+def test_a_next_hop_may_belong_to_some_of_the_prefixes() -> None:
     got = update_of(announces={"ipv6 unicast": {HOP_6: ["::1", "::2"], "fe80::1": ["::2", "::3"]}})
     hop, local = Address.parse(HOP_6), Address.parse("fe80::1")
     assert [(str(route.key.prefix), route.next_hops) for route in got.announced] == [

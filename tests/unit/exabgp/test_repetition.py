@@ -233,11 +233,11 @@ def test_thousands_of_silent_hosts_finish_one_by_one() -> None:
     rig.at(AGAIN_S)
     for n in range(count):
         rig.repetition.heard(number(n), 20.0 + n / 1000)
-    looks = 0
+    calls = 0
 
     def owes(_: Address) -> bool:
-        nonlocal looks
-        looks += 1
+        nonlocal calls
+        calls += 1
         return False
 
     now = 20.0
@@ -245,7 +245,7 @@ def test_thousands_of_silent_hosts_finish_one_by_one() -> None:
         now = max(now, rig.repetition.next_timer() or 0.0)
         rig.repetition.expire(now, owes)
     assert now == pytest.approx(20.0 + (count - 1) / 1000 + SILENCE_S)
-    assert looks == count
+    assert calls == count
 
 
 def test_a_host_that_goes_down_has_finished() -> None:

@@ -54,7 +54,7 @@ TOLD_PATH = (
 )
 
 
-def ask(resync: Resync, *messages: object) -> list[object]:
+def query(resync: Resync, *messages: object) -> list[object]:
     return [found for m in messages for found in resync.message(m, 0.0)]  # type: ignore[arg-type]
 
 
@@ -69,28 +69,28 @@ def after_questions(*neighbors: str) -> Resync:
     """A resync whose questions were answered."""
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, answer(*neighbors), DONE)
+    query(resync, *MARKED, answer(*neighbors), DONE)
     resync.commands(0.0)
-    ask(resync, *MARKED, DONE)
+    query(resync, *MARKED, DONE)
     return resync
 
 
-def test_one_question_after_the_other() -> None:
+def test_queries_are_sent_one_after_the_other() -> None:
     resync = Resync([ROUTER])
     assert resync.commands(0.0) == [*MARK, b"show neighbor json\n"]
-    assert ask(resync, DONE, *MARKED, answer(ROUTER_UP, HOST_UP)) == [
+    assert query(resync, DONE, *MARKED, answer(ROUTER_UP, HOST_UP)) == [
         established(ROUTER, 65200),
         established(HOST, 65001),
     ]
     assert resync.commands(0.0) == []
-    ask(resync, DONE)
+    query(resync, DONE)
     assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
-    assert ask(resync, DONE, *MARKED, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
+    assert query(resync, DONE, *MARKED, ShowLine(f"neighbor {TOLD}"), ShowLine(TOLD_PATH)) == [
         Inherited(ROUTER, Prefix.parse("203.0.113.1/32"), 0, HOST),
         Inherited(ROUTER, Prefix.parse("2001:db8::1/128"), HOST.value, HOST6),
     ]
     assert not resync.is_done
-    ask(resync, DONE)
+    query(resync, DONE)
     assert resync.is_done
     assert resync.commands(0.0) == []
     assert resync.next_timer() is None
@@ -100,9 +100,9 @@ def test_one_question_after_the_other() -> None:
 def test_paths_sent_to_peers_that_are_no_routers_are_not_inherited() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, answer(), DONE)
+    query(resync, *MARKED, answer(), DONE)
     resync.commands(0.0)
-    assert ask(resync, *MARKED, ShowLine(TOLD.replace(str(ROUTER), str(HOST))), DONE) == []
+    assert query(resync, *MARKED, ShowLine(TOLD.replace(str(ROUTER), str(HOST))), DONE) == []
     assert resync.problems == {}
 
 
@@ -112,10 +112,10 @@ def test_paths_sent_to_peers_that_are_no_routers_are_not_inherited() -> None:
 def test_an_answer_to_a_dead_process_is_not_for_us() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    assert ask(resync, answer(ROUTER_UP)) == []
-    ask(resync, *MARKED, answer(), DONE)
+    assert query(resync, answer(ROUTER_UP)) == []
+    query(resync, *MARKED, answer(), DONE)
     resync.commands(0.0)
-    assert ask(resync, ShowLine(TOLD)) == []
+    assert query(resync, ShowLine(TOLD)) == []
 
 
 @pytest.mark.parametrize("left", [1, 2, 3, 500])
@@ -123,9 +123,9 @@ def test_an_answer_to_a_dead_process_is_not_for_us() -> None:
 def test_replies_to_a_dead_process_are_not_for_us(left: int, reply: Reply) -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *[reply] * left)
+    query(resync, *[reply] * left)
     assert resync.commands(0.0) == []
-    assert ask(resync, *MARKED, answer(ROUTER_UP), DONE) == [established(ROUTER, 65200)]
+    assert query(resync, *MARKED, answer(ROUTER_UP), DONE) == [established(ROUTER, 65200)]
     assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
     assert resync.problems == {}
 
@@ -133,9 +133,9 @@ def test_replies_to_a_dead_process_are_not_for_us(left: int, reply: Reply) -> No
 def test_answers_to_a_dead_process_are_not_for_us() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    assert ask(resync, ShowLine(TOLD), DONE, answer(HOST_UP), DONE, ShowLine(TOLD)) == []
+    assert query(resync, ShowLine(TOLD), DONE, answer(HOST_UP), DONE, ShowLine(TOLD)) == []
     assert resync.step is Step.NEIGHBORS
-    assert ask(resync, *MARKED, answer(ROUTER_UP)) == [established(ROUTER, 65200)]
+    assert query(resync, *MARKED, answer(ROUTER_UP)) == [established(ROUTER, 65200)]
     assert resync.problems == {}
 
 
@@ -146,8 +146,8 @@ def test_a_query_without_an_answer_is_sent_again() -> None:
     assert resync.commands(ANSWER_SILENCE_S) == []
     assert resync.commands(1.0 + ANSWER_SILENCE_S) == [*MARK_AGAIN, b"show neighbor json\n"]
     assert resync.problems == {"repeated": 1}
-    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "to the first one, which is late"
-    ask(resync, *MARKED, answer(HOST_UP), DONE)
+    assert query(resync, *MARKED, answer(HOST_UP), DONE) == [], "to the first one, which is late"
+    query(resync, *MARKED, answer(HOST_UP), DONE)
     assert resync.step is Step.LISTING
 
 
@@ -155,18 +155,18 @@ def test_a_mark_that_got_lost_is_not_waited_for() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
     resync.commands(ANSWER_SILENCE_S)
-    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [], "it could be the first one's"
+    assert query(resync, *MARKED, answer(HOST_UP), DONE) == [], "it could be the first one's"
     assert resync.commands(3 * ANSWER_SILENCE_S) == [*MARK_AGAIN, b"show neighbor json\n"]
-    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == [established(HOST, 65001)]
+    assert query(resync, *MARKED, answer(HOST_UP), DONE) == [established(HOST, 65001)]
     assert resync.step is Step.LISTING
 
 
 def test_a_long_answer_is_waited_for() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, answer(), DONE)
+    query(resync, *MARKED, answer(), DONE)
     resync.commands(0.0)
-    ask(resync, *MARKED)
+    query(resync, *MARKED)
     for at in (20.0, 40.0, 60.0):
         resync.message(ShowLine(TOLD), at)
         assert resync.commands(at) == []
@@ -186,7 +186,7 @@ def test_a_query_that_exabgp_refuses_is_counted() -> None:
     """ExaBGP 4.2 has no JSON for this question."""
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, ERROR)
+    query(resync, *MARKED, ERROR)
     assert resync.commands(0.0) == [*MARK, b"show adj-rib out\n"]
     assert resync.problems == {"refused": 1}
 
@@ -194,9 +194,9 @@ def test_a_query_that_exabgp_refuses_is_counted() -> None:
 def test_an_answer_that_makes_no_sense_is_remembered() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, ShowLine("[nonsense]"), DONE)
+    query(resync, *MARKED, ShowLine("[nonsense]"), DONE)
     resync.commands(0.0)
-    ask(resync, *MARKED, ShowLine("more nonsense"), DONE)
+    query(resync, *MARKED, ShowLine("more nonsense"), DONE)
     assert resync.problems == {"unreadable": 2}
 
 
@@ -211,9 +211,9 @@ def test_an_answer_that_makes_no_sense_is_remembered() -> None:
 def test_what_could_not_be_withdrawn_again_is_not_taken_over(route: str) -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, *MARKED, ShowLine("[]"), DONE)
+    query(resync, *MARKED, ShowLine("[]"), DONE)
     resync.commands(0.0)
-    assert ask(resync, *MARKED, ShowLine(route), DONE) == []
+    assert query(resync, *MARKED, ShowLine(route), DONE) == []
     assert resync.problems == {"unreadable": 1}
 
 
@@ -224,5 +224,5 @@ def test_after_a_fresh_start_it_is_over_at_once() -> None:
 def test_a_session_that_came_up_before_our_eyes_is_none_of_before() -> None:
     resync = Resync([ROUTER])
     resync.commands(0.0)
-    ask(resync, SessionUp(HOST, 65001))
-    assert ask(resync, *MARKED, answer(HOST_UP), DONE) == []
+    query(resync, SessionUp(HOST, 65001))
+    assert query(resync, *MARKED, answer(HOST_UP), DONE) == []

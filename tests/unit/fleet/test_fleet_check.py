@@ -115,7 +115,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_configurations_that_do_not_fit_together_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     changed, place, text = WRONG[name]
     names = plan(tmp_path, **changed)
     code, findings = found(capsys, *names)
@@ -162,7 +164,9 @@ def test_another_truth_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [(one["level"], one["place"]) for one in findings] == [("warning", "truth.file")]
 
 
-def test_more_or_fewer_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_knows_how_many_sessions_a_host_should_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = plan(tmp_path)
     assert found(capsys, "--sessions", "1", *names)[0] == 0
     code, findings = found(capsys, "--sessions", "3", *names)
@@ -170,15 +174,15 @@ def test_more_or_fewer_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "198.51.100.0/24: only 2 of 3 route servers has them" in findings[0]["text"]
 
 
-def test_all_errors_of_all_files_at_once(
+def test_all_errors_of_all_files_are_reported_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = plan(tmp_path, asn=0)
     Path(names[0]).write_text("nothing = 1")
     assert main(["fleet", "check", *names]) == 2
-    said = capsys.readouterr().err
-    assert f"{names[0]}: nothing: unknown key" in said
-    assert f"{names[3]}: route_server.asn: expected an ASN" in said
+    output = capsys.readouterr().err
+    assert f"{names[0]}: nothing: unknown key" in output
+    assert f"{names[3]}: route_server.asn: expected an ASN" in output
 
 
 def test_many_hosts_take_seconds_at_most(

@@ -356,7 +356,9 @@ def test_nothing_is_unexplained_until_both_have_stood_by_their_data(fleet: Fleet
         ("configuration", []),
     ],
 )
-def test_other_causes(fleet: Fleet, cause: str, change: list[Record]) -> None:
+def test_other_configuration_or_data_are_named_as_the_cause(
+    fleet: Fleet, cause: str, change: list[Record]
+) -> None:
     fleet.apply("rs2", *change, verdict(PREFIXES[7], "rejected", "prefix_too_long"))
     if cause == "configuration":
         fleet.policy["rs2"] = "q"
@@ -368,7 +370,7 @@ def test_other_causes(fleet: Fleet, cause: str, change: list[Record]) -> None:
     ("cause", "decided"),
     [("guard", ("held", "held_by_guard")), ("max_prefixes", ("rejected", "max_prefixes"))],
 )
-def test_causes_that_follow_from_the_decision(
+def test_the_cause_follows_from_the_decision(
     fleet: Fleet, cause: str, decided: tuple[str, ...]
 ) -> None:
     fleet.apply("rs2", verdict(PREFIXES[7], *decided))
@@ -440,7 +442,7 @@ def test_instances_with_other_data_are_counted_if_they_have_the_same_hosts() -> 
     assert causes_of_data("rs9", peers) == {}
 
 
-def test_a_host_without_its_second_session(fleet: Fleet) -> None:
+def test_a_host_without_its_second_session_is_the_cause(fleet: Fleet) -> None:
     fleet.apply("rs2", *map(withdraw, PREFIXES), session("down"))
     fleet.beats(MISSING_S + 60)
     assert fleet.causes() == {"session"}
@@ -450,7 +452,7 @@ def test_a_host_without_its_second_session(fleet: Fleet) -> None:
     assert fleet.found() == {"rs1": [], "rs2": []}
 
 
-def test_a_route_that_only_one_instance_received(fleet: Fleet) -> None:
+def test_a_route_that_only_one_instance_received_is_named(fleet: Fleet) -> None:
     fleet.apply("rs1", verdict("203.0.113.9/32"))
     began = fleet.now
     while not any(fleet.found().values()):

@@ -66,7 +66,7 @@ def test_blocks_have_bounds(tmp_path: Path) -> None:
     assert (block.first, block.prev) == (1, GENESIS)
 
 
-def test_never_beyond_the_head(tmp_path: Path) -> None:
+def test_the_reader_never_passes_the_head(tmp_path: Path) -> None:
     write(tmp_path, 50)
     everything = lines(tmp_path)
     write_head(tmp_path, claimed_link(everything[19]), QuickDisk())
@@ -199,7 +199,7 @@ def test_the_head_is_what_the_writer_notes(tmp_path: Path) -> None:
     assert head.seq == json.loads(lines(tmp_path)[-1])["seq"] == LogReader(tmp_path).head()
 
 
-def test_a_clock_that_steps_back_and_forth(tmp_path: Path) -> None:
+def test_files_are_read_in_order_although_the_clock_steps_back_and_forth(tmp_path: Path) -> None:
     """Files are in the order of the chain, whatever their times."""
     log = AuditLog(tmp_path, synchronous=True, max_bytes=20_000, disk=QuickDisk())
     for number, step in enumerate((0, DAY, -DAY, 3 * DAY, -2 * DAY, 0)):

@@ -457,7 +457,7 @@ def of(text: str) -> Sources:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_the_mode_of_the_configuration(mode: Mode) -> None:
+def test_the_mode_of_the_configuration_is_in_force(mode: Mode) -> None:
     assert of(TRUTH + f'mode = "{mode.value}"\n' + RTR).nothing.mode is mode
     assert of(RTR).nothing.mode is Mode.AUTHORITATIVE
 

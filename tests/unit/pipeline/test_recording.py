@@ -118,7 +118,7 @@ def test_what_waits_is_written_at_the_end(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "members"),
+    ("release", "members"),
     [
         (GuardReleased("SIGUSR2"), b'"release": "SIGUSR2"}'),
         (
@@ -128,7 +128,7 @@ def test_what_waits_is_written_at_the_end(path: Path) -> None:
     ],
     ids=["all", "a scope"],
 )
-def test_a_release_is_recorded_with_its_scope(asked: GuardReleased, members: bytes) -> None:
-    line = encode(Moment(1.0, 2.0), asked)
+def test_a_release_is_recorded_with_its_scope(release: GuardReleased, members: bytes) -> None:
+    line = encode(Moment(1.0, 2.0), release)
     assert line == b'{"now": 1.0, "time": 2.0, ' + members + b"\n"
-    assert decode(line) == (Moment(1.0, 2.0), asked)
+    assert decode(line) == (Moment(1.0, 2.0), release)

@@ -184,8 +184,8 @@ def test_truth_names_a_password_and_never_holds_one(value: object) -> None:
 
 
 def test_another_program_quotes_no_password() -> None:
-    said = f"line 7: {LEAVES} and {encoded(HV2)} and {ALL_HOSTS}!"
-    assert redacted(said, files()) == "line 7: (password) and (password) and (password)!"
+    found = f"line 7: {LEAVES} and {encoded(HV2)} and {ALL_HOSTS}!"
+    assert redacted(found, files()) == "line 7: (password) and (password) and (password)!"
 
 
 @pytest.fixture
@@ -214,9 +214,9 @@ def test_files_with_passwords_are_their_owners_alone(
     assert modes(place)["exabgp.conf"] == 0o600
     assert main(["check", "-c", str(place / "rsfilter.toml")]) == 0
     assert main(["check", "--json", "-c", str(place / "rsfilter.toml")]) == 0
-    said = "".join(capsys.readouterr())
-    assert not [secret for secret in SECRETS if secret in said or encoded(secret) in said]
-    assert "hosts.passwords" in said
+    output = "".join(capsys.readouterr())
+    assert not [secret for secret in SECRETS if secret in output or encoded(secret) in output]
+    assert "hosts.passwords" in output
 
 
 def test_check_finds_what_render_would_refuse(
@@ -239,7 +239,7 @@ def test_the_kernel_takes_so_many_passwords_and_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-def test_the_kernel_needs_no_more_memory_than_is_said() -> None:
+def test_the_kernel_needs_no_more_memory_than_promised() -> None:
     """Require that as many passwords fit as the limit promises, on this kernel."""
     fit = int(OPTMEM_MAX.read_text()) // PASSWORD_OCTETS
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -321,7 +321,7 @@ def test_every_neighbor_is_there(read: dict[str, Any]) -> None:
         ("198.51.100.200", "192.0.2.100", 4200000007, ["ipv4 unicast"]),
     ],
 )
-def test_the_rendered_session_of_a_host(
+def test_a_host_gets_its_session(
     read: dict[str, Any], address: str, local: str, asn: int, families: list[str]
 ) -> None:
     is_over_ipv6 = ":" in address
@@ -386,7 +386,7 @@ def test_the_rendered_session_of_a_host(
         ),
     ],
 )
-def test_the_rendered_session_of_a_router(
+def test_a_router_gets_its_session(
     read: dict[str, Any], address: str, expected: dict[str, Any]
 ) -> None:
     expected = {
@@ -414,7 +414,7 @@ def test_the_rendered_session_of_a_router(
     assert subset(read["neighbors"][address], expected) == expected
 
 
-def test_the_rendered_process(read: dict[str, Any]) -> None:
+def test_exabgp_gets_its_process(read: dict[str, Any]) -> None:
     expected = {
         "run": [*COMMAND, "run", "-c", "/etc/rsfilter/rsfilter.toml"],
         "encoder": "json",
@@ -462,7 +462,7 @@ def test_exabgp_refuses_what_is_wrong(tmp_path: Path) -> None:
         validate(path, good.environment)
 
 
-def test_eight_thousand_neighbors(tmp_path: Path) -> None:
+def test_eight_thousand_neighbors_are_rendered_and_understood(tmp_path: Path) -> None:
     many = config(BASE.replace("198.51.100.0/25", "198.18.0.0/15") + LEAVES)
     hosts = [
         (f"hv{i}", 4200000000 + i, [f"198.18.{i // 250}.{i % 250}", f"2001:db8:1::{i:x}"])

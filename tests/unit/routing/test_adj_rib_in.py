@@ -154,7 +154,7 @@ HELD_ROUTES = prefixes(
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("queried", "expected"),
     [
         ("203.0.113.0/24", "203.0.113.0 203.0.113.0/24 203.0.113.0/25 203.0.113.127 203.0.113.128 "
                            "203.0.113.255"),
@@ -167,9 +167,9 @@ HELD_ROUTES = prefixes(
         ("2001:db8::1/128", "2001:db8::1"),
     ],
 )  # fmt: skip
-def test_routes_inside_a_prefix(asked: str, expected: str) -> None:
+def test_routes_inside_a_prefix_are_found(queried: str, expected: str) -> None:
     rib_in = table_of(*(entry(route(str(held))) for held in HELD_ROUTES))
-    assert sorted(rib_in.inside(prefix(asked))) == sorted(prefixes(expected))
+    assert sorted(rib_in.inside(prefix(queried))) == sorted(prefixes(expected))
 
 
 def test_a_default_route_covers_its_family() -> None:
@@ -192,7 +192,7 @@ def near_prefixes(draw: st.DrawFn) -> Prefix:
     near_prefixes(),
 )
 def test_covered_routes_are_those_that_covers_accepts(
-    changes: list[tuple[Prefix, int, bool]], asked: Prefix
+    changes: list[tuple[Prefix, int, bool]], queried: Prefix
 ) -> None:
     """The query follows every change: an index sorted before must not be used."""
     rib_in, there = AdjRibIn(), set[RouteKey]()
@@ -204,8 +204,8 @@ def test_covered_routes_are_those_that_covers_accepts(
         elif not comes:
             rib_in.remove(judged.key)
             there.discard(judged.key)
-        expected = {key.prefix for key in there if asked.covers(key.prefix)}
-        assert sorted(rib_in.inside(asked)) == sorted(expected)
+        expected = {key.prefix for key in there if queried.covers(key.prefix)}
+        assert sorted(rib_in.inside(queried)) == sorted(expected)
         assert rib_in.accepted == sum(e.is_accepted for e in rib_in.entries()) == len(there)
 
 

@@ -29,7 +29,7 @@ prefixes = st.builds(
 
 @settings(max_examples=300)
 @given(st.lists(prefixes, max_size=60), prefixes)
-def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> None:
+def test_what_lies_inside_is_found_once(flips: list[Prefix], queried: Prefix) -> None:
     index, there = ByPrefix(), set()
     for each in flips:
         if each in there:
@@ -38,10 +38,10 @@ def test_what_lies_inside_is_found_once(flips: list[Prefix], asked: Prefix) -> N
         else:
             there.add(each)
             index.add([each])
-    assert sorted(index.inside(asked)) == sorted(p for p in there if asked.covers(p))
+    assert sorted(index.inside(queried)) == sorted(p for p in there if queried.covers(p))
 
 
-def test_what_is_malformed_harms_nobody() -> None:
+def test_a_malformed_prefix_lies_inside_no_other() -> None:
     """The prefix is kept as it was sent, and lies inside no prefix of a query."""
     index = ByPrefix()
     for text in ("203.0.113.1/24", "203.0.113.1/77", "203.0.113.1/32", "203.0.113.2/32"):

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 from support.core_samples import data, down, host_group, route, up, update, withdraw
-from support.engine_bench import after, engine, paths, replaced, told
+from support.engine_bench import after, engine, logged, paths, replaced
 from support.engine_model import difference
 from support.engine_rules import (
     HOSTS,
@@ -109,7 +109,7 @@ def test_no_step_takes_more_than_a_slice_of_a_host_that_goes() -> None:
 def test_no_step_takes_more_than_a_slice_of_a_host_that_is_lost() -> None:
     machine = filled(stale_time=120)
     first = machine.handle(down(), 0.0)
-    assert [len(told(each)) for each in (first, *steps(machine))] == [3, 2, 2]
+    assert [len(logged(each)) for each in (first, *steps(machine))] == [3, 2, 2]
 
 
 def test_no_step_takes_more_than_a_slice_of_what_has_expired() -> None:

@@ -20,7 +20,7 @@ from support.core_samples import (
     update,
     withdraw,
 )
-from support.engine_bench import after, changed, engine, told
+from support.engine_bench import after, changed, engine, logged
 from support.filter_site import CONFIG, HOST, ROUTER, TRUTH
 from support.speaker import MARKED, announce, state
 
@@ -38,17 +38,19 @@ from rsfilter.rpki.truth import parse_truth
 ONE, TWO, V6 = "203.0.113.1/32", "203.0.113.2/32", "2001:db8:aa::1/128"
 
 
-def ask(*, on: bool = True, source: str = "operator", at_once: bool = False) -> DrainRequested:
+def drain_request(
+    *, on: bool = True, source: str = "operator", at_once: bool = False
+) -> DrainRequested:
     return DrainRequested(source, on, "alice", at_once)
 
 
 # Who wants it, and since when --------------------------------------------------------------------
 
 
-def test_it_leaves_slowly_and_is_gone() -> None:
+def test_a_drain_announces_graceful_shutdown_then_withdraws() -> None:
     drain = Drain(30.0)
     assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
-    assert drain.request(ask(), 100.0)
+    assert drain.request(drain_request(), 100.0)
     assert drain.state == DrainState(DrainPhase.DRAINING, ("operator: alice",), 130.0)
     assert not drain.expire(129.9)
     assert drain.expire(130.0)
@@ -58,32 +60,32 @@ def test_it_leaves_slowly_and_is_gone() -> None:
 
 def test_asking_twice_is_no_news_and_gives_no_more_time() -> None:
     drain = Drain(30.0)
-    drain.request(ask(), 100.0)
-    assert not drain.request(ask(), 120.0)
+    drain.request(drain_request(), 100.0)
+    assert not drain.request(drain_request(), 120.0)
     assert drain.state.until == 130.0
 
 
-def test_it_is_back_when_the_last_one_lets_it() -> None:
+def test_service_returns_when_the_last_requester_allows_it() -> None:
     drain = Drain(30.0)
-    drain.request(ask(), 100.0)
-    assert drain.request(ask(source="readiness"), 101.0)
+    drain.request(drain_request(), 100.0)
+    assert drain.request(drain_request(source="readiness"), 101.0)
     assert drain.state.why == ("operator: alice", "readiness: alice")
-    assert drain.request(ask(on=False), 102.0)
+    assert drain.request(drain_request(on=False), 102.0)
     assert drain.state == DrainState(DrainPhase.DRAINING, ("readiness: alice",), 130.0)
-    assert drain.request(ask(on=False, source="readiness"), 103.0)
+    assert drain.request(drain_request(on=False, source="readiness"), 103.0)
     assert drain.state == DrainState(DrainPhase.IN_SERVICE, (), None)
     assert not drain.expire(1000.0)
 
 
-def test_nobody_asked_is_no_news() -> None:
-    assert not Drain().request(ask(on=False), 0.0)
+def test_the_end_of_a_drain_that_was_never_requested_is_no_news() -> None:
+    assert not Drain().request(drain_request(on=False), 0.0)
 
 
 def test_with_nothing_to_lose_it_is_gone_at_once() -> None:
     drain = Drain(30.0)
-    drain.request(ask(at_once=True), 100.0)
+    drain.request(drain_request(at_once=True), 100.0)
     assert drain.state == DrainState(DrainPhase.DRAINED, ("operator: alice",), None)
-    drain.request(ask(source="readiness"), 101.0)  # it does not come back to leave again
+    drain.request(drain_request(source="readiness"), 101.0)  # it does not come back to leave again
     assert drain.state.phase is DrainPhase.DRAINED
 
 
@@ -106,8 +108,8 @@ def serving() -> Engine:
 
 def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> None:
     machine = serving()
-    actions = after(machine, ask(), now=100.0)
-    assert told(actions) == [
+    actions = after(machine, drain_request(), now=100.0)
+    assert logged(actions) == [
         "draining: operator asks to leave service: alice [operator: alice]",
     ]
     # TWO had the mark of its host already, so nothing changes for it.
@@ -118,14 +120,14 @@ def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> No
     assert machine.next_timer() == 130.0
 
     actions = machine.expire(130.0)
-    assert told(actions) == ["drained: drain_time is over [operator: alice]"]
+    assert logged(actions) == ["drained: drain_time is over [operator: alice]"]
     assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6, TWO)]
     assert not machine.routes_out("leaves")
     assert not machine.routes_out("spines")
     assert machine.next_timer() is None
 
-    actions = after(machine, ask(on=False), now=200.0)
-    assert told(actions) == ["in_service: operator no longer does: alice []"]
+    actions = after(machine, drain_request(on=False), now=200.0)
+    assert logged(actions) == ["in_service: operator no longer does: alice []"]
     assert communities(machine, ONE) == []
     assert communities(machine, TWO) == [(65007, 1), GRACEFUL_SHUTDOWN]
     assert set(machine.routes_out("spines")) == {prefix(p) for p in (ONE, TWO, V6)}
@@ -133,15 +135,15 @@ def test_everything_is_announced_as_about_to_go_then_withdrawn_then_back() -> No
 
 def test_what_hosts_do_meanwhile_counts() -> None:
     machine = serving()
-    after(machine, ask(), now=100.0)
+    after(machine, drain_request(), now=100.0)
     actions = after(machine, update(route("203.0.113.3/32")), withdraw(route(ONE).key))
     assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]
     assert communities(machine, "203.0.113.3/32") == [GRACEFUL_SHUTDOWN]
     machine.expire(130.0)
     actions = after(machine, update(route("203.0.113.4/32")))
-    assert told(actions) == ["203.0.113.4/32 accepted (announce)"]
+    assert logged(actions) == ["203.0.113.4/32 accepted (announce)"]
     assert changed(actions) == []
-    after(machine, ask(on=False), now=200.0)
+    after(machine, drain_request(on=False), now=200.0)
     assert set(machine.routes_out("leaves")) == {
         prefix(p) for p in (TWO, V6, "203.0.113.3/32", "203.0.113.4/32")
     }
@@ -149,9 +151,9 @@ def test_what_hosts_do_meanwhile_counts() -> None:
 
 def test_another_voice_changes_nothing_for_routers() -> None:
     machine = serving()
-    after(machine, ask(), now=100.0)
-    actions = after(machine, ask(source="readiness"), now=101.0)
-    assert told(actions) == [
+    after(machine, drain_request(), now=100.0)
+    actions = after(machine, drain_request(source="readiness"), now=101.0)
+    assert logged(actions) == [
         "draining: readiness asks to leave service: alice [operator: alice, readiness: alice]"
     ]
     assert changed(actions) == []
@@ -163,7 +165,7 @@ def test_a_large_table_leaves_in_slices() -> None:
         machine = engine(data(["10.0.0.0/8-32 AS65007"]))
         routes = [route(f"10.0.0.{number}/32") for number in range(100)]
         after(machine, up(), update(*routes))
-        steps = [after(machine, ask(), now=100.0)]
+        steps = [after(machine, drain_request(), now=100.0)]
         after(machine, withdraw(routes[99].key), update(route("10.0.1.1/32")))
         while machine.is_busy:
             steps.append(machine.expire(100.0))
@@ -178,9 +180,9 @@ def test_who_comes_back_in_the_middle_of_leaving_is_back_everywhere() -> None:
         machine = engine(data(["10.0.0.0/8-32 AS65007"]))
         after(machine, up(), update(*(route(f"10.0.0.{number}/32") for number in range(100))))
         before = dict(machine.routes_out("spines"))
-        after(machine, ask(), now=100.0)
+        after(machine, drain_request(), now=100.0)
         machine.expire(101.0)
-        after(machine, ask(on=False), now=102.0)
+        after(machine, drain_request(on=False), now=102.0)
         while machine.is_busy:
             machine.expire(103.0)
         assert machine.routes_out("spines") == before
@@ -216,7 +218,7 @@ def test_coming_back_leaves_no_trace(steps: list[object]) -> None:
             machine.handle(step, now)  # type: ignore[arg-type]
             plain.handle(step, now)  # type: ignore[arg-type]
     for source in ("operator", "readiness"):
-        machine.handle(ask(on=False, source=source), now)
+        machine.handle(drain_request(on=False, source=source), now)
     for group in ("leaves", "spines"):
         assert machine.routes_out(group) == plain.routes_out(group)
 
@@ -250,7 +252,7 @@ class Bench:
 TOLD = f"{ROUTER} ipv4 unicast 203.0.113.1/32 next-hop {HOST}".encode()
 
 
-def test_a_new_process_that_is_asked_before_it_knows_anything_announces_nothing() -> None:
+def test_a_new_process_that_is_drained_before_it_knows_anything_announces_nothing() -> None:
     bench = Bench()
     bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
     bench.lines(*MARKED, b"[]", b"done")
@@ -261,14 +263,14 @@ def test_a_new_process_that_is_asked_before_it_knows_anything_announces_nothing(
     assert [c for c in bench.commands() if "nlri 203.0.113.1/32" in c]
 
 
-@pytest.mark.parametrize("is_asked_late", [False, True])
-def test_a_new_process_says_good_bye_for_the_one_before_it(is_asked_late: bool) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_new_process_announces_graceful_shutdown_for_the_one_before_it(is_late: bool) -> None:
     bench = Bench()
-    if not is_asked_late:
+    if not is_late:
         bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
     bench.lines(*MARKED, b"[]", b"done")
     bench.lines(*MARKED, TOLD, b"done")
-    if is_asked_late:
+    if is_late:
         bench.filter.drain(on=True, by="/x is there", now=0.0, source="readiness")
     assert bench.filter.drain_state.phase is DrainPhase.DRAINING
     bench.lines(state(ROUTER, 65200, "up"), state(HOST, 65001, "up"))

@@ -25,9 +25,9 @@ from support.engine_bench import (
     after,
     changed,
     engine,
+    logged,
     paths,
     replaced,
-    told,
     verdicts,
 )
 
@@ -71,7 +71,7 @@ def from_8(where: str = ANYCAST) -> Route:
 def test_a_good_route_is_accepted_logged_and_announced() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)))
-    assert told(actions) == ["203.0.113.1/32 accepted (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 accepted (announce)"]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert paths(machine, ONE) == {0: HV7}
     assert paths(machine, ONE, "spines") == {ID7: HV7}
@@ -80,7 +80,7 @@ def test_a_good_route_is_accepted_logged_and_announced() -> None:
 def test_a_bad_route_is_rejected_logged_and_kept() -> None:
     machine = engine()
     actions = after(machine, update(route(THEIRS)))
-    assert told(actions) == ["203.0.113.17/32 rejected origin_invalid_asn (announce)"]
+    assert logged(actions) == ["203.0.113.17/32 rejected origin_invalid_asn (announce)"]
     assert changed(actions) == []
     assert verdicts(machine) == {f"{HV7} {THEIRS}": "rejected origin_invalid_asn"}
     assert machine.rib_in.at(prefix(THEIRS))[0].verdict.validation == Validation(
@@ -135,7 +135,7 @@ def test_a_name_is_the_hosts_own_and_by_the_data_in_force() -> None:
 def test_one_update_may_carry_many_routes() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE), route(THEIRS), route(TWO)))
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 accepted (announce)",
         "203.0.113.17/32 rejected origin_invalid_asn (announce)",
         "203.0.113.2/32 accepted (announce)",
@@ -155,7 +155,7 @@ def test_a_repetition_costs_nothing(where: str) -> None:
 def test_a_replacement_is_one_change() -> None:
     machine = engine()
     actions = after(machine, update(with_med(1)), update(with_med(2)))
-    assert told(actions) == []
+    assert logged(actions) == []
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert machine.routes_out("leaves")[prefix(ONE)][0][1].med == 2
     assert len(machine.rib_in) == 1
@@ -172,7 +172,7 @@ def test_a_rejected_replacement_withdraws() -> None:
     machine = engine()
     stolen = update(route(ONE, next_hops=HV8))
     actions = after(machine, update(route(ONE)), stolen)
-    assert told(actions) == ["203.0.113.1/32 accepted -> rejected next_hop_not_owned (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 accepted -> rejected next_hop_not_owned (announce)"]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert paths(machine, ONE) == paths(machine, ONE, "spines") == {}
 
@@ -180,7 +180,7 @@ def test_a_rejected_replacement_withdraws() -> None:
 def test_an_accepted_replacement_announces() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE, next_hops=HV8)), update(route(ONE)))
-    assert told(actions) == ["203.0.113.1/32 rejected -> accepted (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 rejected -> accepted (announce)"]
     assert paths(machine, ONE) == {0: HV7}
 
 
@@ -188,7 +188,7 @@ def test_other_reasons_are_logged_once() -> None:
     machine = engine()
     worse = update(route(ONE, next_hops=HV8, as_path="65008"))
     actions = after(machine, update(route(ONE, next_hops=HV8)), worse)
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 rejected -> rejected first_as_not_neighbor next_hop_not_owned (announce)"
     ]
     assert changed(actions) == []
@@ -200,7 +200,7 @@ def test_an_endless_path_is_one_withdraw_and_one_line() -> None:
     lines, changes = [], []
     for length in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1000):
         actions = after(machine, update(route(ONE, as_path="65007 " * length)))
-        lines += told(actions)
+        lines += logged(actions)
         changes += changed(actions)
     assert lines == ["203.0.113.1/32 accepted -> rejected as_path_too_long (announce)"]
     assert changes == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
@@ -212,7 +212,7 @@ def test_a_malformed_update_withdraws_what_it_names() -> None:
     machine = engine()
     malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
     actions = after(machine, update(route(ONE)), malformed)
-    assert told(actions) == ["203.0.113.1/32 accepted -> gone (malformed)"]
+    assert logged(actions) == ["203.0.113.1/32 accepted -> gone (malformed)"]
     assert paths(machine, ONE) == {}
     assert len(machine.rib_in) == 0
 
@@ -228,16 +228,16 @@ def test_a_withdraw_beside_a_malformed_attribute_leaves_room() -> None:
             update(route(guest, as_path="", next_hops="", malformed="treat-as-withdraw")),
         )
     assert len(machine.rib_in) == 0
-    assert told(after(machine, update(route(ONE)))) == ["203.0.113.1/32 accepted (announce)"]
+    assert logged(after(machine, update(route(ONE)))) == ["203.0.113.1/32 accepted (announce)"]
 
 
 def test_a_malformed_announcement_of_a_new_prefix_is_kept_with_its_reason() -> None:
     machine = engine()
     malformed = update(route(ONE, next_hops="", malformed="treat-as-withdraw"))
-    assert told(after(machine, malformed)) == [
+    assert logged(after(machine, malformed)) == [
         "203.0.113.1/32 rejected attribute_malformed (announce)"
     ]
-    assert told(after(machine, malformed)) == [], "it is repeated"
+    assert logged(after(machine, malformed)) == [], "it is repeated"
 
 
 def test_a_global_and_a_link_local_next_hop_are_one_route() -> None:
@@ -245,7 +245,7 @@ def test_a_global_and_a_link_local_next_hop_are_one_route() -> None:
     neighbor = "2001:db8:c633::7"
     both = route(V6, neighbor=neighbor, next_hops=f"{neighbor} fe80::7")
     actions = after(machine, update(both))
-    assert told(actions) == ["2001:db8:aa::1/128 accepted (announce)"]
+    assert logged(actions) == ["2001:db8:aa::1/128 accepted (announce)"]
     assert len(machine.rib_in) == 1
     assert paths(machine, V6) == {0: neighbor}
 
@@ -256,7 +256,7 @@ def test_a_global_and_a_link_local_next_hop_are_one_route() -> None:
 def test_a_withdraw_is_logged_and_passed_on() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)), withdraw(route(ONE).key))
-    assert told(actions) == ["203.0.113.1/32 accepted -> gone (withdraw)"]
+    assert logged(actions) == ["203.0.113.1/32 accepted -> gone (withdraw)"]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
     assert len(machine.rib_in) == len(machine.routes_out("leaves")) == 0
     after(machine, update(route(TWO)), withdraw(route(TWO).key))
@@ -266,7 +266,7 @@ def test_a_withdraw_is_logged_and_passed_on() -> None:
 def test_a_rejected_route_that_is_withdrawn_concerns_no_router() -> None:
     machine = engine()
     actions = after(machine, update(route(THEIRS)), withdraw(route(THEIRS).key))
-    assert told(actions) == ["203.0.113.17/32 rejected -> gone (withdraw)"]
+    assert logged(actions) == ["203.0.113.17/32 rejected -> gone (withdraw)"]
     assert changed(actions) == []
 
 
@@ -282,7 +282,7 @@ def test_an_update_withdraws_before_it_announces() -> None:
     machine = engine()
     both = update(with_med(2), withdrawn=ONE)
     actions = after(machine, update(with_med(1)), both)
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 accepted -> gone (withdraw)",
         "203.0.113.1/32 accepted (announce)",
     ]
@@ -292,7 +292,7 @@ def test_an_update_withdraws_before_it_announces() -> None:
 def test_a_route_comes_back() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)), withdraw(route(ONE).key), update(route(ONE)))
-    assert told(actions) == ["203.0.113.1/32 accepted (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 accepted (announce)"]
     assert changed(actions) == ["leaves 203.0.113.1/32", "spines 203.0.113.1/32"]
 
 
@@ -324,7 +324,7 @@ def test_a_worse_path_concerns_only_routers_that_get_all() -> None:
 def test_theft_leaves_the_owner_untouched() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE)), update(from_8(ONE)))
-    assert told(actions) == ["203.0.113.1/32 rejected origin_invalid_asn (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 rejected origin_invalid_asn (announce)"]
     assert changed(actions) == []
     assert paths(machine, ONE) == {0: HV7}
 
@@ -405,7 +405,7 @@ def test_a_lost_host_takes_its_routes_along() -> None:
     machine = engine()
     after(machine, up(), update(route(ONE), route(THEIRS)), update(from_8()))
     actions = after(machine, down(reason="hold timer expired"), now=9.0)
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 accepted -> gone (session_down)",
         "203.0.113.17/32 rejected -> gone (session_down)",
         "host 198.51.100.7 down: hold timer expired",
@@ -419,17 +419,17 @@ def test_a_lost_host_takes_its_routes_along() -> None:
 
 def test_a_peer_that_stays_down_is_logged_once() -> None:
     machine = engine()
-    assert told(after(machine, down())) == ["host 198.51.100.7 down: lost"]
+    assert logged(after(machine, down())) == ["host 198.51.100.7 down: lost"]
     assert after(machine, down(), now=3.0) == NOTHING
     assert machine.sessions[address(HV7)].since == 0.0
-    assert told(after(machine, up())) == ["host 198.51.100.7 up"]
-    assert told(after(machine, down())) == ["host 198.51.100.7 down: lost"]
+    assert logged(after(machine, up())) == ["host 198.51.100.7 up"]
+    assert logged(after(machine, down())) == ["host 198.51.100.7 down: lost"]
 
 
 def test_routes_may_come_before_we_saw_the_session() -> None:
     """We were restarted, and ExaBGP was not."""
     machine = engine()
-    assert told(after(machine, update(route(ONE)), up())) == ["host 198.51.100.7 up"]
+    assert logged(after(machine, update(route(ONE)), up())) == ["host 198.51.100.7 up"]
     assert paths(machine, ONE) == {0: HV7}
 
 
@@ -437,7 +437,7 @@ def test_a_session_that_starts_anew_unseen_has_nothing_yet() -> None:
     machine = engine()
     after(machine, up(), update(route(ONE)))
     actions = after(machine, up(asn=65008), now=8.0)
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 accepted -> gone (session_down)",
         "host 198.51.100.7 up",
     ]
@@ -456,9 +456,9 @@ def test_routes_of_routers_are_ignored() -> None:
 def test_routes_of_unknown_neighbors_are_judged_and_rejected() -> None:
     machine = engine()
     actions = after(machine, update(route(ONE, neighbor="192.0.2.99")))
-    assert told(actions) == ["203.0.113.1/32 rejected neighbor_unknown (announce)"]
+    assert logged(actions) == ["203.0.113.1/32 rejected neighbor_unknown (announce)"]
     again = after(machine, update(route(ONE, neighbor="192.0.2.99", as_path="")))
-    assert told(again) == [
+    assert logged(again) == [
         "203.0.113.1/32 rejected -> rejected neighbor_unknown as_path_missing (announce)"
     ]
 
@@ -498,7 +498,7 @@ def test_what_an_update_takes_and_gives_back_is_no_change_for_routers() -> None:
     one = route(ONE)
     after(machine, update(one))
     actions = after(machine, update(one, withdrawn=ONE))
-    assert told(actions) == [
+    assert logged(actions) == [
         "203.0.113.1/32 accepted -> gone (withdraw)",
         "203.0.113.1/32 accepted (announce)",
     ]

@@ -53,18 +53,18 @@ class Site:
         self.filter.data_replaced(event, self.now)
         self.wait(0)
 
-    def says(self, line: bytes) -> None:
+    def feed(self, line: bytes) -> None:
         self.filter.line(line, self.now)
         self.wait(0)
 
     def up(self, number: int) -> None:
-        self.says(state(f"198.51.100.{number}", 65000 + number, "up"))
+        self.feed(state(f"198.51.100.{number}", 65000 + number, "up"))
 
     def down(self, number: int) -> None:
-        self.says(state(f"198.51.100.{number}", 65000 + number, "down", "hold timer"))
+        self.feed(state(f"198.51.100.{number}", 65000 + number, "down", "hold timer"))
 
     def announces(self, number: int, *prefixes: str) -> None:
-        self.says(announce(f"198.51.100.{number}", 65000 + number, list(prefixes)))
+        self.feed(announce(f"198.51.100.{number}", 65000 + number, list(prefixes)))
 
     def wait(self, seconds: float) -> None:
         """Turns as the service has them: when something is due."""
@@ -157,7 +157,7 @@ def test_a_route_that_its_host_does_not_announce_is_absent() -> None:
     site.announces(1, ROUTE2)
     site.wait(CHECK_S)
     assert site.absent == []
-    site.says(withdraw(HV1, 65001, [ROUTE1]))
+    site.feed(withdraw(HV1, 65001, [ROUTE1]))
     site.wait(CHECK_S + AFTER)
     assert site.absent == [ROUTE1]
 
@@ -169,7 +169,7 @@ def test_a_rejected_route_is_there_and_one_of_another_host_is_not() -> None:
     site.announces(2, ROUTE1)
     site.wait(1000)
     assert site.absent == [ROUTE1]
-    site.says(announce(HV1, 65001, [ROUTE1], next_hop="192.0.2.1"))
+    site.feed(announce(HV1, 65001, [ROUTE1], next_hop="192.0.2.1"))
     site.wait(CHECK_S)
     assert site.absent == []
 

@@ -121,7 +121,7 @@ def test_well_known_communities_are_obeyed(
             assert attributes.communities == (*beside, community)
 
 
-def test_well_known_communities_by_number() -> None:
+def test_well_known_communities_have_their_numbers() -> None:
     """RFC 1997 and RFC 9494, by hand."""
     assert NO_EXPORT == (0xFFFF, 0xFF01)
     assert NO_ADVERTISE == (0xFFFF, 0xFF02)

@@ -34,7 +34,7 @@ def groups(**networks: str) -> Iterable[HostGroup]:
         ("0.0.0.1", None),
     ],
 )
-def test_the_group_of_an_address(where: str, group: str | None) -> None:
+def test_an_address_has_the_group_that_names_it_most_closely(where: str, group: str | None) -> None:
     group_of = HostGroups(
         groups(
             a="198.51.100.0/24 198.51.100.0/26 198.51.100.1",

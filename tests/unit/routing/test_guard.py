@@ -26,7 +26,7 @@ from support.core_samples import (
     vrp,
     withdraw,
 )
-from support.engine_bench import NOTHING, after, changed, engine, paths, replaced, told, verdicts
+from support.engine_bench import NOTHING, after, changed, engine, logged, paths, replaced, verdicts
 from support.guard_memory import Memory
 
 from rsfilter.routing import adj_rib_in
@@ -124,7 +124,7 @@ def test_a_mass_loss_is_held_and_logged() -> None:
     machine = guarded(*four())
     actions = after(machine, replaced(ONLY_FOUR))
     held = "accepted -> held held_by_guard origin_not_found (data)"
-    assert told(actions) == [
+    assert logged(actions) == [
         *(f"{where} {held}" for where in (ONE, TWO, THREE)),
         "truth: 4 judged, 3 flipped",
         "guard: held 3 of 4, 3 held",
@@ -157,7 +157,7 @@ def test_a_release_is_logged_with_its_requester_and_an_end_once() -> None:
 def test_a_smaller_loss_is_withdrawn() -> None:
     machine = guarded(*four())
     actions = after(machine, replaced(ONLY_TWO_AND_FOUR))
-    assert told(actions)[-1] == "truth: 4 judged, 2 flipped"
+    assert logged(actions)[-1] == "truth: 4 judged, 2 flipped"
     assert announced(machine) == {TWO, FOUR}
 
 
@@ -165,7 +165,7 @@ def test_the_share_is_of_every_accepted_route_not_of_those_judged() -> None:
     """Two are lost: all that were judged, and half of what is accepted."""
     machine = guarded(*four(), route("198.18.0.1/32"))
     actions = after(machine, replaced(ONLY_TWO_AND_FOUR, [prefix(ONE), prefix(THREE)]))
-    assert told(actions)[-1] == "truth: 2 judged, 2 flipped"
+    assert logged(actions)[-1] == "truth: 2 judged, 2 flipped"
     assert announced(machine) == {TWO, FOUR}
 
 
@@ -185,7 +185,7 @@ def test_what_is_held_is_not_among_what_is_accepted() -> None:
     after(machine, replaced(data(["203.0.113.4/31-32 AS65007"])))
     assert machine.guard.held == 3
     actions = after(machine, replaced(NOTHING_OF_THEIRS))
-    assert told(actions)[-1] == "guard: held 2 of 2, 5 held"
+    assert logged(actions)[-1] == "guard: held 2 of 2, 5 held"
 
 
 def test_rejected_routes_are_not_lost_and_never_held() -> None:
@@ -210,7 +210,7 @@ def test_a_loss_of_few_routes_is_never_held() -> None:
 def test_release_judges_by_the_data_in_force() -> None:
     machine = holding()
     actions = after(machine, GuardReleased("SIGUSR2"))
-    assert told(actions) == [
+    assert logged(actions) == [
         *(f"{w} held -> rejected origin_not_found (guard)" for w in (ONE, TWO, THREE)),
         "guard: released 3, 0 held",
     ]
@@ -223,7 +223,7 @@ def test_release_judges_by_the_data_in_force() -> None:
 def test_a_release_of_one_prefix_keeps_the_others_held() -> None:
     machine = holding()
     actions = after(machine, GuardReleased("HTTP", prefix=Prefix.parse(TWO)))
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{TWO} held -> rejected origin_not_found (guard)",
         "guard: released 1, 2 held",
     ]
@@ -249,7 +249,7 @@ def test_the_last_partial_release_is_not_logged_as_an_end_again() -> None:
     machine = holding()
     for where in (ONE, TWO, THREE):
         after(machine, GuardReleased("HTTP", prefix=Prefix.parse(where)))
-    assert told(after(machine, replaced(EVERYTHING))) == [
+    assert logged(after(machine, replaced(EVERYTHING))) == [
         *(f"{where} rejected -> accepted (data)" for where in (ONE, TWO, THREE)),
         "truth: 4 judged, 3 flipped",
     ]
@@ -263,13 +263,13 @@ def test_the_guard_is_armed_again_after_a_release() -> None:
     machine = holding()
     after(machine, GuardReleased("SIGUSR2"), replaced(EVERYTHING))
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
-    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+    assert logged(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
 
 
 def test_repaired_data_end_it() -> None:
     machine = holding()
     actions = after(machine, replaced(EVERYTHING))
-    assert told(actions) == [
+    assert logged(actions) == [
         *(f"{where} held -> accepted (data)" for where in (ONE, TWO, THREE)),
         "truth: 4 judged, 3 flipped",
         "guard: ended 0, 0 held",
@@ -279,7 +279,7 @@ def test_repaired_data_end_it() -> None:
 
 def test_data_may_take_back_a_part() -> None:
     machine = holding()
-    assert told(after(machine, replaced(ONLY_TWO_AND_FOUR))) == [
+    assert logged(after(machine, replaced(ONLY_TWO_AND_FOUR))) == [
         f"{TWO} held -> accepted (data)",
         "truth: 4 judged, 1 flipped",
     ]
@@ -290,7 +290,7 @@ def test_data_may_take_back_a_part() -> None:
 def test_what_is_held_stays_so_when_later_data_lose_little() -> None:
     machine = holding()
     actions = after(machine, replaced(NOTHING_OF_THEIRS))
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{FOUR} accepted -> rejected origin_not_found (data)",
         "truth: 4 judged, 1 flipped",
     ]
@@ -300,14 +300,14 @@ def test_what_is_held_stays_so_when_later_data_lose_little() -> None:
 def test_a_held_route_is_logged_again_when_its_reasons_change() -> None:
     machine = holding()
     actions = after(machine, replaced(TO_THE_OTHER))
-    assert told(actions)[0] == (f"{ONE} held -> held held_by_guard origin_invalid_asn (data)")
+    assert logged(actions)[0] == (f"{ONE} held -> held held_by_guard origin_invalid_asn (data)")
     assert changed(actions) == ["leaves 203.0.113.4/32", "spines 203.0.113.4/32"]
 
 
 def test_the_hosts_own_withdraw_is_not_held() -> None:
     machine = holding()
     actions = after(machine, withdraw(route(ONE).key))
-    assert told(actions) == [f"{ONE} held -> gone (withdraw)"]
+    assert logged(actions) == [f"{ONE} held -> gone (withdraw)"]
     assert announced(machine) == {TWO, THREE, FOUR}
 
 
@@ -315,7 +315,7 @@ def test_nor_is_the_loss_of_its_session() -> None:
     machine = guarded()
     after(machine, up(), *(update(each) for each in four()), replaced(ONLY_FOUR))
     actions = after(machine, down())
-    assert told(actions)[-1] == "guard: ended 0, 0 held"
+    assert logged(actions)[-1] == "guard: ended 0, 0 held"
     assert announced(machine) == set()
     after(machine, up(), *(update(each) for each in four()))
     assert announced(machine) == {FOUR}
@@ -324,21 +324,21 @@ def test_nor_is_the_loss_of_its_session() -> None:
 def test_stale_routes_are_held_until_their_time_is_over() -> None:
     machine = engine(EVERYTHING, hosts=host_group(stale_time=60), limits=AT_MOST_HALF)
     after(machine, up(), *(update(each) for each in four()), down(), now=1000.0)
-    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+    assert logged(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
-    assert told(machine.expire(1060.0))[-1] == "guard: ended 0, 0 held"
+    assert logged(machine.expire(1060.0))[-1] == "guard: ended 0, 0 held"
     assert announced(machine) == set()
 
 
 def test_a_changed_announcement_is_judged_by_the_new_data() -> None:
     machine = holding()
     other = route(ONE, attributes=Attributes(path("65007"), med=5))
-    assert told(after(machine, update(other))) == [
+    assert logged(after(machine, update(other))) == [
         f"{ONE} held -> rejected origin_not_found (announce)"
     ]
     assert announced(machine) == {TWO, THREE, FOUR}
     # And back again: it is held no longer, whatever the next data are.
-    assert told(after(machine, update(route(ONE)))) == []
+    assert logged(after(machine, update(route(ONE)))) == []
     after(machine, replaced(TO_THE_OTHER))
     assert announced(machine) == {TWO, THREE}
     assert machine.guard.held == 2
@@ -353,7 +353,7 @@ def test_a_repeated_announcement_stays_held() -> None:
 def test_a_new_announcement_of_a_held_prefix_is_judged_by_the_new_data() -> None:
     machine = holding()
     stolen = route(ONE, neighbor=HV8, asn=65008)
-    assert told(after(machine, update(stolen))) == [f"{ONE} rejected origin_not_found (announce)"]
+    assert logged(after(machine, update(stolen))) == [f"{ONE} rejected origin_not_found (announce)"]
     assert paths(machine, ONE) == {0: HV7}
 
 
@@ -404,13 +404,13 @@ def test_losses_of_several_changes_count_together() -> None:
         after(machine, replaced(owned(*kept)), now=100.0 + step)
         assert (machine.guard.held, machine.guard.lost) == (0, step + 1)
     actions = after(machine, replaced(owned(*range(4, 10))), now=103.0)
-    assert told(actions)[-1] == "guard: held 1 of 7, 1 held"
+    assert logged(actions)[-1] == "guard: held 1 of 7, 1 held"
     (alarm,) = [event for event in actions.audit if isinstance(event, GuardChange)]
     assert alarm.lost == 3
     assert announced(machine) == set(TEN[3:])
 
 
-def test_they_no_longer_do_when_the_window_is_over() -> None:
+def test_losses_no_longer_count_when_the_window_is_over() -> None:
     machine = with_ten()
     after(machine, replaced(owned(*range(3, 10))), now=100.0)
     after(machine, replaced(owned(*range(4, 10))), now=159.9)
@@ -499,19 +499,19 @@ def restarted(
     machine = engine(by, limits=AT_MOST_HALF, **options)  # type: ignore[arg-type]
     restored = after(machine, memory.restored(0.0, accepted=knows_accepted))
     held = len(memory.held)
-    assert told(restored) == ([f"guard: restored {held}, 0 held"] if held else [])
+    assert logged(restored) == ([f"guard: restored {held}, 0 held"] if held else [])
     return machine
 
 
 def test_what_is_held_survives_a_restart() -> None:
     machine = restarted(holding(), ONLY_FOUR)
     actions = after(machine, up(), *(update(each) for each in four()[:1]))
-    assert told(actions) == [f"{ONE} held held_by_guard origin_not_found (announce)"]
+    assert logged(actions) == [f"{ONE} held held_by_guard origin_not_found (announce)"]
     after(machine, *(update(each) for each in four()))
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
     assert machine.guard.held == 3
     after(machine, AllRepeated())
-    assert told(after(machine, GuardReleased("test")))[-1] == "guard: released 3, 0 held"
+    assert logged(after(machine, GuardReleased("test")))[-1] == "guard: released 3, 0 held"
     assert announced(machine) == {FOUR}
 
 
@@ -530,7 +530,7 @@ def test_data_that_were_put_right_meanwhile_end_it() -> None:
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
     actions = after(machine, AllRepeated())
     assert machine.guard.held == 0
-    assert told(actions) == []  # it was logged when the last one was accepted
+    assert logged(actions) == []  # it was logged when the last one was accepted
 
 
 def test_nothing_else_is_announced_because_of_it() -> None:
@@ -545,7 +545,7 @@ def test_nothing_else_is_announced_because_of_it() -> None:
     assert announced(machine) == set()
     after(machine, update(route(ONE)), update(route(THREE)))  # too late: it has changed
     assert announced(machine) == set()
-    assert told(after(machine, AllRepeated())) == ["guard: ended 0, 0 held"]
+    assert logged(after(machine, AllRepeated())) == ["guard: ended 0, 0 held"]
 
 
 def test_a_held_route_that_is_not_repeated_in_time_is_withdrawn() -> None:
@@ -597,7 +597,7 @@ def test_the_first_data_after_a_restart_are_guarded() -> None:
     after(machine, up(), *(update(each) for each in four()))
     assert announced(machine) == {FOUR}, "nothing is held before it is known how much is lost"
     actions = repeated(machine)
-    assert told(actions)[-1] == "guard: held 3 of 4, 3 held"
+    assert logged(actions)[-1] == "guard: held 3 of 4, 3 held"
     assert announced(machine) == {ONE, TWO, THREE, FOUR}
     assert machine.guard.take_records()[route(ONE).key] is not None
     after(machine, GuardReleased("test"))
@@ -750,10 +750,10 @@ def test_what_is_held_is_never_beside_one_of_many_owners() -> None:
         assert len(machine.routes_out("spines")[prefix(ONE)]) == 2, "all are held"
 
 
-def test_it_is_armed_again_after_a_restart() -> None:
+def test_the_guard_is_armed_again_after_a_restart() -> None:
     machine = restarted(holding(), EVERYTHING)
     after(machine, *(update(each) for each in four()), AllRepeated())
-    assert told(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
+    assert logged(after(machine, replaced(ONLY_FOUR)))[-1] == "guard: held 3 of 4, 3 held"
 
 
 def test_our_own_mark_does_not_change_a_route() -> None:
@@ -763,7 +763,7 @@ def test_our_own_mark_does_not_change_a_route() -> None:
 
 def test_a_fingerprint_is_for_ever() -> None:
     """Another release must find what this one held: sha256 of what is written here."""
-    said = (65007, "65007", "igp", 5, [(65007, 1)], [(1, 2, 3)], [7], ["198.51.100.7"])
+    written = (65007, "65007", "igp", 5, [(65007, 1)], [(1, 2, 3)], [7], ["198.51.100.7"])
     attributes = Attributes(
         path("65007"),
         med=5,
@@ -771,7 +771,7 @@ def test_a_fingerprint_is_for_ever() -> None:
         large_communities=((1, 2, 3),),
         extended_communities=(7,),
     )
-    expected = hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    expected = hashlib.sha256(repr(written).encode()).hexdigest()[:32]
     assert fingerprint(route(ONE, attributes=attributes)) == expected
 
 

@@ -124,13 +124,13 @@ def test_impact_is_what_then_happens(
 
     machine = engine(owners(before), limits=OPEN)
     after(machine, up(), *(update(route(f"203.0.113.{n}/32")) for n in range(16)))
-    said = impact_of(machine, owners(then))
+    found = impact_of(machine, owners(then))
     was = {entry.route.key for entry in machine.rib_in.entries() if entry.is_accepted}
     after(machine, DataReplaced(owners(then), "truth", "", None))
     now = {entry.route.key for entry in machine.rib_in.entries() if entry.is_accepted}
-    assert {flip.route.key for flip in said.lost_routes} == was - now
-    assert {flip.route.key for flip in said.gained_routes} == now - was
-    assert (said.accepted_before, said.accepted_after) == (len(was), len(now))
+    assert {flip.route.key for flip in found.lost_routes} == was - now
+    assert {flip.route.key for flip in found.gained_routes} == now - was
+    assert (found.accepted_before, found.accepted_after) == (len(was), len(now))
 
 
 # Another configuration ---------------------------------------------------------------------------

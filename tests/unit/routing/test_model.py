@@ -99,7 +99,7 @@ def test_an_ipv6_address_is_spelled_as_rfc_5952_has_it(groups: str, text: str) -
         "1",
     ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_text_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         Address.parse(text)
 
@@ -124,7 +124,7 @@ def test_a_zone_id_is_refused_by_name() -> None:
         ("::169.254.0.1", False),
     ],
 )
-def test_link_local_addresses(text: str, expected: bool) -> None:
+def test_link_local_addresses_are_recognised(text: str, expected: bool) -> None:
     assert Address.parse(text).is_link_local is expected
 
 
@@ -171,7 +171,7 @@ def test_prefixes_are_read_as_they_were_sent(text: str, expected: tuple[int, int
         "fe80::%1/64",
     ],
 )
-def test_what_is_no_prefix(text: str) -> None:
+def test_text_that_is_no_prefix_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Prefix.parse(text)
 
@@ -206,7 +206,7 @@ def test_a_prefix_reads_what_it_writes(
         ("2001:db8::/33", True),
     ],
 )
-def test_well_formed_prefixes(text: str, expected: bool) -> None:
+def test_well_formed_prefixes_are_parsed(text: str, expected: bool) -> None:
     assert Prefix.parse(text).is_well_formed is expected
 
 
@@ -224,7 +224,7 @@ def test_masking_clears_the_host_bits(text: str, length: int, expected: str) -> 
     assert str(Prefix.parse(text).masked(length)) == expected
 
 
-def test_the_address_part_of_a_prefix() -> None:
+def test_a_prefix_has_its_address_part() -> None:
     assert Prefix.parse("203.0.113.7/24").address == Address.parse("203.0.113.7")
     assert Prefix.parse("2001:db8::/32").address == Address.parse("2001:db8::")
 
@@ -273,7 +273,7 @@ def test_families_do_not_mix() -> None:
 # AS paths ----------------------------------------------------------------------------------------
 
 
-def test_a_path_of_one_sequence() -> None:
+def test_a_path_of_one_sequence_has_its_asns() -> None:
     assert AsPath.sequence(1, 2) == AsPath((Segment(SegmentType.SEQUENCE, (1, 2)),))
     assert AsPath.sequence() == AsPath(())
 

@@ -40,35 +40,35 @@ def overfull() -> Engine:
     return machine
 
 
-def asked(machine: Engine, now: float) -> list[RefreshWanted]:
+def requested(machine: Engine, now: float) -> list[RefreshWanted]:
     return machine.expire(now).refresh
 
 
 def test_a_host_is_requested_to_repeat_itself_once_there_is_room() -> None:
     machine = overfull()
-    assert asked(machine, CHECK_EVERY_S) == []
+    assert requested(machine, CHECK_EVERY_S) == []
     after(machine, withdraw(*(each.key for each in guests(1, 2, 3))), now=CHECK_EVERY_S)
     assert machine.next_timer() == 2 * CHECK_EVERY_S
-    assert asked(machine, 2 * CHECK_EVERY_S - 1) == []
-    assert asked(machine, 2 * CHECK_EVERY_S) == ASKED
+    assert requested(machine, 2 * CHECK_EVERY_S - 1) == []
+    assert requested(machine, 2 * CHECK_EVERY_S) == ASKED
     after(machine, update(*guests(4, 5)))
     assert set(verdicts(machine).values()) == {"accepted"}
     assert machine.next_timer() is None
-    assert asked(machine, 9 * CHECK_EVERY_S) == []
+    assert requested(machine, 9 * CHECK_EVERY_S) == []
 
 
 def test_a_raised_limit_is_room() -> None:
     machine = overfull()
     group = replace(host_group(), max_prefixes=5)
     after(machine, PolicyReplaced((group,), DEFAULT_LIMITS, 30.0))
-    assert asked(machine, CHECK_EVERY_S) == ASKED
+    assert requested(machine, CHECK_EVERY_S) == ASKED
 
 
 def test_what_one_route_takes_another_may_have_had() -> None:
     """The route beyond the limit moves up: no room, no request, and the limit is checked again."""
     machine = overfull()
     after(machine, withdraw(guests(1)[0].key))
-    assert asked(machine, CHECK_EVERY_S) == []
+    assert requested(machine, CHECK_EVERY_S) == []
     assert machine.next_timer() == 2 * CHECK_EVERY_S
 
 
@@ -77,17 +77,17 @@ def test_a_host_that_exceeds_its_limit_again_is_requested_again_and_no_sooner() 
     for turn in range(1, 4):
         now = turn * CHECK_EVERY_S
         after(machine, withdraw(*(entry.route.key for entry in machine.rib_in.entries())), now=now)
-        assert asked(machine, now) == ASKED
+        assert requested(machine, now) == ASKED
         after(machine, update(*guests(1, 2, 3, 4, 5)), now=now)
-        assert asked(machine, now + CHECK_EVERY_S - 1) == []
+        assert requested(machine, now + CHECK_EVERY_S - 1) == []
 
 
 @pytest.mark.parametrize("stale_time", [0, 60])
 def test_a_session_that_ends_needs_no_request(stale_time: int) -> None:
     machine = engine(hosts=host_group(max_prefixes=2, stale_time=stale_time))
     after(machine, update(*guests(1, 2, 3, 4, 5)), down())
-    assert asked(machine, CHECK_EVERY_S) == []
-    assert asked(machine, 9 * CHECK_EVERY_S) == []
+    assert requested(machine, CHECK_EVERY_S) == []
+    assert requested(machine, 9 * CHECK_EVERY_S) == []
 
 
 def test_thousands_of_hosts_are_not_requested_at_once() -> None:
@@ -99,8 +99,8 @@ def test_thousands_of_hosts_are_not_requested_at_once() -> None:
             route(each, neighbor=neighbor) for each in (f"203.0.113.{n}/32" for n in range(4))
         ]
         after(machine, update(*routes), withdraw(*(each.key for each in routes)))
-    assert len(asked(machine, CHECK_EVERY_S)) == REQUESTED_AT_ONCE
-    assert len(asked(machine, 2 * CHECK_EVERY_S)) == 1
+    assert len(requested(machine, CHECK_EVERY_S)) == REQUESTED_AT_ONCE
+    assert len(requested(machine, 2 * CHECK_EVERY_S)) == 1
 
 
 def test_a_host_is_requested_in_the_families_that_were_not_kept() -> None:
@@ -108,4 +108,4 @@ def test_a_host_is_requested_in_the_families_that_were_not_kept() -> None:
     ipv6 = [route(f"2001:db8:aa::{n}/128", next_hops="2001:db8::7") for n in range(3)]
     after(machine, update(*guests(1, 2)), update(*ipv6))
     after(machine, withdraw(*(entry.route.key for entry in machine.rib_in.entries())))
-    assert asked(machine, CHECK_EVERY_S) == [RefreshWanted(HV7, 6)]
+    assert requested(machine, CHECK_EVERY_S) == [RefreshWanted(HV7, 6)]

@@ -130,8 +130,8 @@ def test_no_bogon_asn_can_be_left_out(bogon: int, monkeypatch: pytest.MonkeyPatc
 
 def test_the_table_has_every_reason() -> None:
     """One reason is missing, because only the guard holds."""
-    told = {reason for case in CASES for reason in case.reasons}
-    assert told == set(REASONS) - {"held_by_guard"}
+    named = {reason for case in CASES for reason in case.reasons}
+    assert named == set(REASONS) - {"held_by_guard"}
 
 
 # The VRPs that decided ---------------------------------------------------------------------------

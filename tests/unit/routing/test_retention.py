@@ -29,8 +29,8 @@ from support.engine_bench import (
     after,
     changed,
     engine,
+    logged,
     replaced,
-    told,
     verdicts,
 )
 
@@ -118,7 +118,7 @@ def test_a_lost_hosts_routes_stay_marked_without_a_withdraw() -> None:
     actions = after(machine, down(reason="hold timer expired"), now=10.0)
     assert at_routers(machine) == {ONE: [f"{HV7}*"], V6: [f"{HV7_IN_V6}*"]}
     assert changed(actions) == [f"{g} {p}" for g in ("leaves", "spines") for p in (ONE, V6)]
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{ONE} accepted -> accepted (session_down)",
         f"{V6} accepted -> accepted (session_down)",
         "host 198.51.100.7 down: hold timer expired",
@@ -156,13 +156,13 @@ def test_a_host_that_comes_and_goes_has_one_timer() -> None:
 def test_without_a_stale_time_nothing_stays() -> None:
     machine = retaining(stale_time=0)
     after(machine, up(), update(route(ONE)))
-    assert told(after(machine, down()))[:1] == [f"{ONE} accepted -> gone (session_down)"]
+    assert logged(after(machine, down()))[:1] == [f"{ONE} accepted -> gone (session_down)"]
     assert at_routers(machine) == {}
     assert machine.next_timer() is None
 
 
 @pytest.mark.parametrize(
-    ("sent", "told_of_it"),
+    ("sent", "change"),
     [
         (route(THEIRS), f"{THEIRS} rejected -> gone (session_down)"),
         (with_communities(NO_LLGR), f"{ONE} accepted -> gone (session_down)"),
@@ -171,11 +171,11 @@ def test_without_a_stale_time_nothing_stays() -> None:
     ],
     ids=["rejected", "no-llgr", "no-llgr-among-others", "no-llgr-of-a-stale-one"],
 )
-def test_what_goes_at_once(sent: Route, told_of_it: str) -> None:
+def test_what_goes_at_once(sent: Route, change: str) -> None:
     machine = retaining()
     after(machine, up(), update(sent))
     actions = after(machine, down())
-    assert told(actions)[0] == told_of_it
+    assert logged(actions)[0] == change
     assert stale(actions) == [(str(sent.key.prefix), None)]
     assert verdicts(machine) == {}
     assert at_routers(machine) == {}
@@ -187,7 +187,7 @@ def test_what_was_beyond_the_limit_goes_and_nothing_moves_up() -> None:
     after(machine, up(), update(route(THEIRS), route(ONE), route(TWO)))
     assert verdicts(machine)[f"{HV7} {TWO}"] == "rejected max_prefixes"
     actions = after(machine, down())
-    assert told(actions)[:-1] == [
+    assert logged(actions)[:-1] == [
         f"{ONE} accepted -> accepted (session_down)",
         f"{THEIRS} rejected -> gone (session_down)",
         f"{TWO} rejected -> gone (session_down)",
@@ -204,7 +204,7 @@ def test_a_stale_route_is_last_whatever_its_metric() -> None:
     assert at_routers(machine, "leaves") == {ANYCAST: [HV8]}
 
 
-def test_a_host_may_say_itself_that_a_route_is_stale() -> None:
+def test_a_host_may_mark_a_route_as_stale_itself() -> None:
     """Passed on, last in choice; and marked once, even when the host is lost."""
     machine = retaining()
     after(machine, up(), update(route(ANYCAST)), update(from_8(med=9)))
@@ -223,7 +223,7 @@ def test_a_host_may_say_itself_that_a_route_is_stale() -> None:
     assert after(machine, end_of_rib()) == NOTHING
 
 
-def test_every_host_at_once() -> None:
+def test_every_host_may_be_lost_at_once() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE), route(ANYCAST)), up(HV8, 65008), update(from_8(THEIRS)))
     after(machine, down(), down(HV8, 65008))
@@ -236,7 +236,7 @@ def test_a_session_whose_end_went_unseen_was_lost() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)))
     actions = after(machine, up(), now=5.0)
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{ONE} accepted -> accepted (session_down)",
         "host 198.51.100.7 up",
     ]
@@ -254,7 +254,7 @@ def test_the_timer_ends_them() -> None:
     assert machine.expire(129.9) == NOTHING
     assert machine.next_timer() == 130.0
     actions = machine.expire(130.0)
-    assert told(actions) == [f"{ONE} accepted -> gone (stale_time)"]
+    assert logged(actions) == [f"{ONE} accepted -> gone (stale_time)"]
     assert stale(actions) == [(ONE, True)]
     assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]
     assert at_routers(machine) == {}
@@ -279,14 +279,14 @@ def test_a_host_that_is_back_repeats_and_the_rest_goes_at_its_end_of_rib() -> No
     machine = retaining()
     after(machine, up(), update(route(ONE), route(TWO), route(V6, next_hops=HV7_IN_V6)))
     after(machine, down(), now=10.0)
-    assert told(after(machine, up(), now=20.0)) == ["host 198.51.100.7 up"]
+    assert logged(after(machine, up(), now=20.0)) == ["host 198.51.100.7 up"]
     actions = after(machine, update(route(ONE)), now=20.0)
-    assert told(actions) == [f"{ONE} accepted -> accepted (announce)"]
+    assert logged(actions) == [f"{ONE} accepted -> accepted (announce)"]
     assert stale(actions) == [(ONE, False)]
     assert changed(actions) == [f"leaves {ONE}", f"spines {ONE}"]  # an implicit replace
     assert at_routers(machine) == {ONE: [HV7], TWO: [f"{HV7}*"], V6: [f"{HV7_IN_V6}*"]}
     actions = after(machine, end_of_rib(4), now=21.0)
-    assert told(actions) == [f"{TWO} accepted -> gone (end_of_rib)"]
+    assert logged(actions) == [f"{TWO} accepted -> gone (end_of_rib)"]
     assert stale(actions) == [(TWO, True)]
     assert at_routers(machine) == {ONE: [HV7], V6: [f"{HV7_IN_V6}*"]}
     after(machine, end_of_rib(6), now=21.0)
@@ -300,7 +300,7 @@ def test_the_timer_runs_on_until_the_end_of_rib() -> None:
     after(machine, up(), update(route(ONE), route(TWO)))
     after(machine, down(), now=10.0)
     after(machine, up(), update(route(ONE)), now=20.0)
-    assert told(machine.expire(130.0)) == [f"{TWO} accepted -> gone (stale_time)"]
+    assert logged(machine.expire(130.0)) == [f"{TWO} accepted -> gone (stale_time)"]
     assert at_routers(machine) == {ONE: [HV7]}
 
 
@@ -328,7 +328,7 @@ def test_an_administrative_shutdown_ends_all_at_once(is_back: bool) -> None:
     if is_back:
         after(machine, up(), update(route(ONE)))
     actions = after(machine, shutdown())
-    ended = sorted(told(actions)[:2])
+    ended = sorted(logged(actions)[:2])
     assert ended == [f"{p} accepted -> gone (administrative)" for p in (ONE, TWO)]
     assert sorted(stale(actions)) == [(ONE, None if is_back else True), (TWO, True)]
     assert at_routers(machine) == {}
@@ -339,7 +339,7 @@ def test_a_shutdown_of_a_live_session_keeps_nothing() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)))
     actions = after(machine, shutdown())
-    assert told(actions)[0] == f"{ONE} accepted -> gone (administrative)"
+    assert logged(actions)[0] == f"{ONE} accepted -> gone (administrative)"
     assert at_routers(machine) == {}
     assert isinstance(actions.audit[-1], SessionChange)
 
@@ -348,7 +348,7 @@ def test_a_host_withdraws_what_is_stale() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)), down(), up())
     actions = after(machine, withdraw(route(ONE).key))
-    assert told(actions) == [f"{ONE} accepted -> gone (withdraw)"]
+    assert logged(actions) == [f"{ONE} accepted -> gone (withdraw)"]
     assert at_routers(machine) == {}
 
 
@@ -356,16 +356,16 @@ def test_a_host_repeats_it_with_what_is_wrong() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)), down(), up())
     actions = after(machine, update(route(ONE, as_path="65007 65009")))
-    assert told(actions) == [f"{ONE} accepted -> rejected as_path_too_long (announce)"]
+    assert logged(actions) == [f"{ONE} accepted -> rejected as_path_too_long (announce)"]
     assert stale(actions) == [(ONE, False)]
     assert at_routers(machine) == {}
     assert after(machine, end_of_rib()) == NOTHING
 
 
-def test_somebody_else_at_the_address_inherits_nothing() -> None:
+def test_another_as_at_the_address_inherits_nothing() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)), down())
-    assert told(after(machine, up(asn=65008))) == [
+    assert logged(after(machine, up(asn=65008))) == [
         f"{ONE} accepted -> gone (session_down)",
         "host 198.51.100.7 up",
     ]
@@ -380,9 +380,9 @@ def test_one_that_was_not_repeated_keeps_its_time_when_the_host_is_lost_again() 
     actions = after(machine, down(), now=30.0)
     assert stale(actions) == [(ONE, True)]
     assert after(machine, down(), now=31.0) == NOTHING  # ExaBGP repeats it
-    assert told(machine.expire(130.0)) == [f"{TWO} accepted -> gone (stale_time)"]
+    assert logged(machine.expire(130.0)) == [f"{TWO} accepted -> gone (stale_time)"]
     assert machine.next_timer() == 150.0
-    assert told(machine.expire(150.0)) == [f"{ONE} accepted -> gone (stale_time)"]
+    assert logged(machine.expire(150.0)) == [f"{ONE} accepted -> gone (stale_time)"]
 
 
 def test_a_shorter_stale_time_counts_from_the_next_loss() -> None:
@@ -392,11 +392,11 @@ def test_a_shorter_stale_time_counts_from_the_next_loss() -> None:
     after(machine, configured(stale_time=60), up(), update(route(TWO)), now=20.0)
     after(machine, down(), now=40.0)
     assert machine.next_timer() == 100.0
-    assert told(machine.expire(100.0)) == [
+    assert logged(machine.expire(100.0)) == [
         f"{ONE} accepted -> gone (stale_time)",
         f"{TWO} accepted -> gone (stale_time)",
     ]
-    assert told(machine.expire(3610.0)) == []  # the time of before
+    assert logged(machine.expire(3610.0)) == []  # the time of before
     assert machine.next_timer() is None
 
 
@@ -416,13 +416,13 @@ def test_stale_routes_are_judged_by_new_data() -> None:
     machine = retaining()
     after(machine, up(), update(route(ONE)), down())
     actions = after(machine, replaced(OTHERS))
-    assert told(actions)[0] == f"{ONE} accepted -> rejected origin_invalid_asn (data)"
+    assert logged(actions)[0] == f"{ONE} accepted -> rejected origin_invalid_asn (data)"
     assert stale(actions) == [(ONE, True)]
     assert at_routers(machine) == {}
     after(machine, replaced(OWNED))  # a mistake, put right in time
     assert at_routers(machine) == {ONE: [f"{HV7}*"]}
     after(machine, replaced(OTHERS), down())
-    assert told(machine.expire(120.0)) == [f"{ONE} rejected -> gone (stale_time)"]
+    assert logged(machine.expire(120.0)) == [f"{ONE} rejected -> gone (stale_time)"]
 
 
 # The guard ---------------------------------------------------------------------------------------
@@ -439,12 +439,12 @@ def holding() -> Engine:
 def test_what_the_guard_holds_stays_when_its_host_is_lost_and_back() -> None:
     machine = holding()
     actions = after(machine, down())
-    assert told(actions)[0] == (
+    assert logged(actions)[0] == (
         f"{ONE} held -> held held_by_guard origin_invalid_asn (session_down)"
     )
     assert at_routers(machine) == {ONE: [f"{HV7}*"]}
     actions = after(machine, up(), update(route(ONE)))
-    assert told(actions) == [f"{ONE} held -> held held_by_guard origin_invalid_asn (announce)"]
+    assert logged(actions) == [f"{ONE} held -> held held_by_guard origin_invalid_asn (announce)"]
     assert stale(actions) == [(ONE, False)]
     assert at_routers(machine) == {ONE: [HV7]}
     assert machine.guard.held == 1
@@ -454,7 +454,7 @@ def test_a_host_that_is_back_with_another_route_is_held_no_longer() -> None:
     machine = holding()
     changed_route = route(ONE, attributes=Attributes(as_path=path("65007"), med=1))
     actions = after(machine, down(), up(), update(changed_route))
-    assert told(actions)[0] == f"{ONE} held -> rejected origin_invalid_asn (announce)"
+    assert logged(actions)[0] == f"{ONE} held -> rejected origin_invalid_asn (announce)"
     assert at_routers(machine) == {}
     assert machine.guard.held == 0
 
@@ -462,7 +462,7 @@ def test_a_host_that_is_back_with_another_route_is_held_no_longer() -> None:
 def test_the_timer_ends_what_is_held_too() -> None:
     machine = holding()
     after(machine, down())
-    assert told(machine.expire(120.0))[0] == f"{ONE} held -> gone (stale_time)"
+    assert logged(machine.expire(120.0))[0] == f"{ONE} held -> gone (stale_time)"
     assert at_routers(machine) == {}
     assert machine.guard.held == 0
 
@@ -479,7 +479,7 @@ def test_stale_routes_take_no_place_from_those_of_the_new_session() -> None:
     assert at_routers(machine) == {ONE: [f"{HV7}*"], TWO: [HV7], THREE: [HV7]}
     # The third of the new session is over the limit, be it stale or not.
     actions = after(machine, update(route(ONE)))
-    assert told(actions) == [
+    assert logged(actions) == [
         f"{ONE} accepted -> gone (max_prefixes)",
         f"{ONE} rejected max_prefixes (announce)",
     ]
@@ -521,7 +521,7 @@ def test_no_more_than_the_limit_is_ever_kept() -> None:
     machine = retaining(max_prefixes=2)
     after(machine, up(), update(route(ONE), route(TWO)), down(), up(), update(route(THREE)))
     actions = after(machine, down())
-    assert told(actions)[:-1] == [
+    assert logged(actions)[:-1] == [
         f"{THREE} accepted -> accepted (session_down)",
         f"{ONE} accepted -> gone (session_down)",
     ]

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.core_samples import data, host_group, prefix, route, up, update, withdraw
-from support.engine_bench import HOSTS, after, engine, paths, replaced, told
+from support.engine_bench import HOSTS, after, engine, logged, paths, replaced
 from support.engine_model import Model, difference
 from support.engine_rules import HOSTS as MODEL_HOSTS
 from support.engine_rules import (
@@ -131,14 +131,14 @@ def test_a_host_that_comes_in_between_is_judged_by_the_new_data() -> None:
     machine.handle(replaced(data(["203.0.113.0/24-32 AS65008"])), 0.0)
     newcomer = "203.0.113.77/32"
     actions = machine.handle(update(route(newcomer, neighbor=HV8, asn=65008)), 0.0)
-    assert told(actions) == [f"{newcomer} accepted (announce)"]
+    assert logged(actions) == [f"{newcomer} accepted (announce)"]
 
 
 def test_a_host_that_withdraws_in_between_is_not_judged() -> None:
     machine = filled()
     machine.handle(replaced(NOBODYS), 0.0)
     machine.handle(withdraw(route(GUESTS[5]).key), 0.0)
-    lines = [line for step in settled(machine) for line in told(step)]
+    lines = [line for step in settled(machine) for line in logged(step)]
     assert not [line for line in lines if line.startswith(f"{GUESTS[5]} accepted")]
     assert announced(machine) == set()
 
@@ -216,8 +216,8 @@ def test_a_release_waits_for_the_data_under_way() -> None:
     machine = filled(limits=Limits(50, 1))
     machine.handle(replaced(NOBODYS), 0.0)
     machine.handle(GuardReleased("test"), 0.0)
-    said = [line for step in settled(machine) for line in told(step)]
-    assert said[-1] == f"guard: released {len(GUESTS)}, 0 held"
+    found = [line for step in settled(machine) for line in logged(step)]
+    assert found[-1] == f"guard: released {len(GUESTS)}, 0 held"
     assert announced(machine) == set()
 
 
@@ -227,8 +227,8 @@ def test_a_held_route_that_is_withdrawn_during_a_release_is_not_logged_again() -
     settled(machine)
     machine.handle(GuardReleased("test"), 0.0)
     machine.handle(withdraw(route(GUESTS[5]).key), 0.0)
-    said = [line for step in settled(machine) for line in told(step)]
-    assert not [line for line in said if line.startswith(GUESTS[5])]
+    found = [line for step in settled(machine) for line in logged(step)]
+    assert not [line for line in found if line.startswith(GUESTS[5])]
     assert announced(machine) == set()
 
 
@@ -369,7 +369,7 @@ class SlicedMachine(RuleBasedStateMachine):
         assert kept <= set(self.seen) <= set.union(*wanted)
 
     @invariant()
-    def at_rest_all_is_as_the_newest_data_say(self) -> None:
+    def at_rest_verdicts_follow_the_newest_data(self) -> None:
         if self.engine.is_busy:
             return
         self.models = self.models[-1:]

@@ -106,7 +106,7 @@ def assert_alike(text: str | bytes) -> None:
 
 
 @given(texts, st.data())
-def test_what_is_damaged_is_read_by_nobody(text: str, data: st.DataObject) -> None:
+def test_a_damaged_document_is_refused(text: str, data: st.DataObject) -> None:
     octets = text.encode()
     at = data.draw(st.integers(0, len(octets)))
     until = data.draw(st.integers(at, min(at + 3, len(octets))))

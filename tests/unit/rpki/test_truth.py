@@ -165,7 +165,7 @@ def test_hosts_may_share_an_asn_and_a_prefix() -> None:
 
 
 @pytest.mark.parametrize("asn", [0, 23456, 65535, 4294967295])
-def test_no_host_has_an_asn_that_nobody_may_use(asn: int) -> None:
+def test_no_host_has_a_reserved_asn(asn: int) -> None:
     assert places(
         refused({"hosts": [{"name": "hv1", "asn": asn, "prefixes": ["10.0.0.0/8"]}]})
     ) == ["/hosts/0/asn"]
@@ -277,7 +277,9 @@ def test_a_revision_is_kept_wherever_it_stands() -> None:
         ),
     ],
 )
-def test_one_thing_wrong_in_slurm(document: dict[str, Any], pointer: str, part: str) -> None:
+def test_each_mistake_in_slurm_is_an_error_with_its_place(
+    document: dict[str, Any], pointer: str, part: str
+) -> None:
     error = refused({"slurmVersion": 1} | document)
     assert [(p.pointer, part in p.message) for p in error.problems] == [(pointer, True)]
 
@@ -580,7 +582,7 @@ def test_a_pointer_is_escaped() -> None:
 # Files -------------------------------------------------------------------------------------------
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_truth_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "with a space" / "truth.json"
     with pytest.raises(TruthError) as caught:
         load_truth(path, NOW)
@@ -694,7 +696,7 @@ def read_entry_both_ways(entry: Any) -> None:
         assert problems or warnings or "/0" in entry["prefix"]  # a length with zeros in front
 
 
-def test_a_plain_entry_with_one_thing_else() -> None:
+def test_the_fast_path_reads_an_entry_as_the_full_one_does() -> None:
     for plain in PLAIN_ENTRIES:
         for name, values in ROA_VALUES.items():
             for value in values:
@@ -897,14 +899,16 @@ def test_stayrtr_loads_the_export(tmp_path: Path) -> None:
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            told = ""
+            logged = ""
             for line in process.stderr:
-                told += line
+                logged += line
                 if "New update" in line or "level=error" in line:
                     break
         finally:
             process.kill()
-    assert re.search(r"New update \(5 uniques, 5 total prefixes[,)]", told)  # 0.6: and router keys
+    assert re.search(
+        r"New update \(5 uniques, 5 total prefixes[,)]", logged
+    )  # 0.6: and router keys
 
 
 def test_very_many_repeated_members_are_found_in_no_time() -> None:

@@ -89,7 +89,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("given_vrps", "prefix", "asn", "state", "named"), TABLE)
-def test_validation_by_table(
+def test_validation_follows_rfc_6811(
     given_vrps: list[str], prefix: str, asn: int, state: OriginState, named: list[str]
 ) -> None:
     validation = vrps(*given_vrps).validate(Prefix.parse(prefix), asn)
@@ -275,14 +275,14 @@ def test_many_vrps_of_one_prefix_are_scanned_once() -> None:
     """A cache can send hundreds of thousands: every route under it would wait for each."""
     where = Prefix.parse("203.0.113.0/24")
     table = VrpSet.of(Vrp(where, 32, asn) for asn in range(1, 1001))
-    looked_at = 0
+    visited = 0
 
     class Counted(tuple[int, ...]):
         __slots__ = ()
 
         def __iter__(self) -> Iterator[int]:
-            nonlocal looked_at
-            looked_at += len(self)
+            nonlocal visited
+            visited += len(self)
             return super().__iter__()
 
     ((_, _, buckets),) = table._tables[IPV4]
@@ -290,7 +290,7 @@ def test_many_vrps_of_one_prefix_are_scanned_once() -> None:
         buckets[key] = Counted(bucket)
     for asn in range(1, 101):
         assert table.validate(where, asn).state is VALID
-    assert looked_at == 1000
+    assert visited == 1000
 
 
 @given(vrp_lists, prefixes(), asns)
@@ -305,7 +305,7 @@ def test_neither_order_nor_repetition_matters(known: list[Vrp], prefix: Prefix, 
 
 
 @given(vrp_lists, some_vrps())
-def test_it_is_a_set_in_natural_order(known: list[Vrp], one: Vrp) -> None:
+def test_vrps_are_a_set_in_natural_order(known: list[Vrp], one: Vrp) -> None:
     table = VrpSet.of(known)
     assert list(table) == sorted(set(known))
     assert len(table) == len(set(known))
@@ -314,7 +314,7 @@ def test_it_is_a_set_in_natural_order(known: list[Vrp], one: Vrp) -> None:
 
 
 @given(vrp_sets, vrp_sets, st.integers(0, 8))
-def test_the_difference_of_two_sets(old: VrpSet, new: VrpSet, most: int) -> None:
+def test_two_sets_have_a_difference(old: VrpSet, new: VrpSet, most: int) -> None:
     prefixes = {vrp.prefix for vrp in set(new) ^ set(old)}
     assert old.difference(new, most) == (
         len(set(new) - set(old)),
@@ -342,7 +342,7 @@ def test_without_these_removes_exactly_these(table: VrpSet, asn: int) -> None:
     assert set(kept) == {one for one in table if one.asn < asn}
 
 
-def test_the_empty_set() -> None:
+def test_the_empty_set_covers_nothing() -> None:
     assert len(EMPTY) == 0
     assert list(EMPTY) == []
     assert VrpSet.of([]) == EMPTY

@@ -23,7 +23,7 @@ from lab.waiting import DEADLINE_S
 from support import rtr_client
 from support.places import ROOT
 from support.rtr_cache import NO_DATA, NOTIFY, Answer, Fault, RtrCache, error, pdu, record
-from support.rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, says
+from support.rtr_faults import FAULTS, FORGED, UPDATE_FAULTS, begins, sends
 
 from rsfilter.routing.model import Prefix, Vrp
 from rsfilter.rpki.vrps import RtrSnapshot, VrpSet
@@ -178,7 +178,7 @@ async def test_data_stay_in_force_through_every_fault(
 
 
 @pytest.mark.slow  # librtr waits for 60 s
-@pytest.mark.parametrize("fault", [says(), begins()])
+@pytest.mark.parametrize("fault", [sends(), begins()])
 async def test_data_are_received_after_a_silence(fault: Fault) -> None:
     async with RtrCache(OLD) as cache:
         cache.faults.append(fault)
@@ -207,7 +207,7 @@ async def test_stopping_does_not_wait_for_a_silent_cache() -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_stopping_in_the_middle_of_a_turn(turns: int) -> None:
+async def test_a_cache_can_be_stopped_in_the_middle_of_a_turn(turns: int) -> None:
     async with RtrCache(OLD) as cache:
         rtr = Watched(cache.address)
         await rtr.caches.start()
@@ -220,7 +220,7 @@ async def test_stopping_in_the_middle_of_a_turn(turns: int) -> None:
 
 async def test_stopping_does_not_wait_for_retry() -> None:
     async with RtrCache(OLD) as cache:
-        cache.faults.append(says(error(NO_DATA)))
+        cache.faults.append(sends(error(NO_DATA)))
         rtr = Watched(cache.address, retry=600)
         await rtr.caches.start()
         await eventually(lambda: rtr.caches.status()[0].errors == 1)
@@ -296,7 +296,7 @@ async def test_equal_vrps_have_one_digest_whatever_the_cache() -> None:
         assert mine.snapshots[-1].serial != theirs.snapshots[-1].serial
 
 
-async def test_nine_of_ten_removed_at_once() -> None:
+async def test_nine_tenths_of_the_data_may_be_removed_at_once() -> None:
     async with RtrCache(COMMON) as cache, watched(cache.address) as rtr:
         await rtr.holds(COMMON)
         cache.holds(FEW)
@@ -318,7 +318,7 @@ async def test_an_empty_cache_does_not_decide() -> None:
         assert rtr.history == [OLD, NEW]
 
 
-async def test_a_notify_during_a_synchronisation() -> None:
+async def test_a_notify_during_a_synchronisation_is_caught_up_with() -> None:
     """librtr ignores it; the refresh catches up."""
 
     def slow(cache: RtrCache) -> Answer:
@@ -347,7 +347,7 @@ async def test_many_updates_are_each_taken_whole() -> None:
         assert [snapshot.serial for snapshot in rtr.snapshots] == list(range(1, 31))
 
 
-async def test_a_cache_of_version_0() -> None:
+async def test_a_cache_of_version_0_is_understood() -> None:
     async with RtrCache(OLD, version=0) as cache, watched(cache.address) as rtr:
         await rtr.holds(OLD)
         cache.holds(NEW)

@@ -112,7 +112,7 @@ def wake_fd() -> Iterator[int]:
     os.close(number)
 
 
-def test_what_librtr_would_crash_on(wake_fd: int) -> None:
+def test_arguments_that_would_crash_librtr_are_refused(wake_fd: int) -> None:
     with pytest.raises(RtrError, match="NUL"):
         Connection(CacheAddress("a\0b", 1), refresh=1, retry=1, wake_fd=wake_fd)
     Connection(CacheAddress("127.0.0.1", 1), refresh=1, retry=1, wake_fd=wake_fd).stop()
@@ -130,7 +130,7 @@ def cutting_cache(listener: socket.socket, stop: threading.Event) -> None:
                 connection.sendall(begun[: nonsense.randrange(len(begun))])
 
 
-def test_starting_and_stopping_beside_busy_threads(wake_fd: int) -> None:
+def test_connections_start_and_stop_beside_busy_threads(wake_fd: int) -> None:
     """A Python callback on a thread of librtr would hang the interpreter here."""
     stop = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -298,7 +298,7 @@ async def test_stayrtr_restarts_and_changes(stayrtr: StayRtr) -> None:
 
 
 @pytest.mark.lab
-async def test_stayrtr_in_a_hurry(stayrtr: StayRtr) -> None:
+async def test_a_hurried_stayrtr_leaves_the_right_data(stayrtr: StayRtr) -> None:
     """Its differences over several serials are wrong: what we end with must not be."""
     stayrtr.serves(some_vrps(3000, 0))
     stayrtr.starts()
@@ -351,7 +351,7 @@ async def test_ssh_checks_the_key_of_the_cache(tmp_path: Path, knows_host: bool)
 
 @pytest.mark.lab
 @pytest.mark.parametrize("expected", ["rtr1.example.net", "rtr2.example.net"])
-async def test_tls_through_stunnel(tmp_path: Path, expected: str) -> None:
+async def test_tls_works_through_stunnel(tmp_path: Path, expected: str) -> None:
     """The cache has the certificate of rtr1. The example of the manual refuses it for another."""
     openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=rtr1.example.net"
     openssl += " -addext subjectAltName=DNS:rtr1.example.net -keyout key.pem -out cert.pem"
@@ -392,7 +392,7 @@ async def test_tls_through_stunnel(tmp_path: Path, expected: str) -> None:
 
 
 @pytest.mark.lab
-async def test_ages_of_a_stayrtr(stayrtr: StayRtr) -> None:
+async def test_data_of_a_stayrtr_grow_old_over_its_restarts(stayrtr: StayRtr) -> None:
     """A cache that answers from the same file is confirmed and old. It restarts from the same
     file, under another session: still as old."""
     first, second = some_vrps(1001, 1), some_vrps(1001, 2)

@@ -84,7 +84,7 @@ def test_what_was_made_for_another_source_is_left_out() -> None:
     }
 
 
-def test_a_name_without_a_source_is_known_to_nobody() -> None:
+def test_a_name_without_a_source_is_unknown() -> None:
     assert fingerprint("exabgp.rib:Nothing") is None
     assert fingerprint("no_such_module:f") is None
     assert install([Replacement("x", {"exabgp.rib:Nothing": {"5.0.15": ""}}, print)], "").left_out
@@ -109,13 +109,13 @@ def _run(*words: str) -> tuple[dict[str, Any], list[str], str]:
     """(input of the helper, ExaBGP's words, stderr) of a server that stops at once."""
     command = [sys.executable, "-P", "-c", SHOW, *words]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    told, argv = json.loads(result.stdout)
-    return told, argv, result.stderr
+    published, argv = json.loads(result.stdout)
+    return published, argv, result.stderr
 
 
 def test_a_server_has_everything_replaced_and_reports_it() -> None:
-    told, argv, errors = _run("exabgp", "server", "x.conf")
-    assert told == {
+    published, argv, errors = _run("exabgp", "server", "x.conf")
+    assert published == {
         "exabgp": version("exabgp"),
         "replaced": [each.name for each in program.REPLACEMENTS],
         "left_out": [],
@@ -126,16 +126,16 @@ def test_a_server_has_everything_replaced_and_reports_it() -> None:
 
 
 def test_stock_has_nothing_replaced() -> None:
-    told, argv, errors = _run("--stock", "exabgp", "server", "x.conf")
-    assert told == {"exabgp": version("exabgp"), "replaced": [], "left_out": []}
+    published, argv, errors = _run("--stock", "exabgp", "server", "x.conf")
+    assert published == {"exabgp": version("exabgp"), "replaced": [], "left_out": []}
     assert argv[1:] == ["server", "x.conf"]
     assert errors == ""
 
 
 def test_what_is_left_out_is_logged_once() -> None:
-    told, _, errors = _run("break", "exabgp", "server", "x.conf")
-    assert told["left_out"] == ["packing"]
-    assert "packing" not in told["replaced"]
+    published, _, errors = _run("break", "exabgp", "server", "x.conf")
+    assert published["left_out"] == ["packing"]
+    assert "packing" not in published["replaced"]
     assert errors == (
         f"rsfilter exabgp: ExaBGP {version('exabgp')}: packing left out: "
         "not made for the source of exabgp.rib.outgoing:OutgoingRIB.updates\n"
@@ -231,7 +231,7 @@ def test_a_withdraw_with_a_tag_leaves_last_and_without_the_tag(
 ) -> None:
     """All withdraws of a flush are in one bucket, which another prefix may have made early."""
 
-    def told(tag: str) -> list[bytes]:
+    def octets_of(tag: str) -> list[bytes]:
         lines = [
             f"withdraw attributes next-hop {none} nlri {prefix.format(1)}",
             f"announce attributes next-hop {hop} as-path [ 65001 ] nlri {prefix.format(2)}",
@@ -241,7 +241,7 @@ def test_a_withdraw_with_a_tag_leaves_last_and_without_the_tag(
 
     for replacements in ((), (announcing.REPLACEMENT, withdrawing.REPLACEMENT)):
         with replaced(*replacements):
-            untagged, tagged = told(""), told(" local-preference 7")
+            untagged, tagged = octets_of(""), octets_of(" local-preference 7")
         announced = tagged[1]
         assert untagged[-1] == announced
         assert len(tagged[0]) == len(tagged[2])
@@ -370,7 +370,7 @@ def test_prefixes_are_read_the_same(family: tuple[int, int], data: bytes, addpat
         (b"\x01\x80", "128.0.0.0/1"),
     ],
 )
-def test_a_plain_prefix(data: bytes, prefix: str) -> None:
+def test_a_prefix_is_read_as_exabgp_reads_it(data: bytes, prefix: str) -> None:
     with replaced(families.REPLACEMENT, prefixes.REPLACEMENT):
         nlri, left = NLRI.unpack_nlri(*IPV4, data + b"rest", Action.ANNOUNCE, False)
     assert nlri.prefix() == prefix

@@ -109,7 +109,7 @@ def test_a_peer_with_nothing_to_do_rests_after_some_turns(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("state", [FSM.CONNECT, FSM.OPENSENT, FSM.OPENCONFIRM, FSM.ESTABLISHED])
-def test_it_rests_wherever_it_waits_for_its_neighbor(stage: Stage, state: int) -> None:
+def test_a_session_rests_wherever_it_waits_for_its_neighbor(stage: Stage, state: int) -> None:
     assert stage.rests(stage.peer(state=state)) == QUIET_TURNS + 1
 
 
@@ -160,15 +160,13 @@ def test_a_peer_that_has_something_pending_does_not_rest(stage: Stage, what: str
         assert stage.has_turn(peer)
 
 
-def test_a_refresh_that_is_never_sent_keeps_nobody_awake(stage: Stage) -> None:
+def test_a_refresh_that_is_never_sent_keeps_no_session_awake(stage: Stage) -> None:
     peer = stage.peer(capability={"route-refresh": False})
     peer.neighbor.refresh = ["something"]
     stage.rests(peer)
 
 
-def test_a_state_that_nobody_knows_costs_no_more_than_in_an_idle_exabgp(
-    stage: Stage, clock: Clock
-) -> None:
+def test_an_unknown_state_costs_no_more_than_in_an_idle_exabgp(stage: Stage, clock: Clock) -> None:
     peer = stage.peer()
     peer.neighbor.eor = ["for ever"]
     for _ in range(PATIENCE + 1):

@@ -196,12 +196,12 @@ def test_a_filter_without_a_socket_filters_and_reports_it(tmp_path: Path) -> Non
         return [f"{warning['name']}: {warning['detail']}" for warning in health["warnings"]]
 
     with running_site(tmp_path, socket=str(place)) as speaker:
-        said = f"socket_missing: {place}: No such file or directory"
-        eventually(lambda: said in warnings(speaker))
+        output = f"socket_missing: {place}: No such file or directory"
+        eventually(lambda: output in warnings(speaker))
         assert f"commands need --url: {place}" in (tmp_path / "rsfilter.log").read_text()
         place.parent.mkdir(parents=True)
         eventually(place.exists)
-        eventually(lambda: said not in warnings(speaker))
+        eventually(lambda: output not in warnings(speaker))
 
 
 def test_who_takes_the_port_first_gets_no_token(

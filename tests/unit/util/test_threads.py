@@ -13,7 +13,7 @@ from lab.waiting import DEADLINE_S
 from rsfilter.util.threads import on_own_thread
 
 
-async def test_what_the_work_returns_and_where_it_is_done() -> None:
+async def test_work_is_done_on_another_thread_and_returned() -> None:
     def work(one: int, *, two: int) -> tuple[int, int]:
         return one + two, threading.get_ident()
 
@@ -22,7 +22,7 @@ async def test_what_the_work_returns_and_where_it_is_done() -> None:
     assert thread != threading.get_ident()
 
 
-async def test_what_the_work_raises() -> None:
+async def test_an_error_of_the_work_is_raised_to_the_caller() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await on_own_thread(int, "x")
 

@@ -28,9 +28,9 @@ def bench(tmp_path: Path) -> Bench:
     directory = tmp_path / "a site"
     directory.mkdir()
     bench = Bench(directory)
-    bench.says(state(ROUTER, 65200, "up"))
+    bench.feed(state(ROUTER, 65200, "up"))
     bench.announces(HV7, 65007, *OWN, "203.0.113.17/32")
-    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer"))
+    bench.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer"))
     return bench
 
 
@@ -39,10 +39,10 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_status_has_every_part(bench: Bench) -> None:
     async with bench.client() as client:
-        said = await client.get("/api/v1/status")
-    assert said["asn"] == 65100
-    assert (said["is_resynced"], said["has_data"]) == (True, True)
-    assert said["routes"] == {
+        answer = await client.get("/api/v1/status")
+    assert answer["asn"] == 65100
+    assert (answer["is_resynced"], answer["has_data"]) == (True, True)
+    assert answer["routes"] == {
         "total": 4,
         "accepted": 3,
         "rejected": 1,
@@ -50,7 +50,7 @@ async def test_status_has_every_part(bench: Bench) -> None:
         "stale": 0,
         "reasons": {"origin_invalid_asn": 1},
     }
-    assert said["sessions"] == {
+    assert answer["sessions"] == {
         "hosts_up": 1,
         "hosts_down": 1,
         "routers_up": 1,
@@ -60,24 +60,24 @@ async def test_status_has_every_part(bench: Bench) -> None:
             {
                 "neighbor": HV8,
                 "host": "hv8",
-                "since": said["sessions"]["first_down"][0]["since"],
+                "since": answer["sessions"]["first_down"][0]["since"],
                 "reason": "hold timer",
             }
         ],
     }
-    assert said["name"] == gethostname()
-    assert said["expected"]["hosts"] == 2
-    assert said["guard"] == {
+    assert answer["name"] == gethostname()
+    assert answer["expected"]["hosts"] == 2
+    assert answer["guard"] == {
         "held": 0,
         "lost": 0,
         "window_s": 3600,
         "max_loss_percent": 20,
         "min_loss": 10,
     }
-    assert said["drain"] == {"phase": "in_service", "why": [], "until": None}
-    assert said["truth"]["in_force"]["revision"] == "3f2a1c"
-    assert said["truth"]["in_force"]["vrps"] == 3
-    assert said["rtr"] is None
+    assert answer["drain"] == {"phase": "in_service", "why": [], "until": None}
+    assert answer["truth"]["in_force"]["revision"] == "3f2a1c"
+    assert answer["truth"]["in_force"]["vrps"] == 3
+    assert answer["rtr"] is None
 
 
 async def test_neighbors_have_their_role_their_host_and_their_counts(bench: Bench) -> None:
@@ -174,7 +174,7 @@ async def test_pages_have_each_route_once_whatever_comes_and_goes(bench: Bench) 
             turn += 1
             bench.announces(HV8, 65008, f"203.0.113.{16 + turn}/32")
             if turn == 3:
-                bench.says(state(HV8, 65008, "down"))
+                bench.feed(state(HV8, 65008, "down"))
     assert [prefix for prefix in seen if prefix in staying] == [*OWN, *staying[3:]]
 
 
@@ -191,10 +191,10 @@ async def test_all_routes_are_returned_as_a_stream(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("path", ["203.0.113.17/32", "203.0.113.17%2F32", "203.0.113.17"])
-async def test_the_story_of_a_route(bench: Bench, path: str) -> None:
+async def test_a_route_has_its_story(bench: Bench, path: str) -> None:
     async with bench.client() as client:
-        said = await client.get(f"/api/v1/routes/{path}")
-    (story,) = said["routes"]
+        answer = await client.get(f"/api/v1/routes/{path}")
+    (story,) = answer["routes"]
     assert story["route"]["verdict"] == "rejected"
     bad = [check for check in story["checks"] if not check["is_good"]]
     assert [check["check"] for check in bad] == ["origin"]
@@ -207,9 +207,9 @@ async def test_the_story_of_a_route(bench: Bench, path: str) -> None:
 async def test_a_story_has_what_routers_get_and_the_last_record(bench: Bench) -> None:
     async with bench.client() as client:
 
-        async def told() -> list[dict[str, object]]:
-            said = await client.get(f"/api/v1/routes/{OWN[0]}")
-            assert said["routes"][0]["announced"] == [
+        async def shown() -> list[dict[str, object]]:
+            answer = await client.get(f"/api/v1/routes/{OWN[0]}")
+            assert answer["routes"][0]["announced"] == [
                 {
                     "routers": "leaves",
                     "path_id": 0,
@@ -220,11 +220,11 @@ async def test_a_story_has_what_routers_get_and_the_last_record(bench: Bench) ->
                     "is_best": True,
                 }
             ]
-            records: list[dict[str, object]] = said["audit"]
+            records: list[dict[str, object]] = answer["audit"]
             return records
 
         async with asyncio.timeout(DEADLINE_S):
-            while not (records := await told()):
+            while not (records := await shown()):
                 await asyncio.sleep(0.01)
     assert [(r["event"], r["verdict"], r["prefix"]) for r in records] == [
         ("verdict", "accepted", OWN[0])
@@ -232,7 +232,7 @@ async def test_a_story_has_what_routers_get_and_the_last_record(bench: Bench) ->
 
 
 async def test_a_stale_route_has_the_time_of_its_end(bench: Bench) -> None:
-    bench.says(state(HV7, 65007, "down", "hold timer"))
+    bench.feed(state(HV7, 65007, "down", "hold timer"))
     async with bench.client() as client:
         (story,) = (await client.get(f"/api/v1/routes/{OWN[0]}"))["routes"]
         counts = (await client.get("/api/v1/status"))["routes"]
@@ -245,15 +245,15 @@ async def test_the_audit_log_can_be_queried(bench: Bench) -> None:
     async with bench.client() as client:
 
         async def found() -> list[int]:
-            said = await client.get("/api/v1/audit?reason=origin_invalid_asn&since=1h")
-            return [record["prefix"] for record in said["records"]]
+            answer = await client.get("/api/v1/audit?reason=origin_invalid_asn&since=1h")
+            return [record["prefix"] for record in answer["records"]]
 
         async with asyncio.timeout(DEADLINE_S):
             while not (prefixes := await found()):
                 await asyncio.sleep(0.01)
         assert prefixes == ["203.0.113.17/32"]
-        said = await client.get("/api/v1/audit?event=verdict&limit=2")
-        assert [r["prefix"] for r in said["records"]] == ["203.0.113.3/32", "203.0.113.17/32"]
+        answer = await client.get("/api/v1/audit?event=verdict&limit=2")
+        assert [r["prefix"] for r in answer["records"]] == ["203.0.113.3/32", "203.0.113.17/32"]
         assert await client.get("/api/v1/audit?until=2020-01-01") == {"records": []}
 
 
@@ -266,10 +266,10 @@ async def test_an_audit_log_that_is_not_there_yet_has_no_records(bench: Bench) -
 
 async def test_truth_returns_what_is_in_force(bench: Bench) -> None:
     async with bench.client() as client:
-        said = await client.get("/api/v1/truth")
-    assert (said["mode"], said["problems"]) == ("authoritative", [])
-    assert said["in_force"]["hosts"] == 2
-    assert said["in_force"]["metadata"] == {"revision": "3f2a1c"}
+        answer = await client.get("/api/v1/truth")
+    assert (answer["mode"], answer["problems"]) == ("authoritative", [])
+    assert answer["in_force"]["hosts"] == 2
+    assert answer["in_force"]["metadata"] == {"revision": "3f2a1c"}
 
 
 # Refusals ----------------------------------------------------------------------------------------
@@ -306,10 +306,10 @@ WRONG = [
 @pytest.mark.parametrize(("path", "status", "error"), WRONG)
 async def test_all_errors_have_one_form(bench: Bench, path: str, status: int, error: str) -> None:
     async with bench.client() as client:
-        said = await client.get(path, status)
-    assert said["error"] == error
-    assert isinstance(said["detail"], str)
-    assert said.keys() <= {"error", "detail", "pointer"}
+        answer = await client.get(path, status)
+    assert answer["error"] == error
+    assert isinstance(answer["detail"], str)
+    assert answer.keys() <= {"error", "detail", "pointer"}
 
 
 @pytest.mark.parametrize(
@@ -334,8 +334,8 @@ async def test_a_defect_is_logged_and_its_response_has_no_detail(
 ) -> None:
     monkeypatch.setattr(routes, "route_shape", lambda *_: 1 / 0)
     async with bench.client() as client:
-        said = await client.get("/api/v1/routes", 500)
-    assert said == {"error": "failed", "detail": "rsfilter's log has the reason"}
+        answer = await client.get("/api/v1/routes", 500)
+    assert answer == {"error": "failed", "detail": "rsfilter's log has the reason"}
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -387,18 +387,18 @@ async def test_nothing_changes_without_the_token(
     bench: Bench, path: str, token: str | None
 ) -> None:
     async with bench.client() as client:
-        answer = await client.ask(path, {"on": True}, token=token)
+        answer = await client.request(path, {"on": True}, token=token)
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert (bench.asked, bench.released) == ([], [])
+    assert (bench.requested, bench.released) == ([], [])
 
 
 async def test_without_a_token_file_nothing_can_be_changed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, CONFIG.partition("[http]")[0])
     async with bench.client() as client:
-        said = await client.post("/api/v1/drain", {"on": True}, status=403)
-    assert said["error"] == "no_token"
-    assert "token_file" in said["detail"]
+        answer = await client.post("/api/v1/drain", {"on": True}, status=403)
+    assert answer["error"] == "no_token"
+    assert "token_file" in answer["detail"]
 
 
 async def test_another_token_holds_at_once_and_is_never_logged(
@@ -437,9 +437,9 @@ async def test_a_body_is_taken_as_it_should_be_or_not_at_all(
     bench: Bench, body: bytes, status: int, pointer: str | None
 ) -> None:
     async with bench.client() as client:
-        said = await client.post("/api/v1/drain", body, status=status)
-    assert said.get("pointer") == pointer
-    assert bench.asked == []
+        answer = await client.post("/api/v1/drain", body, status=status)
+    assert answer.get("pointer") == pointer
+    assert bench.requested == []
 
 
 async def test_a_request_without_a_host_is_refused_without_a_dns_query(
@@ -499,10 +499,10 @@ async def test_who_does_not_read_an_answer_holds_no_connection(
 ) -> None:
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr("rsfilter.web.responses.WRITE_TIMEOUT_S", 0.3)
-    ask = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with served(bench, unused_tcp_port) as address:
         _, deaf = await asyncio.open_connection(*address, limit=1)
-        deaf.write(ask * 1000)
+        deaf.write(request * 1000)
         async with asyncio.timeout(DEADLINE_S):
             while not await is_answered(address):
                 await asyncio.sleep(0.05)
@@ -580,23 +580,23 @@ async def test_neighbors_have_who_is_expected_who_is_absent_and_why_one_is_down(
         ]
     }
     bench = Bench(tmp_path, truth=truth)
-    bench.says(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
-    bench.says(state(HV7, 65007, "down", "hold timer"), state(HV7, 65007, "up"))
+    bench.feed(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
+    bench.feed(state(HV7, 65007, "down", "hold timer"), state(HV7, 65007, "up"))
     async with bench.client() as client:
-        said = await client.get("/api/v1/neighbors?role=host")
+        answer = await client.get("/api/v1/neighbors?role=host")
         assert [
             (n["neighbor"], n["state"], n["is_expected"], n["flaps"], n["reason"])
-            for n in said["neighbors"]
+            for n in answer["neighbors"]
         ] == [(HV7, "up", True, 1, "hold timer"), (HV8, "expected", True, 0, "")]
-        assert said["absent_prefixes"] == []
+        assert answer["absent_prefixes"] == []
         bench.later(CHECK_S)
         bench.later(301)
         bench.later(301)
-        said = await client.get("/api/v1/neighbors?host=hv8")
-        assert [(n["host"], n["state"], n["asn"]) for n in said["neighbors"]] == [
+        answer = await client.get("/api/v1/neighbors?host=hv8")
+        assert [(n["host"], n["state"], n["asn"]) for n in answer["neighbors"]] == [
             ("hv8", "absent", 65008)
         ]
-        (prefix,) = said["absent_prefixes"]
+        (prefix,) = answer["absent_prefixes"]
         assert (prefix["host"], prefix["prefix"]) == ("hv7", "203.0.113.9/32")
         assert len((await client.get("/api/v1/neighbors?state=absent"))["neighbors"]) == 1
         status = await client.get("/api/v1/status")
@@ -617,7 +617,7 @@ async def test_an_absent_host_has_the_same_state_everywhere(tmp_path: Path) -> N
     """Its session was lost: it is down at first, and then absent, in every answer."""
     hv8 = {"name": "hv8", "asn": 65008, "neighbors": [HV8], "prefixes": ["203.0.113.8/32"]}
     bench = Bench(tmp_path, truth={"hosts": [hv8]})
-    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer"))
+    bench.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer"))
     async with bench.client() as client:
         for shown, down in (("down", 1), ("absent", 0)):
             if shown == "absent":
@@ -635,7 +635,7 @@ async def test_an_absent_host_has_the_same_state_everywhere(tmp_path: Path) -> N
 
 
 async def test_a_host_that_exabgp_no_longer_has_is_not_down(bench: Bench) -> None:
-    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "stop, message [removed]"))
+    bench.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "stop, message [removed]"))
     async with bench.client() as client:
         status = await client.get("/api/v1/status")
         everybody = (await client.get("/api/v1/neighbors"))["neighbors"]

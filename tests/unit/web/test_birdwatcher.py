@@ -121,15 +121,15 @@ class Site(Bench):
 
     def __init__(self, directory: Path, config: str = WITH_ROUTERS, truth: Any = TRUTH) -> None:
         super().__init__(directory, config, truth)
-        self.says(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
-        self.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer expired"))
-        self.says(update(HV7, 65007, "203.0.113.1/32"), update(HV7, 65007, "203.0.113.17/32"))
+        self.feed(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
+        self.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "hold timer expired"))
+        self.feed(update(HV7, 65007, "203.0.113.1/32"), update(HV7, 65007, "203.0.113.17/32"))
 
     def is_hostile(self) -> None:
         """The host sends what it can."""
         for prefix, attributes in HOSTILE.items():
-            self.says(update(HV7, 65007, prefix, **attributes))
-        self.says(state(HV8, 65008, "down", 'a "quoted" </script> \\u202e\\u0000 reason'))
+            self.feed(update(HV7, 65007, prefix, **attributes))
+        self.feed(state(HV8, 65008, "down", 'a "quoted" </script> \\u202e\\u0000 reason'))
 
 
 async def get(client: Client, path: str, headers: dict[str, str] | None = None) -> bytes:
@@ -149,9 +149,9 @@ async def test_each_answer_is_as_the_contract_has_it(tmp_path: Path) -> None:
 
 
 def test_there_is_a_schema_for_each_endpoint() -> None:
-    told = {re.sub(r"\?.*|(?<=/)(ipv4_\w+|master\w*|nothing)", "", path) for path in ANSWERS}
+    answered = {re.sub(r"\?.*|(?<=/)(ipv4_\w+|master\w*|nothing)", "", path) for path in ANSWERS}
     known = {re.sub(r"\{\w+\}", "", e.path.removeprefix("/birdwatcher/")) for e in LOOKING_GLASS}
-    assert told == known
+    assert answered == known
     assert {e.method for e in LOOKING_GLASS} == {"GET"}
 
 
@@ -212,7 +212,7 @@ async def test_the_age_of_a_route_is_when_it_arrived(tmp_path: Path) -> None:
     site.api._sample(0.0)  # once a second
     later = site.running.start + 3600
     site.api.glass._arrivals.note(1 << 20, later)  # all that follows arrives an hour later
-    site.says(update(HV7, 65007, "203.0.113.2/32"))
+    site.feed(update(HV7, 65007, "203.0.113.2/32"))
     async with site.client() as client:
         _, found = alice_rules.routes(await get(client, f"routes/protocol/{ID7}"))
     first, second = sorted(found, key=lambda route: route.network)
@@ -222,7 +222,7 @@ async def test_the_age_of_a_route_is_when_it_arrived(tmp_path: Path) -> None:
 async def test_a_foreign_next_hop_does_not_hide_a_route(tmp_path: Path) -> None:
     """Readers cut the filtered routes to those whose gateway is the first accepted one's."""
     site = Site(tmp_path)
-    site.says(update(HV7, 65007, "203.0.113.9/32", next_hop="192.0.2.99"))
+    site.feed(update(HV7, 65007, "203.0.113.9/32", next_hop="192.0.2.99"))
     async with site.client() as client:
         _, rejected = alice_rules.page_of_neighbor(
             await get(client, f"routes/protocol/{ID7}"), await get(client, f"routes/filtered/{ID7}")
@@ -235,7 +235,7 @@ async def test_a_foreign_next_hop_does_not_hide_a_route(tmp_path: Path) -> None:
 async def test_a_host_cannot_imitate_a_label(tmp_path: Path) -> None:
     site = Site(tmp_path)
     forged = [[65100, 1101, 13], [65100, 1000, 4], [64512, 1101, 13]]
-    site.says(update(HV7, 65007, "203.0.113.2/32", large_community=forged))
+    site.feed(update(HV7, 65007, "203.0.113.2/32", large_community=forged))
     async with site.client() as client:
         _, found = alice_rules.routes(await get(client, f"routes/protocol/{ID7}"))
     large = {route.network: route.large for route in found}
@@ -251,9 +251,9 @@ async def test_labels_are_for_readers_only(tmp_path: Path) -> None:
             await get(client, path)
     assert site.follow() == []
     table = site.filter.engine.ribs_out["leaves"]
-    sent = [attributes for paths in table.routes.values() for _, attributes in paths]
-    assert sent
-    assert not [c for attributes in sent for c in attributes.large_communities if c[0] == 65100]
+    answered = [attributes for paths in table.routes.values() for _, attributes in paths]
+    assert answered
+    assert not [c for attributes in answered for c in attributes.large_communities if c[0] == 65100]
 
 
 async def test_held_routes_are_filtered_ones_with_the_guards_label(tmp_path: Path) -> None:
@@ -261,15 +261,15 @@ async def test_held_routes_are_filtered_ones_with_the_guards_label(tmp_path: Pat
     site.loads({"hosts": [{**TRUTH["hosts"][0], "prefixes": ["192.0.2.0/28"]}]})  # type: ignore[dict-item]
     async with site.client() as client:
         _, rejected = alice_rules.routes(await get(client, f"routes/filtered/{ID7}"))
-        said = alice_rules.status(await get(client, "status"))["message"]
+        found = alice_rules.status(await get(client, "status"))["message"]
     (held,) = (route for route in rejected if route.network == "203.0.113.1/32")
     assert held.large[0] == [65100, 1101, 2010]
-    assert said == "in service; the guard holds 1 route"
+    assert found == "in service; the guard holds 1 route"
 
 
 async def test_stale_routes_are_accepted_ones_with_their_community(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.says(state(HV7, 65007, "down", "hold timer expired"))
+    site.feed(state(HV7, 65007, "down", "hold timer expired"))
     async with site.client() as client:
         _, (route,) = alice_rules.routes(await get(client, f"routes/protocol/{ID7}"))
         seen = {each.id: each for each in alice_rules.neighbors(await get(client, "protocols/bgp"))}
@@ -281,7 +281,7 @@ async def test_stale_routes_are_accepted_ones_with_their_community(tmp_path: Pat
 async def test_a_host_far_beyond_its_limit_is_reported(tmp_path: Path) -> None:
     site = Site(tmp_path, WITH_ROUTERS.replace("max_prefixes = 1000000", "max_prefixes = 1"))
     for block in range(11):
-        site.says(update(HV7, 65007, *(f"10.{block}.0.{n}/32" for n in range(100))))
+        site.feed(update(HV7, 65007, *(f"10.{block}.0.{n}/32" for n in range(100))))
     async with site.client() as client:
         seen = {each.id: each for each in alice_rules.neighbors(await get(client, "protocols/bgp"))}
     assert seen[ID7].last_error.startswith("so many routes beyond max_prefixes")
@@ -300,7 +300,7 @@ async def test_the_message_names_problems_without_their_details(tmp_path: Path) 
 async def test_one_network_is_never_in_both_lists_of_a_neighbor(tmp_path: Path) -> None:
     """A host with ADD-PATH may have an accepted and a rejected path: the accepted one is shown."""
     site = Site(tmp_path)
-    site.says(
+    site.feed(
         update(HV7, 65007, "203.0.113.2/32", path_id=1),
         update(HV7, 65007, "203.0.113.2/32", path_id=2, next_hop="192.0.2.99"),
         update(HV7, 65007, "203.0.113.3/32", path_id=2, next_hop="192.0.2.99"),
@@ -317,7 +317,7 @@ async def test_a_verdict_that_changes_meanwhile_leaves_the_list(tmp_path: Path) 
     """The rest of a list is of its moment: no accepted route is shown as filtered."""
     site = Site(tmp_path)
     prefixes = [f"10.0.0.{n}/32" for n in range(200)]
-    site.says(update(HV7, 65007, *prefixes))
+    site.feed(update(HV7, 65007, *prefixes))
     pause, rests = site.api.reader.pause, 0
 
     async def change_at_the_second_rest() -> None:
@@ -336,11 +336,11 @@ async def test_a_verdict_that_changes_meanwhile_leaves_the_list(tmp_path: Path) 
 
 async def test_what_a_router_does_not_get_has_its_reason(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.says(update(HV7, 65007, "203.0.113.2/32", community=[[65535, 65282]]))
+    site.feed(update(HV7, 65007, "203.0.113.2/32", community=[[65535, 65282]]))
     site.loads(
         {"roas": [{"prefix": "203.0.113.0/28", "maxLength": 32, "asn": n} for n in (65007, 65008)]}
     )
-    site.says(state(HV8, 65008, "up"), update(HV8, 65008, "203.0.113.1/32", med=5))
+    site.feed(state(HV8, 65008, "up"), update(HV8, 65008, "203.0.113.1/32", med=5))
     async with site.client() as client:
         _, kept = alice_rules.routes(await get(client, f"routes/noexport/{ROUTER_ID}"))
         _, of_host = alice_rules.routes(await get(client, f"routes/noexport/{ID7}"))
@@ -356,7 +356,7 @@ async def test_tables_have_their_families(tmp_path: Path) -> None:
     site = Site(
         tmp_path, WITH_ROUTERS.replace('"198.51.100.0/24"]', '"198.51.100.0/24", "2001:db8::/121"]')
     )
-    site.says(state(OVER_IPV6, 65007, "up"), update(OVER_IPV6, 65007, "2001:db8:aa::1/128"))
+    site.feed(state(OVER_IPV6, 65007, "up"), update(OVER_IPV6, 65007, "2001:db8:aa::1/128"))
     async with site.client() as client:
         found = {}
         for name in ("master", "master4", "master6", "T1"):
@@ -420,7 +420,7 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_a_short_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     site = Site(tmp_path)
-    site.says(*(update(HV7, 65007, f"203.0.113.{n}/32") for n in range(200)))
+    site.feed(*(update(HV7, 65007, f"203.0.113.{n}/32") for n in range(200)))
     encode, encoded = RouteEncoder.encode, 0
 
     def fail_late(*args: Any, **kwargs: Any) -> bytes:
@@ -467,7 +467,7 @@ async def test_hosts_and_origins_are_checked_here_too(tmp_path: Path) -> None:
 
 async def test_gzip_is_for_those_who_take_it(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.says(*(update(HV7, 65007, f"198.51.100.{n}/32") for n in range(200)))
+    site.feed(*(update(HV7, 65007, f"198.51.100.{n}/32") for n in range(200)))
     async with (
         site.client() as client,
         client.http.session.get(
@@ -521,7 +521,7 @@ async def test_many_readers_cost_one_count(tmp_path: Path) -> None:
 # Configuration and names --------------------------------------------------------------------------
 
 
-async def test_it_is_off_unless_configured(tmp_path: Path) -> None:
+async def test_the_looking_glass_is_off_unless_configured(tmp_path: Path) -> None:
     async with Bench(tmp_path).client() as client:
         for endpoint in LOOKING_GLASS:
             assert (await client.http.get(endpoint.path)).status == 404

@@ -107,7 +107,7 @@ def warnings(bench: Bench) -> dict[str, str]:
         ),
     ],
 )
-def test_warnings_of_a_cache(
+def test_old_and_differing_caches_are_warned_about(
     tmp_path: Path, changes: dict[str, Any], name: str | None, detail: str
 ) -> None:
     bench = Bench(tmp_path)
@@ -159,5 +159,5 @@ SPANS |= {172799: "47 h 59 min", 180000: "2 d 2 h"}
 
 
 @pytest.mark.parametrize(("seconds", "text"), SPANS.items())
-def test_a_span_for_people(seconds: float, text: str) -> None:
+def test_a_span_is_written_for_people(seconds: float, text: str) -> None:
     assert span(seconds) == text

@@ -28,7 +28,7 @@ def opens(peer: str, asn: int, *capabilities: str) -> bytes:
 
 
 def comes(bench: Bench, peer: str, asn: int, *capabilities: str) -> None:
-    bench.says(opens(peer, asn, *capabilities), state(peer, asn, "up"))
+    bench.feed(opens(peer, asn, *capabilities), state(peer, asn, "up"))
 
 
 def warnings(bench: Bench) -> dict[str, str]:
@@ -43,11 +43,11 @@ async def neighbors(bench: Bench) -> tuple[dict[str, Any], str]:
     return {each["neighbor"]: each for each in found}, text
 
 
-async def test_a_host_without_a_required_capability(tmp_path: Path) -> None:
+async def test_a_host_without_a_required_capability_is_warned_about(tmp_path: Path) -> None:
     bench = Bench(tmp_path, LIMITED)
     comes(bench, HV7, 65007, REFRESH, RESTART)
     comes(bench, HV8, 65008, RESTART)
-    bench.says(state(ROUTER, 65200, "up"))  # of which nothing is required
+    bench.feed(state(ROUTER, 65200, "up"))  # of which nothing is required
     found = warnings(bench)["capability_missing"]
     assert found == f"1 host without a required capability (route-refresh): hv8 ({HV8})"
     shown, metrics = await neighbors(bench)
@@ -61,7 +61,7 @@ def test_a_host_that_is_down_lacks_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, LIMITED)
     comes(bench, HV8, 65008)
     assert "capability_missing" in warnings(bench)
-    bench.says(state(HV8, 65008, "down", "peer reset"))
+    bench.feed(state(HV8, 65008, "down", "peer reset"))
     assert "capability_missing" not in warnings(bench)
 
 
@@ -102,7 +102,7 @@ async def test_a_session_that_is_not_up_has_a_hint(tmp_path: Path) -> None:
     counts = {"md5_wrong": 7}
     bench.api.watch.refusals = TcpRefusals(lambda: dict(counts))
     bench.announces(HV7, 65007, "203.0.113.1/32")
-    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "peer reset"))
+    bench.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "peer reset"))
     for _ in range(2):
         bench.api.watch.check(bench.now)  # what was counted before the start means nothing
     shown, _ = await neighbors(bench)
@@ -122,7 +122,7 @@ async def test_truth_gives_a_host_another_number_of_hops(tmp_path: Path) -> None
     config = config.replace("[truth]", "[truth]\nabsent_after = 0")
     bench = Bench(tmp_path, config, truth)
     for host in (HV7, HV8, "198.51.100.9"):
-        bench.says(state(host, 65009, "down", "peer reset"))
+        bench.feed(state(host, 65009, "down", "peer reset"))
     shown, _ = await neighbors(bench)
     assert [shown[host]["ttl_security"] for host in (HV7, HV8, "198.51.100.9")] == [0, 3, 1]
     assert shown[ROUTER]["ttl_security"] == 0

@@ -26,14 +26,14 @@ BAD_LENGTH = (
 NOTHING = "No VRP Covers the Route Prefix"
 
 
-def asked(asn: int, where: str, by: Data) -> Any:
+def validated(asn: int, where: str, by: Data) -> Any:
     """The `validity` part of the answer, as JSON has it."""
     return msgspec.to_builtins(answer(asn, prefix(where), by))["validity"]
 
 
 def test_of_many_vrps_for_one_prefix_only_some_are_named() -> None:
     hostile = data([f"203.0.113.0/24-32 AS{asn}" for asn in range(1, 3001)])
-    validity = asked(2999, "203.0.113.1/32", hostile)
+    validity = validated(2999, "203.0.113.1/32", hostile)
     assert (validity["state"], len(lists(validity)[0])) == ("valid", 1)
     assert len(lists(validity)[1]) == 1000  # the first of the set, which are others' ASNs
 
@@ -77,7 +77,7 @@ CASES = [
 def test_the_answer_has_routinators_words(
     asn: int, where: str, state: str, reason: str | None, description: str, vrps: list[list[str]]
 ) -> None:
-    found = asked(asn, where, data(TRUTH))
+    found = validated(asn, where, data(TRUTH))
     assert found["state"] == state
     assert found.get("reason") == reason
     assert ("reason" in found) == (state == "invalid")
@@ -107,7 +107,7 @@ MODES = [
 def test_the_source_that_decides_is_shown(
     mode: Mode, truth: list[str], rtr: list[str], state: str, vrps: list[list[str]]
 ) -> None:
-    found = asked(65007, "203.0.113.1/32", data(truth, rtr, mode))
+    found = validated(65007, "203.0.113.1/32", data(truth, rtr, mode))
     assert (found["state"], lists(found)) == (state, vrps)
 
 
@@ -151,9 +151,9 @@ PATHS = ["AS65007/203.0.113.1/32", "65007/203.0.113.1%2F32", "as65007/203.0.113.
 async def test_the_whole_answer(tmp_path: Path, path: str) -> None:
     bench = Bench(tmp_path)
     async with bench.client() as client:
-        said = await client.get(f"/api/v1/validity/{path}")
-    assert len(said.pop("generatedTime")) == len("2026-11-23T09:00:00Z")
-    assert said == {
+        response = await client.get(f"/api/v1/validity/{path}")
+    assert len(response.pop("generatedTime")) == len("2026-11-23T09:00:00Z")
+    assert response == {
         "validated_route": {
             "route": {"origin_asn": "AS65007", "prefix": "203.0.113.1/32"},
             "validity": {
@@ -171,8 +171,8 @@ async def test_the_whole_answer(tmp_path: Path, path: str) -> None:
 
 async def test_host_bits_name_the_network(tmp_path: Path) -> None:
     async with Bench(tmp_path).client() as client:
-        said = await client.get("/api/v1/validity/65007/203.0.113.1/28")
-    assert said["validated_route"]["route"]["prefix"] == "203.0.113.0/28"
+        response = await client.get("/api/v1/validity/65007/203.0.113.1/28")
+    assert response["validated_route"]["route"]["prefix"] == "203.0.113.0/28"
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ async def test_what_is_no_route_is_refused(tmp_path: Path, path: str) -> None:
 
 async def test_before_there_are_data_it_is_unavailable(tmp_path: Path) -> None:
     async with Bench(tmp_path, truth=None).client() as client:
-        said = await client.get("/api/v1/validity/65007/203.0.113.1/32", 503)
-    assert said["error"] == "data_unavailable"
+        response = await client.get("/api/v1/validity/65007/203.0.113.1/32", 503)
+    assert response["error"] == "data_unavailable"

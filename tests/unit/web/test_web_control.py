@@ -36,8 +36,8 @@ async def test_a_release_is_recorded_with_its_requester(bench: Bench) -> None:
     async with bench.client() as client:
         assert (await client.get("/api/v1/status"))["guard"]["held"] == 15
         assert (await client.get("/healthz"))["warnings"][0]["name"] == "guard_holds"
-        said = await client.post("/api/v1/guard/release")
-    assert said == {"released": 15, "held": 0}
+        answer = await client.post("/api/v1/guard/release")
+    assert answer == {"released": 15, "held": 0}
     assert bench.released == ["HTTP from 127.0.0.1"]
 
 
@@ -46,8 +46,8 @@ async def test_the_guard_is_released_by_prefix_or_host(bench: Bench) -> None:
     bench.loads(truth_of((65008, "203.0.113.0/24")))
     release = "/api/v1/guard/release"
     async with bench.client() as client:
-        said = await client.post(release, {"prefix": "203.0.113.0/29"})
-        assert said == {"released": 8, "held": 7}
+        answer = await client.post(release, {"prefix": "203.0.113.0/29"})
+        assert answer == {"released": 8, "held": 7}
         assert (await client.get("/api/v1/status"))["guard"]["held"] == 7
         wrong = await client.post(release, {"host": "nosuch"}, status=404)
         assert wrong["detail"] == "the guard holds no route of nosuch"
@@ -60,13 +60,13 @@ async def test_the_guard_is_released_by_prefix_or_host(bench: Bench) -> None:
 
 async def test_a_drain_begins_and_ends(bench: Bench) -> None:
     async with bench.client() as client:
-        said = await client.post("/api/v1/drain", {"on": True})
-        assert said["phase"] != "in_service"
-        assert said["why"] == ["operator: HTTP from 127.0.0.1"]
-        assert (await client.get("/readyz", 503))["reasons"][0]["name"] == said["phase"]
+        answer = await client.post("/api/v1/drain", {"on": True})
+        assert answer["phase"] != "in_service"
+        assert answer["why"] == ["operator: HTTP from 127.0.0.1"]
+        assert (await client.get("/readyz", 503))["reasons"][0]["name"] == answer["phase"]
         assert (await client.get("/healthz"))["status"] == "ok"
-        said = await client.post("/api/v1/drain", {"on": False})
-        assert said == {"phase": "in_service", "why": [], "until": None}
+        answer = await client.post("/api/v1/drain", {"on": False})
+        assert answer == {"phase": "in_service", "why": [], "until": None}
         await client.get("/readyz")
 
 
@@ -82,12 +82,12 @@ async def test_truth_is_read_again_at_once(bench: Bench) -> None:
     watcher = TruthWatcher(file, take, lambda _: None)
     bench.running.watcher = watcher
     async with bench.client() as client:
-        said = await client.post("/api/v1/truth/reload")
-        assert said["problems"] == []
+        answer = await client.post("/api/v1/truth/reload")
+        assert answer["problems"] == []
         assert loaded == ["hosts"]
         file.write_text('{"roas": [{"prefix": "203.0.113.0/24", "asn": -1}]}')
-        said = await client.post("/api/v1/truth/reload", status=422)
-        assert (said["error"], said["pointer"]) == ("truth_invalid", "/roas/0/asn")
+        answer = await client.post("/api/v1/truth/reload", status=422)
+        assert (answer["error"], answer["pointer"]) == ("truth_invalid", "/roas/0/asn")
         assert len((await client.get("/api/v1/truth"))["problems"]) == 1
         assert (await client.get("/healthz"))["warnings"][0]["name"] == "truth_refused"
 
@@ -98,35 +98,35 @@ async def test_truth_is_read_again_at_once(bench: Bench) -> None:
 async def test_impact_names_what_would_flip(bench: Bench) -> None:
     new = truth_of((65007, "203.0.113.0/29"), (65007, "203.0.113.17/32"), (65008, "203.0.113.8/32"))
     async with bench.client() as client:
-        said = await client.post("/api/v1/impact", new, token=None)
+        answer = await client.post("/api/v1/impact", new, token=None)
         after = await client.get("/api/v1/status")
-    assert said["truth"]["vrps"] == 3
-    assert (said["diff"]["added"], said["diff"]["removed"]) == (3, 3)
-    assert said["diff"]["first_removed"] == [
+    assert answer["truth"]["vrps"] == 3
+    assert (answer["diff"]["added"], answer["diff"]["removed"]) == (3, 3)
+    assert answer["diff"]["first_removed"] == [
         "203.0.113.0/28-32 AS65007",
         "203.0.113.16/28-32 AS65008",
         "2001:db8:aa::/64-128 AS65007",
     ]
-    assert said["diff"]["first_added"] == [
+    assert answer["diff"]["first_added"] == [
         "203.0.113.0/29-32 AS65007",
         "203.0.113.8/32-32 AS65008",
         "203.0.113.17/32-32 AS65007",
     ]
-    assert (said["judged"], said["accepted_before"], said["accepted_after"]) == (16, 15, 9)
-    assert (said["lost"], said["gained"], said["is_complete"]) == (7, 1, True)
-    assert said["lost_by_reason"] == {"origin_invalid_asn": 1, "origin_not_found": 6}
-    assert [(f["prefix"], f["was"], f["verdict"]) for f in said["flips"]] == [
+    assert (answer["judged"], answer["accepted_before"], answer["accepted_after"]) == (16, 15, 9)
+    assert (answer["lost"], answer["gained"], answer["is_complete"]) == (7, 1, True)
+    assert answer["lost_by_reason"] == {"origin_invalid_asn": 1, "origin_not_found": 6}
+    assert [(f["prefix"], f["was"], f["verdict"]) for f in answer["flips"]] == [
         *((f"203.0.113.{n}/32", "accepted", "rejected") for n in range(8, 15)),
         ("203.0.113.17/32", "rejected", "accepted"),
     ]
-    assert said["would_hold"] is False, "seven are fewer than min_loss"
+    assert answer["would_hold"] is False, "seven are fewer than min_loss"
     assert after["routes"]["accepted"] == 15, "nothing changes"
 
 
 async def test_impact_reports_that_the_guard_would_hold(bench: Bench) -> None:
     async with bench.client() as client:
-        said = await client.post("/api/v1/impact", truth_of((65008, "203.0.113.0/24")))
-    assert (said["lost"], said["would_hold"]) == (15, True)
+        answer = await client.post("/api/v1/impact", truth_of((65008, "203.0.113.0/24")))
+    assert (answer["lost"], answer["would_hold"]) == (15, True)
 
 
 BAD_TRUTH = [
@@ -144,8 +144,8 @@ async def test_a_truth_that_cannot_be_used_has_no_impact(
         answer = await client.http.post(
             "/api/v1/impact", data=body, headers={"Content-Type": "application/json"}
         )
-        said = await answer.json()
-    assert (answer.status, said["error"], said["pointer"]) == (status, error, pointer)
+        response = await answer.json()
+    assert (answer.status, response["error"], response["pointer"]) == (status, error, pointer)
 
 
 async def test_a_form_of_another_site_has_no_impact(bench: Bench) -> None:
@@ -167,14 +167,14 @@ async def test_a_body_that_is_too_large_is_not_read(bench: Bench) -> None:
         writer.close()
 
 
-async def test_two_impacts_at_a_time(bench: Bench) -> None:
+async def test_two_impacts_are_computed_at_a_time(bench: Bench) -> None:
     async with bench.client() as client:
         async with bench.api.impacts.one(), bench.api.impacts.one():
-            answer = await client.ask("/api/v1/impact", truth_of(), token=None)
+            answer = await client.request("/api/v1/impact", truth_of(), token=None)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert (await answer.json())["error"] == "busy"
         async with asyncio.timeout(20):  # their places are free once they have gone
-            while (await client.ask("/api/v1/impact", TRUTH, token=None)).status == 503:
+            while (await client.request("/api/v1/impact", TRUTH, token=None)).status == 503:
                 await asyncio.sleep(0.05)
 
 
@@ -227,7 +227,7 @@ async def test_events_are_sent_as_they_happen(bench: Bench) -> None:
     assert found[1][1]["prefix"] == "203.0.113.18/32"
 
 
-async def test_events_of_some_kinds_only(bench: Bench) -> None:
+async def test_events_may_be_limited_to_some_kinds(bench: Bench) -> None:
     async with bench.client() as client:
         stream = await client.http.get("/api/v1/events?kinds=data,guard,drain")
         await stream.content.readline()
@@ -273,7 +273,7 @@ async def test_a_client_that_disconnects_leaves_nothing_behind(bench: Bench) -> 
         async with asyncio.timeout(DEADLINE_S):
             while bench.api.events.clients:
                 bench.announces(HV8, 65008, "203.0.113.19/32")
-                bench.says(state(HV8, 65008, "down"))
+                bench.feed(state(HV8, 65008, "down"))
                 await asyncio.sleep(0.01)
             while listener() is not None:
                 await asyncio.sleep(0.01)

@@ -85,7 +85,7 @@ def test_a_ttl_that_nothing_checks_is_a_warning(
     assert [each.name for each in bench.api.watch.health().warnings] == found
 
 
-def test_a_ttl_that_nothing_checks_and_that_truth_or_a_router_asks_for(tmp_path: Path) -> None:
+def test_a_required_ttl_that_is_not_checked_is_red(tmp_path: Path) -> None:
     truth = deepcopy(TRUTH)
     truth["hosts"][0]["ttl_security"] = 1
     router = CONFIG.replace("asn = 65200", "asn = 65200\nttl_security = 1")
@@ -138,12 +138,12 @@ READING = [
 ]
 
 
-@pytest.mark.parametrize(("looks", "is_red"), READING)
+@pytest.mark.parametrize(("states", "is_red"), READING)
 def test_an_exabgp_that_does_not_read_is_red(
-    tmp_path: Path, looks: list[tuple[float, int, int]], is_red: bool
+    tmp_path: Path, states: list[tuple[float, int, int]], is_red: bool
 ) -> None:
     bench = Bench(tmp_path)
-    for now, waiting, written in looks:
+    for now, waiting, written in states:
         bench.pipe.waiting, bench.pipe.counters["lines"] = waiting, written
         bench.api.watch.check(1000 + now)
     assert names(bench.api.watch.health()) == (["exabgp_not_reading"] if is_red else [])
@@ -151,7 +151,7 @@ def test_an_exabgp_that_does_not_read_is_red(
 
 def test_an_exabgp_that_does_not_reply_is_red(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.says(state(ROUTER, 65200, "up"))
+    bench.feed(state(ROUTER, 65200, "up"))
     bench.announces(HV7, 65007, "203.0.113.1/32")
     unanswered = bench.filter.egress.unanswered
     assert unanswered > 0
@@ -160,7 +160,7 @@ def test_an_exabgp_that_does_not_reply_is_red(tmp_path: Path) -> None:
     assert names(bench.api.watch.health()) == []
     bench.api.watch.check(NOT_REPLYING_S)
     assert names(bench.api.watch.health()) == ["exabgp_not_replying"]
-    bench.says(b"done\n")
+    bench.feed(b"done\n")
     bench.api.watch.check(NOT_REPLYING_S + 1)
     assert names(bench.api.watch.health()) == []
 
@@ -169,9 +169,9 @@ async def test_red_is_503_with_reasons(tmp_path: Path) -> None:
     bench = Bench(tmp_path, truth=None)
     async with bench.client() as client:
         for path in ("/healthz", "/readyz"):
-            said = await client.get(path, 503)
-            assert said["status"] == "failed"
-            assert [reason["name"] for reason in said["reasons"]] == ["data_missing"]
+            answer = await client.get(path, 503)
+            assert answer["status"] == "failed"
+            assert [reason["name"] for reason in answer["reasons"]] == ["data_missing"]
 
 
 # Metrics -----------------------------------------------------------------------------------------
@@ -192,10 +192,10 @@ async def scrape(bench: Bench) -> dict[tuple[str, tuple[str, ...]], float]:
 
 async def test_metrics_count_what_happened(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.says(state(ROUTER, 65200, "up"))
+    bench.feed(state(ROUTER, 65200, "up"))
     bench.announces(HV7, 65007, "203.0.113.1/32", "203.0.113.17/32", "198.18.0.1/32")
-    bench.says(announce(HV7, 65007, ["203.0.113.1/32"]))
-    bench.says(state(HV8, 65008, "up"), state(HV8, 65008, "down", "lost"))
+    bench.feed(announce(HV7, 65007, ["203.0.113.1/32"]))
+    bench.feed(state(HV8, 65008, "up"), state(HV8, 65008, "down", "lost"))
     bench.api.metrics.turned(3, 0.002)
     bench.api.metrics.sample(0.0)
     found = await scrape(bench)

@@ -27,10 +27,10 @@ def owners(directory: Path, count: int, paths: str = "best") -> Bench:
     """One prefix, announced by `count` hosts of one ASN."""
     config = MANY_HOSTS.replace("asn = 65200", f'asn = 65200\npaths = "{paths}"')
     bench = Bench(directory, config, {"roas": [{"prefix": ANYCAST, "asn": 65007}]})
-    bench.says(state(ROUTER, 65200, "up"))
+    bench.feed(state(ROUTER, 65200, "up"))
     for number in range(count):
         host = f"198.18.{number >> 8}.{number & 255}"
-        bench.says(state(host, 65007, "up"), announce(host, 65007, [ANYCAST]))
+        bench.feed(state(host, 65007, "up"), announce(host, 65007, [ANYCAST]))
     return bench
 
 
@@ -59,9 +59,9 @@ async def test_the_owners_of_one_prefix_cost_what_they_are(tmp_path: Path, paths
                 assert measured.longest < HOLD_S, path
                 costs[path].append(measured.total)
                 if path == PATHS[0]:
-                    told = json.loads(content)["routes"]
-                    assert len(told) == count
-                    assert sum(len(route["announced"]) for route in told) == (
+                    response = json.loads(content)["routes"]
+                    assert len(response) == count
+                    assert sum(len(route["announced"]) for route in response) == (
                         1 if paths == "best" else count
                     )
     assert all(map(grows_gently, costs.values())), costs
@@ -84,9 +84,9 @@ async def test_a_story_continues_when_its_hosts_withdraw(tmp_path: Path) -> None
     async with bench.client() as client:
         answer = await client.http.get(f"/api/v1/routes/{ANYCAST}")
         for number in range(100, 200):
-            bench.says(state(f"198.18.0.{number}", 65007, "down", "shutdown"))
-        told = json.loads(await answer.read())["routes"]
-    assert [route["route"]["neighbor"] for route in told][:100] == [
+            bench.feed(state(f"198.18.0.{number}", 65007, "down", "shutdown"))
+        response = json.loads(await answer.read())["routes"]
+    assert [route["route"]["neighbor"] for route in response][:100] == [
         f"198.18.0.{number}" for number in range(100)
     ]
 
@@ -126,10 +126,10 @@ async def test_a_table_of_two_hundred_thousand_is_read_in_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path, f"{CONFIG}looking_glass = true\n", HALF)
-    bench.says(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
+    bench.feed(state(ROUTER, 65200, "up"), state(HV7, 65007, "up"))
     for block in range(200):
         prefixes = [f"10.{block}.{n >> 8}.{n & 255}/32" for n in range(1000)]
-        bench.says(announce(HV7, 65007, prefixes))
+        bench.feed(announce(HV7, 65007, prefixes))
     assert len(bench.filter.engine.rib_in) == 200_000
     in_one_step = InOneStep(monkeypatch)
     async with bench.client() as client:
@@ -180,7 +180,7 @@ async def read_slowly(answer: ClientResponse) -> bytes:
 async def test_the_neighbors_of_a_large_site_are_shown_in_steps(tmp_path: Path) -> None:
     bench = Bench(tmp_path, f"{MANY_HOSTS}looking_glass = true\n")
     hosts = [f"198.18.{number >> 8}.{number & 255}" for number in range(4000)]
-    bench.says(*(state(host, 65007, "up") for host in hosts))
+    bench.feed(*(state(host, 65007, "up") for host in hosts))
     async with bench.client() as client:
         for path in ("protocols/bgp", "protocols/short"):
             with steps() as measured:

@@ -22,9 +22,9 @@ async def test_another_site_is_refused_everywhere(
     async with Bench(tmp_path).client() as client:
         answer = await client.http.get(path, headers={**how, "Sec-Fetch-Site": site})
         assert answer.status == 403
-        said = await answer.json()
-    assert said["error"] == "cross_site"
-    assert "another site" in said["detail"]
+        response = await answer.json()
+    assert response["error"] == "cross_site"
+    assert "another site" in response["detail"]
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])

@@ -50,7 +50,7 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerKind:
     return WorkerKind("test_worker_program", WorkerLimits(1 << 29, 1), 2, "tests")
 
 
-async def ask(worker: Worker, what: bytes) -> bytes:
+async def request(worker: Worker, what: bytes) -> bytes:
     async with asyncio.timeout(30):
         await worker.send(what)
         await worker.send(b"")
@@ -60,7 +60,7 @@ async def ask(worker: Worker, what: bytes) -> bytes:
 async def test_a_worker_has_limits_and_a_lower_priority(kind: WorkerKind) -> None:
     async with Workers(kind).one() as worker:
         niceness = min(19, os.nice(0) + NICENESS)
-        assert await ask(worker, b"limits") == repr([niceness, 1 << 29, 1]).encode()
+        assert await request(worker, b"limits") == repr([niceness, 1 << 29, 1]).encode()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_worker_beyond_its_limits_is_ended_with_the_reason(
 ) -> None:
     async with Workers(kind).one() as worker:
         with pytest.raises(ApiError, match=detail) as caught:
-            await ask(worker, what)
+            await request(worker, what)
         assert caught.value.status == status
 
 
@@ -93,12 +93,12 @@ async def test_a_worker_ends_with_its_request_and_then_its_place_is_free(kind: W
     await asyncio.gather(task, return_exceptions=True)
     async with asyncio.timeout(20), workers.one(20) as worker:
         assert process.returncode == -signal.SIGKILL
-        assert await ask(worker, b"limits")
+        assert await request(worker, b"limits")
 
 
 async def _hangs(workers: Workers) -> None:
     async with workers.one() as worker:
-        await ask(worker, b"hangs")
+        await request(worker, b"hangs")
 
 
 async def test_at_the_end_of_the_filter_nothing_is_left(kind: WorkerKind) -> None:
@@ -159,8 +159,8 @@ async def test_a_hostile_truth_is_refused_by_what_it_is(tmp_path: Path, name: st
     body, status, detail = HOSTILE[name]
     bench = Bench(tmp_path)
     async with bench.client() as client:
-        said = await client.post("/api/v1/impact", body, status=status)
-        assert detail in said["detail"]
+        answer = await client.post("/api/v1/impact", body, status=status)
+        assert detail in answer["detail"]
         assert (await client.post("/api/v1/impact", TRUTH))["judged"] == 0, "the next one is served"
 
 
@@ -173,9 +173,9 @@ async def test_every_route_is_passed_to_the_worker(tmp_path: Path) -> None:
     bench.announces(HV7, 65007, *prefixes)
     new = {"roas": [{"prefix": "10.0.0.0/16", "maxLength": 32, "asn": 65007}]}
     async with bench.client() as client:
-        said = await client.post("/api/v1/impact", new)
-    assert (said["judged"], said["lost"], said["gained"]) == (1016, 16, 1000)
-    assert {flip["prefix"] for flip in said["flips"][:16]} == set(prefixes[:16])
+        answer = await client.post("/api/v1/impact", new)
+    assert (answer["judged"], answer["lost"], answer["gained"]) == (1016, 16, 1000)
+    assert {flip["prefix"] for flip in answer["flips"][:16]} == set(prefixes[:16])
 
 
 async def test_beyond_loopback_an_impact_needs_the_token(tmp_path: Path) -> None:
