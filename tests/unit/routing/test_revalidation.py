@@ -343,11 +343,18 @@ class SlicedMachine(RuleBasedStateMachine):
             events.append(lambda: self.engine.expire(DEFAULT_DRAIN_TIME_S))
         for event in events:
             actions = event()
-            last = self.models[-1]
-            phase = self.engine.drain.state.phase.value
-            announced = {neighbor: dict(table) for neighbor, table in last.announced.items()}
-            self.models.append(replace(last, announced=announced, phase=phase))
+            self.add_phase(self.engine.drain.state.phase.value)
             self.follow(actions)
+
+    def add_phase(self, phase: str) -> None:
+        """Combine a phase with every data set since the last rest: it holds at once, and routes
+        may still have the verdicts of any of them."""
+        known = {(id(model.data), model.phase): model for model in self.models}
+        for model in self.models:
+            announced = {neighbor: dict(table) for neighbor, table in model.announced.items()}
+            known.pop((id(model.data), phase), None)
+            known[id(model.data), phase] = replace(model, announced=announced, phase=phase)
+        self.models = list(known.values())
 
     @precondition(lambda self: self.engine.is_busy)
     @rule(count=st.integers(1, 6))
