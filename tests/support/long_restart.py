@@ -69,7 +69,7 @@ class LongRestart:
         self.ends_first = False
         """The host sends End-of-RIB before its routes."""
         self.now = START
-        self.said: deque[bytes] = deque()
+        self.output: deque[bytes] = deque()
         self.costs: list[float] = []
         """Cost of each step."""
         self.commands: list[str] = []
@@ -97,11 +97,11 @@ class LongRestart:
         """Take steps until nothing more happens, or the time is over, or something is true."""
         end = self.now + seconds
         while not until():
-            for at, said in list(self._due):
+            for at, due in list(self._due):
                 if at <= self.now:
-                    self._due.remove((at, said))
-                    self.said += said
-            if self.said:
+                    self._due.remove((at, due))
+                    self.output += due
+            if self.output:
                 self.now += TURN_S
                 self._take()
                 continue
@@ -116,12 +116,12 @@ class LongRestart:
 
     def host_down(self, reason: str = "closed") -> None:
         """The host's session ends, and is back later."""
-        self.said.append(lines.state(HOST, ASN, "down", reason))
+        self.output.append(lines.state(HOST, ASN, "down", reason))
         self._due = [(self.now + AWAY_S, self.host_up())]
 
     def withdraw(self, prefix: str) -> None:
         """The host withdraws a prefix."""
-        self.said.append(lines.withdraw(HOST, ASN, [prefix]))
+        self.output.append(lines.withdraw(HOST, ASN, [prefix]))
         self.prefixes.remove(prefix)
 
     def host_up(self) -> list[bytes]:
@@ -143,10 +143,10 @@ class LongRestart:
 
     def _take(self) -> None:
         """Take a turn of lines."""
-        turn = self._turn(list(islice(self.said, 500)))
+        turn = self._turn(list(islice(self.output, 500)))
         self.apply(Lines(turn))
         for _ in turn:
-            self.said.popleft()
+            self.output.popleft()
 
     def _table_lines(self) -> list[bytes]:
         """Return the UPDATEs with everything that the host repeats."""
@@ -159,29 +159,29 @@ class LongRestart:
             case ["reset"]:
                 return
             case ["version"] | ["system", "version"]:
-                self.said.append(b"exabgp 5.0.15")
+                self.output.append(b"exabgp 5.0.15")
             case ["show", "neighbor", _]:
-                self.said.append(self._neighbors())
+                self.output.append(self._neighbors())
             case ["show", *_]:
-                self.said += [
+                self.output += [
                     f"{ROUTER} {FAMILY} {p} next-hop {HOST}".encode() for p in self.prefixes
                 ]
-        self.said.append(b"done")
+        self.output.append(b"done")
         match command.split():
             case ["neighbor", host, "announce", "route-refresh", *_] if host == HOST:
                 self._repeat()
             case ["neighbor", host, "teardown", _] if host == HOST:
                 self.host_down("notification sent (6,4)")
             case ["neighbor", _, "announce", "eor", *_]:
-                self.said.append(lines.end_of_rib(ROUTER, ROUTER_ASN, FAMILY, direction="send"))
+                self.output.append(lines.end_of_rib(ROUTER, ROUTER_ASN, FAMILY, direction="send"))
 
     def _repeat(self) -> None:
         """Answer a route refresh."""
         marks = [lines.refresh(HOST, ASN, mark) for mark in ("begin", "end")]
         if self.kind == "marks":
-            self.said += [marks[0], *self._table_lines(), marks[1]]
+            self.output += [marks[0], *self._table_lines(), marks[1]]
         elif self.kind == "silent":
-            self.said += self._table_lines()
+            self.output += self._table_lines()
 
     def _neighbors(self) -> bytes:
         sessions = [(HOST, ASN, self.kind != "none"), (ROUTER, ROUTER_ASN, True)]
