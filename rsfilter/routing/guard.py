@@ -214,7 +214,7 @@ class Guard:
 
     def release(self) -> list[RouteKey]:
         """Release all held routes and return their keys. The window begins anew."""
-        self.stop_expecting()
+        self.stop_expecting(self.expected_keys())
         self._suspects.clear()
         released, self._held = list(self._held), {}
         self._records.update(dict.fromkeys(released))
@@ -290,11 +290,19 @@ class Guard:
             self._was_accepted[key] = Expected(fingerprint(route))
             del self._records[key]
 
-    def stop_expecting(self) -> None:
-        """Stop expecting: routes not announced again are gone."""
-        for expected in (self._expected, self._was_accepted):
-            self._records.update(dict.fromkeys(expected))
-            expected.clear()
+    def expected_keys(self) -> list[RouteKey]:
+        """Return the routes of before a restart that were not announced again."""
+        return [*self._expected, *self._was_accepted]
+
+    def stop_expecting(self, keys: Iterable[RouteKey]) -> None:
+        """Stop expecting these routes: if they are still not announced again, they are gone."""
+        for key in keys:
+            was_held, was_accepted = (
+                self._expected.pop(key, None),
+                self._was_accepted.pop(key, None),
+            )
+            if was_held or was_accepted:
+                self._records[key] = None
 
     def lost_keys(self) -> list[RouteKey]:
         """The routes that data or configurations took away."""

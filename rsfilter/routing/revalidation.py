@@ -277,7 +277,10 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
             yield
         held += sum(_weighed(table, key, holds=holds) for key in keys)
     if event.is_over:
-        guard.stop_expecting()
+        for number, keys in enumerate(slices(guard.expected_keys())):
+            if number:
+                yield
+            guard.stop_expecting(keys)
     if held:
         detail = "the first data, or another configuration, after a restart"
         table.log.guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")

@@ -37,9 +37,11 @@ from rsfilter.routing.drain import DEFAULT_DRAIN_TIME_S
 from rsfilter.routing.effects import Actions, DataChange
 from rsfilter.routing.engine import Engine
 from rsfilter.routing.events import (
+    AllRepeated,
     DataReplaced,
     DrainRequested,
     GuardReleased,
+    GuardRestored,
     PolicyReplaced,
     SessionDown,
     SessionUp,
@@ -47,6 +49,7 @@ from rsfilter.routing.events import (
 )
 from rsfilter.routing.export import Paths
 from rsfilter.routing.groups import Limits
+from rsfilter.routing.guard import Expected
 from rsfilter.routing.model import Prefix, Verdict, VerdictKind
 from rsfilter.routing.validation import Data, Mode
 
@@ -124,6 +127,19 @@ def test_a_prefix_is_never_missing_though_its_first_route_goes_in_between(gone: 
             machine.expire(0.0)
             assert anycast in announced(machine)
     assert paths(machine, anycast) == {0: HV8}
+
+
+def test_what_no_host_announces_again_after_a_restart_is_forgotten_in_slices() -> None:
+    machine = engine(OF_HV7)
+    known = {route(guest).key: Expected("f", "r") for guest in GUESTS}
+    machine.handle(GuardRestored({}, known, {}), 0.0)
+    machine.handle(AllRepeated(), 0.0)
+    steps = [machine.guard.take_records()]
+    while machine.is_busy:
+        machine.expire(0.0)
+        steps.append(machine.guard.take_records())
+    assert max(map(len, steps)) == 1
+    assert {key: record for step in steps for key, record in step.items()} == dict.fromkeys(known)
 
 
 def test_a_host_that_comes_in_between_is_judged_by_the_new_data() -> None:
