@@ -71,7 +71,7 @@ alice: setup ## run the test with a real Alice-LG, which must be on PATH: neithe
 	@$(RUN) -m pytest -m foreign tests/system/test_looking_glass.py
 
 .PHONY: mutation
-mutation: setup ## break core, egress and data in 4,000 ways; list what no test noticed (half an hour)
+mutation: setup ## break the pure rooms in 12,000 ways; list what no test noticed (hours)
 	@echo "mutation: mutmut"
 	@$(RUN) -m mutmut run
 	@$(RUN) -m mutmut results
