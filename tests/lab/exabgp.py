@@ -185,12 +185,16 @@ class RouteServer(ExaBgp):
             raise LabError(output)
         return found
 
+    def fetch(self, path: str) -> str:
+        """Return the answer of the HTTP API to GET."""
+        fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+        url = f"http://{self.http}{path}"
+        return self.lab.run([sys.executable, "-c", fetch, url], env=self._environment())
+
     def metric(self, name: str) -> float:
         """A metric by its name with labels, as it stands in /metrics."""
-        fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
-        url = f"http://{self.http}/metrics"
-        text = self.lab.run([sys.executable, "-c", fetch, url], env=self._environment())
-        (line,) = (line for line in text.splitlines() if line.startswith(f"{name} "))
+        lines = self.fetch("/metrics").splitlines()
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
         return float(line.rpartition(" ")[2])
 
     def filter_pid(self) -> int:

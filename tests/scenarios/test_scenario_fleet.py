@@ -173,7 +173,35 @@ def test_c_filters_are_killed(fleet: Fleet) -> None:
     fleet.has_all_records()
 
 
-def test_d_the_database_dies_and_its_standby_takes_over(fleet: Fleet) -> None:
+def test_d_the_database_is_out_of_reach(fleet: Fleet) -> None:
+    """A database that does not answer, as behind a cut: filters go on, and no record is missing
+    afterwards. The page of each filter shows both."""
+    tell("the database stands still, as if the network to it were cut")
+    for server in fleet.instances.values():
+        server.tolerated.append("fleet")
+    guest = GUESTS["hv2"][0]
+    fleet.primary.freeze()
+    fleet.stage.host("hv2").withdraws(guest)
+    for server in fleet.instances.values():
+        server.audit.has(event="withdraw", prefix=guest)
+    fleet.primary.thaw()
+    fleet.stage.host("hv2").announces(guest)
+    fleet.agree()
+    fleet.has_all_records()
+
+    def probe() -> str | None:
+        for server in fleet.instances.values():
+            answer = json.loads(server.fetch("/api/v1/fleet"))
+            found = [one["instance"] for one in answer["instances"]]
+            if found != ["rs1", "rs2"]:
+                return f"{server.name} knows {found}"
+        return None
+
+    with expecting("the page of each route server has both"):
+        eventually(probe, fleet.evidence, DEADLINE_S)
+
+
+def test_e_the_database_dies_and_its_standby_takes_over(fleet: Fleet) -> None:
     """The primary is killed while routes change, and the standby is promoted by hand."""
     narrate("the database is killed (kill -9), and its standby is promoted")
     fleet.primary.crash()
@@ -189,7 +217,7 @@ def test_d_the_database_dies_and_its_standby_takes_over(fleet: Fleet) -> None:
     fleet.has_all_records()
 
 
-def test_e_copies_are_the_same_octets(fleet: Fleet) -> None:
+def test_f_copies_are_the_same_octets(fleet: Fleet) -> None:
     """Collected elsewhere, every hash is checked."""
     fleet.has_all_records()
     with expecting("the copies are what was written"):
@@ -203,7 +231,7 @@ def test_e_copies_are_the_same_octets(fleet: Fleet) -> None:
         assert out.getvalue().count("The log is intact.") == 2
 
 
-def test_f_root_rewrites_a_log(fleet: Fleet) -> None:
+def test_g_root_rewrites_a_log(fleet: Fleet) -> None:
     """The log that was rewritten is intact by itself, and is found out all the same."""
     server = fleet.instances["rs1"]
     narrate("root on rs1 rewrites its audit log")

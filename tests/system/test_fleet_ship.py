@@ -151,6 +151,22 @@ def test_the_primary_dies_and_the_standby_is_promoted(
     finish(growing, worker, standby)
 
 
+def test_kill_9_of_the_standby(pair: tuple[PostgreSql, PostgreSql], tmp_path: Path) -> None:
+    """A block waits until the standby is back; both servers then have every octet once."""
+    primary, standby = pair
+    growing = Growing(tmp_path)
+    worker = Worker(both(primary, standby), tmp_path)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    for _ in range(3):
+        has = len(shipped(primary))
+        wait_until(lambda before=has: len(shipped(primary)) > before + 300, "more are shipped")  # type: ignore[misc]
+        standby.crash()
+        wait_until(lambda: primary.ask(waiting) != [(0,)], "a commit waits")
+        standby.start()
+    finish(growing, worker, primary)
+    assert shipped(standby) == lines(tmp_path)
+
+
 def test_the_standby_stands_still(pair: tuple[PostgreSql, PostgreSql], tmp_path: Path) -> None:
     """Blocks wait for ever. They are not repeated on top of each other; the alarm gives the reason,
     also in a heartbeat, which does not wait, and neither does the end of the process."""
