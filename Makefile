@@ -143,8 +143,9 @@ floods: setup ## a million prefixes, flaps, stalls, full disks, huge truths: wha
 	@$(RUN) -m pytest -m slow tests/system/test_floods.py
 
 .PHONY: benchfleet
-benchfleet: setup ## what a fleet costs: the filter, the database, copies, questions, comparing (half an hour; ONLY="filter ship")
+benchfleet: setup ## what a fleet costs: the filter, in Valgrind too, the database, copies, questions, comparing (half an hour; ONLY="filter ship")
 	@.ci/packages test
+	@.ci/packages count
 	@echo "bench: filters, PostgreSQL, copies"
 	@$(RUN) tests/bench/fleet.py $(if $(ONLY),--only $(ONLY))
 

@@ -3,7 +3,8 @@
 Five filters live at the same time and get the same changes in turns, so that whatever else the
 machine does strikes all of them: CPU of each filter's own threads, and the time from a line to its
 command. Then they do it again, and count their calls of functions, which do not depend on the
-machine. Shipping processes are not counted.
+machine. At last they do it in Valgrind, which counts instructions: all, those from a line to its
+command, and those for a report of the shipping process. Shipping processes are not counted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from support.config_sample import configuration
 from support.fleet_samples import FLEET, database
 from support.flood_scenarios import environment
 from support.speaker import Speaker, announce, state, withdraw
+from support.valgrind import CALLGRIND, of_object, total
 
 HOST, ROUTER = ("198.51.100.1", 65001), "192.0.2.10"
 PREFIXES = [f"203.0.{112 + n // 256}.{n % 256}/32" for n in range(2000)]
@@ -38,7 +40,7 @@ SLOW_MS = 500
 WARM_S = 5.0
 """Seconds until the shipping processes have loaded, and one has met its fate."""
 
-COUNTER = Path(__file__).parents[1] / "support" / "call_counter.py"
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 class TimedSpeaker(Speaker):
@@ -74,20 +76,91 @@ class Calls(NamedTuple):
     """Calls of its own functions."""
 
 
-class CountedSpeaker(TimedSpeaker):
-    """Its filter counts its calls."""
+class MeteredSpeaker(TimedSpeaker):
+    """Its filter runs in a program that counts, and that answers through a pipe."""
 
     def __init__(self, config: Path, routers: dict[str, int]) -> None:
         self._pipe = config.parent / "pipe"
         for path in (self._pipe, Path(f"{self._pipe}.out")):
             os.mkfifo(path)
-        self.PROGRAM = (sys.executable, str(COUNTER), str(self._pipe))
+        self.PROGRAM = self._program(config.parent)
         super().__init__(config, routers)
+
+    def _program(self, place: Path) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _query_counter(self) -> str:
+        self._pipe.write_text("?\n")
+        return Path(f"{self._pipe}.out").read_text()
+
+
+class CountedSpeaker(MeteredSpeaker):
+    """Its filter counts its calls."""
+
+    def _program(self, place: Path) -> Sequence[str]:
+        return sys.executable, str(SUPPORT / "call_counter.py"), str(self._pipe)
 
     def calls(self) -> Calls:
         """Return the counts so far."""
-        self._pipe.write_text("?\n")
-        return Calls(*map(int, Path(f"{self._pipe}.out").read_text().split()))
+        return Calls(*map(int, self._query_counter().split()))
+
+
+class Work(NamedTuple):
+    """Instructions for the changes."""
+
+    instructions: int
+    """All but OpenSSL's."""
+    of_the_loop: int
+    """Instructions of the loop's thread."""
+    turns: dict[str, int]
+    """Turns of the loop from a line to its command, and how often each number of them occurred."""
+    reports: int
+    """Reports of the shipping process."""
+
+
+class ValgrindSpeaker(MeteredSpeaker):
+    """Its filter runs in callgrind. Its shipping process does not."""
+
+    MODE = "all"
+    """One of those of `support.instruction_counter`."""
+
+    def _program(self, place: Path) -> Sequence[str]:
+        self._profile = place / "profile"
+        wanted = ["--instr-atstart=no", "--separate-threads=yes"]
+        if self.MODE != "all":
+            wanted.append("--collect-atstart=no")
+        counter = [str(SUPPORT / "instruction_counter.py"), str(self._pipe), self.MODE]
+        file = f"--callgrind-out-file={self._profile}"
+        return *CALLGRIND, *wanted, file, sys.executable, *counter
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._query_counter()
+
+    def finish(self) -> None:
+        """Count no longer."""
+        self._counted = json.loads(self._query_counter())
+
+    def work(self) -> Work:
+        """End, and return what was counted."""
+        self.ends(600)
+        found = {
+            path.name: total(path) - of_object(path, "libcrypto")
+            for path in self._profile.parent.glob("profile-*")
+        }
+        return Work(sum(found.values()), found["profile-01"], **self._counted)
+
+
+class WaySpeaker(ValgrindSpeaker):
+    """Counts from a line to its command."""
+
+    MODE = "way"
+
+
+class ReportSpeaker(ValgrindSpeaker):
+    """Counts while a report of the shipping process is taken."""
+
+    MODE = "report"
 
 
 class Databases(NamedTuple):
@@ -215,6 +288,31 @@ def counted(place: Path, found: Databases) -> dict[str, Calls]:
     }
 
 
+COUNTED = 60
+"""Changes for which instructions are counted: Valgrind takes 50 times as long."""
+
+PACE_S = 0.5
+"""Seconds between two changes at least, so that a shipping process has something to report."""
+
+
+def weighed(place: Path, found: Databases, kind: type[ValgrindSpeaker]) -> dict[str, Work]:
+    """Count the instructions of each filter for some changes, in turns."""
+    seed = environment({"PYTHONHASHSEED": "0"})
+    with seed, together(place, found, kind) as speakers:
+        made = {n: one for n, one in speakers.items() if isinstance(one, ValgrindSpeaker)}
+        for speaker in made.values():
+            speaker.begin()
+        dice = random.Random(1)
+        for number in range(COUNTED):
+            next_at = time.monotonic() + PACE_S
+            for name in dice.sample(list(made), len(made)):
+                made[name].follow(change(number))
+            time.sleep(max(0.0, next_at - time.monotonic()))
+        for speaker in made.values():
+            speaker.finish()
+        return {name: speaker.work() for name, speaker in made.items()}
+
+
 def change(number: int) -> bytes:
     """Return the line of a change: prefixes come and go, one by one."""
     return (withdraw if number % 2 else announce)(*HOST, [PREFIXES[200 + number // 2 % 1000]])
@@ -266,9 +364,44 @@ def calls_of(counts: dict[str, Calls]) -> Table:
     return table
 
 
+def works_of(works: dict[str, Work], ways: dict[str, Work]) -> Table:
+    """Show the instructions beside those of the filter without a fleet."""
+    table = Table(title="thousands of instructions of a change, without those of OpenSSL")
+    counts = ("all threads", "%", "the loop's", "%", "from line to command", "%")
+    for column in ("the database", *counts, "turns", "reports"):
+        table.add_column(column, justify="right")
+    plain, way = works["none"], ways["none"]
+    for name, work in works.items():
+        cells = []
+        for ours, theirs in (
+            (work.instructions, plain.instructions),
+            (work.of_the_loop, plain.of_the_loop),
+            (ways[name].of_the_loop, way.of_the_loop),
+        ):
+            cells += [f"{ours / COUNTED / 1e3:,.1f}", f"{(ours / theirs - 1) * 100:+.2f}"]
+        numbers = sorted(ways[name].turns.items())
+        turns = ", ".join(f"{times} x {number}" for number, times in numbers)
+        table.add_row(name, *cells, turns, str(work.reports))
+    return table
+
+
 def bench_filter(console: Console, place: Path) -> None:
-    """Print both tables."""
+    """Print all of it."""
     with databases() as found:
         console.print(table_of(side_by_side(place / "timed", found)))
     with databases() as found:
         console.print(calls_of(counted(place / "counted", found)))
+    bench_instructions(console, place)
+
+
+def bench_instructions(console: Console, place: Path) -> None:
+    """Print what Valgrind counts."""
+    works = []
+    for kind in (ValgrindSpeaker, WaySpeaker):
+        with databases() as found:
+            works.append(weighed(place / kind.MODE, found, kind))
+    console.print(works_of(*works))
+    with databases() as found:
+        some = found._replace(urls={"there": found.urls["there"]})
+        report = weighed(place / "report", some, ReportSpeaker)["there"]
+    console.print(f"{report.of_the_loop / max(1, report.reports):,.0f} instructions for a report")

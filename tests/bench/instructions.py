@@ -7,17 +7,13 @@ Valgrind counts them, in Python and in C, from the first line to the last comman
 data and the sessions are not counted: the process signals callgrind when to begin and to end. With
 a fixed seed for hashes, two counts differ by less than a thousandth.
 
-Valgrind knows no SHA instructions. OpenSSL then spends some 20 times as many of the others on the
-chain of the audit log: they are counted apart, as those of its library.
+What OpenSSL spends on the chain of the audit log is counted apart: `support.valgrind` has why.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import mmap
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -30,22 +26,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.valgrind import CALLGRIND, Callgrind, Request, of_object, total
+
 from bench import results
 from bench.core import Alone, updates
 from bench.results import Results
 
 PARTS = ("floor", "bare", "audited", "bare of 10", "bare of 1")
 """Decoding alone; lines to commands; with the audit log; the same of UPDATEs of fewer prefixes."""
-
-_ASK_VALGRIND = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
-"""A function of one argument, the address of a request to Valgrind (x86-64, valgrind.h). Elsewhere
-than in Valgrind it does nothing."""
-
-_START, _STOP = 0x43540004, 0x43540005
-"""CALLGRIND_START_INSTRUMENTATION and CALLGRIND_STOP_INSTRUMENTATION (callgrind.h)."""
-
-_TOTAL = re.compile(r"^totals: (\d+)", re.MULTILINE)
-_COST = re.compile(r"(?:[+-]?\d+|\*) \d+$")
 
 
 def _work(part: str, routes: int) -> Callable[[], object]:
@@ -61,48 +49,23 @@ def _work(part: str, routes: int) -> Callable[[], object]:
 
 def _counted(work: Callable[[], object]) -> None:
     """Do some work and have callgrind count it."""
-    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    page.write(_ASK_VALGRIND)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    query = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(address)
-    start, stop = ((ctypes.c_uint64 * 6)(request) for request in (_START, _STOP))
-    query(ctypes.addressof(start))
+    callgrind = Callgrind()
+    callgrind.send(Request.START)
     work()
-    query(ctypes.addressof(stop))
+    callgrind.send(Request.STOP)
 
 
 def count(part: str, routes: int, profile: Path) -> dict[str, float]:
     """Return the instructions of a route, and those of them in OpenSSL's library."""
-    argv = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"]
-    argv += [f"--callgrind-out-file={profile}", sys.executable, __file__]
+    argv = [*CALLGRIND, "--instr-atstart=no", f"--callgrind-out-file={profile}"]
+    argv += [sys.executable, __file__]
     argv += ["--part", part, "--routes", str(routes)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "TMPDIR": str(profile.parent)}
     subprocess.run(argv, check=True, env=environment)
-    text = profile.read_text()
-    total = _TOTAL.search(text)
-    assert total is not None
-    return {"all": int(total[1]) / routes, "openssl": _of_object(text, "libcrypto") / routes}
-
-
-def _of_object(profile: str, name: str) -> int:
-    """Return the instructions of an object's own functions."""
-    names: dict[str, str] = {}
-    is_its = is_call = False
-    found = 0
-    for line in profile.splitlines():
-        if line.startswith("ob="):
-            number, _, path = line[3:].partition(" ")
-            names.setdefault(number, path)
-            is_its = name in names[number]
-        elif line.startswith("cob="):
-            number, _, path = line[4:].partition(" ")
-            names.setdefault(number, path)
-        elif line.startswith("calls="):
-            is_call = True
-        elif _COST.match(line):
-            found += int(line.split()[-1]) if is_its and not is_call else 0
-            is_call = False
-    return found
+    return {
+        "all": total(profile) / routes,
+        "openssl": of_object(profile, "libcrypto") / routes,
+    }
 
 
 def main() -> None:

@@ -176,7 +176,7 @@ def test_c_filters_are_killed(fleet: Fleet) -> None:
 def test_d_the_database_is_out_of_reach(fleet: Fleet) -> None:
     """A database that does not answer, as behind a cut: filters go on, and no record is missing
     afterwards. The page of each filter shows both."""
-    tell("the database stands still, as if the network to it were cut")
+    narrate("the database stands still, as if the network to it were cut")
     for server in fleet.instances.values():
         server.tolerated.append("fleet")
     guest = GUESTS["hv2"][0]
