@@ -236,7 +236,7 @@ def test_c7_the_filter_is_killed(stage: Stage) -> None:
     before = probe.moment()
     stage.route_server.filter_restarts()
     everything_has_arrived(stage, MARKERS[1])
-    assert {change.place.prefix for change in probe.changes(before)} == {MARKERS[1]}
+    assert not [change for change in probe.changes(before) if change.place.prefix != MARKERS[1]]
     for router in birds(stage):
         assert router.received() - received[router] == len(stage.route_servers)
     everybody_is_well(stage)

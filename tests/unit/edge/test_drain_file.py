@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from lab.waiting import DEADLINE_S
 
 from rsfilter.edge import drain_file
 from rsfilter.edge.drain_file import NAME, UNNAMED, DrainKeeper, load, write
@@ -92,6 +93,6 @@ async def test_a_disk_that_hangs_is_logged_and_the_newest_request_is_written_las
     assert "does not answer" in await keeper.keep(None)
     assert "does not answer" in await keeper.keep("bob")
     answers.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while load(path) != "bob":
             await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from lab.waiting import DEADLINE_S
 
 from rsfilter.commands.output import FAILED, INVALID
 from rsfilter.edge.ending import SHORTEST_LIFE_S, Ending
@@ -31,7 +32,7 @@ def test_at_the_deadline_the_process_leaves() -> None:
     ending = Ending(left, end_s=0.05)
     assert ending.input_until is None
     ending.arm()
-    assert left.codes.get(timeout=20) == FAILED
+    assert left.codes.get(timeout=DEADLINE_S) == FAILED
 
 
 def test_the_earliest_deadline_holds() -> None:
@@ -43,7 +44,7 @@ def test_the_earliest_deadline_holds() -> None:
         left.codes.get(timeout=0.5)
     assert SHORTEST_LIFE_S > 5
     ending.arm()
-    assert left.codes.get(timeout=20) == FAILED
+    assert left.codes.get(timeout=DEADLINE_S) == FAILED
 
 
 def test_the_end_of_a_pipe_shows_although_it_is_not_read() -> None:
@@ -55,7 +56,7 @@ def test_the_end_of_a_pipe_shows_although_it_is_not_read() -> None:
     watching.start()
     assert ending.input_until is None
     os.close(writing)
-    assert left.codes.get(timeout=20) == FAILED
+    assert left.codes.get(timeout=DEADLINE_S) == FAILED
     assert ending.input_until is not None
     os.close(reading)
 

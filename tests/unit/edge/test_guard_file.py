@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lab.waiting import DEADLINE_S
 from msgspec.structs import replace
 from support.core_samples import route
 from support.guard_memory import Memory
@@ -339,7 +340,7 @@ async def test_the_keeper_writes_by_itself(path: Path, monkeypatch: pytest.Monke
     keeper = GuardKeeper(path, NOTHING, source.take)
     keeper.start()
     source.records = {ONE.key: Accepted(ONE, RULES)}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while known(path) != {ONE.key}:
             await asyncio.sleep(0.01)
     await keeper.stop()
@@ -381,7 +382,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     monkeypatch.setattr(guard_keeper, "STOP_TIMEOUT_S", 0.05)
     keeper = GuardKeeper(path, NOTHING, dict)
     keeper.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await keeper.stop()
     assert "the disk does not answer" in caplog.text
 
@@ -427,7 +428,7 @@ async def test_a_disk_that_does_not_answer_holds_commands_up_once(
     never = loop.create_future()
     pipe.gate.wait_for(never)
     pipe.gate.write([b"1"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while not pipe.lines:
             await asyncio.sleep(0.001)
     assert "the disk does not answer" in caplog.text

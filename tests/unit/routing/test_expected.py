@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.config_sample import configuration
-from support.growth import costs, grows_gently
+from support.growth import assert_grows_gently
 from support.speaker import announce, state, withdraw
 
 from rsfilter.config.build import parse_config
@@ -317,7 +317,7 @@ def test_the_cost_is_linear() -> None:
         site.truth(*many(count))
         return lambda: site.wait(AFTER)
 
-    assert grows_gently(costs(made, 1000))
+    assert_grows_gently(made, 1000)
 
 
 def test_updates_of_a_busy_host_are_checked_now_and_then() -> None:

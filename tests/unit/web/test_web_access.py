@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from lab.waiting import DEADLINE_S
 from support.web_bench import CONFIG, TOKEN, Bench
 
 READ_TOKEN = "read only, and long enough"
@@ -110,7 +111,7 @@ async def test_https_waits_for_its_files_and_takes_renewed_ones(
 
     async def status() -> int:
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(DEADLINE_S),
             aiohttp.ClientSession() as session,
         ):
             while True:

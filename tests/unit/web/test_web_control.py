@@ -173,7 +173,7 @@ async def test_two_impacts_are_computed_at_a_time(bench: Bench) -> None:
             answer = await client.request("/api/v1/impact", truth_of(), token=None)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert (await answer.json())["error"] == "busy"
-        async with asyncio.timeout(20):  # their places are free once they have gone
+        async with asyncio.timeout(DEADLINE_S):  # their places are free once they have gone
             while (await client.request("/api/v1/impact", TRUTH, token=None)).status == 503:
                 await asyncio.sleep(0.05)
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab.waiting import eventually
+from lab.waiting import DEADLINE_S, eventually
 from support.filter_site import is_alive
 from support.web_bench import CONFIG, HV7, TRUTH, Bench
 
@@ -51,10 +51,11 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerKind:
 
 
 async def request(worker: Worker, what: bytes) -> bytes:
-    async with asyncio.timeout(30):
-        await worker.send(what)
-        await worker.send(b"")
-        return await worker.receive()
+    """Without a limit of time: beside busy programs, a process of lower priority gets its second
+    of CPU after minutes."""
+    await worker.send(what)
+    await worker.send(b"")
+    return await worker.receive()
 
 
 async def test_a_worker_has_limits_and_a_lower_priority(kind: WorkerKind) -> None:
@@ -91,7 +92,7 @@ async def test_a_worker_ends_with_its_request_and_then_its_place_is_free(kind: W
             pass
     task.cancel()  # its client goes away
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(20), workers.one(20) as worker:
+    async with workers.one(DEADLINE_S) as worker:
         assert process.returncode == -signal.SIGKILL
         assert await request(worker, b"limits")
 
