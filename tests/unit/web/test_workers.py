@@ -51,8 +51,8 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerKind:
 
 
 async def request(worker: Worker, what: bytes) -> bytes:
-    """Without a limit of time: beside busy programs, a process of lower priority gets its second
-    of CPU after minutes."""
+    """Wait without a limit of time: beside busy programs, a process of lower priority gets its
+    second of CPU after minutes."""
     await worker.send(what)
     await worker.send(b"")
     return await worker.receive()
