@@ -18,6 +18,7 @@ from lab.frr import FrrHost, FrrRouter
 from lab.gobgp import GoBgpRouter
 from lab.healthcheck import HealthcheckHost
 from lab.probe import Probe
+from lab.router import Router
 from lab.stage import Stage
 from lab.story import expecting
 from lab.waiting import eventually
@@ -118,13 +119,24 @@ def everything_has_arrived(stage: Stage, marker: str, route_servers: int = 2) ->
 
 
 def each_address_is_at_its_first_node(stage: Stage) -> None:
-    """Wait until every health check has finished rising: MED 100, 101 and 102, rotated."""
+    """Wait until every health check has finished rising, and each route server has sent it: MED
+    100, 101 and 102, rotated."""
+    wanted = {vip: {(address(stage, name), 100)} for vip, name in zip(VIPS, NODES, strict=True)}
     for router in stage:
         if router.paths == "all":
             for first, name in enumerate(NODES):
                 for vip in VIPS:
                     med = 100 + (VIPS.index(vip) - first) % 3
                     router.has(vip, paths=6, next_hop=address(stage, name), med=med)
+            continue
+
+        def probe(router: Router = router) -> str | None:
+            paths = {vip: router.table().get(vip, []) for vip in VIPS}
+            found = {vip: {(path.next_hop, path.med) for path in paths[vip]} for vip in VIPS}
+            return None if found == wanted else f"{found}, not {wanted}"
+
+        with expecting(f"{router.name} reaches each address over its first node alone"):
+            eventually(probe, stage.lab.report)
 
 
 def test_c1_each_address_goes_to_its_first_node(stage: Stage) -> None:
