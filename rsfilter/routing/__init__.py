@@ -10,7 +10,7 @@
     events, engine, effects        what can happen, where it goes, what follows
     sessions, departures           neighbors as they were last seen; their routes that go, in slices
     revalidation, slices           other data, through the whole table in slices
-    guard, rules                   losses that are held, and whose they are
+    guard, losses, rules           losses that are held, or counted, and whose they are
     impact                         a preview of other data, or of another configuration
     retention, overflow, drain     lost hosts, too many routes, leaving service on purpose
     expected                       hosts and host routes that truth expects and that are absent

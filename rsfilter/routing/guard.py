@@ -21,7 +21,6 @@ loss for lack of data (`data_unavailable`) is not held: `on_expire = "reject"` r
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import lru_cache
@@ -30,6 +29,7 @@ from msgspec import Struct
 
 from rsfilter.routing.export import LLGR_STALE
 from rsfilter.routing.groups import Limits
+from rsfilter.routing.losses import Losses
 from rsfilter.routing.model import (
     Address,
     Attributes,
@@ -114,8 +114,7 @@ class Guard:
         self.now = 0.0
         """Time of the current event."""
         self._held: dict[RouteKey, None] = {}
-        self._lost: OrderedDict[RouteKey, float] = OrderedDict()
-        """Time of each loss, the oldest first."""
+        self._lost = Losses()
         self._expected: dict[RouteKey, Expected] = {}
         """Held before a restart and not seen since."""
         self._was_accepted: dict[RouteKey, Expected] = {}
@@ -136,12 +135,7 @@ class Guard:
     @property
     def lost(self) -> int:
         """Number of routes that data or configurations removed within the window."""
-        oldest = self.now - self.limits.window
-        while self._lost:
-            key, at = next(iter(self._lost.items()))
-            if at > oldest:
-                break
-            del self._lost[key]
+        self._lost.expire(self.now - self.limits.window)
         return len(self._lost)
 
     @property
@@ -172,8 +166,7 @@ class Guard:
 
     def lose(self, key: RouteKey) -> None:
         """Data or a configuration have taken an accepted route away."""
-        self._lost[key] = self.now
-        self._lost.move_to_end(key)
+        self._lost.add(key, self.now)
         self._records[key] = Lost(self.now)
         self.haste = Haste.FIRST
 
@@ -181,7 +174,7 @@ class Guard:
         """The route is accepted, maybe as another than before."""
         self._records[route.key] = Accepted(route, rules)
         if self._lost:
-            self._lost.pop(route.key, None)
+            self._lost.discard(route.key)
         if self._suspects:
             self._suspects.pop(route.key, None)
 
@@ -209,19 +202,19 @@ class Guard:
     def gone(self, key: RouteKey) -> None:
         """The route has left the table: its host no longer announces it."""
         self.forget(key)
-        self._lost.pop(key, None)
+        self._lost.discard(key)
         self._records[key] = None
 
     def release(self) -> list[RouteKey]:
         """Release all held routes and return their keys. The window begins anew."""
         self.stop_expecting(self.expected_keys())
         self._suspects.clear()
-        released, self._held = list(self._held), {}
-        self._records.update(dict.fromkeys(released))
+        held, self._held = self._held, {}
+        self._records.update(held)
         self.start_window()
         self.haste = Haste.FIRST
         self._has_alarmed = False
-        return released
+        return list(held)
 
     def held_keys(self) -> list[RouteKey]:
         """Return the held routes, the longest held first."""
@@ -240,8 +233,7 @@ class Guard:
 
     def start_window(self) -> None:
         """Forget the losses so far, which the operator intended."""
-        self._records.update(dict.fromkeys(self._lost))
-        self._lost.clear()
+        self._records.update(self._lost.clear())
 
     def has_ended(self) -> bool:
         """Answers, once, that the last held route is gone or accepted, without a release."""
@@ -268,7 +260,7 @@ class Guard:
         self._expected.update(held)
         self._was_accepted.update(accepted)
         for key, age in sorted(lost.items(), key=lambda item: -item[1]):
-            self._lost[key] = self.now - age
+            self._lost.add(key, self.now - age)
         self._has_alarmed |= bool(held)
 
     def expect_again(self, route: Route, reasons: tuple[str, ...]) -> None:
@@ -306,7 +298,7 @@ class Guard:
 
     def lost_keys(self) -> list[RouteKey]:
         """The routes that data or configurations took away."""
-        return list(self._lost)
+        return self._lost.keys()
 
     def take_suspects(self) -> list[RouteKey]:
         """Accepted before a restart, announced again as they were, and rejected by the data."""

@@ -21,7 +21,7 @@ from rsfilter.routing.adj_rib_in import Entry
 from rsfilter.routing.drain import Drain
 from rsfilter.routing.effects import DataChange
 from rsfilter.routing.events import AllRepeated, DataReplaced, GuardReleased, PolicyReplaced
-from rsfilter.routing.guard import Haste, can_hold, can_weigh
+from rsfilter.routing.guard import Guard, Haste, can_hold, can_weigh
 from rsfilter.routing.model import Prefix, Route, RouteKey, Verdict, VerdictKind
 from rsfilter.routing.slices import Pace, concerned, entries_of, is_long, slices
 from rsfilter.routing.table import RoutingTable
@@ -234,17 +234,29 @@ def _replace_policy(table: RoutingTable, event: PolicyReplaced) -> Iterator[None
 
 def _release_guard(table: RoutingTable, event: GuardReleased) -> Iterator[None]:
     """Judge what was held by the data in force."""
+    guard, count = table.guard, 0
     if event.is_partial:
-        released = table.guard.release_some((yield from _in_scope(table, event)))
+        keys = yield from _in_scope(table, event)
     else:
-        released = table.guard.release()
-    for number, keys in enumerate(slices(released)):
+        yield from _stop_expecting(guard)
+        keys = guard.release()
+    for number, some in enumerate(slices(keys)):
         if number:
             yield
-        for key in keys:
+        released = guard.release_some(some) if event.is_partial else some
+        count += len(released)
+        for key in released:
             table.release(key)
-    if released:
-        table.log.guard("released", len(released), event.detail, source="operator")
+    if count:
+        table.log.guard("released", count, event.detail, source="operator")
+
+
+def _stop_expecting(guard: Guard) -> Iterator[None]:
+    """Stop expecting whatever was held or accepted before a restart and has not come since."""
+    for number, keys in enumerate(slices(guard.expected_keys())):
+        if number:
+            yield
+        guard.stop_expecting(keys)
 
 
 def _in_scope(table: RoutingTable, event: GuardReleased) -> Generator[None, None, list[RouteKey]]:
@@ -277,10 +289,7 @@ def _all_repeated(table: RoutingTable, event: AllRepeated) -> Iterator[None]:
             yield
         held += sum(_weighed(table, key, holds=holds) for key in keys)
     if event.is_over:
-        for number, keys in enumerate(slices(guard.expected_keys())):
-            if number:
-                yield
-            guard.stop_expecting(keys)
+        yield from _stop_expecting(guard)
     if held:
         detail = "the first data, or another configuration, after a restart"
         table.log.guard("held", held, detail, accepted=accepted, lost=lost_before, source="restart")

@@ -129,11 +129,14 @@ def test_a_prefix_is_never_missing_though_its_first_route_goes_in_between(gone: 
     assert paths(machine, anycast) == {0: HV8}
 
 
-def test_what_no_host_announces_again_after_a_restart_is_forgotten_in_slices() -> None:
+@pytest.mark.parametrize("event", [AllRepeated(), GuardReleased("SIGUSR2")], ids=repr)
+def test_what_no_host_announces_again_after_a_restart_is_forgotten_in_slices(
+    event: AllRepeated | GuardReleased,
+) -> None:
     machine = engine(OF_HV7)
     known = {route(guest).key: Expected("f", "r") for guest in GUESTS}
     machine.handle(GuardRestored({}, known, {}), 0.0)
-    machine.handle(AllRepeated(), 0.0)
+    machine.handle(event, 0.0)
     steps = [machine.guard.take_records()]
     while machine.is_busy:
         machine.expire(0.0)
