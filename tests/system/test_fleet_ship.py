@@ -161,7 +161,7 @@ def test_kill_9_of_the_standby(pair: tuple[PostgreSql, PostgreSql], tmp_path: Pa
         has = len(shipped(primary))
         wait_until(lambda before=has: len(shipped(primary)) > before + 300, "more are shipped")  # type: ignore[misc]
         standby.crash()
-        wait_until(lambda: primary.ask(waiting) != [(0,)], "a commit waits")
+        wait_until(lambda: primary.query(waiting) != [(0,)], "a commit waits")
         standby.start()
     finish(growing, worker, primary)
     assert shipped(standby) == lines(tmp_path)
