@@ -24,11 +24,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the problem, as JSON if JSON was requested, and exit with code 2."""
+        message += self._actions_missed(message)
         if "--json" in sys.argv[1:]:
             print_json([{"error": "usage", "detail": clean(message)}])
             self.exit(INVALID)
         self.print_usage(sys.stderr)
         self.exit(INVALID, f"{self.prog}: {clean(message)}\n")
+
+    def _actions_missed(self, message: str) -> str:
+        """Return the names of the actions, if `message` is that there has to be one."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and "required" in message:
+                return f"; there are {', '.join(action.choices)}"
+        return ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices or value == []:  # of nargs "*": none

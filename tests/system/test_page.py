@@ -326,6 +326,17 @@ def test_an_unknown_view_is_named(page: Page) -> None:
     expect(page).to_have_title(re.compile("No such view"))
 
 
+def test_the_overview_has_a_name_of_its_own_too(page: Page) -> None:
+    page.goto("/#/overview")
+    expect(page.locator("nav a[aria-current=page]")).to_have_text("Overview")
+
+
+def test_without_a_fleet_its_view_gives_the_reason_and_no_tables(page: Page) -> None:
+    page.goto("/#/fleet")
+    expect(page.locator("main")).to_contain_text("the configuration has no [fleet]")
+    expect(page.locator("main table").first).to_be_hidden()
+
+
 def test_the_picture_has_a_cell_for_every_host(page: Page) -> None:
     """A click on a cell is the host's story; the list leads there without a pointer."""
     page.keyboard.press("2")

@@ -20,9 +20,9 @@ import { findings, worst } from "/static/state.js";
 
 // Each view is (place, { rest, query }, live) -> { title, and what keeps it current: refresh();
 // wants(kind, event): this event concerns it; every: ms between refreshes; leave() }.
-const VIEWS = { "": overview, picture, plots, neighbors, neighbor, routes, route, guard, impact, audit, fleet };
+const VIEWS = { "": overview, overview, picture, plots, neighbors, neighbor, routes, route, guard, impact, audit, fleet };
 
-const SECTIONS = { neighbor: "neighbors", route: "routes" }; // the tab of a view that has none
+const SECTIONS = { overview: "", neighbor: "neighbors", route: "routes" }; // the tab of a view that has none
 
 const element = (id) => document.getElementById(id);
 const content = element("content");

@@ -20,13 +20,15 @@ export function fleet(place) {
   const instances = table("", INSTANCES, { key: (one) => one.instance, file: "fleet.csv" });
   const differences = table("", DIFFERENCES, { key: (one) => `${one.peer} ${one.neighbor} ${one.prefix} ${one.path_id}`, file: "differences.csv" });
   const absent = table("", ABSENT, { key: (one) => one.neighbor, file: "absent.csv" });
-  place.append(h("h2", {}, "Fleet"), trouble, instances.element, absent.element, differences.element);
+  const tables = h("div", { hidden: true }, instances.element, absent.element, differences.element);
+  place.append(h("h2", {}, "Fleet"), trouble, tables);
   return {
     title: "Fleet",
     wants: () => false,
     every: 2000,
     async refresh() {
       const found = await get("fleet");
+      tables.hidden = false;
       trouble.replaceChildren(...troubles(found));
       instances.set(marked(found), `${plural(found.instances.length, "route server")} of ${found.name}`);
       absent.set(found.absent, found.absent.length ? `${plural(found.absent.length, "host session")} absent` : "no host is absent");

@@ -103,6 +103,8 @@ def test_wrong_usage_is_two(argv: list[str], capsys: pytest.CaptureFixture[str])
         ("status now", "status does not take now\n"),
         ("--json status", "write --json after the command: rsfilter status --json"),
         ("drain", "required: {on,off}"),
+        ("guard", "required: ACTION; there are show, release"),
+        ("render", "required: PROGRAM; there are exabgp, alice"),
         ("completion", "required: {bash,zsh,fish}"),
         (
             "explain 203.0.113 --asn 1",
