@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import schemathesis
 from aiohttp import web
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -115,12 +115,25 @@ def test_every_reference_leads_somewhere() -> None:
 schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/api/v1/events")  # never ends
 
 
-@schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-def test_the_api_keeps_what_the_document_promises(case: schemathesis.Case, address: str) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"} if case.path.endswith("release") else {}
-    case.call_and_validate(base_url=address, checks=CHECKS, headers=headers)
+OPERATIONS = [found.ok() for found in schema.get_all_operations()]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_the_api_keeps_what_the_document_promises(
+    operation: schemathesis.APIOperation, address: str
+) -> None:
+    """Each operation is a test with a name of its own: of equal names, only one would be run when
+    the tests are distributed."""
+
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    def keeps(case: schemathesis.Case) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}"} if case.path.endswith("release") else {}
+        case.call_and_validate(base_url=address, checks=CHECKS, headers=headers)
+
+    keeps()
