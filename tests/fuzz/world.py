@@ -224,7 +224,8 @@ class World:
 
     def _check_held(self, events: Iterable[AuditEvent]) -> None:
         """Require that a held route was accepted once, exactly as it is: by this process or one
-        before it."""
+        before it. Other attributes under the same verdict are no event, so that the table is
+        gone through too."""
         for event in events:
             if isinstance(event, VerdictChange) and event.verdict is not None:
                 route = (event.route.key, fingerprint(event.route))
@@ -232,6 +233,9 @@ class World:
                     self._accepted.add(route)
                 elif event.verdict.kind is VerdictKind.HELD:
                     assert route in self._accepted, f"held, and never accepted: {event.route}"
+        for entry in self.filter.engine.rib_in.entries():
+            if entry.is_accepted:
+                self._accepted.add((entry.route.key, fingerprint(entry.route)))
 
     def _reply(self) -> None:
         while self._unanswered:
