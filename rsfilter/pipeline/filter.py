@@ -245,6 +245,8 @@ class Filter:
 
     def next_timer(self) -> float | None:
         """Time of the next call to `commands`, if no event occurs before."""
+        if self.lines.unsupported:
+            return None  # nothing is sent any more, whatever is due
         if self._is_resynced and (
             self._to_watch or self.inheritance.is_releasing or self._is_reviewing
         ):

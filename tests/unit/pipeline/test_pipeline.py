@@ -15,6 +15,8 @@ from rsfilter.audit.record import ServiceEvent
 from rsfilter.commands.replay import replay
 from rsfilter.config.build import load_config, parse_config
 from rsfilter.exabgp.unsettled import Unsettled
+from rsfilter.pipeline.data import Sources
+from rsfilter.pipeline.filter import Filter
 from rsfilter.pipeline.inputs import (
     Configured,
     Input,
@@ -142,3 +144,14 @@ def test_a_few_of_the_lines_that_are_not_understood_are_kept() -> None:
         (number, "not_json", 300) for number in (2, 3, 4, 5, 6)
     ]
     assert pipeline.apply(Lines([]), Moment(3.0, 3.0)).skipped == []
+
+
+def test_an_exabgp_that_is_not_supported_leaves_no_timer() -> None:
+    """Nothing is sent to it any more. A timer that is due for ever would keep the loop busy."""
+    config = parse_config(CONFIG, Path("/etc/rsfilter/rsfilter.toml"))
+    machine = Filter(config, Sources.of(config).nothing)
+    assert machine.commands(0.0)
+    assert machine.next_timer() is not None
+    machine.line(b"exabgp 6.0.0", 0.0)
+    assert machine.lines.unsupported
+    assert (machine.commands(1e6), machine.next_timer()) == ([], None)
