@@ -147,7 +147,7 @@ def test_a_few_of_the_lines_that_are_not_understood_are_kept() -> None:
 
 
 def test_an_exabgp_that_is_not_supported_leaves_no_timer() -> None:
-    """Nothing is sent to it any more. A timer that is due for ever would keep the loop busy."""
+    """Send nothing to it any more: a timer that is due for ever would keep the loop busy."""
     config = parse_config(CONFIG, Path("/etc/rsfilter/rsfilter.toml"))
     machine = Filter(config, Sources.of(config).nothing)
     assert machine.commands(0.0)
