@@ -244,25 +244,25 @@ class Filter:
         return self._knows_all and has_all_repeated
 
     def next_timer(self) -> float | None:
-        """Time of the next call to `commands`, if no event occurs before."""
-        if self.lines.unsupported:
-            return None  # nothing is sent any more, whatever is due
-        if self._is_resynced and (
-            self._to_watch or self.inheritance.is_releasing or self._is_reviewing
-        ):
-            return float("-inf")
+        """Time of the next call to `commands`, if no event occurs before. Only what that call
+        comes to counts: a timer that is due and not served would keep the loop busy."""
+        timers = [self.engine.next_timer(), self.floods.next_timer(), self.expected.next_timer()]
+        if not self.lines.unsupported:
+            timers.append(self.resync.next_timer())
+            if self.resync.is_done:
+                timers += self._timers_after_resync()
+        return min((at for at in timers if at is not None), default=None)
+
+    def _timers_after_resync(self) -> list[float | None]:
+        if self._to_watch or self.inheritance.is_releasing or self._is_reviewing:
+            return [float("-inf")]
         waits_for_hosts = self._knows_all and not self.egress.is_ready
-        timers = (
+        return [
             self.deferral.kept_until if waits_for_hosts else None,
-            self.engine.next_timer(),
-            self.expected.next_timer(),
+            self.deferral.next_timer(),
             self.repetition.next_timer(),
             self.egress.next_timer(),
-            self.resync.next_timer(),
-            self.deferral.next_timer(),
-            self.floods.next_timer(),
-        )
-        return min((at for at in timers if at is not None), default=None)
+        ]
 
     def take_audit(self) -> list[Audited]:
         """Return the events to audit since the last call."""

@@ -95,6 +95,7 @@ class World:
         else:
             word, _, rest = line[1:].partition(b" ")
             self._directive(word, rest)
+        self._note_accepted()
         if not self._is_holding:
             self.turn()
 
@@ -222,10 +223,16 @@ class World:
             self.oracle.check(self.filter)
         return lines
 
+    def _note_accepted(self) -> None:
+        """Note the routes that are accepted now: other attributes under the same verdict are no
+        event."""
+        for entry in self.filter.engine.rib_in.entries():
+            if entry.is_accepted:
+                self._accepted.add((entry.route.key, fingerprint(entry.route)))
+
     def _check_held(self, events: Iterable[AuditEvent]) -> None:
         """Require that a held route was accepted once, exactly as it is: by this process or one
-        before it. Other attributes under the same verdict are no event, so that the table is
-        gone through too."""
+        before it."""
         for event in events:
             if isinstance(event, VerdictChange) and event.verdict is not None:
                 route = (event.route.key, fingerprint(event.route))
@@ -233,9 +240,6 @@ class World:
                     self._accepted.add(route)
                 elif event.verdict.kind is VerdictKind.HELD:
                     assert route in self._accepted, f"held, and never accepted: {event.route}"
-        for entry in self.filter.engine.rib_in.entries():
-            if entry.is_accepted:
-                self._accepted.add((entry.route.key, fingerprint(entry.route)))
 
     def _reply(self) -> None:
         while self._unanswered:
