@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections import Counter
 from dataclasses import asdict
-from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
@@ -140,15 +139,11 @@ def _host_group(group: HostGroup, bound: int, rendered: int) -> Report:
         "not_found": "accept" if group.accept_not_found else "reject",
         "stale_time": group.stale_time,
         "requires": list(group.requires),
-        "password_file": _path(group.password_file),
+        "password_file": group.password_file,
         "ttl_security": group.ttl_security,
         "truth_addresses": bound,
         "rendered": rendered,
     }
-
-
-def _path(path: PurePath | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _families(group: HostGroup | RouterGroup) -> list[str]:
@@ -164,7 +159,7 @@ def _router_group(group: RouterGroup) -> Report:
         "families": _families(group),
         "paths": "all" if group.all_paths else "best",
         "as_path": "prepend" if group.prepend else "transparent",
-        "password_file": _path(group.password_file),
+        "password_file": group.password_file,
         "ttl_security": group.ttl_security,
     }
 
@@ -176,7 +171,7 @@ def _fanout(config: Config) -> Report | None:
         "addresses": [str(address) for address in config.fanout.addresses],
         "port": config.fanout.port,
         "shards": [str(address) for address in config.fanout.shards],
-        "password_file": _path(config.fanout.password_file),
+        "password_file": config.fanout.password_file,
         "ttl_security": config.fanout.ttl_security,
     }
 

@@ -187,7 +187,7 @@ class _Builder:
             families=carried if table.families is None else _families(table.families),
             all_paths=table.paths == "all",
             prepend=table.as_path == "prepend",
-            password_file=table.password_file,
+            password_file=_text(table.password_file),
             ttl_security=table.ttl_security,
         )
 
@@ -214,7 +214,7 @@ class _Builder:
             port=table.port,
             shards=shards,
             groups=groups,
-            password_file=table.password_file,
+            password_file=_text(table.password_file),
             ttl_security=table.ttl_security,
         )
 
@@ -397,10 +397,14 @@ def _host_group(table: HostsTable, families: frozenset[int]) -> HostGroup:
         accept_not_found=table.not_found == "accept",
         stale_time=table.stale_time,
         requires=table.requires,
-        password_file=table.password_file,
+        password_file=_text(table.password_file),
         ttl_security=table.ttl_security,
     )
 
 
 def _host_route(address: Address) -> Prefix:
     return Prefix(address.family, address.value, BITS[address.family])
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

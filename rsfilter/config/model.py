@@ -58,8 +58,8 @@ class Fanout:
     """Addresses of the ExaBGPs that they serve, ours among them."""
     groups: tuple[RouterGroup, ...]
     """The routers, as configured in `[[routers]]`."""
-    password_file: Path | None = None
-    """File with the passwords of the sessions between ExaBGP and the fan-outs."""
+    password_file: str | None = None
+    """Path of the file with the passwords of the sessions between ExaBGP and the fan-outs."""
     ttl_security: int = 0
     """Number of hops between them at most (GTSM, RFC 5082); 0: not checked."""
 

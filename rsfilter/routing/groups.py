@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import PurePath
 from typing import Literal, NamedTuple, get_args
 
 from rsfilter.routing.model import BITS, BOTH_FAMILIES, IPV4, Address, Prefix, Vrp
@@ -45,8 +44,8 @@ class HostGroup:
     accept_not_found: bool = False
     stale_time: int = 0
     """Seconds; 0 withdraws a lost host's routes at once."""
-    password_file: PurePath | None = None
-    """File with the passwords of sessions (TCP MD5); only to render neighbors."""
+    password_file: str | None = None
+    """Path of the file with the passwords of sessions (TCP MD5); only to render neighbors."""
     requires: tuple[Capability, ...] = ()
     """Capabilities without which a host is a warning."""
     ttl_security: int = 0
@@ -92,7 +91,7 @@ class RouterGroup:
     only_outside: bool = False
     """A fan-out of our own AS with routers of others only: what must not leave the AS is nothing
     for it, and would hide the next best path."""
-    password_file: PurePath | None = None
+    password_file: str | None = None
     ttl_security: int = 0
     """Both as in `HostGroup`."""
 

@@ -91,10 +91,8 @@ PURE_NAMES = {
     "socket.AF_INET",
     "socket.AF_INET6",
     "struct.iter_unpack",
-    "pathlib.PurePath",
 }
-"""Single names of modules that could do more: text to octets, octets to numbers, and paths as
-values."""
+"""Single names of modules that could do more: text to octets, and octets to numbers."""
 
 IMPURE_BUILTINS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 
