@@ -103,7 +103,7 @@ def _load_0_1(path: Path, now: float) -> GuardRestored:
             sign, neighbor, prefix, path_id, *rest = json.loads(line)
             key = RouteKey(Address.parse(neighbor), Prefix.parse(prefix), int(path_id))
             held.pop(key, None)
-            if sign == "+":
+            if sign == "+" and key.prefix.is_well_formed:  # another one was never accepted
                 (fingerprint,) = map(str, rest)
                 held[key] = Expected(fingerprint)
     except FileNotFoundError:
