@@ -204,5 +204,6 @@ class Ledger:
             assert event.was is (known[0] if known else None)
             if event.verdict is not None:
                 news = (event.verdict.kind, event.verdict.reasons)
-                assert news != known, "an event that tells nothing"
+                is_news = news != known or event.stale is not None
+                assert is_news, "an event that tells nothing"
                 self.known[event.route.key] = news

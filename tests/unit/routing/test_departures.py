@@ -296,11 +296,7 @@ class DepartureMachine(RuleBasedStateMachine):
             self.follow(self.sliced.handle(event, self.now))
 
     def follow(self, actions: Actions) -> None:
-        self.ledger.read(
-            event
-            for event in actions.audit
-            if not isinstance(event, VerdictChange) or event.stale is None or not event.verdict
-        )
+        self.ledger.read(actions.audit)
         have = routes_out(self.sliced)
         assert difference(self.seen, have) <= {*named(actions)}
         self.seen = have

@@ -75,6 +75,6 @@ def test_expired_losses_are_forgotten_a_few_at_a_time(monkeypatch: pytest.Monkey
     left = []
     for _ in range(3):
         found.expire(1.0)
-        left.append(len(found._time))
+        left.append(len(found._moment))
     assert (len(found), left) == (0, [4, 2, 0])
     assert not found._expired
