@@ -233,7 +233,8 @@ class Guard:
 
     def start_window(self) -> None:
         """Forget the losses so far, which the operator intended."""
-        self._records.update(self._lost.clear())
+        for lost in self._lost.clear():
+            self._records.update(lost)
 
     def has_ended(self) -> bool:
         """Answers, once, that the last held route is gone or accepted, without a release."""

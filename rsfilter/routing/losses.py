@@ -58,11 +58,10 @@ class Losses:
             self._expired.append(moment)
         self._forget()
 
-    def clear(self) -> dict[RouteKey, None]:
-        """Count none of them any longer, and return those that counted, the oldest first."""
-        counted: dict[RouteKey, None] = {}
-        for _, lost in self._counted.values():
-            counted.update(lost)
+    def clear(self) -> list[dict[RouteKey, None]]:
+        """Count none of them any longer, and return those that counted, moment by moment, the
+        oldest first."""
+        counted = [lost for _, lost in self._counted.values()]
         self._moment, self._counted, self._size = {}, OrderedDict(), 0
         self._expired.clear()
         return counted
